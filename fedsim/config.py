@@ -1,0 +1,333 @@
+"""An experiment as typed, strict, immutable objects.
+
+One YAML file is one experiment. Unknown keys, wrong types, doubled keys and impossible
+combinations are errors before anything runs; each is one sentence that names the key and what would
+be valid. ``resolved`` gives the whole experiment back, defaults included, as it is kept beside the
+results.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from fedsim import plugins
+from fedsim.errors import ConfigError, listed
+
+NaturalNumber = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """A part of an experiment: immutable, and only with keys that are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Choice(BaseModel):
+    """A plugin by name, with its settings beside the name; a bare string is a name alone."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything given beside the fields that fedsim itself reads."""
+        return dict(self.model_extra or {})
+
+
+class LabelledChoice(Choice):
+    """A choice that may occur twice in a list, told apart by its label (default: the name)."""
+
+    label: str = ""
+
+    @model_validator(mode="after")
+    def _label_from_name(self) -> Self:
+        label = self.label or self.name.rpartition(":")[2]
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", label):
+            raise ValueError(f"label {label!r} must be letters, digits, dots, dashes")
+        object.__setattr__(self, "label", label)
+        return self
+
+
+class Data(Choice):
+    """A data set; `test_records` are held out where the source has no test split of its own."""
+
+    test_records: PositiveInt | None = None
+
+
+class Partition(Choice):
+    """How records go to participants: `records` each, or all there are."""
+
+    name: str = "disjoint"
+    participants: PositiveInt = 4
+    records: PositiveInt | None = None
+
+
+class LocalTraining(Strict):
+    """What a participant does with the parameters that it receives in a round."""
+
+    epochs: PositiveInt = 1
+    batch_size: PositiveInt = 100
+    optimizer: Choice = Choice(name="sgd")
+    learning_rate: PositiveFloat = 0.01
+    schedule: dict[PositiveInt, PositiveFloat] = {}
+    keep_optimizer_state: bool = True
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def learning_rate_in(self, round_number: int) -> float:
+        """Return the learning rate of a round: the schedule's latest entry not after it."""
+        started = [first for first in self.schedule if first <= round_number]
+        return self.schedule[max(started)] if started else self.learning_rate
+
+
+class Evaluation(Strict):
+    """How often and on how many records the aggregate's utility is measured."""
+
+    every: PositiveInt = 5
+    records: PositiveInt | None = None
+
+
+class Federation(Strict):
+    """The honest part of the experiment."""
+
+    rounds: PositiveInt
+    strategy: Choice = Choice(name="FedAvg")
+    local: LocalTraining = LocalTraining()
+    evaluation: Evaluation = Evaluation()
+
+
+class EveryRound(Strict):
+    """Observed rounds at a distance: `first`, `first + every`, ... and the last round."""
+
+    every: PositiveInt
+    first: PositiveInt | None = None
+
+
+class Snapshots(Strict):
+    """Which rounds are kept, and whose uploads: the victims' only, or everybody's."""
+
+    rounds: tuple[PositiveInt, ...] | EveryRound = EveryRound(every=5)
+    participants: Literal["victims", "all"] = "victims"
+
+
+class Audit(Strict):
+    """Whose data is asked about, and how many records are known to the attacker and tested."""
+
+    victims: tuple[NaturalNumber, ...] = (0,)
+    known_members: PositiveInt = 1000
+    known_nonmembers: PositiveInt = 1000
+    tested_members: PositiveInt = 1000
+    tested_nonmembers: PositiveInt = 1000
+    nonmembers: Literal["unseen", "others", "both"] = "unseen"
+    attack_seeds: PositiveInt = 1
+
+
+class Engine(Choice):
+    """What runs the participants."""
+
+    name: Literal["local"] = "local"
+    threads: PositiveInt = 1
+
+
+class Experiment(Strict):
+    """Everything that decides the numbers of a run."""
+
+    seed: NaturalNumber = 0
+    data: Data
+    partition: Partition = Partition()
+    model: Choice
+    federation: Federation
+    snapshots: Snapshots = Snapshots()
+    audit: Audit = Audit()
+    adversaries: tuple[LabelledChoice, ...]
+    attacks: tuple[LabelledChoice, ...]
+    engine: Engine = Engine()
+
+    @property
+    def observed_rounds(self) -> tuple[int, ...]:
+        """The rounds whose snapshots are kept, in order."""
+        rounds, last = self.snapshots.rounds, self.federation.rounds
+        if isinstance(rounds, EveryRound):
+            return tuple(sorted({*range(rounds.first or rounds.every, last, rounds.every), last}))
+        return tuple(sorted(set(rounds)))
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        late = [r for r in self.observed_rounds if r > self.federation.rounds]
+        if late:
+            raise ValueError(
+                f"snapshots.rounds has {late[0]}, but federation.rounds is {self.federation.rounds}"
+            )
+        strangers = [v for v in self.audit.victims if v >= self.partition.participants]
+        if strangers or not self.audit.victims:
+            raise ValueError(
+                f"audit.victims is {list(self.audit.victims)}, but participants are numbered 0 to "
+                f"{self.partition.participants - 1}"
+            )
+        for kind, choices in (("adversaries", self.adversaries), ("attacks", self.attacks)):
+            labels = [choice.label for choice in choices]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if not labels or twice:
+                raise ValueError(
+                    f"{kind} has {twice[0]!r} twice; give one of them another label"
+                    if twice
+                    else f"{kind} is empty; name at least one"
+                )
+        return self
+
+    def resolved(self) -> str:
+        """Return the experiment as YAML with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as a user means it: ``1e-4`` is a number, and a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from a YAML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    overrides
+        ``a.b=c`` each: sets key ``b`` in section ``a`` to the YAML value ``c``; a number in the
+        path is a position in a list.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or any part of it is not valid.
+    PluginError
+        If a plugin it names does not exist or does not accept its settings.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the experiment {path}: {error}") from error
+    tree = _parsed(text, str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: an experiment is a mapping with keys {_keys(Experiment)}")
+    for override in overrides:
+        _override(tree, override)
+    return parse_experiment(tree, str(path))
+
+
+def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
+    """Return the experiment that plain data describes; `source` names it in error sentences."""
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(tree, allow_nan=False))
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_sentence(error)}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{source}: a value is not plain finite data ({error})") from error
+    for group, choices in (
+        ("datasets", (experiment.data,)),
+        ("models", (experiment.model,)),
+        ("adversaries", experiment.adversaries),
+        ("attacks", experiment.attacks),
+    ):
+        for choice in choices:
+            plugins.check(group, choice.name, choice.settings)
+    return experiment
+
+
+def _parsed(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{source} is not valid YAML: {reason}") from error
+
+
+def _override(tree: dict[Any, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override!r} is not of the form section.key=value")
+    *sections, last = path.split(".")
+    place: Any = tree
+    for section in sections:
+        place = _step(place, section, override, create=True)
+    if isinstance(place, list):
+        _step(place, last, override)
+        place[int(last)] = _parsed(text, f"--set {override!r}")
+    elif isinstance(place, dict):
+        place[last] = _parsed(text, f"--set {override!r}")
+    else:
+        raise ConfigError(f"--set {override!r}: {'.'.join(sections)!r} holds a single value")
+
+
+def _step(place: Any, key: str, override: str, create: bool = False) -> Any:
+    if isinstance(place, list):
+        if not key.isdecimal() or int(key) >= len(place):
+            raise ConfigError(
+                f"--set {override!r}: {key!r} is no position; valid: 0 to {len(place) - 1}"
+            )
+        return place[int(key)]
+    if not isinstance(place, dict):
+        raise ConfigError(f"--set {override!r}: nothing can be set below a single value")
+    if create and place.get(key) is None:
+        place[key] = {}
+    elif create and isinstance(place[key], str):
+        place[key] = {"name": place[key]}
+    return place[key]
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return listed(model.model_fields)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the experiment"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}; valid keys there: {_keys(_model_at(first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"key {where!r} is missing"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model whose keys are valid at a place in the experiment."""
+    model: type[BaseModel] = Experiment
+    for part in location:
+        field = model.model_fields.get(str(part))
+        for kind in getattr(field.annotation, "__args__", (field.annotation,)) if field else ():
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
+    return model

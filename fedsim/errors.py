@@ -1,0 +1,47 @@
+"""The one family of errors that a user is meant to read.
+
+Every bad input (config, data file, snapshot, message, plugin) ends in a `FedsimError` whose text
+is a single sentence saying what is wrong, where, and what would be valid. The command line prints
+that sentence and exits with code 2; a traceback is always a defect of ours.
+"""
+
+from collections.abc import Iterable
+
+
+class FedsimError(Exception):
+    """A mistake in what the user gave us, told in one sentence."""
+
+
+class ConfigError(FedsimError):
+    """The experiment file, or a `--set`, is not valid."""
+
+
+class DataError(FedsimError):
+    """A data set is missing, damaged, or too small for what was asked of it."""
+
+
+class SnapshotError(FedsimError):
+    """A snapshot is missing, damaged, or does not fit the model."""
+
+
+class PluginError(FedsimError):
+    """A plugin cannot be found, imported, or built."""
+
+
+class MessageError(FedsimError):
+    """A Flower message carried something that the federation cannot use."""
+
+
+class RunDirectoryError(FedsimError):
+    """A run directory is missing, in use, or belongs to another experiment."""
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return names as they appear in an error sentence: sorted, comma separated, or 'none'.
+
+    >>> listed({"b", "a"})
+    'a, b'
+    >>> listed([])
+    'none'
+    """
+    return ", ".join(sorted(str(name) for name in names)) or "none"

@@ -1,0 +1,68 @@
+"""Writing files so that a reader never meets half of one.
+
+What an audit keeps is private (snapshots, scores, who was a member), so everything written here is
+readable by its owner only.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+OWNER_ONLY_FILE = 0o600
+OWNER_ONLY_FOLDER = 0o700
+
+
+def make_private_folder(path: Path) -> Path:
+    """Create `path` and its missing parents, readable by the owner only, and return it."""
+    path.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY_FOLDER)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well it becomes `path`.
+
+    The content is on the disk before the name changes, so after a crash or a power cut `path` holds
+    either the old content or the new, never a part. When the block fails nothing is left behind.
+    """
+    make_private_folder(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(descriptor)  # mkstemp has made it with owner-only permissions
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(OWNER_ONLY_FILE)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` as UTF-8, all or nothing."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write `content` to `path` as readable JSON; NaN and infinities are refused."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

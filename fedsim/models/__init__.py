@@ -1,0 +1,7 @@
+"""Target models: what the participants train. One architecture a file; a user's own by name."""
+
+from fedsim.models.alexnet import alexnet
+from fedsim.models.building import build_model
+from fedsim.models.fully_connected import fully_connected
+
+__all__ = ["alexnet", "build_model", "fully_connected"]

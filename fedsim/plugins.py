@@ -1,0 +1,178 @@
+"""Finding, checking and building plugins: adversaries, attacks, data sets, models, ...
+
+A plugin is any callable (class or function) whose parameters are its settings. It is named either
+by an entry point of one of the groups below, so that another package adds its own without a change
+here, or directly as ``module:attribute``. Its signature is its schema: settings are checked against
+it, strictly, when the experiment is read.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from fedsim.errors import PluginError, listed
+
+
+
+@dataclass(frozen=True)
+class Group:
+    """A kind of plugin: its entry points, and the parameters that fedsim fills in by itself."""
+
+    entry_points: str
+    provided: tuple[str, ...] = ()
+
+
+GROUPS = {
+    "adversaries": Group("fedsim.adversaries"),
+    "attacks": Group("fedsim.attacks"),
+    "datasets": Group("fedsim.datasets"),
+    "models": Group("fedsim.models", provided=("input_shape", "num_classes")),
+}
+
+
+def available(group: str) -> dict[str, EntryPoint]:
+    """Return the installed plugins of a group (a key of `GROUPS`) by name.
+
+    Raises
+    ------
+    PluginError
+        If two installed packages claim the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUPS[group].entry_points):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise PluginError(
+                f"two installed packages offer {group} {point.name!r} ({other.value} and "
+                f"{point.value}); uninstall one of them"
+            )
+    return dict(sorted(found.items()))
+
+
+def resolve(group: str, name: str) -> Callable[..., Any]:
+    """Return the plugin called `name`: an entry point, or an object named ``module:attribute``.
+
+    Raises
+    ------
+    PluginError
+        If there is none, or importing it fails; the sentence lists the valid names.
+    """
+    if ":" in name:
+        return _imported(name)
+    points = available(group)
+    if name not in points:
+        raise PluginError(
+            f"there is no {name!r} among the {group}; valid: {listed(points)}, or your own as "
+            "module:attribute"
+        )
+    return _imported(points[name].value)
+
+
+def _imported(reference: str) -> Callable[..., Any]:
+    module_name, _, attribute = reference.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a stranger's module may raise anything while it is imported
+        raise PluginError(f"cannot import plugin {reference!r}: {error}") from error
+    if not callable(found):
+        raise PluginError(f"plugin {reference!r} is a {type(found).__name__}, not a callable")
+    return found  # type: ignore[no-any-return]
+
+
+@cache
+def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> type[BaseModel]:
+    """Return a strict pydantic model of a plugin's settings, read off its signature.
+
+    Parameters that fedsim provides are settings too, but never missing.
+    """
+    try:
+        parameters = inspect.signature(plugin, eval_str=True).parameters.values()
+    except (TypeError, ValueError, NameError) as error:
+        raise PluginError(f"cannot read the settings of plugin {plugin!r}: {error}") from error
+    fields: dict[str, Any] = {}
+    for p in parameters:
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            kind = Any if p.annotation is p.empty else p.annotation
+            default = None if p.name in provided else ... if p.default is p.empty else p.default
+            fields[p.name] = (kind, default)
+    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    return create_model("Settings", __config__=config, **fields)
+
+
+def checked(
+    plugin: Callable[..., Any],
+    name: str,
+    settings: Mapping[str, object],
+    provided: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return `settings` as the plugin's own types.
+
+    Raises
+    ------
+    PluginError
+        If a setting is unknown (the sentence lists the valid ones), missing, or of a wrong type.
+    """
+    schema = settings_schema(plugin, provided)
+    try:
+        # Through JSON: strict about types, yet a list may become a tuple and 1 a float.
+        valid = schema.model_validate_json(json.dumps(dict(settings)))
+    except (ValidationError, TypeError) as error:
+        raise PluginError(f"{name}: {_sentence(error, schema)}") from error
+    return {key: getattr(valid, key) for key in valid.model_fields_set}
+
+
+def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> str:
+    if isinstance(error, TypeError):
+        return f"a setting is not plain YAML data ({error})"
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {key!r}; valid: {listed(schema.model_fields)}"
+    if first["type"] == "missing":
+        return f"setting {key!r} is missing"
+    return f"setting {key!r} is {first['input']!r}: {first['msg']}"
+
+
+def build(group: str, name: str, settings: Mapping[str, object], **provided: object) -> Any:
+    """Return plugin `name` built with `settings`.
+
+    Parameters
+    ----------
+    group, name, settings
+        Which plugin, and its settings.
+    provided
+        Values for the group's provided parameters; a plugin gets those that it has parameters for,
+        and a setting of the same name goes first.
+
+    Raises
+    ------
+    PluginError
+        If the plugin is unknown, its settings are not valid, or building it fails.
+    """
+    plugin = resolve(group, name)
+    arguments = checked(plugin, name, settings, GROUPS[group].provided)
+    wanted = settings_schema(plugin, GROUPS[group].provided).model_fields
+    filled = {key: value for key, value in provided.items() if key in wanted} | arguments
+    try:
+        return plugin(**filled)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{name}: {error}") from error
+
+
+def check(group: str, name: str, settings: Mapping[str, object]) -> None:
+    """Raise `PluginError` unless `build` would find the plugin and accept its settings."""
+    checked(resolve(group, name), name, settings, GROUPS[group].provided)
+
+
+def summary(plugin: Callable[..., Any]) -> str:
+    """Return the first line of a plugin's documentation, for listings."""
+    return (inspect.getdoc(plugin) or "").partition("\n")[0]

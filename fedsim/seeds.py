@@ -1,0 +1,60 @@
+"""Every random draw comes from a path, never from shared state.
+
+A path names the draw: ``generator(seed, "batches", round, participant)``. Two draws with different
+paths are independent, and the result of one cannot depend on who ran before it, in which process,
+or on how many workers. This is what makes engines agree and resumed runs equal uninterrupted ones.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+PathPart = str | int
+
+
+def derive(seed: int, *path: PathPart) -> int:
+    """Return a 63-bit seed for the draw named by `path`.
+
+    Parameters
+    ----------
+    seed
+        The experiment's one seed.
+    path
+        Names and numbers that say which draw this is. ``1`` and ``"1"`` are different parts.
+    """
+    text = repr((int(seed), *path)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def generator(seed: int, *path: PathPart) -> np.random.Generator:
+    """Return numpy's generator for the draw named by `path`."""
+    return np.random.default_rng(derive(seed, *path))
+
+
+def torch_generator(seed: int, *path: PathPart) -> torch.Generator:
+    """Return a torch CPU generator for the draw named by `path`."""
+    return torch.Generator().manual_seed(derive(seed, *path))
+
+
+@contextmanager
+def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
+    """Seed the global generators of `random`, numpy and torch for one block, then restore them.
+
+    For code that is not ours and draws from global state: a stranger's model factory, dropout
+    inside a model, the node sampling of Flower's strategies.
+    """
+    value = derive(seed, *path)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(value)
+        np.random.seed(value % 2**32)
+        torch.manual_seed(value)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

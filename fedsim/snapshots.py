@@ -1,0 +1,186 @@
+"""The store of what a dishonest party saw: parameters over the rounds.
+
+One file a snapshot, in safetensors (no pickle, memory-mapped when read), named after its round and
+owner, so that the index is always rebuilt from the files. A snapshot is written to a temporary
+name, synced and renamed: after a crash it is there or it is not. Its header holds a checksum of its
+content, so a flipped bit is found before an attack is run on it.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from flwr.app import ArrayRecord
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedsim.errors import SnapshotError
+from fedsim.files import make_private_folder, replacing
+
+AGGREGATE = "aggregate"
+_FORMAT = "fedsim-snapshot-1"
+_FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
+
+
+def participant_owner(participant: int) -> str:
+    """Return the owner name of a participant's upload."""
+    return f"participant-{participant}"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which snapshots are kept. None keeps all rounds, or all owners.
+
+    Attributes
+    ----------
+    rounds
+        The observed rounds, from 1.
+    owners
+        ``"aggregate"`` or ``"participant-N"``.
+    """
+
+    rounds: frozenset[int] | None = None
+    owners: frozenset[str] | None = None
+
+    def keeps(self, round_number: int, owner: str) -> bool:
+        """Return whether this snapshot is to be kept."""
+        return (self.rounds is None or round_number in self.rounds) and (
+            self.owners is None or owner in self.owners
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One owner's parameters after one round, still on the disk."""
+
+    path: Path
+    round: int
+    owner: str
+
+    def load(self) -> dict[str, Tensor]:
+        """Return the parameters by name, memory-mapped and verified.
+
+        Raises
+        ------
+        SnapshotError
+            If the file is truncated, altered, or not a snapshot.
+        """
+        state, header = self._read()
+        if _digest(state) != header["digest"]:
+            raise SnapshotError(
+                f"snapshot {self.path} is damaged (its content does not match its checksum); "
+                "delete it and run the federation again to restore it"
+            )
+        return state
+
+    @property
+    def digest(self) -> str:
+        """The checksum of the parameters, as the file's header states it."""
+        return self._read(header_only=True)[1]["digest"]
+
+    def _read(self, header_only: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                header = file.metadata() or {}
+                names = () if header_only else file.keys()
+                state = {name: file.get_tensor(name) for name in names}
+        except (OSError, SafetensorError) as error:
+            raise SnapshotError(f"cannot read snapshot {self.path}: {error}") from error
+        stated = (header.get("format"), header.get("round"), header.get("owner"))
+        if stated != (_FORMAT, str(self.round), self.owner) or "digest" not in header:
+            raise SnapshotError(
+                f"{self.path} is not the snapshot that its name says (a {_FORMAT} file of "
+                f"{self.owner} in round {self.round}); delete it"
+            )
+        return state, header
+
+
+@dataclass(frozen=True)
+class SnapshotStore:
+    """The snapshots of one adversary in one folder."""
+
+    folder: Path
+    policy: Policy = Policy()
+
+    def keep(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
+        """Store `arrays` as the snapshot of `owner` in a round, if the policy keeps it.
+
+        Raises
+        ------
+        SnapshotError
+            If the disk does not take it.
+        """
+        if not self.policy.keeps(round_number, owner):
+            return
+        state = {name: tensor.contiguous() for name, tensor in arrays.to_torch_state_dict().items()}
+        header = {
+            "format": _FORMAT,
+            "round": str(round_number),
+            "owner": owner,
+            "digest": _digest(state),
+        }
+        path = self._path(round_number, owner)
+        try:
+            with replacing(path) as temporary:
+                save_file(state, temporary, metadata=header)
+        except (OSError, SafetensorError) as error:
+            raise SnapshotError(
+                f"cannot store the snapshot of {owner} in round {round_number} as {path}: {error}; "
+                "make room and run the same command again, it resumes"
+            ) from error
+
+    def series(self, owner: str) -> tuple[Snapshot, ...]:
+        """Return an owner's snapshots that the policy keeps, in the order of their rounds.
+
+        Raises
+        ------
+        SnapshotError
+            If there is none.
+        """
+        found = [s for s in self.index() if s.owner == owner]
+        if not found:
+            raise SnapshotError(f"no snapshot of {owner} in {self.folder}; run the federation first")
+        return tuple(s for s in found if self.policy.keeps(s.round, owner))
+
+    def index(self) -> tuple[Snapshot, ...]:
+        """Return every snapshot in the folder, by round and owner, as its file names tell."""
+        if not self.folder.is_dir():
+            return ()
+        named = ((path, _FILE_NAME.fullmatch(path.name)) for path in self.folder.iterdir())
+        found = [Snapshot(path, int(m[1]), m[2]) for path, m in named if m]
+        return tuple(sorted(found, key=lambda s: (s.round, s.owner)))
+
+    def _path(self, round_number: int, owner: str) -> Path:
+        return self.folder / f"round-{round_number:05d}.{owner}.safetensors"
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    """Return a checksum over names, types, shapes and bytes, independent of the order of names."""
+    total = hashlib.blake2b(digest_size=16)
+    for name in sorted(state):
+        tensor = state[name]
+        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        flat = tensor.detach().contiguous().reshape(-1)
+        total.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")
+    return total.hexdigest()
+
+
+def planned_bytes(parameter_bytes: int, rounds: int, owners: Iterable[str]) -> int:
+    """Return how many bytes the snapshots of `owners` over `rounds` rounds will take."""
+    return parameter_bytes * rounds * len(set(owners))
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise `SnapshotError` when the disk of `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(make_private_folder(folder)).free
+    if free < needed:
+        raise SnapshotError(
+            f"the run will write {needed / 1e9:.2f} GB below {folder}, but only {free / 1e9:.2f} GB "
+            "are free; observe fewer rounds (snapshots.rounds) or choose another --out"
+        )
