@@ -1,0 +1,44 @@
+"""Data sets, who trains on what, and the ledger that remembers it.
+
+A source (one file each) returns `Arrays`; `load_dataset` makes them a `Dataset`; `partition` draws
+the training sets; the `Ledger` is the truth about membership; `draw_audit` chooses the records that
+attacks are judged on.
+"""
+
+from fedsim.data.audit import AuditSizes, draw_audit
+from fedsim.data.cache import default_cache_dir
+from fedsim.data.dataset import Arrays, Dataset
+from fedsim.data.ledger import (
+    AuditSet,
+    Ledger,
+    Question,
+    about_all_but,
+    about_participant,
+    new_ledger,
+)
+from fedsim.data.ledger_file import read_ledger, write_ledger
+from fedsim.data.loading import Fetched, fetch, load_dataset
+from fedsim.data.partition import partition
+from fedsim.data.source import Place, Source
+
+__all__ = [
+    "Arrays",
+    "AuditSet",
+    "AuditSizes",
+    "Dataset",
+    "Fetched",
+    "Ledger",
+    "Place",
+    "Question",
+    "Source",
+    "about_all_but",
+    "about_participant",
+    "default_cache_dir",
+    "draw_audit",
+    "fetch",
+    "load_dataset",
+    "new_ledger",
+    "partition",
+    "read_ledger",
+    "write_ledger",
+]

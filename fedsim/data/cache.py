@@ -1,0 +1,157 @@
+"""Data sets decoded once into memory-mapped arrays.
+
+An entry is a folder with one ``.npy`` file an array and ``meta.json``, which says what the files
+must look like. It is built under a temporary name and renamed when it is complete, so that a crash
+leaves nothing behind that could be read, and of two processes building the same entry one wins. An
+entry whose files do not look as they must is built again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.data.dataset import Arrays
+from fedsim.data.source import Place
+from fedsim.errors import DataError
+from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder
+
+LAYOUT = 1
+META = "meta.json"
+ARRAYS = ("features", "labels", "test")
+DETAILS = ("mean", "std", "num_classes", "class_names")
+
+
+def default_cache_dir() -> Path:
+    """Return ``$FEDSIM_CACHE``, or ``fedsim`` in the user's cache directory (``~/.cache``)."""
+    chosen = os.environ.get("FEDSIM_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedsim"
+
+
+def cached(
+    place: Place, name: str, *, decoder: int, source: str, decode: Callable[[], Arrays]
+) -> Arrays:
+    """Return the entry for `name`, decoding it first if there is none.
+
+    Parameters
+    ----------
+    decoder
+        The version of the code behind `decode`; another version is another entry.
+    source
+        What identifies the content decoded: a digest, a revision, a seed with its settings.
+    decode
+        Returns the arrays; called only if the entry is missing or damaged.
+
+    Raises
+    ------
+    DataError
+        If the cache directory cannot be written.
+    """
+    identity = json.dumps([LAYOUT, name, decoder, source]).encode()
+    key = hashlib.blake2b(identity, digest_size=8).hexdigest()
+    entry = place.cache_dir / f"{name}-{key}"
+    found = _opened(entry)
+    if found is not None:
+        return found
+    if entry.exists():
+        place.say(f"{name}: the cached copy in {entry} is damaged, building it again")
+        _discard(entry)
+    arrays = decode()
+    try:
+        _store(entry, arrays)
+    except OSError as error:
+        raise DataError(
+            f"cannot keep {name} in the cache {place.cache_dir} ({error.strerror}); $FEDSIM_CACHE "
+            "chooses another directory"
+        ) from error
+    return _opened(entry) or arrays
+
+
+def _opened(entry: Path) -> Arrays | None:
+    """Return the entry's arrays, memory-mapped; None if it is missing or not as its meta says."""
+    try:
+        meta = json.loads((entry / META).read_text())
+        parts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in meta["details"].items()
+        }
+        for name, facts in meta["arrays"].items():
+            parts[name] = _mapped(entry, name, facts)
+        return Arrays(**parts)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, DataError):
+        return None
+
+
+def _mapped(entry: Path, name: str, facts: Mapping[str, Any]) -> NDArray[np.generic]:
+    path = entry / f"{name}.npy"
+    array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.stat().st_size != facts["bytes"] or [str(array.dtype), *array.shape] != facts["shape"]:
+        raise ValueError(f"{path} is not as it was written")
+    return array
+
+
+def _store(entry: Path, arrays: Arrays) -> None:
+    make_private_folder(entry.parent)
+    # mkdtemp makes a folder that only its owner may enter.
+    built = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+    try:
+        facts = {
+            name: _written(built / f"{name}.npy", array)
+            for name in ARRAYS
+            if (array := getattr(arrays, name)) is not None
+        }
+        details = {name: getattr(arrays, name) for name in DETAILS}
+        meta = json.dumps({"arrays": facts, "details": details}, indent=2)
+        with _private(built / META) as file:
+            file.write(meta.encode())
+            _sync(file)
+        sync_folder(built)
+        _install(built, entry)
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
+
+
+def _install(built: Path, entry: Path) -> None:
+    try:
+        built.rename(entry)
+    except OSError:
+        if not (entry / META).exists():
+            raise
+        return  # another process was first; its entry is as good as ours
+    sync_folder(entry.parent)
+
+
+def _written(path: Path, array: NDArray[np.generic]) -> dict[str, object]:
+    with _private(path) as file:
+        np.save(file, array, allow_pickle=False)
+        _sync(file)
+    return {"bytes": path.stat().st_size, "shape": [str(array.dtype), *array.shape]}
+
+
+def _private(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY_FILE), "wb")
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _discard(entry: Path) -> None:
+    """Remove an entry so that no reader meets half of it: renamed first, then deleted."""
+    away = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+    try:
+        entry.rename(away / "damaged")
+    except FileNotFoundError:
+        pass  # another process has removed it
+    finally:
+        shutil.rmtree(away, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""Which records are exact copies of one another.
+
+A copy of a member in another's training set (or in nobody's) makes both answers to "was it in the
+training data?" right, so copies are never audited.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROWS_A_CHUNK = 1024
+DIGEST_BYTES = 16
+
+
+def smallest_copies(features: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Return for each row the smallest row number with exactly the same values.
+
+    Rows are read in chunks and compared by a cryptographic digest, so memory-mapped features of
+    any size can be searched.
+
+    Parameters
+    ----------
+    features
+        Shape (N, ...).
+
+    Returns
+    -------
+    NDArray
+        Shape (N,). A row's own number if no earlier row equals it.
+
+    >>> smallest_copies(np.array([[1.0, 0.0], [2.0, 2.0], [1.0, -0.0]]))
+    array([0, 1, 0])
+    """
+    first_with: dict[bytes, int] = {}
+    smallest = np.empty(len(features), dtype=np.int64)
+    for start in range(0, len(features), ROWS_A_CHUNK):
+        chunk = np.ascontiguousarray(features[start : start + ROWS_A_CHUNK])
+        if chunk.dtype.kind == "f":
+            chunk = chunk + chunk.dtype.type(0)  # -0.0 equals 0.0 but has other bytes
+        rows = chunk.reshape(len(chunk), -1).view(np.uint8)
+        for row, content in enumerate(rows, start=start):
+            digest = hashlib.blake2b(content.data, digest_size=DIGEST_BYTES).digest()
+            smallest[row] = first_with.setdefault(digest, row)
+    return smallest

@@ -1,0 +1,204 @@
+"""The ledger: which record is in whose training set, and what the attacker knows of it.
+
+It is the only source of truth about membership. Truth is joined by record id, and an id that is
+unknown or doubled is an error, so labels cannot silently slip against scores.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.data.dataset import Dataset
+from fedsim.errors import DataError, listed
+
+NEITHER, KNOWN, TESTED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whose training data is asked about: "was the record in the data of any of the victims?".
+
+    Parameters
+    ----------
+    key
+        A short name, such as ``participant-0`` or ``all-but-3``.
+    victims
+        The participants asked about.
+    holders
+        Participants whose records the attacker itself holds, which are therefore not in question.
+    """
+
+    key: str
+    victims: tuple[int, ...]
+    holders: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.key):
+            raise DataError(f"question key {self.key!r} must be letters, digits, dots and dashes")
+        if not self.victims or len({*self.victims, *self.holders}) < len(
+            self.victims + self.holders
+        ):
+            raise DataError(
+                f"question {self.key} needs at least one victim, and nobody named twice among "
+                f"victims {self.victims} and holders {self.holders}"
+            )
+
+
+def about_participant(victim: int) -> Question:
+    """Return the question of an attacker who sees a participant's own updates (the server)."""
+    return Question(key=f"participant-{victim}", victims=(victim,))
+
+
+def about_all_but(attacker: int, participants: int) -> Question:
+    """Return the question of a participant who sees only aggregates: in anybody else's data."""
+    others = tuple(p for p in range(participants) if p != attacker)
+    return Question(key=f"all-but-{attacker}", victims=others, holders=(attacker,))
+
+
+@dataclass(frozen=True, eq=False)
+class AuditSet:
+    """The records of one question's audit.
+
+    Attributes
+    ----------
+    records
+        Shape (n,), ascending record ids.
+    member
+        Shape (n,): whether the record is in a victim's training set.
+    known
+        Shape (n,): whether the attacker is told so (to train on); otherwise the record is tested.
+    """
+
+    records: NDArray[np.int64]
+    member: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of records, known and tested."""
+        return len(self.records)
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """One row a record, ids 0..N-1.
+
+    Attributes
+    ----------
+    labels, test, duplicate
+        Shape (N,): the class; whether it is a test record; whether another record equals it.
+    training_sets
+        One ascending array of record ids a participant.
+    roles
+        By question key, shape (N,) of `NEITHER`, `KNOWN` or `TESTED`.
+
+    Raises
+    ------
+    DataError
+        If a training set holds a record twice, or one that is not in the training pool.
+    """
+
+    labels: NDArray[np.int64]
+    test: NDArray[np.bool_]
+    duplicate: NDArray[np.bool_]
+    training_sets: tuple[NDArray[np.int64], ...]
+    roles: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for participant, records in enumerate(self.training_sets):
+            whose = f"the training set of participant {participant}"
+            checked = _checked_records(records, len(self), whose)
+            if self.test[checked].any():
+                raise DataError(f"{whose} holds test records")
+
+    def __len__(self) -> int:
+        """Return N, the number of records."""
+        return len(self.labels)
+
+    @property
+    def participants(self) -> int:
+        """How many participants there are."""
+        return len(self.training_sets)
+
+    def holders_of(self, participants: Sequence[int]) -> NDArray[np.bool_]:
+        """Return for each record, shape (N,), whether any of `participants` trains on it."""
+        strangers = [p for p in participants if not 0 <= p < self.participants]
+        if strangers:
+            raise DataError(
+                f"there is no participant {listed(strangers)}; valid: 0..{self.participants - 1}"
+            )
+        held = np.zeros(len(self), dtype=np.bool_)
+        for participant in participants:
+            held[self.training_sets[participant]] = True
+        return held
+
+    def join(self, question: Question, records: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return the truth about `records`, in their order: whether a victim trains on it.
+
+        Raises
+        ------
+        DataError
+            If an id is unknown or occurs twice.
+        """
+        checked = _checked_records(records, len(self), f"question {question.key}")
+        return self.holders_of(question.victims)[checked]
+
+    def with_audit(self, question: Question, audit: AuditSet) -> "Ledger":
+        """Return this ledger with the roles of one more question written in.
+
+        Raises
+        ------
+        DataError
+            If the audit's idea of who is a member is not this ledger's.
+        """
+        if not np.array_equal(self.join(question, audit.records), audit.member):
+            raise DataError(f"the audit of {question.key} contradicts the ledger about members")
+        roles = np.full(len(self), NEITHER, dtype=np.int8)
+        roles[audit.records] = np.where(audit.known, KNOWN, TESTED)
+        return replace(self, roles={**self.roles, question.key: roles})
+
+    def audit(self, question: Question) -> AuditSet:
+        """Return the records audited for `question`, with the truth joined.
+
+        Raises
+        ------
+        DataError
+            If the ledger has no such question.
+        """
+        if question.key not in self.roles:
+            raise DataError(
+                f"the ledger has no audit of {question.key}; valid: {listed(self.roles)}"
+            )
+        roles = self.roles[question.key]
+        records = np.flatnonzero(roles != NEITHER)
+        return AuditSet(records, self.join(question, records), roles[records] == KNOWN)
+
+
+def new_ledger(dataset: Dataset, training_sets: Sequence[NDArray[np.int64]]) -> Ledger:
+    """Return the ledger of a federation in which participant p trains on `training_sets[p]`."""
+    return Ledger(
+        labels=dataset.labels,
+        test=dataset.test,
+        duplicate=dataset.duplicate,
+        training_sets=tuple(np.sort(records) for records in training_sets),
+    )
+
+
+def _checked_records(records: NDArray[np.int64], count: int, whose: str) -> NDArray[np.int64]:
+    """Return `records` if each is an id of the ledger and none occurs twice."""
+    records = np.asarray(records)
+    if records.ndim != 1 or (records.size and records.dtype.kind not in "iu"):
+        raise DataError(
+            f"{whose}: record ids must be integers with one axis, not {records.dtype} of shape "
+            f"{records.shape}"
+        )
+    records = records.astype(np.int64, copy=False)
+    unknown = records[(records < 0) | (records >= count)]
+    if unknown.size:
+        raise DataError(f"{whose}: there is no record {unknown[0]}; valid: 0..{count - 1}")
+    doubled = np.flatnonzero(np.bincount(records, minlength=count) > 1)
+    if doubled.size:
+        raise DataError(f"{whose}: record {doubled[0]} occurs more than once")
+    return records

@@ -1,0 +1,147 @@
+"""The ledger as a parquet file, one row a record, for any tool to read.
+
+Columns: ``record`` int64, ``label`` int64, ``split`` (pool, test), ``duplicate`` bool,
+``participants`` list of int32 (whose training set holds it), and one nullable column
+``role/<question>`` (known, tested) a question. Reading is strict: a file that is not exactly so is
+refused in one sentence.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fedsim.data.ledger import KNOWN, NEITHER, TESTED, Ledger
+from fedsim.errors import DataError, listed
+from fedsim.files import replacing
+
+ROLE = "role/"
+PARTICIPANTS = b"fedsim.participants"
+COLUMNS = {
+    "record": pa.int64(),
+    "label": pa.int64(),
+    "split": pa.string(),
+    "duplicate": pa.bool_(),
+    "participants": pa.list_(pa.int32()),
+}
+SPLITS = ("pool", "test")
+ROLE_NAMES = {"known": KNOWN, "tested": TESTED}
+
+
+def write_ledger(ledger: Ledger, path: Path) -> None:
+    """Write `ledger` to `path`, all or nothing, readable by its owner only."""
+    columns = {
+        "record": pa.array(np.arange(len(ledger)), pa.int64()),
+        "label": pa.array(ledger.labels, pa.int64()),
+        "split": pa.array(np.take(SPLITS, ledger.test.astype(int)), pa.string()),
+        "duplicate": pa.array(ledger.duplicate),
+        "participants": _participants_of_records(ledger),
+    }
+    names = np.array([None, *ROLE_NAMES], dtype=object)
+    for key, roles in ledger.roles.items():
+        columns[ROLE + key] = pa.array(names[roles], pa.string())
+    table = pa.table(columns).replace_schema_metadata({PARTICIPANTS: str(ledger.participants)})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _participants_of_records(ledger: Ledger) -> pa.Array:
+    sizes = [len(records) for records in ledger.training_sets]
+    participants = np.repeat(np.arange(ledger.participants, dtype=np.int32), sizes)
+    records = np.concatenate([*ledger.training_sets, np.empty(0, dtype=np.int64)])
+    counts = np.bincount(records, minlength=len(ledger))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    by_record = np.argsort(records, kind="stable")
+    return pa.ListArray.from_arrays(offsets, pa.array(participants[by_record], pa.int32()))
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Return the ledger in `path`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or not exactly a ledger; the sentence names the file.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no ledger {path}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is not a sound parquet file, so no ledger") from error
+    try:
+        return _ledger(table)
+    except DataError as error:
+        raise DataError(f"ledger {path}: {error}") from error
+
+
+def _ledger(table: pa.Table) -> Ledger:
+    _check_columns(table)
+    records = table["record"].to_numpy()
+    order = np.argsort(records, kind="stable")
+    if not np.array_equal(records[order], np.arange(len(records))):
+        raise DataError(
+            f"record ids must be 0..{len(records) - 1}, each once, but some are missing or doubled"
+        )
+    split = _coded(table["split"], "split", dict(zip(SPLITS, (0, 1), strict=True)))
+    return Ledger(
+        labels=table["label"].to_numpy()[order],
+        test=split[order].astype(np.bool_),
+        duplicate=table["duplicate"].to_numpy()[order],
+        training_sets=_training_sets(table, records),
+        roles={
+            name.removeprefix(ROLE): _coded(table[name], name, ROLE_NAMES)[order]
+            for name in table.column_names
+            if name.startswith(ROLE)
+        },
+    )
+
+
+def _check_columns(table: pa.Table) -> None:
+    names = table.column_names
+    roles = [name for name in names if name.startswith(ROLE)]
+    missing, unknown = set(COLUMNS) - set(names), set(names) - set(COLUMNS) - set(roles)
+    if missing or unknown or len(set(names)) < len(names):
+        raise DataError(
+            f"its columns must be {listed(COLUMNS)} and any {ROLE}...; missing: {listed(missing)}, "
+            f"unknown: {listed(unknown)}"
+        )
+    for name, kind in {**COLUMNS, **dict.fromkeys(roles, pa.string())}.items():
+        if table.schema.field(name).type != kind:
+            raise DataError(f"column {name} must be {kind}, not {table.schema.field(name).type}")
+        if name in COLUMNS and table[name].null_count:
+            raise DataError(f"column {name} has empty cells")
+
+
+def _coded(column: pa.ChunkedArray, name: str, codes: dict[str, int]) -> NDArray[np.int8]:
+    """Return a text column as numbers; empty cells are `NEITHER`."""
+    coded = np.full(len(column), NEITHER, dtype=np.int8)
+    values = column.to_numpy(zero_copy_only=False)
+    unknown = set(column.unique().to_pylist()) - set(codes) - {None}
+    if unknown:
+        raise DataError(f"column {name} holds {listed(unknown)}; valid: {listed(codes)}")
+    for value, code in codes.items():
+        coded[values == value] = code
+    return coded
+
+
+def _training_sets(table: pa.Table, records: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    text = (table.schema.metadata or {}).get(PARTICIPANTS, b"")
+    if not text.isdigit():
+        raise DataError("it does not say how many participants there are")
+    count = int(text)
+    column = table["participants"].combine_chunks()
+    values = column.flatten()
+    if values.null_count:
+        raise DataError("column participants has empty cells")
+    participants = values.to_numpy()
+    strangers = participants[(participants < 0) | (participants >= count)]
+    if strangers.size:
+        raise DataError(f"there is no participant {strangers[0]}; valid: 0..{count - 1}")
+    holders = column.value_lengths().to_numpy(zero_copy_only=False)
+    held = np.repeat(records, holders)
+    by_participant = np.lexsort((held, participants))
+    ends = np.cumsum(np.bincount(participants, minlength=count))
+    return tuple(np.split(held[by_participant], ends[:-1])) if count else ()

@@ -1,0 +1,121 @@
+"""From a data set's name to its records: what the simulator and ``fedsim data fetch`` call.
+
+A data-set plugin is a class with an ``arrays`` method (see `Source`), or a plain function that
+returns `Arrays` or a pair of features and labels.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedsim import plugins
+from fedsim.data.cache import default_cache_dir
+from fedsim.data.dataset import Arrays, Dataset, from_arrays
+from fedsim.data.source import Place, Source, unheard
+from fedsim.errors import DataError
+
+GROUP = "datasets"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What `fetch` has stored: how many records of what shape, and where (None: nowhere)."""
+
+    name: str
+    records: int
+    num_classes: int
+    input_shape: tuple[int, ...]
+    size_in_bytes: int
+    folder: Path | None
+
+
+def load_dataset(
+    name: str,
+    settings: Mapping[str, object],
+    *,
+    data_dir: Path | None,
+    cache_dir: Path | None = None,
+    seed: int,
+    test_records: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Return the data set called `name`.
+
+    Parameters
+    ----------
+    name
+        An installed data set, or a user's own as ``module:attribute``.
+    settings
+        Its settings, checked against its signature.
+    data_dir
+        Where its files are; None lets it download them.
+    cache_dir
+        Where decoded arrays and downloads are kept (default: `default_cache_dir`).
+    seed, test_records
+        How to draw a test split for a source that has none (default: a fifth of the records).
+    say
+        Called with one line now and then while the data are fetched and decoded.
+
+    Raises
+    ------
+    PluginError
+        If there is no such data set or a setting is not valid.
+    DataError
+        If its files are missing or damaged, or its arrays are not valid.
+    """
+    arrays = _arrays(name, settings, data_dir, cache_dir, say)
+    return from_arrays(name, arrays, test_records=test_records, seed=seed)
+
+
+def fetch(
+    name: str,
+    settings: Mapping[str, object],
+    *,
+    data_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Fetched:
+    """Get and verify a data set beforehand, and return what is now stored where.
+
+    Raises
+    ------
+    PluginError, DataError
+        As `load_dataset`.
+    """
+    arrays = _arrays(name, settings, data_dir, cache_dir, say)
+    features = arrays.features
+    file = features.filename if isinstance(features, np.memmap) else None
+    return Fetched(
+        name=name,
+        records=len(arrays.labels),
+        num_classes=arrays.num_classes or 0,
+        input_shape=features.shape[1:],
+        size_in_bytes=features.nbytes + arrays.labels.nbytes,
+        folder=None if file is None else Path(file).parent,
+    )
+
+
+def _arrays(
+    name: str,
+    settings: Mapping[str, object],
+    data_dir: Path | None,
+    cache_dir: Path | None,
+    say: Callable[[str], None] | None,
+) -> Arrays:
+    built: Any = plugins.build(GROUP, name, settings)
+    place = Place(cache_dir=cache_dir or default_cache_dir(), data_dir=data_dir, say=say or unheard)
+    found = built.arrays(place) if isinstance(built, Source) else built
+    if isinstance(found, tuple) and len(found) == 2:
+        try:
+            found = Arrays(*found)
+        except DataError as error:
+            raise DataError(f"data set {name}: {error}") from error
+    if not isinstance(found, Arrays):
+        raise DataError(
+            f"data set {name} returned a {type(found).__name__}; valid: Arrays, a pair (features, "
+            "labels), or an object whose arrays(place) returns Arrays"
+        )
+    return found
