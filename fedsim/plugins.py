@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from fedsim.errors import PluginError, listed
 
 
-
 @dataclass(frozen=True)
 class Group:
     """A kind of plugin: its entry points, and the parameters that fedsim fills in by itself."""

@@ -145,7 +145,9 @@ class SnapshotStore:
         """
         found = [s for s in self.index() if s.owner == owner]
         if not found:
-            raise SnapshotError(f"no snapshot of {owner} in {self.folder}; run the federation first")
+            raise SnapshotError(
+                f"no snapshot of {owner} in {self.folder}; run the federation first"
+            )
         return tuple(s for s in found if self.policy.keeps(s.round, owner))
 
     def index(self) -> tuple[Snapshot, ...]:

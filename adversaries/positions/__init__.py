@@ -1,0 +1,1 @@
+"""Dishonest positions in a federation: one file each."""

@@ -1,0 +1,26 @@
+"""The local passive attacker: a participant that keeps the aggregates it is sent.
+
+Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the local attacker"; passive.
+"""
+
+from flwr.app import ArrayRecord
+
+from fedsim.federation.adversary import ParticipantAdversary, Threat
+from fedsim.snapshots import AGGREGATE
+
+
+class CuriousParticipant(ParticipantAdversary):
+    """Follow the protocol as one participant, and keep every aggregate."""
+
+    def threat(self) -> Threat:
+        """Return the threat model in words."""
+        return Threat(
+            who=f"participant {self.participant}",
+            sees="the aggregate that the server sends, in the observed rounds",
+            does="nothing: it follows the protocol",
+        )
+
+    def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Keep the aggregate of a round."""
+        self.record(round_number, AGGREGATE, arrays)
+        return arrays

@@ -1,0 +1,1 @@
+"""Engines: what carries Flower messages between the server and the participants."""

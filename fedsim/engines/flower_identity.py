@@ -1,0 +1,41 @@
+"""The one place that touches a private part of Flower.
+
+Outside Flower's own runtime a `flwr.app.Message` cannot be made, because its constructor asks the
+process which task it is. Flower has no public call for that, so this file sets it, for the length
+of a block, and says clearly when a future Flower does it differently.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fedsim.errors import FedsimError
+
+SERVER_NODE = 1
+
+
+@contextmanager
+def local_identity() -> Iterator[None]:
+    """Make this process a Flower server task for one block, unless it already is a task.
+
+    Raises
+    ------
+    FedsimError
+        If this version of Flower keeps the identity somewhere else.
+    """
+    try:
+        from flwr.supercore.task_identity import TaskIdentity  # noqa: PLC0415
+
+        before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
+    except (ImportError, AttributeError) as error:
+        raise FedsimError(
+            "this version of Flower keeps the identity of a task elsewhere; the local engine needs "
+            "flwr >= 1.41, < 1.43"
+        ) from error
+    if None not in before:
+        yield
+        return
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, SERVER_NODE
+    try:
+        yield
+    finally:
+        TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before

@@ -1,0 +1,108 @@
+"""Reading and checking what Flower messages carry.
+
+Everything that arrives from another party is checked here before it is used: exactly one set of
+parameters, the expected names and shapes, finite numbers. The first thing that is wrong is named
+together with who sent it and in which round.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, RecordDict
+from torch import nn
+
+from fedsim.errors import MessageError, listed
+
+ARRAYS = "arrays"
+CONFIG = "config"
+METRICS = "metrics"
+ROUND = "server-round"
+PARTICIPANT = "partition-id"
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
+    """Return the one `ArrayRecord` of a message's content.
+
+    Raises
+    ------
+    MessageError
+        If there is none or more than one.
+    """
+    records = list(content.array_records.values())
+    if len(records) != 1:
+        raise MessageError(f"{sender} sent {len(records)} sets of arrays instead of one")
+    return records[0]
+
+
+def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
+    """Return a copy of `content` that carries `arrays` instead of its own.
+
+    Flower's strategies put one and the same content into all messages of a round, so changing it
+    in place would change what everybody gets.
+    """
+    changed = RecordDict(dict(content))
+    for key in content.array_records:
+        changed[key] = arrays
+    return changed
+
+
+def round_of(message: Message) -> int:
+    """Return the round that a message belongs to, from 1.
+
+    Raises
+    ------
+    MessageError
+        If no config record in it says so, as Flower's strategies do.
+    """
+    for record in message.content.config_records.values():
+        value = record.get(ROUND)
+        if isinstance(value, int):
+            return value
+    raise MessageError(
+        f"a message to node {message.metadata.dst_node_id} does not say its round; its config "
+        f"record must have {ROUND!r}"
+    )
+
+
+def shapes_of(model: nn.Module) -> Shapes:
+    """Return the names and shapes that parameters of `model` must have."""
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
+    """Raise unless `arrays` has the expected names and shapes, and only finite numbers.
+
+    The declared shape is compared before any content is decoded, so that an absurd size costs
+    nothing.
+
+    Raises
+    ------
+    MessageError
+        The sentence names the sender and the first array that is wrong.
+    """
+    if arrays.keys() != expected.keys():
+        missing, surplus = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
+        raise MessageError(
+            f"{sender} sent parameters that do not fit the model: missing {listed(missing)}; "
+            f"not known {listed(surplus)}"
+        )
+    for name, array in arrays.items():
+        if tuple(array.shape) != expected[name]:
+            raise MessageError(
+                f"{sender} sent {name!r} with shape {tuple(array.shape)} instead of "
+                f"{expected[name]}"
+            )
+        try:
+            values = array.numpy()
+        except (ValueError, TypeError, EOFError, OSError) as error:
+            raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
+        if values.shape != expected[name] or values.dtype.kind not in "fiu":
+            raise MessageError(
+                f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise MessageError(
+                f"{sender} sent {name!r} with values that are not finite; lower the learning rate, "
+                "or the rate of an active adversary"
+            )

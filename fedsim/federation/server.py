@@ -1,0 +1,301 @@
+"""The server's side: rounds over any Flower strategy, and the strategy that a dishonest one wears.
+
+The round loop is our own because Flower's ``Strategy.start`` can neither resume nor stop a round
+that went wrong; it calls a strategy's four public hooks in the same order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedsim import seeds
+from fedsim.errors import MessageError
+from fedsim.federation.adversary import ServerAdversary
+from fedsim.federation.messages import (
+    PARTICIPANT,
+    ROUND,
+    Shapes,
+    arrays_of,
+    require_usable,
+    with_arrays,
+)
+from fedsim.federation.training import Utility
+
+
+@dataclass(frozen=True)
+class RoundFigures:
+    """What is known of the aggregate's utility after a round; None where it was not evaluated.
+
+    Losses are in nats a record, accuracies fractions. ``local_loss`` and ``local_accuracy`` are of
+    the participants' own training passes, ``train_*`` of the aggregate on their training records,
+    ``test_*`` of the aggregate on held-out records.
+    """
+
+    round: int
+    local_loss: float | None = None
+    local_accuracy: float | None = None
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A federation between two rounds: all that the server needs to go on."""
+
+    round: int
+    arrays: ArrayRecord
+    history: tuple[RoundFigures, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a federation runs and when its utility is measured."""
+
+    rounds: int
+    evaluate_every: int
+    seed: int
+    expected: Shapes
+    test: Callable[[ArrayRecord], Utility]
+    timeout: float | None = None
+
+    def evaluates(self, round_number: int) -> bool:
+        """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
+        return round_number % self.evaluate_every == 0 or round_number == self.rounds
+
+
+class DishonestServer(Strategy):
+    """Any Flower strategy with server adversaries over it.
+
+    Parameters
+    ----------
+    honest
+        The strategy that is worn over; it never notices.
+    adversaries
+        Asked in order on the way out, and in the same order on the way in.
+    participant_of
+        Node ids to participants; a node that is not in it goes by its id.
+    """
+
+    def __init__(
+        self,
+        honest: Strategy,
+        adversaries: Sequence[ServerAdversary],
+        participant_of: Mapping[int, int] | None = None,
+    ) -> None:
+        self.honest = honest
+        self.adversaries = tuple(adversaries)
+        self.participant_of = dict(participant_of or {})
+
+    def summary(self) -> None:
+        """Log the honest strategy's configuration."""
+        self.honest.summary()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Let each adversary change what each participant trains on."""
+        messages = self.honest.configure_train(server_round, arrays, config, grid)
+        return [self._altered(m, server_round, lambda a: a.send) for m in messages]
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Let each adversary change what each participant evaluates."""
+        messages = self.honest.configure_evaluate(server_round, arrays, config, grid)
+        return [self._altered(m, server_round, lambda a: a.send_evaluation) for m in messages]
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Show each upload to each adversary, aggregate what they leave, show them the aggregate."""
+        left = (self._received(reply, server_round) for reply in replies)
+        arrays, metrics = self.honest.aggregate_train(server_round, [m for m in left if m])
+        if arrays is not None:
+            for adversary in self.adversaries:
+                adversary.aggregated(server_round, arrays)
+        return arrays, metrics
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Aggregate evaluations as the honest strategy does."""
+        return self.honest.aggregate_evaluate(server_round, replies)
+
+    def _altered(
+        self,
+        message: Message,
+        server_round: int,
+        hook: Callable[[ServerAdversary], Callable[[int, int, ArrayRecord], ArrayRecord]],
+    ) -> Message:
+        honest = arrays = arrays_of(message.content, "the server")
+        participant = self._participant(message.metadata.dst_node_id)
+        for adversary in self.adversaries:
+            arrays = hook(adversary)(server_round, participant, arrays)
+        if arrays is not honest:
+            message.content = with_arrays(message.content, arrays)
+        return message
+
+    def _received(self, reply: Message, server_round: int) -> Message | None:
+        if reply.has_error():
+            return reply
+        participant = self._participant(reply.metadata.src_node_id)
+        honest = arrays_of(reply.content, f"participant {participant}")
+        arrays: ArrayRecord | None = honest
+        for adversary in self.adversaries:
+            arrays = adversary.receive(server_round, participant, arrays)
+            if arrays is None:
+                return None
+        if arrays is not honest:
+            reply.content = with_arrays(reply.content, arrays)
+        return reply
+
+    def _participant(self, node: int) -> int:
+        return self.participant_of.get(node, node)
+
+
+def introduce(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
+    """Return the participant that each node is, asking all of them once.
+
+    Node ids are random in Flower's own runtimes; a participant is known by its ``partition-id``.
+
+    Raises
+    ------
+    MessageError
+        If a node does not answer, or the answers are not the participants 0 to n - 1.
+    """
+    nodes = sorted(grid.get_node_ids())
+    question = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
+    answers: dict[int, int] = {}
+    for reply in grid.send_and_receive(question, timeout=timeout):
+        _require_content(reply, f"node {reply.metadata.src_node_id}", 0)
+        metrics = next(iter(reply.content.metric_records.values()), MetricRecord())
+        answers[reply.metadata.src_node_id] = int(str(metrics.get(PARTICIPANT, -1)))
+    if sorted(answers.values()) != list(range(participants)):
+        raise MessageError(
+            f"{len(nodes)} nodes answered as participants {sorted(answers.values())}; the "
+            f"federation needs each of 0 to {participants - 1} once"
+        )
+    return answers
+
+
+def run_rounds(
+    grid: Grid,
+    strategy: Strategy,
+    start: Progress,
+    schedule: Schedule,
+    participant_of: Mapping[int, int],
+    after_round: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Run the rounds that are left after `start`, and return where they end.
+
+    Parameters
+    ----------
+    grid
+        What reaches the participants.
+    strategy
+        Any Flower strategy.
+    start
+        Where to go on; round 0 for a new federation.
+    schedule
+        How many rounds, and when to evaluate.
+    participant_of
+        Node ids to participants. Replies are put into the order of the participants before they
+        are summed, so the aggregate does not depend on who was quickest.
+    after_round
+        Called with the progress after each round.
+
+    Raises
+    ------
+    MessageError
+        If a participant fails, or anybody sends what cannot be used; the sentence names who and
+        in which round.
+    """
+    progress = start
+    for round_number in range(start.round + 1, schedule.rounds + 1):
+        rounds = _Round(round_number, grid, strategy, schedule, participant_of)
+        arrays, figures = rounds.train(progress.arrays)
+        if schedule.evaluates(round_number):
+            figures = rounds.evaluate(arrays, figures)
+        progress = Progress(round_number, arrays, (*progress.history, figures))
+        after_round(progress)
+    return progress
+
+
+@dataclass(frozen=True)
+class _Round:
+    number: int
+    grid: Grid
+    strategy: Strategy
+    schedule: Schedule
+    participant_of: Mapping[int, int]
+    config: ConfigRecord = field(default_factory=ConfigRecord)
+
+    def train(self, arrays: ArrayRecord) -> tuple[ArrayRecord, RoundFigures]:
+        with seeds.global_draws(self.schedule.seed, "strategy", self.number):
+            self.config[ROUND] = self.number
+            messages = self.strategy.configure_train(self.number, arrays, self.config, self.grid)
+            replies = self._replies(messages)
+            for reply in replies:
+                sender = self._name(reply)
+                uploaded = arrays_of(reply.content, sender)
+                require_usable(uploaded, self.schedule.expected, sender)
+            aggregate, metrics = self.strategy.aggregate_train(self.number, replies)
+        if aggregate is None:
+            raise MessageError(f"round {self.number} has no aggregate: no usable reply came back")
+        require_usable(aggregate, self.schedule.expected, f"the strategy in round {self.number}")
+        loss, accuracy = _figures(metrics)
+        return aggregate, RoundFigures(self.number, loss, accuracy)
+
+    def evaluate(self, arrays: ArrayRecord, figures: RoundFigures) -> RoundFigures:
+        with seeds.global_draws(self.schedule.seed, "strategy-evaluation", self.number):
+            self.config[ROUND] = self.number
+            messages = self.strategy.configure_evaluate(self.number, arrays, self.config, self.grid)
+            metrics = self.strategy.aggregate_evaluate(self.number, self._replies(messages))
+        train_loss, train_accuracy = _figures(metrics)
+        test = self.schedule.test(arrays)
+        return replace(
+            figures,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            test_loss=test.loss,
+            test_accuracy=test.accuracy,
+        )
+
+    def _replies(self, messages: Iterable[Message]) -> list[Message]:
+        sent = list(messages)
+        replies = list(self.grid.send_and_receive(sent, timeout=self.schedule.timeout))
+        for reply in replies:
+            _require_content(reply, self._name(reply), self.number)
+        answered = {reply.metadata.src_node_id for reply in replies}
+        silent = [m.metadata.dst_node_id for m in sent if m.metadata.dst_node_id not in answered]
+        if silent:
+            raise MessageError(
+                f"participant {self.participant_of.get(silent[0], silent[0])} did not answer in "
+                f"round {self.number} within {self.schedule.timeout} s"
+            )
+        return sorted(replies, key=lambda r: self.participant_of[r.metadata.src_node_id])
+
+    def _name(self, reply: Message) -> str:
+        node = reply.metadata.src_node_id
+        return f"participant {self.participant_of.get(node, node)} in round {self.number}"
+
+
+def _require_content(reply: Message, sender: str, round_number: int) -> None:
+    if reply.has_error():
+        reason = " ".join((reply.error.reason or "no reason given").split())
+        raise MessageError(f"{sender} failed: {reason}")
+
+
+def _figures(metrics: MetricRecord | None) -> tuple[float | None, float | None]:
+    if metrics is None:
+        return None, None
+    loss, accuracy = metrics.get("loss"), metrics.get("accuracy")
+    return (
+        float(loss) if isinstance(loss, int | float) else None,
+        float(accuracy) if isinstance(accuracy, int | float) else None,
+    )

@@ -1,0 +1,132 @@
+"""Flower's strategies by name, and the state that they carry from round to round."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from flwr.serverapp import strategy as flower_strategies
+from flwr.serverapp.strategy import Strategy
+
+from fedsim import plugins
+from fedsim.errors import ConfigError, listed
+
+Plain = None | bool | int | float | str
+INNER = "strategy"
+
+
+def strategies() -> dict[str, type[Strategy]]:
+    """Return Flower's strategies by class name."""
+    return {
+        name: kind
+        for name, kind in vars(flower_strategies).items()
+        if isinstance(kind, type) and issubclass(kind, Strategy) and not inspect.isabstract(kind)
+    }
+
+
+def build_strategy(name: str, settings: Mapping[str, Any], participants: int) -> Strategy:
+    """Return a strategy of Flower's, built for a federation of so many participants.
+
+    Parameters
+    ----------
+    name
+        A class of `flwr.serverapp.strategy`.
+    settings
+        Its arguments. One that wraps another, as those for differential privacy do, takes it as
+        ``strategy: {name: ...}``.
+    participants
+        How many there are; the strategy waits for all of them unless told otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such strategy; the sentence lists the valid ones.
+    PluginError
+        If a setting is unknown or not valid.
+    """
+    known = strategies()
+    if name not in known:
+        raise ConfigError(f"federation.strategy: there is no {name!r}; valid: {listed(known)}")
+    parameters = inspect.signature(known[name]).parameters
+    filled: dict[str, Any] = {
+        key: count
+        for key, count in {
+            "min_available_nodes": participants,
+            "min_train_nodes": 1,
+            "min_evaluate_nodes": 1,
+        }.items()
+        if key in parameters
+    } | dict(settings)
+    unknown = filled.keys() - parameters.keys()
+    if unknown:
+        raise ConfigError(
+            f"federation.strategy: {name} has no setting {listed(unknown)}; valid: "
+            f"{listed(parameters)}"
+        )
+    if isinstance(filled.get(INNER), Mapping):
+        inner = dict(filled[INNER])
+        filled[INNER] = build_strategy(str(inner.pop("name", "")), inner, participants)
+    try:
+        return known[name](**filled)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"federation.strategy: {name}: {error}") from error
+
+
+def strategy_state(strategy: Strategy, prefix: str = "") -> tuple[dict[str, Any], dict[str, Plain]]:
+    """Return what a strategy remembers, as numpy arrays and as plain values, by attribute path.
+
+    Server momentum and the like live in ordinary attributes, and Flower has no call to save them.
+    """
+    arrays: dict[str, Any] = {}
+    plain: dict[str, Plain] = {}
+    for name, value in vars(strategy).items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Strategy):
+            inner_arrays, inner_plain = strategy_state(value, f"{path}/")
+            arrays |= inner_arrays
+            plain |= inner_plain
+        elif value is None or isinstance(value, bool | int | float | str):
+            plain[path] = value
+        else:
+            kind, named = _unpacked(value)
+            arrays |= {f"{path}|{kind}|{key}": np.copy(array) for key, array in named.items()}
+    return arrays, plain
+
+
+def restore_strategy(
+    strategy: Strategy, arrays: Mapping[str, Any], plain: Mapping[str, Plain]
+) -> None:
+    """Put back what `strategy_state` returned."""
+    packed: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, array in arrays.items():
+        path, kind, key = name.split("|", 2)
+        packed.setdefault((path, kind), {})[key] = array
+    containers = {path: _PACK[kind](named) for (path, kind), named in packed.items()}
+    for path, value in {**plain, **containers}.items():
+        *owners, attribute = path.split("/")
+        owner = strategy
+        for inner in owners:
+            owner = getattr(owner, inner)
+        setattr(owner, attribute, value)
+
+
+_PACK: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "record": lambda named: ArrayRecord({key: Array(array) for key, array in named.items()}),
+    "dict": dict,
+    "list": lambda named: [named[key] for key in sorted(named, key=int)],
+    "array": lambda named: named[""],
+}
+
+
+def _unpacked(value: object) -> tuple[str, dict[str, Any]]:
+    """Return the kind of a container of arrays and its arrays by name; others are not state."""
+    if isinstance(value, ArrayRecord):
+        return "record", {key: array.numpy() for key, array in value.items()}
+    if isinstance(value, np.ndarray):
+        return "array", {"": value}
+    if isinstance(value, list) and value and all(isinstance(a, np.ndarray) for a in value):
+        return "list", {str(place): array for place, array in enumerate(value)}
+    if isinstance(value, dict) and value and all(isinstance(a, np.ndarray) for a in value.values()):
+        return "dict", dict(value)
+    return "none", {}

@@ -1,0 +1,39 @@
+"""How long work tells how far it is, without knowing who listens.
+
+Computing code calls a `Watcher`; the command line gives one that draws bars with the time left, a
+script gives none, and a test can give one that counts.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Advance = Callable[[str], None]
+
+
+class Watcher(Protocol):
+    """Whoever listens to the progress of long work."""
+
+    def say(self, text: str) -> None:
+        """Take one line of news."""
+
+    def task(self, what: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
+        """Begin a piece of work of `total` steps, `done` of which are behind us.
+
+        The block gets a function to call after each step, with a few words on how it stands.
+        """
+
+
+class Silence:
+    """A watcher that tells nobody."""
+
+    def say(self, text: str) -> None:
+        """Drop the line."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:  # noqa: ARG002
+        """Drop every step."""
+        yield lambda standing: None
+
+
+SILENCE: Watcher = Silence()

@@ -1,0 +1,48 @@
+"""What is written beside every result so that it can be made again."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("fedsim", "flwr", "torch", "torchvision", "numpy", "ray", "scikit-learn", "datasets")
+
+
+def provenance() -> dict[str, object]:
+    """Return versions, the commit of this checkout (if it is one), and the machine."""
+    return {
+        "versions": {"python": platform.python_version()} | {n: _version(n) for n in PACKAGES},
+        "commit": _commit(Path(__file__).parent),
+        "machine": {
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(folder: Path) -> str | None:
+    """Return the commit, marked when files differ from it; None outside a git checkout."""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip() or None

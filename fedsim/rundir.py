@@ -1,0 +1,148 @@
+"""The layout of a run directory, and who may work in it.
+
+``experiment.yaml`` the resolved experiment; ``provenance.json`` versions, commit, machine;
+``ledger.parquet`` who holds which record and what is audited; ``checkpoint.safetensors`` where the
+federation stands; ``history.json`` utility over the rounds; ``snapshots/ADVERSARY/`` what it saw;
+``features/``, ``scores/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of
+it; ``results.json`` and ``report.html`` what came out.
+
+A stage reads files and writes files, so each can be run alone and again.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.errors import RunDirectoryError
+from fedsim.files import make_private_folder, write_text
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run's folder; the properties name its files."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, resolved: str) -> "RunDirectory":
+        """Return the run directory of an experiment, new or to be resumed.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        resolved
+            The experiment as YAML, defaults written out.
+
+        Raises
+        ------
+        RunDirectoryError
+            If the folder holds another experiment's run, or something else altogether.
+        """
+        run = cls(path)
+        if run.experiment.is_file():
+            if run.experiment.read_text(encoding="utf-8") != resolved:
+                raise RunDirectoryError(
+                    f"{path} holds a run of another experiment (compare {run.experiment}); choose "
+                    "another --out, or delete that folder"
+                )
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunDirectoryError(
+                f"{path} is not a run directory and not empty; choose another --out"
+            )
+        else:
+            make_private_folder(path)
+            write_text(run.experiment, resolved)
+        return run
+
+    @classmethod
+    def existing(cls, path: Path) -> "RunDirectory":
+        """Return the run directory at `path`.
+
+        Raises
+        ------
+        RunDirectoryError
+            If there is none.
+        """
+        if not (path / "experiment.yaml").is_file():
+            raise RunDirectoryError(
+                f"{path} is not a run directory (it has no experiment.yaml); `fedsim run CONFIG "
+                f"--out {path}` makes one"
+            )
+        return cls(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others out of this run for one block.
+
+        Raises
+        ------
+        RunDirectoryError
+            If another process works in it.
+        """
+        descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"another fedsim process is working in {self.path}; wait for it, or choose "
+                    "another --out"
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def experiment(self) -> Path:
+        """The resolved experiment."""
+        return self.path / "experiment.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, commit and machine of the run."""
+        return self.path / "provenance.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Who holds which record, and what is audited."""
+        return self.path / "ledger.parquet"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the federation stands."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """Utility over the rounds."""
+        return self.path / "history.json"
+
+    @property
+    def results(self) -> Path:
+        """The figures of all attacks."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def snapshots(self, adversary: str) -> Path:
+        """Return the folder of what an adversary saw."""
+        return self.path / "snapshots" / adversary
+
+    def features(self, adversary: str, question: str) -> Path:
+        """Return the folder of what was extracted from an adversary's snapshots."""
+        return self.path / "features" / adversary / question
+
+    def scores(self, adversary: str, question: str, attack: str) -> Path:
+        """Return the file of an attack's scores."""
+        return self.path / "scores" / adversary / question / f"{attack}.parquet"
+
+    def traces(self, adversary: str, question: str, attack: str) -> Path:
+        """Return the file of a signal's course over the snapshots."""
+        return self.path / "traces" / adversary / question / f"{attack}.parquet"

@@ -1,0 +1,1 @@
+"""The stages of an experiment, with files between them: simulate, attack, report."""

@@ -1,0 +1,81 @@
+"""What a run is going to do, said before it does anything."""
+
+from dataclasses import dataclass
+
+from fedsim.federation.adversary import Threat
+from fedsim.federation.messages import shapes_of
+from fedsim.snapshots import planned_bytes
+from fedsim.stages.scene import Scene
+
+
+@dataclass(frozen=True)
+class StatedThreat:
+    """A threat model in full: the plugin's own words, and what the audit lets it know."""
+
+    adversary: str
+    threat: Threat
+    knows: str
+    asks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a run: rounds, observed rounds, bytes on the disk, audited records."""
+
+    rounds: int
+    observed_rounds: tuple[int, ...]
+    participants: int
+    parameters: int
+    snapshot_bytes: int
+    audited_records: int
+
+
+def stated_threats(scene: Scene) -> tuple[StatedThreat, ...]:
+    """Return the threat model of each dishonest party."""
+    audit = scene.experiment.audit
+    knows = (
+        f"the model, the training settings, and {audit.known_members:,} members and "
+        f"{audit.known_nonmembers:,} non-members"
+    )
+    return tuple(
+        StatedThreat(
+            party.label,
+            party.adversary.threat(),
+            knows,
+            tuple(question.key for question in party.questions),
+        )
+        for party in scene.parties
+    )
+
+
+def plan(scene: Scene) -> Plan:
+    """Return the size of the run that `scene` describes."""
+    experiment, audit = scene.experiment, scene.experiment.audit
+    model = scene.new_model()
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    observed = experiment.observed_rounds
+    questions = sum(len(party.questions) for party in scene.parties)
+    sizes = (
+        audit.known_members,
+        audit.known_nonmembers,
+        audit.tested_members,
+        audit.tested_nonmembers,
+    )
+    return Plan(
+        rounds=experiment.federation.rounds,
+        observed_rounds=observed,
+        participants=experiment.partition.participants,
+        parameters=sum(_numel(shape) for shape in shapes_of(model).values()),
+        snapshot_bytes=sum(
+            planned_bytes(weights, len(observed), party.owners(experiment))
+            for party in scene.parties
+        ),
+        audited_records=questions * sum(sizes),
+    )
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

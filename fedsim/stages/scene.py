@@ -1,0 +1,110 @@
+"""What every stage of an experiment starts from: the data, the model, and who is dishonest."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from fedsim import plugins
+from fedsim.attack import Attack
+from fedsim.config import Experiment, LabelledChoice
+from fedsim.data import Dataset, Question, load_dataset
+from fedsim.errors import PluginError
+from fedsim.federation.adversary import Adversary
+from fedsim.models import build_model
+from fedsim.progress import Watcher
+from fedsim.rundir import RunDirectory
+from fedsim.snapshots import Policy, SnapshotStore, participant_owner
+
+
+@dataclass(frozen=True)
+class Party:
+    """A dishonest party: its label in the experiment, its plugin, and what it asks."""
+
+    label: str
+    adversary: Adversary
+    questions: tuple[Question, ...]
+
+    def owners(self, experiment: Experiment) -> frozenset[str]:
+        """Return whose snapshots it keeps."""
+        owners = {self.adversary.owner(question) for question in self.questions}
+        uploads = {participant_owner(victim) for victim in experiment.audit.victims}
+        if experiment.snapshots.participants == "all" and uploads <= owners:
+            owners |= {participant_owner(p) for p in range(experiment.partition.participants)}
+        return frozenset(owners)
+
+    def store(self, experiment: Experiment, run: RunDirectory) -> SnapshotStore:
+        """Return where it keeps them, and which rounds."""
+        policy = Policy(frozenset(experiment.observed_rounds), self.owners(experiment))
+        return SnapshotStore(run.snapshots(self.label), policy)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An experiment with its data set, model factory, dishonest parties and attacks."""
+
+    experiment: Experiment
+    dataset: Dataset
+    new_model: Callable[[], nn.Module]
+    parties: tuple[Party, ...]
+    attacks: Mapping[str, Attack]
+
+
+def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Scene:
+    """Load and build everything that an experiment names.
+
+    Raises
+    ------
+    FedsimError
+        If any of it is missing or not valid.
+    """
+    parties = tuple(_party(choice, experiment) for choice in experiment.adversaries)
+    attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
+    data = experiment.data
+    dataset = load_dataset(
+        data.name,
+        data.settings,
+        data_dir=data_dir,
+        seed=experiment.seed,
+        test_records=data.test_records,
+        say=watcher.say,
+    )
+    new_model = partial(
+        build_model,
+        experiment.model.name,
+        experiment.model.settings,
+        input_shape=dataset.input_shape,
+        num_classes=dataset.num_classes,
+        seed=experiment.seed,
+    )
+    return Scene(experiment, dataset, new_model, parties, attacks)
+
+
+def build_attack(choice: LabelledChoice) -> Attack:
+    """Return the attack that a choice names.
+
+    Raises
+    ------
+    PluginError
+        If the plugin is not an `Attack`.
+    """
+    attack = plugins.build("attacks", choice.name, choice.settings)
+    if not isinstance(attack, Attack):
+        raise PluginError(
+            f"attack {choice.name!r} gave a {type(attack).__name__}; a plugin of group attacks "
+            "must derive from fedsim.Attack"
+        )
+    return attack
+
+
+def _party(choice: LabelledChoice, experiment: Experiment) -> Party:
+    adversary = plugins.build("adversaries", choice.name, choice.settings)
+    if not isinstance(adversary, Adversary):
+        raise PluginError(
+            f"adversary {choice.name!r} gave a {type(adversary).__name__}; a plugin of group "
+            "adversaries must derive from fedsim.ServerAdversary or fedsim.ParticipantAdversary"
+        )
+    questions = adversary.questions(experiment.audit.victims, experiment.partition.participants)
+    return Party(choice.label, adversary, questions)

@@ -1,0 +1,246 @@
+"""The first stage: run the federation and keep what its dishonest parties see.
+
+Reads nothing but the experiment; writes the ledger, the snapshots, the history of utility, and a
+checkpoint from which it goes on when it was stopped.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from flwr.app import ArrayRecord
+from flwr.clientapp.typing import Mod
+
+from fedsim.config import Experiment
+from fedsim.data import (
+    AuditSizes,
+    Ledger,
+    draw_audit,
+    new_ledger,
+    partition,
+    read_ledger,
+    write_ledger,
+)
+from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.federation.adversary import ParticipantAdversary, ServerAdversary
+from fedsim.federation.checkpoint import Checkpoint
+from fedsim.federation.client import Participants, make_client_app, sampled
+from fedsim.federation.messages import shapes_of
+from fedsim.federation.server import DishonestServer, Progress, Schedule, introduce, run_rounds
+from fedsim.federation.strategies import build_strategy
+from fedsim.federation.training import RecordIds, Utility, evaluate
+from fedsim.files import write_json
+from fedsim.progress import Watcher
+from fedsim.rundir import RunDirectory
+from fedsim.snapshots import require_space
+from fedsim.stages.plan import plan
+from fedsim.stages.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKPOINT_SECONDS = 30.0
+
+
+def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
+    """Run the federation to its end, from its checkpoint if there is one.
+
+    Raises
+    ------
+    FedsimError
+        If a participant fails, anybody sends what cannot be used, or the disk is too small.
+    KeyboardInterrupt
+        After a checkpoint of the last finished round was written.
+    """
+    experiment = scene.experiment
+    training_sets = _training_sets(scene)
+    if not run.ledger.is_file():
+        write_ledger(_audited(new_ledger(scene.dataset, training_sets), scene), run.ledger)
+    for party in scene.parties:
+        party.adversary.keep_in(party.store(experiment, run))
+    with local_identity(), torch_threads(experiment.engine.threads):
+        federation = _Federation.of(scene, training_sets)
+        kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
+        if kept is None:
+            require_space(run.path, plan(scene).snapshot_bytes)
+        return _run(federation, kept, run, experiment, watcher)
+
+
+def read_ledger_of(run: RunDirectory) -> Ledger:
+    """Return the ledger of a run."""
+    return read_ledger(run.ledger)
+
+
+def _run(
+    federation: "_Federation",
+    kept: Checkpoint | None,
+    run: RunDirectory,
+    experiment: Experiment,
+    watcher: Watcher,
+) -> Progress:
+    start = federation.resumed(kept) if kept else Progress(0, federation.initial)
+    rounds = experiment.federation.rounds
+    keeper = _Keeper(run, federation, last=rounds)
+    with watcher.task("federation", rounds, start.round) as advance:
+
+        def after_round(progress: Progress) -> None:
+            keeper.finished(progress)
+            advance(_standing(progress))
+
+        try:
+            end = run_rounds(
+                federation.grid,
+                federation.strategy,
+                start,
+                federation.schedule,
+                federation.participant_of,
+                after_round,
+            )
+        except KeyboardInterrupt:
+            keeper.keep()
+            raise
+    return end
+
+
+@dataclass(frozen=True)
+class _Federation:
+    """Server and participants, ready to run in this process."""
+
+    grid: LocalGrid
+    strategy: DishonestServer
+    schedule: Schedule
+    participant_of: Mapping[int, int]
+    initial: ArrayRecord
+
+    @classmethod
+    def of(cls, scene: Scene, training_sets: Sequence[RecordIds]) -> "_Federation":
+        experiment, federation = scene.experiment, scene.experiment.federation
+        adversaries = [party.adversary for party in scene.parties]
+        mods: list[Mod] = [a for a in adversaries if isinstance(a, ParticipantAdversary)]
+        participants = Participants(
+            scene.dataset,
+            training_sets,
+            scene.new_model,
+            federation.local,
+            federation.evaluation.records,
+            experiment.seed,
+        )
+        grid = LocalGrid(make_client_app(participants, mods), len(training_sets))
+        participant_of = introduce(grid, len(training_sets))
+        model = scene.new_model()
+        test_records = sampled(
+            scene.dataset.test_records, federation.evaluation.records, experiment.seed, "server"
+        )
+
+        def test(arrays: ArrayRecord) -> Utility:
+            model.load_state_dict(arrays.to_torch_state_dict())
+            return evaluate(model, scene.dataset, test_records)
+
+        return cls(
+            grid,
+            DishonestServer(
+                build_strategy(
+                    federation.strategy.name, federation.strategy.settings, len(training_sets)
+                ),
+                [a for a in adversaries if isinstance(a, ServerAdversary)],
+                participant_of,
+            ),
+            Schedule(
+                federation.rounds,
+                federation.evaluation.every,
+                experiment.seed,
+                shapes_of(model),
+                test,
+            ),
+            participant_of,
+            ArrayRecord(model.state_dict()),
+        )
+
+    def resumed(self, kept: Checkpoint) -> Progress:
+        self.grid.restore(kept.states)
+        kept.restore(self.strategy)
+        return kept.progress
+
+
+@dataclass
+class _Keeper:
+    """Writes a checkpoint now and then, at the end, and when the run is stopped.
+
+    When it is written changes nothing in the numbers, so it goes by the clock: small rounds would
+    otherwise spend their time on the disk.
+    """
+
+    run: RunDirectory
+    federation: _Federation
+    last: int
+    latest: Checkpoint | None = None
+    written: float = field(default_factory=time.monotonic)
+
+    def finished(self, progress: Progress) -> None:
+        self.latest = Checkpoint.of(
+            progress, self.federation.grid.states(), self.federation.strategy
+        )
+        if progress.round == self.last or time.monotonic() - self.written > CHECKPOINT_SECONDS:
+            self.keep()
+
+    def keep(self) -> None:
+        if self.latest is None:
+            return
+        self.latest.save(self.run.checkpoint)
+        history = [asdict(figures) for figures in self.latest.progress.history]
+        write_json(self.run.history, {"schema": 1, "rounds": history})
+        self.written = time.monotonic()
+
+
+def _training_sets(scene: Scene) -> tuple[RecordIds, ...]:
+    chosen = scene.experiment.partition
+    return partition(
+        scene.dataset,
+        chosen.name,
+        participants=chosen.participants,
+        records=chosen.records,
+        settings=chosen.settings,
+        seed=scene.experiment.seed,
+    )
+
+
+def _audited(ledger: Ledger, scene: Scene) -> Ledger:
+    """Return the ledger with the audit of every question drawn, once, before training."""
+    chosen = scene.experiment.audit
+    sizes = AuditSizes(
+        chosen.known_members,
+        chosen.known_nonmembers,
+        chosen.tested_members,
+        chosen.tested_nonmembers,
+    )
+    for question in {question for party in scene.parties for question in party.questions}:
+        audit = draw_audit(
+            ledger, question, sizes, nonmembers=chosen.nonmembers, seed=scene.experiment.seed
+        )
+        ledger = ledger.with_audit(question, audit)
+    return ledger
+
+
+def _standing(progress: Progress) -> str:
+    figures = progress.history[-1]
+    tested = [f.test_accuracy for f in progress.history if f.test_accuracy is not None]
+    parts = []
+    if figures.local_loss is not None:
+        parts.append(f"loss {figures.local_loss:.3f}")
+    if tested:
+        parts.append(f"test {tested[-1]:.1%}")
+    return ", ".join(parts)
+
+
+@contextmanager
+def torch_threads(threads: int) -> "Iterator[None]":
+    """Run a block with so many torch threads, and leave the caller's setting as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
