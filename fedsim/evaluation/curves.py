@@ -1,0 +1,114 @@
+"""What a report draws of a verdict's scores: ROC, histogram, accuracy by class, quartiles.
+
+Plain arrays, small enough to embed: the drawing itself is somebody else's work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fedsim.evaluation.cases import Case
+from fedsim.evaluation.metrics import Floats
+from fedsim.evaluation.scores import EvaluationError, Ids
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """Arrays of one length: the best TPR at an FPR of at most `fpr`, rising, from 0 to 1."""
+
+    fpr: Floats
+    tpr: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Shares of members and of non-members in each bin: `edges` is (bins + 1,), the rest (bins,).
+
+    The outermost bins also hold what lies beyond them.
+    """
+
+    edges: Floats
+    members: Floats
+    nonmembers: Floats
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """How often the records of one class are told rightly, and how many records that is."""
+
+    label: int
+    accuracy: float
+    records: int
+
+
+def mean_roc(cases: Sequence[Case], points: int = 200) -> Roc:
+    """Return the ROC averaged vertically over seeds and victims (Fawcett 2006, section 9.1).
+
+    Each point is a whole number of false positives, spaced evenly on a logarithmic axis, so that
+    the curve may be drawn on both kinds of axis; in between it is a staircase.
+    """
+    fewest = min(case.joined.nonmembers for case in cases)
+    budgets = np.unique(np.round(np.geomspace(1, fewest, points)).astype(np.int64))
+    fpr = np.append(0.0, budgets / fewest)
+    curves = [_staircase(*scores, fpr) for case in cases for scores in case.joined.split()]
+    return Roc(fpr, np.mean(curves, axis=0))
+
+
+def score_histogram(case: Case, bins: int = 40) -> Histogram:
+    """Return how the scores of members and of non-members are spread, all seeds together.
+
+    Bins are equal between the 0.5 % and the 99.5 % quantile: one outlier would flatten the rest.
+    """
+    scores = case.joined.scores
+    low, high = np.quantile(scores, [0.005, 0.995])
+    if high <= low:
+        low, high = low - 0.5, low + 0.5
+    edges = np.linspace(low, high, bins + 1)
+    clipped = np.clip(scores, low, high)
+    shares = [
+        np.histogram(clipped[:, side], edges)[0] / clipped[:, side].size
+        for side in (case.joined.member, ~case.joined.member)
+    ]
+    return Histogram(edges, *shares)
+
+
+def accuracy_by_class(case: Case, records: Ids, labels: ArrayLike) -> list[ClassAccuracy]:
+    """Return the plain accuracy on the records of each class, mean over seeds, by rising label.
+
+    Parameters
+    ----------
+    case
+        The judged scores.
+    records, labels
+        int (n,) each: the class of each record; may cover more records than were judged.
+    """
+    classes = np.asarray(labels)
+    order = np.argsort(records)
+    places = np.searchsorted(records, case.joined.records, sorter=order).clip(max=len(records) - 1)
+    if (lost := case.joined.records[records[order][places] != case.joined.records]).size:
+        raise EvaluationError(
+            f"{lost.size} judged records have no class, record {lost[0]} among them; "
+            "every judged record needs one"
+        )
+    label = classes[order][places]
+    called = case.joined.scores >= case.thresholds[:, None]
+    right = (called == case.joined.member).mean(axis=0)
+    return [
+        ClassAccuracy(int(one), float(right[label == one].mean()), int((label == one).sum()))
+        for one in np.unique(label)
+    ]
+
+
+def quartiles(values: ArrayLike) -> Floats:
+    """Return the lower quartile, median and upper quartile of each row, float64 (rows, 3)."""
+    return np.quantile(np.asarray(values, dtype=np.float64), [0.25, 0.5, 0.75], axis=1).T
+
+
+def _staircase(members: Floats, nonmembers: Floats, fpr: Floats) -> Floats:
+    """Return `metrics.tpr_at_fpr` at every one of `fpr`: float64 (points,)."""
+    falling = np.append(np.sort(nonmembers)[::-1], -np.inf)
+    budgets = np.floor(np.round(fpr * len(nonmembers), 6)).astype(np.int64)
+    below = np.searchsorted(np.sort(members), falling[budgets], side="right")
+    return (len(members) - below) / len(members)

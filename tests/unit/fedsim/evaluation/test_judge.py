@@ -1,0 +1,138 @@
+"""Verdicts on scores whose truth is known: null, planted leak, sign, misalignment."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from fedsim.errors import FedsimError
+from fedsim.evaluation import Scores, Truth, judge, mean_verdict
+
+N = 2000
+TESTED, KNOWN = np.arange(N) * 3 + 50_000, np.arange(N) * 5 + 100_000
+MEMBER = np.arange(N) % 2 == 0
+
+
+def gaussian(shift, seeds=3, seed=1):
+    """Return scores and truth (tested, known) of unit Gaussians, members `shift` higher."""
+    rng = np.random.default_rng(seed)
+    scores = [rng.normal(size=(seeds, N)) + shift * MEMBER for _ in range(2)]
+    return (
+        Scores(TESTED, scores[0]),
+        Scores(KNOWN, scores[1]),
+        Truth(TESTED, MEMBER),
+        Truth(KNOWN, MEMBER),
+    )
+
+
+def test_null_scores_are_at_chance():
+    verdict = judge(*gaussian(0.0), seed=1)
+    for estimate, chance in [
+        (verdict.accuracy, 0.5),
+        (verdict.auc, 0.5),
+        (verdict.tpr_at_fpr[0.01], 0.01),
+    ]:
+        assert estimate.low <= chance <= estimate.high
+        assert estimate.high - estimate.low < 0.06
+
+
+def test_a_planted_shift_is_found_at_its_size():
+    shift = 2.0
+    verdict = judge(*gaussian(shift), seed=1)
+    assert verdict.auc.value == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.01)
+    assert verdict.accuracy.value == pytest.approx(norm.cdf(shift / 2), abs=0.01)
+    assert verdict.tpr_at_fpr[0.01].value == pytest.approx(
+        norm.sf(norm.isf(0.01) - shift), abs=0.06
+    )
+    for estimate in (verdict.accuracy, verdict.auc, *verdict.tpr_at_fpr.values()):
+        assert estimate.low < estimate.value < estimate.high
+        assert estimate.method == "bootstrap"
+    assert verdict.false_positives == {0.01: 10.0, 0.001: 1.0}
+    assert (verdict.members, verdict.nonmembers, verdict.seeds) == (1000, 1000, 3)
+
+
+def test_a_flipped_sign_shows_below_chance():
+    tested, known, *truth = gaussian(1.5)
+    flipped = judge(
+        Scores(tested.records, -tested.scores),
+        Scores(known.records, -known.scores),
+        *truth,
+        seed=1,
+    )
+    assert flipped.auc.high < 0.2
+    assert flipped.accuracy.value == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_threshold_comes_from_the_known_records():
+    """Tested scores moved up by 10 are all called members: the judge does not peek at them."""
+    tested, known, *truth = gaussian(2.0)
+    moved = judge(Scores(tested.records, tested.scores + 10), known, *truth, seed=1)
+    assert moved.accuracy.value == 0.5
+    assert moved.auc.value == judge(tested, known, *truth, seed=1).auc.value
+
+
+def test_the_order_of_rows_changes_nothing():
+    tested, known, truth_tested, truth_known = gaussian(1.0)
+    order = np.random.default_rng(2).permutation(N)
+    shuffled = Scores(tested.records[order], tested.scores[:, order])
+    first = judge(tested, known, truth_tested, truth_known, seed=1)
+    second = judge(shuffled, known, truth_tested, truth_known, seed=1)
+    assert first.accuracy == second.accuracy
+    assert first.auc == second.auc
+    assert first.tpr_at_fpr == second.tpr_at_fpr
+
+
+def test_labels_that_slipped_by_one_row_are_refused():
+    tested, known, truth_tested, truth_known = gaussian(1.0)
+    slipped = Truth(np.append(truth_tested.records[1:], 7), truth_tested.member)
+    with pytest.raises(FedsimError, match="tested scores lack record 7"):
+        judge(tested, known, slipped, truth_known, seed=1)
+
+
+def test_known_records_cannot_be_tested():
+    tested, _, truth, _ = gaussian(1.0)
+    with pytest.raises(FedsimError, match="both known and tested, record 50000 among them"):
+        judge(tested, tested, truth, truth, seed=1)
+
+
+def test_seeds_must_match():
+    tested, _, *truth = gaussian(1.0)
+    _, single, *_ = gaussian(1.0, seeds=1)
+    with pytest.raises(FedsimError, match="from 3 seeds of the attack and the known ones from 1"):
+        judge(tested, single, *truth, seed=1)
+
+
+def test_too_few_nonmembers_refuse_the_low_rate():
+    member = np.arange(600) < 100
+    scores = np.random.default_rng(3).normal(size=600)
+    one = Scores(np.arange(600), scores), Scores(np.arange(600) + 900, scores)
+    truth = Truth(np.arange(600), member), Truth(np.arange(600) + 900, member)
+    verdict = judge(*one, *truth, seed=1)
+    assert list(verdict.tpr_at_fpr) == [0.01]
+    assert verdict.refused_fprs == {0.001: "needs >= 1,000 non-members, has 500"}
+    with pytest.raises(FedsimError, match=r"rate of 1\.5"):
+        judge(*one, *truth, seed=1, fprs=[1.5])
+
+
+def test_one_seed_and_balanced_sets_have_an_exact_interval():
+    verdict = judge(*gaussian(2.0, seeds=1), seed=1)
+    assert verdict.accuracy.method == "exact"
+    assert verdict.auc.method == "bootstrap"
+
+
+def test_the_mean_over_victims_is_the_mean_and_is_surer_than_each():
+    verdicts = []
+    for victim in range(4):
+        tested, known, _, _ = gaussian(1.0, seed=victim)
+        ids = TESTED + 1_000_000 * victim
+        verdicts.append(
+            judge(
+                Scores(ids, tested.scores), known, Truth(ids, MEMBER), Truth(KNOWN, MEMBER), seed=1
+            )
+        )
+    mean = mean_verdict(verdicts, seed=1)
+    assert mean.auc.value == pytest.approx(np.mean([one.auc.value for one in verdicts]))
+    width = np.mean([one.auc.high - one.auc.low for one in verdicts])
+    assert mean.auc.high - mean.auc.low == pytest.approx(width / 2, rel=0.1)
+    assert (mean.members, mean.nonmembers) == (4000, 4000)
+    with pytest.raises(FedsimError, match="no victims"):
+        mean_verdict([], seed=1)
