@@ -28,7 +28,7 @@ class AuditSizes:
     tested_nonmembers: int
 
 
-def _unseen(ledger: Ledger, question: Question) -> NDArray[np.bool_]:  # noqa: ARG001
+def _unseen(ledger: Ledger, question: Question) -> NDArray[np.bool_]:
     """Mark the records in nobody's training set: the rest of the pool, and test records."""
     return ~ledger.holders_of(range(ledger.participants))
 
