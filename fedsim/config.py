@@ -193,6 +193,12 @@ class Experiment(Strict):
                 )
         return self
 
+    def with_attacks(self, names: Iterable[str]) -> "Experiment":
+        """Return the experiment with these attacks: its own by label, others by plugin name."""
+        own = {choice.label: choice for choice in self.attacks}
+        chosen = tuple(own.get(name) or LabelledChoice(name=name) for name in names)
+        return self.model_copy(update={"attacks": chosen})
+
     def resolved(self) -> str:
         """Return the experiment as YAML with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -202,7 +208,7 @@ class _Loader(yaml.SafeLoader):
     """YAML as a user means it: ``1e-4`` is a number, and a key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(

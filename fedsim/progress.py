@@ -31,7 +31,7 @@ class Silence:
         """Drop the line."""
 
     @contextmanager
-    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:  # noqa: ARG002
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Drop every step."""
         yield lambda standing: None
 

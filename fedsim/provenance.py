@@ -1,5 +1,6 @@
 """What is written beside every result so that it can be made again."""
 
+import json
 import os
 import platform
 import subprocess
@@ -12,8 +13,8 @@ import torch
 PACKAGES = ("fedsim", "flwr", "torch", "torchvision", "numpy", "ray", "scikit-learn", "datasets")
 
 
-def provenance() -> dict[str, object]:
-    """Return versions, the commit of this checkout (if it is one), and the machine."""
+def provenance(data_dir: Path | None) -> dict[str, object]:
+    """Return versions, the commit of this checkout (if it is one), the machine and the command."""
     return {
         "versions": {"python": platform.python_version()} | {n: _version(n) for n in PACKAGES},
         "commit": _commit(Path(__file__).parent),
@@ -23,7 +24,17 @@ def provenance() -> dict[str, object]:
             "threads": torch.get_num_threads(),
         },
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "data_dir": None if data_dir is None else str(data_dir.resolve()),
     }
+
+
+def recorded_data_dir(path: Path) -> Path | None:
+    """Return where the data of a run were, from what `provenance` wrote; None if unknown."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["data_dir"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def _version(package: str) -> str | None:
@@ -37,7 +48,7 @@ def _commit(folder: Path) -> str | None:
     """Return the commit, marked when files differ from it; None outside a git checkout."""
     try:
         said = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],
             capture_output=True,
             text=True,
             check=True,

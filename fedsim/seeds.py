@@ -48,13 +48,13 @@ def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
     inside a model, the node sampling of Flower's strategies.
     """
     value = derive(seed, *path)
-    python_state, numpy_state = random.getstate(), np.random.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         random.seed(value)
-        np.random.seed(value % 2**32)
+        np.random.seed(value % 2**32)  # noqa: NPY002
         torch.manual_seed(value)
         try:
             yield
         finally:
             random.setstate(python_state)
-            np.random.set_state(numpy_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002

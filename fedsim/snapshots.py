@@ -169,7 +169,7 @@ def _digest(state: Mapping[str, Tensor]) -> str:
         tensor = state[name]
         total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         flat = tensor.detach().contiguous().reshape(-1)
-        total.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")
+        total.update(memoryview(flat.view(torch.uint8).numpy()))
     return total.hexdigest()
 
 
@@ -183,6 +183,6 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(make_private_folder(folder)).free
     if free < needed:
         raise SnapshotError(
-            f"the run will write {needed / 1e9:.2f} GB below {folder}, but only {free / 1e9:.2f} GB "
+            f"this run writes {needed / 1e9:.2f} GB below {folder}, but only {free / 1e9:.2f} GB "
             "are free; observe fewer rounds (snapshots.rounds) or choose another --out"
         )

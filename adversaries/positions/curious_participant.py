@@ -5,7 +5,8 @@ Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the local attacker"; passive.
 
 from flwr.app import ArrayRecord
 
-from fedsim.federation.adversary import ParticipantAdversary, Threat
+from fedsim.federation.adversary import Threat
+from fedsim.federation.participant_position import ParticipantAdversary
 from fedsim.snapshots import AGGREGATE
 
 

@@ -5,7 +5,8 @@ Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the global attacker"; passive.
 
 from flwr.app import ArrayRecord
 
-from fedsim.federation.adversary import ServerAdversary, Threat
+from fedsim.federation.adversary import Threat
+from fedsim.federation.server_position import ServerAdversary
 from fedsim.snapshots import participant_owner
 
 

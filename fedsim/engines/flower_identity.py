@@ -23,7 +23,7 @@ def local_identity() -> Iterator[None]:
         If this version of Flower keeps the identity somewhere else.
     """
     try:
-        from flwr.supercore.task_identity import TaskIdentity  # noqa: PLC0415
+        from flwr.supercore.task_identity import TaskIdentity
 
         before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
     except (ImportError, AttributeError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from flwr.app import ArrayRecord, Context, Error, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
@@ -116,14 +116,7 @@ class LocalGrid(Grid):
 
 def _detached(content: RecordDict) -> RecordDict:
     """Return a copy whose records can be changed apart; the arrays in them are immutable."""
-    return RecordDict(
-        {
-            key: ArrayRecord(dict(record))
-            if isinstance(record, ArrayRecord)
-            else type(record)(dict(record))
-            for key, record in content.items()
-        }
-    )
+    return RecordDict({key: record.copy() for key, record in content.items()})
 
 
 __all__ = ["LocalGrid", "local_identity"]

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.server import Progress, RoundFigures
+from fedsim.federation.rounds import Progress, RoundFigures
 from fedsim.federation.strategies import restore_strategy, strategy_state
 from fedsim.files import replacing
 
@@ -61,7 +61,7 @@ class Checkpoint:
         """
         arrays = {f"global/{k}": a.numpy() for k, a in self.progress.arrays.items()}
         arrays |= {f"strategy/{k}": a for k, a in self.strategy_arrays.items()}
-        records = []
+        records: list[list[object]] = []
         for node, state in self.states.items():
             for key, record in state.items():
                 if isinstance(record, ArrayRecord):

@@ -9,7 +9,6 @@ from flwr.app import Array, ArrayRecord
 from flwr.serverapp import strategy as flower_strategies
 from flwr.serverapp.strategy import Strategy
 
-from fedsim import plugins
 from fedsim.errors import ConfigError, listed
 
 Plain = None | bool | int | float | str

@@ -6,11 +6,8 @@ checkpoint from which it goes on when it was stopped.
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
-import torch
 from flwr.app import ArrayRecord
 from flwr.clientapp.typing import Mod
 
@@ -21,15 +18,16 @@ from fedsim.data import (
     draw_audit,
     new_ledger,
     partition,
-    read_ledger,
     write_ledger,
 )
 from fedsim.engines.local import LocalGrid, local_identity
-from fedsim.federation.adversary import ParticipantAdversary, ServerAdversary
+from fedsim.engines.threads import torch_threads
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
-from fedsim.federation.server import DishonestServer, Progress, Schedule, introduce, run_rounds
+from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.server_position import DishonestServer, ServerAdversary
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import RecordIds, Utility, evaluate
 from fedsim.files import write_json
@@ -38,9 +36,6 @@ from fedsim.rundir import RunDirectory
 from fedsim.snapshots import require_space
 from fedsim.stages.plan import plan
 from fedsim.stages.scene import Scene
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -67,11 +62,6 @@ def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
         if kept is None:
             require_space(run.path, plan(scene).snapshot_bytes)
         return _run(federation, kept, run, experiment, watcher)
-
-
-def read_ledger_of(run: RunDirectory) -> Ledger:
-    """Return the ledger of a run."""
-    return read_ledger(run.ledger)
 
 
 def _run(
@@ -233,14 +223,3 @@ def _standing(progress: Progress) -> str:
     if tested:
         parts.append(f"test {tested[-1]:.1%}")
     return ", ".join(parts)
-
-
-@contextmanager
-def torch_threads(threads: int) -> "Iterator[None]":
-    """Run a block with so many torch threads, and leave the caller's setting as it was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,10 +1,10 @@
-"""The server's side: rounds over any Flower strategy, and the strategy that a dishonest one wears.
+"""The server's side: rounds over any Flower strategy.
 
 The round loop is our own because Flower's ``Strategy.start`` can neither resume nor stop a round
 that went wrong; it calls a strategy's four public hooks in the same order.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -13,14 +13,12 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim import seeds
 from fedsim.errors import MessageError
-from fedsim.federation.adversary import ServerAdversary
 from fedsim.federation.messages import (
     PARTICIPANT,
     ROUND,
     Shapes,
     arrays_of,
     require_usable,
-    with_arrays,
 )
 from fedsim.federation.training import Utility
 
@@ -68,96 +66,6 @@ class Schedule:
         return round_number % self.evaluate_every == 0 or round_number == self.rounds
 
 
-class DishonestServer(Strategy):
-    """Any Flower strategy with server adversaries over it.
-
-    Parameters
-    ----------
-    honest
-        The strategy that is worn over; it never notices.
-    adversaries
-        Asked in order on the way out, and in the same order on the way in.
-    participant_of
-        Node ids to participants; a node that is not in it goes by its id.
-    """
-
-    def __init__(
-        self,
-        honest: Strategy,
-        adversaries: Sequence[ServerAdversary],
-        participant_of: Mapping[int, int] | None = None,
-    ) -> None:
-        self.honest = honest
-        self.adversaries = tuple(adversaries)
-        self.participant_of = dict(participant_of or {})
-
-    def summary(self) -> None:
-        """Log the honest strategy's configuration."""
-        self.honest.summary()
-
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Let each adversary change what each participant trains on."""
-        messages = self.honest.configure_train(server_round, arrays, config, grid)
-        return [self._altered(m, server_round, lambda a: a.send) for m in messages]
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Let each adversary change what each participant evaluates."""
-        messages = self.honest.configure_evaluate(server_round, arrays, config, grid)
-        return [self._altered(m, server_round, lambda a: a.send_evaluation) for m in messages]
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Show each upload to each adversary, aggregate what they leave, show them the aggregate."""
-        left = (self._received(reply, server_round) for reply in replies)
-        arrays, metrics = self.honest.aggregate_train(server_round, [m for m in left if m])
-        if arrays is not None:
-            for adversary in self.adversaries:
-                adversary.aggregated(server_round, arrays)
-        return arrays, metrics
-
-    def aggregate_evaluate(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> MetricRecord | None:
-        """Aggregate evaluations as the honest strategy does."""
-        return self.honest.aggregate_evaluate(server_round, replies)
-
-    def _altered(
-        self,
-        message: Message,
-        server_round: int,
-        hook: Callable[[ServerAdversary], Callable[[int, int, ArrayRecord], ArrayRecord]],
-    ) -> Message:
-        honest = arrays = arrays_of(message.content, "the server")
-        participant = self._participant(message.metadata.dst_node_id)
-        for adversary in self.adversaries:
-            arrays = hook(adversary)(server_round, participant, arrays)
-        if arrays is not honest:
-            message.content = with_arrays(message.content, arrays)
-        return message
-
-    def _received(self, reply: Message, server_round: int) -> Message | None:
-        if reply.has_error():
-            return reply
-        participant = self._participant(reply.metadata.src_node_id)
-        honest = arrays_of(reply.content, f"participant {participant}")
-        arrays: ArrayRecord | None = honest
-        for adversary in self.adversaries:
-            arrays = adversary.receive(server_round, participant, arrays)
-            if arrays is None:
-                return None
-        if arrays is not honest:
-            reply.content = with_arrays(reply.content, arrays)
-        return reply
-
-    def _participant(self, node: int) -> int:
-        return self.participant_of.get(node, node)
-
-
 def introduce(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
     """Return the participant that each node is, asking all of them once.
 
@@ -172,7 +80,7 @@ def introduce(grid: Grid, participants: int, timeout: float | None = None) -> di
     question = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
     answers: dict[int, int] = {}
     for reply in grid.send_and_receive(question, timeout=timeout):
-        _require_content(reply, f"node {reply.metadata.src_node_id}", 0)
+        _require_content(reply, f"node {reply.metadata.src_node_id}")
         metrics = next(iter(reply.content.metric_records.values()), MetricRecord())
         answers[reply.metadata.src_node_id] = int(str(metrics.get(PARTICIPANT, -1)))
     if sorted(answers.values()) != list(range(participants)):
@@ -270,7 +178,7 @@ class _Round:
         sent = list(messages)
         replies = list(self.grid.send_and_receive(sent, timeout=self.schedule.timeout))
         for reply in replies:
-            _require_content(reply, self._name(reply), self.number)
+            _require_content(reply, self._name(reply))
         answered = {reply.metadata.src_node_id for reply in replies}
         silent = [m.metadata.dst_node_id for m in sent if m.metadata.dst_node_id not in answered]
         if silent:
@@ -285,7 +193,7 @@ class _Round:
         return f"participant {self.participant_of.get(node, node)} in round {self.number}"
 
 
-def _require_content(reply: Message, sender: str, round_number: int) -> None:
+def _require_content(reply: Message, sender: str) -> None:
     if reply.has_error():
         reason = " ".join((reply.error.reason or "no reason given").split())
         raise MessageError(f"{sender} failed: {reason}")

@@ -1,0 +1,1 @@
+"""Scores that need no training, or hardly any: the baselines of every report, one a file."""

@@ -1,0 +1,26 @@
+"""Guessing: what an attack is worth that has seen nothing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim import seeds
+from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.progress import Watcher
+
+
+class Chance(Attack):
+    """Draw every score at random: what guessing achieves."""
+
+    stochastic = True
+    baseline = True
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return uniform numbers in [0, 1)."""
+        return seeds.generator(seed, "chance").random(len(candidates))

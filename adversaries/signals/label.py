@@ -1,0 +1,59 @@
+"""The label alone: where classes are skewed, it separates members without any model.
+
+An attack that does not beat this one has learned which classes the victim holds, not which records.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+from fedsim import seeds
+from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.progress import Watcher
+
+
+class LabelOnly(Attack):
+    """Score a record by how many known records of its class are members; no model is used."""
+
+    baseline = True
+
+    def __init__(self, folds: int = 5) -> None:
+        self.folds = folds
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return the share of members among the known records of each candidate's class.
+
+        One member and one non-member are added to each class (Laplace's rule). A known record is
+        scored from the folds that it is not in.
+        """
+        labels = np.asarray(observation.dataset.labels)
+        classes = int(labels.max()) + 1
+        scores = _share(labels[known.records], known.member, classes)[labels[candidates]]
+        held_out = np.empty(len(known.records))
+        folds = StratifiedKFold(
+            self.folds, shuffle=True, random_state=seeds.derive(seed, "folds") % 2**32
+        )
+        for rest, fold in folds.split(known.records, known.member):
+            share = _share(labels[known.records[rest]], known.member[rest], classes)
+            held_out[fold] = share[labels[known.records[fold]]]
+        place = {record: position for position, record in enumerate(candidates.tolist())}
+        for record, score in zip(known.records.tolist(), held_out, strict=True):
+            if record in place:
+                scores[place[record]] = score
+        return scores
+
+
+def _share(
+    labels: NDArray[np.int64], member: NDArray[np.bool_], classes: int
+) -> NDArray[np.float64]:
+    members = np.bincount(labels[member], minlength=classes)
+    everybody = np.bincount(labels, minlength=classes)
+    share: NDArray[np.float64] = (members + 1) / (everybody + 2)
+    return share

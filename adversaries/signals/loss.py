@@ -1,0 +1,30 @@
+"""The loss of a record on the last observed snapshot.
+
+Yeom, Giacomelli, Fredrikson and Jha, "Privacy risk in machine learning", CSF 2018: members have the
+lower loss.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adversaries.inference.observed import observed_features, positions
+from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.progress import Watcher
+
+
+class Loss(Attack):
+    """Score a record by minus its cross-entropy on the last observed snapshot."""
+
+    baseline = True
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return minus the loss, in nats."""
+        last = observed_features(observation, watcher)[-1]
+        return -last.losses[positions(observation, candidates)].astype(np.float64)

@@ -1,0 +1,103 @@
+"""The whole programme on one screen: simulate, attack, report, with files between them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fedsim.config import Experiment, load_experiment
+from fedsim.files import write_json
+from fedsim.progress import SILENCE, Watcher
+from fedsim.provenance import provenance, recorded_data_dir
+from fedsim.report.results import Results
+from fedsim.rundir import RunDirectory
+from fedsim.stages.attack import attack as attack_stage
+from fedsim.stages.report import report as report_stage
+from fedsim.stages.scene import Scene, set_scene
+from fedsim.stages.simulate import simulate as simulate_stage
+
+
+def run(
+    experiment: Experiment,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    watcher: Watcher = SILENCE,
+    scene: Scene | None = None,
+) -> Results:
+    """Run an experiment into a run directory, or go on with one that was stopped.
+
+    Parameters
+    ----------
+    experiment
+        What to run; see `fedsim.load_experiment`.
+    out
+        The run directory; made if it is not there.
+    data_dir
+        Where the data set's files are; None downloads them.
+    watcher
+        Is told how far it is.
+    scene
+        The experiment's data and plugins, where the caller has loaded them already.
+
+    Raises
+    ------
+    FedsimError
+        If anything that the experiment needs is missing or not valid.
+    """
+    scene = scene or set_scene(experiment, data_dir, watcher)
+    directory = RunDirectory.create(out, experiment.resolved())
+    with directory.locked():
+        write_json(directory.provenance, provenance(data_dir))
+        simulate_stage(scene, directory, watcher)
+        attack_stage(scene, directory, watcher, fresh=False)
+        return report_stage(scene, directory)
+
+
+def attack(
+    path: Path,
+    *,
+    data_dir: Path | None = None,
+    attacks: Iterable[str] = (),
+    watcher: Watcher = SILENCE,
+) -> Results:
+    """Attack a finished run again, by its own attacks or by others, without simulating again.
+
+    Parameters
+    ----------
+    path
+        The run directory.
+    data_dir
+        Where the data set's files are; by default where they were.
+    attacks
+        The attacks to make anew, by label or plugin name; none named means all of the run's. The
+        results keep those made before.
+    watcher
+        Is told how far it is.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such run, or its files are damaged.
+    """
+    directory = RunDirectory.existing(path)
+    experiment = load_experiment(directory.experiment)
+    names = tuple(attacks)
+    chosen = experiment.with_attacks(names) if names else experiment
+    scene = set_scene(chosen, data_dir or recorded_data_dir(directory.provenance), watcher)
+    with directory.locked():
+        attack_stage(scene, directory, watcher, fresh=True)
+        return report_stage(scene, directory)
+
+
+def report(path: Path, *, data_dir: Path | None = None, watcher: Watcher = SILENCE) -> Results:
+    """Judge the scores of a run again, and write its results and its page.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such run, or it was not attacked yet.
+    """
+    directory = RunDirectory.existing(path)
+    experiment = load_experiment(directory.experiment)
+    scene = set_scene(experiment, data_dir or recorded_data_dir(directory.provenance), watcher)
+    with directory.locked():
+        return report_stage(scene, directory)

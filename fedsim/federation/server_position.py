@@ -1,0 +1,143 @@
+"""The server's seat: a strategy that lets dishonest parties see and change what passes it.
+
+A server adversary is worn over any Flower strategy by delegation, as Flower's own wrappers for
+differential privacy are, so it works in an app that knows nothing else of fedsim::
+
+    strategy = CuriousServer().keep_in("audit").around(FedAvg())
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedsim.data import Question, about_participant
+from fedsim.federation.adversary import Adversary
+from fedsim.federation.messages import arrays_of, with_arrays
+from fedsim.snapshots import participant_owner
+
+
+class ServerAdversary(Adversary):
+    """A dishonest server: it sees each participant's upload and decides what each receives."""
+
+    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+        """Ask about each victim separately: its uploads are told apart."""
+        return tuple(about_participant(victim) for victim in victims)
+
+    def owner(self, question: Question) -> str:
+        """Answer from the victim's uploads."""
+        return participant_owner(question.victims[0])
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Return what a participant is to train on."""
+        return arrays
+
+    def receive(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord | None:
+        """Return what goes into the aggregate of a participant's upload; None leaves it out."""
+        return arrays
+
+    def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
+        """See the aggregate of a round."""
+
+    def send_evaluation(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord:
+        """Return what a participant is to evaluate after a round."""
+        return arrays
+
+    def around(self, strategy: Strategy) -> Strategy:
+        """Return `strategy` with this adversary over it."""
+        return DishonestServer(strategy, (self,))
+
+
+class DishonestServer(Strategy):
+    """Any Flower strategy with server adversaries over it.
+
+    Parameters
+    ----------
+    honest
+        The strategy that is worn over; it never notices.
+    adversaries
+        Asked in order on the way out, and in the same order on the way in.
+    participant_of
+        Node ids to participants; a node that is not in it goes by its id.
+    """
+
+    def __init__(
+        self,
+        honest: Strategy,
+        adversaries: Sequence[ServerAdversary],
+        participant_of: Mapping[int, int] | None = None,
+    ) -> None:
+        self.honest = honest
+        self.adversaries = tuple(adversaries)
+        self.participant_of = dict(participant_of or {})
+
+    def summary(self) -> None:
+        """Log the honest strategy's configuration."""
+        self.honest.summary()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Let each adversary change what each participant trains on."""
+        messages = self.honest.configure_train(server_round, arrays, config, grid)
+        return [self._altered(m, server_round, lambda a: a.send) for m in messages]
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Let each adversary change what each participant evaluates."""
+        messages = self.honest.configure_evaluate(server_round, arrays, config, grid)
+        return [self._altered(m, server_round, lambda a: a.send_evaluation) for m in messages]
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Show each adversary each upload, aggregate what they leave, and show the aggregate."""
+        left = (self._received(reply, server_round) for reply in replies)
+        arrays, metrics = self.honest.aggregate_train(server_round, [m for m in left if m])
+        if arrays is not None:
+            for adversary in self.adversaries:
+                adversary.aggregated(server_round, arrays)
+        return arrays, metrics
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Aggregate evaluations as the honest strategy does."""
+        return self.honest.aggregate_evaluate(server_round, replies)
+
+    def _altered(
+        self,
+        message: Message,
+        server_round: int,
+        hook: Callable[[ServerAdversary], Callable[[int, int, ArrayRecord], ArrayRecord]],
+    ) -> Message:
+        honest = arrays = arrays_of(message.content, "the server")
+        participant = self._participant(message.metadata.dst_node_id)
+        for adversary in self.adversaries:
+            arrays = hook(adversary)(server_round, participant, arrays)
+        if arrays is not honest:
+            message.content = with_arrays(message.content, arrays)
+        return message
+
+    def _received(self, reply: Message, server_round: int) -> Message | None:
+        if reply.has_error():
+            return reply
+        participant = self._participant(reply.metadata.src_node_id)
+        honest = arrays = arrays_of(reply.content, f"participant {participant}")
+        for adversary in self.adversaries:
+            left = adversary.receive(server_round, participant, arrays)
+            if left is None:
+                return None
+            arrays = left
+        if arrays is not honest:
+            reply.content = with_arrays(reply.content, arrays)
+        return reply
+
+    def _participant(self, node: int) -> int:
+        return self.participant_of.get(node, node)

@@ -1,0 +1,136 @@
+"""The second stage: score the audited records by every attack, for every dishonest party.
+
+Reads the ledger and the snapshots; writes features, scores and traces. Scores that were made from
+the same snapshots, audit and settings are kept, so a stopped stage goes on where it was.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim import seeds
+from fedsim.attack import Known, Observation, Traced
+from fedsim.config import LabelledChoice
+from fedsim.data import AuditSet, Ledger, Question, read_ledger
+from fedsim.engines.threads import torch_threads
+from fedsim.errors import FedsimError, PluginError
+from fedsim.evaluation import Scores
+from fedsim.progress import Watcher
+from fedsim.rundir import RunDirectory
+from fedsim.stages.scene import Party, Scene
+from fedsim.stages.scores import up_to_date, write_scores, write_trace
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question that a dishonest party asks, with what it saw and what it knows."""
+
+    party: Party
+    question: Question
+    audit: AuditSet
+    observation: Observation
+
+    @property
+    def known(self) -> Known:
+        """The known records."""
+        return Known(self.audit.records[self.audit.known], self.audit.member[self.audit.known])
+
+
+def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) -> None:
+    """Score the audited records of every question by every attack of the scene.
+
+    Parameters
+    ----------
+    scene, run, watcher
+        The experiment, where it lives, and who listens.
+    fresh
+        Whether to make scores again that are still good.
+
+    Raises
+    ------
+    FedsimError
+        If snapshots are missing or damaged, or an attack's scores cannot be used.
+    """
+    choices = scene.experiment.attacks
+    cases = list(_cases(scene, run, read_ledger(run.ledger)))
+    with (
+        torch_threads(scene.experiment.engine.threads),
+        watcher.task("attacks", len(choices) * len(cases)) as advance,
+    ):
+        for case in cases:
+            for choice in choices:
+                _score(scene, run, watcher, case, choice, fresh)
+                advance(f"{case.party.label}, {case.question.key}: {choice.label}")
+
+
+def _cases(scene: Scene, run: RunDirectory, ledger: Ledger) -> Iterator[Case]:
+    for party in scene.parties:
+        store = party.store(scene.experiment, run)
+        for question in party.questions:
+            audit = ledger.audit(question)
+            observation = Observation(
+                adversary=party.label,
+                question=question,
+                snapshots=store.series(party.adversary.owner(question)),
+                new_model=scene.new_model,
+                dataset=scene.dataset,
+                records=audit.records,
+                features=run.features(party.label, question.key),
+            )
+            yield Case(party, question, audit, observation)
+
+
+def _score(
+    scene: Scene,
+    run: RunDirectory,
+    watcher: Watcher,
+    case: Case,
+    choice: LabelledChoice,
+    fresh: bool,
+) -> None:
+    attack_ = scene.attacks[choice.label]
+    path = run.scores(case.party.label, case.question.key, choice.label)
+    count = scene.experiment.audit.attack_seeds if attack_.stochastic else 1
+    made_from = {
+        "attack": choice.model_dump(mode="json"),
+        "seed": scene.experiment.seed,
+        "seeds": count,
+        "audit": _digest(case.audit.records, case.audit.member, case.audit.known),
+        "snapshots": [[s.round, s.owner, s.digest] for s in case.observation.snapshots],
+    }
+    if not fresh and up_to_date(path, made_from):
+        return
+    rows = [
+        attack_.score(
+            case.observation,
+            case.known,
+            case.audit.records,
+            seeds.derive(scene.experiment.seed, "attack", choice.label, number),
+            watcher,
+        )
+        for number in range(count)
+    ]
+    try:
+        scores = Scores(case.audit.records, np.stack(rows))
+    except (FedsimError, ValueError, TypeError) as error:
+        raise PluginError(
+            f"attack {choice.label} gave scores that cannot be used: {error}"
+        ) from error
+    if isinstance(attack_, Traced):
+        rounds = np.array([s.round for s in case.observation.snapshots])
+        write_trace(
+            run.traces(case.party.label, case.question.key, choice.label),
+            rounds,
+            attack_.trace(case.observation, watcher),
+        )
+    write_scores(path, scores, made_from)
+
+
+def _digest(*arrays: NDArray[np.generic]) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
