@@ -92,7 +92,7 @@ def obtain(archive: Archive, name: str, place: Place) -> Path:
         if (folder / archive.file_name).is_file():
             return _verified(folder / archive.file_name, archive)
     raise DataError(
-        f"{name} needs the file {archive.file_name} in one of {listed(folders)}; without a data "
+        f"needs the file {archive.file_name} in one of {listed(folders)}; without a data "
         "directory it is downloaded"
     )
 

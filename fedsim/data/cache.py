@@ -70,7 +70,7 @@ def cached(
         _store(entry, arrays)
     except OSError as error:
         raise DataError(
-            f"cannot keep {name} in the cache {place.cache_dir} ({error.strerror}); $FEDSIM_CACHE "
+            f"cannot be kept in the cache {place.cache_dir} ({error.strerror}); $FEDSIM_CACHE "
             "chooses another directory"
         ) from error
     return _opened(entry) or arrays

@@ -100,7 +100,7 @@ def _local_files(published: Published, place: Place) -> dict[str, list[Path]] | 
         if all(files.values()):
             return files
     raise DataError(
-        f"{published.name} needs train-*.parquet and test-*.parquet in one of "
+        "needs train-*.parquet and test-*.parquet in one of "
         f"{listed(dict.fromkeys(folders))}; without a data directory it is downloaded"
     )
 
@@ -168,9 +168,7 @@ def _chunks(
     except Exception as error:  # `datasets` passes on what pyarrow, fsspec, the Hub and it raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         advice = "; --data-dir names a directory that has it" if files is None else ""
-        raise DataError(
-            f"cannot read {published.name} from {where}: {reason.rstrip('.')}{advice}"
-        ) from error
+        raise DataError(f"cannot read {where}: {reason.rstrip('.')}{advice}") from error
 
 
 def _pixels(encoded: list[dict[str, bytes]], where: str) -> NDArray[np.uint8]:

@@ -80,7 +80,8 @@ def _checked_features(features: NDArray[np.generic]) -> NDArray[np.generic]:
             f"features must have at least one row and two axes, not the shape {features.shape}"
         )
     if features.dtype.kind == "f":
-        features = features.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, seen below
+            features = features.astype(np.float32, copy=False)
         for start in range(0, len(features), ROWS_A_CHUNK):
             if not np.isfinite(features[start : start + ROWS_A_CHUNK]).all():
                 raise DataError("features hold NaN or infinite values; every value must be finite")
@@ -239,7 +240,7 @@ def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: in
     if arrays.test is not None:
         if test_records is not None:
             raise DataError(
-                f"{name} has its own test split of {int(arrays.test.sum())} records; leave "
+                f"it has its own test split of {int(arrays.test.sum())} records; leave "
                 "test_records out"
             )
         test = arrays.test
@@ -247,8 +248,7 @@ def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: in
         held_out = int(records * DEFAULT_TEST_FRACTION) if test_records is None else test_records
         if not 0 < held_out < records:
             raise DataError(
-                f"cannot hold out {held_out} test records of {name}, which has {records}; valid: "
-                f"1..{records - 1}"
+                f"cannot hold out {held_out} test records of {records}; valid: 1..{records - 1}"
             )
         test = np.zeros(records, dtype=np.bool_)
         test[seeds.generator(seed, "test split").permutation(records)[:held_out]] = True

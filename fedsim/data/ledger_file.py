@@ -66,7 +66,9 @@ def read_ledger(path: Path) -> Ledger:
         If the file is missing, damaged, or not exactly a ledger; the sentence names the file.
     """
     try:
-        table = pq.read_table(path)
+        # Not `pq.read_table`, which would take a folder called "a=b" for a column.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except FileNotFoundError as error:
         raise DataError(f"there is no ledger {path}") from error
     except (OSError, pa.ArrowException) as error:

@@ -4,7 +4,8 @@ A data-set plugin is a class with an ``arrays`` method (see `Source`), or a plai
 returns `Arrays` or a pair of features and labels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,9 @@ def load_dataset(
     DataError
         If its files are missing or damaged, or its arrays are not valid.
     """
-    arrays = _arrays(name, settings, data_dir, cache_dir, say)
-    return from_arrays(name, arrays, test_records=test_records, seed=seed)
+    with _naming(name):
+        arrays = _arrays(name, settings, data_dir, cache_dir, say)
+        return from_arrays(name, arrays, test_records=test_records, seed=seed)
 
 
 def fetch(
@@ -85,7 +87,8 @@ def fetch(
     PluginError, DataError
         As `load_dataset`.
     """
-    arrays = _arrays(name, settings, data_dir, cache_dir, say)
+    with _naming(name):
+        arrays = _arrays(name, settings, data_dir, cache_dir, say)
     features = arrays.features
     file = features.filename if isinstance(features, np.memmap) else None
     return Fetched(
@@ -109,13 +112,19 @@ def _arrays(
     place = Place(cache_dir=cache_dir or default_cache_dir(), data_dir=data_dir, say=say or unheard)
     found = built.arrays(place) if isinstance(built, Source) else built
     if isinstance(found, tuple) and len(found) == 2:
-        try:
-            found = Arrays(*found)
-        except DataError as error:
-            raise DataError(f"data set {name}: {error}") from error
+        found = Arrays(*found)
     if not isinstance(found, Arrays):
         raise DataError(
-            f"data set {name} returned a {type(found).__name__}; valid: Arrays, a pair (features, "
-            "labels), or an object whose arrays(place) returns Arrays"
+            f"it returned a {type(found).__name__}; valid: Arrays, a pair (features, labels), or "
+            "an object whose arrays(place) returns Arrays"
         )
     return found
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say in any error of the block which data set it is about."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"data set {name}: {error}") from error

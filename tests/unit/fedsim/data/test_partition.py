@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedsim.data import Arrays, partition
+from fedsim.data.dataset import from_arrays
+from fedsim.errors import DataError, FedsimError
+
+DATASET = from_arrays(
+    "x",
+    Arrays(np.arange(400, dtype=np.float32)[:, None], np.arange(400) % 10),
+    test_records=100,
+    seed=0,
+)
+SETTINGS = {
+    "DirichletPartitioner": {"alpha": 0.5, "min_partition_size": 1},
+    "ShardPartitioner": {"num_shards_per_partition": 2},
+    "PathologicalPartitioner": {
+        "num_classes_per_partition": 5,
+        "class_assignment_mode": "deterministic",
+    },
+    "IidPartitioner": {},
+    "LinearPartitioner": {},
+    "SizePartitioner": {"partition_sizes": [10, 20, 30]},
+}
+
+
+def draw(name, participants=3, records=50, seed=1, **settings):
+    return partition(
+        DATASET, name, participants=participants, records=records, settings=settings, seed=seed
+    )
+
+
+@given(
+    name=st.sampled_from(["disjoint", "overlapping"]),
+    participants=st.integers(1, 6),
+    records=st.integers(1, 50),
+    seed=st.integers(0, 5),
+)
+def test_own_schemes_give_each_participant_different_records_of_the_pool(
+    name, participants, records, seed
+):
+    sets = draw(name, participants, records, seed)
+    assert [len(set(drawn.tolist())) for drawn in sets] == [records] * participants
+    assert np.isin(np.concatenate(sets), DATASET.pool_records).all()
+    again = draw(name, participants, records, seed)
+    assert all(np.array_equal(a, b) for a, b in zip(sets, again, strict=True))
+
+
+def test_disjoint_sets_share_nothing_and_take_all_when_no_number_is_given():
+    sets = draw("disjoint", participants=7, records=None)
+    together = np.concatenate(sets)
+    assert {len(drawn) for drawn in sets} == {300 // 7}
+    assert len(np.unique(together)) == len(together)
+
+
+def test_overlapping_draws_are_independent():
+    """Two draws of n out of N share n^2 / N records on average (hypergeometric)."""
+    shared = [
+        len(np.intersect1d(*draw("overlapping", participants=2, records=100, seed=seed)))
+        for seed in range(200)
+    ]
+    # Standard deviation of one overlap is 4.7, so of the mean 0.33.
+    assert np.mean(shared) == pytest.approx(100 * 100 / 300, abs=1.3)
+
+
+def test_a_participants_overlapping_draw_does_not_depend_on_how_many_others_there_are():
+    assert np.array_equal(draw("overlapping", 2)[1], draw("overlapping", 5)[1])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_partitioners_of_flower_draw_by_seed_from_the_pool(name, capfd):
+    sets = draw(name, **SETTINGS[name])
+    together = np.concatenate(sets)
+    assert len(sets) == 3
+    assert len(np.unique(together)) == len(together) <= 150
+    assert np.isin(together, DATASET.pool_records).all()
+    again, other = draw(name, **SETTINGS[name]), draw(name, seed=2, **SETTINGS[name])
+    assert all(np.array_equal(a, b) for a, b in zip(sets, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(sets, other, strict=True))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_shards_hold_few_classes_and_records_are_the_average_size():
+    sets = draw("ShardPartitioner", num_shards_per_partition=2)
+    assert [len(drawn) for drawn in sets] == [50, 50, 50]
+    assert max(len(np.unique(DATASET.labels[drawn])) for drawn in sets) <= 6
+
+
+def test_partitioner_without_records_splits_the_whole_pool():
+    sets = draw("DirichletPartitioner", records=None, alpha=1.0)
+    assert sorted(np.concatenate(sets)) == DATASET.pool_records.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("disjoint", {"records": 101}, "pool has 300 records.*3 participants with 101 .* 303"),
+        ("disjoint", {"participants": 301, "records": None}, "has 300 records.*need 301"),
+        ("disjoint", {"alpha": 1}, "disjoint has no settings, but alpha"),
+        ("disjoint", {"records": 0}, "must be at least 1"),
+        ("overlapping", {"records": 301}, "300 records, fewer than the 301"),
+        ("overlapping", {"records": None}, "overlapping needs records"),
+        ("dirichlet", {}, "no partition 'dirichlet'; valid: disjoint.*DirichletPartitioner"),
+        ("Partitioner", {}, "no partition 'Partitioner'"),
+        ("DirichletPartitioner", {}, "'alpha' is missing"),
+        ("DirichletPartitioner", {"alpha": 1, "beta": 1}, "'beta'; valid: alpha"),
+        ("DirichletPartitioner", {"alpha": "x"}, "setting 'alpha"),
+        ("DirichletPartitioner", {"alpha": -1.0}, "DirichletPartitioner"),
+        ("DirichletPartitioner", {"alpha": 1.0, "num_partitions": 3}, "leave out num_partitions"),
+        ("DirichletPartitioner", {"alpha": 0.01, "min_partition_size": 49}, "max number"),
+        ("SizePartitioner", {"partition_sizes": [1, 2]}, "made 2 parts for 3 participants"),
+        ("IidPartitioner", {"records": 101}, "need 303"),
+        ("VerticalEvenPartitioner", {}, "VerticalEvenPartitioner failed"),
+    ],
+)
+def test_mistakes_get_a_sentence(name, changes, sentence):
+    with pytest.raises(FedsimError, match=sentence) as caught:
+        draw(name, **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_participant_without_records_gets_a_sentence():
+    with pytest.raises(DataError, match=r"without records \(.*\)"):
+        draw("DirichletPartitioner", participants=20, records=1, alpha=0.01, min_partition_size=0)
