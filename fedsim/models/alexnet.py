@@ -35,8 +35,11 @@ def alexnet(num_classes: int, input_shape: tuple[int, ...] = (3, 32, 32)) -> nn.
         flatten=nn.Flatten(),
         classifier=nn.Linear(256, num_classes),
     )
-    for layer in layers.values():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return nn.Sequential(layers)
+    network = nn.Sequential(layers)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            gain = "linear" if name == "classifier.weight" else "relu"
+            nn.init.kaiming_normal_(parameter, nonlinearity=gain)
+    return network
