@@ -8,17 +8,19 @@ results.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveFloat,
     PositiveInt,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -124,7 +126,10 @@ class EveryRound(Strict):
 class Snapshots(Strict):
     """Which rounds are kept, and whose uploads: the victims' only, or everybody's."""
 
-    rounds: tuple[PositiveInt, ...] | EveryRound = EveryRound(every=5)
+    rounds: Annotated[
+        Annotated[tuple[PositiveInt, ...], Tag("(list)")] | Annotated[EveryRound, Tag("(mapping)")],
+        Discriminator(lambda v: "(mapping)" if isinstance(v, dict | EveryRound) else "(list)"),
+    ] = EveryRound(every=5)
     participants: Literal["victims", "all"] = "victims"
 
 
@@ -142,6 +147,8 @@ class Audit(Strict):
 
 class Engine(Choice):
     """What runs the participants."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: Literal["local"] = "local"
     threads: PositiveInt = 1
@@ -194,10 +201,19 @@ class Experiment(Strict):
         return self
 
     def with_attacks(self, names: Iterable[str]) -> "Experiment":
-        """Return the experiment with these attacks: its own by label, others by plugin name."""
+        """Return the experiment with these attacks: its own by label, others by plugin name.
+
+        Raises
+        ------
+        ConfigError
+            If a name cannot be one.
+        """
         own = {choice.label: choice for choice in self.attacks}
-        chosen = tuple(own.get(name) or LabelledChoice(name=name) for name in names)
-        return self.model_copy(update={"attacks": chosen})
+        try:
+            chosen = [own.get(name) or LabelledChoice(name=name) for name in dict.fromkeys(names)]
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from error
+        return self.model_copy(update={"attacks": tuple(chosen)})
 
     def resolved(self) -> str:
         """Return the experiment as YAML with every default written out."""
@@ -208,7 +224,8 @@ class _Loader(yaml.SafeLoader):
     """YAML as a user means it: ``1e-4`` is a number, and a key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        merge = "tag:yaml.org,2002:merge"
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(
@@ -302,14 +319,17 @@ def _step(place: Any, key: str, override: str, create: bool = False) -> Any:
             raise ConfigError(
                 f"--set {override!r}: {key!r} is no position; valid: 0 to {len(place) - 1}"
             )
-        return place[int(key)]
-    if not isinstance(place, dict):
+        at: Any = int(key)
+    elif isinstance(place, dict):
+        at = key
+        place.setdefault(key)
+    else:
         raise ConfigError(f"--set {override!r}: nothing can be set below a single value")
-    if create and place.get(key) is None:
-        place[key] = {}
-    elif create and isinstance(place[key], str):
-        place[key] = {"name": place[key]}
-    return place[key]
+    if create and place[at] is None:
+        place[at] = {}
+    elif create and isinstance(place[at], str):  # a plugin's name alone
+        place[at] = {"name": place[at]}
+    return place[at]
 
 
 def _keys(model: type[BaseModel]) -> str:
@@ -317,10 +337,14 @@ def _keys(model: type[BaseModel]) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the experiment"
+    errors = error.errors(include_url=False)
+    # A key that is not known explains one that is missing: it was misspelt.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    # pydantic puts the branch of a union in round brackets, and "[key]" after a mapping's bad key.
+    location = [part for part in first["loc"] if str(part)[:1] not in ("(", "[")]
+    where = ".".join(map(str, location)) or "the experiment"
     if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; valid keys there: {_keys(_model_at(first['loc'][:-1]))}"
+        return f"unknown key {where!r}; valid keys there: {_keys(_model_at(location[:-1]))}"
     if first["type"] == "missing":
         return f"key {where!r} is missing"
     if first["type"] == "value_error":
@@ -328,12 +352,13 @@ def _sentence(error: ValidationError) -> str:
     return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-def _model_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+def _model_at(location: Sequence[int | str]) -> type[BaseModel]:
     """Return the model whose keys are valid at a place in the experiment."""
     model: type[BaseModel] = Experiment
     for part in location:
         field = model.model_fields.get(str(part))
-        for kind in getattr(field.annotation, "__args__", (field.annotation,)) if field else ():
+        for part_of_union in get_args(field.annotation) or (field.annotation,) if field else ():
+            kind = getattr(part_of_union, "__origin__", part_of_union)
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 model = kind
     return model
