@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from fedsim.errors import PluginError, listed
+from fedsim.errors import FedsimError, PluginError, listed
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:  # a stranger's module may raise anything while it is imported
-        raise PluginError(f"cannot import plugin {reference!r}: {error}") from error
+        raise PluginError(f"cannot import plugin {reference!r}: {_told(error)}") from error
     if not callable(found):
         raise PluginError(f"plugin {reference!r} is a {type(found).__name__}, not a callable")
     return found  # type: ignore[no-any-return]
@@ -129,10 +129,17 @@ def checked(
     return {key: getattr(valid, key) for key in valid.model_fields_set}
 
 
+def _told(error: Exception) -> str:
+    """Return a stranger's exception as part of a sentence, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> str:
     if isinstance(error, TypeError):
         return f"a setting is not plain YAML data ({error})"
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # A key that is not known explains one that is missing: it was misspelt.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown setting {key!r}; valid: {listed(schema.model_fields)}"
@@ -163,8 +170,10 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
     filled = {key: value for key, value in provided.items() if key in wanted} | arguments
     try:
         return plugin(**filled)
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"{name}: {error}") from error
+    except FedsimError:
+        raise
+    except Exception as error:  # a stranger's plugin may raise anything while it is built
+        raise PluginError(f"{name} cannot be built: {_told(error)}") from error
 
 
 def check(group: str, name: str, settings: Mapping[str, object]) -> None:
