@@ -26,7 +26,8 @@ def derive(seed: int, *path: PathPart) -> int:
     path
         Names and numbers that say which draw this is. ``1`` and ``"1"`` are different parts.
     """
-    text = repr((int(seed), *path)).encode()
+    plain = (part if isinstance(part, str) else int(part) for part in path)  # numpy's ints too
+    text = repr((int(seed), *plain)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
