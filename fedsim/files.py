@@ -17,7 +17,9 @@ OWNER_ONLY_FOLDER = 0o700
 
 def make_private_folder(path: Path) -> Path:
     """Create `path` and its missing parents, readable by the owner only, and return it."""
-    path.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY_FOLDER)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):  # mkdir(parents=True) would give the mode to the last only
+        folder.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
     return path
 
 
