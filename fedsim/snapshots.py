@@ -75,7 +75,7 @@ class Snapshot:
         if _digest(state) != header["digest"]:
             raise SnapshotError(
                 f"snapshot {self.path} is damaged (its content does not match its checksum); "
-                "delete it and run the federation again to restore it"
+                "delete it and the run's checkpoint, and the same command simulates again"
             )
         return state
 
@@ -114,7 +114,7 @@ class SnapshotStore:
         Raises
         ------
         SnapshotError
-            If the disk does not take it.
+            If the disk does not take it, or the owner's name cannot be found again.
         """
         if not self.policy.keeps(round_number, owner):
             return
@@ -126,6 +126,11 @@ class SnapshotStore:
             "digest": _digest(state),
         }
         path = self._path(round_number, owner)
+        if not _FILE_NAME.fullmatch(path.name):
+            raise SnapshotError(
+                f"a snapshot's owner cannot be {owner!r}; valid: small letters, and perhaps a dash "
+                f"and a number, as in {AGGREGATE!r} or {participant_owner(3)!r}"
+            )
         try:
             with replacing(path) as temporary:
                 save_file(state, temporary, metadata=header)
@@ -143,12 +148,12 @@ class SnapshotStore:
         SnapshotError
             If there is none.
         """
-        found = [s for s in self.index() if s.owner == owner]
+        found = [s for s in self.index() if s.owner == owner and self.policy.keeps(s.round, owner)]
         if not found:
             raise SnapshotError(
                 f"no snapshot of {owner} in {self.folder}; run the federation first"
             )
-        return tuple(s for s in found if self.policy.keeps(s.round, owner))
+        return tuple(found)
 
     def index(self) -> tuple[Snapshot, ...]:
         """Return every snapshot in the folder, by round and owner, as its file names tell."""
@@ -169,7 +174,7 @@ def _digest(state: Mapping[str, Tensor]) -> str:
         tensor = state[name]
         total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         flat = tensor.detach().contiguous().reshape(-1)
-        total.update(memoryview(flat.view(torch.uint8).numpy()))
+        total.update(flat.view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
