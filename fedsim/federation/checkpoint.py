@@ -74,7 +74,7 @@ class Checkpoint:
         header = {
             "round": self.progress.round,
             "history": [asdict(figures) for figures in self.progress.history],
-            "order": list(self.progress.arrays),
+            "arrays": list(arrays),
             "records": records,
             "strategy": dict(self.strategy_plain),
         }
@@ -82,7 +82,7 @@ class Checkpoint:
         try:
             with replacing(path) as temporary:
                 save_file(
-                    {k: np.ascontiguousarray(a) for k, a in arrays.items()}, temporary, metadata
+                    {k: np.asarray(a, order="C") for k, a in arrays.items()}, temporary, metadata
                 )
         except (OSError, SafetensorError) as error:
             raise RunDirectoryError(
@@ -102,13 +102,14 @@ class Checkpoint:
         try:
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata.get("format") != _FORMAT:
-                raise ValueError(f"it is not a {_FORMAT} file")
-            header = json.loads(metadata["state"])
+                if metadata.get("format") != _FORMAT:
+                    raise ValueError(f"it is not a {_FORMAT} file")
+                header = json.loads(metadata["state"])
+                # In their first order, which safetensors does not keep: strategies zip by it.
+                arrays = {name: file.get_tensor(name) for name in header["arrays"]}
             progress = Progress(
                 header["round"],
-                _record({k: arrays[f"global/{k}"] for k in header["order"]}),
+                _record(_below(arrays, "global/")),
                 tuple(RoundFigures(**figures) for figures in header["history"]),
             )
             states: dict[int, RecordDict] = {}
