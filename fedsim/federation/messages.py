@@ -17,6 +17,7 @@ ARRAYS = "arrays"
 CONFIG = "config"
 METRICS = "metrics"
 ROUND = "server-round"
+PROXIMAL = "proximal-mu"
 PARTICIPANT = "partition-id"
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -65,6 +66,15 @@ def round_of(message: Message) -> int:
     )
 
 
+def proximal_of(message: Message) -> float:
+    """Return the mu that FedProx sends, 0 where no config record has one."""
+    for record in message.content.config_records.values():
+        value = record.get(PROXIMAL)
+        if isinstance(value, int | float):
+            return float(value)
+    return 0.0
+
+
 def shapes_of(model: nn.Module) -> Shapes:
     """Return the names and shapes that parameters of `model` must have."""
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -95,9 +105,9 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
             )
         try:
             values = array.numpy()
-        except (ValueError, TypeError, EOFError, OSError) as error:
+        except (ValueError, TypeError, EOFError, OSError, MemoryError) as error:
             raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
-        if values.shape != expected[name] or values.dtype.kind not in "fiu":
+        if values.shape != expected[name] or values.dtype.kind not in "fiub":
             raise MessageError(
                 f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
             )
