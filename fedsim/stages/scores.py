@@ -43,9 +43,7 @@ def read_scores(path: Path) -> Scores:
     seeds = [name for name in table.column_names if name.startswith("seed_")]
     if "record" not in table.column_names or not seeds:
         raise ScoresError(f"{path} has no columns record and seed_0; attack the run again")
-    return Scores(
-        table["record"].to_numpy(), np.stack([table[name].to_numpy() for name in sorted(seeds)])
-    )
+    return Scores(table["record"].to_numpy(), np.stack([table[name].to_numpy() for name in seeds]))
 
 
 def write_trace(path: Path, rounds: NDArray[np.int64], values: NDArray[np.float64]) -> None:

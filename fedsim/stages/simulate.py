@@ -179,9 +179,10 @@ class _Keeper:
     def keep(self) -> None:
         if self.latest is None:
             return
-        self.latest.save(self.run.checkpoint)
+        # The history first: after a crash between the two it is ahead, and written again.
         history = [asdict(figures) for figures in self.latest.progress.history]
         write_json(self.run.history, {"schema": 1, "rounds": history})
+        self.latest.save(self.run.checkpoint)
         self.written = time.monotonic()
 
 
@@ -206,7 +207,8 @@ def _audited(ledger: Ledger, scene: Scene) -> Ledger:
         chosen.tested_members,
         chosen.tested_nonmembers,
     )
-    for question in {question for party in scene.parties for question in party.questions}:
+    asked = dict.fromkeys(question for party in scene.parties for question in party.questions)
+    for question in asked:  # in the order of the experiment, so that the file is always the same
         audit = draw_audit(
             ledger, question, sizes, nonmembers=chosen.nonmembers, seed=scene.experiment.seed
         )
