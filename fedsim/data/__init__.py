@@ -5,9 +5,10 @@ the training sets; the `Ledger` is the truth about membership; `draw_audit` choo
 attacks are judged on.
 """
 
+from fedsim.data.arrays import Arrays
 from fedsim.data.audit import AuditSizes, draw_audit
 from fedsim.data.cache import default_cache_dir
-from fedsim.data.dataset import Arrays, Dataset
+from fedsim.data.dataset import Dataset
 from fedsim.data.ledger import (
     AuditSet,
     Ledger,

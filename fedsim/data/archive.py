@@ -10,8 +10,8 @@ from pathlib import Path
 
 import requests
 
+from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.dataset import Arrays
 from fedsim.data.source import Place
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.data.dataset import Arrays
+from fedsim.data.arrays import Arrays
 from fedsim.data.source import Place
 from fedsim.errors import DataError
 from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder

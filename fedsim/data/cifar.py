@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.dataset import Arrays
 from fedsim.data.source import Place
 from fedsim.errors import DataError, listed
 

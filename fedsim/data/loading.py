@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from fedsim import plugins
+from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
-from fedsim.data.dataset import Arrays, Dataset, from_arrays
+from fedsim.data.dataset import Dataset, from_arrays
 from fedsim.data.source import Place, Source, unheard
 from fedsim.errors import DataError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from fedsim.data.dataset import Arrays
+from fedsim.data.arrays import Arrays
 from fedsim.errors import DataError
 
 

@@ -13,7 +13,7 @@ The model, for bits j, classes c and styles s (sub-groups of a class):
 - record of style (c, s): each bit is b_csj, or with probability `noise` a new draw from
   Bernoulli(pi_j). All marginals stay pi_j.
 
-`noise` alone was tuned; MEASURED
+`noise` alone was tuned, to the published accuracy of the real data sets.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
+from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.dataset import Arrays
 from fedsim.data.source import Place
 
 DECODER = 1
@@ -54,7 +54,7 @@ PURCHASE = BitModel(
     popularity_skew=0.8,
     size_skew=0.3,
     spread=0.3,
-    noise=0.665,
+    noise=0.668,
 )
 TEXAS = BitModel(
     name="synthetic-texas100",
@@ -156,4 +156,4 @@ def _style_chances(model: BitModel, seed: int) -> NDArray[np.float32]:
     of_style = random.random(shape) < popularity
     style = np.where(random.random(shape) < model.spread, of_style, of_class)
     chances = (1 - model.noise) * style.reshape(-1, model.bits) + model.noise * popularity
-    return chances.astype(np.float32)
+    return np.asarray(chances, dtype=np.float32)

@@ -9,7 +9,7 @@ and never redistributed.
 from pathlib import Path
 
 from fedsim.data.archive import Archive, decoded_once
-from fedsim.data.dataset import Arrays
+from fedsim.data.arrays import Arrays
 from fedsim.data.digits import as_bits, as_labels, read_digits
 from fedsim.data.members import read_members
 from fedsim.data.source import Place

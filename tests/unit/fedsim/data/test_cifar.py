@@ -1,5 +1,6 @@
 import io
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +43,32 @@ def test_pixels_labels_and_split_come_back_exactly(place, folder):
     assert arrays.labels.tolist() == [3, 1, 4, 1, 5, 9, 2]
     assert arrays.test.tolist() == [False] * 5 + [True] * 2
     assert (arrays.num_classes, arrays.mean) == (100, CIFAR100.mean)
+
+
+def test_without_a_data_directory_a_fixed_revision_of_the_hub_is_read_once(place, monkeypatch):
+    write_cifar(place.data_dir)
+    asked = []
+
+    def from_hub(repository, *, revision, split):
+        asked.append((repository, revision, split))
+        files = sorted(map(str, place.data_dir.glob(f"{split}-*.parquet")))
+        return offline("parquet", data_files={split: files}, split=split, streaming=True)
+
+    offline = datasets.load_dataset
+    monkeypatch.setattr("datasets.load_dataset", from_hub)
+    for _ in range(2):
+        assert len(Cifar100().arrays(Place(place.cache_dir)).labels) == 7
+    hub = ("uoft-cs/cifar100", CIFAR100.revision)
+    assert asked == [(*hub, "train"), (*hub, "test")]
+
+
+def test_an_unreachable_hub_gets_a_sentence(place, monkeypatch):
+    def unreachable(*arguments, **options):
+        raise ConnectionError("Couldn't reach the Hub\nfor many reasons.")
+
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
+    with pytest.raises(DataError, match=r"uoft-cs/cifar10: Couldn't reach the Hub; --data-dir"):
+        Cifar10().arrays(Place(place.cache_dir))
 
 
 def test_cifar10_has_its_own_label_column(place):
