@@ -1,0 +1,34 @@
+"""What every test starts from: one torch thread, no cache of the user's, a Flower identity."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedsim.engines.local import local_identity
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def flower() -> Iterator[None]:
+    """Let this process make Flower messages."""
+    with local_identity():
+        yield
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the toy experiment after its first stage; not to be changed."""
+    import toys
+
+    return toys.simulated(tmp_path_factory.mktemp("toy") / "run").path

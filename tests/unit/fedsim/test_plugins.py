@@ -1,0 +1,152 @@
+"""Plugins are found by entry point or by name, and their signature is their schema."""
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from fedsim import plugins
+from fedsim.errors import DataError, PluginError
+
+
+class Thing:
+    """Keep what it is given.
+
+    And more about it.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        rate: float = 0.5,
+        kind: Literal["a", "b"] = "a",
+        pair: tuple[int, ...] = (),
+    ) -> None:
+        self.given = (size, rate, kind, pair)
+
+
+def network(num_classes: int, width: int = 3) -> tuple[int, int]:
+    return num_classes, width
+
+
+def needs_data(problem: str) -> None:
+    errors: dict[str, Exception] = {
+        "file": FileNotFoundError(2, "no such file", "x.npy"),
+        "key": KeyError("labels"),
+        "lines": RuntimeError("one\n  two"),
+        "ours": DataError("in our own words"),
+    }
+    raise errors[problem]
+
+
+NOT_CALLABLE = 3
+HERE = __name__
+
+
+def test_settings_become_the_types_of_the_signature() -> None:
+    built = plugins.build("attacks", f"{HERE}:Thing", {"size": 2, "rate": 1, "pair": [1, 2]})
+    assert built.given == (2, 1.0, "a", (1, 2))
+    assert type(built.given[1]) is float
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "setting 'size' is missing"),
+        ({"size": "2"}, "setting 'size' is '2': Input should be a valid integer"),
+        ({"size": 2.0}, "setting 'size' is 2.0"),
+        ({"size": True}, "setting 'size' is True"),
+        ({"size": 2, "kind": "c"}, "setting 'kind' is 'c': Input should be 'a' or 'b'"),
+        ({"size": 2, "pair": [1, "x"]}, "setting 'pair.1' is 'x'"),
+        ({"size": 2, "colour": 1}, "unknown setting 'colour'; valid: kind, pair, rate, size"),
+        ({"sizes": 2}, "unknown setting 'sizes'; valid: kind, pair, rate, size"),
+        ({"size": object()}, "not plain YAML data"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(PluginError) as error:
+        plugins.check("attacks", f"{HERE}:Thing", settings)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{HERE}:Thing: ")
+
+
+def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
+    name = f"{HERE}:network"
+    plugins.check("models", name, {})
+    provided = {"input_shape": (4,), "num_classes": 10}
+    assert plugins.build("models", name, {"width": 7}, **provided) == (10, 7)
+    assert plugins.build("models", name, {"num_classes": 2}, **provided) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("no_such_module:x", "cannot import plugin 'no_such_module:x': ModuleNotFoundError"),
+        (f"{HERE}:Absent", "has no attribute 'Absent'"),
+        (f"{HERE}:", "cannot import plugin"),
+        (f"{HERE}:NOT_CALLABLE", "is a int, not a callable"),
+        ("los", "there is no 'los' among the attacks; valid: gradient-norm, label, loss, random"),
+    ],
+)
+def test_a_plugin_that_is_not_there(name: str, told: str) -> None:
+    with pytest.raises(PluginError) as error:
+        plugins.resolve("attacks", name)
+    assert told in str(error.value)
+
+
+def test_a_module_that_fails_while_imported_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('first line\\nsecond line')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError) as error:
+        plugins.resolve("models", "broken_plugin:net")
+    assert str(error.value) == (
+        "cannot import plugin 'broken_plugin:net': RuntimeError: first line second line"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        ("file", "cannot be built: FileNotFoundError: [Errno 2] no such file: 'x.npy'"),
+        ("key", "cannot be built: KeyError: 'labels'"),
+        ("lines", "cannot be built: RuntimeError: one two"),
+    ],
+)
+def test_a_plugin_that_fails_while_built_is_one_sentence(problem: str, told: str) -> None:
+    with pytest.raises(PluginError) as error:
+        plugins.build("datasets", f"{HERE}:needs_data", {"problem": problem})
+    assert str(error.value) == f"{HERE}:needs_data {told}"
+
+
+def test_our_own_errors_pass_unchanged() -> None:
+    with pytest.raises(DataError, match=r"^in our own words$"):
+        plugins.build("datasets", f"{HERE}:needs_data", {"problem": "ours"})
+
+
+def test_every_entry_point_of_ours_is_listed_and_leads_to_a_documented_callable() -> None:
+    assert list(plugins.available("adversaries"))[:2] == ["curious-participant", "curious-server"]
+    assert list(plugins.available("models")) == ["alexnet", "fully-connected"]
+    for group in plugins.GROUPS:
+        names = list(plugins.available(group))
+        assert names == sorted(names)
+        for name in names:
+            assert plugins.summary(plugins.resolve(group, name)).endswith("."), name
+
+
+def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = "fedsim.attacks"
+    points = [EntryPoint("loss", f"{package}:Loss", group) for package in ("a", "b")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    with pytest.raises(PluginError, match=r"two installed packages offer attacks 'loss' \(a:Loss"):
+        plugins.available("attacks")
+    points[1] = points[0]  # the same package twice on the path
+    assert list(plugins.available("attacks")) == ["loss"]
+
+
+def test_summary_is_the_first_line_of_the_documentation() -> None:
+    assert plugins.summary(Thing) == "Keep what it is given."
+    assert plugins.summary(network) == ""
