@@ -6,17 +6,21 @@ Ctrl-C (the same command resumes).
 
 import logging
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, listed
 
+if TYPE_CHECKING:
+    from fedsim.report.results import Results
+
+KINDS = "adversaries, attacks, datasets, models, strategies, partitions, optimizers, engines"
 EXIT_INVALID = 2
 EXIT_STOPPED = 130
 
@@ -33,19 +37,6 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Where the data set's files are; without it, download."),
 ]
-
-
-class Listing(StrEnum):
-    """What `fedsim list` knows."""
-
-    ADVERSARIES = "adversaries"
-    ATTACKS = "attacks"
-    DATASETS = "datasets"
-    MODELS = "models"
-    STRATEGIES = "strategies"
-    PARTITIONS = "partitions"
-    OPTIMIZERS = "optimizers"
-    ENGINES = "engines"
 
 
 class Format(StrEnum):
@@ -81,7 +72,7 @@ def run(
     out = out or Path("runs") / config.stem
     watcher = ConsoleWatcher(console)
     scene = set_scene(experiment, data_dir, watcher)
-    show_threats(console, stated_threats(scene))
+    show_threats(console, stated_threats(scene.parties, experiment))
     show_plan(console, plan(scene))
     results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, scene=scene)
     _show(console, results, out)
@@ -108,22 +99,51 @@ def attack(
 
 
 @app.command()
-def report(path: RunPath, data_dir: DataDir = None) -> None:
+def report(path: RunPath) -> None:
     """Judge a run's scores again, and write its results and its page."""
     from fedsim import experiment as programme
-    from fedsim.console import ConsoleWatcher
 
-    console = Console()
-    results = programme.report(path, data_dir=data_dir, watcher=ConsoleWatcher(console))
-    _show(console, results, path)
+    _show(Console(), programme.report(path), path)
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Put runs side by side: local against global, with differences and their intervals."""
+    from fedsim.report import formats
+    from fedsim.report.compared import compared_table
+    from fedsim.stages.compare import compare_runs
+
+    rows = compare_runs(paths)
+    if form is Format.TABLE:
+        Console().print(compared_table(rows))
+        return
+    renderers = {
+        Format.JSON: formats.as_json,
+        Format.CSV: formats.as_csv,
+        Format.MARKDOWN: formats.as_markdown,
+        Format.LATEX: formats.as_latex,
+    }
+    typer.echo(renderers[form](rows))
 
 
 @app.command(name="list")
-def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+def list_(what: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {KINDS}.")]) -> None:
     """Show what is installed, other packages' plugins included."""
-    table = Table("name", "what it is", "from", box=None, pad_edge=False)
-    for name, description, origin in _listed(what):
-        table.add_row(name, description, origin)
+    from fedsim.catalogue import catalogue
+
+    kinds = catalogue()
+    if what not in kinds:
+        raise FedsimError(f"there is nothing called {what!r} to list; valid: {listed(kinds)}")
+    entries = kinds[what]()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", overflow="fold", min_width=min(40, max(len(e.name) for e in entries)))
+    table.add_column("what it is")
+    table.add_column("from", no_wrap=True)
+    for entry in entries:
+        table.add_row(*entry)
     Console().print(table)
 
 
@@ -144,13 +164,21 @@ def fetch(
     )
 
 
+def _show(console: Console, results: "Results", out: Path) -> None:
+    from fedsim.report.table import RunTable
+
+    console.print()
+    console.print(RunTable(results))
+    console.print(f"figures: {out}/results.json   page: {out}/report.html", highlight=False)
+
+
 def main() -> None:
     """Run the command line; a `FedsimError` becomes its one sentence and exit code 2."""
     logging.getLogger("flwr").setLevel(logging.WARNING)
     try:
         app()
     except FedsimError as error:
-        Console(stderr=True).print(f"[bold red]fedsim:[/] {_escaped(str(error))}", highlight=False)
+        Console(stderr=True).print(f"[bold red]fedsim:[/] {escape(str(error))}", highlight=False)
         sys.exit(EXIT_INVALID)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command resumes where it was")

@@ -10,7 +10,6 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -26,11 +25,10 @@ class ConsoleWatcher:
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("left"),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[standing]}"),
             console=console,
         )
@@ -57,7 +55,7 @@ class ConsoleWatcher:
                 self._progress.stop()
                 for shown in self._progress.task_ids:
                     self._progress.remove_task(shown)
-            elif self._progress.finished:
+            else:
                 self._progress.remove_task(task)
 
 
@@ -70,7 +68,7 @@ def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
             ("sees", stated.threat.sees),
             ("does", stated.threat.does),
             ("knows", stated.knows),
-            ("asks", f"was this record in the training data of {', '.join(stated.asks)}?"),
+            ("asks", f"was this record in the training data of {' / '.join(stated.asks)}?"),
         ):
             grid.add_row(f"[dim]{name}[/dim]", text)
         console.print(
@@ -84,6 +82,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(
         f"plan: {plan.participants} participants, {plan.rounds} rounds, a model of "
         f"{plan.parameters:,} parameters; observed rounds {rounds}; "
-        f"{plan.snapshot_bytes / 1e6:,.1f} MB of snapshots; {plan.audited_records:,} records audited",
+        f"{plan.snapshot_bytes / 1e6:,.1f} MB of snapshots; "
+        f"{plan.audited_records:,} audited records",
         highlight=False,
     )

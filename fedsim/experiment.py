@@ -49,7 +49,7 @@ def run(
         write_json(directory.provenance, provenance(data_dir))
         simulate_stage(scene, directory, watcher)
         attack_stage(scene, directory, watcher, fresh=False)
-        return report_stage(scene, directory)
+        return report_stage(directory)
 
 
 def attack(
@@ -85,11 +85,11 @@ def attack(
     scene = set_scene(chosen, data_dir or recorded_data_dir(directory.provenance), watcher)
     with directory.locked():
         attack_stage(scene, directory, watcher, fresh=True)
-        return report_stage(scene, directory)
+        return report_stage(directory)
 
 
-def report(path: Path, *, data_dir: Path | None = None, watcher: Watcher = SILENCE) -> Results:
-    """Judge the scores of a run again, and write its results and its page.
+def report(path: Path) -> Results:
+    """Judge the scores of a run again, and write its results and its page; no data is needed.
 
     Raises
     ------
@@ -97,7 +97,5 @@ def report(path: Path, *, data_dir: Path | None = None, watcher: Watcher = SILEN
         If there is no such run, or it was not attacked yet.
     """
     directory = RunDirectory.existing(path)
-    experiment = load_experiment(directory.experiment)
-    scene = set_scene(experiment, data_dir or recorded_data_dir(directory.provenance), watcher)
     with directory.locked():
-        return report_stage(scene, directory)
+        return report_stage(directory)

@@ -143,6 +143,14 @@ class RunDirectory:
         """Return the file of an attack's scores."""
         return self.path / "scores" / adversary / question / f"{attack}.parquet"
 
+    def scored(self, adversary: str, question: str) -> tuple[Path, ...]:
+        """Return the files of scores that are there."""
+        return tuple(sorted((self.path / "scores" / adversary / question).glob("*.parquet")))
+
     def traces(self, adversary: str, question: str, attack: str) -> Path:
         """Return the file of a signal's course over the snapshots."""
         return self.path / "traces" / adversary / question / f"{attack}.parquet"
+
+    def traced(self, adversary: str, question: str) -> tuple[Path, ...]:
+        """Return the files of traces that are there."""
+        return tuple(sorted((self.path / "traces" / adversary / question).glob("*.parquet")))

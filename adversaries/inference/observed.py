@@ -2,30 +2,18 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.features import FeatureSpec, SnapshotFeatures, extract
+from adversaries.inference.extraction import extract
+from adversaries.inference.features import FeatureSpec, SnapshotFeatures
 from fedsim.attack import Observation, RecordIds
-from fedsim.data import Dataset
 from fedsim.errors import SnapshotError
+from fedsim.files import make_private_folder
 from fedsim.progress import Watcher
 from fedsim.snapshots import Snapshot
-
-
-@dataclass(frozen=True)
-class _NormalisedRows:
-    """A data set's records as the model takes them, indexed by record id."""
-
-    dataset: Dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, records: NDArray[np.int64], /) -> NDArray[np.generic]:
-        return self.dataset.batch(records)[0].numpy()
 
 
 def observed_features(
@@ -41,7 +29,7 @@ def observed_features(
     missing = sum(not path.is_file() for path in paths)
     if not missing:
         return [SnapshotFeatures.load(path) for path in paths]
-    observation.features.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(observation.features)
     features = []
     with watcher.task(f"features of {observation.question.key}", missing) as advance:
         for snapshot, path in zip(observation.snapshots, paths, strict=True):
@@ -80,8 +68,7 @@ def _extracted(snapshot: Snapshot, observation: Observation, spec: FeatureSpec) 
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise SnapshotError(f"snapshot {snapshot.path} does not fit the model: {reason}") from error
-    dataset = observation.dataset
-    return extract(model, _NormalisedRows(dataset), dataset.labels, spec, rows=observation.records)
+    return extract(model, observation.dataset.batch, observation.records, spec)
 
 
 def _name(snapshot: Snapshot, observation: Observation, spec: FeatureSpec) -> str:

@@ -18,7 +18,6 @@ class CuriousParticipant(ParticipantAdversary):
         return Threat(
             who=f"participant {self.participant}",
             sees="the aggregate that the server sends, in the observed rounds",
-            does="nothing: it follows the protocol",
         )
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:

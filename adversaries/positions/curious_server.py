@@ -18,7 +18,6 @@ class CuriousServer(ServerAdversary):
         return Threat(
             who="the server",
             sees="each participant's parameters after its local training, in the observed rounds",
-            does="nothing: it follows the protocol",
         )
 
     def receive(

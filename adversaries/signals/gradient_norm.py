@@ -26,7 +26,8 @@ class GradientNorm(Attack):
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return minus the norm over all layers."""
-        return -self.trace(observation, watcher)[-1, positions(observation, candidates)]
+        norms: NDArray[np.float64] = -self.trace(observation, watcher)[-1]
+        return norms[positions(observation, candidates)]
 
     def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
         """Return the norm of each record's gradient on each snapshot (snapshots, records)."""

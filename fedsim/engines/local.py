@@ -10,7 +10,7 @@ from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
+from flwr.serverapp import Grid, ServerApp
 
 from fedsim.engines.flower_identity import SERVER_NODE, local_identity
 from fedsim.errors import FedsimError
@@ -88,6 +88,12 @@ class LocalGrid(Grid):
         `timeout` cannot be kept: nothing in this process could stop a participant that hangs.
         """
         return [self._run(message) for message in messages]
+
+    def serve(self, server_app: ServerApp) -> None:
+        """Run a ServerApp to its end on this grid."""
+        context = Context(1, SERVER_NODE, {}, RecordDict(), {})
+        with local_identity():
+            server_app(self, context)
 
     def states(self) -> dict[int, RecordDict]:
         """Return what each node keeps between rounds; later rounds do not change the result."""

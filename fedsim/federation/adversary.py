@@ -34,12 +34,15 @@ class Threat:
     sees
         What its position shows it.
     does
-        What it does beyond the protocol; "nothing: it follows the protocol" when passive.
+        What it does beyond the protocol; by default nothing.
+    active
+        Whether it does anything beyond the protocol.
     """
 
     who: str
     sees: str
-    does: str
+    does: str = "nothing: it follows the protocol"
+    active: bool = False
 
 
 class Adversary(ABC):

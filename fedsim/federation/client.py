@@ -17,6 +17,7 @@ from fedsim.federation.messages import (
     METRICS,
     PARTICIPANT,
     arrays_of,
+    proximal_of,
     require_usable,
     round_of,
     shapes_of,
@@ -94,7 +95,9 @@ def make_client_app(participants: Participants, mods: Sequence[Mod] = ()) -> Cli
     @app.train()
     def train(message: Message, context: Context) -> Message:
         load(message)
-        utility = _train_round(participants, model, new_optimizer, round_of(message), context)
+        utility = _train_round(
+            participants, model, new_optimizer, round_of(message), context, proximal_of(message)
+        )
         content = RecordDict({ARRAYS: ArrayRecord(model.state_dict()), METRICS: _metrics(utility)})
         return Message(content, reply_to=message)
 
@@ -124,6 +127,7 @@ def _train_round(
     new_optimizer: Factory,
     round_number: int,
     context: Context,
+    proximal: float,
 ) -> Utility:
     participant, local = participant_of(context), participants.local
     optimizer = new_optimizer(model.parameters(), local.learning_rate_in(round_number))
@@ -137,6 +141,7 @@ def _train_round(
         participants.training_records[participant],
         local,
         (participants.seed, round_number, participant),
+        proximal,
     )
     if local.keep_optimizer_state:
         context.state[OPTIMIZER_STATE] = optimizer_arrays(optimizer)

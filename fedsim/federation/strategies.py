@@ -48,15 +48,13 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
     if name not in known:
         raise ConfigError(f"federation.strategy: there is no {name!r}; valid: {listed(known)}")
     parameters = inspect.signature(known[name]).parameters
-    filled: dict[str, Any] = {
-        key: count
-        for key, count in {
-            "min_available_nodes": participants,
-            "min_train_nodes": 1,
-            "min_evaluate_nodes": 1,
-        }.items()
-        if key in parameters
-    } | dict(settings)
+    ours: dict[str, Any] = {
+        "min_available_nodes": participants,
+        "min_train_nodes": 1,
+        "min_evaluate_nodes": 1,
+        "train_loss_key": "loss",
+    }
+    filled = {key: value for key, value in ours.items() if key in parameters} | dict(settings)
     unknown = filled.keys() - parameters.keys()
     if unknown:
         raise ConfigError(

@@ -34,6 +34,7 @@ def train_locally(
     records: RecordIds,
     local: LocalTraining,
     draw: tuple[int, int, int],
+    proximal: float = 0.0,
 ) -> Utility:
     """Train `model` in place on a participant's records.
 
@@ -47,6 +48,9 @@ def train_locally(
         Epochs, batch size and precision.
     draw
         (seed, round, participant): what the order of the records and dropout depend on.
+    proximal
+        The mu of FedProx (Li et al., MLSys 2020, equation 2): ``mu / 2 * |w - w_received|^2`` is
+        added to the loss.
 
     Returns
     -------
@@ -57,6 +61,7 @@ def train_locally(
     order = seeds.generator(seed, "batches", round_number, participant)
     half = local.precision == "bf16"
     model.train()
+    received = [p.detach().clone() for p in model.parameters()] if proximal else []
     losses, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
     with seeds.global_draws(seed, "training", round_number, participant):
         for _ in range(local.epochs):
@@ -69,10 +74,19 @@ def train_locally(
                     loss = functional.cross_entropy(outputs, labels)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                if received:
+                    _pull_back(model, received, proximal)
                 optimizer.step()
                 losses += loss.detach() * len(labels)
                 right += _right(outputs, labels)
     return _utility(losses, right, local.epochs * len(records))
+
+
+def _pull_back(model: nn.Module, received: list[Tensor], proximal: float) -> None:
+    """Add the gradient of FedProx's proximal term."""
+    for parameter, start in zip(model.parameters(), received, strict=True):
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.detach() - start, alpha=proximal)
 
 
 @torch.inference_mode()

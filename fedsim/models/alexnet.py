@@ -40,6 +40,6 @@ def alexnet(num_classes: int, input_shape: tuple[int, ...] = (3, 32, 32)) -> nn.
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
         else:
-            gain = "linear" if name == "classifier.weight" else "relu"
-            nn.init.kaiming_normal_(parameter, nonlinearity=gain)
+            last = name == "classifier.weight"
+            nn.init.kaiming_normal_(parameter, nonlinearity="linear" if last else "relu")
     return network

@@ -1,11 +1,15 @@
 """What a run is going to do, said before it does anything."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedsim.config import Experiment
+from fedsim.data import Question
 from fedsim.federation.adversary import Threat
 from fedsim.federation.messages import shapes_of
 from fedsim.snapshots import planned_bytes
-from fedsim.stages.scene import Scene
+from fedsim.stages.scene import Party, Scene
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Plan:
     audited_records: int
 
 
-def stated_threats(scene: Scene) -> tuple[StatedThreat, ...]:
+def stated_threats(parties: Sequence[Party], experiment: Experiment) -> tuple[StatedThreat, ...]:
     """Return the threat model of each dishonest party."""
-    audit = scene.experiment.audit
+    audit = experiment.audit
     knows = (
         f"the model, the training settings, and {audit.known_members:,} members and "
         f"{audit.known_nonmembers:,} non-members"
@@ -42,9 +46,9 @@ def stated_threats(scene: Scene) -> tuple[StatedThreat, ...]:
             party.label,
             party.adversary.threat(),
             knows,
-            tuple(question.key for question in party.questions),
+            tuple(_asked(question) for question in party.questions),
         )
-        for party in scene.parties
+        for party in parties
     )
 
 
@@ -65,7 +69,7 @@ def plan(scene: Scene) -> Plan:
         rounds=experiment.federation.rounds,
         observed_rounds=observed,
         participants=experiment.partition.participants,
-        parameters=sum(_numel(shape) for shape in shapes_of(model).values()),
+        parameters=sum(math.prod(shape) for shape in shapes_of(model).values()),
         snapshot_bytes=sum(
             planned_bytes(weights, len(observed), party.owners(experiment))
             for party in scene.parties
@@ -74,8 +78,7 @@ def plan(scene: Scene) -> Plan:
     )
 
 
-def _numel(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+def _asked(question: Question) -> str:
+    if question.holders:
+        return f"anybody but participant {', '.join(map(str, question.holders))}"
+    return f"participant {', '.join(map(str, question.victims))}"

@@ -60,7 +60,7 @@ def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
     FedsimError
         If any of it is missing or not valid.
     """
-    parties = tuple(_party(choice, experiment) for choice in experiment.adversaries)
+    parties = parties_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     data = experiment.data
     dataset = load_dataset(
@@ -97,6 +97,17 @@ def build_attack(choice: LabelledChoice) -> Attack:
             "must derive from fedsim.Attack"
         )
     return attack
+
+
+def parties_of(experiment: Experiment) -> tuple[Party, ...]:
+    """Return the dishonest parties of an experiment, built; no data is needed.
+
+    Raises
+    ------
+    PluginError
+        If a plugin cannot be built, or is not an `Adversary`.
+    """
+    return tuple(_party(choice, experiment) for choice in experiment.adversaries)
 
 
 def _party(choice: LabelledChoice, experiment: Experiment) -> Party:

@@ -5,13 +5,15 @@ checkpoint from which it goes on when it was stopped.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from flwr.app import ArrayRecord
+from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
+from flwr.serverapp.strategy import Strategy
+from torch import nn
 
-from fedsim.config import Experiment
 from fedsim.data import (
     AuditSizes,
     Ledger,
@@ -20,14 +22,15 @@ from fedsim.data import (
     partition,
     write_ledger,
 )
-from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.engines.local import LocalGrid
 from fedsim.engines.threads import torch_threads
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.participant_position import ParticipantAdversary
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer, ServerAdversary
+from fedsim.federation.rounds import Progress, Schedule
+from fedsim.federation.server import Server, make_server_app
+from fedsim.federation.server_position import ServerAdversary
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import RecordIds, Utility, evaluate
 from fedsim.files import write_json
@@ -56,103 +59,80 @@ def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
         write_ledger(_audited(new_ledger(scene.dataset, training_sets), scene), run.ledger)
     for party in scene.parties:
         party.adversary.keep_in(party.store(experiment, run))
-    with local_identity(), torch_threads(experiment.engine.threads):
-        federation = _Federation.of(scene, training_sets)
-        kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
-        if kept is None:
-            require_space(run.path, plan(scene).snapshot_bytes)
-        return _run(federation, kept, run, experiment, watcher)
+    kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
+    if kept is None:
+        require_space(run.path, plan(scene).snapshot_bytes)
+    with torch_threads(experiment.engine.threads):
+        return _run(scene, training_sets, kept, run, watcher)
 
 
 def _run(
-    federation: "_Federation",
+    scene: Scene,
+    training_sets: Sequence[RecordIds],
     kept: Checkpoint | None,
     run: RunDirectory,
-    experiment: Experiment,
     watcher: Watcher,
 ) -> Progress:
-    start = federation.resumed(kept) if kept else Progress(0, federation.initial)
-    rounds = experiment.federation.rounds
-    keeper = _Keeper(run, federation, last=rounds)
-    with watcher.task("federation", rounds, start.round) as advance:
+    federation = scene.experiment.federation
+    model = scene.new_model()
+    grid = LocalGrid(_client_app(scene, training_sets), len(training_sets))
+    strategy = build_strategy(
+        federation.strategy.name, federation.strategy.settings, len(training_sets)
+    )
+    start = kept.progress if kept else Progress(0, ArrayRecord(model.state_dict()))
+    if kept:
+        grid.restore(kept.states)
+        kept.restore(strategy)
+    keeper = _Keeper(run, grid, strategy, federation.rounds, start)
+    with watcher.task("federation", federation.rounds, start.round) as advance:
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
             advance(_standing(progress))
 
+        schedule = Schedule(
+            federation.rounds,
+            federation.evaluation.every,
+            scene.experiment.seed,
+            shapes_of(model),
+            _tester(scene, model),
+        )
+        adversaries = [p.adversary for p in scene.parties]
+        seated = [a for a in adversaries if isinstance(a, ServerAdversary)]
+        server = Server(strategy, seated, len(training_sets), schedule, start, after_round)
         try:
-            end = run_rounds(
-                federation.grid,
-                federation.strategy,
-                start,
-                federation.schedule,
-                federation.participant_of,
-                after_round,
-            )
+            grid.serve(make_server_app(server))
         except KeyboardInterrupt:
             keeper.keep()
             raise
-    return end
+    return keeper.progress
 
 
-@dataclass(frozen=True)
-class _Federation:
-    """Server and participants, ready to run in this process."""
+def _client_app(scene: Scene, training_sets: Sequence[RecordIds]) -> ClientApp:
+    federation = scene.experiment.federation
+    adversaries = [party.adversary for party in scene.parties]
+    mods: list[Mod] = [a for a in adversaries if isinstance(a, ParticipantAdversary)]
+    participants = Participants(
+        scene.dataset,
+        training_sets,
+        scene.new_model,
+        federation.local,
+        federation.evaluation.records,
+        scene.experiment.seed,
+    )
+    return make_client_app(participants, mods)
 
-    grid: LocalGrid
-    strategy: DishonestServer
-    schedule: Schedule
-    participant_of: Mapping[int, int]
-    initial: ArrayRecord
 
-    @classmethod
-    def of(cls, scene: Scene, training_sets: Sequence[RecordIds]) -> "_Federation":
-        experiment, federation = scene.experiment, scene.experiment.federation
-        adversaries = [party.adversary for party in scene.parties]
-        mods: list[Mod] = [a for a in adversaries if isinstance(a, ParticipantAdversary)]
-        participants = Participants(
-            scene.dataset,
-            training_sets,
-            scene.new_model,
-            federation.local,
-            federation.evaluation.records,
-            experiment.seed,
-        )
-        grid = LocalGrid(make_client_app(participants, mods), len(training_sets))
-        participant_of = introduce(grid, len(training_sets))
-        model = scene.new_model()
-        test_records = sampled(
-            scene.dataset.test_records, federation.evaluation.records, experiment.seed, "server"
-        )
+def _tester(scene: Scene, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
+    """Return what measures an aggregate on held-out records, always the same ones."""
+    at_most, seed = scene.experiment.federation.evaluation.records, scene.experiment.seed
+    records = sampled(scene.dataset.test_records, at_most, seed, "server")
 
-        def test(arrays: ArrayRecord) -> Utility:
-            model.load_state_dict(arrays.to_torch_state_dict())
-            return evaluate(model, scene.dataset, test_records)
+    def test(arrays: ArrayRecord) -> Utility:
+        model.load_state_dict(arrays.to_torch_state_dict())
+        return evaluate(model, scene.dataset, records)
 
-        return cls(
-            grid,
-            DishonestServer(
-                build_strategy(
-                    federation.strategy.name, federation.strategy.settings, len(training_sets)
-                ),
-                [a for a in adversaries if isinstance(a, ServerAdversary)],
-                participant_of,
-            ),
-            Schedule(
-                federation.rounds,
-                federation.evaluation.every,
-                experiment.seed,
-                shapes_of(model),
-                test,
-            ),
-            participant_of,
-            ArrayRecord(model.state_dict()),
-        )
-
-    def resumed(self, kept: Checkpoint) -> Progress:
-        self.grid.restore(kept.states)
-        kept.restore(self.strategy)
-        return kept.progress
+    return test
 
 
 @dataclass
@@ -164,25 +144,25 @@ class _Keeper:
     """
 
     run: RunDirectory
-    federation: _Federation
+    grid: LocalGrid
+    strategy: Strategy
     last: int
+    progress: Progress
     latest: Checkpoint | None = None
     written: float = field(default_factory=time.monotonic)
 
     def finished(self, progress: Progress) -> None:
-        self.latest = Checkpoint.of(
-            progress, self.federation.grid.states(), self.federation.strategy
-        )
+        self.progress = progress
+        self.latest = Checkpoint.of(progress, self.grid.states(), self.strategy)
         if progress.round == self.last or time.monotonic() - self.written > CHECKPOINT_SECONDS:
             self.keep()
 
     def keep(self) -> None:
         if self.latest is None:
             return
-        # The history first: after a crash between the two it is ahead, and written again.
+        self.latest.save(self.run.checkpoint)
         history = [asdict(figures) for figures in self.latest.progress.history]
         write_json(self.run.history, {"schema": 1, "rounds": history})
-        self.latest.save(self.run.checkpoint)
         self.written = time.monotonic()
 
 
