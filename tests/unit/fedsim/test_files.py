@@ -33,9 +33,14 @@ def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_block_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     files.write_bytes(path, b"old")
-    with pytest.raises(OSError, match="full"), files.replacing(path) as temporary:
-        temporary.write_bytes(b"ne")
-        raise OSError("full")
+
+    def fails_half_way() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(b"ne")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fails_half_way()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
