@@ -82,8 +82,8 @@ class Dataset:
         """
         # A plain view: taking rows through numpy's memmap class costs more, and gives memmaps.
         rows = torch.from_numpy(np.asarray(self.features).take(records, axis=0)).float()
-        scale, shift = self._affine
-        if scale is not None and shift is not None:
+        if self._affine is not None:
+            scale, shift = self._affine
             rows.mul_(scale).add_(shift)
         return rows, torch.from_numpy(self.labels.take(records))
 
@@ -96,12 +96,12 @@ class Dataset:
         return inputs, torch.from_numpy(self.labels.take(records))
 
     @cached_property
-    def _affine(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The stored value's factor and offset: (x * unit - mean) / std in one pass."""
+    def _affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Factor and offset of a stored value, so that (x * unit - mean) / std is one pass."""
         is_intensity = self.features.dtype == np.uint8 and self.features.ndim == IMAGE_AXES
         unit = 1 / 255 if is_intensity else 1.0
         if self.mean is None or self.std is None:
-            return (torch.tensor(unit), torch.tensor(0.0)) if is_intensity else (None, None)
+            return (torch.tensor(unit), torch.tensor(0.0)) if is_intensity else None
         per_channel = (-1, *[1] * (self.features.ndim - 2))
         mean, std = torch.tensor(self.mean).double(), torch.tensor(self.std).double()
         scale, shift = unit / std, -mean / std
