@@ -160,9 +160,10 @@ class _Keeper:
     def keep(self) -> None:
         if self.latest is None:
             return
-        self.latest.save(self.run.checkpoint)
+        # The history first: after a crash between the two it is ahead, and written again.
         history = [asdict(figures) for figures in self.latest.progress.history]
         write_json(self.run.history, {"schema": 1, "rounds": history})
+        self.latest.save(self.run.checkpoint)
         self.written = time.monotonic()
 
 
