@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
+from toys import Federation, arrays_equal
 
 from fedsim.config import Choice, LocalTraining
 from fedsim.errors import RunDirectoryError
 from fedsim.federation import checkpoint
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.rounds import Progress, RoundFigures
-from toys import Federation, arrays_equal
 
 PROGRESS = Progress(
     7,
@@ -91,7 +91,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", fills_up)
-    with pytest.raises(RunDirectoryError, match="cannot write the checkpoint .*No space left"):
+    with pytest.raises(RunDirectoryError, match=r"cannot write the checkpoint .*No space left"):
         Checkpoint.of(PROGRESS, STATES, FedAvg()).save(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -103,7 +103,6 @@ RESUMED = {
     "FedAdam": {"eta": 0.01},
     "FedAdagrad": {"eta": 0.01},
     "FedYogi": {"eta": 0.01},
-    "QFedAvg": {"client_learning_rate": 0.1},
     "DifferentialPrivacyServerSideAdaptiveClipping": {
         "strategy": {"name": "FedAvgM", "server_momentum": 0.9},
         "noise_multiplier": 0.1,

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from toys import new_model
 
 from fedsim.errors import MessageError
 from fedsim.federation.messages import (
@@ -15,7 +16,6 @@ from fedsim.federation.messages import (
     shapes_of,
     with_arrays,
 )
-from toys import new_model
 
 EXPECTED = {"w": (2, 3), "b": ()}
 
@@ -130,7 +130,7 @@ def test_a_message_says_its_round() -> None:
 
     assert round_of(message(**{"server-round": 12})) == 12
     for wrong in ({}, {"server-round": "12"}):
-        with pytest.raises(MessageError, match="to node 9 does not say its round; .*server-round"):
+        with pytest.raises(MessageError, match=r"to node 9 does not say its round; .*server-round"):
             round_of(message(**wrong))
 
 

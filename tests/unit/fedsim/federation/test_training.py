@@ -9,6 +9,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 from torch import nn
 from torch.nn import functional
+from toys import dataset, new_model, training_sets
 
 from fedsim import seeds
 from fedsim.config import Choice, LocalTraining
@@ -21,7 +22,6 @@ from fedsim.federation.optimizers import (
     restore_optimizer,
 )
 from fedsim.federation.training import evaluate, train_locally
-from toys import dataset, new_model, training_sets
 
 DATA = dataset()
 SETS = training_sets(DATA)
