@@ -22,6 +22,7 @@ from fedsim.report.words import (
     plural,
     rate_name,
     rates_of,
+    refusals,
 )
 
 # What separates a figure from its interval: a space where it fits, else a new line.
@@ -103,8 +104,7 @@ def notes(rows: Sequence[Result]) -> list[Text]:
         f"({intervals.resamples:,} resamples); mean of {plural(seeds, 'attack seed')}; "
         "guessing: accuracy 50.0, AUC .500, TPR = FPR"
     ]
-    refused = {(rate, why): None for row in rows for rate, why in row.refused_fprs.items()}
-    lines += [f"refused: TPR at {rate_name(rate)} FPR {why}" for rate, why in refused]
+    lines += refusals(rows)
     return [Text(line, _NOTE) for line in lines]
 
 

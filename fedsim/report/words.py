@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from fedsim.report.results import Interval
+from fedsim.report.results import Interval, Result
 
 
 def percent(fraction: float) -> str:
@@ -42,14 +42,22 @@ def area_interval(interval: Interval) -> str:
     return f"{area(interval.low)}–{area(interval.high)}"  # noqa: RUF001 a range's dash
 
 
-def signed(difference: float, decimals: int = 3) -> str:
-    """Return a difference with its sign, a true minus, and no leading zero.
+def signed(difference: float) -> str:
+    """Return a difference of AUCs: its sign, a true minus, no leading zero.
 
-    >>> signed(-0.0131), signed(0.0131), signed(1.25, 1)
-    ('−.013', '+.013', '+1.2')
+    >>> signed(-0.0131), signed(0.0131)
+    ('−.013', '+.013')
     """
-    size = f"{abs(difference):.{decimals}f}".removeprefix("0")
-    return ("−" if difference < 0 else "+") + size  # noqa: RUF001 a true minus
+    return _sign(difference) + f"{abs(difference):.3f}".removeprefix("0")
+
+
+def points(difference: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign.
+
+    >>> points(-0.004), points(0.0125)
+    ('−0.4', '+1.2')
+    """
+    return _sign(difference) + percent(abs(difference))
 
 
 def probability(p: float) -> str:
@@ -95,3 +103,17 @@ def rates_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
     ['0.01', '0.001']
     """
     return sorted({rate for row in rows for rate in row}, key=float, reverse=True)
+
+
+def refusals(rows: Iterable[Result]) -> list[str]:
+    """Return what was refused and why, each once."""
+    reasons = {
+        f"refused: TPR at {rate_name(rate)} FPR {why}"
+        for row in rows
+        for rate, why in row.refused_fprs.items()
+    }
+    return sorted(reasons)
+
+
+def _sign(number: float) -> str:
+    return "−" if number < 0 else "+"  # noqa: RUF001 a true minus

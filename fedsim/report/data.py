@@ -1,0 +1,193 @@
+"""Everything that a page shows, as plain records: fill `ReportData`, then `page.render` it.
+
+Nothing here is computed from scores or snapshots; whoever fills it does that (see
+`fedsim.evaluation.curves`). No record ids and no images: a page may be shown to people who may not
+know who was in the data.
+
+All rates are fractions in 0..1. Sequences of numbers may be numpy arrays or lists.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.evaluation.curves import ClassAccuracy
+from fedsim.report.compared import ComparedRow
+from fedsim.report.results import Results, ThreatModel
+
+Numbers = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One attacker's part of the sentence at the top.
+
+    Attributes
+    ----------
+    who
+        "a curious server".
+    whose
+        "participant 0's training data".
+    accuracy, low, high
+        How often it is right on balanced records, and the 95 % interval.
+    """
+
+    who: str
+    whose: str
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Threat:
+    """A threat model in words and in places, for the diagram of who sees what.
+
+    Attributes
+    ----------
+    words
+        Who, sees, does, knows.
+    position
+        Where it sits. A server sees uploads, a participant sees what is sent to it.
+    participants
+        How many there are, numbered from 0.
+    victims
+        Whose data is asked about.
+    participant
+        Which participant it is, where it is one.
+    active
+        Whether it does anything beyond the protocol.
+    """
+
+    words: ThreatModel
+    position: Literal["server", "participant"]
+    participants: int
+    victims: tuple[int, ...]
+    participant: int | None = None
+    active: bool = False
+
+
+@dataclass(frozen=True)
+class UtilityPoint:
+    """What the federation's model achieves after a round; None where it was not measured."""
+
+    round: int
+    train_accuracy: float | None = None
+    test_accuracy: float | None = None
+    train_loss: float | None = None
+    test_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class RocTrace:
+    """One adversary's ROC in one attack; `fpr` rises (see `curves.mean_roc`)."""
+
+    adversary: str
+    attack: str
+    fpr: Numbers
+    tpr: Numbers
+    auc: float
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """Shares of members and of non-members in each bin (see `curves.score_histogram`)."""
+
+    adversary: str
+    attack: str
+    edges: Numbers
+    members: Numbers
+    nonmembers: Numbers
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class Course:
+    """A signal over the observed rounds, such as the gradient norm.
+
+    `members` and `nonmembers` are (rounds, 3): lower quartile, median, upper quartile (see
+    `curves.quartiles`).
+    """
+
+    adversary: str
+    quantity: str
+    rounds: Numbers
+    members: NDArray[np.float64]
+    nonmembers: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """An attack's accuracy on the records of each class."""
+
+    adversary: str
+    attack: str
+    classes: Sequence[ClassAccuracy]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """An attack's AUC with its interval, by how many rounds were observed: rising `observed`."""
+
+    adversary: str
+    attack: str
+    observed: Sequence[int]
+    auc: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A run, ready to be shown.
+
+    Attributes
+    ----------
+    name
+        The run's.
+    findings
+        For the sentence at the top, the first one in full.
+    facts
+        Label and value of what frames the run: data, model, participants, rounds.
+    results
+        As in the results file.
+    threats
+        One for each adversary.
+    utility
+        By rising round.
+    rocs, histograms, courses
+        What the charts show; empty ones are left out.
+    config_yaml
+        The resolved experiment.
+    provenance
+        Versions, commit, machine; may be nested.
+    commands
+        How to run it again, a line each.
+    cautions
+        What the figures do not prove, a sentence each.
+    compared
+        Rows of `compared.compared_rows` with differences between this run's adversaries.
+    by_class, exposures
+        Where they were measured.
+    """
+
+    name: str
+    findings: Sequence[Finding]
+    facts: Sequence[tuple[str, str]]
+    results: Results
+    threats: Sequence[Threat]
+    utility: Sequence[UtilityPoint]
+    rocs: Sequence[RocTrace]
+    histograms: Sequence[ScoreHistogram]
+    courses: Sequence[Course]
+    config_yaml: str
+    provenance: Mapping[str, object]
+    commands: Sequence[str]
+    cautions: Sequence[str] = ()
+    compared: Sequence[ComparedRow] = ()
+    by_class: Sequence[ByClass] = ()
+    exposures: Sequence[Exposure] = ()

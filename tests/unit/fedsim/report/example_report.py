@@ -1,0 +1,144 @@
+"""A report of a realistic shape from drawn scores, for the tests of tables and pages."""
+
+from functools import cache
+
+import numpy as np
+
+from fedsim.evaluation import Scores, Truth, Verdict, curves, judge
+from fedsim.report import data as parts
+from fedsim.report.compared import compared_rows, differences
+from fedsim.report.results import Results, ThreatModel, Utility, result_row
+
+RECORDS = 2000
+MEMBER = np.arange(RECORDS) % 2 == 0
+# How far members stand above non-members, in standard deviations; attack seeds; baseline.
+ATTACKS = {
+    "supervised": (1.95, 3, False),
+    "scalar-logistic": (1.8, 1, False),
+    "gradient-norm": (1.45, 1, True),
+    "loss": (1.35, 1, True),
+    "label": (0.0, 1, True),
+    "random": (0.0, 1, True),
+}
+ADVERSARIES = {"curious-server": 1.0, "curious-participant": 0.9}
+QUESTIONS = {"curious-server": "participant-0", "curious-participant": "all-but-3"}
+ROUNDS = np.arange(5, 41, 5)
+
+
+@cache
+def verdicts(seed: int = 0) -> dict[tuple[str, str], Verdict]:
+    """Return verdicts on Gaussian scores, those of one adversary sharing half of their noise."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for adversary, strength in ADVERSARIES.items():
+        ids = np.sort(rng.permutation(50_000)[:RECORDS])
+        shared = rng.normal(size=(2, RECORDS))
+        for attack, (shift, seeds, _) in ATTACKS.items():
+            tested, known = (
+                0.8 * base + 0.6 * rng.normal(size=(seeds, RECORDS)) + shift * strength * MEMBER
+                for base in (shared if shift else rng.normal(size=(2, RECORDS)))
+            )
+            found[adversary, attack] = judge(
+                Scores(ids, tested),
+                Scores(ids + 100_000, known),
+                Truth(ids, MEMBER),
+                Truth(ids + 100_000, MEMBER),
+                seed=1,
+                resamples=300,
+            )
+    return found
+
+
+def results(seed: int = 0) -> Results:
+    """Return the verdicts as a results file holds them: each question, and the mean."""
+    rows = [
+        result_row(adversary, attack, victim, verdict, baseline=ATTACKS[attack][2])
+        for (adversary, attack), verdict in verdicts(seed).items()
+        for victim in (QUESTIONS[adversary], "mean")
+    ]
+    utility = Utility(train_accuracy=0.991, test_accuracy=0.372)
+    return Results(schema_version=1, utility=utility, results=tuple(rows))
+
+
+def report() -> parts.ReportData:
+    """Return everything that a page shows."""
+    found, figures = verdicts(), results()
+    against = differences(
+        {("first", *who): verdict for who, verdict in found.items()}, {"first": "x"}, seed=1
+    )
+    return parts.ReportData(
+        name="cifar100-alexnet-small",
+        findings=[
+            _finding("a curious server", "participant 0's training data", "curious-server"),
+            _finding("a fellow participant", "all others' data", "curious-participant"),
+        ],
+        facts=[
+            ("data", "CIFAR-100"),
+            ("model", "alexnet, 2.47 million parameters"),
+            ("participants", "4 x 5,000 records"),
+            ("rounds", "40, 8 observed"),
+            ("judged on", "1,000 members, 1,000 non-members"),
+        ],
+        results=figures,
+        threats=_threats(),
+        utility=[
+            parts.UtilityPoint(int(r), float(1 - np.exp(-r / 9)), 0.38 * float(1 - np.exp(-r / 6)))
+            for r in ROUNDS
+        ],
+        rocs=[
+            parts.RocTrace(*who, roc.fpr, roc.tpr, verdict.auc.value, ATTACKS[who[1]][2])
+            for who, verdict in found.items()
+            for roc in [curves.mean_roc(verdict.cases)]
+        ],
+        histograms=[
+            parts.ScoreHistogram(*who, h.edges, h.members, h.nonmembers, ATTACKS[who[1]][2])
+            for who, verdict in found.items()
+            for h in [curves.score_histogram(verdict.cases[0])]
+        ],
+        courses=[_course(adversary, power) for adversary, power in ADVERSARIES.items()],
+        config_yaml="seed: 0\ndata: cifar100\nmodel: alexnet\n",
+        provenance={"versions": {"python": "3.11", "torch": "2.14"}, "command": ["run", "x.yaml"]},
+        commands=["fedsim run configs/cifar100-alexnet-small.yaml --out runs/first"],
+        cautions=["One federation was trained; the interval speaks of its records only."],
+        compared=compared_rows({"first": figures}, against),
+    )
+
+
+def _finding(who: str, whose: str, adversary: str) -> parts.Finding:
+    accuracy = verdicts()[adversary, "supervised"].accuracy
+    return parts.Finding(who, whose, accuracy.value, accuracy.low, accuracy.high)
+
+
+def _threats() -> list[parts.Threat]:
+    knows = "1,000 members and 1,000 non-members"
+    server = ThreatModel(
+        adversary="curious-server",
+        who="the server",
+        sees="each participant's parameters after its local training, in the observed rounds",
+        does="nothing: it follows the protocol",
+        knows=knows,
+    )
+    participant = ThreatModel(
+        adversary="curious-participant",
+        who="participant 3",
+        sees="the aggregate that the server sends, in the observed rounds",
+        does="nothing: it follows the protocol",
+        knows=knows,
+    )
+    return [
+        parts.Threat(server, "server", 4, (0,)),
+        parts.Threat(participant, "participant", 4, (0, 1, 2), participant=3),
+    ]
+
+
+def _course(adversary: str, power: float) -> parts.Course:
+    rng = np.random.default_rng(2)
+    falling = np.exp(-ROUNDS / 12 * power)[:, None]
+    norms = 8 * np.exp(0.8 * rng.normal(size=(len(ROUNDS), 1000)))
+    return parts.Course(
+        adversary,
+        "gradient norm",
+        ROUNDS,
+        curves.quartiles(norms * falling),
+        curves.quartiles(norms * np.sqrt(falling)),
+    )
