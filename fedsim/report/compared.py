@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.evaluation import Comparison, Verdict, compare
+from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.report.results import Result, Results
 from fedsim.report.words import (
     area,
@@ -39,7 +40,11 @@ class ComparedRow:
 
 
 def differences(
-    verdicts: Mapping[Contender, Verdict], populations: Mapping[str, str], *, seed: int
+    verdicts: Mapping[Contender, Verdict],
+    populations: Mapping[str, str],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
 ) -> dict[Contender, Comparison]:
     """Compare every contender with the first one of the same attack.
 
@@ -50,8 +55,8 @@ def differences(
     populations
         What the record ids of each run count in (the data set); records of different populations
         are never paired.
-    seed
-        Of the bootstrap's draws.
+    seed, resamples
+        Of the bootstrap.
     """
     reference: dict[str, Contender] = {}
     compared = {}
@@ -60,7 +65,9 @@ def differences(
         first = reference.setdefault(attack, contender)
         if first != contender:
             same = populations[first[0]] == populations[run]
-            compared[contender] = compare(verdicts[first], verdict, seed=seed, same_records=same)
+            compared[contender] = compare(
+                verdicts[first], verdict, seed=seed, resamples=resamples, same_records=same
+            )
     return compared
 
 

@@ -1,0 +1,122 @@
+"""The page in a real browser: drawn, quiet, no requests, sortable, and fitting at both widths."""
+
+import example_report
+import pytest
+from chromium import EXECUTABLE, Chromium
+
+from fedsim.report.page import write_page
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on PATH: install `chromium`"),
+]
+WIDTHS = [360, 1440]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(path, example_report.report())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Chromium(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_is_drawn_quietly_and_fits(browser, path, width, dark):
+    browser.open(path, width, dark=dark)
+    browser.draw_all()
+    assert browser.complaints() == []
+    assert browser.requests() == [path.as_uri()]
+    assert browser.evaluate("innerWidth") == width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    charts = browser.evaluate(
+        "[...document.querySelectorAll('.plot')].map((plot) => {"
+        "const box = plot.querySelector('.main-svg').getBoundingClientRect();"
+        "return [box.left, box.right, plot.querySelectorAll('.trace').length]; })"
+    )
+    assert len(charts) == 18  # utility, side by side, 2 ROC, 12 histograms, 2 norms
+    for left, right, traces in charts:
+        assert left >= 0
+        assert right <= width
+        assert traces >= 1
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(18, 21, 27)" if dark else "rgb(255, 255, 255)")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_text_is_cut_outside_the_scrolling_tables(browser, path, width):
+    browser.open(path, width)
+    cut = browser.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3,p,dd,dt,li,summary,figcaption,button,.who')]"
+        ".filter((one) => one.offsetParent && !one.closest('.scroll'))"
+        f".filter((one) => one.getBoundingClientRect().right > {width} + 0.5"
+        " || one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')"
+        ".map((one) => one.textContent)"
+    )
+    assert cut == []
+
+
+def column(browser, number):
+    return browser.evaluate(
+        f"[...document.querySelectorAll('#results tbody tr')].map((row) => row.children[{number}])"
+        ".map((cell) => cell.dataset.value === undefined ? cell.textContent"
+        " : Number(cell.dataset.value))"
+    )
+
+
+def click(browser, number):
+    browser.evaluate(f"document.querySelectorAll('#results thead button')[{number}].click()")
+    return browser.evaluate(
+        "[...document.querySelectorAll('#results th[aria-sort]')]"
+        f"[{number}].getAttribute('aria-sort')"
+    )
+
+
+def test_sorting(browser, path):
+    browser.open(path, 1440)
+    accuracy, adversary = 2, 1
+    before = column(browser, accuracy)
+    assert click(browser, accuracy) == "descending"
+    assert column(browser, accuracy) == sorted(before, reverse=True)
+    assert click(browser, accuracy) == "ascending"
+    assert column(browser, accuracy) == sorted(before)
+    assert click(browser, adversary) == "ascending"
+    names = column(browser, adversary)
+    assert names == sorted(names)
+    assert browser.evaluate("document.querySelectorAll('#results [aria-sort=none]').length") == 7
+    assert browser.complaints() == []
+
+
+def test_the_legend_shows_a_trace_in_both_charts(browser, path):
+    browser.open(path, 1440)
+    browser.draw_all()
+    shown = "[...document.querySelectorAll('[data-legend] .plot')].map((p) => p.data[4].visible)"
+    assert browser.evaluate(shown) == [False, False]
+    browser.evaluate("document.querySelector('.legend [data-trace=\"4\"]').click()")
+    browser.wait_until(f"{shown}.every(Boolean)")
+
+
+def test_the_colours_can_be_switched(browser, path):
+    browser.open(path, 1440)
+    browser.draw_all()
+    tick = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    light = browser.evaluate(tick)
+    browser.evaluate("document.getElementById('theme').click()")
+    assert browser.evaluate("document.getElementById('theme').textContent") == "light"
+    browser.wait_until(f"{tick} !== '{light}'")
+    assert browser.complaints() == []
+
+
+def test_paper_gets_every_chart_and_the_screen_gets_its_own_back(browser, path, tmp_path):
+    browser.open(path, 1440, dark=True)
+    browser.print(tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    browser.wait_until("!document.querySelector('.plot:not([data-drawn])')")
+    assert browser.evaluate("document.documentElement.dataset.theme") is None
+    assert browser.complaints() == []

@@ -1,0 +1,90 @@
+"""The charts hold the figures that they were given."""
+
+import example_report
+import numpy as np
+import pytest
+
+from fedsim.report import data as parts
+from fedsim.report import figures
+from fedsim.report.diagram import diagram
+
+
+@pytest.fixture(scope="module")
+def report():
+    return example_report.report()
+
+
+def test_one_trace_an_adversary_and_attack(report):
+    figure = figures.roc(report.rocs, logarithmic=False)
+    assert [trace.name for trace in figure.data] == [
+        "guessing",
+        *(f"{roc.attack} · {roc.adversary}" for roc in report.rocs),
+    ]
+    np.testing.assert_array_equal(figure.data[1].x, report.rocs[0].fpr)
+    np.testing.assert_array_equal(figure.data[1].y, report.rocs[0].tpr)
+
+
+def test_a_logarithmic_roc_has_no_zero(report):
+    figure = figures.roc(report.rocs, logarithmic=True)
+    assert min(min(trace.x) for trace in figure.data) == pytest.approx(1 / 1000)
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+def test_only_the_best_baseline_is_drawn_at_first(report):
+    shown = figures.shown_at_first(report.rocs)
+    names = [roc.attack for roc, is_shown in zip(report.rocs, shown, strict=True) if is_shown]
+    assert names == ["supervised", "scalar-logistic", "gradient-norm"] * 2
+
+
+def test_intervals_reach_from_low_to_high(report):
+    figure = figures.side_by_side(report.results.summary())
+    row = report.results.summary()[0]
+    trace = figure.data[0]
+    assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(row.interval.auc.low)
+    assert trace.x[0] + trace.error_x.array[0] == pytest.approx(row.interval.auc.high)
+
+
+def test_unmeasured_rounds_are_left_out():
+    points = [parts.UtilityPoint(1, 0.5, None), parts.UtilityPoint(2, None, 0.25)]
+    train, test = figures.utility(points).data
+    assert (train.x, train.y) == ((1,), (0.5,))
+    assert (test.x, test.y) == ((2,), (0.25,))
+
+
+def test_a_course_is_logarithmic_where_it_can_be(report):
+    positive = report.courses[0]
+    assert figures.course(positive).layout.yaxis.type == "log"
+    with_zero = parts.Course("x", "norm", [1, 2], np.zeros((2, 3)), np.ones((2, 3)))
+    assert figures.course(with_zero).layout.yaxis.type is None
+
+
+def test_names_are_escaped(report):
+    roc = report.rocs[0]
+    evil = parts.RocTrace("<b>", '<a href="https://x">', roc.fpr, roc.tpr, roc.auc)
+    figure = figures.roc([evil], logarithmic=False)
+    assert "<" not in figure.data[1].name
+
+
+def test_the_server_sees_the_victims_uploads_only(report):
+    drawn = diagram(report.threats[0])
+    assert drawn.server.dishonest
+    assert [node.victim for node in drawn.participants] == [True, False, False, False]
+    seen = [link for link in drawn.links if link.seen]
+    assert len(seen) == 1
+    assert seen[0].y1 > seen[0].y2  # upwards
+
+
+def test_the_participant_sees_what_is_sent_to_it(report):
+    drawn = diagram(report.threats[1])
+    assert not drawn.server.dishonest
+    assert [node.dishonest for node in drawn.participants] == [False, False, False, True]
+    seen = [link for link in drawn.links if link.seen]
+    assert len(seen) == 1
+    assert seen[0].y1 < seen[0].y2  # downwards
+
+
+def test_a_hundred_participants_are_not_all_drawn(report):
+    words = report.threats[0].words
+    threat = parts.Threat(words, "participant", 100, (7, 50), participant=99)
+    labels = [node.label for node in diagram(threat).participants]
+    assert labels == ["0", "1", "7", "50", "99", "…"]

@@ -1,0 +1,160 @@
+"""The page: its sentence, its size, that nothing leaves it and nothing given to it becomes code."""
+
+import json
+import re
+import stat
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import example_report
+import pytest
+
+from fedsim.report import data as parts
+from fedsim.report.page import render, sentence, write_page
+from fedsim.report.results import ThreatModel
+
+EVIL = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'"&{{7*7}}"""
+
+
+class Elements(HTMLParser):
+    """Collects start tags with their attributes, and the content of scripts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.scripts = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.found and self.found[-1][0] == "script":
+            self.scripts[-1] += data
+
+
+@pytest.fixture(scope="module")
+def report():
+    return example_report.report()
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return render(report)
+
+
+def test_the_sentence():
+    findings = [
+        parts.Finding("a curious server", "participant 0's training data", 0.853, 0.834, 0.871),
+        parts.Finding("a fellow participant", "all others' data", 0.832, 0.811, 0.849),
+    ]
+    assert sentence(findings) == (
+        "A curious server tells who was in participant 0's training data 85 times in 100 (95 % "
+        "interval 83 to 87); a fellow participant, among all others' data, 83 times (81 to 85); "
+        "guessing: 50."
+    )
+    assert sentence([]) == "Nothing was attacked."
+
+
+def test_it_is_small_and_the_same_every_time(report, page):
+    assert len(page.encode()) < 3_000_000
+    assert render(report) == page
+
+
+def test_it_asks_for_nothing(page):
+    elements = Elements(page)
+    for tag, attributes in elements.found:
+        for name in ("src", "href", "action", "data", "srcset"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+    policy = next(a["content"] for t, a in elements.found if "http-equiv" in a)
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert not re.search(r"url\(|@import", page.split("</style>")[0].split("<style>")[1])
+
+
+def test_it_shows_each_row_once(report, page):
+    body = page.split("<tbody>")[1].split("</tbody>")[0]
+    # One question an adversary: the mean row would say the same again.
+    assert body.count("<tr") == len(report.results.results) // 2
+    assert "mean" not in body
+
+
+def test_a_mean_over_several_questions_is_shown(report):
+    rows = report.results.model_dump()["results"]
+    more = example_report.with_rows(report.results, [*rows, rows[0] | {"victim": "participant-1"}])
+    body = render(replace(report, results=more))
+    assert body.split("<tbody>")[1].split("</tbody>")[0].count("<td>mean</td>") == 6
+
+
+def test_figures_and_words_are_there(page):
+    verdict = example_report.verdicts()["curious-server", "supervised"]
+    assert f"{100 * verdict.accuracy.value:.1f}" in page
+    assert "99.1 %" in page
+    assert "the aggregate that the server sends" in page
+    assert "fedsim run configs/cifar100-alexnet-small.yaml --out runs/first" in page
+    assert "<dt>versions torch</dt><dd>2.14</dd>" in page
+
+
+def test_no_record_id_is_on_it(page):
+    cases = example_report.verdicts()["curious-server", "supervised"].cases
+    without_plotly = re.sub(r'<script id="plotly".*?</script>', "", page, flags=re.DOTALL)
+    lists = re.findall(r"\b\d{5}\b", without_plotly)
+    assert len(set(lists) & {str(number) for number in cases[0].joined.records}) == 0
+
+
+def test_what_is_given_stays_text(report):
+    words = ThreatModel(adversary=EVIL, who=EVIL, sees=EVIL, does=EVIL, knows=EVIL)
+    rows = [
+        row | {"adversary": EVIL, "attack": f"{EVIL}{number}", "victim": EVIL}
+        for number, row in enumerate(report.results.model_dump()["results"][:2])
+    ]
+    evil = replace(
+        report,
+        name=EVIL,
+        findings=[replace(report.findings[0], who=EVIL, whose=EVIL)],
+        facts=[(EVIL, EVIL)],
+        results=example_report.with_rows(report.results, rows),
+        threats=[replace(report.threats[0], words=words)],
+        rocs=[replace(report.rocs[0], adversary=EVIL, attack=EVIL)],
+        histograms=[replace(report.histograms[0], adversary=EVIL, attack=EVIL)],
+        courses=[replace(report.courses[0], adversary=EVIL, quantity=EVIL)],
+        config_yaml=EVIL,
+        provenance={EVIL: {EVIL: EVIL}},
+        commands=[EVIL],
+        cautions=[EVIL],
+    )
+    elements = Elements(render(evil))
+    assert [tag for tag, _ in elements.found].count("script") == 3
+    assert not [tag for tag, _ in elements.found if tag == "img"]
+    assert not [a for _, a in elements.found if any(name.startswith("on") for name in a)]
+    charts = json.loads(elements.scripts[0])
+    assert "<" not in charts["roc"]["data"][1]["name"]
+    assert json.loads(elements.scripts[0])["side-by-side"]["layout"]["yaxis"]["ticktext"]
+    assert ">49<" not in render(evil)  # no second round of templates
+
+
+def test_a_bare_run_has_a_page(report):
+    bare = replace(
+        report,
+        findings=[],
+        facts=[],
+        results=report.results.model_copy(update={"results": ()}),
+        threats=[],
+        utility=[],
+        rocs=[],
+        histograms=[],
+        courses=[],
+        compared=[],
+        cautions=[],
+        commands=[],
+        provenance={},
+    )
+    page = render(bare)
+    assert "Nothing was attacked." in page
+    assert "ROC" not in page.split('<script id="plotly"')[0].split("</style>")[1]
+
+
+def test_the_file_is_for_its_owner_only(report, tmp_path):
+    write_page(tmp_path / "report.html", report)
+    assert stat.S_IMODE((tmp_path / "report.html").stat().st_mode) == 0o600

@@ -1,0 +1,75 @@
+"""The terminal tables: figures, refusals, widths, and names taken as plain text."""
+
+import io
+
+import example_report
+import pytest
+from rich.console import Console
+
+from fedsim.report.table import RunTable
+
+DASH = "\N{EN DASH}"
+
+
+def printed(renderable, width):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def results():
+    return example_report.results()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_figure_and_its_interval_stand_on_one_line(results, width):
+    text = printed(RunTable(results), width)
+    verdict = example_report.verdicts()["curious-server", "supervised"]
+    line = next(line for line in text.splitlines() if line.startswith("supervised"))
+    assert f"{100 * verdict.accuracy.value:.1f} {100 * verdict.accuracy.low:.1f}{DASH}" in line
+    assert f"{verdict.auc.value:.3f}".lstrip("0") in line
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_narrow_terminal_puts_intervals_below(results):
+    lines = printed(RunTable(results), 62).splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("supervised"))
+    assert DASH not in lines[place]
+    assert lines[place + 1].count(DASH) == 4
+    assert not any("…" in line for line in lines)
+
+
+def test_the_table_says_what_must_be_known(results):
+    text = printed(RunTable(results), 100)
+    assert "curious-server against participant-0  1,000 members, 1,000 non-members" in text
+    assert "train accuracy 99.1 %   test accuracy 37.2 %   gap 61.9 points" in text
+    assert "baselines:" in text
+    assert "200 resamples" in text
+    assert "mean of 3 attack seeds" in text
+    assert "accuracy · AUC" in text  # side by side
+
+
+def test_what_was_refused_is_shown_as_refused(results):
+    rows = results.model_dump()["results"]
+    for row in rows:
+        del row["tpr_at_fpr"]["0.001"]
+        del row["interval"]["tpr_at_fpr"]["0.001"]
+        row["refused_fprs"] = {"0.001": "needs >= 1,000 non-members, has 500"}
+    text = printed(RunTable(example_report.with_rows(results, rows)), 80)
+    line = next(line for line in text.splitlines() if line.startswith("supervised"))
+    assert line.rstrip().endswith("refused")
+    assert text.count("refused: TPR at 0.1 % FPR needs >= 1,000 non-members, has 500") == 1
+
+
+def test_names_are_not_markup(results):
+    row = results.model_dump()["results"][0] | {"adversary": "[red]x[/red]", "attack": "[/]"}
+    text = printed(RunTable(example_report.with_rows(results, [row])), 80)
+    assert "[red]x[/red] against participant-0" in text
+    assert "\n[/] " in text
+
+
+def test_no_attack_at_all(results):
+    empty = results.model_copy(update={"results": ()})
+    assert "no attack was run" in printed(RunTable(empty), 80)
