@@ -15,7 +15,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic_core import SchemaError
 
 from fedsim.errors import FedsimError, PluginError, listed
 
@@ -87,6 +88,9 @@ def _imported(reference: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+_STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
 @cache
 def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> type[BaseModel]:
     """Return a strict pydantic model of a plugin's settings, read off its signature.
@@ -100,11 +104,19 @@ def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> ty
     fields: dict[str, Any] = {}
     for p in parameters:
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            kind = Any if p.annotation is p.empty else p.annotation
+            kind = p.annotation if _can_be_checked(p.annotation) else Any
             default = None if p.name in provided else ... if p.default is p.empty else p.default
             fields[p.name] = (kind, default)
-    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-    return create_model("Settings", __config__=config, **fields)
+    return create_model("Settings", __config__=_STRICT, **fields)
+
+
+def _can_be_checked(annotation: Any) -> bool:
+    """Return whether pydantic has a check for a type; it has none for a stranger's protocol."""
+    try:
+        create_model("Probe", __config__=_STRICT, probe=(annotation, ...))
+    except (PydanticUserError, SchemaError):
+        return False
+    return annotation is not inspect.Parameter.empty
 
 
 def checked(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app.exception import AppExitException
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
@@ -120,15 +121,19 @@ def run_rounds(
     Raises
     ------
     MessageError
-        If a participant fails, or anybody sends what cannot be used; the sentence names who and
-        in which round.
+        If a participant fails, the strategy gives up, or anybody sends what cannot be used; the
+        sentence names who and in which round.
     """
     progress = start
     for round_number in range(start.round + 1, schedule.rounds + 1):
         rounds = _Round(round_number, grid, strategy, schedule, participant_of)
-        arrays, figures = rounds.train(progress.arrays)
-        if schedule.evaluates(round_number):
-            figures = rounds.evaluate(arrays, figures)
+        try:
+            arrays, figures = rounds.train(progress.arrays)
+            if schedule.evaluates(round_number):
+                figures = rounds.evaluate(arrays, figures)
+        except AppExitException as error:  # what Flower's strategies raise when they give up
+            reason = " ".join(str(error).split())
+            raise MessageError(f"the strategy gave up in round {round_number}: {reason}") from error
         progress = Progress(round_number, arrays, (*progress.history, figures))
         after_round(progress)
     return progress

@@ -8,7 +8,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from flwr.serverapp import strategy as flower_strategies
 from flwr.serverapp.strategy import Strategy
+from pydantic import ValidationError
 
+from fedsim import plugins
+from fedsim.config import Choice
 from fedsim.errors import ConfigError, listed
 
 Plain = None | bool | int | float | str
@@ -47,27 +50,34 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
     known = strategies()
     if name not in known:
         raise ConfigError(f"federation.strategy: there is no {name!r}; valid: {listed(known)}")
-    parameters = inspect.signature(known[name]).parameters
     ours: dict[str, Any] = {
         "min_available_nodes": participants,
         "min_train_nodes": 1,
         "min_evaluate_nodes": 1,
         "train_loss_key": "loss",
     }
-    filled = {key: value for key, value in ours.items() if key in parameters} | dict(settings)
-    unknown = filled.keys() - parameters.keys()
-    if unknown:
-        raise ConfigError(
-            f"federation.strategy: {name} has no setting {listed(unknown)}; valid: "
-            f"{listed(parameters)}"
-        )
-    if isinstance(filled.get(INNER), Mapping):
-        inner = dict(filled[INNER])
-        filled[INNER] = build_strategy(str(inner.pop("name", "")), inner, participants)
+    parameters = inspect.signature(known[name]).parameters
+    wraps = INNER in parameters
+    own = {key: value for key, value in settings.items() if not (wraps and key == INNER)}
+    filled = {key: value for key, value in ours.items() if key in parameters}
+    filled |= plugins.checked(known[name], name, own, provided=(INNER,))
+    if wraps:
+        inner = _worn_over(name, settings)
+        filled[INNER] = build_strategy(inner.name, inner.settings, participants)
     try:
         return known[name](**filled)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"federation.strategy: {name}: {error}") from error
+
+
+def _worn_over(name: str, settings: Mapping[str, Any]) -> Choice:
+    try:
+        return Choice.model_validate(settings.get(INNER))
+    except ValidationError as error:
+        raise ConfigError(
+            f"federation.strategy: {name} wraps another strategy and needs it as "
+            f"{INNER}: {{name: FedAvg}}"
+        ) from error
 
 
 def strategy_state(strategy: Strategy, prefix: str = "") -> tuple[dict[str, Any], dict[str, Plain]]:
