@@ -141,7 +141,10 @@ def new_model() -> nn.Module:
 
 
 class RecordingGrid(LocalGrid):
-    """A local grid that keeps what crossed it: (node, type, parameters), sent and returned."""
+    """A local grid that keeps what crossed it: (node, type, content), sent and returned.
+
+    Each batch of messages is in the order of the nodes; Flower's strategies shuffle it.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -152,7 +155,7 @@ class RecordingGrid(LocalGrid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
         """Keep both directions."""
-        messages = list(messages)
+        messages = sorted(messages, key=lambda m: m.metadata.dst_node_id)
         for m in messages:
             self.sent.append((m.metadata.dst_node_id, m.metadata.message_type, raw(m.content)))
         replies = super().send_and_receive(messages, timeout=timeout)

@@ -2,7 +2,7 @@
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pytest
 
@@ -40,6 +40,14 @@ def needs_data(problem: str) -> None:
     raise errors[problem]
 
 
+class Accountant(Protocol):
+    """A type that pydantic cannot check."""
+
+
+def odd(anything, helper: Accountant | None = None, *rest: int) -> tuple[Any, Any]:  # type: ignore[no-untyped-def]
+    return anything, helper
+
+
 NOT_CALLABLE = 3
 HERE = __name__
 
@@ -70,6 +78,12 @@ def test_a_wrong_setting_is_one_sentence(settings: dict[str, Any], told: str) ->
     assert told in str(error.value)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(f"{HERE}:Thing: ")
+
+
+def test_a_type_that_cannot_be_checked_takes_anything() -> None:
+    assert plugins.build("attacks", f"{HERE}:odd", {"anything": [1, "x"]}) == ([1, "x"], None)
+    with pytest.raises(PluginError, match="unknown setting 'rest'; valid: anything, helper"):
+        plugins.check("attacks", f"{HERE}:odd", {"anything": 1, "rest": [2]})
 
 
 def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:

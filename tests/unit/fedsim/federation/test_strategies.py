@@ -1,0 +1,195 @@
+"""Flower's strategies by name: each can be built, runs a round, or says why not."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toys
+from flwr.app import Array, ArrayRecord
+from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAvg, FedAvgM
+
+from fedsim.errors import ConfigError, MessageError, PluginError
+from fedsim.federation.strategies import (
+    build_strategy,
+    restore_strategy,
+    strategies,
+    strategy_state,
+)
+
+FOR_TREES = {"FedXgbBagging"}  # it aggregates xgboost models, not parameters
+WRAPPERS = {
+    "DifferentialPrivacyClientSideAdaptiveClipping",
+    "DifferentialPrivacyClientSideFixedClipping",
+    "DifferentialPrivacyServerSideAdaptiveClipping",
+    "DifferentialPrivacyServerSideFixedClipping",
+}
+SETTINGS: dict[str, dict[str, Any]] = {"QFedAvg": {"client_learning_rate": 0.1}}
+
+
+def test_flowers_strategies_are_listed_by_their_names() -> None:
+    assert {"FedAvg", "FedAvgM", "FedAdam", "FedProx", "Krum"} | WRAPPERS <= strategies().keys()
+    assert "Strategy" not in strategies()
+    for name, kind in strategies().items():
+        assert name == kind.__name__
+        assert not inspect.isabstract(kind)
+
+
+@pytest.mark.usefixtures("flower")
+@pytest.mark.parametrize("name", sorted(strategies().keys() - WRAPPERS - FOR_TREES))
+def test_every_strategy_runs_a_round(name: str) -> None:
+    federation = toys.Federation(strategy=name, settings=SETTINGS.get(name, {}), rounds=2)
+    end = federation.run()
+    assert end.round == 2
+    assert list(end.arrays) == list(federation.initial.arrays)
+    assert not toys.arrays_equal(end.arrays, federation.initial.arrays)
+    assert end.history[1].test_accuracy is not None
+
+
+@pytest.mark.usefixtures("flower")
+def test_a_strategy_that_gives_up_is_one_sentence() -> None:
+    with pytest.raises(MessageError) as error:
+        toys.Federation(strategy="FedXgbBagging", rounds=1).run()
+    assert str(error.value) == (
+        "the strategy gave up in round 1: Expected exactly one Array in ArrayRecord. Skipping "
+        "aggregation."
+    )
+
+
+@pytest.mark.usefixtures("flower")
+def test_differential_privacy_is_worn_over_another_strategy() -> None:
+    settings = {
+        "strategy": {"name": "FedAvgM", "server_momentum": 0.5, "fraction_train": 1.0},
+        "noise_multiplier": 0.0,
+        "clipping_norm": 1e6,
+        "num_sampled_clients": 3,
+    }
+    name = "DifferentialPrivacyServerSideFixedClipping"
+    built = build_strategy(name, settings, 3)
+    assert isinstance(built, DifferentialPrivacyServerSideFixedClipping)
+    assert isinstance(built.strategy, FedAvgM)
+    assert built.strategy.server_momentum == 0.5
+    assert built.strategy.min_available_nodes == 3
+    # A clip that nothing reaches and no noise leave the strategy below it as it is.
+    private = toys.Federation(strategy=name, settings=settings, rounds=2).run()
+    plain = toys.Federation(strategy="FedAvgM", settings={"server_momentum": 0.5}, rounds=2).run()
+    one, other = private.arrays.to_torch_state_dict(), plain.arrays.to_torch_state_dict()
+    assert all(torch.allclose(one[k], other[k], atol=1e-6) for k in other)
+
+
+@pytest.mark.usefixtures("flower")
+def test_noise_comes_from_the_seed() -> None:
+    settings = {
+        "strategy": {"name": "FedAvg"},
+        "noise_multiplier": 0.5,
+        "clipping_norm": 1.0,
+        "num_sampled_clients": 3,
+    }
+    name = "DifferentialPrivacyServerSideFixedClipping"
+    np.random.seed(1)  # noqa: NPY002
+    one = toys.Federation(strategy=name, settings=settings, rounds=2).run()
+    np.random.seed(2)  # noqa: NPY002
+    two = toys.Federation(strategy=name, settings=settings, rounds=2).run()
+    quiet = settings | {"noise_multiplier": 0.0}
+    none = toys.Federation(strategy=name, settings=quiet, rounds=2).run()
+    assert toys.arrays_equal(one.arrays, two.arrays)
+    assert not toys.arrays_equal(one.arrays, none.arrays)
+
+
+@pytest.mark.usefixtures("flower")
+def test_sampled_participants_come_from_the_seed_and_the_round() -> None:
+    def trained(rounds: int) -> list[int]:
+        federation = toys.Federation(
+            strategy="FedAvg", settings={"fraction_train": 0.4}, rounds=rounds, participants=5
+        )
+        federation.run()
+        return [node for node, kind, _ in federation.grid.sent if kind == "train"]
+
+    assert len(trained(4)) == 8
+    assert trained(4)[:4] == trained(2)
+    assert len({tuple(trained(4)[start : start + 2]) for start in (0, 2, 4, 6)}) > 1
+
+
+@pytest.mark.usefixtures("flower")
+def test_fedprox_keeps_uploads_near_what_was_sent() -> None:
+    def moved(mu: float) -> float:
+        federation = toys.Federation(strategy="FedProx", settings={"proximal_mu": mu}, rounds=1)
+        before = federation.initial.arrays.to_torch_state_dict()
+        after = federation.run().arrays.to_torch_state_dict()
+        return float(sum((after[k] - before[k]).norm() ** 2 for k in before) ** 0.5)
+
+    distances = [moved(mu) for mu in (0.0, 1.0, 5.0)]
+    assert distances[0] > 1.1 * distances[1] > 1.1 * distances[2] > 0
+
+
+@pytest.mark.usefixtures("flower")
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("FedSGD", {}, "there is no 'FedSGD'; valid: Bulyan, "),
+        ("FedAvg", {"momentum": 0.9}, "FedAvg: unknown setting 'momentum'; valid: arrayrecord_key"),
+        ("FedAvg", {"fraction_train": "all"}, "FedAvg: setting 'fraction_train' is 'all'"),
+        ("QFedAvg", {}, "QFedAvg: setting 'client_learning_rate' is missing"),
+        ("FedAvg", {"strategy": "FedAvg"}, "FedAvg: unknown setting 'strategy'"),
+        (
+            "DifferentialPrivacyServerSideFixedClipping",
+            {"noise_multiplier": 1.0, "clipping_norm": 1.0, "num_sampled_clients": 3},
+            "wraps another strategy and needs it as strategy: ",
+        ),
+        (
+            "DifferentialPrivacyServerSideFixedClipping",
+            {
+                "strategy": "Fed",
+                "noise_multiplier": 1.0,
+                "clipping_norm": 1,
+                "num_sampled_clients": 3,
+            },
+            "there is no 'Fed'; valid: ",
+        ),
+        (
+            "DifferentialPrivacyServerSideFixedClipping",
+            {
+                "strategy": {"name": "FedAvg"},
+                "noise_multiplier": -1.0,
+                "clipping_norm": 1.0,
+                "num_sampled_clients": 3,
+            },
+            "noise multiplier should be a non-negative",
+        ),
+    ],
+)
+def test_a_wrong_strategy_is_one_sentence(name: str, settings: dict[str, Any], told: str) -> None:
+    with pytest.raises((ConfigError, PluginError), match=told) as error:
+        toys.Federation(strategy=name, settings=settings, rounds=1)
+    assert "\n" not in str(error.value)
+
+
+def test_a_strategys_memory_is_kept_by_attribute_path() -> None:
+    arrays = {"z": np.ones(2), "a": np.zeros((), np.float32)}
+    strategy = build_strategy(
+        "DifferentialPrivacyServerSideFixedClipping",
+        {
+            "strategy": {"name": "FedAvgM", "server_momentum": 0.5},
+            "noise_multiplier": 0.0,
+            "clipping_norm": 1.0,
+            "num_sampled_clients": 3,
+        },
+        3,
+    )
+    inner: Any = strategy.strategy
+    inner.momentum_vector = [np.full(n + 1, n) for n in range(12)]
+    inner.current_arrays = ArrayRecord({k: Array(v) for k, v in arrays.items()})
+    kept, plain = strategy_state(strategy)
+    inner.momentum_vector[3][:] = -1  # what was kept is a copy
+    assert plain["strategy/server_momentum"] == 0.5
+    assert plain["clipping_norm"] == 1.0
+    fresh: Any = FedAvg()
+    fresh.strategy = FedAvgM(server_momentum=0.1)
+    restore_strategy(fresh, kept, plain)
+    assert [a.tolist() for a in fresh.strategy.momentum_vector] == [
+        [n] * (n + 1) for n in range(12)
+    ]
+    assert list(fresh.strategy.current_arrays) == ["z", "a"]
+    assert fresh.strategy.current_arrays["a"].numpy().shape == ()
+    assert fresh.strategy.server_momentum == 0.5
