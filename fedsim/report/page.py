@@ -78,7 +78,7 @@ def render(data: ReportData) -> str:
         diagram_size=(WIDTH, HEIGHT),
         scale=_scale(data.findings),
         rates=words.rates_of([*(r.tpr_at_fpr for r in rows), *(r.refused_fprs for r in rows)]),
-        refusals=words.refusals(rows),
+        footnotes=words.footnotes(rows),
         legend=_legend(data.rocs),
         charts=charts,
         figures={c.key: _json(c.figure) for made in charts.values() for c in made},

@@ -17,12 +17,12 @@ from fedsim.report.results import MEAN, Result, Results
 from fedsim.report.words import (
     area,
     area_interval,
+    footnotes,
     percent,
     percent_interval,
     plural,
     rate_name,
     rates_of,
-    refusals,
 )
 
 # What separates a figure from its interval: a space where it fits, else a new line.
@@ -104,7 +104,7 @@ def notes(rows: Sequence[Result]) -> list[Text]:
         f"({intervals.resamples:,} resamples); mean of {plural(seeds, 'attack seed')}; "
         "guessing: accuracy 50.0, AUC .500, TPR = FPR"
     ]
-    lines += refusals(rows)
+    lines += footnotes(rows)
     return [Text(line, _NOTE) for line in lines]
 
 

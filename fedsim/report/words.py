@@ -1,7 +1,7 @@
 """How figures are written, the same in the terminal and on the page."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fedsim.report.results import Interval, Result
 
@@ -105,14 +105,19 @@ def rates_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
     return sorted({rate for row in rows for rate in row}, key=float, reverse=True)
 
 
-def refusals(rows: Iterable[Result]) -> list[str]:
-    """Return what was refused and why, each once."""
+def footnotes(rows: Sequence[Result]) -> list[str]:
+    """Return how few false positives stand behind each TPR, and what was refused and why."""
+    lines = []
+    for rate in rates_of(row.false_positives for row in rows):
+        most = max(row.false_positives.get(rate, 0) for row in rows)
+        behind = plural(round(most), "false positive")
+        lines.append(f"TPR at {rate_name(rate)} FPR: at most {behind} behind each figure")
     reasons = {
         f"refused: TPR at {rate_name(rate)} FPR {why}"
         for row in rows
         for rate, why in row.refused_fprs.items()
     }
-    return sorted(reasons)
+    return lines + sorted(reasons)
 
 
 def _sign(number: float) -> str:

@@ -46,6 +46,8 @@ def test_the_table_says_what_must_be_known(results):
     assert "curious-server against participant-0  1,000 members, 1,000 non-members" in text
     assert "train accuracy 99.1 %   test accuracy 37.2 %   gap 61.9 points" in text
     assert "baselines:" in text
+    assert "TPR at 1 % FPR: at most 10 false positives behind each figure" in text
+    assert "TPR at 0.1 % FPR: at most 1 false positive behind each figure" in text
     assert "200 resamples" in text
     assert "mean of 3 attack seeds" in text
     assert "accuracy · AUC" in text  # side by side
