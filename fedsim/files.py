@@ -13,6 +13,7 @@ from pathlib import Path
 
 OWNER_ONLY_FILE = 0o600
 OWNER_ONLY_FOLDER = 0o700
+UNFINISHED = ".part"  # how the names of files end that are being written
 
 
 def make_private_folder(path: Path) -> Path:
@@ -31,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     either the old content or the new, never a part. When the block fails nothing is left behind.
     """
     make_private_folder(path.parent)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     os.close(descriptor)  # mkstemp has made it with owner-only permissions
     temporary = Path(name)
     try:

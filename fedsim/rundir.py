@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.errors import RunDirectoryError
-from fedsim.files import make_private_folder, write_text
+from fedsim.files import UNFINISHED, make_private_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class RunDirectory:
         Raises
         ------
         RunDirectoryError
-            If the folder holds another experiment's run, or something else altogether.
+            If the folder holds another experiment's run, or something else altogether, or cannot
+            be made.
         """
         run = cls(path)
         if run.experiment.is_file():
@@ -54,8 +55,13 @@ class RunDirectory:
                 f"{path} is not a run directory and not empty; choose another --out"
             )
         else:
-            make_private_folder(path)
-            write_text(run.experiment, resolved)
+            try:
+                make_private_folder(path)
+                write_text(run.experiment, resolved)
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"cannot make the run directory {path}: {error}; choose another --out"
+                ) from error
         return run
 
     @classmethod
@@ -76,7 +82,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others out of this run for one block.
+        """Keep others out of this run for one block; sweep what a killed one was writing.
 
         Raises
         ------
@@ -92,6 +98,8 @@ class RunDirectory:
                     f"another fedsim process is working in {self.path}; wait for it, or choose "
                     "another --out"
                 ) from error
+            for left_over in self.path.rglob(f"*{UNFINISHED}"):
+                left_over.unlink()
             yield
         finally:
             os.close(descriptor)
