@@ -54,7 +54,7 @@ PURCHASE = BitModel(
     popularity_skew=0.8,
     size_skew=0.3,
     spread=0.3,
-    noise=0.668,
+    noise=0.679,
 )
 TEXAS = BitModel(
     name="synthetic-texas100",
