@@ -112,21 +112,15 @@ def compare(
     form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Put runs side by side: local against global, with differences and their intervals."""
-    from fedsim.report import formats
     from fedsim.report.compared import compared_table
+    from fedsim.report.formats import FORMATS
     from fedsim.stages.compare import compare_runs
 
     rows = compare_runs(paths)
     if form is Format.TABLE:
         Console().print(compared_table(rows))
         return
-    renderers = {
-        Format.JSON: formats.as_json,
-        Format.CSV: formats.as_csv,
-        Format.MARKDOWN: formats.as_markdown,
-        Format.LATEX: formats.as_latex,
-    }
-    typer.echo(renderers[form](rows))
+    typer.echo(FORMATS[form.value](rows))
 
 
 @app.command(name="list")
@@ -174,7 +168,9 @@ def _show(console: Console, results: "Results", out: Path) -> None:
 
 def main() -> None:
     """Run the command line; a `FedsimError` becomes its one sentence and exit code 2."""
-    logging.getLogger("flwr").setLevel(logging.WARNING)
+    sys.path.append(str(Path.cwd()))  # so that module:attribute finds a user's own files
+    # A filter and not a level: Flower sets its level when it is imported.
+    logging.getLogger("flwr").addFilter(lambda record: record.levelno >= logging.WARNING)
     try:
         app()
     except FedsimError as error:
