@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.clientapp.typing import Mod
 from torch import nn
 
 from fedsim.config import Experiment, LocalTraining, parse_experiment
@@ -190,6 +191,7 @@ class Federation:
     settings: Mapping[str, Any] = field(default_factory=dict)
     rounds: int = 3
     participants: int = 3
+    mods: Sequence[Mod] = ()
     local: LocalTraining = field(
         default_factory=lambda: LocalTraining(batch_size=10, learning_rate=0.1)
     )
@@ -199,7 +201,8 @@ class Federation:
         sets = training_sets(data, self.participants)
         members = Participants(data, sets, new_model, self.local, None, 3)
         mods = [a for a in self.adversaries if isinstance(a, ParticipantAdversary)]
-        self.grid = RecordingGrid(make_client_app(members, mods), self.participants)
+        app = make_client_app(members, [*mods, *self.mods])
+        self.grid = RecordingGrid(app, self.participants)
         self.participant_of = introduce(self.grid, self.participants)
         self.grid.sent.clear()
         self.grid.returned.clear()
