@@ -87,13 +87,13 @@ class Snapshot:
     def _read(self, header_only: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
         try:
             with safe_open(self.path, framework="pt") as file:
-                header = file.metadata() or {}
+                header = json.loads((file.metadata() or {}).get(_FORMAT, "null"))
                 names = () if header_only else file.keys()
                 state = {name: file.get_tensor(name) for name in names}
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise SnapshotError(f"cannot read snapshot {self.path}: {error}") from error
-        stated = (header.get("format"), header.get("round"), header.get("owner"))
-        if stated != (_FORMAT, str(self.round), self.owner) or "digest" not in header:
+        stated = {"round": self.round, "owner": self.owner}
+        if not isinstance(header, dict) or header != stated | {"digest": header.get("digest")}:
             raise SnapshotError(
                 f"{self.path} is not the snapshot that its name says (a {_FORMAT} file of "
                 f"{self.owner} in round {self.round}); delete it"
@@ -119,12 +119,7 @@ class SnapshotStore:
         if not self.policy.keeps(round_number, owner):
             return
         state = {name: tensor.contiguous() for name, tensor in arrays.to_torch_state_dict().items()}
-        header = {
-            "format": _FORMAT,
-            "round": str(round_number),
-            "owner": owner,
-            "digest": _digest(state),
-        }
+        header = {"round": round_number, "owner": owner, "digest": _digest(state)}
         path = self._path(round_number, owner)
         if not _FILE_NAME.fullmatch(path.name):
             raise SnapshotError(
@@ -133,7 +128,8 @@ class SnapshotStore:
             )
         try:
             with replacing(path) as temporary:
-                save_file(state, temporary, metadata=header)
+                # One entry, because safetensors writes several in an order of the day.
+                save_file(state, temporary, metadata={_FORMAT: json.dumps(header)})
         except (OSError, SafetensorError) as error:
             raise SnapshotError(
                 f"cannot store the snapshot of {owner} in round {round_number} as {path}: {error}; "

@@ -78,7 +78,7 @@ class Checkpoint:
             "records": records,
             "strategy": dict(self.strategy_plain),
         }
-        metadata = {"format": _FORMAT, "state": json.dumps(header)}
+        metadata = {_FORMAT: json.dumps(header)}
         try:
             with replacing(path) as temporary:
                 save_file(
@@ -102,9 +102,9 @@ class Checkpoint:
         try:
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
+                if _FORMAT not in metadata:
                     raise ValueError(f"it is not a {_FORMAT} file")
-                header = json.loads(metadata["state"])
+                header = json.loads(metadata[_FORMAT])
                 # In their first order, which safetensors does not keep: strategies zip by it.
                 arrays = {name: file.get_tensor(name) for name in header["arrays"]}
             progress = Progress(
