@@ -174,7 +174,8 @@ def main() -> None:
     try:
         app()
     except FedsimError as error:
-        Console(stderr=True).print(f"[bold red]fedsim:[/] {escape(str(error))}", highlight=False)
+        told = f"[bold red]fedsim:[/] {escape(str(error))}"
+        Console(stderr=True).print(told, highlight=False, soft_wrap=True)
         sys.exit(EXIT_INVALID)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command resumes where it was")

@@ -8,9 +8,9 @@ results.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -263,7 +263,9 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         raise ConfigError(f"cannot read the experiment {path}: {error}") from error
     tree = _parsed(text, str(path))
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: an experiment is a mapping with keys {_keys(Experiment)}")
+        raise ConfigError(
+            f"{path}: an experiment is a mapping with keys {listed(Experiment.model_fields)}"
+        )
     for override in overrides:
         _override(tree, override)
     return parse_experiment(tree, str(path))
@@ -332,10 +334,6 @@ def _step(place: Any, key: str, override: str, create: bool = False) -> Any:
     return place[at]
 
 
-def _keys(model: type[BaseModel]) -> str:
-    return listed(model.model_fields)
-
-
 def _sentence(error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     # A key that is not known explains one that is missing: it was misspelt.
@@ -344,21 +342,10 @@ def _sentence(error: ValidationError) -> str:
     location = [part for part in first["loc"] if str(part)[:1] not in ("(", "[")]
     where = ".".join(map(str, location)) or "the experiment"
     if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; valid keys there: {_keys(_model_at(location[:-1]))}"
+        valid = plugins.valid_keys(Experiment, location[:-1])
+        return f"unknown key {where!r}; valid keys there: {listed(valid)}"
     if first["type"] == "missing":
         return f"key {where!r} is missing"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _model_at(location: Sequence[int | str]) -> type[BaseModel]:
-    """Return the model whose keys are valid at a place in the experiment."""
-    model: type[BaseModel] = Experiment
-    for part in location:
-        field = model.model_fields.get(str(part))
-        for part_of_union in get_args(field.annotation) or (field.annotation,) if field else ():
-            kind = getattr(part_of_union, "__origin__", part_of_union)
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                model = kind
-    return model

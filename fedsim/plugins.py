@@ -9,16 +9,19 @@ it, strictly, when the experiment is read.
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 from pydantic_core import SchemaError
 
 from fedsim.errors import FedsimError, PluginError, listed
+
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a key that is not known, in a model and in a dataclass."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,30 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def valid_keys(schema: type, location: Sequence[int | str]) -> tuple[str, ...]:
+    """Return the keys that may stand at a place inside data of type `schema`.
+
+    Parameters
+    ----------
+    schema
+        A pydantic model or a dataclass.
+    location
+        Keys and positions from its root; those that lead nowhere further are passed over.
+    """
+    for part in location:
+        found = _fields(schema).get(str(part))
+        # A union's or a tuple's parts; behind Annotated stands the type itself.
+        inside = [getattr(kind, "__origin__", kind) for kind in (found, *get_args(found))]
+        schema = next((kind for kind in inside if _fields(kind)), schema)
+    return tuple(_fields(schema))
+
+
+def _fields(schema: type) -> dict[str, Any]:
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return {name: field.annotation for name, field in schema.model_fields.items()}
+    return get_type_hints(schema) if is_dataclass(schema) else {}
+
+
 def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> str:
     if isinstance(error, TypeError):
         return f"a setting is not plain YAML data ({error})"
@@ -153,8 +180,8 @@ def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> st
     # A key that is not known explains one that is missing: it was misspelt.
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown setting {key!r}; valid: {listed(schema.model_fields)}"
+    if first["type"] in UNKNOWN_KEY:
+        return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"setting {key!r} is missing"
     return f"setting {key!r} is {first['input']!r}: {first['msg']}"
