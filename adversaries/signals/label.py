@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from fedsim import seeds
 from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.errors import PluginError
 from fedsim.progress import Watcher
 
 
@@ -18,6 +19,8 @@ class LabelOnly(Attack):
     baseline = True
 
     def __init__(self, folds: int = 5) -> None:
+        if folds < 2:
+            raise PluginError(f"label: folds is {folds}; valid: 2 or more")
         self.folds = folds
 
     def score(
@@ -32,7 +35,18 @@ class LabelOnly(Attack):
 
         One member and one non-member are added to each class (Laplace's rule). A known record is
         scored from the folds that it is not in.
+
+        Raises
+        ------
+        PluginError
+            If there are fewer known members or non-members than folds.
         """
+        members = int(known.member.sum())
+        if min(members, len(known.member) - members) < self.folds:
+            raise PluginError(
+                f"label: {self.folds} folds need as many known members and non-members, not "
+                f"{members} and {len(known.member) - members}; know more records, or lower folds"
+            )
         labels = np.asarray(observation.dataset.labels)
         classes = int(labels.max()) + 1
         scores = _share(labels[known.records], known.member, classes)[labels[candidates]]
