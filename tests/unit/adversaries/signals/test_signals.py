@@ -1,0 +1,154 @@
+"""The scores that need no training: their sign, their figures, and their honesty."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toys
+from flwr.app import ArrayRecord
+from torch.nn import functional
+
+from adversaries.signals.chance import Chance
+from adversaries.signals.gradient_norm import GradientNorm
+from adversaries.signals.label import LabelOnly
+from adversaries.signals.loss import Loss
+from fedsim.attack import Attack, Known, Observation, Traced
+from fedsim.data import about_participant
+from fedsim.errors import PluginError, SnapshotError
+from fedsim.progress import SILENCE
+from fedsim.snapshots import SnapshotStore
+
+RECORDS = np.arange(5, 45)
+KNOWN = Known(RECORDS[::2], np.arange(20) % 2 == 0)
+
+
+@pytest.fixture
+def observation(tmp_path: Path) -> Observation:
+    """Return an observation of two snapshots, the second one further from the start."""
+    store = SnapshotStore(tmp_path / "seen")
+    for round_number in (1, 2):
+        state = {k: v * (1 + round_number) for k, v in toys.new_model().state_dict().items()}
+        store.keep(round_number, "participant-0", ArrayRecord(state))
+    return Observation(
+        adversary="curious-server",
+        question=about_participant(0),
+        snapshots=store.series("participant-0"),
+        new_model=toys.new_model,
+        dataset=toys.dataset(),
+        records=RECORDS,
+        features=tmp_path / "features",
+    )
+
+
+def scored(attack: Attack, observation: Any, candidates: Any = RECORDS, seed: int = 0) -> Any:
+    return attack.score(observation, KNOWN, candidates, seed, SILENCE)
+
+
+def by_hand(observation: Observation, snapshot: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each record's loss and gradient norm, by plain autograd."""
+    model = observation.new_model()
+    model.load_state_dict(observation.snapshots[snapshot].load())
+    losses, norms = [], []
+    for record in RECORDS:
+        inputs, labels = observation.dataset.batch(np.array([record]))
+        loss = functional.cross_entropy(model(inputs), labels)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        losses.append(loss.item())
+        norms.append(float(sum((g.double() ** 2).sum() for g in gradients) ** 0.5))
+    return np.array(losses), np.array(norms)
+
+
+def test_loss_is_minus_the_cross_entropy_on_the_last_snapshot(observation: Observation) -> None:
+    losses, _ = by_hand(observation, -1)
+    np.testing.assert_allclose(scored(Loss(), observation), -losses, rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_norm_is_minus_the_norm_on_the_last_snapshot(observation: Observation) -> None:
+    _, norms = by_hand(observation, -1)
+    np.testing.assert_allclose(scored(GradientNorm(), observation), -norms, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_norm_can_be_followed_over_the_snapshots(observation: Observation) -> None:
+    attack = GradientNorm()
+    assert isinstance(attack, Traced)
+    trace = attack.trace(observation, SILENCE)
+    assert trace.shape == (2, 40)
+    for place in (0, 1):
+        np.testing.assert_allclose(trace[place], by_hand(observation, place)[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("attack", [Loss(), GradientNorm()])
+def test_scores_follow_the_order_of_the_candidates(
+    observation: Observation, attack: Attack
+) -> None:
+    shuffled = np.random.default_rng(0).permutation(RECORDS)[:7]
+    everything = dict(zip(RECORDS.tolist(), scored(attack, observation), strict=True))
+    ours = scored(attack, observation, shuffled)
+    assert ours.tolist() == [everything[r] for r in shuffled.tolist()]
+
+
+@pytest.mark.parametrize("attack", [Loss(), GradientNorm()])
+def test_a_record_that_is_not_audited_is_refused(observation: Observation, attack: Attack) -> None:
+    for stranger in (4, 45, 100):
+        with pytest.raises(SnapshotError, match=f"record {stranger} is not among the 40 audited"):
+            scored(attack, observation, np.array([6, stranger]))
+
+
+def test_a_snapshot_of_another_model_is_one_sentence(observation: Observation) -> None:
+    store = SnapshotStore(observation.snapshots[0].path.parent)
+    store.keep(2, "participant-0", ArrayRecord({"w": torch.ones(2)}))
+    with pytest.raises(SnapshotError, match="does not fit the model") as error:
+        scored(Loss(), observation)
+    assert "\n" not in str(error.value)
+
+
+def test_chance_is_uniform_and_comes_from_the_seed() -> None:
+    attack = Chance()
+    assert attack.stochastic
+    many = np.arange(20_000)
+    scores = scored(attack, None, many, seed=1)
+    assert scores.tolist() == scored(attack, None, many, seed=1).tolist()
+    assert scores.tolist() != scored(attack, None, many, seed=2).tolist()
+    assert np.histogram(scores, 4, (0, 1))[0] == pytest.approx(5000, abs=300)
+
+
+def labelled(labels: list[int]) -> Any:
+    return SimpleNamespace(dataset=SimpleNamespace(labels=np.array(labels)))
+
+
+def test_label_is_the_share_of_members_in_the_class() -> None:
+    # Class 0: members only; class 1: half; class 2: none known at all.
+    observation = labelled([0] * 10 + [1] * 10 + [2] * 5)
+    known = Known(np.arange(20), np.array([True] * 10 + [True, False] * 5))
+    attack = LabelOnly()
+    scores = attack.score(observation, known, np.array([24, 20, 21]), 0, SILENCE)
+    assert scores.tolist() == [0.5, 0.5, 0.5]
+    tested = labelled([0] * 11 + [1] * 11 + [2])
+    known = Known(
+        np.r_[np.arange(10), np.arange(11, 21)], np.array([True] * 10 + [True, False] * 5)
+    )
+    scores = attack.score(tested, known, np.array([22, 10, 21]), 0, SILENCE)
+    assert scores.tolist() == [1 / 2, 11 / 12, 6 / 12]
+
+
+def test_label_scores_a_known_record_without_its_own_truth() -> None:
+    # Every class has one record, so all that a class tells is the record's own membership.
+    observation = labelled(list(range(40)))
+    known = Known(np.arange(40), np.arange(40) % 2 == 0)
+    assert LabelOnly().score(observation, known, np.arange(40), 0, SILENCE).tolist() == [0.5] * 40
+
+
+@pytest.mark.parametrize(("members", "others"), [(4, 16), (16, 4), (0, 20)])
+def test_label_needs_enough_known_records(members: int, others: int) -> None:
+    observation = labelled([0, 1] * 10)
+    known = Known(np.arange(20), np.arange(20) < members)
+    with pytest.raises(PluginError, match=f"non-members, not {members} and {others}; know more"):
+        LabelOnly().score(observation, known, np.arange(20), 0, SILENCE)
+
+
+def test_label_needs_two_folds() -> None:
+    with pytest.raises(PluginError, match="label: folds is 1; valid: 2 or more"):
+        LabelOnly(folds=1)
