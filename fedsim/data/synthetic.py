@@ -13,7 +13,13 @@ The model, for bits j, classes c and styles s (sub-groups of a class):
 - record of style (c, s): each bit is b_csj, or with probability `noise` a new draw from
   Bernoulli(pi_j). All marginals stay pi_j.
 
-`noise` alone was tuned, to the published accuracy of the real data sets.
+`noise` alone was tuned, to the accuracy that is published for the real data sets: with the network
+bits-1024-512-256-128-100, tanh, Adam at 1e-4 and batches of 100,
+
+- synthetic-purchase100, 20,000 training records: train 100 %, test 82.7 % after 100 epochs (78.4 %
+  after 40, the first with all training records right); the real one about 82 %;
+- synthetic-texas100, 10,000 training records: train 100 %, test 52.0 % from epoch 15 to 60; the
+  real one about 52 %.
 """
 
 from dataclasses import dataclass
