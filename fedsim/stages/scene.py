@@ -1,6 +1,6 @@
 """What every stage of an experiment starts from: the data, the model, and who is dishonest."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +10,20 @@ from torch import nn
 from fedsim import plugins
 from fedsim.attack import Attack
 from fedsim.config import Experiment, LabelledChoice
-from fedsim.data import Dataset, Question, load_dataset
+from fedsim.data import (
+    AuditSizes,
+    Dataset,
+    Ledger,
+    Question,
+    draw_audit,
+    load_dataset,
+    new_ledger,
+    partition,
+)
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Adversary
+from fedsim.federation.optimizers import optimizer_factory
+from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -43,17 +54,20 @@ class Party:
 
 @dataclass(frozen=True)
 class Scene:
-    """An experiment with its data set, model factory, dishonest parties and attacks."""
+    """An experiment with its data, who holds them, model factory, dishonest parties and attacks."""
 
     experiment: Experiment
     dataset: Dataset
+    ledger: Ledger
     new_model: Callable[[], nn.Module]
     parties: tuple[Party, ...]
     attacks: Mapping[str, Attack]
 
 
 def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Scene:
-    """Load and build everything that an experiment names.
+    """Load, draw and build everything that an experiment names.
+
+    What cannot work is told here, before anything is written.
 
     Raises
     ------
@@ -79,7 +93,10 @@ def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    return Scene(experiment, dataset, new_model, parties, attacks)
+    ledger = _ledger(experiment, dataset, parties)
+    scene = Scene(experiment, dataset, ledger, new_model, parties, attacks)
+    _require_buildable(scene)
+    return scene
 
 
 def build_attack(choice: LabelledChoice) -> Attack:
@@ -119,3 +136,39 @@ def _party(choice: LabelledChoice, experiment: Experiment) -> Party:
         )
     questions = adversary.questions(experiment.audit.victims, experiment.partition.participants)
     return Party(choice.label, adversary, questions)
+
+
+def _ledger(experiment: Experiment, dataset: Dataset, parties: Sequence[Party]) -> Ledger:
+    """Return who holds which record, with the audit of every question drawn, once."""
+    chosen, audited = experiment.partition, experiment.audit
+    training_sets = partition(
+        dataset,
+        chosen.name,
+        participants=chosen.participants,
+        records=chosen.records,
+        settings=chosen.settings,
+        seed=experiment.seed,
+    )
+    sizes = AuditSizes(
+        audited.known_members,
+        audited.known_nonmembers,
+        audited.tested_members,
+        audited.tested_nonmembers,
+    )
+    ledger = new_ledger(dataset, training_sets)
+    asked = dict.fromkeys(question for party in parties for question in party.questions)
+    for question in asked:  # in the order of the experiment, so that the file is always the same
+        audit = draw_audit(
+            ledger, question, sizes, nonmembers=audited.nonmembers, seed=experiment.seed
+        )
+        ledger = ledger.with_audit(question, audit)
+    return ledger
+
+
+def _require_buildable(scene: Scene) -> None:
+    """Build what the first stage builds, for the sake of its errors."""
+    federation = scene.experiment.federation
+    strategy, optimizer = federation.strategy, federation.local.optimizer
+    build_strategy(strategy.name, strategy.settings, scene.ledger.participants)
+    optimizer_factory(optimizer.name, optimizer.settings)
+    scene.new_model()

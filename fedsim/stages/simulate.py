@@ -14,14 +14,7 @@ from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
-from fedsim.data import (
-    AuditSizes,
-    Ledger,
-    draw_audit,
-    new_ledger,
-    partition,
-    write_ledger,
-)
+from fedsim.data import write_ledger
 from fedsim.engines.local import LocalGrid
 from fedsim.engines.threads import torch_threads
 from fedsim.federation.checkpoint import Checkpoint
@@ -54,25 +47,19 @@ def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
         After a checkpoint of the last finished round was written.
     """
     experiment = scene.experiment
-    training_sets = _training_sets(scene)
     if not run.ledger.is_file():
-        write_ledger(_audited(new_ledger(scene.dataset, training_sets), scene), run.ledger)
+        write_ledger(scene.ledger, run.ledger)
     for party in scene.parties:
         party.adversary.keep_in(party.store(experiment, run))
     kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
     if kept is None:
         require_space(run.path, plan(scene).snapshot_bytes)
     with torch_threads(experiment.engine.threads):
-        return _run(scene, training_sets, kept, run, watcher)
+        return _run(scene, kept, run, watcher)
 
 
-def _run(
-    scene: Scene,
-    training_sets: Sequence[RecordIds],
-    kept: Checkpoint | None,
-    run: RunDirectory,
-    watcher: Watcher,
-) -> Progress:
+def _run(scene: Scene, kept: Checkpoint | None, run: RunDirectory, watcher: Watcher) -> Progress:
+    training_sets = scene.ledger.training_sets
     federation = scene.experiment.federation
     model = scene.new_model()
     grid = LocalGrid(_client_app(scene, training_sets), len(training_sets))
@@ -165,36 +152,6 @@ class _Keeper:
         write_json(self.run.history, {"schema": 1, "rounds": history})
         self.latest.save(self.run.checkpoint)
         self.written = time.monotonic()
-
-
-def _training_sets(scene: Scene) -> tuple[RecordIds, ...]:
-    chosen = scene.experiment.partition
-    return partition(
-        scene.dataset,
-        chosen.name,
-        participants=chosen.participants,
-        records=chosen.records,
-        settings=chosen.settings,
-        seed=scene.experiment.seed,
-    )
-
-
-def _audited(ledger: Ledger, scene: Scene) -> Ledger:
-    """Return the ledger with the audit of every question drawn, once, before training."""
-    chosen = scene.experiment.audit
-    sizes = AuditSizes(
-        chosen.known_members,
-        chosen.known_nonmembers,
-        chosen.tested_members,
-        chosen.tested_nonmembers,
-    )
-    asked = dict.fromkeys(question for party in scene.parties for question in party.questions)
-    for question in asked:  # in the order of the experiment, so that the file is always the same
-        audit = draw_audit(
-            ledger, question, sizes, nonmembers=chosen.nonmembers, seed=scene.experiment.seed
-        )
-        ledger = ledger.with_audit(question, audit)
-    return ledger
 
 
 def _standing(progress: Progress) -> str:
