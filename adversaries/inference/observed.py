@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +27,30 @@ def observed_features(
     """
     spec = spec or FeatureSpec()
     paths = [observation.features / _name(s, observation, spec) for s in observation.snapshots]
-    missing = sum(not path.is_file() for path in paths)
-    if not missing:
-        return [SnapshotFeatures.load(path) for path in paths]
+    kept = [_kept(path) for path in paths]
+    features = [there for there in kept if there is not None]
+    if len(features) == len(paths):
+        return features
     make_private_folder(observation.features)
+    missing = len(paths) - len(features)
     features = []
     with watcher.task(f"features of {observation.question.key}", missing) as advance:
-        for snapshot, path in zip(observation.snapshots, paths, strict=True):
-            if path.is_file():
-                features.append(SnapshotFeatures.load(path))
+        for snapshot, path, there in zip(observation.snapshots, paths, kept, strict=True):
+            if there is not None:
+                features.append(there)
                 continue
             features.append(_extracted(snapshot, observation, spec))
             features[-1].save(path)
             advance(f"round {snapshot.round}")
     return features
+
+
+def _kept(path: Path) -> SnapshotFeatures | None:
+    """Return what was extracted before, if it is there and whole."""
+    try:
+        return SnapshotFeatures.load(path) if path.is_file() else None
+    except SnapshotError:
+        return None
 
 
 def positions(observation: Observation, records: RecordIds) -> NDArray[np.intp]:

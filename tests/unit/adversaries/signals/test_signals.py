@@ -105,6 +105,19 @@ def test_a_snapshot_of_another_model_is_one_sentence(observation: Observation) -
     assert "\n" not in str(error.value)
 
 
+def test_features_are_extracted_once_and_again_when_damaged(observation: Observation) -> None:
+    scores = scored(Loss(), observation)
+    first, second = sorted(observation.features.iterdir())
+    whole = second.stat().st_size
+    times = [path.stat().st_mtime_ns for path in (first, second)]
+    scored(GradientNorm(), observation)
+    assert [path.stat().st_mtime_ns for path in (first, second)] == times
+    second.write_bytes(second.read_bytes()[:-5])
+    assert scored(Loss(), observation).tolist() == scores.tolist()
+    assert first.stat().st_mtime_ns == times[0]
+    assert second.stat().st_size == whole
+
+
 def test_chance_is_uniform_and_comes_from_the_seed() -> None:
     attack = Chance()
     assert attack.stochastic
