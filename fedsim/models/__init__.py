@@ -2,6 +2,8 @@
 
 from fedsim.models.alexnet import alexnet
 from fedsim.models.building import build_model
+from fedsim.models.densenet import densenet
 from fedsim.models.fully_connected import fully_connected
+from fedsim.models.resnet import resnet
 
-__all__ = ["alexnet", "build_model", "fully_connected"]
+__all__ = ["alexnet", "build_model", "densenet", "fully_connected", "resnet"]
