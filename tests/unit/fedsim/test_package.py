@@ -1,0 +1,67 @@
+"""The public surface, the errors, what is written beside results, and progress."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fedsim
+from fedsim import errors, provenance
+from fedsim.progress import SILENCE
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert fedsim.__all__ == sorted(fedsim.__all__)
+    for name in fedsim.__all__:
+        assert getattr(fedsim, name).__doc__, name
+    with pytest.raises(AttributeError, match="module 'fedsim' has no attribute 'Nothing'"):
+        fedsim.Nothing  # noqa: B018 - reading it is what is tested
+
+
+def test_the_command_line_answers_without_loading_torch() -> None:
+    program = "import sys, fedsim, fedsim.cli; print(sorted({'torch', 'flwr'} & set(sys.modules)))"
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "[]"
+
+
+def test_every_error_is_of_the_one_family() -> None:
+    kinds = [k for name, k in vars(errors).items() if name.endswith("Error")]
+    assert len(kinds) == 7
+    assert all(issubclass(kind, errors.FedsimError) for kind in kinds)
+
+
+def test_provenance_says_what_is_needed_to_make_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/fedsim", "run", "x.yaml"])
+    found = provenance.provenance(tmp_path / "data")
+    assert found["command"] == ["fedsim", "run", "x.yaml"]
+    assert found["versions"]["fedsim"] == "0.1.0"
+    assert found["versions"]["torch"]
+    assert found["data_dir"] == str(tmp_path / "data")
+    path = tmp_path / "provenance.json"
+    path.write_text(json.dumps(found))
+    assert provenance.recorded_data_dir(path) == tmp_path / "data"
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"data_dir": null}', '{"data_dir": 3}'])
+def test_an_unknown_data_dir_is_none(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "provenance.json"
+    if content is not None:
+        path.write_text(content)
+    assert provenance.recorded_data_dir(path) is None
+
+
+def test_a_folder_outside_git_has_no_commit(tmp_path: Path) -> None:
+    assert provenance._commit(tmp_path) is None
+    assert provenance._commit(tmp_path / "absent") is None
+
+
+def test_silence_takes_everything() -> None:
+    SILENCE.say("news")
+    with SILENCE.task("work", total=2, done=1) as advance:
+        advance("half")
