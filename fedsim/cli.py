@@ -8,7 +8,7 @@ import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -158,6 +158,12 @@ def fetch(
     )
 
 
+def _fail(sentence: str) -> NoReturn:
+    told = f"[bold red]fedsim:[/] {escape(sentence)}"
+    Console(stderr=True).print(told, highlight=False, soft_wrap=True)
+    sys.exit(EXIT_INVALID)
+
+
 def _show(console: Console, results: "Results", out: Path) -> None:
     from fedsim.report.table import RunTable
 
@@ -174,12 +180,14 @@ def main() -> None:
     try:
         app()
     except FedsimError as error:
-        told = f"[bold red]fedsim:[/] {escape(str(error))}"
-        Console(stderr=True).print(told, highlight=False, soft_wrap=True)
-        sys.exit(EXIT_INVALID)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command resumes where it was")
-        sys.exit(EXIT_STOPPED)
+        _fail(str(error))
+    except OSError as error:  # a full disk, a file that may not be read: not a defect of ours
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
+    except SystemExit as end:  # typer has turned Ctrl-C into this
+        if end.code == EXIT_STOPPED:
+            Console(stderr=True).print("stopped; the same command resumes where it was")
+        raise
 
 
 if __name__ == "__main__":

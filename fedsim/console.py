@@ -9,13 +9,24 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from fedsim.progress import Advance
 from fedsim.stages.plan import Plan, StatedThreat
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time that a task will still take, and that it is that."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time left, or nothing where it is not known or over."""
+        known = task.time_remaining is not None and not task.finished
+        return super().render(task).append(" left") if known else Text()
 
 
 class ConsoleWatcher:
@@ -27,8 +38,7 @@ class ConsoleWatcher:
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("left"),
+            _TimeLeft(),
             TextColumn("{task.fields[standing]}"),
             console=console,
         )

@@ -6,20 +6,19 @@ name, synced and renamed: after a crash it is there or it is not. Its header hol
 content, so a flipped bit is found before an attack is run on it.
 """
 
-import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from flwr.app import ArrayRecord
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fedsim.digests import digest
 from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder, replacing
 
@@ -72,7 +71,7 @@ class Snapshot:
             If the file is truncated, altered, or not a snapshot.
         """
         state, header = self._read()
-        if _digest(state) != header["digest"]:
+        if digest(state) != header["digest"]:
             raise SnapshotError(
                 f"snapshot {self.path} is damaged (its content does not match its checksum); "
                 "delete it and the run's checkpoint, and the same command simulates again"
@@ -119,7 +118,7 @@ class SnapshotStore:
         if not self.policy.keeps(round_number, owner):
             return
         state = {name: tensor.contiguous() for name, tensor in arrays.to_torch_state_dict().items()}
-        header = {"round": round_number, "owner": owner, "digest": _digest(state)}
+        header = {"round": round_number, "owner": owner, "digest": digest(state)}
         path = self._path(round_number, owner)
         if not _FILE_NAME.fullmatch(path.name):
             raise SnapshotError(
@@ -161,17 +160,6 @@ class SnapshotStore:
 
     def _path(self, round_number: int, owner: str) -> Path:
         return self.folder / f"round-{round_number:05d}.{owner}.safetensors"
-
-
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """Return a checksum over names, types, shapes and bytes, independent of the order of names."""
-    total = hashlib.blake2b(digest_size=16)
-    for name in sorted(state):
-        tensor = state[name]
-        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        flat = tensor.detach().contiguous().reshape(-1)
-        total.update(flat.view(torch.uint8).numpy().data)
-    return total.hexdigest()
 
 
 def planned_bytes(parameter_bytes: int, rounds: int, owners: Iterable[str]) -> int:

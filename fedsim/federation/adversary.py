@@ -11,14 +11,18 @@ by name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from flwr.app import ArrayRecord
+import numpy as np
+from flwr.app import ArrayRecord, RecordDict
+from numpy.typing import NDArray
+from torch import nn
 
-from fedsim.data import Question
+from fedsim.data import Dataset, Question
 from fedsim.errors import PluginError
 from fedsim.snapshots import SnapshotStore
 
@@ -45,10 +49,48 @@ class Threat:
     active: bool = False
 
 
+@dataclass(frozen=True)
+class Briefing:
+    """What an active adversary needs to compute on its target records.
+
+    Attributes
+    ----------
+    new_model
+        Makes the model that is trained.
+    dataset
+        Where the target records' features and labels are.
+    targets
+        Record ids (n,): members and non-members alike, and nothing here says which is which.
+    seed
+        All randomness comes from it.
+    """
+
+    new_model: Callable[[], nn.Module]
+    dataset: Dataset
+    targets: NDArray[np.int64]
+    seed: int = 0
+
+
 class Adversary(ABC):
-    """A dishonest party; plugins derive from one of the two positions below."""
+    """A dishonest party; plugins derive from one of the two positions.
+
+    Attributes
+    ----------
+    store
+        Where `record` keeps snapshots.
+    briefing
+        What it may compute with; None until it was briefed.
+    memory
+        What it remembers from round to round. Only this survives a stop and a resume.
+    """
 
     store: SnapshotStore | None = None
+    briefing: Briefing | None = None
+
+    @cached_property
+    def memory(self) -> RecordDict:
+        """What it remembers from round to round, as Flower records."""
+        return RecordDict()
 
     @abstractmethod
     def threat(self) -> Threat:
@@ -66,6 +108,23 @@ class Adversary(ABC):
         """Keep what is recorded in `store` (a folder keeps everything), and return self."""
         self.store = store if isinstance(store, SnapshotStore) else SnapshotStore(Path(store))
         return self
+
+    def brief(self, briefing: Briefing) -> Self:
+        """Tell an active adversary what it may compute with, and return self."""
+        self.briefing = briefing
+        return self
+
+    def briefed(self) -> Briefing:
+        """Return the briefing.
+
+        Raises
+        ------
+        PluginError
+            If it was not briefed.
+        """
+        if self.briefing is None:
+            raise PluginError(f"{type(self).__name__} has no targets; call brief(...) first")
+        return self.briefing
 
     def record(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
         """Keep a snapshot, as far as the store's policy wants it.

@@ -11,15 +11,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from fedsim.digests import digest
 from fedsim.errors import RunDirectoryError
+from fedsim.federation.adversary import Adversary
 from fedsim.federation.rounds import Progress, RoundFigures
 from fedsim.federation.strategies import restore_strategy, strategy_state
 from fedsim.files import replacing
@@ -33,23 +37,38 @@ _PLAIN_RECORDS: dict[str, type[ConfigRecord] | type[MetricRecord]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `save` wrote: progress, each node's state, and the strategy's memory."""
+    """What `save` wrote: progress, each node's state, the strategy's and adversaries' memories."""
 
     progress: Progress
     states: Mapping[int, RecordDict]
     strategy_arrays: Mapping[str, Any]
     strategy_plain: Mapping[str, Any]
+    memories: Mapping[str, RecordDict]
 
     @classmethod
     def of(
-        cls, progress: Progress, states: Mapping[int, RecordDict], strategy: Strategy
+        cls,
+        progress: Progress,
+        states: Mapping[int, RecordDict],
+        strategy: Strategy,
+        adversaries: Mapping[str, Adversary] = MappingProxyType({}),
     ) -> "Checkpoint":
-        """Return the state of a federation now; going on with it does not change the result."""
-        return cls(progress, states, *strategy_state(strategy))
+        """Return the state of a federation now; going on with it does not change the result.
 
-    def restore(self, strategy: Strategy) -> None:
-        """Give the strategy its memory back."""
+        `adversaries` are those in the server's seat, by label; a participant's memory is in
+        `states`.
+        """
+        memories = {label: _copied(one.memory) for label, one in adversaries.items()}
+        return cls(progress, states, *strategy_state(strategy), memories)
+
+    def restore(
+        self, strategy: Strategy, adversaries: Mapping[str, Adversary] = MappingProxyType({})
+    ) -> None:
+        """Give the strategy and the adversaries their memories back."""
         restore_strategy(strategy, self.strategy_arrays, self.strategy_plain)
+        for label, adversary in adversaries.items():
+            adversary.memory.clear()
+            adversary.memory.update(_copied(self.memories.get(label, RecordDict())))
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to `path`, all or nothing.
@@ -62,21 +81,22 @@ class Checkpoint:
         arrays = {f"global/{k}": a.numpy() for k, a in self.progress.arrays.items()}
         arrays |= {f"strategy/{k}": a for k, a in self.strategy_arrays.items()}
         records: list[list[object]] = []
-        for node, state in self.states.items():
+        for owner, state in (*self.states.items(), *self.memories.items()):
             for key, record in state.items():
                 if isinstance(record, ArrayRecord):
                     place = f"node/{len(records)}"
                     arrays |= {f"{place}/{k}": a.numpy() for k, a in record.items()}
-                    records.append([node, key, "array", None])
+                    records.append([owner, key, "array", None])
                 else:
                     kind = "config" if isinstance(record, ConfigRecord) else "metric"
-                    records.append([node, key, kind, _to_json(dict(record))])
+                    records.append([owner, key, kind, _to_json(dict(record))])
         header = {
             "round": self.progress.round,
             "history": [asdict(figures) for figures in self.progress.history],
             "arrays": list(arrays),
             "records": records,
             "strategy": dict(self.strategy_plain),
+            "digest": _digest(arrays),
         }
         metadata = {_FORMAT: json.dumps(header)}
         try:
@@ -107,24 +127,40 @@ class Checkpoint:
                 header = json.loads(metadata[_FORMAT])
                 # In their first order, which safetensors does not keep: strategies zip by it.
                 arrays = {name: file.get_tensor(name) for name in header["arrays"]}
+            if _digest(arrays) != header["digest"]:
+                raise ValueError("its content does not match its checksum")
             progress = Progress(
                 header["round"],
                 _record(_below(arrays, "global/")),
                 tuple(RoundFigures(**figures) for figures in header["history"]),
             )
-            states: dict[int, RecordDict] = {}
-            for place, (node, key, kind, content) in enumerate(header["records"]):
-                state = states.setdefault(node, RecordDict())
+            owners: dict[int | str, RecordDict] = {}
+            for place, (owner, key, kind, content) in enumerate(header["records"]):
+                state = owners.setdefault(owner, RecordDict())
                 state[key] = (
                     _record(_below(arrays, f"node/{place}/"))
                     if kind == "array"
                     else _PLAIN_RECORDS[kind](_from_json(content))
                 )
-            return cls(progress, states, _below(arrays, "strategy/"), header["strategy"])
+            return cls(
+                progress,
+                {owner: state for owner, state in owners.items() if isinstance(owner, int)},
+                _below(arrays, "strategy/"),
+                header["strategy"],
+                {owner: state for owner, state in owners.items() if isinstance(owner, str)},
+            )
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise RunDirectoryError(
                 f"the checkpoint {path} cannot be read ({error}); delete it to start from round 1"
             ) from error
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    return digest({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+
+
+def _copied(memory: RecordDict) -> RecordDict:
+    return RecordDict({key: record.copy() for key, record in memory.items()})
 
 
 def _below(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -7,13 +7,15 @@ It works in an app that knows nothing else of fedsim::
 
 from collections.abc import Callable, Sequence
 
-from flwr.app import ArrayRecord, Context, Message, MessageType
+from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
 
 from fedsim.data import Question, about_all_but
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Adversary
 from fedsim.federation.messages import PARTICIPANT, arrays_of, round_of, with_arrays
 from fedsim.snapshots import AGGREGATE
+
+MEMORY = "fedsim-adversary-"
 
 
 class ParticipantAdversary(Adversary):
@@ -62,6 +64,7 @@ class ParticipantAdversary(Adversary):
         kind = message.metadata.message_type.partition(".")[0]
         if kind == MessageType.QUERY or context.node_config.get(PARTICIPANT) != self.participant:
             return call_next(message, context)
+        self._recall(context)
         trains = kind == MessageType.TRAIN
         current = round_of(message)
         came = arrays_of(message.content, "the server")
@@ -74,4 +77,10 @@ class ParticipantAdversary(Adversary):
             left = self.leaving(current, honest)
             if left is not honest:
                 reply.content = with_arrays(reply.content, left)
+        context.state.update({MEMORY + key: record for key, record in self.memory.items()})
         return reply
+
+    def _recall(self, context: Context) -> None:
+        """Take the memory from the node's context, where any engine keeps it."""
+        kept = [key for key in context.state if key.startswith(MEMORY)]
+        self.memory = RecordDict({key.removeprefix(MEMORY): context.state[key] for key in kept})

@@ -130,11 +130,14 @@ class DishonestServer(Strategy):
             return reply
         participant = self._participant(reply.metadata.src_node_id)
         honest = arrays = arrays_of(reply.content, f"participant {participant}")
+        left_out = False
         for adversary in self.adversaries:
             left = adversary.receive(server_round, participant, arrays)
-            if left is None:
-                return None
-            arrays = left
+            # One that leaves the upload out does not hide it from the next.
+            left_out |= left is None
+            arrays = arrays if left is None else left
+        if left_out:
+            return None
         if arrays is not honest:
             reply.content = with_arrays(reply.content, arrays)
         return reply

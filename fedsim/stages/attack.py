@@ -5,7 +5,7 @@ the same snapshots, audit and settings are kept, so a stopped stage goes on wher
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,11 @@ from fedsim.attack import Known, Observation, Traced
 from fedsim.config import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
 from fedsim.engines.threads import torch_threads
-from fedsim.errors import FedsimError, PluginError
+from fedsim.errors import DataError, FedsimError, PluginError
 from fedsim.evaluation import Scores
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
+from fedsim.snapshots import Snapshot
 from fedsim.stages.scene import Party, Scene
 from fedsim.stages.scores import up_to_date, write_scores, write_trace
 
@@ -55,7 +56,13 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
         If snapshots are missing or damaged, or an attack's scores cannot be used.
     """
     choices = scene.experiment.attacks
-    cases = list(_cases(scene, run, read_ledger(run.ledger)))
+    ledger = read_ledger(run.ledger)
+    if not np.array_equal(ledger.labels, scene.ledger.labels):
+        raise DataError(
+            f"{run.ledger} has other labels than {scene.dataset.name} has now; give the data "
+            "that the run was made with (--data-dir)"
+        )
+    cases = list(_cases(scene, run, ledger, watcher))
     with (
         torch_threads(scene.experiment.engine.threads),
         watcher.task("attacks", len(choices) * len(cases)) as advance,
@@ -66,15 +73,30 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
                 advance(f"{case.party.label}, {case.question.key}: {choice.label}")
 
 
-def _cases(scene: Scene, run: RunDirectory, ledger: Ledger) -> Iterator[Case]:
+def _tell_missing(
+    snapshots: Sequence[Snapshot], observed: Sequence[int], party: Party, watcher: Watcher
+) -> None:
+    """Say which observed rounds an adversary did not see: it was not sampled, or a file is gone."""
+    missing = sorted(set(observed) - {snapshot.round for snapshot in snapshots})
+    if missing:
+        rounds = ", ".join(map(str, missing))
+        watcher.say(
+            f"{party.label} has no snapshot of rounds {rounds}; the attacks go on with the other "
+            f"{len(snapshots)}"
+        )
+
+
+def _cases(scene: Scene, run: RunDirectory, ledger: Ledger, watcher: Watcher) -> Iterator[Case]:
     for party in scene.parties:
         store = party.store(scene.experiment, run)
         for question in party.questions:
             audit = ledger.audit(question)
+            snapshots = store.series(party.adversary.owner(question))
+            _tell_missing(snapshots, scene.experiment.observed_rounds, party, watcher)
             observation = Observation(
                 adversary=party.label,
                 question=question,
-                snapshots=store.series(party.adversary.owner(question)),
+                snapshots=snapshots,
                 new_model=scene.new_model,
                 dataset=scene.dataset,
                 records=audit.records,

@@ -5,18 +5,21 @@ checkpoint from which it goes on when it was stopped.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
+from fedsim import seeds
 from fedsim.data import write_ledger
 from fedsim.engines.local import LocalGrid
 from fedsim.engines.threads import torch_threads
+from fedsim.federation.adversary import Briefing
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
@@ -31,7 +34,7 @@ from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import require_space
 from fedsim.stages.plan import plan
-from fedsim.stages.scene import Scene
+from fedsim.stages.scene import Party, Scene
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -50,7 +53,7 @@ def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
     if not run.ledger.is_file():
         write_ledger(scene.ledger, run.ledger)
     for party in scene.parties:
-        party.adversary.keep_in(party.store(experiment, run))
+        party.adversary.keep_in(party.store(experiment, run)).brief(_briefing(scene, party))
     kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
     if kept is None:
         require_space(run.path, plan(scene).snapshot_bytes)
@@ -66,11 +69,16 @@ def _run(scene: Scene, kept: Checkpoint | None, run: RunDirectory, watcher: Watc
     strategy = build_strategy(
         federation.strategy.name, federation.strategy.settings, len(training_sets)
     )
+    seated = {
+        party.label: party.adversary
+        for party in scene.parties
+        if isinstance(party.adversary, ServerAdversary)
+    }
     start = kept.progress if kept else Progress(0, ArrayRecord(model.state_dict()))
     if kept:
         grid.restore(kept.states)
-        kept.restore(strategy)
-    keeper = _Keeper(run, grid, strategy, federation.rounds, start)
+        kept.restore(strategy, seated)
+    keeper = _Keeper(run, grid, strategy, seated, federation.rounds, start)
     with watcher.task("federation", federation.rounds, start.round) as advance:
 
         def after_round(progress: Progress) -> None:
@@ -84,15 +92,23 @@ def _run(scene: Scene, kept: Checkpoint | None, run: RunDirectory, watcher: Watc
             shapes_of(model),
             _tester(scene, model),
         )
-        adversaries = [p.adversary for p in scene.parties]
-        seated = [a for a in adversaries if isinstance(a, ServerAdversary)]
-        server = Server(strategy, seated, len(training_sets), schedule, start, after_round)
+        server = Server(
+            strategy, tuple(seated.values()), len(training_sets), schedule, start, after_round
+        )
         try:
             grid.serve(make_server_app(server))
         except KeyboardInterrupt:
             keeper.keep()
             raise
     return keeper.progress
+
+
+def _briefing(scene: Scene, party: Party) -> Briefing:
+    """Return what an active party may compute with: the audited records of its questions."""
+    audited = [scene.ledger.audit(question).records for question in party.questions]
+    targets = np.unique(np.concatenate(audited))
+    seed = seeds.derive(scene.experiment.seed, "adversary", party.label)
+    return Briefing(scene.new_model, scene.dataset, targets, seed)
 
 
 def _client_app(scene: Scene, training_sets: Sequence[RecordIds]) -> ClientApp:
@@ -133,6 +149,7 @@ class _Keeper:
     run: RunDirectory
     grid: LocalGrid
     strategy: Strategy
+    adversaries: Mapping[str, ServerAdversary]
     last: int
     progress: Progress
     latest: Checkpoint | None = None
@@ -140,7 +157,7 @@ class _Keeper:
 
     def finished(self, progress: Progress) -> None:
         self.progress = progress
-        self.latest = Checkpoint.of(progress, self.grid.states(), self.strategy)
+        self.latest = Checkpoint.of(progress, self.grid.states(), self.strategy, self.adversaries)
         if progress.round == self.last or time.monotonic() - self.written > CHECKPOINT_SECONDS:
             self.keep()
 

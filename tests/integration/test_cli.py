@@ -164,7 +164,6 @@ def test_a_stopped_run_goes_on(
     assert made(tmp_path / "out") == made(finished)
 
 
-@pytest.mark.xfail(reason="typer turns Ctrl-C into exit code 130 before main() sees it")
 def test_a_stopped_run_says_how_it_goes_on(stopped: Said) -> None:
     assert stopped.err.strip() == "stopped; the same command resumes where it was"
 

@@ -1,0 +1,19 @@
+"""Checksums of named tensors: what tells a flipped bit, or another content, before it is used."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """Return a checksum over names, types, shapes and bytes, independent of the order of names."""
+    total = hashlib.blake2b(digest_size=16)
+    for name in sorted(state):
+        tensor = state[name]
+        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        flat = tensor.detach().contiguous().reshape(-1)
+        total.update(flat.view(torch.uint8).numpy().data)
+    return total.hexdigest()

@@ -1,0 +1,205 @@
+"""The active positions: which messages they change, by how much, and that nothing else differs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toys
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from torch.nn import functional
+
+from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
+from adversaries.positions.gradient_ascent_server import GradientAscentServer
+from adversaries.positions.isolating_server import IsolatingServer
+from fedsim.errors import PluginError
+from fedsim.federation.adversary import Briefing
+from fedsim.federation.client import Participants, make_client_app
+from fedsim.snapshots import SnapshotStore
+
+pytestmark = pytest.mark.usefixtures("flower")
+TARGETS = np.arange(20)
+TRAIN = "train"
+
+
+def briefing() -> Briefing:
+    return Briefing(toys.new_model, toys.dataset(), TARGETS, seed=5)
+
+
+def differing(run: toys.Federation, honest: toys.Federation) -> list[tuple[int, int, str]]:
+    """Return (position, node, type) of the messages to participants that differ."""
+    pairs = enumerate(zip(run.grid.sent, honest.grid.sent, strict=True))
+    return [(at, sent[0], sent[1]) for at, (sent, other) in pairs if sent != other]
+
+
+def victims_sent(run: toys.Federation) -> list[dict[str, bytes]]:
+    return [content for node, kind, content in run.grid.sent if (node, kind) == (2, TRAIN)]
+
+
+def victims_uploads(run: toys.Federation) -> list[dict[str, bytes]]:
+    return [content for node, kind, content in run.grid.returned if (node, kind) == (2, TRAIN)]
+
+
+def parameters(content: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in content.items() if name.startswith("arrays/")}
+
+
+def test_an_isolated_victim_trains_as_if_it_were_alone(tmp_path: Path) -> None:
+    run = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path)], rounds=4)
+    run.run()
+    data = toys.dataset()
+    alone = toys.Federation(rounds=4, participants=3)
+    members = Participants(data, toys.training_sets(data), toys.new_model, alone.local, None, 3)
+    app = make_client_app(members)
+    grid = toys.LocalGrid(app, 3)
+    arrays, uploads = alone.initial.arrays, []
+    for round_number in range(1, 5):  # one participant that is always sent what it sent
+        message = Message(
+            RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": round_number})}),
+            2,
+            TRAIN,
+        )
+        [reply] = grid.send_and_receive([message])
+        arrays = reply.content.array_records["arrays"]
+        uploads.append(toys.raw(reply.content))
+    assert [parameters(u) for u in victims_uploads(run)] == [parameters(u) for u in uploads]
+
+
+def test_isolation_changes_the_victims_messages_and_the_others_go_on_without_it(
+    tmp_path: Path,
+) -> None:
+    run = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path)], rounds=2)
+    honest = toys.Federation(rounds=2)
+    end, _ = run.run(), honest.run()
+    # Round 1 is honest; in round 2 the victim trains on its own upload, and evaluates its own.
+    assert [(node, kind) for _, node, kind in differing(run, honest)][:1] == [(2, TRAIN)]
+    assert parameters(victims_sent(run)[1]) == parameters(victims_uploads(run)[0])
+    others = [
+        {n.removeprefix("arrays/"): b for n, b in parameters(content).items()}
+        for node, kind, content in run.grid.returned[3:]
+        if kind == TRAIN and node != 2
+    ]
+    expected = toys.mean([_tensors(run, other) for other in others], [30, 20])
+    for name, value in end.arrays.to_torch_state_dict().items():
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_isolation_may_leave_the_last_honest_upload_with_the_others(tmp_path: Path) -> None:
+    adversary = IsolatingServer(first=2, others="last-honest").keep_in(tmp_path)
+    honest = ArrayRecord({"w": Array(np.ones(2))})
+    later = ArrayRecord({"w": Array(np.zeros(2))})
+    assert adversary.receive(1, 0, honest) is honest
+    assert adversary.receive(2, 0, later) is honest
+    assert adversary.send(3, 0, honest) is later
+
+
+def test_one_step_of_ascent_equals_the_hand_computed_one(tmp_path: Path) -> None:
+    adversary = GradientAscentServer(rate=0.25, relative=False, first=2).keep_in(tmp_path)
+    run = toys.Federation([adversary.brief(briefing())], rounds=2)
+    honest = toys.Federation(rounds=2)
+    run.run(), honest.run()
+    [(_, node, kind), *_] = differing(run, honest)
+    assert (node, kind) == (2, TRAIN)
+    assert [d for d in differing(run, honest) if d[2] == TRAIN] == differing(run, honest)[:1]
+    model, start = toys.new_model(), _tensors(honest, _named(victims_sent(honest)[1]))
+    model.load_state_dict(start)
+    inputs, labels = toys.dataset().batch(TARGETS)
+    loss = functional.cross_entropy(model(inputs), labels)
+    slopes = torch.autograd.grad(loss, list(model.parameters()))
+    crafted = _tensors(run, _named(victims_sent(run)[1]))
+    for (name, value), slope in zip(model.named_parameters(), slopes, strict=True):
+        torch.testing.assert_close(crafted[name], value.detach() + 0.25 * slope)
+
+
+def test_a_relative_climb_is_as_long_as_it_says(tmp_path: Path) -> None:
+    adversary = GradientAscentServer(rate=0.5, first=2).keep_in(tmp_path).brief(briefing())
+    run, honest = toys.Federation([adversary], rounds=2), toys.Federation(rounds=2)
+    run.run(), honest.run()
+
+    def vector(federation: toys.Federation, content: dict[str, bytes]) -> torch.Tensor:
+        tensors = _tensors(federation, _named(content))
+        return torch.cat([tensors[name].double().flatten() for name in sorted(tensors)])
+
+    update = vector(run, victims_uploads(run)[0]) - vector(run, victims_sent(run)[0])
+    climb = vector(run, victims_sent(run)[1]) - vector(honest, victims_sent(honest)[1])
+    assert float(climb.norm() / update.norm()) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_an_ascending_participant_changes_its_own_upload_only(tmp_path: Path) -> None:
+    adversary = GradientAscentParticipant(1, rate=0.5, first=3).keep_in(tmp_path)
+    run = toys.Federation([adversary.brief(briefing())], rounds=3)
+    honest = toys.Federation(rounds=3)
+    run.run(), honest.run()
+    assert [d[2] for d in differing(run, honest)] == ["evaluate"] * 3  # the aggregate of round 3
+    pairs = zip(run.grid.returned, honest.grid.returned, strict=True)
+    changed = [(sent[0], sent[1]) for sent, other in pairs if sent != other and sent[1] == TRAIN]
+    assert changed == [(3, TRAIN)]
+
+
+def test_they_compose_in_order(tmp_path: Path) -> None:
+    isolating = IsolatingServer(first=2).keep_in(tmp_path / "isolating")
+    ascending = GradientAscentServer(rate=0.1, relative=False, first=3)
+    ascending.keep_in(tmp_path / "ascending").brief(briefing())
+    both = toys.Federation([isolating, ascending], rounds=3)
+    alone = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path / "alone")], rounds=3)
+    both.run(), alone.run()
+    assert victims_sent(both)[:2] == victims_sent(alone)[:2]
+    assert victims_sent(both)[2] != victims_sent(alone)[2]
+    kept = SnapshotStore(tmp_path / "isolating").series("participant-0")
+    assert [snapshot.round for snapshot in kept] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "adversary",
+    [
+        {"name": "isolating-server", "first": 2},
+        {"name": "gradient-ascent-server", "first": 2},
+        {"name": "gradient-ascent-participant", "participant": 1, "first": 2},
+    ],
+)
+def test_a_stopped_active_run_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, adversary: dict[str, object]
+) -> None:
+    whole = toys.simulated(tmp_path / "whole", adversaries=[adversary])
+    with pytest.raises(KeyboardInterrupt):
+        toys.simulated(tmp_path / "cut", adversaries=[adversary], watcher=toys.Stopping(3))
+    cut = toys.simulated(tmp_path / "cut", adversaries=[adversary])
+    assert toys.content_of(cut) == toys.content_of(whole)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: GradientAscentServer(rate=0.0), "rate must be a positive number"),
+        (lambda: GradientAscentServer(first=1), "a relative rate needs an honest update"),
+        (lambda: GradientAscentServer(first=5, last=4), "last is 4, before first"),
+        (lambda: GradientAscentParticipant(0, targets=2, batches=3), "no more batches than"),
+        (lambda: IsolatingServer(first=1), "first must be at least 2"),
+    ],
+)
+def test_impossible_settings_are_one_sentence(make: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        make()  # type: ignore[operator]
+
+
+def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="no participant 7 to isolate"):
+        IsolatingServer(victim=7).questions((0,), 4)
+    with pytest.raises(PluginError, match="call brief"):
+        GradientAscentServer().keep_in(tmp_path).briefed()
+
+
+def _named(content: dict[str, bytes]) -> dict[str, bytes]:
+    return {name.removeprefix("arrays/"): data for name, data in parameters(content).items()}
+
+
+def _tensors(federation: toys.Federation, named: dict[str, bytes]) -> dict[str, torch.Tensor]:
+    """Return parameters from their bytes, in the order and shape of the model's."""
+    like = federation.initial.arrays
+    record = ArrayRecord(
+        {
+            name: Array(array.dtype, tuple(array.shape), array.stype, named[name])
+            for name, array in like.items()
+        }
+    )
+    return dict(record.to_torch_state_dict())
