@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from adversaries.inference.crossfit import scalar_logistic
 from adversaries.inference.features import FeatureSpec, SnapshotFeatures
 from adversaries.inference.observed import observed_features, positions
-from adversaries.inference.supervised import SupervisedSettings, fit_and_score, scalar_logistic
+from adversaries.inference.supervised import SupervisedSettings, fit_and_score
+from adversaries.inference.unsupervised import UnsupervisedSettings, score_unlabelled
 from fedsim.attack import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
@@ -106,3 +108,49 @@ def _joined(known: Known, held_out: Scores, candidates: RecordIds, others: Score
     order = np.argsort(records)
     joined: Scores = scores[order][np.searchsorted(records, candidates, sorter=order)]
     return joined
+
+
+class Unsupervised(Attack):
+    """The white-box network with nothing to learn from: records are clustered (Nasr et al. 2019).
+
+    The membership of the known records is not used at all; they are scored like any candidate.
+
+    Parameters
+    ----------
+    training
+        Sizes of the autoencoder, how it is trained, and how its embeddings are clustered.
+    outputs
+        Names of hidden layers whose outputs are attacked beside the last layer's.
+    last_layer
+        Name of the layer that gives the logits; found where it is not named.
+    """
+
+    stochastic = True
+
+    def __init__(
+        self,
+        training: UnsupervisedSettings | None = None,
+        outputs: tuple[str, ...] = (),
+        last_layer: str | None = None,
+    ) -> None:
+        self.training = training or UnsupervisedSettings()
+        self.spec = FeatureSpec(last_layer=last_layer, outputs=outputs)
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Scores:
+        """Return places between the clusters' centres; those above 0 are called members."""
+        features = observed_features(observation, watcher, self.spec)
+        epochs = self.training.epochs
+        with watcher.task("autoencoder", epochs) as advance:
+            return score_unlabelled(
+                _taken(features, observation, candidates),
+                self.training,
+                seed,
+                lambda done: advance(f"epoch {done} of {epochs}"),
+            )
