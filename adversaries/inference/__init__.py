@@ -1,0 +1,1 @@
+"""The multi-snapshot membership-inference attack, from per-record gradients to scores."""

@@ -1,0 +1,85 @@
+"""Cross-fitting: every known record is scored by models that have not seen it.
+
+A few thousand records are known to an attacker; none can be spared for validation alone. They are
+cut into K folds, and a model is trained without each. What it says of its own fold is as honest as
+what it says of a stranger, so thresholds (and epochs) may be chosen on it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from adversaries.inference.features import SnapshotFeatures
+from fedsim import seeds
+from fedsim.errors import DataError
+
+BoolArray = NDArray[np.bool_]
+Positions = NDArray[np.intp]
+Scores = NDArray[np.float64]
+Progress = Callable[[int], None]
+
+
+def folds(
+    member: BoolArray, count: int, seed: int, repeat: int = 0
+) -> list[tuple[Positions, Positions]]:
+    """Return the positions (rest, held out) of each fold; members are spread evenly.
+
+    Raises
+    ------
+    DataError
+        If there is not a member and a non-member for every fold.
+    """
+    fewest = min(int(member.sum()), int((~member).sum()))
+    if fewest < count:
+        raise DataError(
+            f"training on {count} folds takes at least {count} known members and {count} known "
+            f"non-members, and one side has {fewest}"
+        )
+    state = seeds.derive(seed, "folds", repeat) % 2**32  # as wide as scikit-learn takes
+    cut = StratifiedKFold(count, shuffle=True, random_state=state)
+    return list(cut.split(np.zeros(len(member)), member))
+
+
+def scalar_logistic(
+    known: Sequence[SnapshotFeatures],
+    member: BoolArray,
+    candidates: Sequence[SnapshotFeatures],
+    fold_count: int,
+    seed: int,
+) -> tuple[Scores, Scores]:
+    """Score by a logistic regression on the scalars of all snapshots: the baseline.
+
+    Parameters
+    ----------
+    known
+        Features of the N known records, an entry a snapshot.
+    member
+        (N,) their truth.
+    candidates
+        Features of M other records on the same snapshots.
+    fold_count
+        Parts that the known records are cut into.
+    seed
+        Of the cut.
+
+    Returns
+    -------
+    (Scores, Scores)
+        Log-odds of membership (N,) of the known records, out of fold, and (M,) of the candidates.
+    """
+    rows, others = (
+        np.concatenate([features.scalars for features in snapshots], axis=1)
+        for snapshots in (known, candidates)
+    )
+    held_out_scores, candidate_scores = np.zeros(len(rows)), np.zeros(len(others))
+    for rest, held_out in folds(member, fold_count, seed):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+        model.fit(rows[rest], member[rest])
+        held_out_scores[held_out] = model.decision_function(rows[held_out])
+        candidate_scores += model.decision_function(others) / fold_count
+    return held_out_scores, candidate_scores

@@ -1,0 +1,279 @@
+"""Gradients of every single record in closed form, one rule a layer type.
+
+A backward pass over a batch already holds all that is needed: a layer's input and the gradient of
+the loss with respect to its output (its *delta*). Each record's parameter gradient is a product of
+the two, so no record needs a backward pass of its own. `gradients` materialises them;
+`squared_norms` has cheaper rules where the norm alone is asked for (Goodfellow 2015 for linear
+layers; the ghost norm of Bu, Mao and Xu 2022 for convolutions).
+
+A rule for another layer type is ten lines, from any package::
+
+    @gradients.register
+    def _(layer: MyLayer, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]: ...
+
+`backpropagate` collects inputs and deltas. It asks autograd for the gradient at the *edge* that a
+layer's output had when it left the layer, so an in-place activation behind the layer (which makes
+backward hooks return wrong values silently) changes nothing, and no parameter's ``.grad`` is
+touched.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import singledispatch
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fedsim.errors import FedsimError, listed
+
+
+class Trace(NamedTuple):
+    """What one layer did with one batch of N records.
+
+    `inputs` (N, ...) is what the layer was given; `deltas` (N, ...) is the gradient of each
+    record's loss with respect to what it returned.
+    """
+
+    inputs: Tensor
+    deltas: Tensor
+
+
+@singledispatch
+def gradients(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
+    """Return each record's gradient of every parameter of `layer`.
+
+    Parameters
+    ----------
+    layer
+        The layer; its type chooses the rule.
+    inputs, deltas
+        The layer's `Trace`: N records, in eval mode.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Parameter name to gradients of shape (N, then the parameter's own).
+
+    Raises
+    ------
+    FedsimError
+        If no rule is registered for this type of layer.
+    """
+    raise FedsimError(
+        f"no per-record gradient rule is registered for layers of type {type(layer).__name__}: "
+        "name only layers that have one (Linear, Conv2d, BatchNorm), or register a rule with "
+        "adversaries.inference.gradients.gradients.register"
+    )
+
+
+@singledispatch
+def squared_norms(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> Tensor:
+    """Return each record's squared gradient norm over all parameters of `layer`, shape (N,).
+
+    The rule for any type without a cheaper one: materialise the gradients and square them.
+    """
+    total = inputs.new_zeros(len(inputs))
+    for gradient in gradients(layer, inputs, deltas).values():
+        total = total + gradient.flatten(1).square().sum(1)
+    return total
+
+
+@gradients.register
+def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
+    inputs, deltas = _positions(inputs), _positions(deltas)
+    found = {"weight": deltas.mT @ inputs}
+    if layer.bias is not None:
+        found["bias"] = deltas.sum(1)
+    return found
+
+
+@squared_norms.register
+def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> Tensor:
+    biased = layer.bias is not None
+    if inputs.dim() == 2:  # rank one: |delta a^T|^2 = |delta|^2 |a|^2, and the bias adds |delta|^2
+        return deltas.square().sum(1) * (inputs.square().sum(1) + biased)
+    return _norms_over_positions(_positions(inputs).mT, _positions(deltas).mT, biased)
+
+
+@gradients.register
+def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
+    patches, deltas = _patches(layer, inputs), _by_group(layer, deltas)
+    found = {"weight": (deltas @ patches.mT).reshape(len(inputs), *layer.weight.shape)}
+    if layer.bias is not None:
+        found["bias"] = deltas.sum(-1).flatten(1)
+    return found
+
+
+@squared_norms.register
+def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Tensor:
+    patches, deltas = _patches(layer, inputs), _by_group(layer, deltas)
+    return _norms_over_positions(patches, deltas, layer.bias is not None)
+
+
+@gradients.register
+def _(layer: _BatchNorm, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
+    if layer.running_mean is None or layer.running_var is None:
+        raise FedsimError(
+            "a batch-normalisation layer without running statistics mixes the records of a batch, "
+            "so no record has a gradient of its own: track running statistics, or leave it out"
+        )
+    if not layer.affine:
+        return {}
+    shape = (1, -1, *[1] * (inputs.dim() - 2))
+    mean, variance = layer.running_mean.view(shape), layer.running_var.view(shape)
+    normalised = (inputs - mean) / (variance + layer.eps).sqrt()
+    return {
+        "weight": (normalised * deltas).flatten(2).sum(2)
+        if inputs.dim() > 2
+        else normalised * deltas,
+        "bias": deltas.flatten(2).sum(2) if inputs.dim() > 2 else deltas,
+    }
+
+
+def _positions(values: Tensor) -> Tensor:
+    """Return (N, positions, width) of a linear layer's (N, ..., width)."""
+    return values.reshape(len(values), -1, values.shape[-1])
+
+
+def _by_group(layer: nn.Conv2d, deltas: Tensor) -> Tensor:
+    """Return (N, groups, channels a group, positions) of a convolution's (N, C, height, width)."""
+    return deltas.reshape(len(deltas), layer.groups, layer.out_channels // layer.groups, -1)
+
+
+def _patches(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """Return what each output position of a convolution saw: (N, groups, fan in, positions)."""
+    # The layer's own padding, also for 'same', 'valid', 'reflect' and the like.
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    padded = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    unfolded = F.unfold(padded, layer.kernel_size, layer.dilation, 0, layer.stride)
+    return unfolded.reshape(len(inputs), layer.groups, -1, unfolded.shape[-1])
+
+
+def _norms_over_positions(inputs: Tensor, deltas: Tensor, biased: bool) -> Tensor:
+    """Return |sum over positions p of delta_p a_p^T|^2 for (N, ..., width, positions) tensors.
+
+    Either the sum is made, or the norm is read off the two Gram matrices over positions (the ghost
+    norm), whichever needs fewer multiplications.
+    """
+    fan_in, fan_out, positions = inputs.shape[-2], deltas.shape[-2], inputs.shape[-1]
+    if positions * (fan_in + fan_out) < fan_in * fan_out:
+        products = (inputs.mT @ inputs) * (deltas.mT @ deltas)
+    else:
+        products = (deltas @ inputs.mT).square()
+    norms = products.flatten(1).sum(1).clamp(min=0)  # rounding may leave a Gram sum below zero
+    return norms + deltas.sum(-1).flatten(1).square().sum(1) if biased else norms
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in eval mode for one block, then give every module its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def backpropagate(
+    model: nn.Module,
+    inputs: Tensor,
+    layers: Mapping[str, nn.Module],
+    output_gradient: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, dict[str, Trace]]:
+    """Run one batch through `model` and back, and return every named layer's `Trace`.
+
+    Parameters
+    ----------
+    model
+        A module that treats records independently in eval mode (which is enforced and restored).
+    inputs
+        N records, as the model takes them.
+    layers
+        The layers to watch, by name.
+    output_gradient
+        Given the model's output (N, C), the gradient of each record's loss with respect to it. A
+        closed form keeps the digits that automatic differentiation loses for confident records.
+
+    Returns
+    -------
+    (Tensor, dict of str to Trace)
+        The model's output, detached, and the traces in the order of `layers`.
+
+    Raises
+    ------
+    FedsimError
+        If a layer is not used exactly once, its input was overwritten in place, or the output does
+        not depend on it.
+    """
+    calls: dict[str, list[tuple[Tensor, int, GradientEdge]]] = {name: [] for name in layers}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+        def hook(_: nn.Module, given: tuple[Tensor, ...], returned: Tensor) -> Tensor:
+            leaf = not returned.requires_grad  # everything up to here is frozen
+            source = returned.detach().requires_grad_() if leaf else returned
+            calls[name].append((given[0].detach(), given[0]._version, get_gradient_edge(source)))
+            return source.clone() if leaf else returned  # a leaf may not be altered in place
+
+        return hook
+
+    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        with evaluating(model), torch.enable_grad():
+            output = model(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, seen in calls.items():
+        if len(seen) != 1:
+            raise FedsimError(
+                f"layer '{name}' is used {len(seen)} times in one forward pass; per-record "
+                "gradients exist for layers that are used once"
+            )
+    edges = [seen[0][2] for seen in calls.values()]
+    deltas = torch.autograd.grad(
+        output, edges, grad_outputs=output_gradient(output.detach()), allow_unused=True
+    )
+    traces = {}
+    for (name, ((given, version, _),)), delta in zip(calls.items(), deltas, strict=True):
+        if delta is None:
+            raise FedsimError(f"the model's output does not depend on layer '{name}'")
+        if given._version != version:
+            raise FedsimError(
+                f"the input of layer '{name}' is overwritten in place later in the forward pass; "
+                "build the model with inplace=False behind it"
+            )
+        traces[name] = Trace(given, delta)
+    return output.detach(), traces
+
+
+def trainable_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that own trainable parameters, by name, in the model's order.
+
+    Raises
+    ------
+    FedsimError
+        If one of them has no gradient rule; the sentence names all such layers.
+    """
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if any(p.requires_grad for p in module.parameters(recurse=False))
+    }
+    unruled = gradients.dispatch(nn.Module)
+    lacking = [
+        f"{name or 'the model itself'} ({type(layer).__name__})"
+        for name, layer in layers.items()
+        if gradients.dispatch(type(layer)) is unruled
+    ]
+    if lacking:
+        raise FedsimError(
+            f"no per-record gradient rule is registered for {listed(lacking)}: name the layers "
+            "whose gradient norms you want, or register a rule for that type of layer"
+        )
+    return layers
