@@ -8,9 +8,11 @@ After Nasr, Shokri and Houmansadr (IEEE S&P 2019), for an attacker that knows no
 2. Spectral clustering of those numbers into two groups.
 3. The group with the lower mean gradient norm is called the members.
 
-The decoder rebuilds the signals of every snapshot side by side, not their mean over the snapshots:
-a record's course is part of what is known about it, and it clusters better (CIFAR-100, AlexNet:
-accuracy 84.9 % against 84.1 %).
+The decoder rebuilds the signals of every snapshot side by side, not their mean over the snapshots,
+and a snapshot weighs more the later it is: how hard a record is shows from the start, and what the
+model remembers of it adds up over the rounds. On one federation (CIFAR-100, AlexNet, eight
+snapshots) the accuracy of the server and of a participant was 85.2 and 82.0 % with means, 85.8 and
+82.7 % side by side, 86.4 and 83.7 % weighted.
 
 Clustering needs no n x n matrix. The eigenproblem is solved among landmarks, a random sample of the
 records, and its solution is extended to all records by Nystroem's formula, in blocks.
@@ -73,15 +75,10 @@ class UnsupervisedSettings:
         smallest = {"decoder_width": 1, "epochs": 1, "batch_size": 1, "landmarks": 2}
         for name, least in smallest.items():
             if getattr(self, name) < least:
-                raise ConfigError(
-                    f"{name} of the unsupervised attack is at least {least}, "
-                    f"not {getattr(self, name)}"
-                )
+                raise ConfigError(f"{name} is at least {least}, not {getattr(self, name)}")
         for name in ("learning_rate", "kernel_width"):
             if not getattr(self, name) > 0:
-                raise ConfigError(
-                    f"{name} of the unsupervised attack is positive, not {getattr(self, name)}"
-                )
+                raise ConfigError(f"{name} is positive, not {getattr(self, name)}")
 
 
 def score_unlabelled(
@@ -127,9 +124,9 @@ def score_unlabelled(
 
 
 def known_signals(records: Sequence[SnapshotFeatures]) -> Tensor:
-    """Return what the decoder rebuilds, (T, N, 4) as float64, before it is standardised.
+    """Return the four signals of N records on T snapshots, (T, N, 4) as float64.
 
-    The signals are the log loss, whether the prediction is right (0 or 1), the log of the
+    They are the log loss, whether the prediction is right (0 or 1), the log of the
     prediction's entropy over its greatest possible value log C, and the log norm of the gradient
     of all layers. Each but the second spans orders of magnitude, hence the logarithms.
     """
@@ -159,7 +156,7 @@ def _embeddings(
 ) -> Scores:
     """Train the autoencoder on the records and return its one number for each, in (-1, 1)."""
     inputs = Standardiser.fit(raw).apply(raw)
-    targets = _standardised(signals).transpose(0, 1).flatten(1).float()
+    targets = _targets(signals)
     with seeds.global_draws(seed, "autoencoder"):  # initial weights, batches and dropout
         encoder = AttackNetwork(inputs, settings.network)
         decoder = nn.Sequential(
@@ -190,11 +187,18 @@ def _embeddings(
     return embeddings
 
 
-def _standardised(signals: Tensor) -> Tensor:
-    """Return (T, N, 4) with mean 0 and deviation 1 over the records; constant signals are 0."""
+def _targets(signals: Tensor) -> Tensor:
+    """Return what the decoder rebuilds of each record, (N, 4 T): standardised, then weighted.
+
+    The weights rise evenly from 1 / T for the first snapshot to 1 for the last. A signal that is
+    the same for all records becomes 0.
+    """
     centred = signals - signals.mean(1, keepdim=True)
     deviation = centred.square().mean(1, keepdim=True).sqrt()
-    return (centred / deviation.clamp_min(_SMALLEST)).clamp(-_FARTHEST, _FARTHEST)
+    standardised = (centred / deviation.clamp_min(_SMALLEST)).clamp(-_FARTHEST, _FARTHEST)
+    snapshots = len(signals)
+    weights = torch.arange(1, snapshots + 1) / snapshots
+    return (standardised * weights[:, None, None]).transpose(0, 1).flatten(1).float()
 
 
 def spectral_coordinate(
