@@ -1,10 +1,5 @@
 """Extracting the features of records from a model that holds one snapshot's parameters.
 
-Members that a model is sure of have probabilities so close to one that ``softmax - onehot`` has
-no correct digit left in single precision. Here everything follows from the other classes'
-logits alone, so the loss, the last layer's gradient and every gradient norm keep full relative
-precision.
-
 Without gradient norms, one forward pass without autograd is all that is needed: the last layer's
 gradient is known in closed form. Every layer's norm costs one backward pass more.
 """
@@ -18,13 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adversaries.inference.backward import backpropagate, evaluating
 from adversaries.inference.features import FeatureSpec, IntArray, SnapshotFeatures
-from adversaries.inference.gradients import (
-    backpropagate,
-    evaluating,
-    squared_norms,
-    trainable_layers,
-)
+from adversaries.inference.gradients import squared_norms, trainable_layers
+from adversaries.inference.last_layer import LastLayer
 from fedsim.errors import FedsimError, listed
 
 Batch = Callable[[IntArray], tuple[Tensor, Tensor]]
@@ -129,7 +121,10 @@ def _batch_features(
     with _recorded(plan) as seen, autocast:
         if plan.normed:
             returned, traces = backpropagate(
-                model, inputs, plan.normed, lambda logits: _direction(logits, labels)
+                model,
+                inputs,
+                plan.normed,
+                lambda logits: LastLayer.of(logits.float(), labels).direction.to(logits.dtype),
             )
         else:
             with torch.no_grad():
@@ -143,31 +138,24 @@ def _batch_features(
     if half:
         hidden = hidden.to(plan.last.weight.dtype)
         logits = F.linear(hidden, plan.last.weight, plan.last.bias).detach()
-    _check(logits, labels)
-    direction, log_scale = last_layer_gradient(logits, labels)
+    last = LastLayer.of(logits, labels)
+    scale = last.log_scale.exp()[:, None]
     norms = [
-        squared_norms(
-            plan.normed[name], trace.inputs.to(hidden.dtype), trace.deltas.to(hidden.dtype)
-        )
+        squared_norms(plan.normed[name], *(side.to(hidden.dtype) for side in trace))
         for name, trace in traces.items()
     ]
-    scale = log_scale.exp()[:, None]
     found = {
-        "labels": labels,
-        "losses": F.softplus(-_log_odds(logits, labels)),
+        "losses": F.softplus(-last.log_odds),
         "logits": logits,
         "hidden": hidden,
-        "deltas": direction * scale,
-        "scalars": _scalars(logits, labels, hidden, plan.last.bias is not None),
+        "deltas": last.direction * scale,
+        "scalars": last.scalars(hidden, plan.last.bias is not None),
         "gradient_norms": (
             torch.stack(norms, 1).detach().sqrt() * scale if norms else hidden[:, :0]
         ),
     }
     found |= {_output_key(name): seen[_output_key(name)] for name in plan.outputs}
-    return {
-        name: values.cpu() if name == "labels" else values.float().cpu()
-        for name, values in found.items()
-    }
+    return {"labels": labels.cpu()} | {name: values.float().cpu() for name, values in found.items()}
 
 
 _HIDDEN, _LOGITS = "hidden", "logits"
@@ -201,62 +189,3 @@ def _recorded(plan: _Plan) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _check(logits: Tensor, labels: Tensor) -> None:
-    classes = logits.shape[1]
-    if classes < 2:
-        raise FedsimError(f"a classifier needs at least 2 outputs, and this model has {classes}")
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise FedsimError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}; valid for a model of "
-            f"{classes} outputs: 0..{classes - 1}"
-        )
-    if not logits.isfinite().all():
-        raise FedsimError("the snapshot gives logits that are not finite; its training diverged")
-
-
-def last_layer_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradient of the cross-entropy with respect to the logits, in two factors.
-
-    Parameters
-    ----------
-    logits
-        (N, C) with C >= 2.
-    labels
-        (N,) class numbers.
-
-    Returns
-    -------
-    (Tensor, Tensor)
-        `direction` (N, C), the gradient divided by 1 - p_y, and `log_scale` (N,), log(1 - p_y).
-        With q the softmax over the *other* classes the direction is q there and -1 at the true
-        class: nothing is subtracted from one, and a backward pass that starts with the direction
-        cannot underflow.
-    """
-    log_scale = F.logsigmoid(-_log_odds(logits, labels))
-    return _direction(logits, labels), log_scale
-
-
-def _direction(logits: Tensor, labels: Tensor) -> Tensor:
-    return _others(logits, labels).softmax(1).scatter(1, labels[:, None], -1.0).to(logits.dtype)
-
-
-def _others(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the logits (N, C) with minus infinity at the true class."""
-    return logits.scatter(1, labels[:, None], -torch.inf)
-
-
-def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return log p_y - log(1 - p_y) (N,): the true logit minus the log-sum-exp of the others."""
-    return logits.gather(1, labels[:, None])[:, 0] - _others(logits, labels).logsumexp(1)
-
-
-def _scalars(logits: Tensor, labels: Tensor, hidden: Tensor, biased: bool) -> Tensor:
-    """Return the columns of `SCALARS` (N, 6)."""
-    others = _others(logits, labels)
-    true, rest = logits.gather(1, labels[:, None])[:, 0], others.logsumexp(1)
-    direction, log_scale = last_layer_gradient(logits, labels)
-    log_norm = log_scale + direction.norm(dim=1).log() + (hidden.square().sum(1) + biased).log() / 2
-    columns = [true - rest, true - others.amax(1), hidden.norm(dim=1), log_norm, true, rest]
-    return torch.stack(columns, 1)

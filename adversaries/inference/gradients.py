@@ -11,35 +11,16 @@ A rule for another layer type is ten lines, from any package::
     @gradients.register
     def _(layer: MyLayer, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]: ...
 
-`backpropagate` collects inputs and deltas. It asks autograd for the gradient at the *edge* that a
-layer's output had when it left the layer, so an in-place activation behind the layer (which makes
-backward hooks return wrong values silently) changes nothing, and no parameter's ``.grad`` is
-touched.
+`backward.backpropagate` collects the inputs and deltas.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import singledispatch
-from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedsim.errors import FedsimError, listed
-
-
-class Trace(NamedTuple):
-    """What one layer did with one batch of N records.
-
-    `inputs` (N, ...) is what the layer was given; `deltas` (N, ...) is the gradient of each
-    record's loss with respect to what it returned.
-    """
-
-    inputs: Tensor
-    deltas: Tensor
 
 
 @singledispatch
@@ -51,7 +32,8 @@ def gradients(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> dict[str, Ten
     layer
         The layer; its type chooses the rule.
     inputs, deltas
-        The layer's `Trace`: N records, in eval mode.
+        What it was given (N, ...), and the gradient of each record's loss with respect to what it
+        returned (N, ...); in eval mode.
 
     Returns
     -------
@@ -126,11 +108,10 @@ def _(layer: _BatchNorm, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
     shape = (1, -1, *[1] * (inputs.dim() - 2))
     mean, variance = layer.running_mean.view(shape), layer.running_var.view(shape)
     normalised = (inputs - mean) / (variance + layer.eps).sqrt()
+    by_position = (len(inputs), layer.num_features, -1)
     return {
-        "weight": (normalised * deltas).flatten(2).sum(2)
-        if inputs.dim() > 2
-        else normalised * deltas,
-        "bias": deltas.flatten(2).sum(2) if inputs.dim() > 2 else deltas,
+        "weight": (normalised * deltas).reshape(by_position).sum(2),
+        "bias": deltas.reshape(by_position).sum(2),
     }
 
 
@@ -166,90 +147,6 @@ def _norms_over_positions(inputs: Tensor, deltas: Tensor, biased: bool) -> Tenso
         products = (deltas @ inputs.mT).square()
     norms = products.flatten(1).sum(1).clamp(min=0)  # rounding may leave a Gram sum below zero
     return norms + deltas.sum(-1).flatten(1).square().sum(1) if biased else norms
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode for one block, then give every module its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def backpropagate(
-    model: nn.Module,
-    inputs: Tensor,
-    layers: Mapping[str, nn.Module],
-    output_gradient: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, dict[str, Trace]]:
-    """Run one batch through `model` and back, and return every named layer's `Trace`.
-
-    Parameters
-    ----------
-    model
-        A module that treats records independently in eval mode (which is enforced and restored).
-    inputs
-        N records, as the model takes them.
-    layers
-        The layers to watch, by name.
-    output_gradient
-        Given the model's output (N, C), the gradient of each record's loss with respect to it. A
-        closed form keeps the digits that automatic differentiation loses for confident records.
-
-    Returns
-    -------
-    (Tensor, dict of str to Trace)
-        The model's output, detached, and the traces in the order of `layers`.
-
-    Raises
-    ------
-    FedsimError
-        If a layer is not used exactly once, its input was overwritten in place, or the output does
-        not depend on it.
-    """
-    calls: dict[str, list[tuple[Tensor, int, GradientEdge]]] = {name: [] for name in layers}
-
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-        def hook(_: nn.Module, given: tuple[Tensor, ...], returned: Tensor) -> Tensor:
-            leaf = not returned.requires_grad  # everything up to here is frozen
-            source = returned.detach().requires_grad_() if leaf else returned
-            calls[name].append((given[0].detach(), given[0]._version, get_gradient_edge(source)))
-            return source.clone() if leaf else returned  # a leaf may not be altered in place
-
-        return hook
-
-    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
-    try:
-        with evaluating(model), torch.enable_grad():
-            output = model(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name, seen in calls.items():
-        if len(seen) != 1:
-            raise FedsimError(
-                f"layer '{name}' is used {len(seen)} times in one forward pass; per-record "
-                "gradients exist for layers that are used once"
-            )
-    edges = [seen[0][2] for seen in calls.values()]
-    deltas = torch.autograd.grad(
-        output, edges, grad_outputs=output_gradient(output.detach()), allow_unused=True
-    )
-    traces = {}
-    for (name, ((given, version, _),)), delta in zip(calls.items(), deltas, strict=True):
-        if delta is None:
-            raise FedsimError(f"the model's output does not depend on layer '{name}'")
-        if given._version != version:
-            raise FedsimError(
-                f"the input of layer '{name}' is overwritten in place later in the forward pass; "
-                "build the model with inplace=False behind it"
-            )
-        traces[name] = Trace(given, delta)
-    return output.detach(), traces
 
 
 def trainable_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -1,4 +1,4 @@
-"""The unsupervised attack: no record's membership is known, so so let records fall into two groups.
+"""The unsupervised attack: no record's membership is known, so let records fall into two groups.
 
 After Nasr, Shokri and Houmansadr (IEEE S&P 2019), for an attacker that knows no member at all:
 

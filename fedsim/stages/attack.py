@@ -118,6 +118,7 @@ def _score(
     count = scene.experiment.audit.attack_seeds if attack_.stochastic else 1
     made_from = {
         "attack": choice.model_dump(mode="json"),
+        "baseline": attack_.baseline,
         "seed": scene.experiment.seed,
         "seeds": count,
         "audit": _digest(case.audit.records, case.audit.member, case.audit.known),

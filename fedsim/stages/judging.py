@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedsim import plugins
-from fedsim.config import Experiment, LabelledChoice, load_experiment
+from fedsim.config import Experiment, load_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Scores, Truth, Verdict, judge, mean_verdict
 from fedsim.rundir import RunDirectory
 from fedsim.stages.scene import Party, parties_of
-from fedsim.stages.scores import read_scores
+from fedsim.stages.scores import made_from, read_scores
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,11 @@ def judge_run(run: RunDirectory) -> Judged:
             )
     if not verdicts:
         raise RunDirectoryError(f"{run.path} has no scores yet; run `fedsim attack {run.path}`")
-    attacks = {attack for _, attack in means}
-    baselines = frozenset(attack for attack in attacks if _is_baseline(attack, experiment))
+    baselines = frozenset(
+        attack
+        for who, key, attack in verdicts
+        if made_from(run.scores(who, key, attack))["baseline"]
+    )
     return Judged(experiment, ledger, parties, verdicts, means, baselines)
 
 
@@ -97,9 +99,3 @@ def _judged(audit: AuditSet, scores: Scores, seed: int) -> Verdict:
         Truth(audit.records[audit.known], audit.member[audit.known]),
         seed=seed,
     )
-
-
-def _is_baseline(label: str, experiment: Experiment) -> bool:
-    own = {choice.label: choice for choice in experiment.attacks}
-    choice = own.get(label) or LabelledChoice(name=label)
-    return bool(getattr(plugins.resolve("attacks", choice.name), "baseline", False))

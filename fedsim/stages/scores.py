@@ -7,6 +7,7 @@ were made from, so that a stage can tell whether they are still good.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +65,23 @@ def read_trace(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     if not {"round", _VALUES} <= set(table.column_names):
         raise ScoresError(f"{path} has no columns round and {_VALUES}; attack the run again")
     return table["round"].to_numpy(), np.array(table[_VALUES].to_pylist(), dtype=np.float64)
+
+
+def made_from(path: Path) -> dict[str, Any]:
+    """Return what scores were made from, as `write_scores` was told.
+
+    Raises
+    ------
+    ScoresError
+        If the file is missing or damaged.
+    """
+    try:
+        found = json.loads((_read(path).schema.metadata or {})[_MADE_FROM])
+    except (KeyError, ValueError) as error:
+        raise ScoresError(
+            f"{path} does not say what it was made from; attack the run again"
+        ) from error
+    return dict(found)
 
 
 def up_to_date(path: Path, made_from: Mapping[str, object]) -> bool:
