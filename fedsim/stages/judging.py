@@ -76,7 +76,7 @@ def judge_run(run: RunDirectory) -> Judged:
     baselines = frozenset(
         attack
         for who, key, attack in verdicts
-        if made_from(run.scores(who, key, attack))["baseline"]
+        if made_from(run.scores(who, key, attack)).get("baseline")
     )
     return Judged(experiment, ledger, parties, verdicts, means, baselines)
 
