@@ -1,0 +1,132 @@
+"""Every gradient rule against the slow truth: one backward pass a record."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from adversaries.inference.backward import backpropagate
+from adversaries.inference.gradients import gradients, squared_norms, trainable_layers
+from fedsim.errors import FedsimError
+
+WEIGHTING = torch.linspace(-1, 2, 5000, dtype=torch.float64)
+
+
+class Flat(nn.Module):
+    """A layer with everything it returns flattened into one output a record."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(inputs).flatten(1)
+
+
+def assert_rule_is_exact(layer: nn.Module, inputs: Tensor) -> None:
+    """Compare gradients and norms with one backward pass a record."""
+    model = Flat(layer.double()).eval()
+    inputs = inputs.double()
+    _, traces = backpropagate(model, inputs, {"layer": layer}, _slope)
+    found = gradients(layer, *traces["layer"])
+    norms = squared_norms(layer, *traces["layer"])
+    names = [name for name, _ in layer.named_parameters()]
+    assert sorted(found) == sorted(names)
+    for record in range(len(inputs)):
+        output = model(inputs[record : record + 1])
+        loss = (WEIGHTING[: output.shape[1]] * output.sin()).sum()
+        slow = dict(zip(names, torch.autograd.grad(loss, list(layer.parameters())), strict=True))
+        for name, truth in slow.items():
+            torch.testing.assert_close(found[name][record], truth, rtol=1e-9, atol=1e-11)
+        truth = sum(value.square().sum() for value in slow.values())
+        torch.testing.assert_close(norms[record], truth, rtol=1e-9, atol=1e-11)
+
+
+def _slope(output: Tensor) -> Tensor:
+    return WEIGHTING[: output.shape[1]] * output.cos()
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    width_in=st.integers(1, 6),
+    width_out=st.integers(1, 6),
+    positions=st.lists(st.integers(1, 3), max_size=2),
+    bias=st.booleans(),
+)
+def test_linear(width_in: int, width_out: int, positions: list[int], bias: bool) -> None:
+    layer = nn.Linear(width_in, width_out, bias=bias)
+    assert_rule_is_exact(layer, random(3, *positions, width_in))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    groups=st.integers(1, 3),
+    fan_in=st.integers(1, 3),
+    fan_out=st.integers(1, 8),
+    size=st.tuples(st.integers(5, 7), st.integers(5, 7)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.integers(1, 3),
+    padding=st.sampled_from([0, 1, (2, 1), "valid"]),
+    dilation=st.integers(1, 2),
+    bias=st.booleans(),
+)
+def test_convolution(
+    groups: int,
+    fan_in: int,
+    fan_out: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    padding: int | tuple[int, int] | str,
+    dilation: int,
+    bias: bool,
+) -> None:
+    layer = nn.Conv2d(
+        groups * fan_in, groups * fan_out, kernel, stride, padding, dilation, groups, bias
+    )
+    assert_rule_is_exact(layer, random(3, groups * fan_in, *size))
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_convolution_pads_as_the_layer_does(mode: str) -> None:
+    layer = nn.Conv2d(2, 3, (3, 5), padding="same", padding_mode=mode)
+    assert_rule_is_exact(layer, random(3, 2, 5, 5))
+
+
+@pytest.mark.parametrize(("channels", "size"), [(8, 1), (1, 6)])
+def test_both_ways_to_a_convolution_norm_agree(channels: int, size: int) -> None:
+    """One position makes the ghost norm the cheaper way, many positions the sum."""
+    assert_rule_is_exact(nn.Conv2d(channels, channels, 1), random(4, channels, size, size))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (4, 3, 5, 2)])
+def test_batch_normalisation_in_eval_mode(shape: tuple[int, ...]) -> None:
+    layer = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)](3)
+    layer.running_mean.copy_(torch.tensor([0.3, -1.0, 2.0]))
+    layer.running_var.copy_(torch.tensor([0.5, 2.0, 1.0]))
+    assert_rule_is_exact(layer, random(*shape))
+
+
+def test_batch_normalisation_without_statistics_is_refused() -> None:
+    layer = nn.BatchNorm1d(3, track_running_stats=False)
+    with pytest.raises(FedsimError, match="mixes the records of a batch"):
+        squared_norms(layer, random(4, 3), random(4, 3))
+
+
+def test_layers_without_a_rule_are_named() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.PReLU(), nn.Bilinear(2, 2, 1))
+    with pytest.raises(FedsimError, match=r"1 \(PReLU\), 2 \(Bilinear\)"):
+        trainable_layers(model)
+    with pytest.raises(FedsimError, match="layers of type PReLU"):
+        squared_norms(model[1], random(4, 3), random(4, 3))
+
+
+def test_frozen_layers_are_not_among_the_trainable() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    assert list(trainable_layers(model)) == ["2"]
