@@ -179,7 +179,11 @@ def test_each_mistake_is_one_sentence_that_names_the_key(
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ("model", "vgg", "there is no 'vgg' among the models; valid: alexnet, densenet, fully-connected"),
+        (
+            "model",
+            "vgg",
+            "there is no 'vgg' among the models; valid: alexnet, densenet, fully-connected",
+        ),
         ("model", {"name": "fully-connected", "depth": 3}, "unknown setting 'depth'; valid: activ"),
         ("model", {"name": "fully-connected", "widths": "a"}, "setting 'widths' is 'a'"),
         ("adversaries", ["curious-participant"], "setting 'participant' is missing"),

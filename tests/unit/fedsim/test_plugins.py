@@ -143,7 +143,12 @@ def test_our_own_errors_pass_unchanged() -> None:
 
 def test_every_entry_point_of_ours_is_listed_and_leads_to_a_documented_callable() -> None:
     assert list(plugins.available("adversaries"))[:2] == ["curious-participant", "curious-server"]
-    assert list(plugins.available("models")) == ["alexnet", "fully-connected"]
+    assert list(plugins.available("models")) == [
+        "alexnet",
+        "densenet",
+        "fully-connected",
+        "resnet",
+    ]
     for group in plugins.GROUPS:
         names = list(plugins.available(group))
         assert names == sorted(names)
