@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from flwr.app import ArrayRecord, MetricRecord
 
 from adversaries.positions.ascent import Ascent, distance
-from fedsim.data import Question, about_participant
-from fedsim.errors import PluginError
+from fedsim.data import Question
 from fedsim.federation.adversary import Threat
 from fedsim.federation.server_position import ServerAdversary
 from fedsim.snapshots import participant_owner
@@ -58,12 +57,7 @@ class GradientAscentServer(ServerAdversary):
 
     def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
         """Ask about the participant that is sent crafted parameters."""
-        if not 0 <= self.victim < participants:
-            raise PluginError(
-                f"GradientAscentServer: there is no participant {self.victim} to attack; "
-                f"participants are numbered 0 to {participants - 1}"
-            )
-        return (about_participant(self.victim),)
+        return self.about(self.victim, participants)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send the victim parameters further up the targets' loss."""

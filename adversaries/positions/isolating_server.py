@@ -9,8 +9,7 @@ from typing import Literal
 
 from flwr.app import ArrayRecord
 
-from fedsim.data import Question, about_participant
-from fedsim.errors import PluginError
+from fedsim.data import Question
 from fedsim.federation.adversary import Threat
 from fedsim.federation.server_position import ServerAdversary
 from fedsim.snapshots import participant_owner
@@ -58,12 +57,7 @@ class IsolatingServer(ServerAdversary):
 
     def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
         """Ask about the isolated participant."""
-        if not 0 <= self.victim < participants:
-            raise PluginError(
-                f"IsolatingServer: there is no participant {self.victim} to isolate; participants "
-                f"are numbered 0 to {participants - 1}"
-            )
-        return (about_participant(self.victim),)
+        return self.about(self.victim, participants)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send the victim its own parameters."""

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.data import Question, about_participant
+from fedsim.errors import PluginError
 from fedsim.federation.adversary import Adversary
 from fedsim.federation.messages import arrays_of, with_arrays
 from fedsim.snapshots import participant_owner
@@ -24,6 +25,21 @@ class ServerAdversary(Adversary):
     def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
         """Ask about each victim separately: its uploads are told apart."""
         return tuple(about_participant(victim) for victim in victims)
+
+    def about(self, victim: int, participants: int) -> tuple[Question, ...]:
+        """Return the question of an adversary that is after one participant only.
+
+        Raises
+        ------
+        PluginError
+            If there is no such participant.
+        """
+        if not 0 <= victim < participants:
+            raise PluginError(
+                f"{type(self).__name__}: there is no participant {victim} to attack; participants "
+                f"are numbered 0 to {participants - 1}"
+            )
+        return (about_participant(victim),)
 
     def owner(self, question: Question) -> str:
         """Answer from the victim's uploads."""
