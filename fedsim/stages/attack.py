@@ -15,7 +15,7 @@ from fedsim import seeds
 from fedsim.attack import Known, Observation, Traced
 from fedsim.config import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
-from fedsim.engines.threads import torch_threads
+from fedsim.engines.threads import limited_threads
 from fedsim.errors import DataError, FedsimError, PluginError
 from fedsim.evaluation import Scores
 from fedsim.progress import Watcher
@@ -64,7 +64,7 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
         )
     cases = list(_cases(scene, run, ledger, watcher))
     with (
-        torch_threads(scene.experiment.engine.threads),
+        limited_threads(scene.experiment.engine.threads),
         watcher.task("attacks", len(choices) * len(cases)) as advance,
     ):
         for case in cases:

@@ -18,7 +18,7 @@ from torch import nn
 from fedsim import seeds
 from fedsim.data import write_ledger
 from fedsim.engines.local import LocalGrid
-from fedsim.engines.threads import torch_threads
+from fedsim.engines.threads import limited_threads
 from fedsim.federation.adversary import Briefing
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client import Participants, make_client_app, sampled
@@ -57,7 +57,7 @@ def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
     kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
     if kept is None:
         require_space(run.path, plan(scene).snapshot_bytes)
-    with torch_threads(experiment.engine.threads):
+    with limited_threads(experiment.engine.threads):
         return _run(scene, kept, run, watcher)
 
 

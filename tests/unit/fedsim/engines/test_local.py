@@ -21,7 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedsim.engines import flower_identity
 from fedsim.engines.local import LocalGrid, local_identity
-from fedsim.engines.threads import torch_threads
+from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, SnapshotError
 from fedsim.federation.rounds import introduce
 
@@ -192,6 +192,6 @@ def test_a_flower_that_moved_its_identity_is_one_sentence(monkeypatch: pytest.Mo
 
 def test_threads_are_the_callers_again_after_the_block() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), torch_threads(before + 1):
+    with pytest.raises(ZeroDivisionError), limited_threads(before + 1):
         1 / (torch.get_num_threads() - before - 1)
     assert torch.get_num_threads() == before
