@@ -161,7 +161,8 @@ def _finding(party: Party, judged: Judged) -> Finding:
     question, attack = party.questions[0], _leading_attack(party, judged)
     accuracy = judged.verdicts[party.label, question.key, attack].accuracy
     seat = party.adversary
-    who = "a fellow participant" if isinstance(seat, ParticipantAdversary) else "a server"
+    server = "a dishonest server" if seat.threat().active else "a curious server"
+    who = "a fellow participant" if isinstance(seat, ParticipantAdversary) else server
     return Finding(who, _whose(question), accuracy.value, accuracy.low, accuracy.high)
 
 
