@@ -76,23 +76,23 @@ def made_from(path: Path) -> dict[str, Any]:
         If the file is missing or damaged.
     """
     try:
-        found = json.loads((_read(path).schema.metadata or {})[_MADE_FROM])
-    except (KeyError, ValueError) as error:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise ScoresError(f"cannot read {path}: {error}; attack the run again") from error
+    try:
+        return dict(json.loads(metadata[_MADE_FROM]))
+    except (KeyError, ValueError, TypeError) as error:
         raise ScoresError(
             f"{path} does not say what it was made from; attack the run again"
         ) from error
-    return dict(found)
 
 
-def up_to_date(path: Path, made_from: Mapping[str, object]) -> bool:
+def up_to_date(path: Path, expected: Mapping[str, object]) -> bool:
     """Return whether the file is there and was made from exactly this."""
-    if not path.is_file():
-        return False
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
+        return bool(made_from(path) == json.loads(_encoded(expected)))
+    except ScoresError:
         return False
-    return bool(metadata.get(_MADE_FROM) == _encoded(made_from))
 
 
 def _write(path: Path, columns: Mapping[str, object], made_from: Mapping[str, object]) -> None:
