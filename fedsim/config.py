@@ -108,12 +108,33 @@ class Evaluation(Strict):
 
 
 class Federation(Strict):
-    """The honest part of the experiment."""
+    """The honest part of the experiment.
+
+    `attendance` says who takes part from which round on (``{1: [0], 41: [1]}``: participant 0 in
+    the first 40 rounds, participant 1 in those after); everybody in the rounds before its first
+    entry, and always where it is empty. Who is away is neither trained nor evaluated.
+    """
 
     rounds: PositiveInt
     strategy: Choice = Choice(name="FedAvg")
     local: LocalTraining = LocalTraining()
     evaluation: Evaluation = Evaluation()
+    attendance: dict[PositiveInt, tuple[NaturalNumber, ...]] = {}
+
+    def present(self, round_number: int, participants: int) -> frozenset[int]:
+        """Return who of so many participants takes part in a round.
+
+        >>> honest = Federation(rounds=80, attendance={1: (0,), 41: (1,)})
+        >>> sorted(honest.present(40, participants=2)), sorted(honest.present(41, participants=2))
+        ([0], [1])
+        """
+        started = [first for first in self.attendance if first <= round_number]
+        return frozenset(self.attendance[max(started)] if started else range(participants))
+
+    def fewest_present(self, participants: int) -> int:
+        """Return how many take part in the round with the fewest."""
+        changes = {1, *self.attendance}
+        return min(len(self.present(first, participants)) for first in changes)
 
 
 class EveryRound(Strict):
@@ -183,6 +204,7 @@ class Experiment(Strict):
             raise ValueError(
                 f"snapshots.rounds has {late[0]}, but federation.rounds is {self.federation.rounds}"
             )
+        self._attendance_fits()
         strangers = [v for v in self.audit.victims if v >= self.partition.participants]
         if strangers or not self.audit.victims:
             raise ValueError(
@@ -199,6 +221,28 @@ class Experiment(Strict):
                     else f"{kind} is empty; name at least one"
                 )
         return self
+
+    def _attendance_fits(self) -> None:
+        rounds, participants = self.federation.rounds, self.partition.participants
+        for first, attending in self.federation.attendance.items():
+            where = f"federation.attendance: from round {first} on"
+            if first > rounds:
+                raise ValueError(f"{where}, but federation.rounds is {rounds}")
+            if not attending:
+                raise ValueError(f"{where} nobody takes part; name at least one participant")
+            if max(attending) >= participants or len(set(attending)) < len(attending):
+                raise ValueError(
+                    f"{where} {list(attending)} take part, but participants are numbered 0 to "
+                    f"{participants - 1}, each named once"
+                )
+        last = max(self.observed_rounds, default=rounds)
+        came = {p for r in range(1, last + 1) for p in self.federation.present(r, participants)}
+        absent = [v for v in self.audit.victims if v < participants and v not in came]
+        if absent:
+            raise ValueError(
+                f"audit.victims has {absent[0]}, who by federation.attendance takes part in no "
+                f"round before the last observed one, {last}"
+            )
 
     def with_attacks(self, names: Iterable[str]) -> "Experiment":
         """Return the experiment with these attacks: its own by label, others by plugin name.

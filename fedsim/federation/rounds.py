@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim import seeds
 from fedsim.errors import MessageError
+from fedsim.federation.attendance import PresentGrid
 from fedsim.federation.messages import (
     PARTICIPANT,
     ROUND,
@@ -53,7 +54,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a federation runs and when its utility is measured."""
+    """How long a federation runs, when its utility is measured, and who takes part."""
 
     rounds: int
     evaluate_every: int
@@ -61,6 +62,7 @@ class Schedule:
     expected: Shapes
     test: Callable[[ArrayRecord], Utility]
     timeout: float | None = None
+    present: Callable[[int], frozenset[int]] | None = None
 
     def evaluates(self, round_number: int) -> bool:
         """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
@@ -126,7 +128,8 @@ def run_rounds(
     """
     progress = start
     for round_number in range(start.round + 1, schedule.rounds + 1):
-        rounds = _Round(round_number, grid, strategy, schedule, participant_of)
+        reached = _present(grid, schedule, participant_of, round_number)
+        rounds = _Round(round_number, reached, strategy, schedule, participant_of)
         try:
             arrays, figures = rounds.train(progress.arrays)
             if schedule.evaluates(round_number):
@@ -137,6 +140,16 @@ def run_rounds(
         progress = Progress(round_number, arrays, (*progress.history, figures))
         after_round(progress)
     return progress
+
+
+def _present(
+    grid: Grid, schedule: Schedule, participant_of: Mapping[int, int], round_number: int
+) -> Grid:
+    """Return the grid with only those nodes on it that take part in a round."""
+    if schedule.present is None:
+        return grid
+    here = schedule.present(round_number)
+    return PresentGrid(grid, (node for node, p in participant_of.items() if p in here))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Flower's strategies by name, and the state that they carry from round to round."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from fedsim.errors import ConfigError, listed
 
 Plain = None | bool | int | float | str
 INNER = "strategy"
+_AT_LEAST = re.compile(r"min_\w+_nodes")
 
 
 def strategies() -> dict[str, type[Strategy]]:
@@ -38,7 +40,8 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         Its arguments. One that wraps another, as those for differential privacy do, takes it as
         ``strategy: {name: ...}``.
     participants
-        How many there are; the strategy waits for all of them unless told otherwise.
+        How many take part, in the round with the fewest; the strategy waits for so many unless
+        told otherwise.
 
     Raises
     ------
@@ -61,6 +64,12 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
     own = {key: value for key, value in settings.items() if not (wraps and key == INNER)}
     filled = {key: value for key, value in ours.items() if key in parameters}
     filled |= plugins.checked(known[name], name, own, provided=(INNER,))
+    patient = [k for k in filled if _AT_LEAST.fullmatch(k) and filled[k] > participants]
+    if patient:
+        raise ConfigError(
+            f"federation.strategy: {name} would wait forever for {patient[0]} = "
+            f"{filled[patient[0]]}; in some round only {participants} take part"
+        )
     if wraps:
         inner = _worn_over(name, settings)
         filled[INNER] = build_strategy(inner.name, inner.settings, participants)

@@ -169,6 +169,7 @@ def _require_buildable(scene: Scene) -> None:
     """Build what the first stage builds, for the sake of its errors."""
     federation = scene.experiment.federation
     strategy, optimizer = federation.strategy, federation.local.optimizer
-    build_strategy(strategy.name, strategy.settings, scene.ledger.participants)
+    present = federation.fewest_present(scene.ledger.participants)
+    build_strategy(strategy.name, strategy.settings, present)
     optimizer_factory(optimizer.name, optimizer.settings)
     scene.new_model()

@@ -7,6 +7,7 @@ checkpoint from which it goes on when it was stopped.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -67,7 +68,9 @@ def _run(scene: Scene, kept: Checkpoint | None, run: RunDirectory, watcher: Watc
     model = scene.new_model()
     grid = LocalGrid(_client_app(scene, training_sets), len(training_sets))
     strategy = build_strategy(
-        federation.strategy.name, federation.strategy.settings, len(training_sets)
+        federation.strategy.name,
+        federation.strategy.settings,
+        federation.fewest_present(len(training_sets)),
     )
     seated = {
         party.label: party.adversary
@@ -91,6 +94,7 @@ def _run(scene: Scene, kept: Checkpoint | None, run: RunDirectory, watcher: Watc
             scene.experiment.seed,
             shapes_of(model),
             _tester(scene, model),
+            present=partial(federation.present, participants=len(training_sets)),
         )
         server = Server(
             strategy, tuple(seated.values()), len(training_sets), schedule, start, after_round

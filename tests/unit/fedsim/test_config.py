@@ -132,8 +132,8 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
         (
             "federation.roundz",
             3,
-            "unknown key 'federation.roundz'; valid keys there: evaluation, local, rounds, "
-            "strategy",
+            "unknown key 'federation.roundz'; valid keys there: attendance, evaluation, local, "
+            "rounds, strategy",
         ),
         ("federation.evaluation.evry", 3, "valid keys there: every, records"),
         ("federation.rounds", 0, "federation.rounds is 0: input should be greater than 0"),

@@ -1,0 +1,66 @@
+"""Who takes part in a round: the server's view of a federation in which some are away.
+
+Participants who join late, drop out, or train one after the other (fine-tuning: first those with D,
+then those with D_delta) are away in some rounds. To the strategy they are nodes that are not
+connected, so it samples among the others, and nobody in the server's seat sees a message for them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+
+class PresentGrid(Grid):
+    """A grid on which only some nodes are connected.
+
+    Parameters
+    ----------
+    grid
+        What reaches all of them.
+    nodes
+        Ids of those that take part.
+    """
+
+    def __init__(self, grid: Grid, nodes: Iterable[int]) -> None:
+        self._grid = grid
+        self._nodes = frozenset(nodes)
+
+    @property
+    def run(self) -> Any:
+        """The run of the grid behind."""
+        return self._grid.run
+
+    def set_run(self, run: Any) -> None:
+        """Set the run of the grid behind."""
+        self._grid.set_run(run)
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return a message of the grid behind."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> list[int]:
+        """Return the ids of those that take part, in the order of the grid behind."""
+        return [node for node in self._grid.get_node_ids() if node in self._nodes]
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Push messages on the grid behind."""
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Pull messages from the grid behind."""
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send and receive on the grid behind."""
+        return self._grid.send_and_receive(messages, timeout=timeout)
