@@ -1,4 +1,4 @@
-"""The command line: run, attack, compare, report, list, data.
+"""The command line: run, attack, compare, report, study, list, data.
 
 Exit codes: 0 done; 2 something that you gave is not valid (one sentence says what); 130 stopped by
 Ctrl-C (the same command resumes).
@@ -121,6 +121,59 @@ def compare(
         Console().print(compared_table(rows))
         return
     typer.echo(FORMATS[form.value](rows))
+
+
+class Scale(StrEnum):
+    """The sizes of a study: for two cores, or the paper's."""
+
+    CPU = "cpu"
+    PAPER = "paper"
+
+
+@app.command()
+def study(
+    path: Annotated[Path, typer.Argument(metavar="STUDY", help="The study (YAML).")],
+    scale: Annotated[Scale, typer.Option("--scale", help="Which of its sizes.")] = Scale.CPU,
+    out: Annotated[
+        Path, typer.Option("--out", help="Where studies are run; they share federations there.")
+    ] = Path("runs/studies"),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change every cell.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="End every federation after so many.")
+    ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Show what would be run and shared, and run nothing.")
+    ] = False,
+    publish: Annotated[
+        Path | None, typer.Option("--publish", metavar="DIR", help="Copy page and figures there.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the cells of a study, and write its table and figures; run it again to resume."""
+    from fedsim.studies.cells import expand
+    from fedsim.studies.definition import load_study
+    from fedsim.studies.layout import Layout
+    from fedsim.studies.live import LiveStudy, show_findings, show_plan
+    from fedsim.studies.running import plan, run_study
+    from fedsim.studies.writing import publish as publish_page
+    from fedsim.studies.writing import write_outputs
+
+    console, layout = Console(), Layout(out)
+    options = [part for change in settings or () for part in ("--set", change)]
+    options += ["--rounds", str(rounds)] if rounds else []
+    definition = load_study(path)
+    cells = expand(definition, path, scale.value, settings or (), rounds)
+    if plan_only:
+        show_plan(console, plan(definition, cells, layout))
+        return
+    with LiveStudy(console, cells) as live:
+        findings = run_study(definition, path, scale.value, cells, layout, live, data_dir=data_dir)
+    output = write_outputs(findings, layout, options)
+    show_findings(console, findings)
+    page = publish_page(findings, output, publish) if publish else output / "table.md"
+    console.print(f"page: {page}   figures: {output}/table.json", highlight=False)
 
 
 @app.command(name="list")

@@ -1,0 +1,113 @@
+"""The cells of a study: every combination of its axes as an experiment, valid before any runs."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.config import EveryRound, Experiment, load_experiment
+from fedsim.errors import ConfigError, FedsimError, listed
+from fedsim.studies.definition import Changes, Scale, Study
+
+BASE = "base"
+_HONEST = ("seed", "data", "partition", "model", "federation", "engine")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of a study.
+
+    Attributes
+    ----------
+    coordinates
+        Its value on each axis.
+    experiment
+        What is run.
+    """
+
+    coordinates: Mapping[str, str]
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        """Return its values in words."""
+        return ", ".join(self.coordinates.values()) or "the experiment"
+
+    @property
+    def digest(self) -> str:
+        """Return what addresses its run: the same experiment has the same run in every study."""
+        return _digest(self.experiment.resolved())
+
+    @property
+    def federation(self) -> str:
+        """Return what addresses its honest federation, whoever watches it and asks what."""
+        tree = self.experiment.model_dump(mode="json")
+        return _digest(json.dumps({part: tree[part] for part in _HONEST}, sort_keys=True))
+
+
+def expand(
+    study: Study, path: Path, scale: Scale, overrides: Iterable[str] = (), rounds: int | None = None
+) -> list[Cell]:
+    """Return every cell of a study at a scale.
+
+    Parameters
+    ----------
+    study, path
+        The study, and its file, which other files are relative to.
+    scale
+        Which sizes.
+    overrides
+        ``a.b=c`` each, as of `fedsim.config.load_experiment`; the last word in every cell.
+    rounds
+        Shortens every federation to so many rounds.
+
+    Raises
+    ------
+    FedsimError
+        If the study has no such scale, or a cell's experiment is not valid; it says which.
+    """
+    if scale not in study.scales:
+        raise ConfigError(f"{path}: there is no scale {scale!r}; valid: {listed(study.scales)}")
+    axes = study.axes_at(scale)
+    cells = []
+    for values in itertools.product(*axes.values()):
+        coordinates = dict(zip(axes, values, strict=True))
+        changes: Changes = {BASE: study.base, **study.changes, **study.scales[scale].changes}
+        for axis, value in coordinates.items():
+            # A later change is a later entry: a section set anew must not undo a key below it.
+            changes = {k: v for k, v in changes.items() if k not in axes[axis][value]}
+            changes |= axes[axis][value]
+        base = path.parent / str(changes.pop(BASE)).format(scale=scale)
+        written = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+        try:
+            experiment = load_experiment(base, [*written, *overrides])
+            if rounds is not None:
+                experiment = load_experiment(
+                    base, [*written, *overrides, *shortening(experiment, rounds)]
+                )
+        except FedsimError as error:
+            named = f", cell {', '.join(values)}" if values else ""
+            raise type(error)(f"{path}{named}: {error}") from error
+        cells.append(Cell(coordinates, experiment))
+    return cells
+
+
+def shortening(experiment: Experiment, rounds: int) -> list[str]:
+    """Return the overrides that end an experiment early; what would come later is left out."""
+    if rounds >= experiment.federation.rounds:
+        return []
+    changes = [f"federation.rounds={rounds}"]
+    if not isinstance(experiment.snapshots.rounds, EveryRound):
+        kept = [r for r in experiment.snapshots.rounds if r <= rounds] or [rounds]
+        changes.append(f"snapshots.rounds={kept}")
+    attendance = experiment.federation.attendance
+    if late := [first for first in attendance if first > rounds]:
+        early = {k: list(v) for k, v in attendance.items() if k not in late}
+        changes.append(f"federation.attendance={json.dumps(early)}")
+    return changes
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,186 @@
+"""The figures of a study as SVG: lines with intervals, ROC curves, histograms, courses, classes.
+
+Drawn by matplotlib on figures of its own, without its global state; the same findings give the same
+bytes.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from fedsim.errors import FedsimError
+from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
+from fedsim.report.figures import ADVERSARY_COLOURS, MEMBER, NONMEMBER
+from fedsim.studies.definition import FigureSpec
+from fedsim.studies.evidence import Finder
+from fedsim.studies.rows import HEADINGS, Row, fits, measured
+
+PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
+_STYLE: dict[Any, object] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "fedsim",  # names of parts do not change from run to run
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+
+
+def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
+    """Return a figure of a study as SVG.
+
+    Raises
+    ------
+    FedsimError
+        If a signal that is to be drawn was not traced.
+    """
+    left = [row for row in rows if fits(row.coordinates, spec.only)]
+    panels = _grouped(left, spec.panels)
+    across = min(len(panels), PANELS_A_LINE)
+    down = -(-len(panels) // across)
+    with mpl.rc_context(_STYLE):
+        canvas = Canvas(figsize=(PANEL_WIDTH * across, PANEL_HEIGHT * down), layout="constrained")
+        axes = canvas.subplots(down, across, squeeze=False).flatten()
+        for place, (name, own) in zip(axes, panels.items(), strict=False):
+            _KINDS[spec.kind](place, spec, own, evidence)
+            place.set_title(name, fontsize=9)
+        for unused in axes[len(panels) :]:
+            unused.set_visible(False)
+        handles, labels = axes[0].get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels) or 1))
+        text = io.StringIO()
+        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": "fedsim"})
+    return text.getvalue()
+
+
+def _line(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
+    along = str(spec.along)
+    ticks = list(dict.fromkeys(row.coordinates[along] for row in rows))
+    for colour, (name, own) in _coloured(_grouped(rows, spec.lines)):
+        found = [(row.coordinates[along], measured(row, spec.metric)) for row in own]
+        drawn = [(ticks.index(at), one) for at, one in found if one and one.interval]
+        values = np.array([one.value for _, one in drawn])
+        ends = np.array([(one.interval.low, one.interval.high) for _, one in drawn if one.interval])
+        place.errorbar(
+            [at for at, _ in drawn],
+            values,
+            np.abs(ends.T - values),
+            color=colour,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            label=name,
+        )
+    place.set_xticks(range(len(ticks)), ticks)
+    place.set_xlabel(along)
+    place.set_ylabel(HEADINGS[spec.metric].removesuffix(", %") + ", with 95 % interval")
+
+
+def _roc(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
+    lowest = 1.0
+    for colour, (name, own) in _coloured(_grouped(rows, spec.lines)):
+        curve = mean_roc(evidence(own[0]).verdict(own[0]).cases)
+        place.plot(curve.fpr[1:], curve.tpr[1:], color=colour, drawstyle="steps-post", label=name)
+        lowest = min(lowest, float(curve.fpr[1]))
+    place.plot([lowest, 1], [lowest, 1], color=NONMEMBER, linestyle=":", linewidth=1)
+    _logarithmic(place, "x", "y")
+    place.set(xlim=(lowest, 1), ylim=(lowest, 1.05))
+    place.set(xlabel="false positive rate", ylabel="true positive rate")
+
+
+def _histogram(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
+    counted = score_histogram(evidence(rows[0]).verdict(rows[0]).cases[0])
+    for shares, colour, name in (
+        (counted.members, MEMBER, "members"),
+        (counted.nonmembers, NONMEMBER, "non-members"),
+    ):
+        place.stairs(shares, counted.edges, color=colour, fill=True, alpha=0.5, label=name)
+    place.set(xlabel=f"score of {rows[0].result.attack}", ylabel="share")
+
+
+def _course(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
+    trace = evidence(rows[0]).trace(rows[0])
+    # Of a round seen twice (what was sent, what came back) the later one.
+    rounds, backwards = np.unique(trace.rounds[::-1], return_index=True)
+    values = trace.values[::-1][backwards]
+    for side, colour, name in (
+        (trace.member, MEMBER, "members"),
+        (~trace.member, NONMEMBER, "non-members"),
+    ):
+        low, middle, high = quartiles(values[:, side]).T
+        place.plot(rounds, middle, color=colour, marker="o", markersize=3, label=name)
+        place.fill_between(rounds, low, high, color=colour, alpha=0.2, linewidth=0)
+    place.set(xlabel="round", ylabel=f"{rows[0].result.attack}: quartiles")
+    place.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _logarithmic(place, "y")
+
+
+def _by_class(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
+    trace = evidence(rows[0]).trace(rows[0])
+    last = trace.values[-1]
+    sides = {"members": (trace.member, MEMBER), "non-members": (~trace.member, NONMEMBER)}
+    means = {
+        name: {
+            int(label): float(last[side & (trace.labels == label)].mean())
+            for label in np.unique(trace.labels[side])
+        }
+        for name, (side, _) in sides.items()
+    }
+    both = sorted(
+        means["members"].keys() & means["non-members"].keys(),
+        key=lambda label: means["members"][label],
+    )
+    for name, (_, colour) in sides.items():
+        heights = [means[name][label] for label in both]
+        place.plot(range(len(both)), heights, ".", color=colour, markersize=4, label=name)
+    place.set(
+        xlabel="classes, by the members' mean", ylabel=f"{rows[0].result.attack}: mean, last round"
+    )
+    place.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _logarithmic(place, "y")
+
+
+def _logarithmic(place: Axes, *axes: str) -> None:
+    """Make axes logarithmic, with ticks at 1, 2 and 5 times powers of ten, written plainly."""
+    for name in axes:
+        place.set(**{f"{name}scale": "log"})
+        axis = getattr(place, f"{name}axis")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+Drawer = Callable[[Axes, FigureSpec, Sequence[Row], Finder], None]
+
+_KINDS: Mapping[str, Drawer] = {
+    "line": _line,
+    "roc": _roc,
+    "histogram": _histogram,
+    "course": _course,
+    "by-class": _by_class,
+}
+
+
+def _grouped(rows: Sequence[Row], coordinate: str | None) -> dict[str, list[Row]]:
+    """Return rows by their value of a coordinate, in order; all of them where it is None."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.coordinates[coordinate] if coordinate else "", []).append(row)
+    if not groups:
+        raise FedsimError("a figure has nothing to draw; look at its `only`")
+    return groups
+
+
+def _coloured(groups: Mapping[str, list[Row]]) -> list[tuple[str, tuple[str, list[Row]]]]:
+    return [
+        (ADVERSARY_COLOURS[place % len(ADVERSARY_COLOURS)], group)
+        for place, group in enumerate(groups.items())
+    ]

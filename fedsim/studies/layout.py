@@ -1,0 +1,39 @@
+"""Where studies live: runs and federations shared by all of them, outputs of each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.report.results import Results, read_results
+from fedsim.studies.cells import Cell
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder that studies are run in.
+
+    ``runs/DIGEST`` holds the run of one experiment, whichever studies it is a cell of; ``states``
+    what federations share; ``STUDY-SCALE`` what a study ends with.
+    """
+
+    root: Path
+
+    @property
+    def states(self) -> Path:
+        """Where federations keep what other runs may go on from."""
+        return self.root / "states"
+
+    def run(self, cell: Cell) -> Path:
+        """Return the run directory of a cell."""
+        return self.root / "runs" / cell.digest
+
+    def output(self, study: str, scale: str) -> Path:
+        """Return the folder of a study's outputs."""
+        return self.root / f"{study}-{scale}"
+
+    def finished(self, cell: Cell) -> Results | None:
+        """Return the results of a cell that was run to its end, or None.
+
+        A run writes its results last, and only the run of the same experiment has that digest.
+        """
+        path = self.run(cell) / "results.json"
+        return read_results(path) if path.is_file() else None

@@ -1,0 +1,148 @@
+"""What a person sees while a study runs: its cells, how far each is, and what it has found."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from fedsim.progress import Advance
+from fedsim.report.compared import auc_in_words
+from fedsim.report.results import Results
+from fedsim.report.words import area, percent, plural
+from fedsim.studies.cells import Cell
+from fedsim.studies.running import Findings, PlannedCell
+from fedsim.studies.tables import Entry
+
+WAITING, RUNNING, DONE, REUSED = "waits", "runs", "done", "finished before"
+
+
+class LiveStudy:
+    """A table of cells that changes while they run; an `Audience`, and a context to run them in."""
+
+    def __init__(self, console: Console, cells: Sequence[Cell]) -> None:
+        self._console = console
+        self._standing = {cell.digest: (WAITING, "") for cell in cells}
+        self._cells = cells
+        self._tasks: list[str] = []
+        self._current: Cell | None = None
+        self._since = 0.0
+        self._live = Live(self, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "LiveStudy":
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """Draw a last time what there is, and leave it standing."""
+        self._live.stop()
+        self._console.print(self)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table as it stands."""
+        table = _plain("cell", "", "strongest attack")
+        for cell in self._cells:
+            state, said = self._standing[cell.digest]
+            if cell is self._current:
+                said = " · ".join(self._tasks)
+                state = f"{RUNNING} {_clock(time.monotonic() - self._since)}"
+            table.add_row(Text(cell.name), Text(state, "dim"), Text(said))
+        yield table
+
+    def begins(self, cell: Cell) -> None:
+        """Take note that a cell is being computed."""
+        self._current, self._since = cell, time.monotonic()
+        self._live.refresh()
+
+    def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
+        """Show the strongest attack of a cell."""
+        best = max(results.summary(), key=lambda row: row.auc)
+        said = f"{area(best.auc)}  accuracy {percent(best.accuracy)}  {best.attack}"
+        took = "" if reused else f" in {_clock(time.monotonic() - self._since)}"
+        self._standing[cell.digest] = (REUSED if reused else f"{DONE}{took}", said)
+        self._current = None
+        self._live.refresh()
+
+    def say(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(text, highlight=False)
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Show a piece of work, and those inside it, beside the cell that runs."""
+        place, count = len(self._tasks), done
+        self._tasks.append(f"{what} {count}/{total}")
+
+        def advance(standing: str) -> None:
+            nonlocal count
+            count += 1
+            self._tasks[place] = f"{what} {count}/{total} {standing}".rstrip()
+
+        try:
+            yield advance
+        finally:
+            del self._tasks[place:]
+
+
+def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
+    """Print what is going to be run, cell by cell, and what is shared."""
+    table = _plain("cell", "run", "", "honest federation", "active ones")
+    for one in planned:
+        shared = one.shares_with
+        federation = f"that of {shared.name}" if shared else f"{one.cell.federation}, its own"
+        state = REUSED if one.finished else WAITING
+        table.add_row(
+            *map(Text, (one.cell.name, one.cell.digest, state, federation, str(one.active)))
+        )
+    own = sum(one.shares_with is None for one in planned)
+    console.print(table)
+    console.print(
+        f"{plural(len(planned), 'cell')}, {plural(own, 'honest federation')}, "
+        f"{plural(sum(one.finished for one in planned), 'cell')} finished before",
+        highlight=False,
+    )
+
+
+def show_findings(console: Console, findings: Findings) -> None:
+    """Print the tables of a study, reference figures with their evidence below ours."""
+    for table in findings.tables:
+        shown = _plain(*table.row_names, *table.columns)
+        for key, entries in table.lines:
+            shown.add_row(*map(Text, key), *map(_entry, entries))
+        if table.title:
+            console.print(Text(table.title, "bold"))
+        console.print(shown)
+        console.print()
+    for pair in findings.pairs:
+        auc, p = auc_in_words(pair.difference)
+        where = ", ".join(pair.where.values())
+        console.print(
+            Text(f"{pair.first} against {pair.second} ({where}): AUC {auc}, p {p}"), highlight=False
+        )
+
+
+def _entry(entry: Entry | None) -> Text:
+    if entry is None or entry.figure is None:
+        return Text("-")
+    value, interval = entry.figure.shown(entry.metric)
+    text = Text.assemble((value, "bold"), "\n" if interval else "", (interval, "dim"))
+    if entry.reference is not None:
+        text.append(f"\n{entry.reference.shown}", "dim italic")
+    return text
+
+
+def _plain(*headings: str) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

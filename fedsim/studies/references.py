@@ -1,0 +1,82 @@
+"""The reference figures of the paper, each with the evidence that there is for it.
+
+A figure that nobody has checked in a source must never look like one that the paper reports, so a
+figure cannot be printed without its evidence: `Reference.shown` is the only text there is of it.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedsim.config import Strict, parsed_yaml
+from fedsim.errors import ConfigError, listed
+from fedsim.studies.definition import Metric
+
+Evidence = Literal["read", "agrees", "recalled", "second-hand"]
+
+MEANINGS: Mapping[Evidence, tuple[str, str]] = {
+    "read": ("V", "V: read in a source"),
+    "agrees": ("C", "C: recalled, and the authors' code agrees"),
+    "recalled": ("recalled, unverified", "recalled, unverified: nobody has checked it"),
+    "second-hand": ("second hand", "second hand: read in another source's account"),
+}
+"""How each kind of evidence is shown beside a figure, and what that means."""
+
+
+class Reference(Strict):
+    """One figure: where it belongs (coordinates of our tables), its value, its evidence."""
+
+    at: dict[str, str]
+    percent: Annotated[float, Field(ge=0, le=100)]
+    evidence: Evidence
+    metric: Metric = "accuracy"
+
+    @property
+    def shown(self) -> str:
+        """The figure as it may be printed: never without its evidence."""
+        return f"{self.percent:g} ({MEANINGS[self.evidence][0]})"
+
+
+class ReferenceTable(Strict):
+    """What is known of one table: its figures, and anything to be said of all of them."""
+
+    about: str
+    figures: tuple[Reference, ...]
+
+    def find(self, coordinates: Mapping[str, str], metric: str) -> Reference | None:
+        """Return the figure whose coordinates are all among these, or None."""
+        return next(
+            (
+                figure
+                for figure in self.figures
+                if figure.metric == metric and figure.at.items() <= coordinates.items()
+            ),
+            None,
+        )
+
+
+@cache
+def reference_tables() -> Mapping[str, ReferenceTable]:
+    """Return every table of reference figures by the name that a study calls it."""
+    text = (files("fedsim.studies") / "references.yaml").read_text(encoding="utf-8")
+    tree = parsed_yaml(text, "references.yaml")
+    return {
+        name: ReferenceTable.model_validate(table, strict=False) for name, table in tree.items()
+    }
+
+
+def reference_table(name: str) -> ReferenceTable:
+    """Return one table of reference figures.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    tables = reference_tables()
+    if name not in tables:
+        raise ConfigError(f"there are no reference figures {name!r}; valid: {listed(tables)}")
+    return tables[name]

@@ -1,0 +1,156 @@
+"""Running a study: each cell once, whichever study asks for it, and what was found at the end.
+
+A cell's run directory is addressed by its resolved experiment. A finished one is only read; one
+that was stopped goes on. Federations are shared below that: every cell gives the same folder of
+states, so one that was simulated for another cell, or another study in the same folder, is not
+simulated again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fedsim import experiment as programme
+from fedsim.progress import Watcher
+from fedsim.report.results import Results
+from fedsim.stages.scene import parties_of
+from fedsim.studies.cells import Cell
+from fedsim.studies.definition import Scale, Study
+from fedsim.studies.evidence import Evidence, Finder
+from fedsim.studies.layout import Layout
+from fedsim.studies.pairs import Pair, pairs
+from fedsim.studies.rows import Row, rows_of
+from fedsim.studies.tables import Table, check_coordinates, tables
+
+
+class Audience(Watcher, Protocol):
+    """Whoever listens to a study: to each cell, and to the work inside it."""
+
+    def begins(self, cell: Cell) -> None:
+        """Take note that a cell is being computed."""
+
+    def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
+        """Take a cell's results; `reused` ones were there before."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study has found.
+
+    Attributes
+    ----------
+    study, path, scale, cells
+        What was run.
+    rows, tables, pairs
+        The figures.
+    evidence
+        Finds the scores behind a row.
+    reused
+        The cells that were finished before.
+    """
+
+    study: Study
+    path: Path
+    scale: Scale
+    cells: Sequence[Cell]
+    rows: Sequence[Row]
+    tables: Sequence[Table]
+    pairs: Sequence[Pair]
+    evidence: Finder
+    reused: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell before it runs: whether it is finished, and which earlier cell shares its federation.
+
+    `active` counts the adversaries that have a federation of their own.
+    """
+
+    cell: Cell
+    finished: bool
+    shares_with: Cell | None
+    active: int
+
+
+def plan(study: Study, cells: Sequence[Cell], layout: Layout) -> list[PlannedCell]:
+    """Return what a study is going to do, cell by cell; nothing is loaded or computed.
+
+    Raises
+    ------
+    FedsimError
+        If what is to be shown is ambiguous, or a plugin cannot be built.
+    """
+    check_coordinates(study, cells)
+    first: dict[str, Cell] = {}
+    planned = []
+    for cell in cells:
+        earlier = first.setdefault(cell.federation, cell)
+        planned.append(
+            PlannedCell(
+                cell,
+                layout.finished(cell) is not None,
+                None if earlier is cell else earlier,
+                sum(party.acts_from() is not None for party in parties_of(cell.experiment)),
+            )
+        )
+    return planned
+
+
+def run_study(
+    study: Study,
+    path: Path,
+    scale: Scale,
+    cells: Sequence[Cell],
+    layout: Layout,
+    audience: Audience,
+    data_dir: Path | None = None,
+) -> Findings:
+    """Run every cell that is not finished, and return what all of them have found.
+
+    Parameters
+    ----------
+    study, path, scale, cells
+        The study, its file, and its cells at a scale (see `cells.expand`).
+    layout
+        Where it is run; other studies may share it.
+    audience
+        Is told how far it is.
+    data_dir
+        Where the data sets' files are; None downloads them.
+
+    Raises
+    ------
+    FedsimError
+        If a cell cannot be run, or what is to be shown is ambiguous; the latter before any runs.
+    KeyboardInterrupt
+        When stopped; the same call goes on where it was.
+    """
+    check_coordinates(study, cells)
+    rows: list[Row] = []
+    reused = []
+    for cell in cells if study.runs else ():
+        finished = layout.finished(cell)
+        if finished is not None:
+            reused.append(cell)
+            results = finished
+        else:
+            audience.begins(cell)
+            results = programme.run(
+                cell.experiment,
+                layout.run(cell),
+                data_dir=data_dir,
+                watcher=audience,
+                states=layout.states,
+            )
+        audience.ended(cell, results, reused=finished is not None)
+        rows += rows_of(cell, results)
+    evidence: dict[str, Evidence] = {}
+
+    def find(row: Row) -> Evidence:
+        return evidence.setdefault(row.cell.digest, Evidence(layout.run(row.cell)))
+
+    return Findings(
+        study, path, scale, cells, rows, tables(study, rows), pairs(study, rows, find), find, reused
+    )

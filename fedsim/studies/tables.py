@@ -1,0 +1,147 @@
+"""From rows of figures to tables: a line for each combination, a column for each value."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fedsim.errors import ConfigError, listed
+from fedsim.studies.cells import Cell
+from fedsim.studies.definition import METRIC, Metric, Only, ReferenceSpec, Study, TableSpec
+from fedsim.studies.references import Reference, reference_table
+from fedsim.studies.rows import HEADINGS, Coordinates, Figure, Row, expected, fits, measured
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a table: our figure, and a reference figure that stands beside it."""
+
+    metric: Metric
+    figure: Figure | None
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `lines` hold the values of `row_names`, then an entry (or None) for each column."""
+
+    title: str
+    row_names: tuple[str, ...]
+    columns: tuple[str, ...]
+    lines: tuple[tuple[Key, tuple[Entry | None, ...]], ...]
+
+
+def tables(study: Study, rows: Sequence[Row]) -> list[Table]:
+    """Return the tables of a study, filled with what was found."""
+    return [table for spec in study.tables for table in _pivoted(spec, rows, study.reference)]
+
+
+def beside(spec: ReferenceSpec | None, row: Coordinates, metric: Metric) -> Reference | None:
+    """Return the reference figure that stands beside one of ours, or None."""
+    if spec is None or not fits(row, spec.only):
+        return None
+    return reference_table(spec.table).find(row, metric)
+
+
+def apart(study: Study, cells: Sequence[Cell]) -> list[Reference]:
+    """Return the reference figures that belong to no row of this scale, where they are wanted."""
+    spec = study.reference
+    if spec is None or not spec.apart:
+        return []
+    rows = [row for row in expected(cells) if fits(row, spec.only)]
+    return [
+        figure
+        for figure in reference_table(spec.table).figures
+        if not any(figure.at.items() <= row.items() for row in rows)
+    ]
+
+
+def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
+    """Refuse before anything runs what could not be shown at the end.
+
+    Raises
+    ------
+    ConfigError
+        If an adversary or attack is named that no cell has, two rows would fall into one place of
+        a table or figure, or the reference figures do not exist.
+    """
+    found = list(expected(cells))
+    if study.reference is not None:
+        reference_table(study.reference.table)
+        _require_left(found, study.reference.only, "reference")
+    for number, spec in enumerate(study.tables):
+        named = spec.rows if spec.columns == METRIC else (*spec.rows, spec.columns)
+        _require_places(found, spec.only, named, f"tables.{number}")
+    for number, comparison in enumerate(study.compare):
+        where = f"compare.{number}"
+        _require_left(found, comparison.only, where)
+        _require_left(found, {comparison.along: sum(comparison.pairs, ())}, where)
+    for number, figure in enumerate(study.figures):
+        named = tuple(n for n in (figure.panels, figure.lines, figure.along) if n)
+        _require_places(found, figure.only, named, f"figures.{number}")
+
+
+def _require_places(
+    found: Sequence[Coordinates], only: Only, named: Sequence[str], where: str
+) -> None:
+    """Require one row at most for each combination of the named coordinates."""
+    _require_left(found, only, where)
+    seen: dict[Key, Coordinates] = {}
+    for one in found:
+        if fits(one, only):
+            other = seen.setdefault(tuple(one[name] for name in named), one)
+            differing = [name for name in one if one[name] != other[name]]
+            if differing:
+                name = differing[0]
+                raise ConfigError(
+                    f"{where}: {name} {other[name]!r} and {one[name]!r} fall into one place; show "
+                    f"{name} in a row or column, or leave one in with only: {{{name}: [...]}}"
+                )
+
+
+def _require_left(found: Sequence[Coordinates], only: Only, where: str) -> None:
+    for name, values in only.items():
+        there = {one[name] for one in found}
+        if missing := sorted({*values} - there):
+            raise ConfigError(
+                f"{where}: no cell has {name} {missing[0]!r} at this scale; valid: {listed(there)}"
+            )
+
+
+def _pivoted(
+    spec: TableSpec, rows: Sequence[Row], reference: ReferenceSpec | None
+) -> Iterator[Table]:
+    left = [row for row in rows if fits(row.coordinates, spec.only)]
+    keys = list(dict.fromkeys(_key(row, spec.rows) for row in left))
+    if spec.columns == METRIC:
+        at = {_key(row, spec.rows): row for row in left}
+        lines = [(key, [_entry(at[key], m, reference) for m in spec.metrics]) for key in keys]
+        yield _table("", spec, [HEADINGS[metric] for metric in spec.metrics], lines)
+        return
+    columns = list(dict.fromkeys(row.coordinates[spec.columns] for row in left))
+    placed = {(*_key(row, spec.rows), row.coordinates[spec.columns]): row for row in left}
+    for metric in spec.metrics:
+        lines = [
+            (key, [_entry(placed.get((*key, column)), metric, reference) for column in columns])
+            for key in keys
+        ]
+        yield _table(HEADINGS[metric], spec, columns, lines)
+
+
+def _table(
+    title: str,
+    spec: TableSpec,
+    columns: Sequence[str],
+    lines: Iterable[tuple[Key, Sequence[Entry | None]]],
+) -> Table:
+    return Table(title, spec.rows, tuple(columns), tuple((key, tuple(e)) for key, e in lines))
+
+
+def _key(row: Row, names: Sequence[str]) -> Key:
+    return tuple(row.coordinates[name] for name in names)
+
+
+def _entry(row: Row | None, metric: Metric, reference: ReferenceSpec | None) -> Entry | None:
+    if row is None:
+        return None
+    return Entry(metric, measured(row, metric), beside(reference, row.coordinates, metric))

@@ -1,0 +1,219 @@
+"""Running a study: nothing twice, stopped anywhere, and what is in its tables and files."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_study import WriteStudy
+
+from fedsim import experiment as programme
+from fedsim.progress import Advance
+from fedsim.report.results import Results, read_results
+from fedsim.studies.cells import Cell, expand
+from fedsim.studies.definition import load_study
+from fedsim.studies.layout import Layout
+from fedsim.studies.running import Findings, plan, run_study
+from fedsim.studies.writing import publish, write_outputs
+
+
+@dataclass
+class Listening:
+    """An audience that counts, and may press Ctrl-C when a cell begins."""
+
+    stop_at: str = ""
+    begun: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+
+    def begins(self, cell: Cell) -> None:
+        """Count a cell that is computed."""
+        if cell.name == self.stop_at:
+            raise KeyboardInterrupt
+        self.begun.append(cell.name)
+
+    def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
+        """Count a cell that was there before."""
+        if reused:
+            self.reused.append(cell.name)
+
+    def say(self, text: str) -> None:
+        """Drop the line."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Drop every step."""
+        yield lambda standing: None
+
+
+def run(path: Path, out: Path, audience: Listening | None = None) -> Findings:
+    study = load_study(path)
+    cells = expand(study, path, "cpu")
+    return run_study(study, path, "cpu", cells, Layout(out), audience or Listening())
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the tests below run the same study in: computed once."""
+    return tmp_path_factory.mktemp("studies")
+
+
+def test_finished_cells_are_never_computed_twice(
+    write_study: WriteStudy, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    original = programme.run
+
+    def counted(experiment: Any, out: Path, **more: Any) -> Results:
+        calls.append(out.name)
+        return original(experiment, out, **more)
+
+    monkeypatch.setattr(programme, "run", counted)
+    stopped = Listening(stop_at="slow")
+    with pytest.raises(KeyboardInterrupt):
+        run(write_study(), shared, stopped)
+    assert stopped.begun == ["fast"]
+
+    resumed = Listening()
+    findings = run(write_study(), shared, resumed)
+    assert (resumed.begun, resumed.reused) == (["slow"], ["fast"])
+    again = Listening()
+    assert run(write_study(), shared, again).rows == findings.rows
+    assert (again.begun, again.reused) == ([], ["fast", "slow"])
+    assert calls == [cell.digest for cell in findings.cells]
+
+    # Another study in the same folder, with a cell of the same experiment and one of another.
+    other = write_study(
+        axes={"rate": {"quick": {"federation.local.learning_rate": 0.1}}}, scales={"cpu": {}}
+    )
+    shares = Listening()
+    run(other, shared, shares)
+    assert (shares.begun, shares.reused) == ([], ["quick"])
+    assert len(calls) == 2
+
+
+def test_the_plan_says_what_is_finished_and_what_is_shared(
+    write_study: WriteStudy, shared: Path
+) -> None:
+    run(write_study(), shared)
+    axes = {"cell": {"done": {}, "asked": {"audit.known_members": 9}, "new": {"seed": 4}}}
+    path = write_study(axes=axes, scales={"cpu": {}}, tables=[])
+    cells = expand(load_study(path), path, "cpu")
+    done, asked, new = plan(load_study(path), cells, Layout(shared))
+    assert [one.finished for one in (done, asked, new)] == [True, False, False]
+    assert asked.shares_with is cells[0]
+    assert (done.shares_with, new.shares_with) == (None, None)
+    assert [one.active for one in (done, asked, new)] == [0, 0, 0]
+
+
+def test_the_tables_hold_the_figures_of_the_runs(write_study: WriteStudy, shared: Path) -> None:
+    findings = run(write_study(), shared)
+    accuracy, area, by_metric = findings.tables
+    assert accuracy.title == "accuracy, %"
+    assert accuracy.columns == ("scalar-logistic", "gradient-norm", "label")
+    assert [key for key, _ in accuracy.lines] == [
+        ("fast", "curious-server"),
+        ("fast", "curious-participant"),
+        ("slow", "curious-server"),
+        ("slow", "curious-participant"),
+    ]
+    slow = read_results(Layout(shared).run(findings.cells[1]) / "results.json")
+    row = {(r.adversary, r.attack): r for r in slow.summary()}["curious-server", "gradient-norm"]
+    entry = area.lines[2][1][1]
+    assert entry is not None
+    assert entry.figure is not None
+    assert (entry.figure.value, entry.figure.interval) == (row.auc, row.interval.auc)
+
+    assert by_metric.columns == ("AUC", "test accuracy, %", "TPR at 1 % FPR, %")
+    auc, tested, refused = by_metric.lines[1][1]
+    assert auc is not None
+    assert tested is not None
+    assert tested.figure is not None
+    assert tested.figure.value == slow.utility.test_accuracy
+    assert refused is not None
+    assert refused.figure is None
+
+
+def test_the_page_says_figures_sizes_references_and_what_made_it(
+    write_study: WriteStudy, shared: Path, tmp_path: Path
+) -> None:
+    path = write_study(
+        axes={"target": {"cifar100-alexnet": {}, "cifar100-densenet": {"seed": 3, "engine": {}}}},
+        scales={"cpu": {"changes": {"federation.local.learning_rate": 0.1}}},
+        tables=[{"rows": ["target"], "columns": "adversary", "only": {"attack": ["label"]}}],
+        compare=[
+            {
+                "along": "adversary",
+                "pairs": [["curious-server", "curious-participant"]],
+                "only": {"attack": ["label"]},
+            }
+        ],
+        figures=[
+            {
+                "kind": "course",
+                "caption": "The gradient norm",
+                "panels": "adversary",
+                "only": {"target": ["cifar100-alexnet"], "attack": ["gradient-norm"]},
+            }
+        ],
+        reference={"table": "table X", "apart": True},
+    )
+    findings = run(path, shared)
+    output = write_outputs(findings, Layout(shared), ["--set", "seed=3"])
+    page = publish(findings, output, tmp_path / "docs").read_text()
+    figure = findings.tables[0].lines[0][1][0]
+    assert figure is not None
+    assert figure.figure is not None
+    assert f"**{100 * figure.figure.value:.1f}**" in page
+    assert "<br>*85.1 (recalled, unverified)*" in page
+    assert "<br>*79.2 (V)*" in page
+    assert "recalled, unverified: nobody has checked it; V: read in a source" in page
+    assert "texas100, curious-server: 66.4 (recalled, unverified)" in page
+    assert "trained by: 3 participants, 40 records each (disjoint)" in page
+    assert "known: 10 members, 10 non-members" in page
+    assert "`fedsim study study.yaml --scale cpu --set seed=3`" in page
+    assert "| curious-server | curious-participant | cifar100-alexnet, label |" in page
+    assert "![The gradient norm](study-1.svg)" in page
+    assert str(shared) not in page
+    drawn = (tmp_path / "docs" / "study-1.svg").read_text()
+    assert all(word in drawn for word in ("curious-server", "non-members", "gradient-norm"))
+
+    again = write_outputs(run(path, shared), Layout(shared), ["--set", "seed=3"])
+    assert (again / "figure-1.svg").read_text() == drawn
+    figures = json.loads((output / "table.json").read_text())
+    assert len(figures["rows"]) == 2 * 2 * 3
+    assert figures["rows"][0]["interval"]["auc"]["low"] <= figures["rows"][0]["auc"]
+    assert figures["cells"][0]["sizes"]["tested"] == "10 members, 10 non-members"
+    assert {one["evidence"] for one in figures["references"]} == {"read", "recalled"}
+    assert (output / "provenance.json").is_file()
+    assert findings.cells[0].digest in (output / "study.yaml").read_text()
+
+
+FIGURES = {
+    "line": {"along": "rate", "lines": "adversary", "metric": "auc"},
+    "roc": {"panels": "rate", "lines": "adversary"},
+    "histogram": {"panels": "rate", "only": {"adversary": ["curious-server"]}},
+    "by-class": {"panels": "rate", "only": {"adversary": ["curious-server"]}},
+}
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_every_kind_of_figure_is_drawn_from_scores(
+    write_study: WriteStudy, shared: Path, kind: str
+) -> None:
+    spec = {"kind": kind, "caption": kind, **FIGURES[kind]}
+    spec["only"] = {**spec.get("only", {}), "attack": ["gradient-norm"]}
+    findings = run(write_study(figures=[spec]), shared)
+    drawn = (write_outputs(findings, Layout(shared), []) / "figure-1.svg").read_text()
+    words = {"line": ["AUC", "curious-participant"], "roc": ["true positive rate"]}
+    assert all(word in drawn for word in [*words.get(kind, ["members"]), "fast", "slow"])
+
+
+def test_a_study_of_sizes_runs_nothing(write_study: WriteStudy, tmp_path: Path) -> None:
+    findings = run(write_study(tables=[], reference=None), tmp_path / "none")
+    page = (write_outputs(findings, Layout(tmp_path / "none"), []) / "table.md").read_text()
+    assert not (tmp_path / "none" / "runs").exists()
+    assert "tested: 10 members, 10 non-members" in page
+    assert "(0 runs)" in page
