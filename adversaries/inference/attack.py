@@ -1,13 +1,16 @@
 """The inference attacks as plugins: what an adversary saw, in; one score a record, out."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from adversaries.inference.chosen import InputSettings, Preset, input_settings
 from adversaries.inference.crossfit import scalar_logistic
-from adversaries.inference.features import FeatureSpec, SnapshotFeatures
-from adversaries.inference.observed import observed_features, positions
-from adversaries.inference.supervised import SupervisedSettings, fit_and_score
-from adversaries.inference.unsupervised import UnsupervisedSettings, score_unlabelled
+from adversaries.inference.network import NetworkSettings
+from adversaries.inference.observed import observed_inputs, own_features, positions
+from adversaries.inference.plans import NetworkName, TrainingChanges, plan
+from adversaries.inference.supervised import fit_and_score
+from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
 from fedsim.attack import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
@@ -19,10 +22,19 @@ class Supervised(Attack):
 
     Parameters
     ----------
+    inputs
+        What the attack reads: ``white-box-gradients`` (default: the last layer's gradient and
+        output, loss, label, every layer's gradient norm), ``white-box-outputs`` (the last three
+        layers' outputs, loss, label), ``black-box`` (the last layer's output, loss, label), or a
+        choice of layers: ``{outputs: [-1, -2], gradients: [conv5]}``; see `chosen.InputSettings`.
+    network
+        ``default``; ``paper``, the network of the paper with its training, which takes gigabytes
+        and hours; ``paper-shared``, the same with one set of component weights for all snapshots;
+        or the default with other sizes: ``{shared: true, kernels: 8}``, see
+        `network.NetworkSettings`.
     training
-        Sizes of the network and how it is trained.
-    outputs
-        Names of hidden layers whose outputs are attacked beside the last layer's.
+        What is trained otherwise than suits the network: ``{epochs: 20, folds: 3}``, see
+        `plans.TrainingChanges`.
     last_layer
         Name of the layer that gives the logits; found where it is not named.
     """
@@ -31,12 +43,14 @@ class Supervised(Attack):
 
     def __init__(
         self,
-        training: SupervisedSettings | None = None,
-        outputs: tuple[str, ...] = (),
+        inputs: Preset | InputSettings = "white-box-gradients",
+        network: NetworkName | NetworkSettings = "default",
+        training: TrainingChanges | None = None,
         last_layer: str | None = None,
     ) -> None:
-        self.training = training or SupervisedSettings()
-        self.spec = FeatureSpec(last_layer=last_layer, outputs=outputs)
+        self.inputs = input_settings(inputs)
+        self.training = plan(network, training)
+        self.last_layer = last_layer
 
     def score(
         self,
@@ -47,13 +61,13 @@ class Supervised(Attack):
         watcher: Watcher,
     ) -> Scores:
         """Return membership logits; a known record's come from networks that have not seen it."""
-        features = observed_features(observation, watcher, self.spec)
+        inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
         fits = self.training.folds * self.training.repeats
         with watcher.task("attack networks", fits) as advance:
             held_out, others = fit_and_score(
-                _taken(features, observation, known.records),
+                inputs.take(_places(observation, known.records)),
                 known.member,
-                _taken(features, observation, _unknown(known, candidates)),
+                inputs.take(_places(observation, _unknown(known, candidates))),
                 self.training,
                 seed,
                 lambda done: advance(f"{done} of {fits}"),
@@ -62,7 +76,13 @@ class Supervised(Attack):
 
 
 class ScalarLogistic(Attack):
-    """Logistic regression on six scalars of every snapshot: the simple attack to beat."""
+    """Logistic regression on six scalars of every snapshot: the simple attack to beat.
+
+    Parameters
+    ----------
+    folds
+        Parts that the known records are cut into.
+    """
 
     stochastic = True
     baseline = True
@@ -79,22 +99,22 @@ class ScalarLogistic(Attack):
         watcher: Watcher,
     ) -> Scores:
         """Return log-odds of membership; a known record's come from folds without it."""
-        features = observed_features(observation, watcher)
+        rows = observed_inputs(observation, watcher, _SIX_SCALARS).summary.numpy()
         held_out, others = scalar_logistic(
-            _taken(features, observation, known.records),
+            rows[positions(observation, known.records)],
             known.member,
-            _taken(features, observation, _unknown(known, candidates)),
+            rows[positions(observation, _unknown(known, candidates))],
             self.folds,
             seed,
         )
         return _joined(known, held_out, candidates, others)
 
 
-def _taken(
-    features: list[SnapshotFeatures], observation: Observation, records: RecordIds
-) -> list[SnapshotFeatures]:
-    places = positions(observation, records)
-    return [of_snapshot.take(places) for of_snapshot in features]
+_SIX_SCALARS = InputSettings(outputs=(-1,), gradients=(-1,), gradient_norms="none")
+
+
+def _places(observation: Observation, records: RecordIds) -> torch.Tensor:
+    return torch.from_numpy(positions(observation, records))
 
 
 def _unknown(known: Known, candidates: RecordIds) -> RecordIds:
@@ -119,8 +139,9 @@ class Unsupervised(Attack):
     ----------
     training
         Sizes of the autoencoder, how it is trained, and how its embeddings are clustered.
-    outputs
-        Names of hidden layers whose outputs are attacked beside the last layer's.
+    inputs
+        What the encoder reads: as in `Supervised`. The four signals that the decoder rebuilds need
+        the model's gradients whatever is chosen here.
     last_layer
         Name of the layer that gives the logits; found where it is not named.
     """
@@ -130,11 +151,12 @@ class Unsupervised(Attack):
     def __init__(
         self,
         training: UnsupervisedSettings | None = None,
-        outputs: tuple[str, ...] = (),
+        inputs: Preset | InputSettings = "white-box-gradients",
         last_layer: str | None = None,
     ) -> None:
         self.training = training or UnsupervisedSettings()
-        self.spec = FeatureSpec(last_layer=last_layer, outputs=outputs)
+        self.inputs = input_settings(inputs)
+        self.last_layer = last_layer
 
     def score(
         self,
@@ -145,11 +167,14 @@ class Unsupervised(Attack):
         watcher: Watcher,
     ) -> Scores:
         """Return places between the clusters' centres; those above 0 are called members."""
-        features = observed_features(observation, watcher, self.spec)
+        inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
+        signals = known_signals(own_features(observation, watcher, self.last_layer))
+        places = _places(observation, candidates)
         epochs = self.training.epochs
         with watcher.task("autoencoder", epochs) as advance:
             return score_unlabelled(
-                _taken(features, observation, candidates),
+                inputs.take(places),
+                signals[:, places],
                 self.training,
                 seed,
                 lambda done: advance(f"epoch {done} of {epochs}"),

@@ -5,7 +5,7 @@ cut into K folds, and a model is trained without each. What it says of its own f
 what it says of a stranger, so thresholds (and epochs) may be chosen on it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from adversaries.inference.features import SnapshotFeatures
 from fedsim import seeds
 from fedsim.errors import DataError
 
@@ -46,22 +45,22 @@ def folds(
 
 
 def scalar_logistic(
-    known: Sequence[SnapshotFeatures],
+    rows: NDArray[np.float32],
     member: BoolArray,
-    candidates: Sequence[SnapshotFeatures],
+    others: NDArray[np.float32],
     fold_count: int,
     seed: int,
 ) -> tuple[Scores, Scores]:
-    """Score by a logistic regression on the scalars of all snapshots: the baseline.
+    """Score by a logistic regression on the scalars of all snapshots side by side: the baseline.
 
     Parameters
     ----------
-    known
-        Features of the N known records, an entry a snapshot.
+    rows
+        (N, columns) of the known records.
     member
         (N,) their truth.
-    candidates
-        Features of M other records on the same snapshots.
+    others
+        (M, columns) of other records, the candidates.
     fold_count
         Parts that the known records are cut into.
     seed
@@ -72,10 +71,6 @@ def scalar_logistic(
     (Scores, Scores)
         Log-odds of membership (N,) of the known records, out of fold, and (M,) of the candidates.
     """
-    rows, others = (
-        np.concatenate([features.scalars for features in snapshots], axis=1)
-        for snapshots in (known, candidates)
-    )
     held_out_scores, candidate_scores = np.zeros(len(rows)), np.zeros(len(others))
     for rest, held_out in folds(member, fold_count, seed):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adversaries.inference.backward import backpropagate, evaluating
+from adversaries.inference.backward import Trace, backpropagate, evaluating
+from adversaries.inference.compact import CompactGradients, compact, joined
 from adversaries.inference.features import FeatureSpec, IntArray, SnapshotFeatures
 from adversaries.inference.gradients import squared_norms, trainable_layers
 from adversaries.inference.last_layer import LastLayer
@@ -56,10 +57,14 @@ def extract(
         raise FedsimError("features were asked for no record at all; at least one is needed")
     plan = _Plan.of(model, spec)
     parts: list[dict[str, Tensor]] = []
+    gradients: dict[str, list[CompactGradients]] = {name: [] for name in plan.gradients}
     with evaluating(model):
         for start in range(0, len(records), spec.batch_size):
             inputs, labels = batch(records[start : start + spec.batch_size])
-            parts.append(_batch_features(model, inputs, labels, plan, spec))
+            found, found_gradients = _batch_features(model, inputs, labels, plan, spec)
+            parts.append(found)
+            for name, of_layer in found_gradients.items():
+                gradients[name].append(of_layer)
             if progress is not None:
                 progress(start + len(labels))
     whole = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
@@ -67,18 +72,25 @@ def extract(
         records=np.asarray(records, dtype=np.int64),
         outputs={name: whole.pop(_output_key(name)) for name in spec.outputs},
         layers=tuple(plan.normed),
+        gradients={name: joined(batches) for name, batches in gradients.items()},
         **whole,
     )
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """The modules that `FeatureSpec` names: the last layer, and those with norms and outputs."""
+    """The modules that `FeatureSpec` names: the last, and those with norms, outputs, gradients."""
 
     last_name: str
     last: nn.Linear
     normed: Mapping[str, nn.Module]
     outputs: Mapping[str, nn.Module]
+    gradients: Mapping[str, nn.Module]
+
+    @property
+    def traced(self) -> Mapping[str, nn.Module]:
+        """The layers whose inputs and deltas are needed."""
+        return {**self.normed, **self.gradients}
 
     @classmethod
     def of(cls, model: nn.Module, spec: FeatureSpec) -> "_Plan":
@@ -90,7 +102,8 @@ class _Plan:
             )
         last_name = spec.last_layer or linear[-1]
         all_norms = spec.gradient_norms == "all"
-        wanted = [last_name, *spec.outputs, *(() if all_norms else spec.gradient_norms)]
+        norms = () if all_norms else spec.gradient_norms
+        wanted = [last_name, *spec.outputs, *norms, *spec.gradients]
         unknown = [name for name in wanted if name not in modules]
         if unknown:
             raise FedsimError(
@@ -103,27 +116,26 @@ class _Plan:
                 f"the last layer must be Linear, but '{last_name}' is a {type(last).__name__}; "
                 f"the linear layers are {listed(linear)}"
             )
-        normed = (
-            trainable_layers(model)
-            if all_norms
-            else {name: modules[name] for name in spec.gradient_norms}
+        normed = trainable_layers(model) if all_norms else {name: modules[name] for name in norms}
+        outputs, gradients = (
+            {name: modules[name] for name in names} for names in (spec.outputs, spec.gradients)
         )
-        return cls(last_name, last, normed, {name: modules[name] for name in spec.outputs})
+        return cls(last_name, last, normed, outputs, gradients)
 
 
 def _batch_features(
     model: nn.Module, inputs: Tensor, labels: Tensor, plan: _Plan, spec: FeatureSpec
-) -> dict[str, Tensor]:
-    """Return the features of one batch, by the names of `SnapshotFeatures`."""
+) -> tuple[dict[str, Tensor], dict[str, CompactGradients]]:
+    """Return the features of one batch, by the names of `SnapshotFeatures`, and its gradients."""
     half = spec.precision == "bf16"
     # Entered for each batch: autocast keeps copies of the weights as long as its block lasts.
     autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=half)
     with _recorded(plan) as seen, autocast:
-        if plan.normed:
+        if plan.traced:
             returned, traces = backpropagate(
                 model,
                 inputs,
-                plan.normed,
+                plan.traced,
                 lambda logits: LastLayer.of(logits.float(), labels).direction.to(logits.dtype),
             )
         else:
@@ -140,10 +152,8 @@ def _batch_features(
         logits = F.linear(hidden, plan.last.weight, plan.last.bias).detach()
     last = LastLayer.of(logits, labels)
     scale = last.log_scale.exp()[:, None]
-    norms = [
-        squared_norms(plan.normed[name], *(side.to(hidden.dtype) for side in trace))
-        for name, trace in traces.items()
-    ]
+    traces = {n: Trace(*(side.to(hidden.dtype) for side in t)) for n, t in traces.items()}
+    norms = [squared_norms(layer, *traces[name]) for name, layer in plan.normed.items()]
     found = {
         "losses": F.softplus(-last.log_odds),
         "logits": logits,
@@ -155,7 +165,17 @@ def _batch_features(
         ),
     }
     found |= {_output_key(name): seen[_output_key(name)] for name in plan.outputs}
-    return {"labels": labels.cpu()} | {name: values.float().cpu() for name, values in found.items()}
+    whole = {name: values.float().cpu() for name, values in found.items()}
+    gradients = {n: _compacted(layer, traces[n], scale) for n, layer in plan.gradients.items()}
+    return {"labels": labels.cpu()} | whole, gradients
+
+
+def _compacted(layer: nn.Module, trace: Trace, scale: Tensor) -> CompactGradients:
+    """Return the gradients of one layer, scaled back (see `LastLayer.direction`)."""
+    scale = scale.view(-1, *[1] * (trace.deltas.dim() - 1))
+    found = compact(layer, trace.inputs, trace.deltas * scale)
+    parts = {name: part.detach().float().cpu() for name, part in found.parts.items()}
+    return CompactGradients(parts, found.unfolding)
 
 
 _HIDDEN, _LOGITS = "hidden", "logits"

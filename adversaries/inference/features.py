@@ -3,20 +3,24 @@
 Features are extracted once per (snapshot, record) and written to a file; the epochs of an attack
 only read them. The gradient of the last linear layer is the outer product of `deltas` and `hidden`
 and is kept as that pair, never as a matrix (Nasr et al. 2019 feed it to a convolution, which is
-exact on the pair: see `network`).
+exact on the pair: see `components`). Those of other layers are kept where they are asked for, as
+`compact` describes.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from adversaries.inference.compact import CompactGradients
+from adversaries.inference.unfolding import Unfolding
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.files import replacing
 
@@ -33,7 +37,9 @@ SCALARS = (
 )
 """The scalars of every snapshot, in the order of the columns of `SnapshotFeatures.scalars`."""
 
-_FORMAT = "fedsim-features-1"
+FORMAT = "fedsim-features-2"
+"""The version of what is extracted and of how it is written. It is part of a file's name, so files
+of another version are never read: raise it whenever the same model would give other features."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class FeatureSpec:
     gradient_norms
         Names of the layers whose per-record gradient norm is kept, or "all" trainable ones. Empty
         needs no backward pass at all.
+    gradients
+        Names of layers, beside the last one, whose per-record weight gradients are kept.
     precision
         Arithmetic of the forward and backward pass. The last layer is always computed in the
         model's own precision, from its input.
@@ -59,6 +67,7 @@ class FeatureSpec:
     last_layer: str | None = None
     outputs: tuple[str, ...] = ()
     gradient_norms: tuple[str, ...] | Literal["all"] = "all"
+    gradients: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     batch_size: int = 250
 
@@ -92,6 +101,8 @@ class SnapshotFeatures:
         Flattened outputs (N, D) of further modules, by name.
     layers
         The names of the L layers.
+    gradients
+        Weight gradients of N records, by layer.
     """
 
     records: IntArray
@@ -104,6 +115,7 @@ class SnapshotFeatures:
     gradient_norms: FloatArray
     outputs: Mapping[str, FloatArray] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    gradients: Mapping[str, CompactGradients] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -114,15 +126,38 @@ class SnapshotFeatures:
             **{name: getattr(self, name)[index] for name in _ARRAYS},
             outputs={name: values[index] for name, values in self.outputs.items()},
             layers=self.layers,
+            gradients={
+                name: CompactGradients({k: v[index] for k, v in of.parts.items()}, of.unfolding)
+                for name, of in self.gradients.items()
+            },
         )
 
-    def save(self, path: Path) -> None:
-        """Write one safetensors file, all or nothing."""
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return sum(array.nbytes for array in self._tensors().values())
+
+    def _tensors(self) -> dict[str, NDArray[np.generic]]:
+        """Return all arrays by the names that they have in a file."""
         tensors = {name: getattr(self, name) for name in _ARRAYS}
         tensors |= {f"{_OUTPUTS}{name}": values for name, values in self.outputs.items()}
-        tensors = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+        for name, of in self.gradients.items():
+            tensors |= {f"{_GRADIENTS}{part}/{name}": v.numpy() for part, v in of.parts.items()}
+        return tensors
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file, all or nothing; the same features give the same bytes."""
+        tensors = {name: np.ascontiguousarray(values) for name, values in self._tensors().items()}
+        header = {
+            "layers": self.layers,
+            "unfoldings": {
+                name: asdict(of.unfolding) if of.unfolding else None
+                for name, of in self.gradients.items()
+            },
+        }
         with replacing(path) as temporary:
-            save_file(tensors, temporary, {"format": _FORMAT, "layers": json.dumps(self.layers)})
+            # One entry, because safetensors writes several in an order of the day.
+            save_file(tensors, temporary, {FORMAT: json.dumps(header, sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path) -> "SnapshotFeatures":
@@ -139,16 +174,37 @@ class SnapshotFeatures:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise SnapshotError(f"features cannot be read from {path}: {error}") from error
-        if metadata.get("format") != _FORMAT or not tensors.keys() >= _ARRAYS:
-            raise SnapshotError(f"{path} does not hold {_FORMAT}; delete it to extract them again")
+        if FORMAT not in metadata or not tensors.keys() >= _ARRAYS:
+            raise SnapshotError(f"{path} does not hold {FORMAT}; delete it to extract them again")
+        header = json.loads(metadata[FORMAT])
         return cls(
-            **{name: tensors.pop(name) for name in _ARRAYS},
-            outputs={name.removeprefix(_OUTPUTS): values for name, values in tensors.items()},
-            layers=tuple(json.loads(metadata["layers"])),
+            **{name: tensors[name] for name in _ARRAYS},
+            outputs=_below(_OUTPUTS, tensors),
+            layers=tuple(header["layers"]),
+            gradients={
+                name: _compact(name, geometry, tensors)
+                for name, geometry in header["unfoldings"].items()
+            },
         )
 
 
 _ARRAYS = {
     "records", "labels", "losses", "logits", "hidden", "deltas", "scalars", "gradient_norms",
 }  # fmt: skip
-_OUTPUTS = "outputs/"
+_OUTPUTS, _GRADIENTS = "outputs/", "gradients/"
+
+
+def _below(folder: str, tensors: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    return {name.removeprefix(folder): v for name, v in tensors.items() if name.startswith(folder)}
+
+
+def _compact(
+    layer: str, geometry: Mapping[str, Any] | None, tensors: Mapping[str, FloatArray]
+) -> CompactGradients:
+    """Return the gradients of a layer from the tensors and the header of a file."""
+    parts = {
+        name.removesuffix(f"/{layer}"): torch.from_numpy(values)
+        for name, values in _below(_GRADIENTS, tensors).items()
+        if name.partition("/")[2] == layer
+    }
+    return CompactGradients(parts, Unfolding.of_plain(geometry) if geometry else None)

@@ -16,10 +16,10 @@ A rule for another layer type is ten lines, from any package::
 
 from functools import singledispatch
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from adversaries.inference.unfolding import Unfolding
 from fedsim.errors import FedsimError, listed
 
 
@@ -83,7 +83,8 @@ def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> Tensor:
 
 @gradients.register
 def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
-    patches, deltas = _patches(layer, inputs), _by_group(layer, deltas)
+    unfolding = Unfolding.of(layer)
+    patches, deltas = unfolding.patches(inputs), unfolding.by_group(deltas)
     found = {"weight": (deltas @ patches.mT).reshape(len(inputs), *layer.weight.shape)}
     if layer.bias is not None:
         found["bias"] = deltas.sum(-1).flatten(1)
@@ -92,7 +93,8 @@ def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
 
 @squared_norms.register
 def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Tensor:
-    patches, deltas = _patches(layer, inputs), _by_group(layer, deltas)
+    unfolding = Unfolding.of(layer)
+    patches, deltas = unfolding.patches(inputs), unfolding.by_group(deltas)
     return _norms_over_positions(patches, deltas, layer.bias is not None)
 
 
@@ -118,20 +120,6 @@ def _(layer: _BatchNorm, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
 def _positions(values: Tensor) -> Tensor:
     """Return (N, positions, width) of a linear layer's (N, ..., width)."""
     return values.reshape(len(values), -1, values.shape[-1])
-
-
-def _by_group(layer: nn.Conv2d, deltas: Tensor) -> Tensor:
-    """Return (N, groups, channels a group, positions) of a convolution's (N, C, height, width)."""
-    return deltas.reshape(len(deltas), layer.groups, layer.out_channels // layer.groups, -1)
-
-
-def _patches(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Return what each output position of a convolution saw: (N, groups, fan in, positions)."""
-    # The layer's own padding, also for 'same', 'valid', 'reflect' and the like.
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    padded = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    unfolded = F.unfold(padded, layer.kernel_size, layer.dilation, 0, layer.stride)
-    return unfolded.reshape(len(inputs), layer.groups, -1, unfolded.shape[-1])
 
 
 def _norms_over_positions(inputs: Tensor, deltas: Tensor, biased: bool) -> Tensor:

@@ -1,8 +1,8 @@
 """Features of several snapshots as the attack network reads them: stacked, then standardised.
 
 What a value means depends on its spread among the records whose membership is known, so every
-column is standardised by the records that a network is trained on, and by those only. The two
-factors of the gradient are scaled but not centred: their product stays a gradient.
+column is standardised by the records that a network is trained on, and by those only. Gradients are
+scaled but not centred: the product of two factors stays a gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adversaries.inference.chosen import Chosen
 from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.gradient_inputs import GradientInputs, RankOne, stacked
 from fedsim.errors import SnapshotError
 
-LAST_OUTPUT = "logits"
-"""The name of the last layer's output among `Inputs.outputs`."""
+LAST_LAYER = "logits"
+"""The name of the last layer among `Inputs.outputs` and `Inputs.gradients`."""
 
 _SMALLEST_NORM = 1e-30
 _FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
@@ -26,26 +28,28 @@ _FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the network reads of N records on T snapshots, standardised.
+    """What the network reads of N records on T snapshots; what was not chosen has no column.
 
     Attributes
     ----------
     scalars : (T, N, S)
     losses : (T, N, 1)
-    hidden : (T, N, H)
-    deltas : (T, N, C)
     outputs
         Outputs (T, N, D) by layer; the last layer's logits are among them.
     labels : (1, N, C)
         One-hot.
+    gradients
+        Weight gradients by layer.
+    reactions : (R, N, S)
+        By how much the victim's training changed each scalar, in R rounds (see `reactions`).
     """
 
     scalars: Tensor
     losses: Tensor
-    hidden: Tensor
-    deltas: Tensor
     outputs: Mapping[str, Tensor]
     labels: Tensor
+    gradients: Mapping[str, GradientInputs]
+    reactions: Tensor
 
     def __len__(self) -> int:
         return self.scalars.shape[1]
@@ -53,53 +57,95 @@ class Inputs:
     def take(self, index: Tensor) -> "Inputs":
         """Return the records at these positions."""
         return Inputs(
-            self.scalars[:, index],
-            self.losses[:, index],
-            self.hidden[:, index],
-            self.deltas[:, index],
-            {name: values[:, index] for name, values in self.outputs.items()},
-            self.labels[:, index],
+            scalars=self.scalars.index_select(1, index),
+            losses=self.losses.index_select(1, index),
+            outputs={name: values.index_select(1, index) for name, values in self.outputs.items()},
+            labels=self.labels.index_select(1, index),
+            gradients={
+                name: of.replaced(*(part.index_select(1, index) for part in of.parts))
+                for name, of in self.gradients.items()
+            },
+            reactions=self.reactions.index_select(1, index),
         )
 
+    @property
+    def summary(self) -> Tensor:
+        """All scalars and reactions of a record side by side, (N, T S + R S)."""
+        return torch.cat([by_record(self.scalars), by_record(self.reactions)], 1)
 
-def stack(snapshots: Sequence[SnapshotFeatures]) -> Inputs:
+
+def by_record(values: Tensor) -> Tensor:
+    """Return (N, T * width) of (T, N, width)."""
+    return values.transpose(0, 1).flatten(1)
+
+
+def stack(
+    snapshots: Sequence[SnapshotFeatures],
+    chosen: Chosen | None = None,
+    pairs: Sequence[tuple[SnapshotFeatures, SnapshotFeatures]] = (),
+) -> Inputs:
     """Return the features of the same records on T snapshots as one `Inputs`, as they are.
+
+    Parameters
+    ----------
+    snapshots
+        What was seen of the party that is attacked.
+    chosen
+        What of it is read; by default all that is always extracted.
+    pairs
+        Features (before, after) training, of rounds of which both are there.
 
     Raises
     ------
     SnapshotError
         If there is no snapshot, or the snapshots disagree on the records or their labels.
     """
+    chosen = chosen or Chosen()
     if not snapshots:
         raise SnapshotError("an attack needs the features of at least one snapshot")
     first = snapshots[0]
-    for number, other in enumerate(snapshots):
+    for number, other in enumerate([*snapshots, *(side for pair in pairs for side in pair)]):
         if not np.array_equal(other.records, first.records):
             raise SnapshotError(f"snapshots 0 and {number} hold features of different records")
         if not np.array_equal(other.labels, first.labels):
             raise SnapshotError(
                 f"snapshots 0 and {number} give different labels to the same records"
             )
+    scalars = _stacked([scalar_columns(features, chosen) for features in snapshots])
+    reactions = [
+        scalar_columns(after, chosen) - scalar_columns(before, chosen) for before, after in pairs
+    ]
+    none = scalars[..., :0]
+    labels = F.one_hot(torch.from_numpy(first.labels), first.logits.shape[1]).float()[None]
     return Inputs(
-        scalars=_stacked([scalar_columns(features) for features in snapshots]),
-        losses=_stacked([features.losses[:, None] for features in snapshots]),
-        hidden=_stacked([features.hidden for features in snapshots]),
-        deltas=_stacked([features.deltas for features in snapshots]),
-        outputs={
-            LAST_OUTPUT: _stacked([features.logits for features in snapshots]),
-            **{
-                name: _stacked([features.outputs[name] for features in snapshots])
-                for name in first.outputs
-            },
-        },
-        labels=F.one_hot(torch.from_numpy(first.labels), first.logits.shape[1]).float()[None],
+        scalars=scalars,
+        losses=_stacked([f.losses[:, None] for f in snapshots]) if chosen.loss else none,
+        outputs=_outputs(snapshots, chosen),
+        labels=labels if chosen.label else labels[..., :0],
+        gradients=_gradients(snapshots, chosen),
+        reactions=_stacked(reactions) if reactions else scalars[:0],
     )
 
 
-def scalar_columns(features: SnapshotFeatures) -> NDArray[np.float32]:
-    """Return the scalars (N, 6) and the log gradient norm of every layer, side by side."""
+def _outputs(snapshots: Sequence[SnapshotFeatures], chosen: Chosen) -> dict[str, Tensor]:
+    last = {LAST_LAYER: _stacked([f.logits for f in snapshots])} if chosen.last_output else {}
+    return last | {n: _stacked([f.outputs[n] for f in snapshots]) for n in chosen.outputs}
+
+
+def _gradients(snapshots: Sequence[SnapshotFeatures], chosen: Chosen) -> dict[str, GradientInputs]:
+    found: dict[str, GradientInputs] = {}
+    if chosen.last_gradient:
+        deltas, hidden = ([getattr(f, side) for f in snapshots] for side in ("deltas", "hidden"))
+        found[LAST_LAYER] = RankOne(_stacked(deltas), _stacked(hidden))
+    return found | {n: stacked([f.gradients[n] for f in snapshots]) for n in chosen.gradients}
+
+
+def scalar_columns(features: SnapshotFeatures, chosen: Chosen) -> NDArray[np.float32]:
+    """Return the chosen scalars and the log gradient norms of layers, side by side."""
     norms = np.log(np.maximum(features.gradient_norms, _SMALLEST_NORM))
-    return np.concatenate([features.scalars, norms], axis=1)
+    if chosen.norms is not None:
+        norms = norms[:, [features.layers.index(name) for name in chosen.norms]]
+    return np.concatenate([features.scalars[:, list(chosen.scalars)], norms], axis=1)
 
 
 def _stacked(arrays: Sequence[NDArray[np.float32]]) -> Tensor:
@@ -120,18 +166,21 @@ class Standardiser:
         means = Inputs(
             scalars=_mean(inputs.scalars),
             losses=_mean(inputs.losses),
-            hidden=none,
-            deltas=none,
             outputs={name: _mean(values) for name, values in inputs.outputs.items()},
             labels=none,
+            gradients={},
+            reactions=_mean(inputs.reactions),
         )
         scales = Inputs(
             scalars=_deviation(inputs.scalars),
             losses=_deviation(inputs.losses),
-            hidden=_root_mean_square(inputs.hidden),
-            deltas=_root_mean_square(inputs.deltas),
             outputs={name: _deviation(values) for name, values in inputs.outputs.items()},
             labels=one,
+            gradients={
+                name: of.replaced(*map(_root_mean_square, of.parts))
+                for name, of in inputs.gradients.items()
+            },
+            reactions=_deviation(inputs.reactions),
         )
         return cls(means, scales)
 
@@ -142,16 +191,20 @@ class Standardiser:
         def scaled(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
             return ((values - mean) / scale).clamp(-_FARTHEST, _FARTHEST)
 
+        def divided(name: str, of: GradientInputs) -> GradientInputs:
+            sides = zip(of.parts, scales.gradients[name].parts, strict=True)
+            return of.replaced(*(part / scale for part, scale in sides))
+
         return Inputs(
             scalars=scaled(inputs.scalars, means.scalars, scales.scalars),
             losses=scaled(inputs.losses, means.losses, scales.losses),
-            hidden=inputs.hidden / scales.hidden,
-            deltas=inputs.deltas / scales.deltas,
             outputs={
                 name: scaled(values, means.outputs[name], scales.outputs[name])
                 for name, values in inputs.outputs.items()
             },
             labels=inputs.labels,
+            gradients={name: divided(name, of) for name, of in inputs.gradients.items()},
+            reactions=scaled(inputs.reactions, means.reactions, scales.reactions),
         )
 
 
@@ -161,11 +214,13 @@ def _mean(values: Tensor) -> Tensor:
 
 def _deviation(values: Tensor) -> Tensor:
     """Return the standard deviation of every column; 1 for one that does not vary."""
+    if not values.numel():  # no snapshot, or no column
+        return torch.ones_like(values[:, :1])
     found = values.std(1, correction=0, keepdim=True)
     return torch.where(found > 0, found, 1.0)
 
 
 def _root_mean_square(values: Tensor) -> Tensor:
-    """Return one scale a snapshot for all columns together, (T, 1, 1)."""
-    found = values.square().mean((1, 2), keepdim=True).sqrt()
+    """Return one scale a snapshot for all columns together, (T, 1, ...)."""
+    found = values.square().mean(tuple(range(1, values.dim())), keepdim=True).sqrt()
     return torch.where(found > 0, found, 1.0)

@@ -2,19 +2,48 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adversaries.inference import reactions
+from adversaries.inference.chosen import InputSettings
 from adversaries.inference.extraction import extract
-from adversaries.inference.features import FeatureSpec, SnapshotFeatures
+from adversaries.inference.features import FORMAT, FeatureSpec, SnapshotFeatures
+from adversaries.inference.inputs import Inputs, stack
 from fedsim.attack import Observation, RecordIds
-from fedsim.errors import SnapshotError
+from fedsim.errors import FedsimError, SnapshotError
 from fedsim.files import make_private_folder
 from fedsim.progress import Watcher
 from fedsim.snapshots import Snapshot
+
+
+def observed_inputs(
+    observation: Observation,
+    watcher: Watcher,
+    settings: InputSettings,
+    last_layer: str | None = None,
+) -> Inputs:
+    """Return what an attack reads of all audited records, in their order, not standardised.
+
+    Raises
+    ------
+    ConfigError
+        If a layer is chosen that the model does not have.
+    FedsimError
+        If the features take more memory than the settings allow.
+    """
+    chosen = settings.resolved(observation.new_model(), last_layer)
+    spec = chosen.spec(last_layer)
+    snapshots = observation.snapshots
+    if spec.outputs or spec.gradients:
+        _require_memory(observation, spec, settings.memory_limit_gb)
+    features = observed_features(observation, watcher, spec)
+    pairs = [(features[sent], features[back]) for sent, back in reactions.pairs(snapshots)]
+    own = [features[n] for n in reactions.own(snapshots)]
+    return stack(own, chosen, pairs)
 
 
 def observed_features(
@@ -23,10 +52,17 @@ def observed_features(
     """Return the features of all audited records, one entry a snapshot, in their order.
 
     What is already in the observation's folder is read; what is missing or damaged is extracted
-    and written there.
+    and written there. Of parameters that were sent to a victim, only what every attack shares is
+    extracted, as nothing else is read.
     """
     spec = spec or FeatureSpec()
-    paths = [observation.features / _name(s, observation, spec) for s in observation.snapshots]
+    own = set(reactions.own(observation.snapshots))
+    specs = [
+        spec if n in own else replace(spec, outputs=(), gradients=())
+        for n in range(len(observation.snapshots))
+    ]
+    wanted = list(zip(observation.snapshots, specs, strict=True))
+    paths = [observation.features / _name(s, observation, of) for s, of in wanted]
     kept = [_kept(path) for path in paths]
     features = [there for there in kept if there is not None]
     if len(features) == len(paths):
@@ -35,14 +71,37 @@ def observed_features(
     missing = len(paths) - len(features)
     features = []
     with watcher.task(f"features of {observation.question.key}", missing) as advance:
-        for snapshot, path, there in zip(observation.snapshots, paths, kept, strict=True):
+        for (snapshot, of), path, there in zip(wanted, paths, kept, strict=True):
             if there is not None:
                 features.append(there)
                 continue
-            features.append(_extracted(snapshot, observation, spec))
+            features.append(_extracted(snapshot, observation, of))
             features[-1].save(path)
             advance(f"round {snapshot.round}")
     return features
+
+
+def own_features(
+    observation: Observation, watcher: Watcher, last_layer: str | None = None
+) -> list[SnapshotFeatures]:
+    """Return `observed_features` of the snapshots that training made, without those sent."""
+    features = observed_features(observation, watcher, FeatureSpec(last_layer=last_layer))
+    return [features[n] for n in reactions.own(observation.snapshots)]
+
+
+def _require_memory(observation: Observation, spec: FeatureSpec, limit_gb: float) -> None:
+    """Raise `FedsimError` if the features would take more than so many GB; one record is tried."""
+    records, snapshots = observation.records, len(reactions.own(observation.snapshots))
+    tried = extract(observation.new_model(), observation.dataset.batch, records[:1], spec)
+    needed = tried.nbytes * len(records) * snapshots / 1e9
+    if needed > limit_gb:
+        layers = ", ".join((*spec.outputs, *spec.gradients))
+        raise FedsimError(
+            f"what the attack reads ({layers}) of {len(records):,} records on "
+            f"{snapshots} snapshots takes {needed:.1f} GB, and "
+            f"inputs.memory_limit_gb is {limit_gb:g}; name fewer or later layers, observe fewer "
+            "rounds, or raise the limit"
+        )
 
 
 def _kept(path: Path) -> SnapshotFeatures | None:
@@ -83,7 +142,7 @@ def _extracted(snapshot: Snapshot, observation: Observation, spec: FeatureSpec) 
 
 
 def _name(snapshot: Snapshot, observation: Observation, spec: FeatureSpec) -> str:
-    made_from = [snapshot.digest, observation.dataset.name, asdict(spec)]
+    made_from = [FORMAT, snapshot.digest, observation.dataset.name, asdict(spec)]
     digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(observation.records).tobytes())
     return f"round-{snapshot.round:05d}.{snapshot.owner}.{digest.hexdigest()}.safetensors"

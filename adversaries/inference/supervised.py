@@ -7,7 +7,7 @@ The epoch is one choice for all folds, where the mean held-out loss is least. A 
 for itself would leak its held-out truth into its held-out scores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,11 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adversaries.inference.crossfit import BoolArray, Positions, Progress, Scores, folds
-from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.inputs import Inputs, Standardiser, stack
-from adversaries.inference.network import AttackNetwork, NetworkSettings
+from adversaries.inference.inputs import Inputs, Standardiser
+from adversaries.inference.network import MembershipNetwork, NetworkPlan, NetworkSettings
 from fedsim import seeds
 from fedsim.errors import ConfigError, DataError
+
+_MOST_WEIGHTS = 50_000_000  # kept over the epochs of one network: 200 MB
+_MOST_FLOATS = 2**28  # of a pass without gradients: 1 GB
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class SupervisedSettings:
     Attributes
     ----------
     network
-        Its sizes.
+        Its sizes; whose defaults the rest of the defaults suit (`plans` has the paper's).
     folds
         K, the number of parts of the known records.
     repeats
@@ -41,17 +43,19 @@ class SupervisedSettings:
     batch_size
         Half members, half non-members.
     learning_rate
-        Of the encoder; AdamW, falling to zero along a cosine.
+        Of the encoder; AdamW, which without weight decay is Adam.
     component_learning_rate
         Of the components that read raw vectors. Lower, as they have thousands of weights for the
         few thousand records that are known.
     weight_decay
         Of all.
+    schedule
+        Learning rates fall to zero along a cosine, or stay.
     loss
         Squared error of the membership probability (the paper's), or its cross-entropy.
     """
 
-    network: NetworkSettings = field(default_factory=NetworkSettings)
+    network: NetworkPlan = field(default_factory=NetworkSettings)
     folds: int = 5
     repeats: int = 1
     epochs: int = 40
@@ -59,6 +63,7 @@ class SupervisedSettings:
     learning_rate: float = 6e-3
     component_learning_rate: float = 3e-4
     weight_decay: float = 0.1
+    schedule: Literal["cosine", "constant"] = "cosine"
     loss: Literal["squared-error", "cross-entropy"] = "cross-entropy"
 
     def __post_init__(self) -> None:
@@ -72,9 +77,9 @@ class SupervisedSettings:
 
 
 def fit_and_score(
-    known: Sequence[SnapshotFeatures],
+    inputs: Inputs,
     member: BoolArray,
-    candidates: Sequence[SnapshotFeatures],
+    candidates: Inputs,
     settings: SupervisedSettings,
     seed: int,
     progress: Progress | None = None,
@@ -83,12 +88,12 @@ def fit_and_score(
 
     Parameters
     ----------
-    known
-        Features of the N known records, an entry a snapshot.
+    inputs
+        What is read of the N known records, not standardised.
     member
         (N,) their truth.
     candidates
-        Features of M other records on the same snapshots.
+        The same of M other records.
     settings
         How to train.
     seed
@@ -106,44 +111,35 @@ def fit_and_score(
     ------
     DataError
         If truths and records differ in number, or a side has fewer records than there are folds.
-    SnapshotError
-        If snapshots disagree on the records.
     """
-    inputs, others = stack(known), stack(candidates)
     if len(member) != len(inputs):
         raise DataError(f"{len(inputs)} records are known but the truth of {len(member)} is given")
-    held_out_scores, candidate_scores = np.zeros(len(inputs)), np.zeros(len(others))
+    held_out_scores, candidate_scores = np.zeros(len(inputs)), np.zeros(len(candidates))
     for repeat in range(settings.repeats):
         fits: list[_Fit] = []
         for rest, held_out in folds(member, settings.folds, seed, repeat):
             with seeds.global_draws(seed, "attack network", repeat, len(fits)):
-                fits.append(_fit(inputs, member, rest, held_out, settings))
+                fits.append(_fit(inputs, member, rest, held_out, candidates, settings))
             if progress is not None:
                 progress(repeat * settings.folds + len(fits))
         epoch = int(np.mean([fit.held_out_losses for fit in fits], axis=0).argmin())
         for fit in fits:
-            own = inputs.take(torch.from_numpy(fit.held_out))
-            held_out_scores[fit.held_out] += fit.score(own, epoch) / settings.repeats
-            candidate_scores += fit.score(others, epoch) / (settings.repeats * settings.folds)
+            held_out_scores[fit.held_out] += fit.held_out_scores[epoch] / settings.repeats
+            candidate_scores += fit.scores(epoch) / (settings.repeats * settings.folds)
     return held_out_scores, candidate_scores
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """A network trained without one fold, as it was after every epoch."""
+    """A network trained without one fold, and what it said after every epoch.
 
-    network: AttackNetwork
-    standardiser: Standardiser
+    `scores` gives those of the candidates after an epoch.
+    """
+
     held_out: Positions
-    states: list[dict[str, Tensor]]
+    held_out_scores: list[Scores]
     held_out_losses: list[float]
-
-    def score(self, raw: Inputs, epoch: int) -> Scores:
-        """Return the membership logits of records after that epoch."""
-        self.network.load_state_dict(self.states[epoch])
-        with torch.no_grad():
-            logits: Scores = self.network(self.standardiser.apply(raw)).double().numpy()
-        return logits
+    scores: Callable[[int], Scores]
 
 
 def _fit(
@@ -151,6 +147,7 @@ def _fit(
     member: BoolArray,
     rest: Positions,
     held_out: Positions,
+    candidates: Inputs,
     settings: SupervisedSettings,
 ) -> _Fit:
     raw = inputs.take(torch.from_numpy(rest))
@@ -158,9 +155,10 @@ def _fit(
     training = standardiser.apply(raw)
     validation = standardiser.apply(inputs.take(torch.from_numpy(held_out)))
     truth, held_out_truth = (torch.from_numpy(member[part]).float() for part in (rest, held_out))
-    network = AttackNetwork(training, settings.network)
+    network = settings.network.build(training)
     optimizer, schedule = _optimizer(network, truth, settings)
-    states, losses = [], []
+    series = _Series(network, standardiser, candidates, settings.epochs)
+    scores, losses = [], []
     for _ in range(settings.epochs):
         network.train()
         for batch in balanced_batches(truth, settings.batch_size):
@@ -168,15 +166,64 @@ def _fit(
             _loss(network(training.take(batch)), truth[batch], settings).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-        network.eval()
-        with torch.no_grad():
-            losses.append(float(_loss(network(validation), held_out_truth, settings)))
-        states.append({name: value.clone() for name, value in network.state_dict().items()})
-    return _Fit(network, standardiser, held_out, states, losses)
+        logits = _logits(network, validation)
+        losses.append(float(_loss(logits, held_out_truth, settings)))
+        scores.append(logits.double().numpy())
+        series.note()
+    return _Fit(held_out, scores, losses, series.scores)
+
+
+class _Series:
+    """A network after every epoch, to score the candidates once the epoch is chosen.
+
+    Its weights are kept if they are few. If not, the candidates are scored after every epoch: it
+    takes longer, but no memory.
+    """
+
+    def __init__(
+        self, network: MembershipNetwork, standardiser: Standardiser, raw: Inputs, epochs: int
+    ) -> None:
+        self._network, self._standardiser, self._raw = network, standardiser, raw
+        self._states: list[dict[str, Tensor]] = []
+        self._scores: list[Scores] = []
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        self._few = weights * epochs <= _MOST_WEIGHTS
+
+    def note(self) -> None:
+        """Keep what the network is now."""
+        if self._few:
+            state = self._network.state_dict()
+            self._states.append({name: value.clone() for name, value in state.items()})
+        else:
+            self._scores.append(self._scored())
+
+    def scores(self, epoch: int) -> Scores:
+        """Return the candidates' membership logits after an epoch."""
+        if not self._few:
+            return self._scores[epoch]
+        self._network.load_state_dict(self._states[epoch])
+        return self._scored()
+
+    def _scored(self) -> Scores:
+        logits = _logits(self._network, self._standardiser.apply(self._raw))
+        scores: Scores = logits.double().numpy()
+        return scores
+
+
+def _logits(network: MembershipNetwork, inputs: Inputs) -> Tensor:
+    """Return membership logits without dropout, of so many records a pass as memory allows."""
+    at_once = max(1, _MOST_FLOATS // max(1, network.components.floats_per_record))
+    network.eval()
+    with torch.no_grad():
+        if len(inputs) <= at_once:
+            logits: Tensor = network(inputs)
+            return logits
+        parts = torch.split(torch.arange(len(inputs)), at_once)
+        return torch.cat([network(inputs.take(part)) for part in parts])
 
 
 def _optimizer(
-    network: AttackNetwork, truth: Tensor, settings: SupervisedSettings
+    network: MembershipNetwork, truth: Tensor, settings: SupervisedSettings
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     groups = [
         {"params": network.encoder_parameters(), "lr": settings.learning_rate},
@@ -184,6 +231,8 @@ def _optimizer(
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
     steps = settings.epochs * sum(1 for _ in _batch_starts(truth, settings.batch_size))
+    if settings.schedule == "constant":
+        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 

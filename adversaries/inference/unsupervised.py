@@ -31,8 +31,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
 
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.inputs import Inputs, Standardiser, stack
-from adversaries.inference.network import AttackNetwork, NetworkSettings
+from adversaries.inference.inputs import Inputs, Standardiser
+from adversaries.inference.network import NetworkSettings
 from fedsim import seeds
 from fedsim.errors import ConfigError
 
@@ -82,7 +82,8 @@ class UnsupervisedSettings:
 
 
 def score_unlabelled(
-    records: Sequence[SnapshotFeatures],
+    inputs: Inputs,
+    signals: Tensor,
     settings: UnsupervisedSettings,
     seed: int,
     progress: Progress | None = None,
@@ -91,8 +92,10 @@ def score_unlabelled(
 
     Parameters
     ----------
-    records
-        Features of N records, an entry a snapshot.
+    inputs
+        What the encoder reads of N records, not standardised.
+    signals
+        What the decoder rebuilds, as `known_signals` returns it.
     settings
         How to train and to cluster.
     seed
@@ -104,15 +107,8 @@ def score_unlabelled(
     -------
     Scores (N,): 1 at the centre of the group called members, -1 at the centre of the other, 0 where
     the groups meet. All 0 if nothing tells one record from another.
-
-    Raises
-    ------
-    SnapshotError
-        If there is no snapshot, or the snapshots are of different records.
     """
-    raw = stack(records)
-    signals = known_signals(records)
-    embeddings = _embeddings(raw, signals, settings, seed, progress)
+    embeddings = _embeddings(inputs, signals, settings, seed, progress)
     if np.ptp(embeddings) < _LEAST_SPREAD:
         return np.zeros(len(embeddings))
     coordinate = spectral_coordinate(
@@ -158,7 +154,7 @@ def _embeddings(
     inputs = Standardiser.fit(raw).apply(raw)
     targets = _targets(signals)
     with seeds.global_draws(seed, "autoencoder"):  # initial weights, batches and dropout
-        encoder = AttackNetwork(inputs, settings.network)
+        encoder = settings.network.build(inputs)
         decoder = nn.Sequential(
             nn.Linear(1, settings.decoder_width),
             nn.GELU(),

@@ -7,7 +7,8 @@ members towards zero.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.observed import observed_features, positions
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.observed import observed_features, own_features, positions
 from fedsim.attack import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
@@ -26,14 +27,14 @@ class GradientNorm(Attack):
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return minus the norm over all layers."""
-        norms: NDArray[np.float64] = -self.trace(observation, watcher)[-1]
-        return norms[positions(observation, candidates)]
+        last = own_features(observation, watcher)[-1]
+        return -_norms(last)[positions(observation, candidates)]
 
     def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
         """Return the norm of each record's gradient on each snapshot (snapshots, records)."""
-        return np.stack(
-            [
-                np.linalg.norm(features.gradient_norms.astype(np.float64), axis=1)
-                for features in observed_features(observation, watcher)
-            ]
-        )
+        return np.stack([_norms(found) for found in observed_features(observation, watcher)])
+
+
+def _norms(features: SnapshotFeatures) -> NDArray[np.float64]:
+    norms: NDArray[np.float64] = np.linalg.norm(features.gradient_norms.astype(np.float64), axis=1)
+    return norms

@@ -7,7 +7,7 @@ lower loss.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.observed import observed_features, positions
+from adversaries.inference.observed import own_features, positions
 from fedsim.attack import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
@@ -26,5 +26,5 @@ class Loss(Attack):
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return minus the loss, in nats."""
-        last = observed_features(observation, watcher)[-1]
+        last = own_features(observation, watcher)[-1]
         return -last.losses[positions(observation, candidates)].astype(np.float64)

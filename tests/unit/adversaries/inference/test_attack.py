@@ -119,7 +119,7 @@ def test_a_record_that_is_not_audited_is_refused(leaky: RunDirectory, tmp_path: 
 
 def test_hidden_layers_outputs_can_be_attacked_too(leaky: RunDirectory, tmp_path: Path) -> None:
     observation, known, member = observation_of(leaky, tmp_path)
-    settings = {"outputs": ["linear1"], "training": {"folds": 3, "epochs": 10}}
+    settings = {"inputs": {"outputs": [-1, "linear1"]}, "training": {"folds": 3, "epochs": 10}}
     built = plugins.build("attacks", "supervised", settings)
     scores = built.score(observation, known, observation.records, 3, SILENCE)
     assert auc(scores[member], scores[~member]) > 0.75

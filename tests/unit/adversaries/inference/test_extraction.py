@@ -163,5 +163,5 @@ def test_files_that_are_no_features_are_refused(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     save_file({"weight": np.zeros(3)}, tmp_path / "weights")
-    with pytest.raises(SnapshotError, match="does not hold fedsim-features-1"):
+    with pytest.raises(SnapshotError, match="does not hold fedsim-features-2"):
         SnapshotFeatures.load(tmp_path / "weights")

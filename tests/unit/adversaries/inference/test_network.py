@@ -6,14 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from adversaries.inference.inputs import Inputs, Standardiser
-from adversaries.inference.network import (
-    AttackNetwork,
-    GradientConvolution,
-    NetworkSettings,
-    SnapshotLinear,
-    UnitDropout,
-)
+from adversaries.inference.components import GradientConvolution, SnapshotLinear, UnitDropout
+from adversaries.inference.gradient_inputs import RankOne
+from adversaries.inference.inputs import LAST_LAYER, Inputs, Standardiser
+from adversaries.inference.network import AttackNetwork, NetworkSettings
 from fedsim import seeds
 from fedsim.errors import ConfigError
 
@@ -28,13 +24,18 @@ def inputs() -> Inputs:
     return Inputs(
         scalars=normal(SNAPSHOTS, RECORDS, 8) * 3 + 1,
         losses=normal(SNAPSHOTS, RECORDS, 1).exp(),
-        hidden=normal(SNAPSHOTS, RECORDS, HIDDEN).abs(),
-        deltas=normal(SNAPSHOTS, RECORDS, CLASSES),
         outputs={
             "logits": normal(SNAPSHOTS, RECORDS, CLASSES),
             "block.relu": normal(SNAPSHOTS, RECORDS, 4),
         },
         labels=nn.functional.one_hot(torch.arange(RECORDS) % CLASSES).float()[None],
+        gradients={
+            LAST_LAYER: RankOne(
+                deltas=normal(SNAPSHOTS, RECORDS, CLASSES),
+                inputs=normal(SNAPSHOTS, RECORDS, HIDDEN).abs(),
+            )
+        },
+        reactions=normal(SNAPSHOTS - 1, RECORDS, 8),
     )
 
 
@@ -48,7 +49,7 @@ def test_the_factored_convolution_is_the_convolution_over_the_gradient_matrix() 
         factored = GradientConvolution(SNAPSHOTS, 100, kernels=16)
         nn.init.normal_(factored.bias)
     deltas, hidden = normal(SNAPSHOTS, 20, 100), normal(SNAPSHOTS, 20, 256)
-    found = factored(deltas, hidden)
+    found = factored(RankOne(deltas, hidden))
     for snapshot in range(SNAPSHOTS):
         convolution = nn.Conv2d(1, 16, kernel_size=(100, 1))
         convolution.weight.data = factored.weight[snapshot].mT[:, None, :, None]
@@ -89,7 +90,7 @@ def test_the_papers_plan_fits(shared: bool) -> None:
 @pytest.mark.parametrize(
     ("left_out", "deaf_to"),
     [
-        ({"gradient_widths": ()}, ["hidden", "deltas"]),
+        ({"gradient_widths": ()}, ["gradients"]),
         ({"output_widths": ()}, ["outputs"]),
         ({"loss_widths": ()}, ["losses"]),
         ({"label_widths": ()}, ["labels"]),
@@ -103,14 +104,19 @@ def test_a_component_reads_its_feature_and_nothing_else_does(
     given = inputs()
     before = attack(given)
     for field in fields(Inputs):
-        value = getattr(given, field.name)
-        other = (
-            {name: values + 1 for name, values in value.items()}
-            if field.name == "outputs"
-            else value + 1
-        )
-        same = torch.equal(attack(replace(given, **{field.name: other})), before)
+        same = torch.equal(attack(raised(given, field.name)), before)
         assert same == (field.name in deaf_to), field.name
+
+
+def raised(given: Inputs, name: str) -> Inputs:
+    """Return inputs with 1 added to one field."""
+    value = getattr(given, name)
+    if name == "outputs":
+        return replace(given, outputs={layer: values + 1 for layer, values in value.items()})
+    if name == "gradients":
+        (of,) = value.values()
+        return replace(given, gradients={LAST_LAYER: of.replaced(*(p + 1 for p in of.parts))})
+    return replace(given, **{name: value + 1})
 
 
 def test_dropout_takes_the_same_units_from_all_snapshots() -> None:
@@ -126,12 +132,14 @@ def test_dropout_takes_the_same_units_from_all_snapshots() -> None:
 def test_standardised_records_have_mean_0_and_deviation_1() -> None:
     given = inputs()
     standard = Standardiser.fit(given).apply(given)
-    for values in (standard.scalars, standard.losses, *standard.outputs.values()):
+    columns = (standard.scalars, standard.losses, standard.reactions, *standard.outputs.values())
+    for values in columns:
         torch.testing.assert_close(
             values.mean(1), torch.zeros_like(values[:, 0]), atol=1e-5, rtol=0
         )
         torch.testing.assert_close(values.std(1, correction=0), torch.ones_like(values[:, 0]))
-    for values, raw in ((standard.hidden, given.hidden), (standard.deltas, given.deltas)):
+    sides = (of.gradients[LAST_LAYER].parts for of in (standard, given))
+    for values, raw in zip(*sides, strict=True):
         scale = raw[0, 0, 0] / values[0, 0, 0]
         torch.testing.assert_close(values[0] * scale, raw[0])  # scaled, not centred
         torch.testing.assert_close(values.square().mean((1, 2)), torch.ones(SNAPSHOTS))

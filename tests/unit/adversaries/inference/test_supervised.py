@@ -8,6 +8,7 @@ import torch
 
 from adversaries.inference.crossfit import folds, scalar_logistic
 from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import LastLayer
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.supervised import SupervisedSettings, balanced_batches, fit_and_score
@@ -38,6 +39,11 @@ def features(member: np.ndarray, leak: float, seed: int) -> list[SnapshotFeature
     return found
 
 
+def inputs(member: np.ndarray, leak: float, seed: int) -> Inputs:
+    """Return all that an attack may read of `features`."""
+    return stack(features(member, leak, seed))
+
+
 def halves(count: int, seed: int) -> np.ndarray:
     """Return a balanced membership in random order."""
     return seeds.generator(seed, "member").permutation(count) < count // 2
@@ -47,7 +53,7 @@ def scored(leak: float, settings: SupervisedSettings = QUICK, count: int = 400, 
     """Return truths and scores of as many known records and candidates."""
     known, tested = halves(count, 1), halves(count, 2)
     scores = fit_and_score(
-        features(known, leak, 3), known, features(tested, leak, 4), settings, seed
+        inputs(known, leak, 3), known, inputs(tested, leak, 4), settings, seed
     )
     return (known, scores[0]), (tested, scores[1])
 
@@ -73,7 +79,7 @@ def test_shuffled_truth_teaches_nothing() -> None:
     truth, tested = halves(800, 1), halves(800, 2)
     shuffled = seeds.generator(0, "shuffle").permutation(truth)
     held_out, candidates = fit_and_score(
-        features(truth, 3.0, 3), shuffled, features(tested, 3.0, 4), QUICK, 0
+        inputs(truth, 3.0, 3), shuffled, inputs(tested, 3.0, 4), QUICK, 0
     )
     assert abs(auc(held_out[shuffled], held_out[~shuffled]) - 0.5) < 3 * chance(800)
     # The candidates' scores agree among themselves, so by how much they stray is not known; a real
@@ -106,7 +112,7 @@ def test_other_settings_find_it_too(settings: SupervisedSettings) -> None:
 def test_progress_counts_networks() -> None:
     member, done = halves(40, 1), []
     settings = replace(QUICK, folds=2, repeats=2, epochs=1)
-    fit_and_score(features(member, 1, 3), member, features(member, 1, 4), settings, 0, done.append)
+    fit_and_score(inputs(member, 1, 3), member, inputs(member, 1, 4), settings, 0, done.append)
     assert done == [1, 2, 3, 4]
 
 
@@ -132,7 +138,8 @@ def test_folds_hold_out_each_record_once_with_members_spread() -> None:
 
 def test_the_logistic_baseline_finds_the_leak_and_repeats_itself() -> None:
     known, tested = halves(400, 1), halves(400, 2)
-    given = features(known, 5.0, 3), known, features(tested, 5.0, 4), 5
+    rows, others = (inputs(truth, 5.0, n).summary.numpy() for truth, n in ((known, 3), (tested, 4)))
+    given = rows, known, others, 5
     held_out, candidates = scalar_logistic(*given, seed=0)
     assert auc(held_out[known], held_out[~known]) > 0.99
     assert auc(candidates[tested], candidates[~tested]) > 0.99
@@ -144,17 +151,17 @@ def test_features_that_do_not_fit_together_are_refused() -> None:
     good = features(member, 1.0, 3)
     order = np.arange(40)[::-1]
     with pytest.raises(SnapshotError, match="snapshots 0 and 1 hold features of different records"):
-        fit_and_score([good[0], good[1].take(order)], member, good, QUICK, 0)
+        stack([good[0], good[1].take(order)])
     relabelled = replace(good[1], labels=(good[1].labels + 1) % CLASSES)
     with pytest.raises(SnapshotError, match="different labels"):
-        fit_and_score([good[0], relabelled], member, good, QUICK, 0)
+        stack([good[0], relabelled])
     with pytest.raises(SnapshotError, match="at least one snapshot"):
-        fit_and_score([], member, good, QUICK, 0)
+        stack([])
     with pytest.raises(DataError, match="40 records are known but the truth of 39"):
-        fit_and_score(good, member[1:], good, QUICK, 0)
+        fit_and_score(stack(good), member[1:], stack(good), QUICK, 0)
     lopsided = np.arange(40) < 2
     with pytest.raises(DataError, match=r"at least 3 known members .* one side has 2"):
-        fit_and_score(good, lopsided, good, QUICK, 0)
+        fit_and_score(stack(good), lopsided, stack(good), QUICK, 0)
 
 
 @pytest.mark.parametrize(

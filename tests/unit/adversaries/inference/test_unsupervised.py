@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord
 
 from adversaries.inference.attack import Unsupervised
 from adversaries.inference.features import SCALARS, SnapshotFeatures
+from adversaries.inference.inputs import stack
 from adversaries.inference.unsupervised import (
     UnsupervisedSettings,
     known_signals,
@@ -53,6 +54,11 @@ def planted(member: np.ndarray, leak: float, snapshots: int = 3) -> list[Snapsho
     return found
 
 
+def scored(features: list[SnapshotFeatures], *given: object, **named: object) -> np.ndarray:
+    """Return scores of the features of all records."""
+    return score_unlabelled(stack(features), known_signals(features), *given, **named)  # type: ignore[arg-type]
+
+
 def half(count: int) -> np.ndarray:
     """Return a balanced membership that is not sorted."""
     return np.random.default_rng(1).permutation(count) < count // 2
@@ -60,7 +66,7 @@ def half(count: int) -> np.ndarray:
 
 def test_a_planted_leak_is_found_without_any_label() -> None:
     member = half(1200)
-    scores = score_unlabelled(planted(member, leak=6.0), QUICK, seed=0)
+    scores = scored(planted(member, leak=6.0), QUICK, seed=0)
     assert auc(scores[member], scores[~member]) > 0.99
     assert np.mean((scores > 0) == member) > 0.97  # nought is where the clusters meet
 
@@ -69,7 +75,7 @@ def test_members_are_the_cluster_of_lower_gradient_norm_whatever_the_seed() -> N
     member = half(400)
     features = planted(member, leak=6.0)
     for seed in range(4):  # the embedding's own direction is a matter of chance
-        scores = score_unlabelled(features, QUICK, seed)
+        scores = scored(features, QUICK, seed)
         assert scores[member].mean() > 0.5
         assert scores[~member].mean() < -0.5
 
@@ -77,21 +83,21 @@ def test_members_are_the_cluster_of_lower_gradient_norm_whatever_the_seed() -> N
 def test_later_snapshots_weigh_more() -> None:
     early, late = half(600), np.random.default_rng(9).permutation(half(600))
     features = [planted(truth, leak=6.0, snapshots=1)[0] for truth in (early, late)]
-    scores = score_unlabelled(features, UnsupervisedSettings(epochs=20), seed=0)
+    scores = scored(features, UnsupervisedSettings(epochs=20), seed=0)
     assert auc(scores[late], scores[~late]) > 0.9
     assert auc(scores[early], scores[~early]) < 0.7
 
 
 def test_without_a_leak_the_scores_say_nothing() -> None:
     member = half(1200)
-    scores = score_unlabelled(planted(member, leak=0.0), QUICK, seed=0)
+    scores = scored(planted(member, leak=0.0), QUICK, seed=0)
     deviation = np.sqrt((len(member) + 1) / (12 * 600 * 600))  # of the AUC of random scores
     assert abs(auc(scores[member], scores[~member]) - 0.5) < 1.96 * deviation
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:
     features = planted(half(300), leak=2.0)
-    first, again, other = (score_unlabelled(features, QUICK, seed) for seed in (5, 5, 6))
+    first, again, other = (scored(features, QUICK, seed) for seed in (5, 5, 6))
     assert first.tobytes() == again.tobytes()
     assert not np.array_equal(first, other)
 
@@ -99,7 +105,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:
 def test_records_that_nothing_tells_apart_all_score_nought() -> None:
     one = planted(half(2), leak=1.0)
     same = [features.take(np.zeros(331, dtype=np.intp)) for features in one]
-    np.testing.assert_array_equal(score_unlabelled(same, QUICK, seed=0), np.zeros(331))
+    np.testing.assert_array_equal(scored(same, QUICK, seed=0), np.zeros(331))
 
 
 def test_the_signals_are_those_of_their_definitions() -> None:
@@ -145,13 +151,13 @@ def test_many_records_need_no_matrix_of_all_pairs() -> None:
 def test_more_than_ten_thousand_records_are_scored() -> None:
     member = half(12_000)
     settings = UnsupervisedSettings(epochs=1, batch_size=256)
-    scores = score_unlabelled(planted(member, leak=6.0, snapshots=1), settings, seed=0)
+    scores = scored(planted(member, leak=6.0, snapshots=1), settings, seed=0)
     assert auc(scores[member], scores[~member]) > 0.95
 
 
 def test_progress_counts_the_epochs() -> None:
     told: list[int] = []
-    score_unlabelled(planted(half(60), leak=1.0), QUICK, 0, told.append)
+    scored(planted(half(60), leak=1.0), QUICK, 0, told.append)
     assert told == [1, 2, 3, 4]
 
 
@@ -171,7 +177,7 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, float], messa
 
 def test_no_snapshot_is_an_error() -> None:
     with pytest.raises(SnapshotError, match="at least one snapshot"):
-        score_unlabelled([], QUICK, seed=0)
+        scored([], QUICK, seed=0)
 
 
 RECORDS = np.arange(5, 45)

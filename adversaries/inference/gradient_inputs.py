@@ -1,0 +1,160 @@
+"""The weight gradients of one layer over several snapshots, as the attack network reads them.
+
+The network's first step over a gradient is a convolution whose kernels span the layer's outputs and
+slide over its inputs. Both forms in which gradients are kept give it exactly: see `projected`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from adversaries.inference.compact import DELTAS, INPUTS, MATRIX, CompactGradients
+from adversaries.inference.unfolding import Unfolding
+
+PerUnit = Callable[[Tensor], Tensor]
+"""Something done to values (T, N, units, ...) unit by unit, as dropout does."""
+
+
+class GradientInputs(Protocol):
+    """Gradients (C, F) of N records on T snapshots, in whatever form."""
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """T, C and F."""
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """The tensors of this form, (T, N, ...) each."""
+
+    def replaced(self, *parts: Tensor) -> Self:
+        """Return the same form of other tensors."""
+
+    def dropped(self, dropout: PerUnit) -> Self:
+        """Return the gradients with `dropout` on their rows and on what their columns come from."""
+
+    def projected(self, weight: Tensor) -> Tensor:
+        """Return W^T G of every gradient G, (T, N, K, F), for weights W (T or 1, C, K)."""
+
+
+@dataclass(frozen=True)
+class RankOne:
+    """Gradients delta a^T: `deltas` (T, N, C) and `inputs` (T, N, F)."""
+
+    deltas: Tensor
+    inputs: Tensor
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """T, C and F."""
+        return len(self.deltas), self.deltas.shape[-1], self.inputs.shape[-1]
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Deltas, inputs."""
+        return self.deltas, self.inputs
+
+    def replaced(self, *parts: Tensor) -> "RankOne":
+        """Return the same form of other tensors."""
+        return RankOne(*parts)
+
+    def dropped(self, dropout: PerUnit) -> "RankOne":
+        """Drop units of delta and of a, so whole rows and columns."""
+        return RankOne(dropout(self.deltas), dropout(self.inputs))
+
+    def projected(self, weight: Tensor) -> Tensor:
+        """Return the outer products of (W^T delta) and a; no matrix is ever made."""
+        return (self.deltas @ weight)[..., None] * self.inputs[..., None, :]
+
+
+@dataclass(frozen=True)
+class OverPositions:
+    """Gradients that are sums over P positions: `deltas` (T, N, C, P) and `inputs`.
+
+    `inputs` are (T, N, F, P), or with an unfolding images (T, N, channels, height, width), which it
+    turns into patches.
+    """
+
+    deltas: Tensor
+    inputs: Tensor
+    unfolding: Unfolding | None
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """T, C and F."""
+        fan_in = self._patches(self.inputs[:1, :1]).shape[-2]
+        return len(self.deltas), self.deltas.shape[2], fan_in
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Deltas, inputs."""
+        return self.deltas, self.inputs
+
+    def replaced(self, *parts: Tensor) -> "OverPositions":
+        """Return the same form of other tensors."""
+        deltas, inputs = parts
+        return OverPositions(deltas, inputs, self.unfolding)
+
+    def dropped(self, dropout: PerUnit) -> "OverPositions":
+        """Drop channels of what the layer returned and of what it was given."""
+        return OverPositions(dropout(self.deltas), dropout(self.inputs), self.unfolding)
+
+    def projected(self, weight: Tensor) -> Tensor:
+        """Return the sum over positions of (W^T delta_p) a_p^T."""
+        patches = self._patches(self.inputs)
+        groups, (snapshots, records) = patches.shape[2], self.deltas.shape[:2]
+        deltas = self.deltas.reshape(snapshots, records, groups, -1, self.deltas.shape[-1])
+        weights = weight.mT.reshape(len(weight), 1, weight.shape[2], groups, -1).transpose(2, 3)
+        # Groups do not see each other's inputs; a kernel spans the outputs of all.
+        return (weights @ deltas @ patches.mT).sum(2)
+
+    def _patches(self, inputs: Tensor) -> Tensor:
+        """Return (T, N, groups, F, P)."""
+        if self.unfolding is None:
+            return inputs[:, :, None]
+        found = self.unfolding.patches(inputs.flatten(0, 1))
+        return found.reshape(*inputs.shape[:2], *found.shape[1:])
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Gradients as they are, (T, N, C, F)."""
+
+    matrices: Tensor
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """T, C and F."""
+        snapshots, _, fan_out, fan_in = self.matrices.shape
+        return snapshots, fan_out, fan_in
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """The matrices."""
+        return (self.matrices,)
+
+    def replaced(self, *parts: Tensor) -> "Matrices":
+        """Return the same form of other tensors."""
+        return Matrices(*parts)
+
+    def dropped(self, dropout: PerUnit) -> "Matrices":
+        """Drop rows and columns."""
+        return Matrices(dropout(dropout(self.matrices).mT).mT)
+
+    def projected(self, weight: Tensor) -> Tensor:
+        """Return W^T G."""
+        return weight.mT[:, None] @ self.matrices
+
+
+def stacked(snapshots: Sequence[CompactGradients]) -> GradientInputs:
+    """Return the gradients of one layer on T snapshots as one."""
+    names = snapshots[0].parts
+    parts = {name: torch.stack([found.parts[name] for found in snapshots]) for name in names}
+    if MATRIX in parts:
+        return Matrices(parts[MATRIX])
+    deltas, inputs = parts[DELTAS], parts[INPUTS]
+    if deltas.dim() == 3:
+        return RankOne(deltas, inputs)
+    return OverPositions(deltas, inputs, snapshots[0].unfolding)

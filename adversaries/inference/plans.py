@@ -1,0 +1,69 @@
+"""Attack networks by name, each with the training that suits it, and a user's changes to that."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from adversaries.inference.network import NetworkSettings
+from adversaries.inference.paper_network import PaperNetworkSettings
+from adversaries.inference.supervised import SupervisedSettings
+
+NetworkName = Literal["default", "paper", "paper-shared"]
+
+_PAPER = SupervisedSettings(
+    network=PaperNetworkSettings(),
+    epochs=100,
+    batch_size=64,
+    learning_rate=1e-4,
+    component_learning_rate=1e-4,
+    weight_decay=0.0,
+    schedule="constant",
+    loss="squared-error",
+)
+
+PLANS: dict[NetworkName, SupervisedSettings] = {
+    "default": SupervisedSettings(),
+    "paper": _PAPER,
+    "paper-shared": replace(_PAPER, network=PaperNetworkSettings(shared=True)),
+}
+"""The sources of the paper's figures are listed, with how sure they are, in `paper_network`."""
+
+
+@dataclass(frozen=True)
+class TrainingChanges:
+    """What is trained otherwise than suits the network; what is not given stays.
+
+    Attributes
+    ----------
+    folds, repeats, epochs, batch_size, learning_rate, component_learning_rate, weight_decay, \
+schedule, loss
+        As in `supervised.SupervisedSettings`.
+    """
+
+    folds: int | None = None
+    repeats: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    component_learning_rate: float | None = None
+    weight_decay: float | None = None
+    schedule: Literal["cosine", "constant"] | None = None
+    loss: Literal["squared-error", "cross-entropy"] | None = None
+
+
+def plan(
+    network: NetworkName | NetworkSettings, training: TrainingChanges | None
+) -> SupervisedSettings:
+    """Return how a network is made and trained.
+
+    Raises
+    ------
+    ConfigError
+        If a change is impossible.
+    """
+    suits = (
+        replace(PLANS["default"], network=network)
+        if isinstance(network, NetworkSettings)
+        else PLANS[network]
+    )
+    changes = vars(training) if training else {}
+    return replace(suits, **{name: value for name, value in changes.items() if value is not None})

@@ -1,0 +1,66 @@
+"""What each output position of a two-dimensional convolution saw: its input as a matrix of patches.
+
+With it a convolution is a linear layer that is used once a position, so every rule for per-record
+gradients of linear layers holds for it too. The geometry is a value of its own, as a gradient that
+is kept as its two factors must be unfolded later, without the layer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Unfolding:
+    """How a convolution cuts its input into patches.
+
+    Attributes
+    ----------
+    kernel_size, dilation, stride
+        (height, width) each.
+    padding
+        (left, right, top, bottom), as `torch.nn.functional.pad` takes it.
+    padding_mode
+        That of the layer; ``"zeros"``, ``"reflect"``, ...
+    groups
+        Groups of channels that do not see each other.
+    """
+
+    kernel_size: tuple[int, ...]
+    dilation: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    padding_mode: str = "zeros"
+    groups: int = 1
+
+    @classmethod
+    def of(cls, layer: nn.Conv2d) -> "Unfolding":
+        """Return the geometry of a layer, also for a padding of 'same' or 'valid'."""
+        return cls(
+            kernel_size=layer.kernel_size,
+            dilation=layer.dilation,
+            stride=layer.stride,
+            padding=tuple(layer._reversed_padding_repeated_twice),
+            padding_mode=layer.padding_mode,
+            groups=layer.groups,
+        )
+
+    @classmethod
+    def of_plain(cls, fields: Mapping[str, Any]) -> "Unfolding":
+        """Return the geometry from its fields as JSON gives them back."""
+        sizes: dict[str, Any] = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+        return cls(**{**fields, **sizes})
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Return (N, groups, fan in, positions) of images (N, channels, height, width)."""
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        padded = F.pad(images, self.padding, mode=mode)
+        unfolded = F.unfold(padded, self.kernel_size, self.dilation, 0, self.stride)
+        return unfolded.reshape(len(images), self.groups, -1, unfolded.shape[-1])
+
+    def by_group(self, deltas: Tensor) -> Tensor:
+        """Return (N, groups, channels a group, positions) of (N, channels, ...)."""
+        return deltas.reshape(len(deltas), self.groups, deltas.shape[1] // self.groups, -1)
