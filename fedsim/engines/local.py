@@ -5,21 +5,19 @@ after the other in the order of their messages; each keeps its own `Context` bet
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import count
-from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid, ServerApp
 
-from fedsim.engines.flower_identity import SERVER_NODE, local_identity
+from fedsim.engines.flower_identity import local_identity
+from fedsim.engines.nodes import NodesGrid
 from fedsim.errors import FedsimError
 from fedsim.federation.messages import PARTICIPANT
 
 CLIENT_APP_RAISED = 2  # Flower's code for it
 
 
-class LocalGrid(Grid):
+class LocalGrid(NodesGrid):
     """All participants of a federation, in this process.
 
     Parameters
@@ -27,58 +25,24 @@ class LocalGrid(Grid):
     client_app
         The participants' app, fedsim's or anybody's.
     participants
-        How many nodes there are; node ``SERVER_NODE + 1 + i`` has ``partition-id`` i.
+        How many nodes there are.
     """
 
     def __init__(self, client_app: ClientApp, participants: int) -> None:
+        super().__init__(participants)
         self._client_app = client_app
         self._contexts = {
-            SERVER_NODE + 1 + i: Context(
+            node: Context(
                 run_id=1,
-                node_id=SERVER_NODE + 1 + i,
-                node_config={PARTICIPANT: i, "num-partitions": participants},
+                node_id=node,
+                node_config={PARTICIPANT: participant, "num-partitions": participants},
                 state=RecordDict(),
                 run_config={},
             )
-            for i in range(participants)
+            for participant, node in enumerate(self._nodes)
         }
-        self._waiting: dict[str, Message] = {}
-        self._numbers = count(1)
-
-    @property
-    def run(self) -> Any:
-        """A local federation has no run at a SuperLink."""
-        raise FedsimError("the local engine has no SuperLink, so there is no run to ask about")
-
-    def set_run(self, run: Any) -> None:
-        """Ignore it: there is no SuperLink."""
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Return a message from the server to a node."""
-        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
-
-    def get_node_ids(self) -> list[int]:
-        """Return all node ids, in the order of the participants."""
-        return list(self._contexts)
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Run each message's participant at once; the ids are for `pull_messages`."""
-        ids = []
-        for message in messages:
-            ids.append(str(next(self._numbers)))
-            self._waiting[ids[-1]] = self._run(message)
-        return ids
-
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Return the replies to pushed messages, each once."""
-        return [self._waiting.pop(i) for i in message_ids if i in self._waiting]
+        self._states = {node: RecordDict() for node in self._nodes}
+        self._ran: set[int] = set()
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -89,20 +53,17 @@ class LocalGrid(Grid):
         """
         return [self._run(message) for message in messages]
 
-    def serve(self, server_app: ServerApp) -> None:
-        """Run a ServerApp to its end on this grid."""
-        context = Context(1, SERVER_NODE, {}, RecordDict(), {})
-        with local_identity():
-            server_app(self, context)
-
     def states(self) -> dict[int, RecordDict]:
         """Return what each node keeps between rounds; later rounds do not change the result."""
-        return {node: _detached(context.state) for node, context in self._contexts.items()}
+        self._states |= {node: _detached(self._contexts[node].state) for node in self._ran}
+        self._ran.clear()
+        return dict(self._states)
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Put back what `states` returned."""
         for node, state in states.items():
             self._contexts[node].state = _detached(state)
+            self._ran.add(node)
 
     def _run(self, message: Message) -> Message:
         node = message.metadata.dst_node_id
@@ -111,6 +72,7 @@ class LocalGrid(Grid):
         # Strategies put one content into all messages; what one participant does to it must not
         # reach the next one.
         message.content = _detached(message.content)
+        self._ran.add(node)
         try:
             return self._client_app(message, self._contexts[node])
         except FedsimError:

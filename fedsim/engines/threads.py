@@ -22,3 +22,9 @@ def limited_threads(threads: int) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def limit_threads(threads: int) -> None:
+    """Let the calling thread compute with so many threads from now on; for a process of its own."""
+    threadpool_limits(limits=threads)
+    torch.set_num_threads(threads)

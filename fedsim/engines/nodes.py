@@ -1,0 +1,75 @@
+"""What the grids of our own engines have in common: their nodes, and no SuperLink."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Any
+
+from flwr.app import Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from fedsim.engines.flower_identity import SERVER_NODE, local_identity
+from fedsim.errors import FedsimError
+
+
+class NodesGrid(Grid):
+    """A Flower Grid over a fixed number of participants, one a node.
+
+    Parameters
+    ----------
+    participants
+        How many there are; node ``SERVER_NODE + 1 + i`` has ``partition-id`` i.
+    """
+
+    def __init__(self, participants: int) -> None:
+        self._nodes = range(SERVER_NODE + 1, SERVER_NODE + 1 + participants)
+        self._waiting: dict[str, Message] = {}
+        self._numbers = count(1)
+
+    @abstractmethod
+    def states(self) -> Mapping[int, RecordDict]:
+        """Return what each node keeps between rounds; later rounds do not change the result."""
+
+    @abstractmethod
+    def restore(self, states: Mapping[int, RecordDict]) -> None:
+        """Put back what `states` returned."""
+
+    @property
+    def run(self) -> Any:
+        """A local federation has no run at a SuperLink."""
+        raise FedsimError("the local engine has no SuperLink, so there is no run to ask about")
+
+    def set_run(self, run: Any) -> None:
+        """Ignore it: there is no SuperLink."""
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return a message from the server to a node."""
+        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+
+    def get_node_ids(self) -> list[int]:
+        """Return all node ids, in the order of the participants."""
+        return list(self._nodes)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Run each message's participant at once; the ids are for `pull_messages`."""
+        replies = self.send_and_receive(messages)
+        ids = [str(next(self._numbers)) for _ in replies]
+        self._waiting.update(zip(ids, replies, strict=True))
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return the replies to pushed messages, each once."""
+        return [self._waiting.pop(i) for i in message_ids if i in self._waiting]
+
+    def serve(self, server_app: ServerApp) -> None:
+        """Run a ServerApp to its end on this grid."""
+        context = Context(1, SERVER_NODE, {}, RecordDict(), {})
+        with local_identity():
+            server_app(self, context)
