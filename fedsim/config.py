@@ -55,6 +55,18 @@ class Choice(BaseModel):
         return dict(self.model_extra or {})
 
 
+HONEST = "honest"
+"""The name of the federation that all passive parties share."""
+
+
+def _usable_label(label: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", label) or label == HONEST:
+        raise ValueError(
+            f"label {label!r} must be letters, digits, dots, dashes, and not {HONEST!r}"
+        )
+    return label
+
+
 class LabelledChoice(Choice):
     """A choice that may occur twice in a list, told apart by its label (default: the name)."""
 
@@ -63,9 +75,38 @@ class LabelledChoice(Choice):
     @model_validator(mode="after")
     def _label_from_name(self) -> Self:
         label = self.label or self.name.rpartition(":")[2]
-        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", label):
-            raise ValueError(f"label {label!r} must be letters, digits, dots, dashes")
-        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "label", _usable_label(label))
+        return self
+
+
+class DishonestParty(Strict):
+    """Adversaries that act together in one seat, in this order; most often there is one.
+
+    Written as a plugin's name, as a mapping with `name` and its settings, as a list of those, or in
+    full. Passive parties share the honest federation; an active one has a federation of its own.
+    """
+
+    label: str = ""
+    together: Annotated[tuple[Choice, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_shortly(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return {"together": tuple(value)}
+        if isinstance(value, str):
+            return {"together": (value,)}
+        if isinstance(value, dict) and "name" in value:
+            label = {"label": value["label"]} if "label" in value else {}
+            return label | {"together": ({k: v for k, v in value.items() if k != "label"},)}
+        if isinstance(value, dict) and isinstance(value.get("together"), list):
+            return value | {"together": tuple(value["together"])}
+        return value
+
+    @model_validator(mode="after")
+    def _label_from_names(self) -> Self:
+        label = self.label or "+".join(c.name.rpartition(":")[2] for c in self.together)
+        object.__setattr__(self, "label", _usable_label(label))
         return self
 
 
@@ -167,16 +208,31 @@ class Audit(Strict):
 
 
 class Engine(Choice):
-    """What runs the participants."""
+    """What runs the participants: so many processes, each computing with so many threads."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Literal["local"] = "local"
     threads: PositiveInt = 1
+    workers: PositiveInt = 1
+
+
+class Given(Strict):
+    """What a model that was trained elsewhere goes by.
+
+    Checksums: of its weights, one a snapshot, and of who was in its data.
+    """
+
+    weights: tuple[str, ...]
+    membership: str
 
 
 class Experiment(Strict):
-    """Everything that decides the numbers of a run."""
+    """Everything that decides the numbers of a run.
+
+    With `given`, nothing is simulated: what is attacked was trained elsewhere, each of its
+    snapshots counts as a round, and whoever trained it as the one participant.
+    """
 
     seed: NaturalNumber = 0
     data: Data
@@ -185,9 +241,10 @@ class Experiment(Strict):
     federation: Federation
     snapshots: Snapshots = Snapshots()
     audit: Audit = Audit()
-    adversaries: tuple[LabelledChoice, ...]
+    adversaries: tuple[DishonestParty, ...]
     attacks: tuple[LabelledChoice, ...]
     engine: Engine = Engine()
+    given: Given | None = None
 
     @property
     def observed_rounds(self) -> tuple[int, ...]:
@@ -211,8 +268,10 @@ class Experiment(Strict):
                 f"audit.victims is {list(self.audit.victims)}, but participants are numbered 0 to "
                 f"{self.partition.participants - 1}"
             )
-        for kind, choices in (("adversaries", self.adversaries), ("attacks", self.attacks)):
-            labels = [choice.label for choice in choices]
+        for kind, labels in (
+            ("adversaries", [party.label for party in self.adversaries]),
+            ("attacks", [choice.label for choice in self.attacks]),
+        ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if not labels or twice:
                 raise ValueError(
@@ -256,7 +315,7 @@ class Experiment(Strict):
         try:
             chosen = [own.get(name) or LabelledChoice(name=name) for name in dict.fromkeys(names)]
         except ValidationError as error:
-            raise ConfigError(_sentence(error)) from error
+            raise ConfigError(sentence(error, Experiment)) from error
         return self.model_copy(update={"attacks": tuple(chosen)})
 
     def resolved(self) -> str:
@@ -305,7 +364,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the experiment {path}: {error}") from error
-    tree = _parsed(text, str(path))
+    tree = parsed_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(
             f"{path}: an experiment is a mapping with keys {listed(Experiment.model_fields)}"
@@ -320,13 +379,13 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     try:
         experiment = Experiment.model_validate_json(json.dumps(tree, allow_nan=False))
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_sentence(error)}") from error
+        raise ConfigError(f"{source}: {sentence(error, Experiment)}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{source}: a value is not plain finite data ({error})") from error
     for group, choices in (
         ("datasets", (experiment.data,)),
         ("models", (experiment.model,)),
-        ("adversaries", experiment.adversaries),
+        ("adversaries", [one for party in experiment.adversaries for one in party.together]),
         ("attacks", experiment.attacks),
     ):
         for choice in choices:
@@ -334,7 +393,8 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     return experiment
 
 
-def _parsed(text: str, source: str) -> Any:
+def parsed_yaml(text: str, source: str) -> Any:
+    """Return YAML as plain data; `source` names it in error sentences."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -352,9 +412,9 @@ def _override(tree: dict[Any, Any], override: str) -> None:
         place = _step(place, section, override, create=True)
     if isinstance(place, list):
         _step(place, last, override)
-        place[int(last)] = _parsed(text, f"--set {override!r}")
+        place[int(last)] = parsed_yaml(text, f"--set {override!r}")
     elif isinstance(place, dict):
-        place[last] = _parsed(text, f"--set {override!r}")
+        place[last] = parsed_yaml(text, f"--set {override!r}")
     else:
         raise ConfigError(f"--set {override!r}: {'.'.join(sections)!r} holds a single value")
 
@@ -378,15 +438,16 @@ def _step(place: Any, key: str, override: str, create: bool = False) -> Any:
     return place[at]
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
+    """Return what is wrong with data of type `schema`, and which keys would be valid."""
     errors = error.errors(include_url=False)
     # A key that is not known explains one that is missing: it was misspelt.
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     # pydantic puts the branch of a union in round brackets, and "[key]" after a mapping's bad key.
     location = [part for part in first["loc"] if str(part)[:1] not in ("(", "[")]
-    where = ".".join(map(str, location)) or "the experiment"
+    where = ".".join(map(str, location)) or f"the {schema.__name__.lower()}"
     if first["type"] == "extra_forbidden":
-        valid = plugins.valid_keys(Experiment, location[:-1])
+        valid = plugins.valid_keys(schema, location[:-1])
         return f"unknown key {where!r}; valid keys there: {listed(valid)}"
     if first["type"] == "missing":
         return f"key {where!r} is missing"

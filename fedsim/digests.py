@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -16,4 +18,13 @@ def digest(state: Mapping[str, Tensor]) -> str:
         total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         flat = tensor.detach().contiguous().reshape(-1)
         total.update(flat.view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def digest_of_arrays(*arrays: NDArray[np.generic]) -> str:
+    """Return a checksum over the types, shapes and bytes of arrays in their order."""
+    total = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        total.update(json.dumps([str(array.dtype), list(array.shape)]).encode())
+        total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()

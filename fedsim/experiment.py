@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedsim.config import Experiment, load_experiment
+from fedsim.data import read_ledger
+from fedsim.errors import ConfigError
 from fedsim.files import write_json
 from fedsim.progress import SILENCE, Watcher
 from fedsim.provenance import provenance, recorded_data_dir
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack as attack_stage
+from fedsim.stages.given import GivenModel, keep_given, set_given_scene
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.scene import Scene, set_scene
 from fedsim.stages.simulate import simulate as simulate_stage
@@ -22,6 +25,7 @@ def run(
     data_dir: Path | None = None,
     watcher: Watcher = SILENCE,
     scene: Scene | None = None,
+    states: Path | None = None,
 ) -> Results:
     """Run an experiment into a run directory, or go on with one that was stopped.
 
@@ -37,17 +41,25 @@ def run(
         Is told how far it is.
     scene
         The experiment's data and plugins, where the caller has loaded them already.
+    states
+        A folder of federations' states that runs share: what another run with it has simulated is
+        not simulated again. By default only the federations of this run share.
 
     Raises
     ------
     FedsimError
         If anything that the experiment needs is missing or not valid.
     """
+    if experiment.given is not None:
+        raise ConfigError(
+            "this experiment is about a model that was trained elsewhere, so there is nothing to "
+            "run; `fedsim attack RUN` attacks it again"
+        )
     scene = scene or set_scene(experiment, data_dir, watcher)
     directory = RunDirectory.create(out, experiment.resolved())
     with directory.locked():
         write_json(directory.provenance, provenance(data_dir))
-        simulate_stage(scene, directory, watcher)
+        simulate_stage(scene, directory, watcher, states)
         attack_stage(scene, directory, watcher, fresh=False)
         return report_stage(directory)
 
@@ -82,9 +94,40 @@ def attack(
     experiment = load_experiment(directory.experiment)
     names = tuple(attacks)
     chosen = experiment.with_attacks(names) if names else experiment
-    scene = set_scene(chosen, data_dir or recorded_data_dir(directory.provenance), watcher)
+    where = data_dir or recorded_data_dir(directory.provenance)
+    scene = set_scene(chosen, where, watcher, ledger=read_ledger(directory.ledger))
     with directory.locked():
         attack_stage(scene, directory, watcher, fresh=True)
+        return report_stage(directory)
+
+
+def attack_given(
+    given: GivenModel, out: Path, *, data_dir: Path | None = None, watcher: Watcher = SILENCE
+) -> Results:
+    """Attack a model that was trained elsewhere, and report as of a run.
+
+    Parameters
+    ----------
+    given
+        Its factory, its weights, its data, and who was in them.
+    out
+        The run directory; made if it is not there.
+    data_dir
+        Where the data set's files are; None downloads them.
+    watcher
+        Is told how far it is.
+
+    Raises
+    ------
+    FedsimError
+        If anything given is missing, damaged, or does not fit the rest.
+    """
+    scene, snapshots = set_given_scene(given, data_dir, watcher)
+    directory = RunDirectory.create(out, scene.experiment.resolved())
+    with directory.locked():
+        write_json(directory.provenance, provenance(data_dir))
+        keep_given(scene, snapshots, directory)
+        attack_stage(scene, directory, watcher, fresh=False)
         return report_stage(directory)
 
 

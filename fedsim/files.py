@@ -6,6 +6,7 @@ readable by its owner only.
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +45,19 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def share(source: Path, target: Path) -> None:
+    """Make `target` hold what `source` holds, all or nothing, without a second copy if possible.
+
+    Files written here are replaced and never changed in place, so two names may share one content.
+    """
+    with replacing(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, temporary)
 
 
 def sync_folder(folder: Path) -> None:

@@ -33,7 +33,7 @@ class Group:
 
 
 GROUPS = {
-    "adversaries": Group("fedsim.adversaries"),
+    "adversaries": Group("fedsim.adversaries", provided=("victims",)),
     "attacks": Group("fedsim.attacks"),
     "datasets": Group("fedsim.datasets"),
     "models": Group("fedsim.models", provided=("input_shape", "num_classes")),

@@ -1,10 +1,12 @@
 """The layout of a run directory, and who may work in it.
 
 ``experiment.yaml`` the resolved experiment; ``provenance.json`` versions, commit, machine;
-``ledger.parquet`` who holds which record and what is audited; ``checkpoint.safetensors`` where the
-federation stands; ``history.json`` utility over the rounds; ``snapshots/ADVERSARY/`` what it saw;
-``features/``, ``scores/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of
-it; ``results.json`` and ``report.html`` what came out.
+``ledger.parquet`` who holds which record and what is audited; ``federations/NAME/`` one federation
+each, the honest one and one for each active adversary: ``checkpoint.safetensors`` where it stands,
+``history.json`` utility over the rounds, ``crafted.json`` how far crafted messages lie from honest
+ones; ``states/`` where federations branch; ``snapshots/ADVERSARY/`` what it saw; ``features/``,
+``scores/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it;
+``results.json`` and ``report.html`` what came out.
 
 A stage reads files and writes files, so each can be run alone and again.
 """
@@ -119,15 +121,22 @@ class RunDirectory:
         """Who holds which record, and what is audited."""
         return self.path / "ledger.parquet"
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where the federation stands."""
-        return self.path / "checkpoint.safetensors"
+    def checkpoint(self, federation: str) -> Path:
+        """Where a federation stands."""
+        return self.path / "federations" / federation / "checkpoint.safetensors"
+
+    def history(self, federation: str) -> Path:
+        """Utility over a federation's rounds."""
+        return self.path / "federations" / federation / "history.json"
+
+    def crafted(self, federation: str) -> Path:
+        """How far a federation's crafted messages lie from honest ones."""
+        return self.path / "federations" / federation / "crafted.json"
 
     @property
-    def history(self) -> Path:
-        """Utility over the rounds."""
-        return self.path / "history.json"
+    def states(self) -> Path:
+        """States from which federations of this run branch, until all have ended."""
+        return self.path / "states"
 
     @property
     def results(self) -> Path:

@@ -20,11 +20,16 @@ from torch import Tensor
 
 from fedsim.digests import digest
 from fedsim.errors import SnapshotError
-from fedsim.files import make_private_folder, replacing
+from fedsim.files import make_private_folder, replacing, share
 
 AGGREGATE = "aggregate"
 _FORMAT = "fedsim-snapshot-1"
 _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
+
+
+def sent_owner(participant: int) -> str:
+    """Return the owner name of what a participant was sent."""
+    return f"sent-{participant}"
 
 
 def participant_owner(participant: int) -> str:
@@ -41,7 +46,7 @@ class Policy:
     rounds
         The observed rounds, from 1.
     owners
-        ``"aggregate"`` or ``"participant-N"``.
+        ``"aggregate"``, ``"participant-N"`` (its upload) or ``"sent-N"`` (what it was sent).
     """
 
     rounds: frozenset[int] | None = None
@@ -135,20 +140,33 @@ class SnapshotStore:
                 "make room and run the same command again, it resumes"
             ) from error
 
-    def series(self, owner: str) -> tuple[Snapshot, ...]:
-        """Return an owner's snapshots that the policy keeps, in the order of their rounds.
+    def series(self, *owners: str) -> tuple[Snapshot, ...]:
+        """Return the owners' snapshots that the policy keeps, by round, then as `owners` are given.
 
         Raises
         ------
         SnapshotError
-            If there is none.
+            If an owner has none.
         """
-        found = [s for s in self.index() if s.owner == owner and self.policy.keeps(s.round, owner)]
-        if not found:
+        kept = [s for s in self.index() if self.policy.keeps(s.round, s.owner)]
+        for owner in owners:
+            if all(snapshot.owner != owner for snapshot in kept):
+                raise SnapshotError(
+                    f"no snapshot of {owner} in {self.folder}; run the federation first"
+                )
+        wanted = [snapshot for snapshot in kept if snapshot.owner in owners]
+        return tuple(sorted(wanted, key=lambda s: (s.round, owners.index(s.owner))))
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of another store, sharing its bytes on the disk where possible."""
+        if not self.policy.keeps(snapshot.round, snapshot.owner):
+            return
+        try:
+            share(snapshot.path, self._path(snapshot.round, snapshot.owner))
+        except OSError as error:
             raise SnapshotError(
-                f"no snapshot of {owner} in {self.folder}; run the federation first"
-            )
-        return tuple(found)
+                f"cannot take over {snapshot.path} into {self.folder}: {error}"
+            ) from error
 
     def index(self) -> tuple[Snapshot, ...]:
         """Return every snapshot in the folder, by round and owner, as its file names tell."""

@@ -1,24 +1,38 @@
-"""The global passive attacker: a server that keeps what each participant uploads.
+"""The global passive attacker: a server that keeps what passes between it and each participant.
 
-Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the global attacker"; passive.
+Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the global attacker"; passive. It knows both ends of a
+participant's local epoch: the parameters that it sent and those that came back. What an active
+server sees is the same, so the active ones derive from this one.
 """
 
 from flwr.app import ArrayRecord
 
+from fedsim.data import Question
 from fedsim.federation.adversary import Threat
 from fedsim.federation.server_position import ServerAdversary
-from fedsim.snapshots import participant_owner
+from fedsim.snapshots import participant_owner, sent_owner
 
 
 class CuriousServer(ServerAdversary):
-    """Follow the protocol as the server, and keep every participant's uploads."""
+    """Follow the protocol as the server, and keep what each participant is sent and uploads."""
 
     def threat(self) -> Threat:
         """Return the threat model in words."""
         return Threat(
             who="the server",
-            sees="each participant's parameters after its local training, in the observed rounds",
+            sees="each participant's parameters before and after its local training, in the "
+            "observed rounds",
         )
+
+    def owners(self, question: Question) -> tuple[str, ...]:
+        """Answer from what the victim was sent and what it uploaded."""
+        (victim,) = question.victims
+        return sent_owner(victim), participant_owner(victim)
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Keep what a participant is sent."""
+        self.record(round_number, sent_owner(participant), arrays)
+        return arrays
 
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord

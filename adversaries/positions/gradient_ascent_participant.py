@@ -50,6 +50,10 @@ class GradientAscentParticipant(ParticipantAdversary):
             active=True,
         )
 
+    def acts_from(self) -> int:
+        """Return the first round of the ascent."""
+        return self.ascent.first
+
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep the aggregate of a round."""
         self.record(round_number, AGGREGATE, arrays)

@@ -1,7 +1,7 @@
 """The ascending server: the global active attacker of the paper.
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: before the server sends the parameters to
-the victim, it ascends the gradient of the target records' loss. See `ascent`.
+a victim, it ascends the gradient of the target records' loss. See `ascent`.
 """
 
 from collections.abc import Sequence
@@ -9,30 +9,28 @@ from collections.abc import Sequence
 from flwr.app import ArrayRecord, MetricRecord
 
 from adversaries.positions.ascent import Ascent, distance
+from adversaries.positions.curious_server import CuriousServer
 from fedsim.data import Question
 from fedsim.federation.adversary import Threat
-from fedsim.federation.server_position import ServerAdversary
-from fedsim.snapshots import participant_owner
 
-SENT = "sent"
-UPDATE = "update"
 NORM = "norm"
 
 
-class GradientAscentServer(ServerAdversary):
-    """Ascend the target records' loss in the parameters that go to one participant.
+class GradientAscentServer(CuriousServer):
+    """Ascend the target records' loss in the parameters that go to some participants.
 
     Parameters
     ----------
-    victim
-        The participant that is sent crafted parameters and asked about.
+    victims
+        The participants that are sent crafted parameters and asked about; by default the audit's
+        victims.
     rate, relative, first, last, targets, batches
         See `adversaries.positions.ascent.Ascent`.
     """
 
     def __init__(
         self,
-        victim: int = 0,
+        victims: tuple[int, ...] = (0,),
         rate: float = 0.5,
         relative: bool = True,
         first: int = 2,
@@ -40,49 +38,60 @@ class GradientAscentServer(ServerAdversary):
         targets: int | None = None,
         batches: int = 1,
     ) -> None:
-        self.victim = victim
+        self.victims = victims
         self.ascent = Ascent(rate, relative, first, last, targets, batches)
 
     def threat(self) -> Threat:
         """Return the threat model in words."""
         return Threat(
             who="the server",
-            sees=f"participant {self.victim}'s parameters after its local training",
+            sees="the victim's parameters before and after its local training",
             does=(
                 f"from round {self.ascent.first} on it ascends the loss of the target records in "
-                f"the parameters that it sends participant {self.victim}"
+                "the parameters that it sends the victim"
             ),
             active=True,
         )
 
+    def acts_from(self) -> int:
+        """Return the first round of the ascent."""
+        return self.ascent.first
+
     def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
-        """Ask about the participant that is sent crafted parameters."""
-        return self.about(self.victim, participants)
+        """Ask about each participant that is sent crafted parameters."""
+        return self.about(self.victims, participants)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Send the victim parameters further up the targets' loss."""
-        if participant != self.victim:
-            return arrays
+        """Send a victim parameters further up the targets' loss."""
+        if participant not in self.victims:
+            return super().send(round_number, participant, arrays)
         sent = arrays
         if self.ascent.active(round_number):
-            sent = self.ascent.climb(arrays, self.briefed(), round_number, self._update_norm())
-        self.memory[SENT] = sent
-        return sent
+            length = self._update_norm(participant)
+            sent = self.ascent.climb(arrays, self.briefed(), round_number, length)
+        self.memory[_sent(participant)] = sent
+        return super().send(round_number, participant, sent)
 
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
-        """Keep the victim's upload, and how far it moved from what it was sent."""
-        if participant != self.victim:
-            return arrays
-        self.record(round_number, participant_owner(participant), arrays)
-        moved = distance(arrays, self.memory.array_records[SENT])
-        # Under attack the victim also undoes the climb: that is no measure of an honest update.
-        if self.ascent.active(round_number):
-            moved = min(moved, self._update_norm() or moved)
-        self.memory[UPDATE] = MetricRecord({NORM: moved})
-        return arrays
+        """Keep a victim's upload, and how far it moved from what it was sent."""
+        if participant in self.victims:
+            moved = distance(arrays, self.memory.array_records[_sent(participant)])
+            # Under attack the victim also undoes the climb: no measure of an honest update.
+            if self.ascent.active(round_number):
+                moved = min(moved, self._update_norm(participant) or moved)
+            self.memory[_update(participant)] = MetricRecord({NORM: moved})
+        return super().receive(round_number, participant, arrays)
 
-    def _update_norm(self) -> float:
-        known = self.memory.metric_records.get(UPDATE)
+    def _update_norm(self, victim: int) -> float:
+        known = self.memory.metric_records.get(_update(victim))
         return float(str(known[NORM])) if known else 0.0
+
+
+def _sent(victim: int) -> str:
+    return f"sent-{victim}"
+
+
+def _update(victim: int) -> str:
+    return f"update-{victim}"

@@ -1,6 +1,6 @@
-"""The isolating server: the victim trains alone and never knows.
+"""The isolating server: its victims train alone and never know.
 
-Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: the server sends the victim's own
+Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: the server sends a victim's own
 parameters back to it instead of the aggregate, so nobody else's training hides what it learned.
 """
 
@@ -9,37 +9,33 @@ from typing import Literal
 
 from flwr.app import ArrayRecord
 
+from adversaries.positions.curious_server import CuriousServer
 from fedsim.data import Question
 from fedsim.federation.adversary import Threat
-from fedsim.federation.server_position import ServerAdversary
-from fedsim.snapshots import participant_owner
-
-OWN = "own"
-HONEST = "last-honest"
 
 
-class IsolatingServer(ServerAdversary):
-    """Send one participant its own parameters back, never the aggregate.
+class IsolatingServer(CuriousServer):
+    """Send some participants their own parameters back, never the aggregate.
 
     Parameters
     ----------
-    victim
-        The participant that is isolated and asked about.
+    victims
+        The participants that are isolated and asked about; by default the audit's victims.
     first
-        The first round in which it gets its own parameters; the ones before are honest.
+        The first round in which they get their own parameters; the ones before are honest.
     others
-        What the others go on with: without the victim, or with its last honest upload.
+        What the others go on with: without the victims, or with their last honest uploads.
     """
 
     def __init__(
         self,
-        victim: int = 0,
+        victims: tuple[int, ...] = (0,),
         first: int = 2,
         others: Literal["without-it", "last-honest"] = "without-it",
     ) -> None:
         if first < 2:
             raise ValueError(f"first must be at least 2, not {first}: before it there is no upload")
-        self.victim = victim
+        self.victims = victims
         self.first = first
         self.others = others
 
@@ -47,44 +43,55 @@ class IsolatingServer(ServerAdversary):
         """Return the threat model in words."""
         return Threat(
             who="the server",
-            sees=f"participant {self.victim}'s parameters after its local training",
+            sees="the victim's parameters before and after its local training",
             does=(
-                f"from round {self.first} on it sends participant {self.victim} its own parameters "
-                "back, never the aggregate"
+                f"from round {self.first} on it sends the victim its own parameters back, never "
+                "the aggregate"
             ),
             active=True,
         )
 
+    def acts_from(self) -> int:
+        """Return the first round in which a victim is sent its own parameters."""
+        return self.first
+
     def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
-        """Ask about the isolated participant."""
-        return self.about(self.victim, participants)
+        """Ask about each isolated participant."""
+        return self.about(self.victims, participants)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Send the victim its own parameters."""
-        return self._own(round_number, participant, arrays)
+        """Send a victim its own parameters."""
+        return super().send(round_number, participant, self._own(round_number, participant, arrays))
 
     def send_evaluation(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord:
-        """Let the victim evaluate its own parameters."""
-        # After the round before `first` the aggregate would already give it away.
-        return self._own(round_number + 1, participant, arrays)
+        """Let a victim evaluate its own parameters."""
+        return self._own(round_number, participant, arrays)
 
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
-        """Keep the victim's upload, and keep it from the others."""
-        if participant != self.victim:
+        """Keep a victim's upload, and keep it from the others."""
+        super().receive(round_number, participant, arrays)
+        if participant not in self.victims:
             return arrays
-        self.record(round_number, participant_owner(participant), arrays)
-        self.memory[OWN] = arrays
+        self.memory[_own(participant)] = arrays
         if round_number < self.first:
-            self.memory[HONEST] = arrays
+            self.memory[_honest(participant)] = arrays
             return arrays
         if self.others == "without-it":
             return None
-        return self.memory.array_records[HONEST]
+        return self.memory.array_records[_honest(participant)]
 
     def _own(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        isolated = participant == self.victim and round_number >= self.first
-        return self.memory.array_records.get(OWN, arrays) if isolated else arrays
+        isolated = participant in self.victims and round_number >= self.first
+        return self.memory.array_records.get(_own(participant), arrays) if isolated else arrays
+
+
+def _own(victim: int) -> str:
+    return f"own-{victim}"
+
+
+def _honest(victim: int) -> str:
+    return f"last-honest-{victim}"

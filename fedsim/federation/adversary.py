@@ -41,12 +41,15 @@ class Threat:
         What it does beyond the protocol; by default nothing.
     active
         Whether it does anything beyond the protocol.
+    outside
+        Whether it has no part in the federation, and sees only what comes out of it.
     """
 
     who: str
     sees: str
     does: str = "nothing: it follows the protocol"
     active: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,16 @@ class Adversary(ABC):
         """Return whose data this position asks about, one question an observation."""
 
     @abstractmethod
-    def owner(self, question: Question) -> str:
-        """Return the owner of the snapshots that answer a question."""
+    def owners(self, question: Question) -> tuple[str, ...]:
+        """Return the owners of the snapshots that answer a question, in the order of a round."""
+
+    def acts_from(self) -> int | None:
+        """Return the first round in which it changes a message; None if it never does.
+
+        An active run branches from an honest one just before that round, so until then it may
+        remember nothing but what the last round alone showed it.
+        """
+        return 1 if self.threat().active else None
 
     def keep_in(self, store: SnapshotStore | Path | str) -> Self:
         """Keep what is recorded in `store` (a folder keeps everything), and return self."""

@@ -58,7 +58,7 @@ class Checkpoint:
         `adversaries` are those in the server's seat, by label; a participant's memory is in
         `states`.
         """
-        memories = {label: _copied(one.memory) for label, one in adversaries.items()}
+        memories = {label: copied(one.memory) for label, one in adversaries.items()}
         return cls(progress, states, *strategy_state(strategy), memories)
 
     def restore(
@@ -68,7 +68,7 @@ class Checkpoint:
         restore_strategy(strategy, self.strategy_arrays, self.strategy_plain)
         for label, adversary in adversaries.items():
             adversary.memory.clear()
-            adversary.memory.update(_copied(self.memories.get(label, RecordDict())))
+            adversary.memory.update(copied(self.memories.get(label, RecordDict())))
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to `path`, all or nothing.
@@ -159,7 +159,8 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     return digest({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
 
 
-def _copied(memory: RecordDict) -> RecordDict:
+def copied(memory: RecordDict) -> RecordDict:
+    """Return a memory that later rounds do not change."""
     return RecordDict({key: record.copy() for key, record in memory.items()})
 
 

@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
 from fedsim.data import Question, about_all_but
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Adversary
+from fedsim.federation.crafted import Crafted, compare, note
 from fedsim.federation.messages import PARTICIPANT, arrays_of, round_of, with_arrays
 from fedsim.snapshots import AGGREGATE
 
@@ -37,9 +38,9 @@ class ParticipantAdversary(Adversary):
             )
         return (about_all_but(self.participant, participants),)
 
-    def owner(self, question: Question) -> str:
+    def owners(self, question: Question) -> tuple[str, ...]:
         """Answer from the aggregates."""
-        return AGGREGATE
+        return (AGGREGATE,)
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Return what its own training or evaluation is to start from.
@@ -64,7 +65,7 @@ class ParticipantAdversary(Adversary):
         kind = message.metadata.message_type.partition(".")[0]
         if kind == MessageType.QUERY or context.node_config.get(PARTICIPANT) != self.participant:
             return call_next(message, context)
-        self._recall(context)
+        self.recall(context.state)
         trains = kind == MessageType.TRAIN
         current = round_of(message)
         came = arrays_of(message.content, "the server")
@@ -77,10 +78,15 @@ class ParticipantAdversary(Adversary):
             left = self.leaving(current, honest)
             if left is not honest:
                 reply.content = with_arrays(reply.content, left)
-        context.state.update({MEMORY + key: record for key, record in self.memory.items()})
+                note(self.memory, Crafted(current, self.participant, *compare(came, honest, left)))
+        self.memorise(context.state)
         return reply
 
-    def _recall(self, context: Context) -> None:
-        """Take the memory from the node's context, where any engine keeps it."""
-        kept = [key for key in context.state if key.startswith(MEMORY)]
-        self.memory = RecordDict({key.removeprefix(MEMORY): context.state[key] for key in kept})
+    def recall(self, state: RecordDict) -> None:
+        """Take the memory from a node's state, where any engine keeps it."""
+        kept = [key for key in state if key.startswith(MEMORY)]
+        self.memory = RecordDict({key.removeprefix(MEMORY): state[key] for key in kept})
+
+    def memorise(self, state: RecordDict) -> None:
+        """Put the memory into a node's state."""
+        state.update({MEMORY + key: record for key, record in self.memory.items()})

@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import Strategy
 from fedsim.data import Question, about_participant
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Adversary
+from fedsim.federation.crafted import Crafted, compare, note
 from fedsim.federation.messages import arrays_of, with_arrays
 from fedsim.snapshots import participant_owner
 
@@ -26,24 +27,25 @@ class ServerAdversary(Adversary):
         """Ask about each victim separately: its uploads are told apart."""
         return tuple(about_participant(victim) for victim in victims)
 
-    def about(self, victim: int, participants: int) -> tuple[Question, ...]:
-        """Return the question of an adversary that is after one participant only.
+    def about(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+        """Return the questions of an adversary that is after some participants only.
 
         Raises
         ------
         PluginError
-            If there is no such participant.
+            If there is no such participant, or none is named.
         """
-        if not 0 <= victim < participants:
+        strangers = [victim for victim in victims if not 0 <= victim < participants]
+        if strangers or not victims or len(set(victims)) < len(victims):
             raise PluginError(
-                f"{type(self).__name__}: there is no participant {victim} to attack; participants "
-                f"are numbered 0 to {participants - 1}"
+                f"{type(self).__name__}: cannot be after participants {list(victims)}; name some "
+                f"of 0 to {participants - 1}, each once"
             )
-        return (about_participant(victim),)
+        return tuple(about_participant(victim) for victim in victims)
 
-    def owner(self, question: Question) -> str:
+    def owners(self, question: Question) -> tuple[str, ...]:
         """Answer from the victim's uploads."""
-        return participant_owner(question.victims[0])
+        return (participant_owner(question.victims[0]),)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Return what a participant is to train on."""
@@ -101,7 +103,7 @@ class DishonestServer(Strategy):
     ) -> Iterable[Message]:
         """Let each adversary change what each participant trains on."""
         messages = self.honest.configure_train(server_round, arrays, config, grid)
-        return [self._altered(m, server_round, lambda a: a.send) for m in messages]
+        return [self._altered(m, server_round, lambda a: a.send, noted=True) for m in messages]
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -132,13 +134,19 @@ class DishonestServer(Strategy):
         message: Message,
         server_round: int,
         hook: Callable[[ServerAdversary], Callable[[int, int, ArrayRecord], ArrayRecord]],
+        noted: bool = False,
     ) -> Message:
         honest = arrays = arrays_of(message.content, "the server")
         participant = self._participant(message.metadata.dst_node_id)
+        crafter: ServerAdversary | None = None
         for adversary in self.adversaries:
-            arrays = hook(adversary)(server_round, participant, arrays)
-        if arrays is not honest:
+            left = hook(adversary)(server_round, participant, arrays)
+            crafter = crafter if left is arrays else adversary
+            arrays = left
+        if crafter is not None:
             message.content = with_arrays(message.content, arrays)
+            if noted:
+                _note(crafter, server_round, participant, honest, arrays)
         return message
 
     def _received(self, reply: Message, server_round: int) -> Message | None:
@@ -148,6 +156,8 @@ class DishonestServer(Strategy):
         honest = arrays = arrays_of(reply.content, f"participant {participant}")
         left_out = False
         for adversary in self.adversaries:
+            if _uploaded(participant) in adversary.memory:
+                adversary.memory[_uploaded(participant)] = honest
             left = adversary.receive(server_round, participant, arrays)
             # One that leaves the upload out does not hide it from the next.
             left_out |= left is None
@@ -160,3 +170,29 @@ class DishonestServer(Strategy):
 
     def _participant(self, node: int) -> int:
         return self.participant_of.get(node, node)
+
+
+def _uploaded(participant: int) -> str:
+    """Return where a crafter's memory has the last upload of somebody it sends crafted messages."""
+    return f"uploaded-{participant}"
+
+
+def _note(
+    crafter: ServerAdversary,
+    server_round: int,
+    participant: int,
+    honest: ArrayRecord,
+    crafted: ArrayRecord,
+) -> None:
+    """Note how far a sent message lies from the honest one.
+
+    Both are updates from the receiver's last upload. It is kept from the first crafted message on,
+    which therefore has no figure itself.
+    """
+    place = _uploaded(participant)
+    base = crafter.memory.array_records.get(place)
+    if base is None:
+        crafter.memory[place] = honest
+    else:
+        figures = compare(base, honest, crafted)
+        note(crafter.memory, Crafted(server_round, participant, *figures))

@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from fedsim.files import write_text
 from fedsim.report import figures, words
+from fedsim.report.costs import cost_cells
 from fedsim.report.data import Finding, ReportData, RocTrace
 from fedsim.report.diagram import HEIGHT, WIDTH, diagram
 from fedsim.report.results import MEAN, Result, Results
@@ -69,6 +70,7 @@ def render(data: ReportData) -> str:
             *("probability", "rate_name"),
         )
     }
+    environment.filters["cost_cells"] = cost_cells
     rows = _rows(data.results)
     return environment.from_string(_own("page.html")).render(
         data=data,

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Estimate, Verdict
 from fedsim.files import write_text
+from fedsim.report.costs import Cost
 
 MEAN = "mean"
 # A run has some hundred rows of less than 2 kB; a larger file is not a results file.
@@ -155,6 +156,7 @@ class Results(_Strict):
     utility: Utility
     results: tuple[Result, ...]
     threat_models: tuple[ThreatModel, ...] = ()
+    costs: tuple[Cost, ...] = ()
     provenance: dict[str, str | int | float | bool | None] = {}
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fedsim.report.costs import cost_table
 from fedsim.report.results import MEAN, Result, Results
 from fedsim.report.words import (
     area,
@@ -54,6 +55,8 @@ class RunTable:
             yield Padding(table, (0, 0, 1, 0))
         if len(self._results.adversaries()) > 1:
             yield Padding(side_by_side(self._results), (0, 0, 1, 0))
+        if self._results.costs:
+            yield Padding(cost_table(self._results.costs), (0, 0, 1, 0))
         yield utility_line(self._results)
         yield from notes(self._results.summary())
 

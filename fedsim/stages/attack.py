@@ -1,12 +1,15 @@
 """The second stage: score the audited records by every attack, for every dishonest party.
 
 Reads the ledger and the snapshots; writes features, scores and traces. Scores that were made from
-the same snapshots, audit and settings are kept, so a stopped stage goes on where it was.
+the same snapshots, audit and settings are kept, so a stopped stage goes on where it was. With
+`engine.workers`, cases are scored side by side.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,7 @@ from fedsim import seeds
 from fedsim.attack import Known, Observation, Traced
 from fedsim.config import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
+from fedsim.engines.jobs import steps_of
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import DataError, FedsimError, PluginError
 from fedsim.evaluation import Scores
@@ -33,6 +37,11 @@ class Case:
     question: Question
     audit: AuditSet
     observation: Observation
+
+    @property
+    def name(self) -> str:
+        """Who asks about whom."""
+        return f"{self.party.label}, {self.question.key}"
 
     @property
     def known(self) -> Known:
@@ -55,22 +64,22 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
     FedsimError
         If snapshots are missing or damaged, or an attack's scores cannot be used.
     """
-    choices = scene.experiment.attacks
     ledger = read_ledger(run.ledger)
-    if not np.array_equal(ledger.labels, scene.ledger.labels):
+    if not np.array_equal(ledger.labels, scene.dataset.labels):
         raise DataError(
             f"{run.ledger} has other labels than {scene.dataset.name} has now; give the data "
             "that the run was made with (--data-dir)"
         )
     cases = list(_cases(scene, run, ledger, watcher))
+    jobs = {case.name: partial(_scored, scene, run, case, fresh) for case in cases}
+    engine = scene.experiment.engine
     with (
-        limited_threads(scene.experiment.engine.threads),
-        watcher.task("attacks", len(choices) * len(cases)) as advance,
+        limited_threads(engine.threads),
+        watcher.task("attacks", len(scene.experiment.attacks) * len(cases)) as advance,
+        closing(steps_of(jobs, engine.workers, engine.threads, watcher)) as steps,
     ):
-        for case in cases:
-            for choice in choices:
-                _score(scene, run, watcher, case, choice, fresh)
-                advance(f"{case.party.label}, {case.question.key}: {choice.label}")
+        for standing in steps:
+            advance(standing)
 
 
 def _tell_missing(
@@ -91,7 +100,7 @@ def _cases(scene: Scene, run: RunDirectory, ledger: Ledger, watcher: Watcher) ->
         store = party.store(scene.experiment, run)
         for question in party.questions:
             audit = ledger.audit(question)
-            snapshots = store.series(party.adversary.owner(question))
+            snapshots = store.series(*party.answering(question))
             _tell_missing(snapshots, scene.experiment.observed_rounds, party, watcher)
             observation = Observation(
                 adversary=party.label,
@@ -103,6 +112,15 @@ def _cases(scene: Scene, run: RunDirectory, ledger: Ledger, watcher: Watcher) ->
                 features=run.features(party.label, question.key),
             )
             yield Case(party, question, audit, observation)
+
+
+def _scored(
+    scene: Scene, run: RunDirectory, case: Case, fresh: bool, watcher: Watcher
+) -> Iterator[str]:
+    """Score one case by every attack: a job of its own, as its attacks share what is extracted."""
+    for choice in scene.experiment.attacks:
+        _score(scene, run, watcher, case, choice, fresh)
+        yield f"{case.name}: {choice.label}"
 
 
 def _score(

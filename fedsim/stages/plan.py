@@ -44,7 +44,7 @@ def stated_threats(parties: Sequence[Party], experiment: Experiment) -> tuple[St
     return tuple(
         StatedThreat(
             party.label,
-            party.adversary.threat(),
+            party.threat(),
             knows,
             tuple(_asked(question) for question in party.questions),
         )

@@ -5,16 +5,16 @@ Reads the experiment, the ledger, the history, scores and traces; writes ``resul
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 import numpy as np
 
-from fedsim.config import Experiment
+from fedsim.config import HONEST, Experiment
 from fedsim.data import Question
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation.curves import accuracy_by_class, mean_roc, quartiles, score_histogram
-from fedsim.federation.participant_position import ParticipantAdversary
 from fedsim.federation.rounds import RoundFigures
 from fedsim.files import write_text
 from fedsim.report.compared import compared_rows, differences
@@ -39,11 +39,19 @@ from fedsim.report.results import (
     write_results,
 )
 from fedsim.rundir import RunDirectory
+from fedsim.stages.federations import federations_of
 from fedsim.stages.judging import Judged, judge_run
 from fedsim.stages.plan import StatedThreat, stated_threats
 from fedsim.stages.scene import Party
 from fedsim.stages.scores import read_trace
+from fedsim.stages.utility import History, cost_of, read_history
 
+_KIND = {
+    ("server", False): "a curious",
+    ("server", True): "a dishonest",
+    ("participant", False): "a fellow",
+    ("participant", True): "a dishonest",
+}
 CAUTIONS = (
     "The figures are of this federation: its data, model, rounds and seed; another may leak more.",
     "An attack that fails proves nothing: a better one may not.",
@@ -62,43 +70,28 @@ def report(run: RunDirectory) -> Results:
         If the run was not attacked yet, or its files are damaged.
     """
     judged = judge_run(run)
-    history = read_history(run)
+    # The first is the honest one, where there is one.
+    history = read_history(run, federations_of(judged.parties)[0].name)
     results = _results(run, judged, history)
     write_results(run.results, results)
     write_text(run.report, render(_page(run, judged, history, results)))
     return results
 
 
-def read_history(run: RunDirectory) -> tuple[RoundFigures, ...]:
-    """Return the utility over the rounds.
-
-    Raises
-    ------
-    RunDirectoryError
-        If the run has none, or the file is damaged.
-    """
-    try:
-        rounds = json.loads(run.history.read_text(encoding="utf-8"))["rounds"]
-        return tuple(RoundFigures(**figures) for figures in rounds)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunDirectoryError(
-            f"cannot read {run.history} ({error}); run the federation to its end first"
-        ) from error
-
-
-def _results(run: RunDirectory, judged: Judged, history: Sequence[RoundFigures]) -> Results:
+def _results(run: RunDirectory, judged: Judged, history: History) -> Results:
     last = history[-1]
-    if last.train_accuracy is None or last.test_accuracy is None:
-        raise RunDirectoryError(
-            f"{run.path} ends before its last evaluation; run its federation to the end first"
-        )
     threats = stated_threats(judged.parties, judged.experiment)
+    federations = federations_of(judged.parties)
+    honest = history if federations[0].name == HONEST else None
     return Results(
         schema_version=1,
         name=run.path.resolve().name,
-        utility=Utility(train_accuracy=last.train_accuracy, test_accuracy=last.test_accuracy),
+        utility=Utility(
+            train_accuracy=last.train_accuracy or 0.0, test_accuracy=last.test_accuracy or 0.0
+        ),
         results=tuple(_rows(judged)),
         threat_models=tuple(_in_words(stated) for stated in threats),
+        costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         provenance={"seed": judged.experiment.seed, **_flat_provenance(run)},
     )
 
@@ -112,9 +105,7 @@ def _rows(judged: Judged) -> Iterable[Result]:
                 yield result_row(adversary, attack, key, verdict, baseline=baseline)
 
 
-def _page(
-    run: RunDirectory, judged: Judged, history: Sequence[RoundFigures], results: Results
-) -> ReportData:
+def _page(run: RunDirectory, judged: Judged, history: History, results: Results) -> ReportData:
     experiment, name = judged.experiment, results.name
     verdicts = {(name, *key): verdict for key, verdict in judged.means.items()}
     paired = differences(verdicts, {name: name}, seed=experiment.seed)
@@ -146,10 +137,7 @@ def _page(
         courses=[course for party in judged.parties for course in _courses(run, party, judged)],
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_provenance(run),
-        commands=[
-            f"fedsim run {run.path}/experiment.yaml --out {run.path}-again",
-            f"fedsim attack {run.path}",
-        ],
+        commands=[_how_it_began(run, experiment), f"fedsim attack {run.path}"],
         cautions=CAUTIONS,
         compared=compared_rows({name: results}, paired),
         by_class=[_by_class(party, judged) for party in judged.parties],
@@ -160,10 +148,12 @@ def _finding(party: Party, judged: Judged) -> Finding:
     """Return what a party's strongest attack that is no baseline achieves, first victim only."""
     question, attack = party.questions[0], _leading_attack(party, judged)
     accuracy = judged.verdicts[party.label, question.key, attack].accuracy
-    seat = party.adversary
-    server = "a dishonest server" if seat.threat().active else "a curious server"
-    who = "a fellow participant" if isinstance(seat, ParticipantAdversary) else server
-    return Finding(who, _whose(question), accuracy.value, accuracy.low, accuracy.high)
+    seat = "server" if party.participant is None else "participant"
+    threat = party.threat()
+    who = threat.who if threat.outside else f"{_KIND[seat, threat.active]} {seat}"
+    return Finding(
+        who, _whose(question, judged.experiment), accuracy.value, accuracy.low, accuracy.high
+    )
 
 
 def _leading_attack(party: Party, judged: Judged) -> str:
@@ -171,13 +161,29 @@ def _leading_attack(party: Party, judged: Judged) -> str:
     return next((attack for attack in own if attack not in judged.baselines), own[0])
 
 
-def _whose(question: Question) -> str:
+def _whose(question: Question, experiment: Experiment) -> str:
+    if experiment.partition.participants == 1:
+        return "the model's training data"
     if len(question.victims) == 1:
         return f"participant {question.victims[0]}'s training data"
     return "the other participants' training data"
 
 
+def _how_it_began(run: RunDirectory, experiment: Experiment) -> str:
+    """Return the command that makes the run once more."""
+    if experiment.given is None:
+        return f"fedsim run {run.path}/experiment.yaml --out {run.path}-again"
+    said = _provenance(run).get("command")
+    return shlex.join(map(str, said)) if isinstance(said, list) else "fedsim attack --model ..."
+
+
 def _facts(experiment: Experiment) -> list[tuple[str, str]]:
+    if experiment.given is not None:
+        return [
+            ("data", experiment.data.name),
+            ("model", f"{experiment.model.name}, trained elsewhere"),
+            ("snapshots", str(len(experiment.given.weights))),
+        ]
     partition, federation = experiment.partition, experiment.federation
     each = f" x {partition.records:,} records" if partition.records else ""
     return [
@@ -202,14 +208,12 @@ def _in_words(stated: StatedThreat) -> ThreatModel:
 
 
 def _placed(party: Party, stated: StatedThreat, experiment: Experiment) -> Threat:
-    seat = party.adversary
-    local = isinstance(seat, ParticipantAdversary)
     return Threat(
         words=_in_words(stated),
-        position="participant" if local else "server",
+        position="server" if party.participant is None else "participant",
         participants=experiment.partition.participants,
         victims=tuple(sorted({v for question in party.questions for v in question.victims})),
-        participant=seat.participant if isinstance(seat, ParticipantAdversary) else None,
+        participant=party.participant,
         active=stated.threat.active,
     )
 

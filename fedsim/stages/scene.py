@@ -9,7 +9,7 @@ from torch import nn
 
 from fedsim import plugins
 from fedsim.attack import Attack
-from fedsim.config import Experiment, LabelledChoice
+from fedsim.config import Choice, DishonestParty, Experiment, LabelledChoice
 from fedsim.data import (
     AuditSizes,
     Dataset,
@@ -21,8 +21,10 @@ from fedsim.data import (
     partition,
 )
 from fedsim.errors import PluginError
-from fedsim.federation.adversary import Adversary
+from fedsim.federation.adversary import Adversary, Threat
 from fedsim.federation.optimizers import optimizer_factory
+from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.federation.server_position import ServerAdversary
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model
 from fedsim.progress import Watcher
@@ -32,15 +34,41 @@ from fedsim.snapshots import Policy, SnapshotStore, participant_owner
 
 @dataclass(frozen=True)
 class Party:
-    """A dishonest party: its label in the experiment, its plugin, and what it asks."""
+    """A dishonest party: its label, the adversaries in its seat, and what it asks."""
 
     label: str
-    adversary: Adversary
+    adversaries: tuple[Adversary, ...]
     questions: tuple[Question, ...]
+
+    @property
+    def participant(self) -> int | None:
+        """The participant in whose seat it sits; None for the server's."""
+        seats = [a.participant for a in self.adversaries if isinstance(a, ParticipantAdversary)]
+        return seats[0] if seats else None
+
+    def acts_from(self) -> int | None:
+        """Return the first round in which any of its adversaries acts; None if none ever does."""
+        starts = [adversary.acts_from() for adversary in self.adversaries]
+        return min((start for start in starts if start is not None), default=None)
+
+    def threat(self) -> Threat:
+        """Return the threat model of its adversaries together."""
+        threats = [adversary.threat() for adversary in self.adversaries]
+        deeds = [threat.does for threat in threats if threat.active]
+        return Threat(
+            who=threats[0].who,
+            sees="; ".join(dict.fromkeys(threat.sees for threat in threats)),
+            does="; and ".join(deeds) or threats[0].does,
+            active=bool(deeds),
+        )
+
+    def answering(self, question: Question) -> tuple[str, ...]:
+        """Return the owners of the snapshots that answer a question."""
+        return tuple(dict.fromkeys(o for a in self.adversaries for o in a.owners(question)))
 
     def owners(self, experiment: Experiment) -> frozenset[str]:
         """Return whose snapshots it keeps."""
-        owners = {self.adversary.owner(question) for question in self.questions}
+        owners = {owner for question in self.questions for owner in self.answering(question)}
         uploads = {participant_owner(victim) for victim in experiment.audit.victims}
         if experiment.snapshots.participants == "all" and uploads <= owners:
             owners |= {participant_owner(p) for p in range(experiment.partition.participants)}
@@ -64,10 +92,24 @@ class Scene:
     attacks: Mapping[str, Attack]
 
 
-def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Scene:
+def set_scene(
+    experiment: Experiment,
+    data_dir: Path | None,
+    watcher: Watcher,
+    *,
+    dataset: Dataset | None = None,
+    ledger: Ledger | None = None,
+) -> Scene:
     """Load, draw and build everything that an experiment names.
 
     What cannot work is told here, before anything is written.
+
+    Parameters
+    ----------
+    experiment, data_dir, watcher
+        What is named, where the data set's files are, and who listens.
+    dataset, ledger
+        What is loaded and drawn already.
 
     Raises
     ------
@@ -76,15 +118,7 @@ def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
     """
     parties = parties_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
-    data = experiment.data
-    dataset = load_dataset(
-        data.name,
-        data.settings,
-        data_dir=data_dir,
-        seed=experiment.seed,
-        test_records=data.test_records,
-        say=watcher.say,
-    )
+    dataset = dataset or load_data(experiment, data_dir, watcher)
     new_model = partial(
         build_model,
         experiment.model.name,
@@ -93,10 +127,29 @@ def set_scene(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    ledger = _ledger(experiment, dataset, parties)
+    ledger = ledger or _ledger(experiment, dataset, parties)
     scene = Scene(experiment, dataset, ledger, new_model, parties, attacks)
     _require_buildable(scene)
     return scene
+
+
+def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Dataset:
+    """Return the data set that an experiment names.
+
+    Raises
+    ------
+    FedsimError
+        As `fedsim.data.load_dataset`.
+    """
+    data = experiment.data
+    return load_dataset(
+        data.name,
+        data.settings,
+        data_dir=data_dir,
+        seed=experiment.seed,
+        test_records=data.test_records,
+        say=watcher.say,
+    )
 
 
 def build_attack(choice: LabelledChoice) -> Attack:
@@ -127,15 +180,26 @@ def parties_of(experiment: Experiment) -> tuple[Party, ...]:
     return tuple(_party(choice, experiment) for choice in experiment.adversaries)
 
 
-def _party(choice: LabelledChoice, experiment: Experiment) -> Party:
-    adversary = plugins.build("adversaries", choice.name, choice.settings)
-    if not isinstance(adversary, Adversary):
+def _party(chosen: DishonestParty, experiment: Experiment) -> Party:
+    victims, participants = experiment.audit.victims, experiment.partition.participants
+    adversaries = tuple(_adversary(choice, victims) for choice in chosen.together)
+    asked = {adversary.questions(victims, participants) for adversary in adversaries}
+    if len(asked) > 1 or len({isinstance(a, ServerAdversary) for a in adversaries}) > 1:
+        raise PluginError(
+            f"adversaries {chosen.label} cannot act together: they sit in different seats or are "
+            "after different victims; list them apart, or give them the same seat and victims"
+        )
+    return Party(chosen.label, adversaries, asked.pop())
+
+
+def _adversary(choice: Choice, victims: tuple[int, ...]) -> Adversary:
+    adversary = plugins.build("adversaries", choice.name, choice.settings, victims=victims)
+    if not isinstance(adversary, ServerAdversary | ParticipantAdversary):
         raise PluginError(
             f"adversary {choice.name!r} gave a {type(adversary).__name__}; a plugin of group "
             "adversaries must derive from fedsim.ServerAdversary or fedsim.ParticipantAdversary"
         )
-    questions = adversary.questions(experiment.audit.victims, experiment.partition.participants)
-    return Party(choice.label, adversary, questions)
+    return adversary
 
 
 def _ledger(experiment: Experiment, dataset: Dataset, parties: Sequence[Party]) -> Ledger:

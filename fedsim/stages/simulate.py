@@ -1,19 +1,18 @@
-"""The first stage: run the federation and keep what its dishonest parties see.
+"""The first stage: run the federations and keep what their dishonest parties see.
 
-Reads nothing but the experiment; writes the ledger, the snapshots, the history of utility, and a
-checkpoint from which it goes on when it was stopped.
+Reads nothing but the experiment; writes the ledger, the snapshots, and for each federation the
+history of utility and a checkpoint from which it goes on when it was stopped.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import shutil
+from collections.abc import Callable, Sequence, Set
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
-from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim import seeds
@@ -21,27 +20,40 @@ from fedsim.data import write_ledger
 from fedsim.engines.local import LocalGrid
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.adversary import Briefing
-from fedsim.federation.checkpoint import Checkpoint
+from fedsim.federation.branching import Witness
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
-from fedsim.federation.participant_position import ParticipantAdversary
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.federation.server import Server, make_server_app
-from fedsim.federation.server_position import ServerAdversary
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import RecordIds, Utility, evaluate
-from fedsim.files import write_json
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import require_space
+from fedsim.stages.federations import Federation, federations_of
+from fedsim.stages.keeping import Keeper, read_taken_over
 from fedsim.stages.plan import plan
 from fedsim.stages.scene import Party, Scene
+from fedsim.stages.states import States
 
-CHECKPOINT_SECONDS = 30.0
 
+def simulate(
+    scene: Scene, run: RunDirectory, watcher: Watcher, states: Path | None = None
+) -> dict[str, Progress]:
+    """Run every federation of an experiment to its end, from its checkpoint if there is one.
 
-def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
-    """Run the federation to its end, from its checkpoint if there is one.
+    Parameters
+    ----------
+    scene, run, watcher
+        The experiment, where it lives, and who listens.
+    states
+        A folder of states that runs share (see `fedsim.stages.states`): what another run has
+        simulated is not simulated again. By default the federations of this run share with each
+        other only.
+
+    Returns
+    -------
+    Where each federation ended, by its name.
 
     Raises
     ------
@@ -50,60 +62,71 @@ def simulate(scene: Scene, run: RunDirectory, watcher: Watcher) -> Progress:
     KeyboardInterrupt
         After a checkpoint of the last finished round was written.
     """
-    experiment = scene.experiment
     if not run.ledger.is_file():
         write_ledger(scene.ledger, run.ledger)
     for party in scene.parties:
-        party.adversary.keep_in(party.store(experiment, run)).brief(_briefing(scene, party))
-    kept = Checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
-    if kept is None:
+        for adversary in party.adversaries:
+            adversary.keep_in(party.store(scene.experiment, run)).brief(_briefing(scene, party))
+    federations = federations_of(scene.parties)
+    if not any(run.checkpoint(federation.name).is_file() for federation in federations):
         require_space(run.path, plan(scene).snapshot_bytes)
-    with limited_threads(experiment.engine.threads):
-        return _run(scene, kept, run, watcher)
+    shared = States(states or run.states, scene)
+    branches = {start - 1 for f in federations if (start := f.acts_from()) is not None}
+    last = scene.experiment.federation.rounds
+    kept_rounds = branches | {last} if states else branches
+    ends: dict[str, Progress] = {}
+    with limited_threads(scene.experiment.engine.threads):
+        for federation in federations:
+            ends[federation.name] = _run(scene, federation, run, watcher, shared, kept_rounds)
+    if states is None:
+        shutil.rmtree(run.states, ignore_errors=True)
+    _tell_reuse(run, federations, last, watcher)
+    return ends
 
 
-def _run(scene: Scene, kept: Checkpoint | None, run: RunDirectory, watcher: Watcher) -> Progress:
+def _run(
+    scene: Scene,
+    federation: Federation,
+    run: RunDirectory,
+    watcher: Watcher,
+    states: States,
+    kept_rounds: Set[int],
+) -> Progress:
     training_sets = scene.ledger.training_sets
-    federation = scene.experiment.federation
+    settings = scene.experiment.federation
     model = scene.new_model()
-    grid = LocalGrid(_client_app(scene, training_sets), len(training_sets))
+    grid = LocalGrid(_client_app(scene, federation, training_sets), len(training_sets))
     strategy = build_strategy(
-        federation.strategy.name,
-        federation.strategy.settings,
-        federation.fewest_present(len(training_sets)),
+        settings.strategy.name,
+        settings.strategy.settings,
+        settings.fewest_present(len(training_sets)),
     )
-    seated = {
-        party.label: party.adversary
-        for party in scene.parties
-        if isinstance(party.adversary, ServerAdversary)
-    }
-    start = kept.progress if kept else Progress(0, ArrayRecord(model.state_dict()))
-    if kept:
-        grid.restore(kept.states)
-        kept.restore(strategy, seated)
-    keeper = _Keeper(run, grid, strategy, seated, federation.rounds, start)
-    with watcher.task("federation", federation.rounds, start.round) as advance:
+    witness = Witness()
+    keeper = Keeper(run, federation, grid, strategy, witness, states, kept_rounds, settings.rounds)
+    keeper.start(Progress(0, ArrayRecord(model.state_dict())), settings.evaluation.every)
+    start = keeper.progress
+    with watcher.task(f"federation {federation.name}", settings.rounds, start.round) as advance:
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
             advance(_standing(progress))
 
         schedule = Schedule(
-            federation.rounds,
-            federation.evaluation.every,
+            settings.rounds,
+            settings.evaluation.every,
             scene.experiment.seed,
             shapes_of(model),
             _tester(scene, model),
-            present=partial(federation.present, participants=len(training_sets)),
+            present=partial(settings.present, participants=len(training_sets)),
         )
-        server = Server(
-            strategy, tuple(seated.values()), len(training_sets), schedule, start, after_round
-        )
+        seated = (witness, *federation.servers.values())
+        server = Server(strategy, seated, len(training_sets), schedule, start, after_round)
         try:
             grid.serve(make_server_app(server))
         except KeyboardInterrupt:
             keeper.keep()
             raise
+    keeper.ended()
     return keeper.progress
 
 
@@ -115,16 +138,17 @@ def _briefing(scene: Scene, party: Party) -> Briefing:
     return Briefing(scene.new_model, scene.dataset, targets, seed)
 
 
-def _client_app(scene: Scene, training_sets: Sequence[RecordIds]) -> ClientApp:
-    federation = scene.experiment.federation
-    adversaries = [party.adversary for party in scene.parties]
-    mods: list[Mod] = [a for a in adversaries if isinstance(a, ParticipantAdversary)]
+def _client_app(
+    scene: Scene, federation: Federation, training_sets: Sequence[RecordIds]
+) -> ClientApp:
+    settings = scene.experiment.federation
+    mods: list[Mod] = list(federation.participants)
     participants = Participants(
         scene.dataset,
         training_sets,
         scene.new_model,
-        federation.local,
-        federation.evaluation.records,
+        settings.local,
+        settings.evaluation.records,
         scene.experiment.seed,
     )
     return make_client_app(participants, mods)
@@ -142,37 +166,20 @@ def _tester(scene: Scene, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
     return test
 
 
-@dataclass
-class _Keeper:
-    """Writes a checkpoint now and then, at the end, and when the run is stopped.
-
-    When it is written changes nothing in the numbers, so it goes by the clock: small rounds would
-    otherwise spend their time on the disk.
-    """
-
-    run: RunDirectory
-    grid: LocalGrid
-    strategy: Strategy
-    adversaries: Mapping[str, ServerAdversary]
-    last: int
-    progress: Progress
-    latest: Checkpoint | None = None
-    written: float = field(default_factory=time.monotonic)
-
-    def finished(self, progress: Progress) -> None:
-        self.progress = progress
-        self.latest = Checkpoint.of(progress, self.grid.states(), self.strategy, self.adversaries)
-        if progress.round == self.last or time.monotonic() - self.written > CHECKPOINT_SECONDS:
-            self.keep()
-
-    def keep(self) -> None:
-        if self.latest is None:
-            return
-        # The history first: after a crash between the two it is ahead, and written again.
-        history = [asdict(figures) for figures in self.latest.progress.history]
-        write_json(self.run.history, {"schema": 1, "rounds": history})
-        self.latest.save(self.run.checkpoint)
-        self.written = time.monotonic()
+def _tell_reuse(
+    run: RunDirectory, federations: Sequence[Federation], rounds: int, watcher: Watcher
+) -> None:
+    """Say how many rounds were simulated, and how many were another federation's."""
+    reused = {f.name: read_taken_over(run.history(f.name)) for f in federations}
+    for name, count in reused.items():
+        if count:
+            watcher.say(f"federation {name}: rounds 1 to {count} were simulated before, not again")
+    asked, spared = len(federations) * rounds, sum(reused.values())
+    if spared:
+        watcher.say(
+            f"{asked} rounds in {len(federations)} federations; {asked - spared} simulated, "
+            f"{(asked - spared) / rounds:.2f} times one federation"
+        )
 
 
 def _standing(progress: Progress) -> str:

@@ -67,9 +67,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def reached(run: RunDirectory) -> int:
-    if not run.checkpoint.is_file():
+    if not run.checkpoint("honest").is_file():
         return 0
-    return checkpoint.Checkpoint.load(run.checkpoint).progress.round
+    return checkpoint.Checkpoint.load(run.checkpoint("honest")).progress.round
 
 
 def test_kill_9_at_any_moment_changes_nothing(tmp_path: Path, started: Any) -> None:

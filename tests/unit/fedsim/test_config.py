@@ -152,7 +152,7 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
         ("audit.victims", [], "audit.victims is []"),
         ("audit.nonmembers", "none", "input should be 'unseen', 'others' or 'both'"),
         ("engine", {"name": "abacus"}, "engine.name is 'abacus': input should be 'local'"),
-        ("engine", {"name": "local", "workers": 2}, "'engine.workers'; valid keys there: name, t"),
+        ("engine", {"name": "local", "cores": 2}, "'engine.cores'; valid keys there: name, t"),
         ("data", None, "data is None"),
         ("seed", -1, "seed is -1"),
         ("adversaries", [], "adversaries is empty"),
@@ -263,7 +263,7 @@ def test_set_reaches_into_sections_lists_and_bare_names(file: Path) -> None:
     assert found.federation.rounds == 6
     assert found.federation.local.schedule == {3: 0.7}
     assert found.federation.strategy.settings == {"server_momentum": 0.9}
-    assert found.adversaries[1].settings == {"participant": 1}
+    assert found.adversaries[1].together[0].settings == {"participant": 1}
     assert [(a.name, a.label, a.settings) for a in found.attacks] == [
         ("label", "again", {}),
         ("label", "label", {"folds": 3}),

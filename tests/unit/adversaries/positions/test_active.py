@@ -183,8 +183,8 @@ def test_impossible_settings_are_one_sentence(make: object, sentence: str) -> No
 
 
 def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="IsolatingServer: there is no participant 7 to attack"):
-        IsolatingServer(victim=7).questions((0,), 4)
+    with pytest.raises(PluginError, match="IsolatingServer: cannot be after participants \\[7\\]; name some of"):
+        IsolatingServer(victims=(7,)).questions((0,), 4)
     with pytest.raises(PluginError, match="call brief"):
         GradientAscentServer().keep_in(tmp_path).briefed()
 

@@ -35,7 +35,10 @@ def test_a_server_asks_about_each_victim_by_its_uploads() -> None:
     server = CuriousServer()
     questions = server.questions((0, 2), 4)
     assert questions == (about_participant(0), about_participant(2))
-    assert [server.owner(q) for q in questions] == ["participant-0", "participant-2"]
+    assert [server.owners(q) for q in questions] == [
+        ("sent-0", "participant-0"),
+        ("sent-2", "participant-2"),
+    ]
 
 
 def test_a_participant_asks_about_all_the_others_by_the_aggregate() -> None:
@@ -43,7 +46,7 @@ def test_a_participant_asks_about_all_the_others_by_the_aggregate() -> None:
     [question] = participant.questions((0,), 3)
     assert question == about_all_but(1, 3)
     assert (question.victims, question.holders) == ((0, 2), (1,))
-    assert participant.owner(question) == "aggregate"
+    assert participant.owners(question) == ("aggregate",)
 
 
 @pytest.mark.parametrize(("participant", "of"), [(3, 3), (-1, 3), (0, 1)])
@@ -61,12 +64,19 @@ def test_they_keep_what_passed_them_bit_for_bit(tmp_path: Path) -> None:
     end = federation.run()
 
     seen = {(s.round, s.owner): s.load() for s in SnapshotStore(tmp_path / "server").index()}
-    assert sorted(seen) == [(r, f"participant-{p}") for r in (1, 3) for p in range(3)]
-    trained = [content for _, kind, content in federation.grid.returned if kind == "train"]
+    assert sorted(seen) == [
+        (r, f"{kind}-{p}") for r in (1, 3) for kind in ("participant", "sent") for p in range(3)
+    ]
+    grid = federation.grid
+    passed = {
+        "sent": [content for _, kind, content in grid.sent if kind == "train"],
+        "participant": [content for _, kind, content in grid.returned if kind == "train"],
+    }
     for (round_number, owner), state in seen.items():
-        place = 3 * (round_number - 1) + int(owner.removeprefix("participant-"))
+        kind, _, participant = owner.partition("-")
+        message = passed[kind][3 * (round_number - 1) + int(participant)]
         for name, value in state.items():
-            assert trained[place][f"arrays/{name}"].endswith(value.numpy().tobytes())
+            assert message[f"arrays/{name}"].endswith(value.numpy().tobytes())
 
     first, last = SnapshotStore(tmp_path / "participant").series("aggregate")
     assert (first.round, last.round) == (1, 3)

@@ -247,7 +247,7 @@ def test_whoever_else_is_dishonest_changes_nothing_for_a_passive_one(tmp_path: A
     alone = sorted((tmp_path / "alone").iterdir())
     among = sorted((tmp_path / "among").iterdir())
     assert [p.name for p in alone] == [p.name for p in among]
-    assert len(alone) == 9
+    assert len(alone) == 18
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(alone, among, strict=True))
 
 

@@ -15,7 +15,7 @@ from fedsim.federation.checkpoint import Checkpoint
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import SnapshotStore
-from fedsim.stages import simulate as stage
+from fedsim.stages import keeping
 from fedsim.stages.plan import plan, stated_threats
 from fedsim.stages.scene import set_scene
 
@@ -23,14 +23,17 @@ from fedsim.stages.scene import set_scene
 def test_the_files_of_a_run(toy_run: Path) -> None:
     run = RunDirectory(toy_run)
     assert list(content_of(run)) == [
-        "checkpoint.safetensors",
         "experiment.yaml",
-        "history.json",
+        "federations/honest/checkpoint.safetensors",
+        "federations/honest/crafted.json",
+        "federations/honest/history.json",
         "ledger.parquet",
         "snapshots/curious-participant/round-00002.aggregate.safetensors",
         "snapshots/curious-participant/round-00004.aggregate.safetensors",
         "snapshots/curious-server/round-00002.participant-0.safetensors",
+        "snapshots/curious-server/round-00002.sent-0.safetensors",
         "snapshots/curious-server/round-00004.participant-0.safetensors",
+        "snapshots/curious-server/round-00004.sent-0.safetensors",
     ]
     assert run.experiment.read_text() == experiment().resolved()
 
@@ -45,7 +48,7 @@ def test_the_ledger_has_the_audits(toy_run: Path) -> None:
 
 
 def test_the_history_has_the_utility_of_every_round(toy_run: Path) -> None:
-    history = json.loads(RunDirectory(toy_run).history.read_text())
+    history = json.loads(RunDirectory(toy_run).history("honest").read_text())
     assert history["schema"] == 1
     rounds = history["rounds"]
     assert [r["round"] for r in rounds] == [1, 2, 3, 4]
@@ -58,7 +61,7 @@ def test_the_history_has_the_utility_of_every_round(toy_run: Path) -> None:
 
 def test_the_last_aggregate_is_what_the_participant_saw_last(toy_run: Path) -> None:
     run = RunDirectory(toy_run)
-    kept = Checkpoint.load(run.checkpoint).progress
+    kept = Checkpoint.load(run.checkpoint("honest")).progress
     seen = SnapshotStore(run.snapshots("curious-participant")).series("aggregate")[-1].load()
     assert kept.round == 4
     assert all(torch.equal(seen[k], v) for k, v in kept.arrays.to_torch_state_dict().items())
@@ -71,7 +74,8 @@ def test_the_same_experiment_gives_the_same_bytes(toy_run: Path, tmp_path: Path)
 def test_another_seed_gives_another_run(toy_run: Path, tmp_path: Path) -> None:
     ours, others = content_of(RunDirectory(toy_run)), content_of(simulated(tmp_path / "r", seed=4))
     assert ours.keys() == others.keys()
-    assert not set(ours.values()) & set(others.values())
+    same = [name for name in ours if ours[name] == others[name]]
+    assert same == ["federations/honest/crafted.json"]  # nothing was crafted
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +95,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, after: int, optimizer
     with pytest.raises(KeyboardInterrupt):
         simulated(tmp_path / "stopped", watcher=Stopping(after), federation=toy)
     stopped = RunDirectory(tmp_path / "stopped")
-    assert Checkpoint.load(stopped.checkpoint).progress.round == after
+    assert Checkpoint.load(stopped.checkpoint("honest")).progress.round == after
     assert content_of(stopped) != content_of(whole)
     simulated(tmp_path / "stopped", federation=toy)
     assert content_of(stopped) == content_of(whole)
@@ -99,7 +103,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, after: int, optimizer
 
 def test_a_run_that_lost_its_checkpoint_starts_again(toy_run: Path, tmp_path: Path) -> None:
     run = simulated(tmp_path / "r")
-    run.checkpoint.unlink()
+    run.checkpoint("honest").unlink()
     simulated(tmp_path / "r")
     assert content_of(run) == content_of(RunDirectory(toy_run))
 
@@ -111,7 +115,7 @@ def test_a_crash_while_the_end_is_written_is_made_good(
     def crashes(*arguments: object) -> None:
         raise SystemExit
 
-    target = (stage, "write_json") if missing == "history" else (stage.Checkpoint, "save")
+    target = (keeping, "write_json") if missing == "history" else (Checkpoint, "save")
     with monkeypatch.context() as patched:
         patched.setattr(*target, crashes)
         with pytest.raises(SystemExit):
@@ -122,7 +126,7 @@ def test_a_crash_while_the_end_is_written_is_made_good(
 
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     run = simulated(tmp_path / "r")
-    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:-1])
+    run.checkpoint("honest").write_bytes(run.checkpoint("honest").read_bytes()[:-1])
     with pytest.raises(RunDirectoryError, match="delete it to start from round 1"):
         simulated(tmp_path / "r")
 
@@ -182,10 +186,10 @@ def test_the_plan_counts_what_the_run_writes(toy_run: Path) -> None:
     planned = plan(scene)
     assert (planned.rounds, planned.observed_rounds, planned.participants) == (4, (2, 4), 3)
     assert planned.parameters == 12 * 16 + 16 + 16 * 4 + 4
-    assert planned.snapshot_bytes == 4 * planned.parameters * 4
+    assert planned.snapshot_bytes == 6 * planned.parameters * 4
     assert planned.audited_records == 2 * 40
     written = sum(p.stat().st_size for p in toy_run.glob("snapshots/*/*"))
-    assert planned.snapshot_bytes <= written < planned.snapshot_bytes + 4 * 1000
+    assert planned.snapshot_bytes <= written < planned.snapshot_bytes + 6 * 1000
 
 
 def test_all_uploads_are_kept_on_request(tmp_path: Path) -> None:
@@ -195,10 +199,11 @@ def test_all_uploads_are_kept_on_request(tmp_path: Path) -> None:
     }
     run = simulated(tmp_path / "r", **everybody)
     assert [p.name for p in sorted(run.snapshots("curious-server").iterdir())] == [
-        f"round-00004.participant-{p}.safetensors" for p in range(3)
+        *(f"round-00004.participant-{p}.safetensors" for p in range(3)),
+        "round-00004.sent-0.safetensors",
     ]
     planned = plan(set_scene(experiment(**everybody), None, SILENCE))
-    assert planned.snapshot_bytes == 3 * 4 * planned.parameters
+    assert planned.snapshot_bytes == 4 * 4 * planned.parameters
 
 
 def test_each_threat_is_stated_in_full() -> None:

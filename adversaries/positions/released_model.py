@@ -1,0 +1,32 @@
+"""Whoever holds the released model: it sees what training ends in, and nothing of the training.
+
+The stand-alone and the fine-tuned setting of Nasr, Shokri and Houmansadr (IEEE S&P 2019), section
+II-B: one finished model, or several if more versions of it were released (observe those rounds).
+"""
+
+from flwr.app import ArrayRecord
+
+from fedsim.data import Question
+from fedsim.federation.adversary import Threat
+from fedsim.federation.server_position import ServerAdversary
+from fedsim.snapshots import AGGREGATE
+
+
+class ReleasedModel(ServerAdversary):
+    """Take no part in the training, and keep the model as it is released after observed rounds."""
+
+    def threat(self) -> Threat:
+        """Return the threat model in words."""
+        return Threat(
+            who="whoever holds the released model",
+            sees="the model after the observed rounds, and nothing of who sent what",
+            outside=True,
+        )
+
+    def owners(self, question: Question) -> tuple[str, ...]:
+        """Answer from the released model, whoever is asked about."""
+        return (AGGREGATE,)
+
+    def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
+        """Keep the released model."""
+        self.record(round_number, AGGREGATE, arrays)

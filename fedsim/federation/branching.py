@@ -1,0 +1,99 @@
+"""Going on from an honest federation as if a dishonest party had been in it from the start.
+
+Until an active party acts, its federation is the honest one, message by message. So a run may start
+where the honest one stood, if the party remembers what it would remember then. By its contract
+(`Adversary.acts_from`) that is what the last round alone showed it: a witness keeps that round's
+messages, and `catch_up` shows them to the party again.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
+
+from fedsim.federation.adversary import Threat
+from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.federation.server_position import ServerAdversary
+
+_ROUND = "round"
+_AGGREGATE = "aggregate"
+_SENT, _RECEIVED = "sent-", "received-"
+
+
+class Witness(ServerAdversary):
+    """Remember every message of the last round, and change none."""
+
+    def threat(self) -> Threat:
+        """Return that it is none."""
+        return Threat(who="the simulator", sees="the messages of the last round")
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Remember what a participant is sent."""
+        if _round(self.memory) != round_number:
+            self.memory.clear()
+            self.memory[_ROUND] = MetricRecord({_ROUND: round_number})
+        self.memory[f"{_SENT}{participant}"] = arrays
+        return arrays
+
+    def receive(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord | None:
+        """Remember what came back."""
+        self.memory[f"{_RECEIVED}{participant}"] = arrays
+        return arrays
+
+    def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
+        """Remember the aggregate."""
+        self.memory[_AGGREGATE] = arrays
+
+
+def catch_up(
+    seen: RecordDict,
+    evaluated: bool,
+    servers: Sequence[ServerAdversary],
+    participants: Sequence[ParticipantAdversary],
+    states: Mapping[int, RecordDict],
+) -> None:
+    """Show dishonest parties the messages of the last honest round.
+
+    Parameters
+    ----------
+    seen
+        A witness's memory.
+    evaluated
+        Whether the participants evaluated the aggregate at the end of that round.
+    servers, participants
+        The parties; their memories are filled.
+    states
+        Each participant's state between rounds; a dishonest participant's memory is written there.
+    """
+    current = _round(seen)
+    arrays = seen.array_records
+    for party in servers:
+        _show_server(party, current, arrays, evaluated)
+    for one in participants:
+        sent = arrays.get(f"{_SENT}{one.participant}")
+        if sent is not None:
+            one.memory = RecordDict()
+            one.arrived(current - 1, sent)
+            one.leaving(current, arrays[f"{_RECEIVED}{one.participant}"])
+            if evaluated:
+                one.arrived(current, arrays[_AGGREGATE])
+            one.memorise(states[one.participant])
+
+
+def _show_server(
+    party: ServerAdversary, current: int, arrays: Mapping[str, ArrayRecord], evaluated: bool
+) -> None:
+    present = sorted(int(key.removeprefix(_SENT)) for key in arrays if key.startswith(_SENT))
+    for participant in present:
+        party.send(current, participant, arrays[f"{_SENT}{participant}"])
+    for participant in present:
+        party.receive(current, participant, arrays[f"{_RECEIVED}{participant}"])
+    party.aggregated(current, arrays[_AGGREGATE])
+    for participant in present if evaluated else ():
+        party.send_evaluation(current, participant, arrays[_AGGREGATE])
+
+
+def _round(memory: RecordDict) -> int:
+    record = memory.metric_records.get(_ROUND)
+    return int(str(record[_ROUND])) if record else 0

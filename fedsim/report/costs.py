@@ -1,0 +1,68 @@
+"""What an active adversary costs the federation, and what gives it away."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Cost(BaseModel):
+    """The utility of a federation under attack, and how far crafted messages lie from honest ones.
+
+    Attributes
+    ----------
+    adversary
+        Its label.
+    test_accuracy
+        Of the aggregate at the end of the attacked federation.
+    honest_test_accuracy
+        At the end of the honest one; None where the run has none.
+    norm_ratio, cosine
+        Of the crafted updates against the honest ones in their place, the median over the messages;
+        see `fedsim.federation.crafted`. None where no message could be compared.
+    messages
+        How many messages these are medians over.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    adversary: Annotated[str, Field(min_length=1, max_length=200)]
+    test_accuracy: Fraction
+    honest_test_accuracy: Fraction | None = None
+    norm_ratio: Annotated[float, Field(ge=0)] | None = None
+    cosine: Annotated[float, Field(ge=-1.001, le=1.001)] | None = None
+    messages: Annotated[int, Field(ge=0, le=2**53)] = 0
+
+    @property
+    def utility_cost(self) -> float | None:
+        """Test accuracy that the attack costs, as a fraction; below 0 where it gains."""
+        if self.honest_test_accuracy is None:
+            return None
+        return self.honest_test_accuracy - self.test_accuracy
+
+
+def cost_table(costs: Sequence[Cost]) -> Table:
+    """Return what each active adversary costs, for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("what attacking costs")
+    for heading in ("test accuracy", "cost in points", "norm ratio", "cosine"):
+        table.add_column(heading, justify="right")
+    for cost in costs:
+        table.add_row(Text(cost.adversary), *(Text(cell) for cell in cost_cells(cost)))
+    return table
+
+
+def cost_cells(cost: Cost) -> tuple[str, str, str, str]:
+    """Return test accuracy in percent, its cost in points, norm ratio and cosine as texts."""
+    lost = cost.utility_cost
+    return (
+        f"{100 * cost.test_accuracy:.1f}",
+        "-" if lost is None else f"{100 * lost:+.1f}",
+        "-" if cost.norm_ratio is None else f"{cost.norm_ratio:.2f}",
+        "-" if cost.cosine is None else f"{cost.cosine:.3f}",
+    )

@@ -1,0 +1,141 @@
+"""Where a federation stands: where it starts from, and what is written while it goes on."""
+
+import json
+import time
+from collections.abc import Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from flwr.app import RecordDict
+from flwr.serverapp.strategy import Strategy
+
+from fedsim.engines.local import LocalGrid
+from fedsim.federation.branching import Witness, catch_up
+from fedsim.federation.checkpoint import Checkpoint, copied
+from fedsim.federation.crafted import noted
+from fedsim.federation.rounds import Progress
+from fedsim.files import write_json
+from fedsim.rundir import RunDirectory
+from fedsim.snapshots import Snapshot
+from fedsim.stages.federations import Federation
+from fedsim.stages.states import WITNESS, States, take_over
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass
+class Keeper:
+    """Says where a federation starts, and writes where it stands: now and then, and when stopped.
+
+    When a checkpoint is written changes nothing in the numbers, so it goes by the clock: small
+    rounds would otherwise spend their time on the disk.
+    """
+
+    run: RunDirectory
+    federation: Federation
+    grid: LocalGrid
+    strategy: Strategy
+    witness: Witness
+    states: States
+    kept_rounds: Set[int]
+    last: int
+    progress: Progress = field(init=False)
+    latest: Checkpoint | None = None
+    taken_over: int = 0
+    went_on: bool = False
+    written: float = field(default_factory=time.monotonic)
+
+    def start(self, beginning: Progress, evaluate_every: int) -> None:
+        """Go on from the federation's own checkpoint, or from a state, or from the beginning."""
+        path = self.run.checkpoint(self.federation.name)
+        self.progress = beginning
+        if path.is_file():
+            self.latest = Checkpoint.load(path)
+            self.taken_over = read_taken_over(self.run.history(self.federation.name))
+        elif found := self.states.longest(self.federation):
+            self.latest = self._branched(*found, evaluate_every)
+            self.taken_over = self.latest.progress.round
+        if self.latest is not None:
+            self.grid.restore(self.latest.states)
+            self.latest.restore(self.strategy, self.federation.servers)
+            self.progress = self.latest.progress
+
+    def _branched(
+        self, state: Checkpoint, snapshots: Sequence[Snapshot], evaluate_every: int
+    ) -> Checkpoint:
+        """Return a state as if this federation's parties had been there."""
+        take_over(self.federation, snapshots, self.states.scene, self.run)
+        if state.progress.round == self.last:
+            memories = {k: memory for k, memory in state.memories.items() if k != WITNESS}
+            return replace(state, memories=memories)
+        nodes = {node: state.states.get(node, RecordDict()) for node in self._nodes}
+        servers = self.federation.servers
+        catch_up(
+            state.memories[WITNESS],
+            state.progress.round % evaluate_every == 0,
+            tuple(servers.values()),
+            self.federation.participants,
+            dict(enumerate(nodes.values())),
+        )
+        remembered = {label: copied(adversary.memory) for label, adversary in servers.items()}
+        return replace(state, states=nodes, memories=remembered)
+
+    def finished(self, progress: Progress) -> None:
+        """Take note of a round that has ended."""
+        self.progress, self.went_on = progress, True
+        self.latest = Checkpoint.of(
+            progress, self.grid.states(), self.strategy, self.federation.servers
+        )
+        if progress.round in self.kept_rounds and self._worth_keeping(progress.round):
+            witnessed = {**self.latest.memories, WITNESS: self.witness.memory}
+            state = replace(self.latest, memories=witnessed)
+            self.states.keep(self.federation, state, self.run)
+        if progress.round == self.last or time.monotonic() - self.written > CHECKPOINT_SECONDS:
+            self.keep()
+
+    def _worth_keeping(self, round_number: int) -> bool:
+        """Return whether another federation might start from a state: an honest one, or an end."""
+        acts_from = self.federation.acts_from()
+        return round_number == self.last or acts_from is None or round_number < acts_from
+
+    def keep(self) -> None:
+        """Write where the federation stands."""
+        if self.latest is None:
+            return
+        # The history first: after a crash between the two it is ahead, and written again.
+        name = self.federation.name
+        history = [asdict(figures) for figures in self.latest.progress.history]
+        content = {"schema": 1, "taken_over": self.taken_over, "rounds": history}
+        write_json(self.run.history(name), content)
+        self.latest.save(self.run.checkpoint(name))
+        self.written = time.monotonic()
+
+    def ended(self) -> None:
+        """Write what is known of a federation only at its end."""
+        if not self.run.checkpoint(self.federation.name).is_file():
+            self.keep()
+        crafted = self.run.crafted(self.federation.name)
+        if crafted.is_file() and not self.went_on:
+            return
+        if self.latest is not None:
+            for adversary in self.federation.participants:
+                adversary.recall(self.latest.states[self._nodes[adversary.participant]])
+        entries = [
+            asdict(entry)
+            for adversary in self.federation.seated.values()
+            for entry in noted(adversary.memory)
+        ]
+        write_json(crafted, {"schema": 1, "messages": entries})
+
+    @property
+    def _nodes(self) -> list[int]:
+        """The node of each participant, in the order of the participants."""
+        return sorted(self.grid.get_node_ids())
+
+
+def read_taken_over(history: Path) -> int:
+    """Return how many rounds of a federation were taken over from another."""
+    try:
+        return int(json.loads(history.read_text(encoding="utf-8"))["taken_over"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -1,0 +1,74 @@
+"""The utility of a run's federations, from their files: over the rounds, and what attacks cost."""
+
+import json
+import statistics
+from pathlib import Path
+
+from fedsim.errors import RunDirectoryError
+from fedsim.federation.crafted import Crafted
+from fedsim.federation.rounds import RoundFigures
+from fedsim.report.costs import Cost
+from fedsim.rundir import RunDirectory
+from fedsim.stages.federations import Federation
+
+History = tuple[RoundFigures, ...]
+
+
+def read_history(run: RunDirectory, federation: str) -> History:
+    """Return a federation's figures, round by round.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it has none, or the file is damaged, or it ends before its last evaluation.
+    """
+    path = run.history(federation)
+    try:
+        rounds = json.loads(path.read_text(encoding="utf-8"))["rounds"]
+        history = tuple(RoundFigures(**figures) for figures in rounds)
+        last = history[-1]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise RunDirectoryError(
+            f"cannot read {path} ({error}); run the federation to its end first"
+        ) from error
+    if last.train_accuracy is None or last.test_accuracy is None:
+        raise RunDirectoryError(
+            f"{path} ends before its last evaluation; run the federation to its end first"
+        )
+    return history
+
+
+def cost_of(run: RunDirectory, federation: Federation, honest: History | None) -> Cost:
+    """Return what the adversary of an active federation costs.
+
+    Raises
+    ------
+    RunDirectoryError
+        If a file of the federation is missing or damaged.
+    """
+    (party,) = federation.parties
+    crafted = _read_crafted(run.crafted(federation.name))
+    return Cost(
+        adversary=party.label,
+        test_accuracy=_test_accuracy(read_history(run, federation.name)),
+        honest_test_accuracy=None if honest is None else _test_accuracy(honest),
+        norm_ratio=statistics.median(c.norm_ratio for c in crafted) if crafted else None,
+        cosine=statistics.median(c.cosine for c in crafted) if crafted else None,
+        messages=len(crafted),
+    )
+
+
+def _test_accuracy(history: History) -> float:
+    accuracy = history[-1].test_accuracy
+    assert accuracy is not None  # noqa: S101 - `read_history` has looked
+    return accuracy
+
+
+def _read_crafted(path: Path) -> tuple[Crafted, ...]:
+    try:
+        messages = json.loads(path.read_text(encoding="utf-8"))["messages"]
+        return tuple(Crafted(**message) for message in messages)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDirectoryError(
+            f"cannot read {path} ({error}); run the federation to its end first"
+        ) from error
