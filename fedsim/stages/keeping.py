@@ -9,11 +9,11 @@ from pathlib import Path
 from flwr.app import RecordDict
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.engines.local import LocalGrid
+from fedsim.engines.nodes import NodesGrid
 from fedsim.federation.branching import Witness, catch_up
 from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.crafted import noted
-from fedsim.federation.rounds import Progress
+from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
@@ -33,19 +33,19 @@ class Keeper:
 
     run: RunDirectory
     federation: Federation
-    grid: LocalGrid
+    grid: NodesGrid
     strategy: Strategy
-    witness: Witness
+    schedule: Schedule
     states: States
     kept_rounds: Set[int]
-    last: int
+    witness: Witness = field(default_factory=Witness)
     progress: Progress = field(init=False)
     latest: Checkpoint | None = None
     taken_over: int = 0
     went_on: bool = False
     written: float = field(default_factory=time.monotonic)
 
-    def start(self, beginning: Progress, evaluate_every: int) -> None:
+    def start(self, beginning: Progress) -> None:
         """Go on from the federation's own checkpoint, or from a state, or from the beginning."""
         path = self.run.checkpoint(self.federation.name)
         self.progress = beginning
@@ -53,26 +53,24 @@ class Keeper:
             self.latest = Checkpoint.load(path)
             self.taken_over = read_taken_over(self.run.history(self.federation.name))
         elif found := self.states.longest(self.federation):
-            self.latest = self._branched(*found, evaluate_every)
+            self.latest = self._branched(*found)
             self.taken_over = self.latest.progress.round
         if self.latest is not None:
             self.grid.restore(self.latest.states)
             self.latest.restore(self.strategy, self.federation.servers)
             self.progress = self.latest.progress
 
-    def _branched(
-        self, state: Checkpoint, snapshots: Sequence[Snapshot], evaluate_every: int
-    ) -> Checkpoint:
+    def _branched(self, state: Checkpoint, snapshots: Sequence[Snapshot]) -> Checkpoint:
         """Return a state as if this federation's parties had been there."""
         take_over(self.federation, snapshots, self.states.scene, self.run)
-        if state.progress.round == self.last:
+        if state.progress.round == self.schedule.rounds:
             memories = {k: memory for k, memory in state.memories.items() if k != WITNESS}
             return replace(state, memories=memories)
         nodes = {node: state.states.get(node, RecordDict()) for node in self._nodes}
         servers = self.federation.servers
         catch_up(
             state.memories[WITNESS],
-            state.progress.round % evaluate_every == 0,
+            self.schedule.evaluates(state.progress.round),
             tuple(servers.values()),
             self.federation.participants,
             dict(enumerate(nodes.values())),
@@ -90,13 +88,16 @@ class Keeper:
             witnessed = {**self.latest.memories, WITNESS: self.witness.memory}
             state = replace(self.latest, memories=witnessed)
             self.states.keep(self.federation, state, self.run)
-        if progress.round == self.last or time.monotonic() - self.written > CHECKPOINT_SECONDS:
+        if (
+            progress.round == self.schedule.rounds
+            or time.monotonic() - self.written > CHECKPOINT_SECONDS
+        ):
             self.keep()
 
     def _worth_keeping(self, round_number: int) -> bool:
         """Return whether another federation might start from a state: an honest one, or an end."""
         acts_from = self.federation.acts_from()
-        return round_number == self.last or acts_from is None or round_number < acts_from
+        return round_number == self.schedule.rounds or acts_from is None or round_number < acts_from
 
     def keep(self) -> None:
         """Write where the federation stands."""

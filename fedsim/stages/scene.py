@@ -60,6 +60,7 @@ class Party:
             sees="; ".join(dict.fromkeys(threat.sees for threat in threats)),
             does="; and ".join(deeds) or threats[0].does,
             active=bool(deeds),
+            outside=all(threat.outside for threat in threats),
         )
 
     def answering(self, question: Question) -> tuple[str, ...]:

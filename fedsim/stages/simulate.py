@@ -17,16 +17,15 @@ from torch import nn
 
 from fedsim import seeds
 from fedsim.data import write_ledger
-from fedsim.engines.local import LocalGrid
 from fedsim.engines.threads import limited_threads
+from fedsim.engines.workers import local_grid
 from fedsim.federation.adversary import Briefing
-from fedsim.federation.branching import Witness
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.federation.server import Server, make_server_app
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import RecordIds, Utility, evaluate
+from fedsim.federation.training import Utility, evaluate
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import require_space
@@ -92,42 +91,47 @@ def _run(
     states: States,
     kept_rounds: Set[int],
 ) -> Progress:
-    training_sets = scene.ledger.training_sets
-    settings = scene.experiment.federation
-    model = scene.new_model()
-    grid = LocalGrid(_client_app(scene, federation, training_sets), len(training_sets))
-    strategy = build_strategy(
-        settings.strategy.name,
-        settings.strategy.settings,
-        settings.fewest_present(len(training_sets)),
-    )
-    witness = Witness()
-    keeper = Keeper(run, federation, grid, strategy, witness, states, kept_rounds, settings.rounds)
-    keeper.start(Progress(0, ArrayRecord(model.state_dict())), settings.evaluation.every)
-    start = keeper.progress
-    with watcher.task(f"federation {federation.name}", settings.rounds, start.round) as advance:
-
-        def after_round(progress: Progress) -> None:
-            keeper.finished(progress)
-            advance(_standing(progress))
-
+    settings, engine = scene.experiment.federation, scene.experiment.engine
+    participants = scene.ledger.participants
+    app = _client_app(scene, federation)
+    with local_grid(app, participants, engine.workers, engine.threads) as grid:
+        strategy = build_strategy(
+            settings.strategy.name,
+            settings.strategy.settings,
+            settings.fewest_present(participants),
+        )
+        model = scene.new_model()
         schedule = Schedule(
             settings.rounds,
             settings.evaluation.every,
             scene.experiment.seed,
             shapes_of(model),
             _tester(scene, model),
-            present=partial(settings.present, participants=len(training_sets)),
+            present=partial(settings.present, participants=participants),
         )
-        seated = (witness, *federation.servers.values())
-        server = Server(strategy, seated, len(training_sets), schedule, start, after_round)
+        keeper = Keeper(run, federation, grid, strategy, schedule, states, kept_rounds)
+        keeper.start(Progress(0, ArrayRecord(model.state_dict())))
+        _serve(federation, keeper, participants, watcher)
+        keeper.ended()
+    return keeper.progress
+
+
+def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: Watcher) -> None:
+    """Run the rounds that are left."""
+    start, schedule = keeper.progress, keeper.schedule
+    with watcher.task(f"federation {federation.name}", schedule.rounds, start.round) as advance:
+
+        def after_round(progress: Progress) -> None:
+            keeper.finished(progress)
+            advance(_standing(progress))
+
+        seated = (keeper.witness, *federation.servers.values())
+        server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
         try:
-            grid.serve(make_server_app(server))
+            keeper.grid.serve(make_server_app(server))
         except KeyboardInterrupt:
             keeper.keep()
             raise
-    keeper.ended()
-    return keeper.progress
 
 
 def _briefing(scene: Scene, party: Party) -> Briefing:
@@ -138,14 +142,12 @@ def _briefing(scene: Scene, party: Party) -> Briefing:
     return Briefing(scene.new_model, scene.dataset, targets, seed)
 
 
-def _client_app(
-    scene: Scene, federation: Federation, training_sets: Sequence[RecordIds]
-) -> ClientApp:
+def _client_app(scene: Scene, federation: Federation) -> ClientApp:
     settings = scene.experiment.federation
     mods: list[Mod] = list(federation.participants)
     participants = Participants(
         scene.dataset,
-        training_sets,
+        scene.ledger.training_sets,
         scene.new_model,
         settings.local,
         settings.evaluation.records,

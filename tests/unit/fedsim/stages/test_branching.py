@@ -197,3 +197,14 @@ def test_a_list_is_one_party_and_the_audits_victims_are_everybodys() -> None:
     assert [q.key for q in party.questions] == ["participant-0", "participant-1"]
     assert party.threat().does.count("from round 2 on it") == 2
     assert party.answering(party.questions[1]) == ("sent-1", "participant-1")
+
+
+def test_two_processes_give_the_bytes_of_one(
+    branched: tuple[RunDirectory, list[str]], tmp_path: Path
+) -> None:
+    engine = {"name": "local", "workers": 2}
+    entries = [entry for entry in ENTRIES if "ascent" in entry["label"]]
+    run = simulated(tmp_path / "r", adversaries=[*PASSIVE, *entries], engine=engine)
+    ours, theirs = content_of(run), content_of(branched[0])
+    names = [name for name in ours if name not in {"experiment.yaml", "ledger.parquet"}]
+    assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}
