@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fedsim.report.results import Results
 
 KINDS = "adversaries, attacks, datasets, models, strategies, partitions, optimizers, engines"
+DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
 EXIT_INVALID = 2
 EXIT_STOPPED = 130
 
@@ -80,22 +81,65 @@ def run(
 
 @app.command()
 def attack(
-    path: RunPath,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run directory, or --model ...")
+    ] = None,
     attacks: Annotated[
         list[str] | None,
         typer.Option("--attack", metavar="NAME", help="An attack; default: all of the run's."),
     ] = None,
     data_dir: DataDir = None,
+    model: Annotated[
+        str | None, typer.Option(help="Instead of a run, a model trained elsewhere: its factory.")
+    ] = None,
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="Its safetensors; several: versions, earliest first.")
+    ] = None,
+    snapshots: Annotated[
+        Path | None, typer.Option(help="Instead of weights: snapshots kept in a Flower app.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose snapshots.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set, or module:function.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="CSV or parquet: record, member and perhaps known.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the attacks on a given model.")] = 0,
 ) -> None:
-    """Attack a finished run again, or by other attacks, without simulating again."""
+    """Attack a finished run again, or a model that was trained elsewhere."""
     from fedsim import experiment as programme
+    from fedsim.config import parsed_yaml
     from fedsim.console import ConsoleWatcher
+    from fedsim.stages.given import GivenModel
 
     console = Console()
-    results = programme.attack(
-        path, data_dir=data_dir, attacks=attacks or (), watcher=ConsoleWatcher(console)
+    watcher = ConsoleWatcher(console)
+    needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
+    given = [name for name, value in needed.items() if value is not None]
+    if path is not None and not given and not weights and snapshots is None and owner is None:
+        results = programme.attack(path, data_dir=data_dir, attacks=attacks or (), watcher=watcher)
+        _show(console, results, path)
+        return
+    if path is not None or model is None or data is None or ledger is None or out is None:
+        raise FedsimError(
+            "give either a run directory alone, or a model with --model, --weights (or "
+            f"--snapshots), --data, --ledger and --out; given: {listed(given)}"
+        )
+    if bool(weights) == (snapshots is not None):
+        raise FedsimError("give the model's parameters as --weights or as --snapshots, one of both")
+    asked = GivenModel(
+        model=parsed_yaml(model, "--model"),
+        data=parsed_yaml(data, "--data"),
+        membership=ledger,
+        adversary="released-model",
+        attacks=tuple(attacks or DEFAULT_ATTACKS),
+        weights=tuple(weights or ()),
+        snapshots=snapshots,
+        owner=owner,
+        seed=seed,
     )
-    _show(console, results, path)
+    results = programme.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
+    _show(console, results, out)
 
 
 @app.command()
@@ -143,6 +187,10 @@ def study(
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="End every federation after so many.")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="AXIS=VALUE", help="Run these cells only; no table yet."),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Show what would be run and shared, and run nothing.")
     ] = False,
@@ -152,11 +200,12 @@ def study(
     data_dir: DataDir = None,
 ) -> None:
     """Run the cells of a study, and write its table and figures; run it again to resume."""
-    from fedsim.studies.cells import expand
+    from fedsim.studies.cells import chosen, expand
     from fedsim.studies.definition import load_study
     from fedsim.studies.layout import Layout
     from fedsim.studies.live import LiveStudy, show_findings, show_plan
-    from fedsim.studies.running import plan, run_study
+    from fedsim.studies.running import plan, run_cells, run_study
+    from fedsim.studies.tables import check_coordinates
     from fedsim.studies.writing import publish as publish_page
     from fedsim.studies.writing import write_outputs
 
@@ -167,6 +216,12 @@ def study(
     cells = expand(definition, path, scale.value, settings or (), rounds)
     if plan_only:
         show_plan(console, plan(definition, cells, layout))
+        return
+    if only:
+        check_coordinates(definition, cells)
+        cells = chosen(cells, only)
+        with LiveStudy(console, cells) as live:
+            run_cells(cells, layout, live, data_dir)
         return
     with LiveStudy(console, cells) as live:
         findings = run_study(definition, path, scale.value, cells, layout, live, data_dir=data_dir)

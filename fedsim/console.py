@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.progress import Advance
+from fedsim.report.words import plural
 from fedsim.stages.plan import Plan, StatedThreat
 
 
@@ -90,8 +91,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     """Print the size of the run."""
     rounds = ", ".join(map(str, plan.observed_rounds))
     console.print(
-        f"plan: {plan.participants} participants, {plan.rounds} rounds, a model of "
-        f"{plan.parameters:,} parameters; observed rounds {rounds}; "
+        f"plan: {plural(plan.participants, 'participant')}, {plural(plan.rounds, 'round')}, "
+        f"a model of {plan.parameters:,} parameters; observed rounds {rounds}; "
         f"{plan.snapshot_bytes / 1e6:,.1f} MB of snapshots; "
         f"{plan.audited_records:,} audited records",
         highlight=False,

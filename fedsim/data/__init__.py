@@ -19,6 +19,7 @@ from fedsim.data.ledger import (
 )
 from fedsim.data.ledger_file import read_ledger, write_ledger
 from fedsim.data.loading import Fetched, fetch, load_dataset
+from fedsim.data.membership_file import Membership, read_membership
 from fedsim.data.partition import partition
 from fedsim.data.source import Place, Source
 
@@ -29,6 +30,7 @@ __all__ = [
     "Dataset",
     "Fetched",
     "Ledger",
+    "Membership",
     "Place",
     "Question",
     "Source",
@@ -41,5 +43,6 @@ __all__ = [
     "new_ledger",
     "partition",
     "read_ledger",
+    "read_membership",
     "write_ledger",
 ]

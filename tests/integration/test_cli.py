@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import toys
 import yaml
+from safetensors.torch import save_file
 from toys import content_of
 
 from fedsim import cli
@@ -359,4 +360,49 @@ def test_a_real_process_ends_with_2_and_one_sentence(tmp_path: Path) -> None:
         f"fedsim: {path}: seed is -1: input should be greater than or equal to 0\n"
     )
     assert said.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def elsewhere(folder: Path, **changed: object) -> list[object]:
+    """Return the arguments that say what was trained elsewhere; None leaves one out."""
+    save_file(toys.new_model().state_dict(), folder / "w.safetensors")
+    rows = (f"{record},{record % 2}" for record in range(240))
+    (folder / "who.csv").write_text("\n".join(["record,member", *rows]))
+    given: dict[str, object] = {
+        "model": "{name: fully-connected, widths: [16]}",
+        "weights": "w.safetensors",
+        "data": "toys:blobs",
+        "ledger": "who.csv",
+        "out": "out",
+        **changed,
+    }
+    return [part for k, v in given.items() if v is not None for part in (f"--{k}", v)]
+
+
+def test_a_model_that_was_trained_elsewhere(fedsim: Fedsim, tmp_path: Path) -> None:
+    said = fedsim("attack", *elsewhere(tmp_path), "--attack", "loss", "--attack", "random")
+    assert said.code == 0, said.err
+    assert "released-model against participant-0  60 members, 60 non-members" in said.out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "fedsim attack --model" in page
+    assert "fedsim run out/experiment.yaml" not in page
+    assert "the released model" in page
+    assert fedsim("attack", "out", "--attack", "gradient-norm").code == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "told"),
+    [
+        ({"data": None}, [], "given: --ledger, --model, --out"),
+        ({}, ["run"], "give either a run directory alone, or a model"),
+        ({"weights": None}, [], "give the model's parameters as --weights or as --snapshots"),
+        ({"snapshots": "x"}, [], "give the model's parameters as --weights or as --snapshots"),
+        ({"ledger": "no.csv"}, [], "cannot read the membership file no.csv"),
+        ({"model": "toys:nothing"}, [], "cannot import plugin 'toys:nothing'"),
+    ],
+)
+def test_a_model_that_is_not_well_given(
+    fedsim: Fedsim, tmp_path: Path, changed: dict[str, object], more: list[str], told: str
+) -> None:
+    is_one_sentence(fedsim("attack", *elsewhere(tmp_path, **changed), *more), told)
     assert not (tmp_path / "out").exists()

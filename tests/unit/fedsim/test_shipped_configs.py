@@ -21,8 +21,8 @@ def test_it_is_valid_and_resolves_to_itself(path: Path) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_its_audit_supports_the_low_fprs_or_is_small_on_purpose(path: Path) -> None:
     experiment = load_experiment(path)
-    small = {"location30"}
-    assert experiment.audit.tested_nonmembers >= 1000 or path.stem in small
+    small = "location30"  # it has 5,010 records
+    assert experiment.audit.tested_nonmembers >= 1000 or experiment.data.name == small
 
 
 def test_the_quickstart_needs_no_network_and_may_be_shortened() -> None:

@@ -1,0 +1,164 @@
+"""Who was in the training data of a model that was trained elsewhere, as its owner writes it down.
+
+A CSV or a parquet file, one row a record that may be asked about: ``record`` (its row number in the
+data), ``member`` (true or false), and perhaps ``known`` (whether the attacker is told)::
+
+    record,member
+    0,true
+    1,false
+
+Reading is strict: a file that is not exactly so is refused in one sentence.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fedsim import seeds
+from fedsim.data.dataset import Dataset
+from fedsim.data.ledger import AuditSet, Ledger, Question, about_participant
+from fedsim.errors import DataError, listed
+
+REQUIRED, OPTIONAL = ("record", "member"), ("known",)
+OWNER = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Membership:
+    """The records of a membership file.
+
+    Attributes
+    ----------
+    records
+        Shape (n,), ids in the order of the file.
+    member
+        Shape (n,): whether the model was trained on the record.
+    known
+        Shape (n,): whether the attacker is told so; None if the file does not say.
+    """
+
+    records: NDArray[np.int64]
+    member: NDArray[np.bool_]
+    known: NDArray[np.bool_] | None = None
+
+    @property
+    def question(self) -> Question:
+        """Whether a record was in the model's training data: those of the one participant."""
+        return about_participant(OWNER)
+
+    def ledger(self, dataset: Dataset, seed: int) -> Ledger:
+        """Return the ledger of one participant with the members as its training set.
+
+        Records that have an exact copy in the data set are not audited: nobody could tell which of
+        the two was trained on. Where the file does not say what is known, half of the members and
+        half of the others are, drawn by `seed`.
+
+        Raises
+        ------
+        DataError
+            If a record is not in the data set or occurs twice, or nothing is left of a side.
+        """
+        self._require_fitting(dataset)
+        test = np.zeros(len(dataset), dtype=np.bool_)
+        test[self.records[~self.member]] = True
+        training_set = np.sort(self.records[self.member])
+        ledger = Ledger(dataset.labels, test, dataset.duplicate, (training_set,))
+        order = np.argsort(self.records)
+        order = order[~dataset.duplicate[self.records[order]]]
+        member = self.member[order]
+        known = _halves(member, seed) if self.known is None else self.known[order]
+        audit = AuditSet(self.records[order], member, known)
+        for told, name in ((True, "known"), (False, "tested")):
+            for side, what in ((True, "members"), (False, "non-members")):
+                if not ((known == told) & (member == side)).any():
+                    raise DataError(
+                        f"no {name} {what} are left; list at least one of each that has no exact "
+                        "copy in the data"
+                    )
+        return ledger.with_audit(self.question, audit)
+
+    def _require_fitting(self, dataset: Dataset) -> None:
+        outside = self.records[(self.records < 0) | (self.records >= len(dataset))]
+        if outside.size:
+            raise DataError(
+                f"there is no record {outside[0]} in {dataset.name}; valid: 0..{len(dataset) - 1}"
+            )
+        found, counts = np.unique(self.records, return_counts=True)
+        if (counts > 1).any():
+            raise DataError(f"record {found[counts > 1][0]} is listed more than once")
+
+
+def _halves(member: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """Draw which half of the members, and of the others, is known."""
+    known = np.zeros(len(member), dtype=np.bool_)
+    random = seeds.generator(seed, "known")
+    for side in (True, False):
+        places = random.permutation(np.flatnonzero(member == side))
+        known[places[: len(places) // 2]] = True
+    return known
+
+
+def read_membership(path: Path) -> Membership:
+    """Return what the file at `path` says.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or not exactly a membership file.
+    """
+    try:
+        table = _READERS[path.suffix](path)
+    except KeyError as error:
+        raise DataError(
+            f"{path} is no membership file; valid endings: {listed(_READERS)}"
+        ) from error
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot read the membership file {path}: {reason}") from error
+    try:
+        return _membership(table)
+    except DataError as error:
+        raise DataError(f"membership file {path}: {error}") from error
+
+
+def _parquet(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
+_READERS = {".csv": pa_csv.read_csv, ".parquet": _parquet}
+
+
+def _membership(table: pa.Table) -> Membership:
+    names = table.column_names
+    missing, unknown = set(REQUIRED) - set(names), set(names) - {*REQUIRED, *OPTIONAL}
+    if missing or unknown or len(set(names)) < len(names):
+        raise DataError(
+            f"its columns must be record, member, and perhaps known; missing: {listed(missing)}, "
+            f"unknown: {listed(unknown)}"
+        )
+    for name in names:
+        if table[name].null_count:
+            raise DataError(f"column {name} has empty cells")
+    if not pa.types.is_integer(table.schema.field("record").type):
+        raise DataError(f"column record must be integers, not {table.schema.field('record').type}")
+    return Membership(
+        table["record"].to_numpy().astype(np.int64),
+        _truth(table, "member"),
+        _truth(table, "known") if "known" in names else None,
+    )
+
+
+def _truth(table: pa.Table, name: str) -> NDArray[np.bool_]:
+    """Return a column of true and false; 1 and 0 will do."""
+    values: NDArray[np.generic] = table[name].to_numpy()
+    if values.dtype != np.bool_ and not (
+        values.dtype.kind in "iu" and np.isin(values, (0, 1)).all()
+    ):
+        raise DataError(f"column {name} must be true or false")
+    return values.astype(np.bool_)
