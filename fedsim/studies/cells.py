@@ -3,13 +3,13 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.config import EveryRound, Experiment, load_experiment
 from fedsim.errors import ConfigError, FedsimError, listed
-from fedsim.studies.definition import Changes, Scale, Study
+from fedsim.studies.definition import Scale, Study
 
 BASE = "base"
 _HONEST = ("seed", "data", "partition", "model", "federation", "engine")
@@ -74,24 +74,45 @@ def expand(
     cells = []
     for values in itertools.product(*axes.values()):
         coordinates = dict(zip(axes, values, strict=True))
-        changes: Changes = {BASE: study.base, **study.changes, **study.scales[scale].changes}
-        for axis, value in coordinates.items():
-            # A later change is a later entry: a section set anew must not undo a key below it.
-            changes = {k: v for k, v in changes.items() if k not in axes[axis][value]}
-            changes |= axes[axis][value]
-        base = path.parent / str(changes.pop(BASE)).format(scale=scale)
-        written = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+        layers = [study.changes, study.scales[scale].changes]
+        layers += [axes[axis][value] for axis, value in coordinates.items()]
+        bases = [study.base, *(layer[BASE] for layer in layers if BASE in layer)]
+        base = path.parent / str(bases[-1]).format(scale=scale)
+        # In this order: a section that is set anew undoes what was set inside it before.
+        written = [
+            f"{key}={json.dumps(value)}"
+            for layer in layers
+            for key, value in layer.items()
+            if key != BASE
+        ]
         try:
             experiment = load_experiment(base, [*written, *overrides])
             if rounds is not None:
-                experiment = load_experiment(
-                    base, [*written, *overrides, *shortening(experiment, rounds)]
-                )
+                short = shortening(experiment, rounds)
+                experiment = load_experiment(base, [*written, *overrides, *short])
         except FedsimError as error:
             named = f", cell {', '.join(values)}" if values else ""
             raise type(error)(f"{path}{named}: {error}") from error
         cells.append(Cell(coordinates, experiment))
     return cells
+
+
+def chosen(cells: Sequence[Cell], wishes: Iterable[str]) -> list[Cell]:
+    """Return the cells that have a value on an axis, ``AXIS=VALUE`` each; all without a wish.
+
+    Raises
+    ------
+    ConfigError
+        If a wish is not of that form, or no cell is left.
+    """
+    left = list(cells)
+    for wish in wishes:
+        axis, _, value = wish.partition("=")
+        left = [cell for cell in left if cell.coordinates.get(axis) == value]
+        if not left:
+            names = (f"{axis}={value}" for c in cells for axis, value in c.coordinates.items())
+            raise ConfigError(f"--only {wish!r} leaves no cell; valid: {listed(set(names))}")
+    return left
 
 
 def shortening(experiment: Experiment, rounds: int) -> list[str]:

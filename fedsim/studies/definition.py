@@ -39,7 +39,18 @@ SCALES: tuple[Scale, ...] = ("cpu", "paper")
 Changes = dict[str, Any]
 Axes = dict[str, Annotated[dict[str, Changes], Field(min_length=1)]]
 Only = dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
-Metric = Literal["accuracy", "auc", "tpr@0.01", "tpr@0.001", "train accuracy", "test accuracy"]
+Judged = Literal["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
+Metric = Literal[
+    "accuracy",
+    "auc",
+    "tpr@0.01",
+    "tpr@0.001",
+    "train accuracy",
+    "test accuracy",
+    "utility cost",
+    "norm ratio",
+    "cosine",
+]
 
 ADVERSARY, ATTACK, METRIC = "adversary", "attack", "metric"
 FOUND_IN_RESULTS = (ADVERSARY, ATTACK)
@@ -55,7 +66,10 @@ class AtScale(Strict):
 class TableSpec(Strict):
     """A table: a line for each combination of `rows`, a column for each value of `columns`.
 
-    `only` leaves out results whose coordinates are not named. With `columns` left at ``metric``
+    `only` leaves out results whose coordinates are not named. Metrics are those of an attack
+    (``accuracy``, ``auc``, ``tpr@0.01``, ``tpr@0.001``, with intervals) and those of the federation
+    that an adversary makes (``train accuracy``, ``test accuracy``; ``utility cost``, ``norm ratio``
+    and ``cosine`` of an active one, see `fedsim.report.costs`). With `columns` left at ``metric``
     there is one table with a column for each metric, otherwise one table for each metric.
     """
 
@@ -111,7 +125,7 @@ class FigureSpec(Strict):
     panels: str | None = None
     lines: str | None = None
     along: str | None = None
-    metric: Literal["accuracy", "auc", "tpr@0.01", "tpr@0.001"] = "accuracy"
+    metric: Judged = "accuracy"
     only: Only = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedsim.config import Experiment
+from fedsim.report.costs import Cost
 from fedsim.report.results import Interval, Result, Results
-from fedsim.report.words import area, area_interval, percent, percent_interval
+from fedsim.report.words import area, area_interval, percent, percent_interval, points
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import ADVERSARY, ATTACK, Metric, Only
 
@@ -31,10 +32,18 @@ class Figure:
 
     def shown(self, metric: Metric) -> tuple[str, str]:
         """Return the figure and its interval as they are printed; accuracies and TPR in percent."""
-        write, write_interval = (
-            (area, area_interval) if metric == "auc" else (percent, percent_interval)
-        )
-        return write(self.value), write_interval(self.interval) if self.interval else ""
+        interval = self.interval
+        if metric == "auc":
+            return area(self.value), area_interval(interval) if interval else ""
+        write = _WRITTEN.get(metric, percent)
+        return write(self.value), percent_interval(interval) if interval else ""
+
+
+_WRITTEN: Mapping[Metric, Callable[[float], str]] = {
+    "utility cost": points,
+    "norm ratio": "{:.2f}".format,
+    "cosine": "{:.3f}".format,
+}
 
 
 def rows_of(cell: Cell, results: Results) -> list[Row]:
@@ -76,13 +85,36 @@ def _tpr(rate: str) -> Callable[[Row], Figure | None]:
     return measure
 
 
+def _cost(row: Row) -> Cost | None:
+    """Return what the row's adversary costs; None where it follows the protocol."""
+    return next((c for c in row.results.costs if c.adversary == row.result.adversary), None)
+
+
+def _of_cost(read: Callable[[Cost], float | None]) -> Callable[[Row], Figure | None]:
+    def measure(row: Row) -> Figure | None:
+        cost = _cost(row)
+        value = read(cost) if cost else None
+        return None if value is None else Figure(value)
+
+    return measure
+
+
+def _test_accuracy(row: Row) -> float:
+    """Return the test accuracy of the federation that the row's adversary is in."""
+    cost = _cost(row)
+    return cost.test_accuracy if cost else row.results.utility.test_accuracy
+
+
 _MEASURES: Mapping[Metric, Callable[[Row], Figure | None]] = {
     "accuracy": lambda row: Figure(row.result.accuracy, row.result.interval.accuracy),
     "auc": lambda row: Figure(row.result.auc, row.result.interval.auc),
     "tpr@0.01": _tpr("0.01"),
     "tpr@0.001": _tpr("0.001"),
     "train accuracy": lambda row: Figure(row.results.utility.train_accuracy),
-    "test accuracy": lambda row: Figure(row.results.utility.test_accuracy),
+    "test accuracy": lambda row: Figure(_test_accuracy(row)),
+    "utility cost": _of_cost(lambda cost: cost.utility_cost),
+    "norm ratio": _of_cost(lambda cost: cost.norm_ratio),
+    "cosine": _of_cost(lambda cost: cost.cosine),
 }
 
 HEADINGS: Mapping[Metric, str] = {
@@ -92,6 +124,9 @@ HEADINGS: Mapping[Metric, str] = {
     "tpr@0.001": "TPR at 0.1 % FPR, %",
     "train accuracy": "train accuracy, %",
     "test accuracy": "test accuracy, %",
+    "utility cost": "test accuracy lost, points",
+    "norm ratio": "norm ratio of crafted updates",
+    "cosine": "cosine of crafted and honest updates",
 }
 
 

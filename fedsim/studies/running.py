@@ -98,6 +98,31 @@ def plan(study: Study, cells: Sequence[Cell], layout: Layout) -> list[PlannedCel
     return planned
 
 
+def run_cells(
+    cells: Sequence[Cell], layout: Layout, audience: Audience, data_dir: Path | None
+) -> list[tuple[Cell, Results, bool]]:
+    """Run cells that are not finished; return each with its results, and whether they were there.
+
+    See `run_study`.
+    """
+    found = []
+    for cell in cells:
+        finished = layout.finished(cell)
+        results = finished
+        if results is None:
+            audience.begins(cell)
+            results = programme.run(
+                cell.experiment,
+                layout.run(cell),
+                data_dir=data_dir,
+                watcher=audience,
+                states=layout.states,
+            )
+        audience.ended(cell, results, reused=finished is not None)
+        found.append((cell, results, finished is not None))
+    return found
+
+
 def run_study(
     study: Study,
     path: Path,
@@ -128,24 +153,9 @@ def run_study(
         When stopped; the same call goes on where it was.
     """
     check_coordinates(study, cells)
-    rows: list[Row] = []
-    reused = []
-    for cell in cells if study.runs else ():
-        finished = layout.finished(cell)
-        if finished is not None:
-            reused.append(cell)
-            results = finished
-        else:
-            audience.begins(cell)
-            results = programme.run(
-                cell.experiment,
-                layout.run(cell),
-                data_dir=data_dir,
-                watcher=audience,
-                states=layout.states,
-            )
-        audience.ended(cell, results, reused=finished is not None)
-        rows += rows_of(cell, results)
+    found = run_cells(cells, layout, audience, data_dir) if study.runs else []
+    rows = [row for cell, results, _ in found for row in rows_of(cell, results)]
+    reused = [cell for cell, _, again in found if again]
     evidence: dict[str, Evidence] = {}
 
     def find(row: Row) -> Evidence:

@@ -1,0 +1,44 @@
+"""How uncertain the model is about a record: the entropy of its prediction, 1 for the greatest.
+
+Salem et al., "ML-Leaks", NDSS 2019, adversary 3 (entropy as a signal); Nasr, Shokri and Houmansadr,
+IEEE S&P 2019, show it by class: members are predicted with less uncertainty.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.observed import observed_features, own_features, positions
+from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.progress import Watcher
+
+
+class Uncertainty(Attack):
+    """Score a record by minus the uncertainty of its prediction on the last observed snapshot."""
+
+    baseline = True
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return minus the normalised entropy, 0 for certainty and -1 for none."""
+        last = own_features(observation, watcher)[-1]
+        return -normalised_entropy(last)[positions(observation, candidates)]
+
+    def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
+        """Return the uncertainty about each record on each snapshot (snapshots, records)."""
+        features = observed_features(observation, watcher)
+        return np.stack([normalised_entropy(found) for found in features])
+
+
+def normalised_entropy(features: SnapshotFeatures) -> NDArray[np.float64]:
+    """Return -sum p log p / log C of the predictions over C classes, (N,) in 0..1."""
+    log_p = log_softmax(features.logits.astype(np.float64), axis=1)
+    entropy: NDArray[np.float64] = -(np.exp(log_p) * log_p).sum(axis=1) / np.log(log_p.shape[1])
+    return entropy
