@@ -4,11 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adversaries.inference.chosen import InputSettings, Preset, input_settings
+from adversaries.inference.chosen import InputChoice, InputSettings, input_settings
 from adversaries.inference.crossfit import scalar_logistic
-from adversaries.inference.network import NetworkSettings
 from adversaries.inference.observed import observed_inputs, own_features, positions
-from adversaries.inference.plans import NetworkName, TrainingChanges, plan
+from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
 from fedsim.attack import Attack, Known, Observation, RecordIds
@@ -43,8 +42,8 @@ class Supervised(Attack):
 
     def __init__(
         self,
-        inputs: Preset | InputSettings = "white-box-gradients",
-        network: NetworkName | NetworkSettings = "default",
+        inputs: InputChoice = "white-box-gradients",
+        network: NetworkChoice = "default",
         training: TrainingChanges | None = None,
         last_layer: str | None = None,
     ) -> None:
@@ -151,7 +150,7 @@ class Unsupervised(Attack):
     def __init__(
         self,
         training: UnsupervisedSettings | None = None,
-        inputs: Preset | InputSettings = "white-box-gradients",
+        inputs: InputChoice = "white-box-gradients",
         last_layer: str | None = None,
     ) -> None:
         self.training = training or UnsupervisedSettings()

@@ -10,11 +10,12 @@ are the scalars that would give it away:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from adversaries.inference.features import SCALARS, FeatureSpec
+from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
 from fedsim.errors import ConfigError, listed
 
 OF_THE_OUTPUT = ("log-odds of the label", "margin", "true logit", "others' log-sum-exp")
@@ -110,6 +111,10 @@ PRESETS: Mapping[Preset, InputSettings] = {
     ),
 }
 """The three rows of Nasr et al. 2019, table VIII, by name."""
+
+
+InputChoice = Annotated[Annotated[Preset, NAME] | Annotated[InputSettings, SETTINGS], BY_NAME]
+"""What is read: a preset's name, or settings."""
 
 
 def input_settings(inputs: Preset | InputSettings) -> InputSettings:

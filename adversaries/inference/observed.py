@@ -98,7 +98,7 @@ def _require_memory(observation: Observation, spec: FeatureSpec, limit_gb: float
         layers = ", ".join((*spec.outputs, *spec.gradients))
         raise FedsimError(
             f"what the attack reads ({layers}) of {len(records):,} records on "
-            f"{snapshots} snapshots takes {needed:.1f} GB, and "
+            f"{snapshots} snapshots takes {needed:.2g} GB, and "
             f"inputs.memory_limit_gb is {limit_gb:g}; name fewer or later layers, observe fewer "
             "rounds, or raise the limit"
         )

@@ -1,10 +1,12 @@
 """Attack networks by name, each with the training that suits it, and a user's changes to that."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.paper_network import PaperNetworkSettings
+from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
 from adversaries.inference.supervised import SupervisedSettings
 
 NetworkName = Literal["default", "paper", "paper-shared"]
@@ -20,12 +22,17 @@ _PAPER = SupervisedSettings(
     loss="squared-error",
 )
 
-PLANS: dict[NetworkName, SupervisedSettings] = {
+PLANS: Mapping[NetworkName, SupervisedSettings] = {
     "default": SupervisedSettings(),
     "paper": _PAPER,
     "paper-shared": replace(_PAPER, network=PaperNetworkSettings(shared=True)),
 }
 """The sources of the paper's figures are listed, with how sure they are, in `paper_network`."""
+
+NetworkChoice = Annotated[
+    Annotated[NetworkName, NAME] | Annotated[NetworkSettings, SETTINGS], BY_NAME
+]
+"""The attack network: by its name, or ours with other sizes."""
 
 
 @dataclass(frozen=True)

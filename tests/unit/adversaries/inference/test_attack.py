@@ -1,18 +1,25 @@
 """The attacks as plugins, over a whole toy run: from snapshots to judged scores."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import toys
+from flwr.app import ArrayRecord
 
-from adversaries.inference.attack import Supervised
-from adversaries.inference.observed import observed_features, positions
+from adversaries.inference.attack import ScalarLogistic, Supervised, Unsupervised
+from adversaries.inference.chosen import PRESETS, InputSettings
+from adversaries.inference.inputs import LAST_LAYER
+from adversaries.inference.observed import observed_features, observed_inputs, positions
+from adversaries.signals.gradient_norm import GradientNorm
+from adversaries.signals.loss import Loss
 from fedsim import plugins
 from fedsim.attack import Known, Observation
 from fedsim.data import about_participant, read_ledger
-from fedsim.errors import SnapshotError
+from fedsim.errors import FedsimError, SnapshotError
 from fedsim.evaluation.metrics import auc
 from fedsim.experiment import attack, run
 from fedsim.progress import SILENCE
@@ -122,6 +129,83 @@ def test_hidden_layers_outputs_can_be_attacked_too(leaky: RunDirectory, tmp_path
     settings = {"inputs": {"outputs": [-1, "linear1"]}, "training": {"folds": 3, "epochs": 10}}
     built = plugins.build("attacks", "supervised", settings)
     scores = built.score(observation, known, observation.records, 3, SILENCE)
+    assert auc(scores[member], scores[~member]) > 0.75
+
+
+def test_features_of_another_version_are_not_read(
+    leaky: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observation, _, _ = observation_of(leaky, tmp_path)
+    observed_features(observation, SILENCE)
+    monkeypatch.setattr("adversaries.inference.observed.FORMAT", "fedsim-features-next")
+    observed_features(observation, SILENCE)
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_features_that_take_too_much_memory_are_refused_before_they_are_made(
+    leaky: RunDirectory, tmp_path: Path
+) -> None:
+    observation, _, _ = observation_of(leaky, tmp_path)
+    settings = InputSettings(gradients=("linear1",), memory_limit_gb=1e-6)
+    with pytest.raises(
+        FedsimError,
+        match=r"\(linear1\) of 320 records on 3 snapshots takes .* memory_limit_gb is 1e-06;",
+    ):
+        observed_inputs(observation, SILENCE, settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_sent_is_read_as_reactions_and_by_no_level(
+    leaky: RunDirectory, tmp_path: Path
+) -> None:
+    observation, known, member = observation_of(leaky, tmp_path / "features")
+    plain = observed_inputs(observation, SILENCE, PRESETS["white-box-gradients"])
+    store = SnapshotStore(tmp_path / "seen")
+    for snapshot in observation.snapshots:
+        state = snapshot.load()
+        store.keep(snapshot.round, "participant-0", ArrayRecord(state))
+        if snapshot.round > 6:
+            moved = {name: value * 0.9 for name, value in state.items()}
+            store.keep(snapshot.round, "sent-0", ArrayRecord(moved))
+    both = replace(observation, snapshots=store.index())
+    assert len(both.snapshots) == 5
+    found = observed_inputs(both, SILENCE, PRESETS["white-box-gradients"])
+    assert torch.equal(found.scalars, plain.scalars)
+    assert torch.equal(found.outputs[LAST_LAYER], plain.outputs[LAST_LAYER])
+    assert found.reactions.shape == (2, *plain.scalars.shape[1:])
+    assert plain.reactions.shape[0] == 0
+    np.testing.assert_array_equal(
+        Loss().score(both, known, observation.records, 0, SILENCE),
+        Loss().score(observation, known, observation.records, 0, SILENCE),
+    )
+    np.testing.assert_array_equal(
+        GradientNorm().score(both, known, observation.records, 0, SILENCE),
+        GradientNorm().score(observation, known, observation.records, 0, SILENCE),
+    )
+    for attack_ in (ScalarLogistic(), Unsupervised()):
+        scores = attack_.score(both, known, observation.records, 0, SILENCE)
+        assert auc(scores[member], scores[~member]) > 0.7
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "black-box",
+        {"outputs": [-1, -2], "loss": True},
+        {"gradients": [-2]},
+        {"gradients": [-1, -2]},
+    ],
+)
+def test_other_inputs_find_the_leak_too(
+    leaky: RunDirectory, tmp_path: Path, inputs: object
+) -> None:
+    observation, known, member = observation_of(leaky, tmp_path)
+    settings = {"inputs": inputs, "training": {"folds": 3, "epochs": 20, "batch_size": 16}}
+    built = plugins.build("attacks", "supervised", settings)
+    scores, again = (
+        built.score(observation, known, observation.records, 3, SILENCE) for _ in range(2)
+    )
+    np.testing.assert_array_equal(scores, again)
     assert auc(scores[member], scores[~member]) > 0.75
 
 

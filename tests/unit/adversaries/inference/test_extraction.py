@@ -1,6 +1,7 @@
 """Extracted features are what one record at a time gives, whatever the model and the batches."""
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,40 @@ def test_features_come_back_from_their_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
     np.testing.assert_array_equal(again.outputs["tanh"], found.outputs["tanh"])
     np.testing.assert_array_equal(again.take(np.array([3, 1])).records, RECORDS[[3, 1]])
+
+
+def test_gradients_come_back_from_their_file_and_the_file_has_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    spec = FeatureSpec(outputs=("tanh", "middle"), gradients=("conv", "middle", "classifier"))
+    found = extract(model(), batch, RECORDS, replace(spec, batch_size=2))
+    for number in range(4):
+        found.save(tmp_path / str(number))
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(4)}) == 1
+    again = SnapshotFeatures.load(tmp_path / "0")
+    assert again.nbytes == found.nbytes
+    assert list(again.gradients) == ["classifier", "conv", "middle"]
+    for name, of in found.gradients.items():
+        assert again.gradients[name].unfolding == of.unfolding
+        assert torch.equal(again.gradients[name].matrices, of.matrices)
+    some = again.take(np.array([3, 1])).gradients["conv"].matrices
+    assert torch.equal(some, found.gradients["conv"].matrices[[3, 1]])
+    pair = np.einsum("nc,nh->nch", found.deltas, found.hidden)
+    np.testing.assert_allclose(found.gradients["classifier"].matrices, pair, rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_of_any_layer_are_those_of_one_backward_pass_a_record() -> None:
+    net = model()
+    found = extract(net, batch, RECORDS, FeatureSpec(gradients=("conv", "middle"), batch_size=2))
+    net.eval()
+    for place, record in enumerate(RECORDS):
+        inputs, labels = batch(np.array([record]))
+        net.zero_grad()
+        functional.cross_entropy(net(inputs), labels).backward()
+        for name in ("conv", "middle"):
+            truth = net.get_submodule(name).weight.grad.flatten(1)
+            slow = found.gradients[name].matrices[place]
+            torch.testing.assert_close(slow, truth, rtol=1e-4, atol=1e-6)
 
 
 def test_files_that_are_no_features_are_refused(tmp_path: Path) -> None:

@@ -52,9 +52,7 @@ def halves(count: int, seed: int) -> np.ndarray:
 def scored(leak: float, settings: SupervisedSettings = QUICK, count: int = 400, seed: int = 0):
     """Return truths and scores of as many known records and candidates."""
     known, tested = halves(count, 1), halves(count, 2)
-    scores = fit_and_score(
-        inputs(known, leak, 3), known, inputs(tested, leak, 4), settings, seed
-    )
+    scores = fit_and_score(inputs(known, leak, 3), known, inputs(tested, leak, 4), settings, seed)
     return (known, scores[0]), (tested, scores[1])
 
 
