@@ -64,7 +64,7 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
             worker.line.send(at[worker])
         while unfinished:
             for worker in who_sent(processes):
-                told = worker.receive(lambda at=at[worker]: f"was at work on {at}")  # type: ignore[misc]
+                told = worker.receive(f"was at work on {at[worker]}")
                 match told:
                     case Exception():
                         raise told

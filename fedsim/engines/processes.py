@@ -45,13 +45,13 @@ class Worker:
     process: BaseProcess
     line: Line
 
-    def receive(self, doing: Callable[[], str]) -> Any:
+    def receive(self, doing: str) -> Any:
         """Return the next object that the process sends.
 
         Parameters
         ----------
         doing
-            Says, for the error's sentence, what the process was doing.
+            What the process is doing, for the error's sentence: "the process that ..."
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Worker:
         except (EOFError, ConnectionResetError) as error:
             self.process.join()
             raise WorkerEnded(
-                f"the process that {doing()} {_end(self.process.exitcode)}; run the same command "
+                f"the process that {doing} {_end(self.process.exitcode)}; run the same command "
                 "again, it goes on where it was"
             ) from error
 

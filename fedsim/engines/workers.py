@@ -128,7 +128,7 @@ class WorkersGrid(NodesGrid):
         return (node - self._nodes.start) % len(self._workers)
 
     def _reply(self, worker: Worker, asked: Message) -> Message:
-        reply = worker.receive(partial(self._doing, asked))
+        reply = worker.receive(self._doing(asked))
         if isinstance(reply, FedsimError):
             raise reply
         assert isinstance(reply, Message)  # noqa: S101 - what _Host sends
@@ -150,7 +150,7 @@ class WorkersGrid(NodesGrid):
         for worker in self._workers:
             answer = None
             while not isinstance(answer, _Kept):  # replies of a round that was broken off
-                answer = worker.receive(lambda: "was to give its participants' states")
+                answer = worker.receive("was to give its participants' states")
             found |= answer.states
         return {node: found.get(node, RecordDict()) for node in self._nodes}
 

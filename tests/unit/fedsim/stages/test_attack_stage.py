@@ -62,20 +62,18 @@ class Counting:
 
 
 def test_the_files_do_not_depend_on_the_number_of_processes(toy_run: Path, tmp_path: Path) -> None:
-    one = attacked(toy_run, tmp_path / "one", 1)
-    watcher = Counting()
-    two = attacked(toy_run, tmp_path / "two", 2, watcher)
+    watchers = Counting(), Counting()
+    one = attacked(toy_run, tmp_path / "one", 1, watchers[0])
+    two = attacked(toy_run, tmp_path / "two", 2, watchers[1])
     assert made(two) == made(one)
     assert len([name for name in made(two) if name.startswith("scores/")]) == 2 * len(ATTACKS)
-    assert len([name for name in made(two) if name.startswith("features/")]) == 2 * 2
-    told = sorted(watcher.steps.pop("attacks 10"))
-    assert told[:2] == [
-        "curious-participant, all-but-2: gradient-norm",
-        "curious-participant, all-but-2: loss",
-    ]
-    assert len(told) == 10
-    extracted = {what: len(steps) for what, steps in watcher.steps.items() if "features" in what}
-    assert extracted == {"features of participant-0 2": 2, "features of all-but-2 2": 2}
+    in_one, in_two = (
+        {what: sorted(steps) for what, steps in watcher.steps.items()} for watcher in watchers
+    )
+    assert in_two == in_one  # so nothing was extracted or fitted twice
+    assert in_two["attacks 10"][0] == "curious-participant, all-but-2: gradient-norm"
+    assert len(in_two["attacks 10"]) == 10
+    assert any(what.startswith("features of participant-0") for what in in_two)
 
 
 def test_a_damaged_snapshot_is_the_same_sentence(toy_run: Path, tmp_path: Path) -> None:
