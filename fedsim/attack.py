@@ -41,6 +41,8 @@ class Observation:
         All audited record ids, sorted: what an attack may be asked about.
     features
         A folder in which extracted features are kept; attacks share it.
+    rehearsals
+        What the attacker saw in federations of its own, as many as the attacks ask for.
     """
 
     adversary: str
@@ -50,6 +52,30 @@ class Observation:
     dataset: Dataset
     records: RecordIds
     features: Path
+    rehearsals: tuple["Rehearsal", ...] = ()
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A federation of the attacker's own, like the real one but on other records.
+
+    Attributes
+    ----------
+    observation
+        What the attacker saw of the victim's stand-in; its records are to be learned from.
+    member
+        (n,) their truth.
+    overlapping
+        How many of the records that it was drawn from are training data or tested in the real
+        federation; above 0 only where there are too few others.
+    drawn
+        How many records it was drawn from.
+    """
+
+    observation: Observation
+    member: NDArray[np.bool_]
+    overlapping: int
+    drawn: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +94,9 @@ class Attack(ABC):
 
     baseline: ClassVar[bool] = False
     """Whether it stands in reports for comparison only."""
+
+    rehearsals: int = 0
+    """How many federations of its own it wants to have seen."""
 
     @abstractmethod
     def score(

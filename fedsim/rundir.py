@@ -156,6 +156,10 @@ class RunDirectory:
         """Return the folder of what was extracted from an adversary's snapshots."""
         return self.path / "features" / adversary / question
 
+    def shadows(self, name: str) -> Path:
+        """Return the folder of a federation of the attacker's own; laid out as this one."""
+        return self.path / "shadows" / name
+
     def scores(self, adversary: str, question: str, attack: str) -> Path:
         """Return the file of an attack's scores."""
         return self.path / "scores" / adversary / question / f"{attack}.parquet"

@@ -26,7 +26,8 @@ from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
 from fedsim.stages.scene import Party, Scene
-from fedsim.stages.scores import up_to_date, write_scores, write_trace
+from fedsim.stages.scores import OVERLAPPING, up_to_date, write_scores, write_trace
+from fedsim.stages.shadow import Rehearsals, rehearsals_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
             f"{run.ledger} has other labels than {scene.dataset.name} has now; give the data "
             "that the run was made with (--data-dir)"
         )
-    cases = list(_cases(scene, run, ledger, watcher))
+    rehearsals = rehearsals_of(scene, run, watcher)
+    cases = list(_cases(scene, run, ledger, rehearsals, watcher))
     jobs = {case.name: partial(_scored, scene, run, case, fresh) for case in cases}
     engine = scene.experiment.engine
     with (
@@ -95,7 +97,9 @@ def _tell_missing(
         )
 
 
-def _cases(scene: Scene, run: RunDirectory, ledger: Ledger, watcher: Watcher) -> Iterator[Case]:
+def _cases(
+    scene: Scene, run: RunDirectory, ledger: Ledger, rehearsals: Rehearsals, watcher: Watcher
+) -> Iterator[Case]:
     for party in scene.parties:
         store = party.store(scene.experiment, run)
         for question in party.questions:
@@ -110,6 +114,7 @@ def _cases(scene: Scene, run: RunDirectory, ledger: Ledger, watcher: Watcher) ->
                 dataset=scene.dataset,
                 records=audit.records,
                 features=run.features(party.label, question.key),
+                rehearsals=rehearsals.get((party.label, question.key), ()),
             )
             yield Case(party, question, audit, observation)
 
@@ -140,8 +145,12 @@ def _score(
         "seed": scene.experiment.seed,
         "seeds": count,
         "audit": _digest(case.audit.records, case.audit.member, case.audit.known),
-        "snapshots": [[s.round, s.owner, s.digest] for s in case.observation.snapshots],
+        "snapshots": _stated(case.observation),
     }
+    rehearsed = case.observation.rehearsals[: attack_.rehearsals]
+    if rehearsed:
+        made_from["rehearsals"] = [_stated(one.observation) for one in rehearsed]
+        made_from[OVERLAPPING] = sum(one.overlapping for one in rehearsed)
     if not fresh and up_to_date(path, made_from):
         return
     rows = [
@@ -168,6 +177,10 @@ def _score(
             attack_.trace(case.observation, watcher),
         )
     write_scores(path, scores, made_from)
+
+
+def _stated(observation: Observation) -> list[list[object]]:
+    return [[s.round, s.owner, s.digest] for s in observation.snapshots]
 
 
 def _digest(*arrays: NDArray[np.generic]) -> str:

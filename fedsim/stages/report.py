@@ -38,12 +38,13 @@ from fedsim.report.results import (
     result_row,
     write_results,
 )
+from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import federations_of
 from fedsim.stages.judging import Judged, judge_run
 from fedsim.stages.plan import StatedThreat, stated_threats
 from fedsim.stages.scene import Party
-from fedsim.stages.scores import read_trace
+from fedsim.stages.scores import OVERLAPPING, made_from, read_trace
 from fedsim.stages.utility import History, cost_of, read_history
 
 _KIND = {
@@ -138,9 +139,23 @@ def _page(run: RunDirectory, judged: Judged, history: History, results: Results)
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_provenance(run),
         commands=[_how_it_began(run, experiment), f"fedsim attack {run.path}"],
-        cautions=CAUTIONS,
+        cautions=CAUTIONS + _overlaps(run, judged),
         compared=compared_rows({name: results}, paired),
         by_class=[_by_class(party, judged) for party in judged.parties],
+    )
+
+
+def _overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
+    """Return a line for each attack that learned from federations with the real one's records."""
+    found: dict[str, int] = {}
+    for who, key, attack in judged.verdicts:
+        count = made_from(run.scores(who, key, attack)).get(OVERLAPPING, 0)
+        found[attack] = max(found.get(attack, 0), count)
+    return tuple(
+        f"{attack}: its own federations share {plural(count, 'record')} with the real one, as the "
+        "data set has too few others; an attacker with other data of the same kind may do worse."
+        for attack, count in found.items()
+        if count
     )
 
 

@@ -20,6 +20,8 @@ from fedsim.files import replacing
 
 _MADE_FROM = b"fedsim-made-from"
 _VALUES = "value"
+OVERLAPPING = "overlapping records"
+"""Where scores say how many records of the attacker's own federations are the real one's."""
 
 
 class ScoresError(FedsimError):

@@ -1,0 +1,124 @@
+"""The shadow attack: learn from federations of one's own, where all members are known.
+
+Shokri, Stronati, Song and Shmatikov (IEEE S&P 2017); the comparison of Nasr, Shokri and Houmansadr
+(IEEE S&P 2019), table VII. The membership of the known records is not used: they are scored like
+anybody else, so the threshold may be chosen on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adversaries.inference.chosen import InputChoice, input_settings
+from adversaries.inference.inputs import Inputs
+from adversaries.inference.observed import observed_inputs, positions
+from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
+from adversaries.inference.supervised import fit_and_score
+from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.errors import FedsimError
+from fedsim.progress import Watcher
+
+
+class Shadow(Attack):
+    """The white-box network, trained on federations of the attacker's own (Shokri et al. 2017).
+
+    Parameters
+    ----------
+    federations
+        How many it runs; each costs as much as the real one.
+    inputs, network, training, last_layer
+        As in `Supervised`.
+    """
+
+    stochastic = True
+
+    def __init__(
+        self,
+        federations: int = 1,
+        inputs: InputChoice = "white-box-gradients",
+        network: NetworkChoice = "default",
+        training: TrainingChanges | None = None,
+        last_layer: str | None = None,
+    ) -> None:
+        if federations < 1:
+            raise ValueError(f"federations must be at least 1, not {federations}")
+        self.rehearsals = federations
+        self.inputs = input_settings(inputs)
+        self.training = plan(network, training)
+        self.last_layer = last_layer
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return membership logits by networks that have seen none of the candidates."""
+        rehearsals = observation.rehearsals[: self.rehearsals]
+        if len(rehearsals) < self.rehearsals:
+            raise FedsimError(
+                "the shadow attack trains models as the real ones were trained, which is not known "
+                "of a model that was trained elsewhere; choose another attack"
+            )
+        seen = _in_common([observation, *(rehearsal.observation for rehearsal in rehearsals)])
+        target, *shadows = (
+            observed_inputs(one, watcher, self.inputs, self.last_layer) for one in seen
+        )
+        fits = self.training.folds * self.training.repeats
+        with watcher.task("shadow attack networks", fits) as advance:
+            _, scores = fit_and_score(
+                joined(shadows),
+                np.concatenate([rehearsal.member for rehearsal in rehearsals]),
+                target.take(torch.from_numpy(positions(observation, candidates))),
+                self.training,
+                seed,
+                lambda done: advance(f"{done} of {fits}"),
+            )
+        return scores
+
+
+def joined(several: Sequence[Inputs]) -> Inputs:
+    """Return the records of several inputs as one, in their order."""
+    first = several[0]
+    return Inputs(
+        scalars=torch.cat([one.scalars for one in several], 1),
+        losses=torch.cat([one.losses for one in several], 1),
+        outputs={
+            name: torch.cat([one.outputs[name] for one in several], 1) for name in first.outputs
+        },
+        labels=torch.cat([one.labels for one in several], 1),
+        gradients={
+            name: of.replaced(
+                *(
+                    torch.cat(parts, 1)
+                    for parts in zip(*(one.gradients[name].parts for one in several), strict=True)
+                )
+            )
+            for name, of in first.gradients.items()
+        },
+        reactions=torch.cat([one.reactions for one in several], 1),
+    )
+
+
+def _in_common(observations: Sequence[Observation]) -> list[Observation]:
+    """Return observations with only those snapshots that each of them has.
+
+    Where a strategy samples, the victim and its stand-ins take part in different rounds.
+    """
+    common = set.intersection(
+        *({(s.round, s.owner) for s in one.snapshots} for one in observations)
+    )
+    if not common:
+        raise FedsimError(
+            "the shadow attack has no observed round in which both the victim and its stand-in "
+            "took part; observe more rounds"
+        )
+    return [
+        replace(one, snapshots=tuple(s for s in one.snapshots if (s.round, s.owner) in common))
+        for one in observations
+    ]
