@@ -58,7 +58,8 @@ class Evidence:
         party = self._party(row)
         question = party.questions[0]
         audit = self._ledger.audit(question)
-        path = self._run.traces(party.label, question.key, row.result.attack)
+        owner = party.answering(question)[-1]
+        path = self._run.traces(party.label, question.key, owner, row.result.attack)
         rounds, values = read_trace(path)
         return Trace(rounds, values, audit.member, self._ledger.labels[audit.records])
 
