@@ -168,10 +168,12 @@ class RunDirectory:
         """Return the files of scores that are there."""
         return tuple(sorted((self.path / "scores" / adversary / question).glob("*.parquet")))
 
-    def traces(self, adversary: str, question: str, attack: str) -> Path:
-        """Return the file of a signal's course over the snapshots."""
-        return self.path / "traces" / adversary / question / f"{attack}.parquet"
+    def traces(self, adversary: str, question: str, owner: str, attack: str) -> Path:
+        """Return the file of a signal's course over the snapshots of an owner."""
+        return self.path / "traces" / adversary / question / owner / f"{attack}.parquet"
 
-    def traced(self, adversary: str, question: str) -> tuple[Path, ...]:
+    def traced(self, adversary: str, question: str, owner: str) -> tuple[Path, ...]:
         """Return the files of traces that are there."""
-        return tuple(sorted((self.path / "traces" / adversary / question).glob("*.parquet")))
+        return tuple(
+            sorted((self.path / "traces" / adversary / question / owner).glob("*.parquet"))
+        )

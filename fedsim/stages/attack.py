@@ -8,7 +8,7 @@ the same snapshots, audit and settings are kept, so a stopped stage goes on wher
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -170,13 +170,20 @@ def _score(
             f"attack {choice.label} gave scores that cannot be used: {error}"
         ) from error
     if isinstance(attack_, Traced):
-        rounds = np.array([s.round for s in case.observation.snapshots])
-        write_trace(
-            run.traces(case.party.label, case.question.key, choice.label),
-            rounds,
-            attack_.trace(case.observation, watcher),
-        )
+        _trace(run, case, choice.label, attack_, watcher)
     write_scores(path, scores, made_from)
+
+
+def _trace(run: RunDirectory, case: Case, label: str, attack_: Traced, watcher: Watcher) -> None:
+    """Write the course of an attack's signal over the snapshots of each owner."""
+    snapshots = case.observation.snapshots
+    for owner in dict.fromkeys(snapshot.owner for snapshot in snapshots):
+        own = tuple(snapshot for snapshot in snapshots if snapshot.owner == owner)
+        write_trace(
+            run.traces(case.party.label, case.question.key, owner, label),
+            np.array([snapshot.round for snapshot in own]),
+            attack_.trace(replace(case.observation, snapshots=own), watcher),
+        )
 
 
 def _stated(observation: Observation) -> list[list[object]]:

@@ -240,13 +240,19 @@ def _point(figures: RoundFigures) -> UtilityPoint:
 def _courses(run: RunDirectory, party: Party, judged: Judged) -> Iterable[Course]:
     question = party.questions[0]
     audit = judged.ledger.audit(question)
-    for path in run.traced(party.label, question.key):
+    *before, uploaded = party.answering(question)
+    # What a victim was sent says something of its own only if it was crafted.
+    shown = {uploaded: party.label}
+    if party.threat().active:
+        shown |= dict.fromkeys(before, f"{party.label}, before local training")
+    traces = [(o, path) for o in shown for path in run.traced(party.label, question.key, o)]
+    for owner, path in traces:
         rounds, values = read_trace(path)
         if values.shape != (len(rounds), len(audit.records)):
             raise RunDirectoryError(f"{path} does not fit the audit; attack the run again")
         # Scores are higher for members; a trace is drawn as the signal itself.
         yield Course(
-            party.label,
+            shown[owner],
             path.stem,
             rounds.astype(np.float64),
             quartiles(values[:, audit.member]),

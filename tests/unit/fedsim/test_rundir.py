@@ -109,7 +109,7 @@ def test_the_layout(tmp_path: Path) -> None:
         run.snapshots("a"),
         run.features("a", "q"),
         run.scores("a", "q", "loss"),
-        run.traces("a", "q", "loss"),
+        run.traces("a", "q", "o", "loss"),
     ]
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "experiment.yaml",
@@ -122,5 +122,5 @@ def test_the_layout(tmp_path: Path) -> None:
         "snapshots/a",
         "features/a/q",
         "scores/a/q/loss.parquet",
-        "traces/a/q/loss.parquet",
+        "traces/a/q/o/loss.parquet",
     ]
