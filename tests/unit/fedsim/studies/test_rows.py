@@ -1,0 +1,91 @@
+"""What a row's figures are, how they are written, and what frames an experiment in words."""
+
+import pytest
+import toys
+
+from fedsim.evaluation import Scores, Truth, judge
+from fedsim.report.costs import Cost
+from fedsim.report.results import Results, Utility, result_row
+from fedsim.studies.cells import Cell
+from fedsim.studies.rows import Row, caption, measured, rows_of, sizes
+
+
+def row(adversary: str = "isolating-server") -> Row:
+    tested, known = range(8), range(8, 16)
+    member = [True] * 4 + [False] * 4
+    verdict = judge(
+        Scores(tested, [4, 3, 2, 1, 3, 1, 0, -1]),
+        Scores(known, [4, 3, 2, 1, 0, 0, 0, 0]),
+        Truth(tested, member),
+        Truth(known, member),
+        seed=0,
+        fprs=[0.25],
+    )
+    cost = Cost(
+        adversary="isolating-server",
+        test_accuracy=0.31,
+        honest_test_accuracy=0.335,
+        norm_ratio=1.5,
+        cosine=0.25,
+        messages=3,
+    )
+    results = Results(
+        schema_version=1,
+        utility=Utility(train_accuracy=0.9, test_accuracy=0.335),
+        results=(result_row(adversary, "loss", "mean", verdict),),
+        costs=(cost,),
+    )
+    return rows_of(Cell({"target": "toy"}, toys.experiment()), results)[0]
+
+
+def test_a_row_is_found_by_its_coordinates() -> None:
+    assert row().coordinates == {
+        "target": "toy",
+        "adversary": "isolating-server",
+        "attack": "loss",
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "shown"),
+    [
+        ("accuracy", "75.0"),
+        ("auc", ".812"),
+        ("train accuracy", "90.0"),
+        ("test accuracy", "31.0"),
+        ("utility cost", "+2.5"),
+        ("norm ratio", "1.50"),
+        ("cosine", "0.250"),
+    ],
+)
+def test_figures_are_written_as_the_field_does(metric: str, shown: str) -> None:
+    figure = measured(row(), metric)  # type: ignore[arg-type]
+    assert figure is not None
+    assert figure.shown(metric)[0] == shown  # type: ignore[arg-type]
+
+
+def test_only_an_active_adversary_has_costs() -> None:
+    passive = row("curious-server")
+    assert measured(passive, "utility cost") is None
+    tested = measured(passive, "test accuracy")
+    assert tested is not None
+    assert tested.value == 0.335
+    assert measured(passive, "tpr@0.01") is None
+
+
+def test_the_caption_is_made_from_the_experiments() -> None:
+    cells = [
+        Cell({"participants": str(n)}, toys.experiment(partition={"participants": n}))
+        for n in (1, 3)
+    ]
+    shared, own = caption([Cell({}, toys.experiment())])
+    assert own[0][1] == {}
+    assert shared["observed rounds"] == "2, 4"
+    assert shared["trained by"] == "3 participants, 40 records each (disjoint)"
+    assert sizes(cells[0].experiment)["trained by"] == "one participant, 40 records"
+    shared, own = caption(cells)
+    assert [words for _, words in own] == [
+        {"trained by": "one participant, 40 records"},
+        {"trained by": "3 participants, 40 records each (disjoint)"},
+    ]
+    assert "trained by" not in shared
