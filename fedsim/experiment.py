@@ -5,7 +5,6 @@ from pathlib import Path
 
 from fedsim.config import Experiment, load_experiment
 from fedsim.data import read_ledger
-from fedsim.errors import ConfigError
 from fedsim.files import write_json
 from fedsim.progress import SILENCE, Watcher
 from fedsim.provenance import provenance, recorded_data_dir
@@ -50,11 +49,6 @@ def run(
     FedsimError
         If anything that the experiment needs is missing or not valid.
     """
-    if experiment.given is not None:
-        raise ConfigError(
-            "this experiment is about a model that was trained elsewhere, so there is nothing to "
-            "run; `fedsim attack RUN` attacks it again"
-        )
     scene = scene or set_scene(experiment, data_dir, watcher)
     directory = RunDirectory.create(out, experiment.resolved())
     with directory.locked():

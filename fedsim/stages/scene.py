@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from fedsim import plugins
@@ -20,7 +22,7 @@ from fedsim.data import (
     new_ledger,
     partition,
 )
-from fedsim.errors import PluginError
+from fedsim.errors import ConfigError, PluginError
 from fedsim.federation.adversary import Adversary, Threat
 from fedsim.federation.optimizers import optimizer_factory
 from fedsim.federation.participant_position import ParticipantAdversary
@@ -67,8 +69,25 @@ class Party:
         """Return the owners of the snapshots that answer a question."""
         return tuple(dict.fromkeys(o for a in self.adversaries for o in a.owners(question)))
 
+    def answering_while_acting(self, question: Question) -> tuple[str, ...]:
+        """Return the owners of those that there are only from rounds in which it acts."""
+        found = (o for a in self.adversaries for o in a.owners_while_acting(question))
+        return tuple(dict.fromkeys(found))
+
+    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
+        """Return the records of a question on which it acts in a round."""
+        return np.unique(
+            np.concatenate([a.targeted(question, round_number) for a in self.adversaries])
+        )
+
     def owners(self, experiment: Experiment) -> frozenset[str]:
-        """Return whose snapshots it keeps."""
+        """Return whose snapshots it keeps, in whatever round."""
+        return self.owners_throughout(experiment) | {
+            owner for q in self.questions for owner in self.answering_while_acting(q)
+        }
+
+    def owners_throughout(self, experiment: Experiment) -> frozenset[str]:
+        """Return whose snapshots it keeps in every observed round."""
         owners = {owner for question in self.questions for owner in self.answering(question)}
         uploads = {participant_owner(victim) for victim in experiment.audit.victims}
         if experiment.snapshots.participants == "all" and uploads <= owners:
@@ -117,6 +136,11 @@ def set_scene(
     FedsimError
         If any of it is missing or not valid.
     """
+    if experiment.given is not None and ledger is None:
+        raise ConfigError(
+            "this experiment is about a model that was trained elsewhere, so there is nothing to "
+            "run; `fedsim attack RUN` attacks it again"
+        )
     parties = parties_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     dataset = dataset or load_data(experiment, data_dir, watcher)
@@ -183,7 +207,7 @@ def parties_of(experiment: Experiment) -> tuple[Party, ...]:
 
 def _party(chosen: DishonestParty, experiment: Experiment) -> Party:
     victims, participants = experiment.audit.victims, experiment.partition.participants
-    adversaries = tuple(_adversary(choice, victims) for choice in chosen.together)
+    adversaries = tuple(_adversary(choice, experiment) for choice in chosen.together)
     asked = {adversary.questions(victims, participants) for adversary in adversaries}
     if len(asked) > 1 or len({isinstance(a, ServerAdversary) for a in adversaries}) > 1:
         raise PluginError(
@@ -193,8 +217,14 @@ def _party(chosen: DishonestParty, experiment: Experiment) -> Party:
     return Party(chosen.label, adversaries, asked.pop())
 
 
-def _adversary(choice: Choice, victims: tuple[int, ...]) -> Adversary:
-    adversary = plugins.build("adversaries", choice.name, choice.settings, victims=victims)
+def _adversary(choice: Choice, experiment: Experiment) -> Adversary:
+    adversary = plugins.build(
+        "adversaries",
+        choice.name,
+        choice.settings,
+        victims=experiment.audit.victims,
+        participants=experiment.partition.participants,
+    )
     if not isinstance(adversary, ServerAdversary | ParticipantAdversary):
         raise PluginError(
             f"adversary {choice.name!r} gave a {type(adversary).__name__}; a plugin of group "

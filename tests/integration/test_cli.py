@@ -314,7 +314,7 @@ SNAPSHOT = "snapshots/curious-server/round-00004.participant-0.safetensors"
         ("ledger.parquet", truncate, [], "is not a sound parquet file"),
         (SNAPSHOT, truncate, ["--attack", "loss"], "cannot read snapshot"),
         (SNAPSHOT, flip, ["--attack", "loss"], "is damaged"),
-        ("snapshots/curious-server", shutil.rmtree, [], "no snapshot of participant-0"),
+        ("snapshots/curious-server", shutil.rmtree, [], "no snapshot of sent-0"),
         (
             "results.json",
             Path.unlink,
@@ -340,7 +340,7 @@ def test_a_damaged_run_is_one_sentence(
 
 
 def test_a_damaged_checkpoint_is_one_sentence(fedsim: Fedsim, copied: Path, tmp_path: Path) -> None:
-    truncate(copied / "checkpoint.safetensors")
+    truncate(copied / "federations" / "honest" / "checkpoint.safetensors")
     said = fedsim("run", write(tmp_path), "--out", copied)
     is_one_sentence(said, "delete it to start from round 1")
 
@@ -388,6 +388,8 @@ def test_a_model_that_was_trained_elsewhere(fedsim: Fedsim, tmp_path: Path) -> N
     assert "fedsim run out/experiment.yaml" not in page
     assert "the released model" in page
     assert fedsim("attack", "out", "--attack", "gradient-norm").code == 0
+    again = fedsim("run", tmp_path / "out" / "experiment.yaml", "--out", "again")
+    is_one_sentence(again, "trained elsewhere, so there is nothing to run")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from fedsim.config import EveryRound, LocalTraining, load_experiment, parse_expe
 from fedsim.errors import ConfigError, FedsimError, PluginError
 
 TOP_KEYS = (
-    "adversaries, attacks, audit, data, engine, federation, model, partition, seed, snapshots"
+    "adversaries, attacks, audit, data, engine, federation, given, model, partition, seed, "
+    "snapshots"
 )
 
 
@@ -107,8 +108,9 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
     assert second == first
     assert second.resolved() == first.resolved()
     written = yaml.safe_load(first.resolved())
-    assert written["engine"] == {"name": "local", "threads": 1}
-    assert written["adversaries"][1] == {"name": "curious-server", "label": "again"}
+    assert written["engine"] == {"name": "local", "threads": 1, "workers": 1}
+    again = {"label": "again", "together": [{"name": "curious-server"}]}
+    assert written["adversaries"][1] == again
     assert second.federation.local.schedule == {2: 1e-7, 11: 0.3}
 
 
