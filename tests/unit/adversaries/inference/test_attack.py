@@ -149,7 +149,7 @@ def test_features_that_take_too_much_memory_are_refused_before_they_are_made(
     settings = InputSettings(gradients=("linear1",), memory_limit_gb=1e-6)
     with pytest.raises(
         FedsimError,
-        match=r"\(linear1\) of 320 records on 3 snapshots takes .* memory_limit_gb is 1e-06;",
+        match=r"\(linear1\) of 320 records on 3 snapshots takes .*memory_limit_gb is 1e-06;",
     ):
         observed_inputs(observation, SILENCE, settings)
     assert not list(tmp_path.iterdir())
