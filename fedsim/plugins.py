@@ -33,7 +33,7 @@ class Group:
 
 
 GROUPS = {
-    "adversaries": Group("fedsim.adversaries", provided=("victims",)),
+    "adversaries": Group("fedsim.adversaries", provided=("victims", "participants")),
     "attacks": Group("fedsim.attacks"),
     "datasets": Group("fedsim.datasets"),
     "models": Group("fedsim.models", provided=("input_shape", "num_classes")),
@@ -179,7 +179,8 @@ def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> st
     errors = error.errors(include_url=False)
     # A key that is not known explains one that is missing: it was misspelt.
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(str(part) for part in first["loc"])
+    # pydantic puts the branch of a union in round brackets.
+    key = ".".join(str(part) for part in first["loc"] if str(part)[:1] != "(")
     if first["type"] in UNKNOWN_KEY:
         return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, first['loc'][:-1]))}"
     if first["type"] == "missing":

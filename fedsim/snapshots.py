@@ -9,7 +9,7 @@ content, so a flipped bit is found before an attack is run on it.
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder, replacing, share
 
 AGGREGATE = "aggregate"
+CLEAN = "clean"
 _FORMAT = "fedsim-snapshot-1"
 _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
 
@@ -30,6 +31,11 @@ _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
 def sent_owner(participant: int) -> str:
     """Return the owner name of what a participant was sent."""
     return f"sent-{participant}"
+
+
+def meant_owner(participant: int) -> str:
+    """Return the owner name of what a participant would have been sent by an honest server."""
+    return f"meant-{participant}"
 
 
 def participant_owner(participant: int) -> str:
@@ -46,7 +52,9 @@ class Policy:
     rounds
         The observed rounds, from 1.
     owners
-        ``"aggregate"``, ``"participant-N"`` (its upload) or ``"sent-N"`` (what it was sent).
+        ``"aggregate"``, ``"participant-N"`` (its upload), ``"sent-N"`` (what it was sent),
+        ``"meant-N"`` (what it would have been sent) or ``"clean"`` (the aggregate without what an
+        active participant put into it).
     """
 
     rounds: frozenset[int] | None = None
@@ -140,13 +148,13 @@ class SnapshotStore:
                 "make room and run the same command again, it resumes"
             ) from error
 
-    def series(self, *owners: str) -> tuple[Snapshot, ...]:
-        """Return the owners' snapshots that the policy keeps, by round, then as `owners` are given.
+    def series(self, *owners: str, also: Sequence[str] = ()) -> tuple[Snapshot, ...]:
+        """Return the owners' snapshots that the policy keeps, by round, then `also`, then `owners`.
 
         Raises
         ------
         SnapshotError
-            If an owner has none.
+            If one of `owners` has none.
         """
         kept = [s for s in self.index() if self.policy.keeps(s.round, s.owner)]
         for owner in owners:
@@ -154,8 +162,9 @@ class SnapshotStore:
                 raise SnapshotError(
                     f"no snapshot of {owner} in {self.folder}; run the federation first"
                 )
-        wanted = [snapshot for snapshot in kept if snapshot.owner in owners]
-        return tuple(sorted(wanted, key=lambda s: (s.round, owners.index(s.owner))))
+        order = {owner: place for place, owner in enumerate((*also, *owners))}
+        wanted = [snapshot for snapshot in kept if snapshot.owner in order]
+        return tuple(sorted(wanted, key=lambda s: (s.round, order[s.owner])))
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Take over a snapshot of another store, sharing its bytes on the disk where possible."""

@@ -106,9 +106,10 @@ def joined(several: Sequence[Inputs]) -> Inputs:
 
 
 def _in_common(observations: Sequence[Observation]) -> list[Observation]:
-    """Return observations with only those snapshots that each of them has.
+    """Return observations with only what each of them has.
 
-    Where a strategy samples, the victim and its stand-ins take part in different rounds.
+    Where a strategy samples, the victim and its stand-ins take part in different rounds. Rehearsals
+    are passive: there is no reaction to a crafted message in them.
     """
     common = set.intersection(
         *({(s.round, s.owner) for s in one.snapshots} for one in observations)
@@ -119,6 +120,10 @@ def _in_common(observations: Sequence[Observation]) -> list[Observation]:
             "took part; observe more rounds"
         )
     return [
-        replace(one, snapshots=tuple(s for s in one.snapshots if (s.round, s.owner) in common))
+        replace(
+            one,
+            snapshots=tuple(s for s in one.snapshots if (s.round, s.owner) in common),
+            targeted={},
+        )
         for one in observations
     ]

@@ -4,13 +4,23 @@ Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: parameters move up th
 target records' loss. A participant whose training set holds a target pulls its loss back down in
 its next local epoch; nobody pulls back a non-member's.
 
-A fixed rate is fragile: a little too small and nothing is seen, a little too large and the model is
-gone. By default the step is therefore a multiple of the length of an honest update.
+The paper's rule, a fixed rate on the loss of all targets in every round, hides more than it shows:
+the climb moves the whole model, and the record that counts little in it least of all. What is done
+here instead by default, and why:
+
+- The length of a climb is a multiple of the length of an honest update. A fixed rate is either too
+  small to be seen or the end of the model.
+- Few targets are climbed in a round, a group after another: what is seen of a record in the round
+  in which it was climbed is then about that record.
+- It is the *confidence*, the probability of the true class, that is lowered. The loss of a record
+  that is wrong already grows without bound and takes the whole climb; those that an attacker cannot
+  tell apart yet are the confident ones.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,14 +30,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedsim import seeds
+from fedsim.data import Question
 from fedsim.federation.adversary import Briefing
 
 RECORDS_A_PASS = 500
+RecordIds = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """When and how far to climb.
+    """When, on which targets, and how far to climb.
 
     Attributes
     ----------
@@ -39,9 +51,11 @@ class Ascent:
     first, last
         The active rounds; None goes on to the end.
     targets
-        How many targets are climbed in a round, drawn anew in each; None takes all.
-    batches
+        How many targets are climbed in a round, one group after another; None takes all in each.
+    steps
         Steps in a round, each on its share of the round's targets.
+    objective
+        What is climbed: minus the mean ``confidence`` in the true class, or the mean ``loss``.
     """
 
     rate: float
@@ -49,7 +63,8 @@ class Ascent:
     first: int
     last: int | None
     targets: int | None
-    batches: int
+    steps: int
+    objective: Literal["confidence", "loss"]
 
     def __post_init__(self) -> None:
         if not (self.rate > 0 and math.isfinite(self.rate)):
@@ -64,20 +79,37 @@ class Ascent:
             )
         if self.last is not None and self.last < self.first:
             raise ValueError(f"last is {self.last}, before first, which is {self.first}")
-        if self.batches < 1 or (self.targets is not None and self.targets < self.batches):
+        if self.steps < 1 or (self.targets is not None and self.targets < self.steps):
             raise ValueError(
-                f"batches is {self.batches} for {self.targets} targets; at least 1, and no more "
-                "batches than targets"
+                f"steps is {self.steps} for {self.targets} targets; at least 1, and no more steps "
+                "than targets"
             )
 
     def active(self, round_number: int) -> bool:
         """Return whether this round is an active one."""
         return self.first <= round_number and (self.last is None or round_number <= self.last)
 
+    def chosen(self, briefing: Briefing, question: Question, round_number: int) -> RecordIds:
+        """Return the targets (n,) that are climbed in a round; none in one that is not active.
+
+        They are shuffled once and cut into groups of about `targets`, which take turns.
+        """
+        targets = briefing.targets_of(question)
+        if not self.active(round_number):
+            return targets[:0]
+        groups = max(1, round(len(targets) / self.targets)) if self.targets else 1
+        order = seeds.generator(briefing.seed, "targets", question.key).permutation(targets)
+        return order[(round_number - self.first) % groups :: groups]
+
     def climb(
-        self, arrays: ArrayRecord, briefing: Briefing, round_number: int, update_norm: float
+        self,
+        arrays: ArrayRecord,
+        briefing: Briefing,
+        question: Question,
+        round_number: int,
+        update_norm: float,
     ) -> ArrayRecord:
-        """Return parameters further up the loss of the target records.
+        """Return parameters further up on the round's targets.
 
         Parameters
         ----------
@@ -85,8 +117,10 @@ class Ascent:
             Where to start.
         briefing
             The model, and the target records.
+        question
+            Whose targets.
         round_number
-            Which round; the draw of the targets depends on it.
+            Which round; it decides whose turn it is.
         update_norm
             Euclidean length of an honest update; used by a relative rate.
         """
@@ -94,17 +128,33 @@ class Ascent:
         model.load_state_dict(arrays.to_torch_state_dict())
         model.eval()
         parameters = [p for p in model.parameters() if p.requires_grad]
-        random = seeds.generator(briefing.seed, "ascent", round_number)
-        chosen = random.permutation(briefing.targets)[: self.targets]
-        for batch in np.array_split(chosen, self.batches):
-            gradient = _loss_gradient(model, parameters, briefing, batch)
+        for batch in np.array_split(self.chosen(briefing, question, round_number), self.steps):
+            gradient = self._gradient(model, parameters, briefing, batch)
             step = self.rate
             if self.relative:
-                step *= update_norm / (self.batches * max(_norm(gradient), 1e-12))
+                step *= update_norm / (self.steps * max(_norm(gradient), 1e-12))
             with torch.no_grad():
                 for parameter, slope in zip(parameters, gradient, strict=True):
                     parameter.add_(slope, alpha=step)
         return ArrayRecord(model.state_dict())
+
+    def _gradient(
+        self,
+        model: nn.Module,
+        parameters: list[nn.Parameter],
+        briefing: Briefing,
+        batch: RecordIds,
+    ) -> list[Tensor]:
+        """Return the gradient of the objective's mean over a batch of records."""
+        total = [torch.zeros_like(parameter) for parameter in parameters]
+        for start in range(0, len(batch), RECORDS_A_PASS):
+            inputs, labels = briefing.dataset.batch(batch[start : start + RECORDS_A_PASS])
+            losses = functional.cross_entropy(model(inputs), labels, reduction="none")
+            climbed = losses if self.objective == "loss" else -torch.exp(-losses)
+            part = torch.autograd.grad(climbed.sum() / len(batch), parameters)
+            for whole, share in zip(total, part, strict=True):
+                whole += share
+        return total
 
 
 def distance(left: ArrayRecord, right: ArrayRecord) -> float:
@@ -113,17 +163,18 @@ def distance(left: ArrayRecord, right: ArrayRecord) -> float:
     return _norm([value.double() - theirs[name].double() for name, value in ours.items()])
 
 
-def _loss_gradient(
-    model: nn.Module, parameters: list[nn.Parameter], briefing: Briefing, batch: NDArray[np.int64]
-) -> list[Tensor]:
-    """Return the gradient of the mean loss of a batch of records."""
-    total = [torch.zeros_like(parameter) for parameter in parameters]
-    for start in range(0, len(batch), RECORDS_A_PASS):
-        inputs, labels = briefing.dataset.batch(batch[start : start + RECORDS_A_PASS])
-        loss = functional.cross_entropy(model(inputs), labels, reduction="sum") / len(batch)
-        for whole, part in zip(total, torch.autograd.grad(loss, parameters), strict=True):
-            whole += part
-    return total
+def moved(base: ArrayRecord, start: ArrayRecord, end: ArrayRecord, factor: float) -> ArrayRecord:
+    """Return ``base + factor * (end - start)``; what is no floating-point number stays."""
+    before, behind = start.to_torch_state_dict(), end.to_torch_state_dict()
+    state = base.to_torch_state_dict()
+    return ArrayRecord(
+        {
+            name: value + factor * (behind[name] - before[name])
+            if value.is_floating_point()
+            else value
+            for name, value in state.items()
+        }
+    )
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

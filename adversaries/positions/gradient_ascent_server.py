@@ -5,13 +5,17 @@ a victim, it ascends the gradient of the target records' loss. See `ascent`.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
+import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
+from numpy.typing import NDArray
 
 from adversaries.positions.ascent import Ascent, distance
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.data import Question
+from fedsim.data import Question, about_participant
 from fedsim.federation.adversary import Threat
+from fedsim.snapshots import meant_owner
 
 NORM = "norm"
 
@@ -24,22 +28,23 @@ class GradientAscentServer(CuriousServer):
     victims
         The participants that are sent crafted parameters and asked about; by default the audit's
         victims.
-    rate, relative, first, last, targets, batches
+    rate, relative, first, last, targets, steps, objective
         See `adversaries.positions.ascent.Ascent`.
     """
 
     def __init__(
         self,
         victims: tuple[int, ...] = (0,),
-        rate: float = 0.5,
+        rate: float = 0.4,
         relative: bool = True,
         first: int = 2,
         last: int | None = None,
-        targets: int | None = None,
-        batches: int = 1,
+        targets: int | None = 500,
+        steps: int = 4,
+        objective: Literal["confidence", "loss"] = "confidence",
     ) -> None:
         self.victims = victims
-        self.ascent = Ascent(rate, relative, first, last, targets, batches)
+        self.ascent = Ascent(rate, relative, first, last, targets, steps, objective)
 
     def threat(self) -> Threat:
         """Return the threat model in words."""
@@ -61,14 +66,24 @@ class GradientAscentServer(CuriousServer):
         """Ask about each participant that is sent crafted parameters."""
         return self.about(self.victims, participants)
 
+    def owners_while_acting(self, question: Question) -> tuple[str, ...]:
+        """Keep what the victim would have been sent, too."""
+        (victim,) = question.victims
+        return (meant_owner(victim),)
+
+    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
+        """Return the targets that are climbed in a round."""
+        return self.ascent.chosen(self.briefed(), question, round_number)
+
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send a victim parameters further up the targets' loss."""
         if participant not in self.victims:
             return super().send(round_number, participant, arrays)
         sent = arrays
         if self.ascent.active(round_number):
-            length = self._update_norm(participant)
-            sent = self.ascent.climb(arrays, self.briefed(), round_number, length)
+            self.record(round_number, meant_owner(participant), arrays)
+            length, asked = self._update_norm(participant), about_participant(participant)
+            sent = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
         self.memory[_sent(participant)] = sent
         return super().send(round_number, participant, sent)
 

@@ -11,7 +11,7 @@ by name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,15 +63,22 @@ class Briefing:
     dataset
         Where the target records' features and labels are.
     targets
-        Record ids (n,): members and non-members alike, and nothing here says which is which.
+        Record ids (n,), or such by the key of the question that they are asked about: members and
+        non-members alike, and nothing here says which is which.
     seed
         All randomness comes from it.
     """
 
     new_model: Callable[[], nn.Module]
     dataset: Dataset
-    targets: NDArray[np.int64]
+    targets: NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
     seed: int = 0
+
+    def targets_of(self, question: Question) -> NDArray[np.int64]:
+        """Return the targets (n,) of a question."""
+        if isinstance(self.targets, Mapping):
+            return self.targets[question.key]
+        return self.targets
 
 
 class Adversary(ABC):
@@ -107,6 +114,10 @@ class Adversary(ABC):
     def owners(self, question: Question) -> tuple[str, ...]:
         """Return the owners of the snapshots that answer a question, in the order of a round."""
 
+    def owners_while_acting(self, question: Question) -> tuple[str, ...]:
+        """Return the owners of further snapshots, which it keeps in the rounds in which it acts."""
+        return ()
+
     def acts_from(self) -> int | None:
         """Return the first round in which it changes a message; None if it never does.
 
@@ -114,6 +125,13 @@ class Adversary(ABC):
         remember nothing but what the last round alone showed it.
         """
         return 1 if self.threat().active else None
+
+    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
+        """Return the records (n,) of a question on which it acts in a round; by default none.
+
+        An attack compares what it saw of them just before, in, and after that round.
+        """
+        return np.empty(0, dtype=np.int64)
 
     def keep_in(self, store: SnapshotStore | Path | str) -> Self:
         """Keep what is recorded in `store` (a folder keeps everything), and return self."""

@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence, Set
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 from torch import nn
 
-from fedsim import seeds
 from fedsim.data import write_ledger
 from fedsim.engines.threads import limited_threads
 from fedsim.engines.workers import local_grid
-from fedsim.federation.adversary import Briefing
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.rounds import Progress, Schedule
@@ -29,10 +26,11 @@ from fedsim.federation.training import Utility, evaluate
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import require_space
+from fedsim.stages.briefing import brief
 from fedsim.stages.federations import Federation, federations_of
 from fedsim.stages.keeping import Keeper, read_taken_over
 from fedsim.stages.plan import plan
-from fedsim.stages.scene import Party, Scene
+from fedsim.stages.scene import Scene
 from fedsim.stages.states import States
 
 
@@ -64,8 +62,9 @@ def simulate(
     if not run.ledger.is_file():
         write_ledger(scene.ledger, run.ledger)
     for party in scene.parties:
+        brief(scene, party, scene.ledger)
         for adversary in party.adversaries:
-            adversary.keep_in(party.store(scene.experiment, run)).brief(_briefing(scene, party))
+            adversary.keep_in(party.store(scene.experiment, run))
     federations = federations_of(scene.parties)
     if not any(run.checkpoint(federation.name).is_file() for federation in federations):
         require_space(run.path, plan(scene).snapshot_bytes)
@@ -132,14 +131,6 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
         except KeyboardInterrupt:
             keeper.keep()
             raise
-
-
-def _briefing(scene: Scene, party: Party) -> Briefing:
-    """Return what an active party may compute with: the audited records of its questions."""
-    audited = [scene.ledger.audit(question).records for question in party.questions]
-    targets = np.unique(np.concatenate(audited))
-    seed = seeds.derive(scene.experiment.seed, "adversary", party.label)
-    return Briefing(scene.new_model, scene.dataset, targets, seed)
 
 
 def _client_app(scene: Scene, federation: Federation) -> ClientApp:

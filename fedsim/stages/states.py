@@ -76,7 +76,7 @@ class States:
         wanted = {
             (observed, owner)
             for party in federation.parties
-            for owner in party.owners(experiment)
+            for owner in party.owners_throughout(experiment)
             for observed in experiment.observed_rounds
             # The aggregate of the last round may reach a participant in the next one only.
             if observed < round_number + (owner != AGGREGATE or self._ended(round_number))

@@ -1,6 +1,7 @@
 """The active positions: which messages they change, by how much, and that nothing else differs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.nn import functional
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
+from fedsim.data import about_participant
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Briefing
 from fedsim.federation.client import Participants, make_client_app
@@ -20,6 +22,8 @@ from fedsim.snapshots import SnapshotStore
 pytestmark = pytest.mark.usefixtures("flower")
 TARGETS = np.arange(20)
 TRAIN = "train"
+# One step on the loss of all targets: the rule as the paper has it.
+PAPER: dict[str, Any] = {"targets": None, "steps": 1, "objective": "loss"}
 
 
 def briefing() -> Briefing:
@@ -94,7 +98,7 @@ def test_isolation_may_leave_the_last_honest_upload_with_the_others(tmp_path: Pa
 
 
 def test_one_step_of_ascent_equals_the_hand_computed_one(tmp_path: Path) -> None:
-    adversary = GradientAscentServer(rate=0.25, relative=False, first=2).keep_in(tmp_path)
+    adversary = GradientAscentServer(rate=0.25, relative=False, first=2, **PAPER).keep_in(tmp_path)
     run = toys.Federation([adversary.brief(briefing())], rounds=2)
     honest = toys.Federation(rounds=2)
     run.run(), honest.run()
@@ -112,7 +116,7 @@ def test_one_step_of_ascent_equals_the_hand_computed_one(tmp_path: Path) -> None
 
 
 def test_a_relative_climb_is_as_long_as_it_says(tmp_path: Path) -> None:
-    adversary = GradientAscentServer(rate=0.5, first=2).keep_in(tmp_path).brief(briefing())
+    adversary = GradientAscentServer(rate=0.5, first=2, **PAPER).keep_in(tmp_path).brief(briefing())
     run, honest = toys.Federation([adversary], rounds=2), toys.Federation(rounds=2)
     run.run(), honest.run()
 
@@ -126,7 +130,7 @@ def test_a_relative_climb_is_as_long_as_it_says(tmp_path: Path) -> None:
 
 
 def test_an_ascending_participant_changes_its_own_upload_only(tmp_path: Path) -> None:
-    adversary = GradientAscentParticipant(1, rate=0.5, first=3).keep_in(tmp_path)
+    adversary = GradientAscentParticipant(1, rate=0.5, first=3, participants=3).keep_in(tmp_path)
     run = toys.Federation([adversary.brief(briefing())], rounds=3)
     honest = toys.Federation(rounds=3)
     run.run(), honest.run()
@@ -136,9 +140,65 @@ def test_an_ascending_participant_changes_its_own_upload_only(tmp_path: Path) ->
     assert changed == [(3, TRAIN)]
 
 
+def test_what_a_participant_climbed_is_boosted_and_taken_out_of_the_aggregate(
+    tmp_path: Path,
+) -> None:
+    settings: dict[str, Any] = {"relative": False, "rate": 0.2, "participants": 3, **PAPER}
+    adversary = GradientAscentParticipant(1, first=2, **settings)
+    run = toys.Federation([adversary.keep_in(tmp_path).brief(briefing())], rounds=2)
+    honest = toys.Federation(rounds=2)
+    run.run(), honest.run()
+
+    def upload(federation: toys.Federation) -> dict[str, torch.Tensor]:
+        sent = [c for node, kind, c in federation.grid.returned if (node, kind) == (3, TRAIN)]
+        return _tensors(federation, _named(sent[1]))
+
+    model, start = toys.new_model(), upload(honest)
+    model.load_state_dict(start)
+    inputs, labels = toys.dataset().batch(TARGETS)
+    loss = functional.cross_entropy(model(inputs), labels)
+    slopes = torch.autograd.grad(loss, list(model.parameters()))
+    crafted = upload(run)
+    for (name, value), slope in zip(model.named_parameters(), slopes, strict=True):
+        torch.testing.assert_close(crafted[name], value.detach() + 3 * 0.2 * slope)
+    # Participant 1 holds a third of the records, so a third of what it put in came out.
+    (clean,) = SnapshotStore(tmp_path).series("clean")
+    others = SnapshotStore(tmp_path).series("aggregate")[-1].load()
+    for (name, _), slope in zip(model.named_parameters(), slopes, strict=True):
+        expected = others[name] - 0.2 * slope
+        torch.testing.assert_close(clean.load()[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_every_target_gets_its_turn(tmp_path: Path) -> None:
+    ascent = GradientAscentServer(first=3, last=7, targets=6, steps=2).brief(briefing()).ascent
+    asked = about_participant(0)
+    groups = [ascent.chosen(briefing(), asked, r) for r in range(3, 9)]
+    assert [len(group) for group in groups] == [7, 7, 6, 7, 7, 0]
+    assert sorted(np.concatenate(groups[:3])) == TARGETS.tolist()
+    assert groups[0].tolist() == groups[3].tolist()
+    assert ascent.chosen(briefing(), asked, 2).size == 0
+
+
+def test_confidence_is_what_is_lowered(tmp_path: Path) -> None:
+    model = toys.new_model()
+    inputs, labels = toys.dataset().batch(TARGETS)
+
+    def confidence(arrays: ArrayRecord) -> float:
+        model.load_state_dict(arrays.to_torch_state_dict())
+        with torch.no_grad():
+            return float(model(inputs).softmax(1)[torch.arange(20), labels].mean())
+
+    start = ArrayRecord(model.state_dict())
+    settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 3, "rate": 1.0}
+    climbed = GradientAscentServer(**settings).ascent.climb(
+        start, briefing(), about_participant(0), 2, 0.5
+    )
+    assert confidence(climbed) < confidence(start) - 0.02
+
+
 def test_they_compose_in_order(tmp_path: Path) -> None:
     isolating = IsolatingServer(first=2).keep_in(tmp_path / "isolating")
-    ascending = GradientAscentServer(rate=0.1, relative=False, first=3)
+    ascending = GradientAscentServer(rate=0.1, relative=False, first=3, **PAPER)
     ascending.keep_in(tmp_path / "ascending").brief(briefing())
     both = toys.Federation([isolating, ascending], rounds=3)
     alone = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path / "alone")], rounds=3)
@@ -173,7 +233,7 @@ def test_a_stopped_active_run_goes_on_as_if_it_had_not_been(
         (lambda: GradientAscentServer(rate=0.0), "rate must be a positive number"),
         (lambda: GradientAscentServer(first=1), "a relative rate needs an honest update"),
         (lambda: GradientAscentServer(first=5, last=4), "last is 4, before first"),
-        (lambda: GradientAscentParticipant(0, targets=2, batches=3), "no more batches than"),
+        (lambda: GradientAscentParticipant(0, targets=2, steps=3), "no more steps than"),
         (lambda: IsolatingServer(first=1), "first must be at least 2"),
     ],
 )
@@ -183,7 +243,9 @@ def test_impossible_settings_are_one_sentence(make: object, sentence: str) -> No
 
 
 def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="IsolatingServer: cannot be after participants \\[7\\]; name some of"):
+    with pytest.raises(
+        PluginError, match="IsolatingServer: cannot be after participants \\[7\\]; name some of"
+    ):
         IsolatingServer(victims=(7,)).questions((0,), 4)
     with pytest.raises(PluginError, match="call brief"):
         GradientAscentServer().keep_in(tmp_path).briefed()
