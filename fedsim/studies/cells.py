@@ -12,7 +12,7 @@ from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
 
 BASE = "base"
-_HONEST = ("seed", "data", "partition", "model", "federation", "engine")
+_HONEST = ("seed", "data", "partition", "model", "federation")
 
 
 @dataclass(frozen=True)

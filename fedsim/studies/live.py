@@ -18,7 +18,8 @@ from fedsim.studies.cells import Cell
 from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import Entry
 
-WAITING, RUNNING, DONE, REUSED = "waits", "runs", "done", "finished before"
+WAITING, RUNNING, STOPPED = "waits", "runs", "stopped"
+DONE, REUSED = "done", "finished before"
 
 
 class LiveStudy:
@@ -41,6 +42,9 @@ class LiveStudy:
     def __exit__(self, *reason: object) -> None:
         """Draw a last time what there is, and leave it standing."""
         self._live.stop()
+        if self._current is not None:
+            self._standing[self._current.digest] = (STOPPED, "")
+            self._current = None
         self._console.print(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
