@@ -6,7 +6,7 @@ scaled but not centred: the product of two factors stays a gradient.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class Inputs:
         One-hot.
     gradients
         Weight gradients by layer.
-    reactions : (R, N, S)
+    reactions : (R, N, S')
         By how much the victim's training changed each scalar, in each of some rounds, and what each
         record showed in its own turn (see `reactions`).
     """
@@ -116,8 +116,9 @@ def stack(
                 f"snapshots 0 and {number} give different labels to the same records"
             )
     scalars = _stacked([scalar_columns(features, chosen) for features in snapshots])
+    both = replace(chosen, norms=())  # what was sent has no norms
     reactions = [
-        scalar_columns(after, chosen) - scalar_columns(before, chosen) for before, after in pairs
+        scalar_columns(after, both) - scalar_columns(before, both) for before, after in pairs
     ]
     none = scalars[..., :0]
     labels = F.one_hot(torch.from_numpy(first.labels), first.logits.shape[1]).float()[None]
@@ -127,7 +128,7 @@ def stack(
         outputs=_outputs(snapshots, chosen),
         labels=labels if chosen.label else labels[..., :0],
         gradients=_gradients(snapshots, chosen),
-        reactions=_stacked([*reactions, *in_turn]) if reactions or in_turn else scalars[:0],
+        reactions=_stacked([*reactions, *in_turn]) if reactions or in_turn else scalars[:0, :, :0],
     )
 
 

@@ -44,7 +44,8 @@ def observed_inputs(
     pairs = [(features[sent], features[back]) for sent, back in reactions.pairs(snapshots)]
     own = [features[n] for n in reactions.own(snapshots)]
     turns = reactions.turns(snapshots, observation.targeted)
-    columns = [scalar_columns(of_snapshot, chosen) for of_snapshot in features] if turns else []
+    scalars = replace(chosen, norms=())
+    columns = [scalar_columns(of_snapshot, scalars) for of_snapshot in features] if turns else []
     in_turn = reactions.in_turn(columns, turns, observation.records)
     return stack(own, chosen, pairs, in_turn)
 
@@ -55,13 +56,13 @@ def observed_features(
     """Return the features of all audited records, one entry a snapshot, in their order.
 
     What is already in the observation's folder is read; what is missing or damaged is extracted
-    and written there. Of parameters that were sent to a victim, only what every attack shares is
-    extracted, as nothing else is read.
+    and written there. Of parameters that no training has made (see `reactions.own`), only what needs
+    no backward pass is extracted: their scalars.
     """
     spec = spec or FeatureSpec()
     own = set(reactions.own(observation.snapshots))
     specs = [
-        spec if n in own else replace(spec, outputs=(), gradients=())
+        spec if n in own else replace(spec, outputs=(), gradients=(), gradient_norms=())
         for n in range(len(observation.snapshots))
     ]
     wanted = list(zip(observation.snapshots, specs, strict=True))

@@ -64,18 +64,25 @@ def own(snapshots: Sequence[Snapshot]) -> list[int]:
 def pairs(snapshots: Sequence[Snapshot]) -> list[tuple[int, int]]:
     """Return the positions (before, after) of every round for which both are there, in order.
 
-    ``participant-N`` comes after ``sent-N`` of the same round; the aggregate that everybody gets
-    comes after the one without the attacker's own part.
+    ``participant-N`` comes after ``sent-N`` of the same round, and that after ``meant-N``; the
+    aggregate that everybody gets comes after the one without the attacker's own part.
     """
     places = {(snapshot.round, snapshot.owner): n for n, snapshot in enumerate(snapshots)}
-    found = []
-    for (round_number, owner), before in sorted(places.items()):
-        match = _SENT.fullmatch(owner)
-        after = participant_owner(int(match[1])) if match else None
-        after = AGGREGATE if owner == CLEAN else after
-        if (round_number, after) in places:
-            found.append((before, places[round_number, str(after)]))
-    return found
+    return [
+        (before, places[round_number, after])
+        for (round_number, owner), before in sorted(places.items())
+        if (after := _next(owner)) and (round_number, after) in places
+    ]
+
+
+def _next(owner: str) -> str | None:
+    """Return what the state of an owner becomes within a round."""
+    kind, _, participant = owner.partition("-")
+    if owner == CLEAN:
+        return AGGREGATE
+    if kind == "meant":
+        return sent_owner(int(participant))
+    return participant_owner(int(participant)) if kind == "sent" else None
 
 
 def turns(snapshots: Sequence[Snapshot], targeted: Mapping[int, RecordIds]) -> list[Turn]:

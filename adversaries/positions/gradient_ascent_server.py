@@ -39,7 +39,7 @@ class GradientAscentServer(CuriousServer):
         relative: bool = True,
         first: int = 2,
         last: int | None = None,
-        targets: int | None = 500,
+        targets: int | None = 1000,
         steps: int = 4,
         objective: Literal["confidence", "loss"] = "confidence",
     ) -> None:

@@ -7,7 +7,7 @@ members towards zero.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.features import SCALARS, SnapshotFeatures
 from adversaries.inference.observed import observed_features, own_features, positions
 from fedsim.attack import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
@@ -31,8 +31,14 @@ class GradientNorm(Attack):
         return -_norms(last)[positions(observation, candidates)]
 
     def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
-        """Return the norm of each record's gradient on each snapshot (snapshots, records)."""
-        return np.stack([_norms(found) for found in observed_features(observation, watcher)])
+        """Return the norm of each record's last-layer gradient on each snapshot.
+
+        Its shape is (snapshots, records). The last layer's is there in closed form for parameters,
+        too, that were only sent, and of which nothing else is extracted.
+        """
+        column = SCALARS.index("log gradient norm")
+        found = observed_features(observation, watcher)
+        return np.stack([np.exp(one.scalars[:, column].astype(np.float64)) for one in found])
 
 
 def _norms(features: SnapshotFeatures) -> NDArray[np.float64]:

@@ -70,8 +70,16 @@ class RunTable:
         return parts
 
 
+_MOST_COLUMNS = 3
+
+
 def side_by_side(results: Results) -> Table:
-    """Return accuracy and AUC of every attack, one column an adversary."""
+    """Return accuracy and AUC of every attack, one column an adversary.
+
+    With many adversaries they are the rows, and AUC alone is shown: it stands in every column.
+    """
+    if len(results.adversaries()) > _MOST_COLUMNS:
+        return _one_below_the_other(results)
     found = {(row.adversary, row.attack): row for row in results.summary()}
     table = _plain_table("accuracy · AUC")
     for adversary in results.adversaries():
@@ -82,6 +90,18 @@ def side_by_side(results: Results) -> Table:
             row = found.get((adversary, attack))
             cells.append(Text(f"{percent(row.accuracy)} · {area(row.auc)}" if row else "-"))
         table.add_row(Text(attack), *cells)
+    return table
+
+
+def _one_below_the_other(results: Results) -> Table:
+    """Return the AUC of every attack, one row an adversary."""
+    found = {(row.adversary, row.attack): row for row in results.summary()}
+    table = _plain_table("AUC")
+    for attack in results.attacks():
+        table.add_column(Text(attack), justify="right", overflow="fold")
+    for adversary in results.adversaries():
+        rows = [found.get((adversary, attack)) for attack in results.attacks()]
+        table.add_row(Text(adversary), *(Text(area(row.auc) if row else "-") for row in rows))
     return table
 
 

@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord
 
 from adversaries.inference.attack import ScalarLogistic, Supervised, Unsupervised
 from adversaries.inference.chosen import PRESETS, InputSettings
+from adversaries.inference.features import SCALARS
 from adversaries.inference.inputs import LAST_LAYER
 from adversaries.inference.observed import observed_features, observed_inputs, positions
 from adversaries.signals.gradient_norm import GradientNorm
@@ -172,7 +173,7 @@ def test_what_was_sent_is_read_as_reactions_and_by_no_level(
     found = observed_inputs(both, SILENCE, PRESETS["white-box-gradients"])
     assert torch.equal(found.scalars, plain.scalars)
     assert torch.equal(found.outputs[LAST_LAYER], plain.outputs[LAST_LAYER])
-    assert found.reactions.shape == (2, *plain.scalars.shape[1:])
+    assert found.reactions.shape == (2, len(plain), len(SCALARS))
     assert plain.reactions.shape[0] == 0
     np.testing.assert_array_equal(
         Loss().score(both, known, observation.records, 0, SILENCE),

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from adversaries.inference import reactions
-from adversaries.inference.chosen import Chosen
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.inputs import Standardiser, scalar_columns, stack
+from adversaries.inference.inputs import Standardiser, stack
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.supervised import SupervisedSettings, fit_and_score
 from fedsim import seeds
@@ -90,21 +89,20 @@ def features(seed: int, reaction: float = 0.0) -> SnapshotFeatures:
     )
 
 
-def test_the_difference_is_of_every_scalar_column_and_standardised_by_itself() -> None:
+def test_the_difference_is_of_every_scalar_and_standardised_by_itself() -> None:
     first, before, after = features(1), features(2), features(3)
     inputs = stack([first, after], pairs=[(before, after)])
-    assert inputs.reactions.shape == (1, COUNT, 8)
-    expected = scalar_columns(after, Chosen()) - scalar_columns(before, Chosen())
-    np.testing.assert_array_equal(inputs.reactions[0], expected)
-    assert inputs.summary.shape == (COUNT, 3 * 8)
+    assert inputs.reactions.shape == (1, COUNT, 6)  # norms are not extracted for what was sent
+    np.testing.assert_array_equal(inputs.reactions[0], after.scalars - before.scalars)
+    assert inputs.summary.shape == (COUNT, 2 * 8 + 6)
     standard = Standardiser.fit(inputs).apply(inputs).reactions
-    torch.testing.assert_close(standard.mean(1), torch.zeros(1, 8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(standard.mean(1), torch.zeros(1, 6), atol=1e-5, rtol=0)
     assert standard.abs().max() <= 5
 
 
 def test_without_sent_snapshots_nothing_is_added() -> None:
     inputs = stack([features(1), features(2)])
-    assert inputs.reactions.shape == (0, COUNT, 8)
+    assert inputs.reactions.shape[:2] == (0, COUNT)
     network = NetworkSettings().build(inputs)
     assert network.logistic.in_features == 2 * 8
 

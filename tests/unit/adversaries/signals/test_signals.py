@@ -47,27 +47,29 @@ def scored(attack: Attack, observation: Any, candidates: Any = RECORDS, seed: in
     return attack.score(observation, KNOWN, candidates, seed, SILENCE)
 
 
-def by_hand(observation: Observation, snapshot: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each record's loss and gradient norm, by plain autograd."""
+def by_hand(observation: Observation, snapshot: int) -> tuple[np.ndarray, ...]:
+    """Return each record's loss, gradient norm, and that of the last layer, by plain autograd."""
     model = observation.new_model()
     model.load_state_dict(observation.snapshots[snapshot].load())
-    losses, norms = [], []
+    losses, norms, last = [], [], []
     for record in RECORDS:
         inputs, labels = observation.dataset.batch(np.array([record]))
         loss = functional.cross_entropy(model(inputs), labels)
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         losses.append(loss.item())
-        norms.append(float(sum((g.double() ** 2).sum() for g in gradients) ** 0.5))
-    return np.array(losses), np.array(norms)
+        squares = [float((g.double() ** 2).sum()) for g in gradients]
+        norms.append(sum(squares) ** 0.5)
+        last.append(sum(squares[-2:]) ** 0.5)  # weight and bias
+    return np.array(losses), np.array(norms), np.array(last)
 
 
 def test_loss_is_minus_the_cross_entropy_on_the_last_snapshot(observation: Observation) -> None:
-    losses, _ = by_hand(observation, -1)
+    losses, _, _ = by_hand(observation, -1)
     np.testing.assert_allclose(scored(Loss(), observation), -losses, rtol=1e-4, atol=1e-6)
 
 
 def test_gradient_norm_is_minus_the_norm_on_the_last_snapshot(observation: Observation) -> None:
-    _, norms = by_hand(observation, -1)
+    _, norms, _ = by_hand(observation, -1)
     np.testing.assert_allclose(scored(GradientNorm(), observation), -norms, rtol=1e-4, atol=1e-6)
 
 
@@ -77,7 +79,7 @@ def test_the_gradient_norm_can_be_followed_over_the_snapshots(observation: Obser
     trace = attack.trace(observation, SILENCE)
     assert trace.shape == (2, 40)
     for place in (0, 1):
-        np.testing.assert_allclose(trace[place], by_hand(observation, place)[1], rtol=1e-4)
+        np.testing.assert_allclose(trace[place], by_hand(observation, place)[2], rtol=1e-4)
 
 
 @pytest.mark.parametrize("attack", [Loss(), GradientNorm()])
