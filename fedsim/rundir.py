@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from fedsim.errors import RunDirectoryError
 from fedsim.files import UNFINISHED, make_private_folder, write_text
 
@@ -47,7 +49,7 @@ class RunDirectory:
         """
         run = cls(path)
         if run.experiment.is_file():
-            if run.experiment.read_text(encoding="utf-8") != resolved:
+            if _deciding(run.experiment.read_text(encoding="utf-8")) != _deciding(resolved):
                 raise RunDirectoryError(
                     f"{path} holds a run of another experiment (compare {run.experiment}); choose "
                     "another --out, or delete that folder"
@@ -177,3 +179,17 @@ class RunDirectory:
         return tuple(
             sorted((self.path / "traces" / adversary / question / owner).glob("*.parquet"))
         )
+
+
+def _deciding(resolved: str) -> object:
+    """Return what decides the numbers of an experiment: everything but how many processes run it.
+
+    What is no mapping is returned as it is, and so equals no experiment.
+    """
+    try:
+        tree = yaml.safe_load(resolved)
+    except yaml.YAMLError:
+        return resolved
+    if isinstance(tree, dict) and isinstance(tree.get("engine"), dict):
+        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k != "workers"}}
+    return tree

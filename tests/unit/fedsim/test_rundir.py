@@ -124,3 +124,11 @@ def test_the_layout(tmp_path: Path) -> None:
         "scores/a/q/loss.parquet",
         "traces/a/q/o/loss.parquet",
     ]
+
+
+def test_how_many_processes_run_it_makes_no_other_experiment(tmp_path: Path) -> None:
+    one = "seed: 1\nengine:\n  name: local\n  threads: 1\n  workers: 1\n"
+    RunDirectory.create(tmp_path / "r", one)
+    RunDirectory.create(tmp_path / "r", one.replace("workers: 1", "workers: 2"))
+    with pytest.raises(RunDirectoryError, match="another experiment"):
+        RunDirectory.create(tmp_path / "r", one.replace("threads: 1", "threads: 2"))

@@ -265,3 +265,33 @@ def _tensors(federation: toys.Federation, named: dict[str, bytes]) -> dict[str, 
         }
     )
     return dict(record.to_torch_state_dict())
+
+
+def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
+    isolating = IsolatingServer(victims=(0, 1), first=2).keep_in(tmp_path / "i")
+    ascending = GradientAscentServer(victims=(0, 1), first=3, targets=None, steps=1)
+    targets = {"participant-0": TARGETS[:10], "participant-1": TARGETS[10:]}
+    data = toys.dataset()
+    ascending.keep_in(tmp_path / "a").brief(Briefing(toys.new_model, data, targets, seed=5))
+    both = toys.Federation([isolating, ascending], rounds=3)
+    both.run()
+    assert ascending.targeted(about_participant(1), 3).tolist() != []
+    assert set(ascending.targeted(about_participant(1), 3)) == set(TARGETS[10:])
+    alone = {}
+    for victim in (0, 1):
+        one = IsolatingServer(victims=(victim,), first=2).keep_in(tmp_path / f"{victim}")
+        apart = GradientAscentServer(victims=(victim,), first=3, targets=None, steps=1)
+        apart.keep_in(tmp_path / f"a{victim}")
+        apart.brief(Briefing(toys.new_model, data, targets, seed=5))
+        toys.Federation([one, apart], rounds=3).run()
+        alone[victim] = SnapshotStore(tmp_path / f"{victim}").series(f"participant-{victim}")
+    # An isolated victim gets nothing of the others, so it does not matter who else is attacked.
+    for victim, series in alone.items():
+        together = SnapshotStore(tmp_path / "i").series(f"participant-{victim}")
+        assert [s.digest for s in series] == [s.digest for s in together]
+
+
+def test_victims_are_named_once_and_exist() -> None:
+    for victims in ((), (0, 0), (3,)):
+        with pytest.raises(PluginError, match="cannot be after participants"):
+            GradientAscentServer(victims=victims).questions((0,), 3)
