@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedsim.attack import Attack, Known, Observation, Traced
+    from fedsim.attacks import Attack, Known, Observation, Traced
     from fedsim.config import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset
     from fedsim.errors import FedsimError
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adversary": "fedsim.federation.adversary",
     "Arrays": "fedsim.data",
-    "Attack": "fedsim.attack",
+    "Attack": "fedsim.attacks",
     "Dataset": "fedsim.data",
     "Experiment": "fedsim.config",
     "FedsimError": "fedsim.errors",
-    "Known": "fedsim.attack",
-    "Observation": "fedsim.attack",
+    "Known": "fedsim.attacks",
+    "Observation": "fedsim.attacks",
     "ParticipantAdversary": "fedsim.federation.participant_position",
     "ServerAdversary": "fedsim.federation.server_position",
     "Snapshot": "fedsim.snapshots",
     "SnapshotStore": "fedsim.snapshots",
     "Threat": "fedsim.federation.adversary",
-    "Traced": "fedsim.attack",
+    "Traced": "fedsim.attacks",
     "load_experiment": "fedsim.config",
     "run": "fedsim.experiment",
 }

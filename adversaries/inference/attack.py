@@ -10,7 +10,7 @@ from adversaries.inference.observed import observed_inputs, own_features, positi
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
 Scores = NDArray[np.float64]

@@ -13,7 +13,7 @@ from adversaries.inference.chosen import InputSettings
 from adversaries.inference.extraction import extract
 from adversaries.inference.features import FORMAT, FeatureSpec, SnapshotFeatures
 from adversaries.inference.inputs import Inputs, scalar_columns, stack
-from fedsim.attack import Observation, RecordIds
+from fedsim.attacks import Observation, RecordIds
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.files import make_private_folder
 from fedsim.progress import Watcher

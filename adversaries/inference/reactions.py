@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.attack import RecordIds
+from fedsim.attacks import RecordIds
 from fedsim.snapshots import (
     AGGREGATE,
     CLEAN,

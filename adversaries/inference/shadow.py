@@ -17,7 +17,7 @@ from adversaries.inference.inputs import Inputs
 from adversaries.inference.observed import observed_inputs, positions
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
 

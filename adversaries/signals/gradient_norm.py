@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from adversaries.inference.features import SCALARS, SnapshotFeatures
 from adversaries.inference.observed import observed_features, own_features, positions
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
 

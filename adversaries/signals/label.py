@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from fedsim import seeds
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.errors import PluginError
 from fedsim.progress import Watcher
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.observed import own_features, positions
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
 

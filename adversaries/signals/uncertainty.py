@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.observed import observed_features, own_features, positions
-from fedsim.attack import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim import plugins
-from fedsim.attack import Attack
+from fedsim.attacks import Attack
 from fedsim.config import Choice, DishonestParty, Experiment, LabelledChoice
 from fedsim.data import (
     AuditSizes,

@@ -16,7 +16,7 @@ from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.attack import Observation, Rehearsal
+from fedsim.attacks import Observation, Rehearsal
 from fedsim.data import AuditSizes, Dataset, Ledger, Question, draw_audit, partition
 from fedsim.federation.adversary import Threat
 from fedsim.federation.server_position import ServerAdversary

@@ -18,7 +18,7 @@ from adversaries.inference.observed import observed_features, observed_inputs, p
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.loss import Loss
 from fedsim import plugins
-from fedsim.attack import Known, Observation
+from fedsim.attacks import Known, Observation
 from fedsim.data import about_participant, read_ledger
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.evaluation.metrics import auc

@@ -9,7 +9,7 @@ import toys
 from toys import content_of
 
 from adversaries.inference.shadow import Shadow
-from fedsim.attack import Known, Observation
+from fedsim.attacks import Known, Observation
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Verdict

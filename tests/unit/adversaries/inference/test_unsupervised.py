@@ -17,7 +17,7 @@ from adversaries.inference.unsupervised import (
     score_unlabelled,
     spectral_coordinate,
 )
-from fedsim.attack import Known, Observation
+from fedsim.attacks import Known, Observation
 from fedsim.data import about_participant
 from fedsim.errors import ConfigError, SnapshotError
 from fedsim.evaluation.metrics import auc

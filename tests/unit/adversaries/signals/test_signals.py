@@ -15,7 +15,7 @@ from adversaries.signals.chance import Chance
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.label import LabelOnly
 from adversaries.signals.loss import Loss
-from fedsim.attack import Attack, Known, Observation, Traced
+from fedsim.attacks import Attack, Known, Observation, Traced
 from fedsim.data import about_participant
 from fedsim.errors import PluginError, SnapshotError
 from fedsim.progress import SILENCE

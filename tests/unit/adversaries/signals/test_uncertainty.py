@@ -8,7 +8,7 @@ import pytest
 
 from adversaries.signals import uncertainty
 from adversaries.signals.uncertainty import Uncertainty, normalised_entropy
-from fedsim.attack import Known, Traced
+from fedsim.attacks import Known, Traced
 from fedsim.progress import SILENCE
 
 
