@@ -8,52 +8,78 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedsim.api import attack, attack_given, compare, open_run, run, study
     from fedsim.attacks import Attack, Known, Observation, Traced
     from fedsim.config import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset
     from fedsim.errors import FedsimError
-    from fedsim.experiment import run
     from fedsim.federation.adversary import Adversary, Threat
     from fedsim.federation.participant_position import ParticipantAdversary
     from fedsim.federation.server_position import ServerAdversary
+    from fedsim.outcomes import ComparedRuns, FinishedRun, FinishedStudy
+    from fedsim.progress import Watcher
+    from fedsim.report.results import Results
     from fedsim.snapshots import Snapshot, SnapshotStore
+    from fedsim.stages.given import GivenModel
 
 _HOMES = {
     "Adversary": "fedsim.federation.adversary",
     "Arrays": "fedsim.data",
     "Attack": "fedsim.attacks",
+    "ComparedRuns": "fedsim.outcomes",
     "Dataset": "fedsim.data",
     "Experiment": "fedsim.config",
     "FedsimError": "fedsim.errors",
+    "FinishedRun": "fedsim.outcomes",
+    "FinishedStudy": "fedsim.outcomes",
+    "GivenModel": "fedsim.stages.given",
     "Known": "fedsim.attacks",
     "Observation": "fedsim.attacks",
     "ParticipantAdversary": "fedsim.federation.participant_position",
+    "Results": "fedsim.report.results",
     "ServerAdversary": "fedsim.federation.server_position",
     "Snapshot": "fedsim.snapshots",
     "SnapshotStore": "fedsim.snapshots",
     "Threat": "fedsim.federation.adversary",
     "Traced": "fedsim.attacks",
+    "Watcher": "fedsim.progress",
+    "attack": "fedsim.api",
+    "attack_given": "fedsim.api",
+    "compare": "fedsim.api",
     "load_experiment": "fedsim.config",
-    "run": "fedsim.experiment",
+    "open_run": "fedsim.api",
+    "run": "fedsim.api",
+    "study": "fedsim.api",
 }
 
 __all__ = [
     "Adversary",
     "Arrays",
     "Attack",
+    "ComparedRuns",
     "Dataset",
     "Experiment",
     "FedsimError",
+    "FinishedRun",
+    "FinishedStudy",
+    "GivenModel",
     "Known",
     "Observation",
     "ParticipantAdversary",
+    "Results",
     "ServerAdversary",
     "Snapshot",
     "SnapshotStore",
     "Threat",
     "Traced",
+    "Watcher",
+    "attack",
+    "attack_given",
+    "compare",
     "load_experiment",
+    "open_run",
     "run",
+    "study",
 ]
 
 

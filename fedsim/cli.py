@@ -1,14 +1,14 @@
-"""The command line: run, attack, compare, report, study, list, data.
+"""The command line: run, attack, compare, report, study, doctor, list, data.
 
-Exit codes: 0 done; 2 something that you gave is not valid (one sentence says what); 130 stopped by
-Ctrl-C (the same command resumes).
+Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 """
 
+import json
 import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,17 +17,21 @@ from rich.table import Table
 
 from fedsim.errors import FedsimError, listed
 
-if TYPE_CHECKING:
-    from fedsim.report.results import Results
-
 KINDS = "adversaries, attacks, datasets, models, strategies, partitions, optimizers, engines"
 DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
+EXIT_PROBLEM = 1
 EXIT_INVALID = 2
 EXIT_STOPPED = 130
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 fedsim doctor found a problem; 2 something that you gave is not valid "
+    "(one sentence on stderr says what); 130 stopped by Ctrl-C (the same command resumes)."
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    epilog=EXIT_CODES,
     help="What does your federation leak about who was in its training data?",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: fetch and verify them beforehand.")
@@ -38,6 +42,10 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Where the data set's files are; without it, download."),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Print errors and where the figures are, nothing else.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for programs.")]
 
 
 class Format(StrEnum):
@@ -60,23 +68,32 @@ def run(
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting.")
     ] = None,
     data_dir: DataDir = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write scalars for TensorBoard there.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Simulate, attack and report; run it again to resume what was stopped."""
     from fedsim import experiment as programme
     from fedsim.config import load_experiment
-    from fedsim.console import ConsoleWatcher, show_plan, show_threats
+    from fedsim.narrators import narrator
+    from fedsim.rundir import RunDirectory
     from fedsim.stages.plan import plan, stated_threats
     from fedsim.stages.scene import set_scene
+    from fedsim.watchers import Several, open_scalars
 
-    console = Console()
+    teller = narrator(quiet=quiet, as_json=as_json)
     experiment = load_experiment(config, settings or ())
     out = out or Path("runs") / config.stem
-    watcher = ConsoleWatcher(console)
+    scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
+    watcher = Several(teller.watcher, scalars) if scalars else teller.watcher
     scene = set_scene(experiment, data_dir, watcher)
-    show_threats(console, stated_threats(scene.parties, experiment))
-    show_plan(console, plan(scene))
+    teller.planned(stated_threats(scene.parties, experiment), plan(scene))
     results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, scene=scene)
-    _show(console, results, out)
+    if scalars:
+        scalars.end(results)
+    teller.finished(results, out)
 
 
 @app.command()
@@ -105,20 +122,22 @@ def attack(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the attacks on a given model.")] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Attack a finished run again, or a model that was trained elsewhere."""
     from fedsim import experiment as programme
     from fedsim.config import parsed_yaml
-    from fedsim.console import ConsoleWatcher
+    from fedsim.narrators import narrator
     from fedsim.stages.given import GivenModel
 
-    console = Console()
-    watcher = ConsoleWatcher(console)
+    teller = narrator(quiet=quiet, as_json=as_json)
+    watcher = teller.watcher
     needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
     given = [name for name, value in needed.items() if value is not None]
     if path is not None and not given and not weights and snapshots is None and owner is None:
         results = programme.attack(path, data_dir=data_dir, attacks=attacks or (), watcher=watcher)
-        _show(console, results, path)
+        teller.finished(results, path)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:
         raise FedsimError(
@@ -139,15 +158,16 @@ def attack(
         seed=seed,
     )
     results = programme.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
-    _show(console, results, out)
+    teller.finished(results, out)
 
 
 @app.command()
-def report(path: RunPath) -> None:
+def report(path: RunPath, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Judge a run's scores again, and write its results and its page."""
     from fedsim import experiment as programme
+    from fedsim.narrators import narrator
 
-    _show(Console(), programme.report(path), path)
+    narrator(quiet=quiet, as_json=as_json).finished(programme.report(path), path)
 
 
 @app.command()
@@ -198,37 +218,52 @@ def study(
         Path | None, typer.Option("--publish", metavar="DIR", help="Copy page and figures there.")
     ] = None,
     data_dir: DataDir = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the cells of a study, and write its table and figures; run it again to resume."""
+    from fedsim.narrators import narrator
     from fedsim.studies.cells import chosen, expand
     from fedsim.studies.definition import load_study
     from fedsim.studies.layout import Layout
-    from fedsim.studies.live import LiveStudy, show_findings, show_plan
     from fedsim.studies.running import plan, run_cells, run_study
     from fedsim.studies.tables import check_coordinates
     from fedsim.studies.writing import publish as publish_page
     from fedsim.studies.writing import write_outputs
 
-    console, layout = Console(), Layout(out)
+    teller, layout = narrator(quiet=quiet, as_json=as_json), Layout(out)
     options = [part for change in settings or () for part in ("--set", change)]
     options += ["--rounds", str(rounds)] if rounds else []
     definition = load_study(path)
     cells = expand(definition, path, scale.value, settings or (), rounds)
     if plan_only:
-        show_plan(console, plan(definition, cells, layout))
+        teller.planned_cells(plan(definition, cells, layout))
         return
     if only:
         check_coordinates(definition, cells)
         cells = chosen(cells, only)
-        with LiveStudy(console, cells) as live:
+        with teller.studying(cells) as live:
             run_cells(cells, layout, live, data_dir)
         return
-    with LiveStudy(console, cells) as live:
+    with teller.studying(cells) as live:
         findings = run_study(definition, path, scale.value, cells, layout, live, data_dir=data_dir)
     output = write_outputs(findings, layout, options)
-    show_findings(console, findings)
     page = publish_page(findings, output, publish) if publish else output / "table.md"
-    console.print(f"page: {page}   figures: {output}/table.json", highlight=False)
+    teller.finished_study(findings, output, page)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Look at this machine: versions, cores, disks, data sets, and a self-test of seconds."""
+    from fedsim import doctor as office
+
+    findings = list(office.examine(data_dir))
+    if as_json:
+        typer.echo(json.dumps(office.as_json(findings)))
+    else:
+        Console().print(office.findings_table(findings))
+    if not office.healthy(findings):
+        raise typer.Exit(EXIT_PROBLEM)
 
 
 @app.command(name="list")
@@ -270,14 +305,6 @@ def _fail(sentence: str) -> NoReturn:
     told = f"[bold red]fedsim:[/] {escape(sentence)}"
     Console(stderr=True).print(told, highlight=False, soft_wrap=True)
     sys.exit(EXIT_INVALID)
-
-
-def _show(console: Console, results: "Results", out: Path) -> None:
-    from fedsim.report.table import RunTable
-
-    console.print()
-    console.print(RunTable(results))
-    console.print(f"figures: {out}/results.json   page: {out}/report.html", highlight=False)
 
 
 def main() -> None:

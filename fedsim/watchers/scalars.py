@@ -1,0 +1,106 @@
+"""A run's figures as TensorBoard scalars: utility over the rounds, and what the attacks reach.
+
+The figures are read from the files that the stages write anyway, so no stage knows of this. A
+running federation writes its history every half minute, which is as often as TensorBoard looks.
+
+Tags: ``FEDERATION/test_accuracy`` and the other fields of `fedsim.federation.rounds.RoundFigures`
+by round; ``ADVERSARY/ATTACK/auc`` and ``.../accuracy`` once, at the federation's last round.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from fedsim.errors import FedsimError
+from fedsim.progress import Advance
+from fedsim.report.results import Results
+from fedsim.rundir import RunDirectory
+
+_ROUND = "round"
+
+
+class Writer(Protocol):
+    """What is needed of TensorBoard's writer."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Write one figure."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class Scalars:
+    """A watcher that writes the figures of the federations in a run directory as they appear.
+
+    Parameters
+    ----------
+    writer
+        Takes the figures.
+    run
+        The run directory; it may be made later.
+    """
+
+    def __init__(self, writer: Writer, run: RunDirectory) -> None:
+        self._writer, self._run = writer, run
+        self._changed: dict[Path, int] = {}
+        self._written: dict[str, int] = {}
+
+    def say(self, text: str) -> None:
+        """Drop the line: it is no figure."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Look for new figures at each step and at the end."""
+        try:
+            yield lambda standing: self.look()
+        finally:
+            self.look()
+
+    def look(self) -> None:
+        """Write the rounds that histories have more than at the last look."""
+        every = self._run.history("*").relative_to(self._run.path)
+        for path in sorted(self._run.path.glob(str(every))):
+            changed = path.stat().st_mtime_ns
+            if self._changed.get(path) != changed:
+                self._changed[path] = changed
+                self._write(path)
+
+    def _write(self, path: Path) -> None:
+        federation = path.parent.name
+        before = self._written.get(federation, 0)
+        for figures in json.loads(path.read_text(encoding="utf-8"))["rounds"]:
+            number = figures[_ROUND]
+            if number > before:
+                self._written[federation] = number
+                for name, value in figures.items():
+                    if name != _ROUND and value is not None:
+                        self._writer.add_scalar(f"{federation}/{name}", value, number)
+
+    def end(self, results: Results) -> None:
+        """Write what each attack reaches, and close the writer."""
+        self.look()
+        last = max(self._written.values(), default=0)
+        for row in results.summary():
+            for name, value in (("auc", row.auc), ("accuracy", row.accuracy)):
+                self._writer.add_scalar(f"{row.adversary}/{row.attack}/{name}", value, last)
+        self._writer.close()
+
+
+def open_scalars(folder: Path, run: RunDirectory) -> Scalars:
+    """Return a watcher that writes the figures of a run for TensorBoard into `folder`.
+
+    Raises
+    ------
+    FedsimError
+        If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise FedsimError(
+            "--tensorboard needs TensorBoard, which is not installed; `pip install "
+            "'fedsim[tensorboard]'` installs it"
+        ) from error
+    return Scalars(SummaryWriter(str(folder)), run)
