@@ -1,0 +1,234 @@
+"""What every attack promises by its contract (`fedsim.attacks`), one check each.
+
+Chance has a width: without any signal, the AUC of m members and n non-members has the standard
+deviation sqrt((m + n + 1) / (12 m n)) (Mann and Whitney 1947). A check fails only where chance
+would bring it about once in tens of thousands of times.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from fedsim import plugins, seeds
+from fedsim.attacks import Known, Traced
+from fedsim.conformance.attempt import SEED, Attempt, Scores
+from fedsim.conformance.checklist import Check, Failed, NotAsked
+from fedsim.engines.threads import limited_threads
+from fedsim.progress import SILENCE
+
+SHUFFLES = 6
+BEYOND_CHANCE = 4.0
+"""Standard deviations from .500 that are no chance any more."""
+NOISE_OF_RANKS = 0.2
+ROUNDING = 1e-4
+"""Relative: another order of a batch rounds sums otherwise."""
+
+
+def attack_checks(attempt: Attempt) -> Sequence[Check]:
+    """Return the checks of an attack, in the order in which they make sense."""
+    checks = {
+        "leaves what it is given as it was": leaves_things_alone,
+        "gives the same scores to the same seed": repeats,
+        "another seed gives other scores only if it says so": is_stochastic_as_it_says,
+        "scores a record alike wherever it stands among the candidates": ignores_order,
+        "does not read which records are test records": ignores_the_split,
+        "scores a known record as if it were not known": is_cross_fitted,
+        "finds nothing where there is nothing": finds_nothing_in_nothing,
+        "its signal over the rounds has a row a snapshot": traces,
+    }
+    return [
+        Check("says in one line what it is", partial(is_described, attempt)),
+        Check("gives every candidate one finite score", partial(scores_all, attempt), gate=True),
+        *(Check(claim, partial(check, attempt)) for claim, check in checks.items()),
+        Check("finds a planted leak", partial(finds_the_leak, attempt), judged=False),
+    ]
+
+
+def is_described(attempt: Attempt) -> None:
+    """`fedsim list attacks` shows the first line of its documentation."""
+    if not plugins.summary(plugins.resolve("attacks", attempt.name)):
+        raise Failed("it has no docstring; its first line is what `fedsim list` shows")
+
+
+def scores_all(attempt: Attempt) -> str:
+    """One finite number a candidate."""
+    return f"{len(attempt.scores)} records"
+
+
+def leaves_things_alone(attempt: Attempt) -> None:
+    """Attacks share the observation: what one changes, the next one reads."""
+    observation, known = attempt.observation, attempt.known
+    candidates = attempt.audit.records.copy()
+    given: dict[str, NDArray[np.generic]] = {
+        "the candidates": candidates,
+        "known.records": known.records,
+        "known.member": known.member,
+        "the features of the data set": observation.dataset.features,
+        "the labels of the data set": observation.dataset.labels,
+    }
+    before = {name: array.copy() for name, array in given.items()}
+    with limited_threads(1):
+        attempt.attack.score(observation, known, candidates, SEED, SILENCE)
+    for name, array in given.items():
+        if not np.array_equal(array, before[name]):
+            raise Failed(f"score() changes {name} in place; work on a copy")
+
+
+def repeats(attempt: Attempt) -> str:
+    """Every draw comes from the seed, and features that were kept are as good as new ones."""
+    afresh = replace(attempt.observation, features=attempt.folder / "features-again")
+    for what, scores in (
+        ("called again", attempt.scored()),
+        ("called again without the features that were kept", attempt.scored(afresh)),
+    ):
+        if not np.array_equal(scores, attempt.scores):
+            raise Failed(
+                f"{what}, it scores {_changed(scores, attempt.scores)}; every draw must come from "
+                "the seed (fedsim.seeds)"
+            )
+    return "bit for bit"
+
+
+def is_stochastic_as_it_says(attempt: Attempt) -> str | None:
+    """One that does not say `stochastic` is run with one seed only.
+
+    Only tested records count: which folds a known record is in may go by the seed.
+    """
+    tested = ~attempt.audit.known
+    other = attempt.scored(seed=SEED + 1)
+    same = np.array_equal(other[tested], attempt.scores[tested])
+    if same and attempt.attack.stochastic:
+        return "stochastic is True, but two seeds agree: each is computed for nothing"
+    if not same and not attempt.attack.stochastic:
+        raise Failed(
+            f"another seed scores {_changed(other[tested], attempt.scores[tested])}, but "
+            "`stochastic` is False, so only one seed would be run; set stochastic = True"
+        )
+    return None
+
+
+def ignores_order(attempt: Attempt) -> str | None:
+    """Scores stand in the order of the candidates, and go with the record.
+
+    A stochastic attack may draw in the order of the candidates; then another order may change the
+    scores as much as another seed does, and no more.
+    """
+    records = attempt.audit.records
+    order = seeds.generator(SEED, "order").permutation(len(records))
+    scores = np.empty(len(records))
+    scores[order] = attempt.scored(candidates=records[order])
+    if np.allclose(scores, attempt.scores, rtol=ROUNDING, atol=ROUNDING):
+        return None
+    if not attempt.attack.stochastic:
+        raise Failed(
+            f"the same candidates in another order: {_changed(scores, attempt.scores)} scored "
+            "otherwise; return scores in the order of `candidates`"
+        )
+    by_order = _rank_correlation(scores, attempt.scores)
+    by_seed = _rank_correlation(attempt.scored(seed=SEED + 1), attempt.scores)
+    if by_order < by_seed - NOISE_OF_RANKS:
+        raise Failed(
+            f"the same candidates in another order have other scores (rank correlation "
+            f"{by_order:.2f}; another seed: {by_seed:.2f}); return scores in the order of "
+            "`candidates`"
+        )
+    return f"another order is like another seed (rank correlation {by_order:.2f}, {by_seed:.2f})"
+
+
+def ignores_the_split(attempt: Attempt) -> None:
+    """Nobody trains on a test record: who reads the split reads a part of the truth."""
+    dataset = attempt.observation.dataset
+    moved = replace(dataset, test=seeds.generator(SEED, "split").permutation(dataset.test))
+    scores = attempt.scored(replace(attempt.observation, dataset=moved))
+    if not np.array_equal(scores, attempt.scores):
+        raise Failed(
+            f"with other test records it scores {_changed(scores, attempt.scores)}; "
+            "observation.dataset.test tells who cannot be a member, so it must not be read"
+        )
+
+
+def is_cross_fitted(attempt: Attempt) -> str:
+    """Told a truth that is shuffled, it must not find that truth in the records it was told.
+
+    An attack that has learned from a record scores it by what it was told of it. The threshold is
+    chosen on those scores, so they must come from models that have not seen the record.
+    """
+    audit, areas = attempt.audit, []
+    for number in range(SHUFFLES):
+        told = audit.member.copy()
+        random = seeds.generator(SEED, "shuffle", number)
+        told[audit.known] = random.permutation(told[audit.known])
+        known = Known(audit.records[audit.known], told[audit.known])
+        areas.append(attempt.area(attempt.scored(known=known), told, audit.known))
+    mean = float(np.mean(areas))
+    width = (
+        _width(audit.member[audit.known].sum(), (~audit.member[audit.known]).sum()) / SHUFFLES**0.5
+    )
+    figure = f"AUC on known records with shuffled truth {mean:.3f}, guessing .500 ± {width:.3f}"
+    if mean > 0.5 + width:
+        raise Failed(
+            f"{figure}: it scores known records by what it was told of them; score each by a model "
+            "that has not seen it (cross-fitting)"
+        )
+    return figure
+
+
+def finds_nothing_in_nothing(attempt: Attempt) -> str:
+    """Models that were never trained tell nothing of who is a member."""
+    tested = ~attempt.audit.known
+    area = attempt.area(attempt.scored(attempt.ignorant), attempt.audit.member, tested)
+    width = _width(*_sides(attempt))
+    figure = f"AUC on models that were never trained {area:.3f}, guessing .500 ± {width:.3f}"
+    if abs(area - 0.5) > width:
+        raise Failed(f"{figure}: it knows something of the truth that no model told it")
+    return figure
+
+
+def finds_the_leak(attempt: Attempt) -> str:
+    """On a victim that has learned its labels by heart; told, and not judged."""
+    tested = ~attempt.audit.known
+    area = attempt.area(attempt.scores, attempt.audit.member, tested)
+    width = _width(*_sides(attempt))
+    verdict = "better than chance" if area > 0.5 + width else "no better than chance"
+    return (
+        f"AUC {area:.3f} on {tested.sum()} tested records, guessing .500 ± {width:.3f}: {verdict}"
+    )
+
+
+def traces(attempt: Attempt) -> str:
+    """The report draws the course of an attack's signal."""
+    attack, observation = attempt.attack, attempt.observation
+    if not isinstance(attack, Traced):
+        raise NotAsked("it has no trace()")
+    with limited_threads(1):
+        signal = np.asarray(attack.trace(observation, SILENCE))
+    wanted = (len(observation.snapshots), len(observation.records))
+    if signal.shape != wanted or not np.isfinite(signal).all():
+        raise Failed(f"trace() returned shape {signal.shape}; finite numbers {wanted} are needed")
+    return f"{wanted[0]} snapshots"
+
+
+def _sides(attempt: Attempt) -> tuple[int, int]:
+    tested = attempt.audit.member[~attempt.audit.known]
+    return int(tested.sum()), int((~tested).sum())
+
+
+def _width(members: int, nonmembers: int) -> float:
+    """Return how far from .500 chance brings an AUC."""
+    deviation = math.sqrt((members + nonmembers + 1) / (12 * members * nonmembers))
+    return BEYOND_CHANCE * deviation
+
+
+def _changed(scores: Scores, before: Scores) -> str:
+    return f"{int((scores != before).sum())} of {len(before)} records"
+
+
+def _rank_correlation(scores: Scores, before: Scores) -> float:
+    if np.ptp(scores) == 0 or np.ptp(before) == 0:
+        return 1.0 if np.array_equal(scores, before) else 0.0
+    return float(spearmanr(scores, before).statistic)

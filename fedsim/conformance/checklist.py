@@ -1,0 +1,112 @@
+"""A list of checks and what came of each: passed, failed and why, or not asked of this plugin.
+
+A check is a function without arguments. It returns a remark (most often none), or it raises
+`Failed` with one sentence, or `NotAsked` with the reason. Whatever else it raises is a failure too:
+a plugin under test may break in any way.
+"""
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fedsim.errors import FedsimError
+
+
+class Status(StrEnum):
+    """What came of a check; a figure is told and not judged."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_ASKED = "not asked"
+    FIGURE = "figure"
+
+
+class Failed(Exception):  # noqa: N818 - raised by checks and caught below, no mistake of a user
+    """What is wrong with a plugin, in one sentence."""
+
+
+class NotAsked(Exception):  # noqa: N818
+    """Why a check does not apply to a plugin."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes
+    ----------
+    claim
+        What holds for the plugin if it passes.
+    attempt
+        The check itself; returns a remark, or nothing.
+    gate
+        Whether nothing after it makes sense if it fails.
+    judged
+        Whether its remark is a verdict; if not, it is a figure.
+    """
+
+    claim: str
+    attempt: Callable[[], str | None]
+    gate: bool = False
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one check, with the sentence that goes with it (perhaps empty)."""
+
+    claim: str
+    status: Status
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """What came of all checks of a plugin."""
+
+    plugin: str
+    kind: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The checks that failed."""
+        return tuple(f for f in self.findings if f.status is Status.FAILED)
+
+    def require(self) -> None:
+        """Raise `AssertionError` with every failure's sentence, if there is any; for tests."""
+        if self.failures:
+            told = "\n".join(f"- {f.claim}: {f.said}" for f in self.failures)
+            raise AssertionError(f"{self.plugin} fails as one of the {self.kind}:\n{told}")
+
+
+def findings_of(checks: Iterable[Check]) -> Iterator[Finding]:
+    """Try one check after another, and yield what came of each."""
+    closed = False
+    for check in checks:
+        if closed:
+            yield Finding(check.claim, Status.NOT_ASKED, "not tried, as an earlier check failed")
+            continue
+        found = _finding(check)
+        closed = check.gate and found.status is Status.FAILED
+        yield found
+
+
+def _finding(check: Check) -> Finding:
+    passed = Status.PASSED if check.judged else Status.FIGURE
+    try:
+        return Finding(check.claim, passed, check.attempt() or "")
+    except NotAsked as reason:
+        return Finding(check.claim, Status.NOT_ASKED, str(reason))
+    except (Failed, FedsimError) as reason:
+        return Finding(check.claim, Status.FAILED, str(reason))
+    except Exception as error:  # a stranger's plugin may raise anything
+        return Finding(check.claim, Status.FAILED, _told(error))
+
+
+def _told(error: Exception) -> str:
+    """Return a stranger's exception as one line: what it is, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

@@ -1,0 +1,111 @@
+"""The tiny federations that plugins are tried in: clouds of points and a small network, seconds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.config import Experiment, parse_experiment
+from fedsim.data import Arrays
+from fedsim.progress import Watcher
+
+LABEL = "checked"
+ONLOOKER = "fedsim.stages.shadow:Everything"  # a passive server that keeps what it is told to
+PARTICIPANTS = 3
+DISHONEST_PARTICIPANT = PARTICIPANTS - 1
+FEWEST_ROUNDS, MOST_ROUNDS = 6, 60
+ROUNDS_OF_ACTION = 3
+"""How many rounds go on after an active adversary has begun to act."""
+
+
+def clouds(records: int = 300, features: int = 12, memorable: bool = False) -> Arrays:
+    """Return points around the centre of their class, each class one of four.
+
+    Parameters
+    ----------
+    records, features
+        How many points, in how many dimensions.
+    memorable
+        Whether labels are drawn at random: then nothing can be learned but by heart, and who was
+        trained on shows as plainly as it can.
+    """
+    random = np.random.default_rng(0)
+    labels = random.integers(4, size=records)
+    centres = random.normal(size=(4, features))
+    points = centres[labels] + random.normal(size=(records, features))
+    if memorable:
+        labels = random.permutation(labels)
+    return Arrays(points.astype(np.float32), labels, num_classes=4)
+
+
+class Unmoved(Attack):
+    """Score every record alike: an experiment names an attack, and here none is made."""
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return zeros."""
+        return np.zeros(len(candidates))
+
+
+def federation_with(
+    parties: Sequence[Mapping[str, Any]], rounds: int = FEWEST_ROUNDS
+) -> Experiment:
+    """Return the experiment in which adversaries are tried; every round is observed."""
+    local = {"batch_size": 10, "learning_rate": 0.1}
+    audit = dict.fromkeys(
+        ("known_members", "known_nonmembers", "tested_members", "tested_nonmembers"), 15
+    )
+    tree = {
+        "seed": 3,
+        "data": {"name": f"{__name__}:clouds", "test_records": 60},
+        "partition": {"participants": PARTICIPANTS, "records": 40},
+        "model": {"name": "fully-connected", "widths": [16]},
+        "federation": {"rounds": rounds, "local": local, "evaluation": {"every": 2}},
+        "snapshots": {"rounds": {"every": 1}},
+        "audit": {"victims": [0], **audit},
+        "adversaries": list(parties),
+        "attacks": [f"{__name__}:Unmoved"],
+    }
+    return parse_experiment(tree, "the tiny federation")
+
+
+def memorised(attack: Mapping[str, Any], onlooker: Mapping[str, Any]) -> Experiment:
+    """Return the experiment in which an attack is tried: participants learn labels by heart."""
+    local = {
+        "epochs": 5,
+        "batch_size": 20,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+    }
+    tree = {
+        "seed": 5,
+        "data": {
+            "name": f"{__name__}:clouds",
+            "records": 1200,
+            "features": 24,
+            "memorable": True,
+            "test_records": 200,
+        },
+        "partition": {"participants": 2, "records": 200},
+        "model": {"name": "fully-connected", "widths": [64]},
+        "federation": {"rounds": 9, "local": local, "evaluation": {"every": 9}},
+        "snapshots": {"rounds": [3, 6, 9]},
+        "audit": {
+            "victims": [0],
+            "known_members": 80,
+            "known_nonmembers": 80,
+            "tested_members": 100,
+            "tested_nonmembers": 100,
+        },
+        "adversaries": [dict(onlooker)],
+        "attacks": [{**attack, "label": LABEL}],
+    }
+    return parse_experiment(tree, "the tiny federation")

@@ -1,0 +1,126 @@
+"""Every message of a tiny federation, to see what a dishonest party changed in them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from flwr.app import ArrayRecord, Message, MessageType, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.engines.threads import limited_threads
+from fedsim.federation.adversary import Adversary
+from fedsim.federation.client import Participants, make_client_app
+from fedsim.federation.messages import round_of, shapes_of
+from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.server_position import DishonestServer, ServerAdversary
+from fedsim.federation.strategies import build_strategy
+from fedsim.federation.training import Utility
+from fedsim.stages.scene import Scene
+
+
+class Passed(NamedTuple):
+    """What passed in a round, in words: "what participant 1 is sent for training"."""
+
+    round: int
+    what: str
+
+
+Traffic = Mapping[Passed, Mapping[str, bytes]]
+"""All messages of a federation in their order, each as bytes by name."""
+
+
+def traffic(scene: Scene, adversaries: Sequence[Adversary] = ()) -> Traffic:
+    """Run the federation of a scene with these adversaries in it, and return what passed.
+
+    The aggregate of each round is in it too: what the server leaves out of it shows there only.
+    """
+    settings, participants = scene.experiment.federation, scene.ledger.participants
+    app = make_client_app(
+        Participants(
+            scene.dataset,
+            scene.ledger.training_sets,
+            scene.new_model,
+            settings.local,
+            settings.evaluation.records,
+            scene.experiment.seed,
+        ),
+        [one for one in adversaries if isinstance(one, ParticipantAdversary)],
+    )
+    strategy = build_strategy(settings.strategy.name, settings.strategy.settings, participants)
+    model = scene.new_model()
+    schedule = Schedule(
+        settings.rounds,
+        settings.evaluation.every,
+        scene.experiment.seed,
+        shapes_of(model),
+        lambda arrays: Utility(0.0, 0.0, 0),
+    )
+    with local_identity(), limited_threads(scene.experiment.engine.threads):
+        grid = _RecordingGrid(app, participants)
+        servers = [one for one in adversaries if isinstance(one, ServerAdversary)]
+        participant_of = introduce(grid, participants)
+        run_rounds(
+            grid,
+            DishonestServer(strategy, servers, participant_of),
+            Progress(0, ArrayRecord(model.state_dict())),
+            schedule,
+            participant_of,
+            lambda progress: grid.note(
+                Passed(progress.round, "the aggregate"),
+                RecordDict({"arrays": progress.arrays}),
+            ),
+        )
+    return grid.passed
+
+
+def first_difference(honest: Traffic, other: Traffic) -> Passed | None:
+    """Return the first message that is not the honest one bit for bit; None if all are."""
+    return next((passed for passed, content in honest.items() if other[passed] != content), None)
+
+
+class _RecordingGrid(LocalGrid):
+    """A local grid that keeps what crosses it, in the order of the participants."""
+
+    def __init__(self, client_app: ClientApp, participants: int) -> None:
+        super().__init__(client_app, participants)
+        self.passed: dict[Passed, Mapping[str, bytes]] = {}
+
+    def note(self, passed: Passed, content: RecordDict) -> None:
+        """Keep the content of a message."""
+        self.passed[passed] = _bytes_of(content)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
+        """Run all messages, and keep both directions."""
+        ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        if all(m.metadata.message_type == MessageType.QUERY for m in ordered):
+            return super().send_and_receive(ordered, timeout=timeout)
+        for message in ordered:
+            self.note(self._passed(message, "is sent for"), message.content)
+        replies = super().send_and_receive(ordered, timeout=timeout)
+        for message, reply in zip(ordered, replies, strict=True):
+            if reply.has_content():
+                self.note(self._passed(message, "returns from"), reply.content)
+        return replies
+
+    def _passed(self, message: Message, verb: str) -> Passed:
+        kind = message.metadata.message_type.partition(".")[0]
+        doing = "training" if kind == MessageType.TRAIN else "evaluation"
+        participant = sorted(self.get_node_ids()).index(message.metadata.dst_node_id)
+        return Passed(round_of(message), f"what participant {participant} {verb} {doing}")
+
+
+def _bytes_of(content: RecordDict) -> dict[str, bytes]:
+    arrays = {
+        f"{key}/{name}": array.data
+        for key, record in content.array_records.items()
+        for name, array in record.items()
+    }
+    plain = {
+        key: repr(sorted(record.items())).encode()
+        for records in (content.config_records, content.metric_records)
+        for key, record in records.items()
+    }
+    return {**arrays, **plain}

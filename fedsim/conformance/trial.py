@@ -1,0 +1,173 @@
+"""One adversary in tiny federations: each is run once, when the first check asks for it."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fedsim.config import Experiment
+from fedsim.conformance import toy
+from fedsim.conformance.checklist import Failed
+from fedsim.conformance.traffic import Traffic, traffic
+from fedsim.federation.adversary import Adversary
+from fedsim.progress import SILENCE, Advance, Watcher
+from fedsim.rundir import RunDirectory
+from fedsim.snapshots import SnapshotStore
+from fedsim.stages.briefing import brief
+from fedsim.stages.scene import Party, Scene, parties_of, set_scene
+from fedsim.stages.simulate import simulate
+
+Contents = Mapping[str, str]
+"""Checksums of files by their path in a run directory."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An adversary by name and settings, and a folder in which its federations are run."""
+
+    name: str
+    settings: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The adversary as an experiment names it."""
+        return {**self.settings, "name": self.name, "label": toy.LABEL}
+
+    @cached_property
+    def party(self) -> Party:
+        """The adversary in its seat, freshly built."""
+        (party,) = parties_of(toy.federation_with([self.chosen]))
+        return party
+
+    @property
+    def adversary(self) -> Adversary:
+        """The adversary itself."""
+        return self.party.adversaries[0]
+
+    @cached_property
+    def start(self) -> int | None:
+        """The first round in which it acts, by its own word."""
+        return self.party.acts_from()
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The federation that it is tried in: long enough for it to act.
+
+        Raises
+        ------
+        Failed
+            If it acts too late for a tiny federation.
+        """
+        rounds = max(toy.FEWEST_ROUNDS, (self.start or 0) + toy.ROUNDS_OF_ACTION)
+        if rounds > toy.MOST_ROUNDS:
+            raise Failed(
+                f"it acts from round {self.start} on, too late for a tiny federation of "
+                f"{toy.MOST_ROUNDS} rounds; check it with an earlier start"
+            )
+        return toy.federation_with([self.chosen], rounds)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """Everything that the federation needs, the adversary not yet used."""
+        return set_scene(self.experiment, None, SILENCE)
+
+    @cached_property
+    def honest(self) -> Traffic:
+        """What passes in a federation in which everybody is honest."""
+        return traffic(self.scene)
+
+    @cached_property
+    def with_it(self) -> Traffic:
+        """What passes with the adversary in it."""
+        return traffic(self.scene, self._seated(self.scene))
+
+    @cached_property
+    def changed_attributes(self) -> tuple[str, ...]:
+        """The attributes that a federation changes on the adversary, its memory left aside."""
+        scene = set_scene(self.experiment, None, SILENCE)
+        (adversary,) = self._seated(scene)
+        before = _attributes(adversary)
+        traffic(scene, (adversary,))
+        after = _attributes(adversary)
+        return tuple(sorted(k for k in after if after[k] != before.get(k)))
+
+    @cached_property
+    def run(self) -> RunDirectory:
+        """The federation as an experiment runs it, from the beginning and uninterrupted."""
+        return self.simulated("run")
+
+    def simulated(
+        self, name: str, experiment: Experiment | None = None, watcher: Watcher = SILENCE
+    ) -> RunDirectory:
+        """Run the first stage into a folder of this name, or go on with it, all freshly built."""
+        experiment = experiment or self.experiment
+        run = RunDirectory.create(self.folder / name, experiment.resolved())
+        with run.locked():
+            simulate(set_scene(experiment, None, SILENCE), run, watcher)
+        return run
+
+    def stopped(self, name: str, after: int) -> None:
+        """Run the first stage into a folder, and stop it after some rounds as Ctrl-C does."""
+        try:
+            self.simulated(name, watcher=_Stopping(after))
+        except KeyboardInterrupt:
+            return
+
+    def beside_an_onlooker(self) -> Experiment:
+        """Return the experiment with an honest federation beside the adversary's own.
+
+        Its onlooker keeps what the adversary needs to have kept before it acts.
+        """
+        wanted = sorted(self.party.owners_throughout(self.experiment))
+        onlooker = {"name": toy.ONLOOKER, "label": "onlooker", "wanted": wanted}
+        return toy.federation_with([onlooker, self.chosen], self.experiment.federation.rounds)
+
+    def _seated(self, scene: Scene) -> tuple[Adversary, ...]:
+        (party,) = scene.parties
+        brief(scene, party, scene.ledger)
+        store = SnapshotStore(self.folder / "kept")
+        return tuple(adversary.keep_in(store) for adversary in party.adversaries)
+
+
+def contents(run: RunDirectory) -> Contents:
+    """Return checksums of what the adversary's seed and settings decide in a run directory."""
+    mine = [run.snapshots(toy.LABEL), run.checkpoint(toy.LABEL).parent]
+    honest = run.checkpoint("honest").parent
+    folders = mine if run.checkpoint(toy.LABEL).is_file() else [mine[0], honest]
+    return {
+        str(path.relative_to(run.path)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _attributes(adversary: Adversary) -> dict[str, str]:
+    """Return how an adversary's own attributes print, without what fedsim gives it."""
+    given = {"memory", "store", "briefing"}
+    return {name: repr(value) for name, value in vars(adversary).items() if name not in given}
+
+
+@dataclass
+class _Stopping:
+    """A watcher that presses Ctrl-C after so many rounds."""
+
+    after: int
+
+    def say(self, text: str) -> None:
+        """Drop the line."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Count the steps."""
+
+        def advance(standing: str) -> None:
+            self.after -= 1
+            if not self.after:
+                raise KeyboardInterrupt
+
+        yield advance
