@@ -313,7 +313,7 @@ def main() -> None:
     # A filter and not a level: Flower sets its level when it is imported.
     logging.getLogger("flwr").addFilter(lambda record: record.levelno >= logging.WARNING)
     try:
-        app()
+        app(prog_name="fedsim")  # however it was started: completion goes by the name
     except FedsimError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a file that may not be read: not a defect of ours

@@ -1,0 +1,135 @@
+"""What the doctor finds, when it is a problem, and that the self-test notices wrong figures."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fedsim import doctor, plugins
+from fedsim.doctor import Finding, Status
+from fedsim.errors import PluginError
+from fedsim.report.results import Results
+
+
+@pytest.fixture(scope="module")
+def self_test() -> Finding:
+    return doctor.self_test()
+
+
+def test_the_self_test_passes_and_says_its_figures(self_test: Finding) -> None:
+    assert self_test.status is Status.GOOD, self_test.found
+    said = re.fullmatch(
+        r"an audit with AUC \.(\d+) by the loss and \.(\d+) by guessing, in (\d+\.\d) s",
+        self_test.found,
+    )
+    assert said is not None
+    assert int(said[1]) > 900
+    assert 350 < int(said[2]) < 650
+
+
+def results(train: float, test: float, loss: float, random: float) -> Results:
+    interval = {"low": 0.0, "high": 1.0, "method": "bootstrap"}
+    rows = [
+        {
+            "adversary": "curious-server",
+            "attack": attack,
+            "victim": "mean",
+            "accuracy": 0.5,
+            "auc": auc,
+            "tpr_at_fpr": {},
+            "members": 10,
+            "nonmembers": 10,
+            "interval": {"accuracy": interval, "auc": interval, "tpr_at_fpr": {}},
+        }
+        for attack, auc in (("loss", loss), ("random", random))
+    ]
+    utility = {"train_accuracy": train, "test_accuracy": test}
+    content = {"schema": 1, "utility": utility, "results": rows}
+    return Results.model_validate_json(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("figures", "wrong"),
+    [
+        ((1.0, 0.25, 0.95, 0.5), []),
+        ((0.4, 0.25, 0.95, 0.5), ["the train accuracy is 0.400, which must be 0.95 to 1.0"]),
+        ((1.0, 0.99, 0.95, 0.5), ["the test accuracy is 0.990, which must be 0.05 to 0.45"]),
+        # Labels of members and non-members exchanged, and an attack that knows too much.
+        ((1.0, 0.25, 0.05, 0.5), ["the AUC by the loss is 0.050, which must be 0.85 to 1.0"]),
+        ((1.0, 0.25, 0.95, 1.0), ["the AUC by guessing is 1.000, which must be 0.25 to 0.75"]),
+    ],
+)
+def test_wrong_figures_are_named(figures: tuple[float, ...], wrong: list[str]) -> None:
+    assert doctor.not_as_known(results(*figures)) == wrong
+
+
+def test_a_self_test_that_cannot_run_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise PluginError("there is no 'loss' among the attacks")
+
+    monkeypatch.setattr(doctor, "run", fail)
+    found = doctor.self_test()
+    assert found == Finding("self-test", Status.PROBLEM, "there is no 'loss' among the attacks")
+
+
+@pytest.fixture
+def findings(self_test: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """Return what is found where one data set is decoded, and another has its files."""
+    monkeypatch.setenv("FEDSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor, "self_test", lambda: self_test)
+    (tmp_path / "cache" / "cifar100-0123").mkdir(parents=True)
+    (tmp_path / "cache" / "cifar100-0123" / "meta.json").write_text("{}")
+    (tmp_path / "data" / "location30").mkdir(parents=True)
+    (tmp_path / "data" / "location30" / "dataset_location.tgz").write_text("")
+    return list(doctor.examine(tmp_path / "data"))
+
+
+def test_a_sound_machine_is_healthy(findings: list[Finding], tmp_path: Path) -> None:
+    assert doctor.healthy(findings)
+    found = {one.name: one for one in findings}
+    assert re.search(r"python 3\.\d+.*, fedsim 0\.1\.0, flwr .*, torch ", found["versions"].found)
+    assert found["adversaries"].found.startswith("curious-participant, curious-server")
+    assert found["data cifar100"].found == f"decoded in {tmp_path}/cache/cifar100-0123"
+    assert found["data location30"] == Finding(
+        "data location30", Status.GOOD, f"files in {tmp_path}/data/location30, not decoded yet"
+    )
+    assert found["data texas100"] == Finding(
+        "data texas100", Status.NOTE, "not here; `fedsim data fetch texas100`"
+    )
+    assert findings[-1].name == "self-test"
+
+
+def test_problems_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(group: str, name: str) -> None:
+        raise PluginError(f"cannot import plugin {name!r}: ImportError: no")
+
+    monkeypatch.setattr(plugins, "resolve", broken)
+    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 1e18)
+    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(doctor, "self_test", lambda: Finding("self-test", Status.GOOD, ""))
+    problems = {one.name: one.found for one in doctor.examine(None) if one.status is Status.PROBLEM}
+    assert problems["versions"] == "not installed: no-such-package"
+    assert problems["models"] == "cannot import plugin 'alexnet': ImportError: no"
+    assert problems.keys() >= {"disk, here", "disk, cache", "adversaries", "attacks", "datasets"}
+
+
+def test_the_findings_for_a_person_and_for_a_program() -> None:
+    findings = [
+        Finding("GPU", Status.NOTE, "none [bold]at all"),
+        Finding("disk", Status.PROBLEM, "full"),
+    ]
+    text = io.StringIO()
+    Console(width=60, file=text).print(doctor.findings_table(findings))
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    assert lines[1:] == [["GPU", "note", "none", "[bold]at", "all"], ["disk", "problem", "full"]]
+    assert doctor.as_json(findings) == {
+        "schema": 1,
+        "healthy": False,
+        "findings": [
+            {"name": "GPU", "status": "note", "found": "none [bold]at all"},
+            {"name": "disk", "status": "problem", "found": "full"},
+        ],
+    }

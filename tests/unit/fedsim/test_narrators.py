@@ -1,0 +1,203 @@
+"""The commands told quietly, as JSON, and to TensorBoard; the exit codes; shell completion."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+import toys
+import yaml
+
+from fedsim import cli, doctor
+from fedsim.doctor import Finding, Status
+from fedsim.report.results import read_results
+
+STUDY = {
+    "title": "One seed and another",
+    "reproduces": "nothing",
+    "base": "toy.yaml",
+    "scales": {"cpu": {}},
+    "axes": {"seed": {"one": {"seed": 1}, "two": {"seed": 2}}},
+    "tables": [
+        {"rows": ["seed", "attack"], "metrics": ["auc"], "only": {"adversary": ["curious-server"]}}
+    ],
+}
+
+
+class Said(NamedTuple):
+    """What a call of the command line said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Every line as the JSON object that it must be."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Fedsim = Callable[..., Said]
+
+
+@pytest.fixture
+def fedsim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Fedsim:
+    """Return the command line, called in this process in a folder with the toy's files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(toys.tree()))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["fedsim", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Said(int(end.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def test_quiet_says_where_the_figures_are_and_nothing_else(fedsim: Fedsim, tmp_path: Path) -> None:
+    ran = fedsim("run", "toy.yaml", "--out", "out", "--quiet")
+    assert ran == Said(0, "out/results.json\n", "")
+    assert fedsim("attack", "out", "--attack", "label", "--quiet") == ran
+    assert fedsim("report", "out", "--quiet") == ran
+    assert fedsim("study", "study.yaml", "--plan", "--quiet") == Said(0, "", "")
+    studied = fedsim("study", "study.yaml", "--out", "s", "--only", "seed=one", "--quiet")
+    assert studied == Said(0, "", "")
+    assert fedsim("study", "study.yaml", "--out", "s", "--quiet") == Said(
+        0, "s/study-cpu/table.json\n", ""
+    )
+    refused = fedsim("run", "toy.yaml", "--quiet", "--set", "seed=-1")
+    assert (refused.code, refused.out) == (2, "")
+    assert "seed is -1" in refused.err
+
+
+def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_path: Path) -> None:
+    said = fedsim("run", "toy.yaml", "--out", "out", "--json")
+    assert (said.code, said.err) == (0, "")
+    planned, *work, last = said.events
+    assert all(event["schema"] == 1 and event["time"] for event in said.events)
+
+    assert planned["event"] == "planned"
+    assert (planned["plan"]["rounds"], planned["plan"]["observed_rounds"]) == (4, [2, 4])
+    assert planned["threat_models"][0]["adversary"] == "curious-server"
+    assert planned["threat_models"][0]["asks"] == ["participant 0"]
+
+    federation = [e for e in work if e.get("what") == "federation honest"]
+    assert [e["event"] for e in federation] == ["started", *["progress"] * 4, "finished"]
+    assert [e["done"] for e in federation] == [0, 1, 2, 3, 4, 4]
+    assert federation[-2]["seconds_left"] == 0
+    assert federation[-2]["standing"].startswith("loss ")
+    attacks = [e for e in work if e.get("what") == "attacks"]
+    assert (attacks[-1]["event"], attacks[-1]["done"], attacks[-1]["total"]) == ("finished", 4, 4)
+
+    written = read_results(tmp_path / "out" / "results.json")
+    assert (last["event"], last["path"], last["page"]) == (
+        *("results", "out/results.json", "out/report.html"),
+    )
+    assert last["utility"] == written.utility.model_dump()
+    assert last["results"] == [row.model_dump(mode="json") for row in written.summary()]
+
+
+def test_a_study_as_json_counts_its_cells(fedsim: Fedsim) -> None:
+    (planned,) = fedsim("study", "study.yaml", "--plan", "--json").events
+    assert [c["coordinates"] for c in planned["cells"]] == [{"seed": "one"}, {"seed": "two"}]
+    assert [c["finished"] for c in planned["cells"]] == [False, False]
+    said = fedsim("study", "study.yaml", "--out", "s", "--json", "--rounds", "2")
+    assert (said.code, said.err) == (0, "")
+    cells = [e for e in said.events if e.get("what") == "cells"]
+    assert [(e["event"], e["done"]) for e in cells] == [
+        *(("started", 0), ("progress", 1), ("progress", 2), ("finished", 2)),
+    ]
+    inner = [e for e in said.events if e["event"] == "started"][1]
+    assert inner["parent"] == cells[0]["task"]
+    last = said.events[-1]
+    assert (last["event"], last["path"]) == ("results", "s/study-cpu/table.json")
+    assert len(last["results"]) == 2 * 2 * 2
+    assert last["results"][0]["coordinates"] == {
+        "seed": "one",
+        "adversary": "curious-server",
+        "attack": "random",
+    }
+    assert 0 <= last["results"][0]["auc"] <= 1
+
+
+def test_a_bad_input_is_no_event(fedsim: Fedsim) -> None:
+    said = fedsim("run", "toy.yaml", "--json", "--set", "seed=-1")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "fedsim: toy.yaml: seed is -1: input should be greater than or equal to 0\n"
+    both = fedsim("run", "toy.yaml", "--json", "--quiet")
+    assert both.code == 2
+    assert both.err == "fedsim: --quiet and --json are two ways to print; give one of them\n"
+
+
+def test_tensorboard_gets_the_figures_of_a_run(
+    fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    refused = fedsim("run", "toy.yaml", "--out", "out", "--tensorboard", "board")
+    assert refused.code == 2
+    assert refused.err.startswith("fedsim: --tensorboard needs TensorBoard, which is not installed")
+    assert not (tmp_path / "out").exists()
+
+    written: dict[str, dict[int, float]] = {}
+
+    class FakeWriter:
+        def __init__(self, folder: str) -> None:
+            assert folder == "board"
+
+        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+            written.setdefault(tag, {})[global_step] = scalar_value
+
+        def close(self) -> None:
+            written["closed"] = {}
+
+    module = ModuleType("torch.utils.tensorboard")
+    monkeypatch.setattr(module, "SummaryWriter", FakeWriter, raising=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    said = fedsim("run", "toy.yaml", "--out", "out", "--tensorboard", "board", "--quiet")
+    assert said == Said(0, "out/results.json\n", "")
+    history = json.loads((tmp_path / "out/federations/honest/history.json").read_text())["rounds"]
+    assert written["honest/local_loss"] == {e["round"]: e["local_loss"] for e in history}
+    assert list(written["honest/test_accuracy"]) == [2, 4]
+    results = read_results(tmp_path / "out" / "results.json")
+    assert written["curious-server/label/auc"] == {4: results.summary()[1].auc}
+    assert "closed" in written
+
+
+@pytest.mark.parametrize(("status", "code"), [(Status.NOTE, 0), (Status.PROBLEM, 1)])
+def test_the_doctor_ends_with_1_if_there_is_a_problem(
+    fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch, status: Status, code: int
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda data_dir: iter([Finding("GPU", status, "none")]))
+    said = fedsim("doctor")
+    assert said.code == code
+    assert said.out.split()[1:] == ["GPU", status.value, "none"]
+    (told,) = fedsim("doctor", "--json").events
+    assert told["healthy"] == (code == 0)
+
+
+def test_help_ends_with_the_exit_codes(fedsim: Fedsim) -> None:
+    said = " ".join(fedsim("--help").out.split())
+    assert said.endswith(" ".join(cli.EXIT_CODES.split()))
+    for code in (0, cli.EXIT_PROBLEM, cli.EXIT_INVALID, cli.EXIT_STOPPED):
+        assert f"{code} " in cli.EXIT_CODES
+
+
+def test_the_shell_completes_verbs_and_options(
+    fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_FEDSIM_COMPLETE", "complete_bash")
+    for typed, completed in (("do", "doctor"), ("run --tens", "--tensorboard")):
+        words = f"fedsim {typed}"
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert fedsim().out.split() == [completed]
