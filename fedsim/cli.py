@@ -1,4 +1,4 @@
-"""The command line: run, attack, compare, report, study, doctor, list, data.
+"""The command line: run, attack, compare, report, study, doctor, list, data, new, check.
 
 Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 """
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fedsim.authoring import check, new_app
 from fedsim.errors import FedsimError, listed
 
 KINDS = "adversaries, attacks, datasets, models, strategies, partitions, optimizers, engines"
@@ -24,8 +25,9 @@ EXIT_INVALID = 2
 EXIT_STOPPED = 130
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 fedsim doctor found a problem; 2 something that you gave is not valid "
-    "(one sentence on stderr says what); 130 stopped by Ctrl-C (the same command resumes)."
+    "Exit codes: 0 done; 1 fedsim doctor or fedsim check found a problem; 2 something that you "
+    "gave is not valid (one sentence on stderr says what); 130 stopped by Ctrl-C (the same "
+    "command resumes)."
 )
 
 app = typer.Typer(
@@ -36,6 +38,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: fetch and verify them beforehand.")
 app.add_typer(data_app, name="data")
+app.add_typer(new_app, name="new")
+app.command()(check)
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 DataDir = Annotated[
@@ -257,11 +261,14 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Look at this machine: versions, cores, disks, data sets, and a self-test of seconds."""
     from fedsim import doctor as office
 
-    findings = list(office.examine(data_dir))
     if as_json:
+        findings = list(office.examine(data_dir))
         typer.echo(json.dumps(office.as_json(findings)))
     else:
-        Console().print(office.findings_table(findings))
+        console = Console()
+        with console.status("a look at this machine, and a self-test"):
+            findings = list(office.examine(data_dir))
+        console.print(office.findings_table(findings))
     if not office.healthy(findings):
         raise typer.Exit(EXIT_PROBLEM)
 

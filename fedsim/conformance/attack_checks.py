@@ -21,7 +21,7 @@ from fedsim.conformance.checklist import Check, Failed, NotAsked
 from fedsim.engines.threads import limited_threads
 from fedsim.progress import SILENCE
 
-SHUFFLES = 6
+SHUFFLES = 10
 BEYOND_CHANCE = 4.0
 """Standard deviations from .500 that are no chance any more."""
 NOISE_OF_RANKS = 0.2

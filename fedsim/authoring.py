@@ -1,0 +1,117 @@
+"""The verbs of a plugin's author: `fedsim new` writes a package, `fedsim check` tries a plugin."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from fedsim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedsim.conformance import Finding
+
+EXIT_FAILED = 1
+MARKS = {
+    "passed": ("✓", "green"),
+    "failed": ("✗", "bold red"),
+    "not asked": ("-", "dim"),
+    "figure": ("=", "cyan"),
+}
+
+new_app = typer.Typer(
+    no_args_is_help=True, help="Write a package of your own for a new adversary or attack."
+)
+
+PluginName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Small letters and dashes, as in noisy-server.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The package's folder; default NAME.")
+]
+
+
+class Position(StrEnum):
+    """Where an adversary sits."""
+
+    SERVER = "server"
+    PARTICIPANT = "participant"
+
+
+@new_app.command()
+def adversary(
+    name: PluginName,
+    position: Annotated[
+        Position, typer.Option("--position", help="Where it sits.")
+    ] = Position.SERVER,
+    out: Out = None,
+) -> None:
+    """Write a package with an adversary that works, its test, and an experiment."""
+    _write(position.value, name, out)
+
+
+@new_app.command()
+def attack(name: PluginName, out: Out = None) -> None:
+    """Write a package with an attack that works, its test, and an experiment."""
+    _write("attack", name, out)
+
+
+def check(
+    plugin: Annotated[
+        str, typer.Argument(metavar="PLUGIN", help="module:Class, or an installed plugin's name.")
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A=B", help="One of its settings.")
+    ] = None,
+) -> None:
+    """Try whether an adversary or an attack keeps its contract; exit code 1 if it does not."""
+    from fedsim.conformance import Status, findings, identified
+
+    console = Console(highlight=False)
+    given = _settings(settings or ())
+    kind = identified(plugin)
+    counts = dict.fromkeys(Status, 0)
+    for finding in findings(kind, plugin, given):
+        if not sum(counts.values()):
+            console.print(f"{plugin} as one of the {kind}:")
+        counts[finding.status] += 1
+        _show(console, finding)
+    told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
+    console.print(f"{told}")
+    if counts[Status.FAILED]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _write(template: str, name: str, out: Path | None) -> None:
+    from fedsim.scaffold import write_package
+
+    folder = out or Path(name)
+    console = Console(highlight=False)
+    for path in write_package(template, name, folder):
+        console.print(f"  {path}", soft_wrap=True)
+    console.print(f"next: cd {folder}, and read README.md: its three commands work", soft_wrap=True)
+
+
+def _show(console: Console, finding: "Finding") -> None:
+    mark, style = MARKS[finding.status.value]
+    console.print(Text.assemble((f"{mark} ", style), finding.claim))
+    if finding.said:
+        said = Text(finding.said, style="red" if finding.status == "failed" else "dim")
+        console.print(Padding(said, (0, 0, 0, 4)))
+
+
+def _settings(given: Iterable[str]) -> dict[str, Any]:
+    """Return settings by name, each value read as YAML."""
+    from fedsim.config import parsed_yaml
+
+    found: dict[str, Any] = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--set {setting!r} is not of the form name=value")
+        found[name] = parsed_yaml(value, f"--set {setting!r}")
+    return found

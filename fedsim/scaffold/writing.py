@@ -1,0 +1,143 @@
+"""Writing a plugin's package: names that work everywhere, and never a file over another.
+
+The templates lie beside this module: those of the kind, and ``common`` ones. A template's name is
+the file's, with the plugin's name in it where it says ``MODULE``.
+"""
+
+import builtins
+import importlib.util
+import keyword
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+import fedsim
+from fedsim import plugins
+from fedsim.errors import FedsimError, PluginError, listed
+
+LONGEST_NAME = 40
+SUFFIX = ".jinja"
+COMMON = "common"
+TEMPLATES = {"server": "adversaries", "participant": "adversaries", "attack": "attacks"}
+"""The templates, and the kind of plugin that each makes."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a plugin is called: in an experiment, as a module, and as a class."""
+
+    name: str
+    module: str
+    class_name: str
+    words: str
+    group: str
+    fedsim_version: str
+
+
+def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
+    """Write the package of a new plugin, all of it or nothing, and return its files.
+
+    Parameters
+    ----------
+    template
+        A key of `TEMPLATES`.
+    name
+        What experiments will call the plugin: small letters and digits with dashes between.
+    folder
+        Where the package goes: a folder that is not there yet, or empty.
+
+    Raises
+    ------
+    FedsimError
+        If the name cannot be one, or is taken; if the folder holds anything; or if it cannot be
+        written.
+    """
+    names = names_of(template, name)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise FedsimError(f"{folder} is no folder; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FedsimError(
+            f"{folder} is not empty, and nothing is overwritten; choose another --out"
+        )
+    _require_free(names)
+    rendered = dict(_rendered(template, names))
+    try:
+        for path, text in rendered.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise FedsimError(f"cannot write the package into {folder}: {error}") from error
+    return tuple(folder / path for path in rendered)
+
+
+def names_of(template: str, name: str) -> Names:
+    """Return a plugin's names.
+
+    Raises
+    ------
+    FedsimError
+        If the name cannot be one of a plugin, a module and a class.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST_NAME:
+        raise FedsimError(
+            f"{name!r} cannot be a plugin's name; valid: small letters and digits with single "
+            f"dashes between, a letter first, at most {LONGEST_NAME} characters, as in noisy-server"
+        )
+    module, class_name = name.replace("-", "_"), name.title().replace("-", "")
+    taken = {*fedsim.__all__, *dir(builtins), *keyword.kwlist}
+    reserved = {*sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist, "conftest", "tests"}
+    if class_name in taken or module in reserved or module.startswith("test_"):
+        raise FedsimError(
+            f"{name!r} would hide something of that name in Python, pytest or fedsim; choose a "
+            f"name of two words, as in my-{name}"
+        )
+    group = TEMPLATES[template]
+    return Names(name, module, class_name, name.replace("-", " "), group, version("fedsim"))
+
+
+def _require_free(names: Names) -> None:
+    """Raise `PluginError` if an installed plugin or package has the name."""
+    if names.name in plugins.available(names.group):
+        raise PluginError(
+            f"one of the {names.group} is called {names.name!r} already; choose another name "
+            f"(taken: {listed(plugins.available(names.group))})"
+        )
+    found = importlib.util.find_spec(names.module)
+    if found is not None and found.origin is not None:
+        raise PluginError(
+            f"there is a Python module {names.module} already ({found.origin}); choose another name"
+        )
+
+
+def _rendered(template: str, names: Names) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a package by their path in it."""
+    environment = Environment(
+        autoescape=False,  # noqa: S701 - Python, TOML and YAML, and names are letters and dashes
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates = files(fedsim) / "scaffold" / "templates"
+    for folder in (COMMON, template):
+        for path, found in _walked(templates / folder, Path()):
+            target = Path(str(path).removesuffix(SUFFIX).replace("MODULE", names.module))
+            text = environment.from_string(found.read_text(encoding="utf-8"))
+            yield target, text.render(asdict(names), template=template)
+
+
+def _walked(folder: Traversable, below: Path) -> Iterator[tuple[Path, Traversable]]:
+    for entry in sorted(folder.iterdir(), key=lambda found: found.name):
+        if entry.is_dir():
+            yield from _walked(entry, below / entry.name)
+        elif entry.name.endswith(SUFFIX):
+            yield below / entry.name, entry
