@@ -8,12 +8,11 @@ notebook shows and that turns into a data frame (`fedsim.outcomes`).
 >>> audit.to_frame().query("metric == 'auc'")                           # doctest: +SKIP
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fedsim import experiment as programme
+from fedsim.chatter import only_warnings_of_flower
 from fedsim.config import Experiment, load_experiment, parse_experiment
 from fedsim.errors import ConfigError
 from fedsim.outcomes import ComparedRuns, FinishedRun, FinishedStudy
@@ -34,22 +33,7 @@ PathLike = str | Path
 RunLike = PathLike | FinishedRun
 
 
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Hear of Flower only what it warns of: it logs several lines a round."""
-    logger = logging.getLogger("flwr")
-
-    def worth_hearing(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING
-
-    logger.addFilter(worth_hearing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(worth_hearing)
-
-
-@_without_chatter()
+@only_warnings_of_flower()
 def run(
     experiment: PathLike | Mapping[str, object] | Experiment,
     out: PathLike | None = None,
@@ -71,7 +55,7 @@ def run(
     data_dir
         Where the data set's files are; None downloads them.
     watcher
-        Is told how far it is; see `fedsim.progress`.
+        Is told how far it is; ``fedsim.console.ConsoleWatcher(rich.console.Console())`` draws bars.
 
     Raises
     ------
@@ -84,7 +68,7 @@ def run(
     return FinishedRun(folder, results)
 
 
-@_without_chatter()
+@only_warnings_of_flower()
 def attack(
     run: RunLike,
     attacks: Iterable[str] = (),
@@ -115,7 +99,7 @@ def attack(
     return FinishedRun(folder, results)
 
 
-@_without_chatter()
+@only_warnings_of_flower()
 def attack_given(
     given: GivenModel,
     out: PathLike,
@@ -164,7 +148,7 @@ def compare(*runs: RunLike) -> ComparedRuns:
     return ComparedRuns(compare_runs([_folder(one) for one in runs]))
 
 
-@_without_chatter()
+@only_warnings_of_flower()
 def study(
     path: PathLike,
     *,

@@ -4,7 +4,6 @@ Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 """
 
 import json
-import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedsim.authoring import check, new_app
+from fedsim.chatter import only_warnings_of_flower
 from fedsim.errors import FedsimError, listed
 
 KINDS = "adversaries, attacks, datasets, models, strategies, partitions, optimizers, engines"
@@ -317,10 +317,9 @@ def _fail(sentence: str) -> NoReturn:
 def main() -> None:
     """Run the command line; a `FedsimError` becomes its one sentence and exit code 2."""
     sys.path.append(str(Path.cwd()))  # so that module:attribute finds a user's own files
-    # A filter and not a level: Flower sets its level when it is imported.
-    logging.getLogger("flwr").addFilter(lambda record: record.levelno >= logging.WARNING)
     try:
-        app(prog_name="fedsim")  # however it was started: completion goes by the name
+        with only_warnings_of_flower():
+            app(prog_name="fedsim")  # however it was started: completion goes by the name
     except FedsimError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a file that may not be read: not a defect of ours

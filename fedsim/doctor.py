@@ -115,10 +115,9 @@ def _cores() -> Finding:
 
 
 def _gpu() -> Finding:
-    if not torch.cuda.is_available():
-        return Finding("GPU", Status.NOTE, "none that torch can use; fedsim computes on the CPU")
     names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]
-    return Finding("GPU", Status.GOOD, ", ".join(names))
+    told = f"{', '.join(names) or 'none that torch can use'}; fedsim computes on the CPU"
+    return Finding("GPU", Status.NOTE, told)
 
 
 def _ray() -> Finding:

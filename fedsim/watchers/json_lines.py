@@ -4,8 +4,8 @@ Every line has ``schema`` (1), ``event``, and ``time`` (UTC, ISO 8601). Keys are
 never renamed or removed. The events, and what else their lines have:
 
 ``started``
-    ``task``, a number that later lines of the task have too; ``parent``, the task that it is part
-    of, or null; ``what`` it is; the steps ``done`` before; ``total``.
+    ``task``, a number that later lines of the task have too; ``what`` it is; the steps ``done``
+    before; ``total``. Tasks may contain others and, in several processes, go on side by side.
 ``progress``
     ``task``, ``what``, ``done``, ``total``, ``standing`` (a few words), and ``seconds_left``, an
     estimate from the steps so far.
@@ -46,7 +46,6 @@ class JsonLines:
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._numbers = count(1)
-        self._open: list[int] = []
 
     def tell(self, event: str, **facts: object) -> None:
         """Write one event; NaN and infinities are refused, for they are not JSON."""
@@ -63,9 +62,7 @@ class JsonLines:
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Write that a piece of work starts, each of its steps, and that it is over."""
         task, started, before = next(self._numbers), self._clock(), done
-        parent = self._open[-1] if self._open else None
-        self.tell("started", task=task, parent=parent, what=what, done=done, total=total)
-        self._open.append(task)
+        self.tell("started", task=task, what=what, done=done, total=total)
 
         def advance(standing: str) -> None:
             nonlocal done
@@ -84,7 +81,5 @@ class JsonLines:
         try:
             yield advance
         finally:
-            # Several processes' tasks end in any order.
-            self._open.remove(task)
             seconds = round(self._clock() - started, 3)
             self.tell("finished", task=task, what=what, done=done, total=total, seconds=seconds)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,12 @@ def test_flower_is_heard_only_when_it_warns_and_only_while_we_run(
     finally:
         logger.removeHandler(heard)
     assert logger.filters == before
+
+
+def test_no_public_function_is_hidden_by_a_module_of_its_name() -> None:
+    functions = [name for name in fedsim.__all__ if name.islower()]
+    assert set(functions) >= {"attack", "compare", "run", "study"}
+    assert [name for name in functions if find_spec(f"fedsim.{name}") is not None] == []
 
 
 def test_names_in_a_table_are_never_taken_for_markup() -> None:
