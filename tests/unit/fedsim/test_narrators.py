@@ -1,6 +1,7 @@
 """The commands told quietly, as JSON, and to TensorBoard; the exit codes; shell completion."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from fedsim import cli, doctor
 from fedsim.doctor import Finding, Status
 from fedsim.report.results import read_results
 
+PAGE = Path(__file__).parents[3] / "docs" / "command-line.md"
 STUDY = {
     "title": "One seed and another",
     "reproduces": "nothing",
@@ -64,6 +66,18 @@ def fedsim(
     return call
 
 
+def documented(whose: str) -> dict[str, set[str]]:
+    """Return the keys of each event by the table of the page: those of a run, or of a study."""
+    rows = re.findall(
+        r"^\| `(\w+)`(?: of (.*?))? \| (.*) \|$", PAGE.read_text(), flags=re.MULTILINE
+    )
+    return {
+        event: {"schema", "event", "time", *re.findall(r"`(\w+)`", keys)}
+        for event, of, keys in rows
+        if not of or whose in of
+    }
+
+
 def test_quiet_says_where_the_figures_are_and_nothing_else(fedsim: Fedsim, tmp_path: Path) -> None:
     ran = fedsim("run", "toy.yaml", "--out", "out", "--quiet")
     assert ran == Said(0, "out/results.json\n", "")
@@ -85,6 +99,8 @@ def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_pat
     assert (said.code, said.err) == (0, "")
     planned, *work, last = said.events
     assert all(event["schema"] == 1 and event["time"] for event in said.events)
+    keys = documented("run")
+    assert all(event.keys() == keys[event["event"]] for event in said.events)
 
     assert planned["event"] == "planned"
     assert (planned["plan"]["rounds"], planned["plan"]["observed_rounds"]) == (4, [2, 4])
@@ -117,6 +133,8 @@ def test_a_study_as_json_counts_its_cells(fedsim: Fedsim) -> None:
     assert [(e["event"], e["done"]) for e in cells] == [
         *(("started", 0), ("progress", 1), ("progress", 2), ("finished", 2)),
     ]
+    keys = documented("study")
+    assert all(event.keys() == keys[event["event"]] for event in [planned, *said.events])
     last = said.events[-1]
     assert (last["event"], last["path"]) == ("results", "s/study-cpu/table.json")
     assert len(last["results"]) == 2 * 2 * 2
@@ -186,8 +204,10 @@ def test_the_doctor_ends_with_1_if_there_is_a_problem(
 def test_help_ends_with_the_exit_codes(fedsim: Fedsim) -> None:
     said = " ".join(fedsim("--help").out.split())
     assert said.endswith(" ".join(cli.EXIT_CODES.split()))
-    for code in (0, cli.EXIT_PROBLEM, cli.EXIT_INVALID, cli.EXIT_STOPPED):
-        assert f"{code} " in cli.EXIT_CODES
+    told = re.findall(r"(?<= )(\d+) \w", cli.EXIT_CODES)
+    assert told == re.findall(r"^\| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE)
+    codes = (0, cli.EXIT_PROBLEM, cli.EXIT_INVALID, cli.EXIT_STOPPED)
+    assert told == [str(code) for code in codes]
 
 
 def test_the_shell_completes_verbs_and_options(
