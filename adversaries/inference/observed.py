@@ -56,8 +56,8 @@ def observed_features(
     """Return the features of all audited records, one entry a snapshot, in their order.
 
     What is already in the observation's folder is read; what is missing or damaged is extracted
-    and written there. Of parameters that no training has made (see `reactions.own`), only what needs
-    no backward pass is extracted: their scalars.
+    and written there. Of parameters that no training has made (see `reactions.own`), only what
+    needs no backward pass is extracted: their scalars.
     """
     spec = spec or FeatureSpec()
     own = set(reactions.own(observation.snapshots))

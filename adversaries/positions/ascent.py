@@ -8,8 +8,9 @@ The paper's rule, a fixed rate on the loss of all targets in every round, hides 
 the climb moves the whole model, and the record that counts little in it least of all. What is done
 here instead by default, and why:
 
-- The length of a climb is a multiple of the length of an honest update. A fixed rate is either too
-  small to be seen or the end of the model.
+- The length of a climb is a multiple of the length of an honest update, and a climb ends where its
+  targets have lost some confidence. A fixed rate is either too small to be seen or the end of the
+  model.
 - Few targets are climbed in a round, a group after another: what is seen of a record in the round
   in which it was climbed is then about that record.
 - It is the *confidence*, the probability of the true class, that is lowered. The loss of a record
@@ -18,7 +19,7 @@ here instead by default, and why:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,7 @@ from fedsim.data import Question
 from fedsim.federation.adversary import Briefing
 
 RECORDS_A_PASS = 500
+BISECTIONS = 6
 RecordIds = NDArray[np.int64]
 
 
@@ -56,6 +58,9 @@ class Ascent:
         Steps in a round, each on its share of the round's targets.
     objective
         What is climbed: minus the mean ``confidence`` in the true class, or the mean ``loss``.
+    drop
+        The climb is cut short where its targets' mean confidence has fallen by so much; None does
+        not look.
     """
 
     rate: float
@@ -65,6 +70,7 @@ class Ascent:
     targets: int | None
     steps: int
     objective: Literal["confidence", "loss"]
+    drop: float | None
 
     def __post_init__(self) -> None:
         if not (self.rate > 0 and math.isfinite(self.rate)):
@@ -84,6 +90,9 @@ class Ascent:
                 f"steps is {self.steps} for {self.targets} targets; at least 1, and no more steps "
                 "than targets"
             )
+
+        if self.drop is not None and not 0 < self.drop < 1:
+            raise ValueError(f"drop must be between 0 and 1, not {self.drop}")
 
     def active(self, round_number: int) -> bool:
         """Return whether this round is an active one."""
@@ -128,7 +137,10 @@ class Ascent:
         model.load_state_dict(arrays.to_torch_state_dict())
         model.eval()
         parameters = [p for p in model.parameters() if p.requires_grad]
-        for batch in np.array_split(self.chosen(briefing, question, round_number), self.steps):
+        chosen = self.chosen(briefing, question, round_number)
+        start = [parameter.detach().clone() for parameter in parameters]
+        before = _confidence(model, briefing, chosen)
+        for batch in np.array_split(chosen, self.steps):
             gradient = self._gradient(model, parameters, briefing, batch)
             step = self.rate
             if self.relative:
@@ -136,6 +148,9 @@ class Ascent:
             with torch.no_grad():
                 for parameter, slope in zip(parameters, gradient, strict=True):
                     parameter.add_(slope, alpha=step)
+        if self.drop is not None:
+            least = before - self.drop
+            _shorten(parameters, start, lambda: _confidence(model, briefing, chosen) >= least)
         return ArrayRecord(model.state_dict())
 
     def _gradient(
@@ -155,6 +170,36 @@ class Ascent:
             for whole, share in zip(total, part, strict=True):
                 whole += share
         return total
+
+
+@torch.no_grad()
+def _confidence(model: nn.Module, briefing: Briefing, records: RecordIds) -> float:
+    """Return the mean probability that a model gives to the true class of records."""
+    total = 0.0
+    for start in range(0, len(records), RECORDS_A_PASS):
+        inputs, labels = briefing.dataset.batch(records[start : start + RECORDS_A_PASS])
+        losses = functional.cross_entropy(model(inputs), labels, reduction="none")
+        total += float(torch.exp(-losses).sum())
+    return total / len(records)
+
+
+@torch.no_grad()
+def _shorten(
+    parameters: Sequence[nn.Parameter], start: Sequence[Tensor], allowed: Callable[[], bool]
+) -> None:
+    """Go back towards `start`, by bisection, until the parameters are allowed."""
+    if allowed():
+        return
+    end = [parameter.detach().clone() for parameter in parameters]
+    low, high = 0.0, 1.0
+    for last in [False] * BISECTIONS + [True]:
+        share = low if last else (low + high) / 2
+        for parameter, first, furthest in zip(parameters, start, end, strict=True):
+            parameter.copy_(torch.lerp(first, furthest, share))
+        if not last and allowed():
+            low = share
+        else:
+            high = share
 
 
 def distance(left: ArrayRecord, right: ArrayRecord) -> float:

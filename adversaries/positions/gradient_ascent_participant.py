@@ -33,7 +33,7 @@ class GradientAscentParticipant(ParticipantAdversary):
     ----------
     participant
         The dishonest one.
-    rate, relative, first, last, targets, steps, objective
+    rate, relative, first, last, targets, steps, objective, drop
         See `adversaries.positions.ascent.Ascent`.
     boost
         By what its climb is multiplied in the upload; by default the number of participants.
@@ -51,11 +51,12 @@ class GradientAscentParticipant(ParticipantAdversary):
         targets: int | None = 1000,
         steps: int = 4,
         objective: Literal["confidence", "loss"] = "confidence",
+        drop: float | None = 0.15,
         boost: float | None = None,
         participants: int = 4,
     ) -> None:
         super().__init__(participant)
-        self.ascent = Ascent(rate, relative, first, last, targets, steps, objective)
+        self.ascent = Ascent(rate, relative, first, last, targets, steps, objective, drop)
         self.boost = float(participants) if boost is None else boost
         if self.boost <= 0:
             raise ValueError(f"boost must be above 0, not {boost}")

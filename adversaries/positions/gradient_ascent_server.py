@@ -28,7 +28,7 @@ class GradientAscentServer(CuriousServer):
     victims
         The participants that are sent crafted parameters and asked about; by default the audit's
         victims.
-    rate, relative, first, last, targets, steps, objective
+    rate, relative, first, last, targets, steps, objective, drop
         See `adversaries.positions.ascent.Ascent`.
     """
 
@@ -42,9 +42,10 @@ class GradientAscentServer(CuriousServer):
         targets: int | None = 1000,
         steps: int = 4,
         objective: Literal["confidence", "loss"] = "confidence",
+        drop: float | None = 0.15,
     ) -> None:
         self.victims = victims
-        self.ascent = Ascent(rate, relative, first, last, targets, steps, objective)
+        self.ascent = Ascent(rate, relative, first, last, targets, steps, objective, drop)
 
     def threat(self) -> Threat:
         """Return the threat model in words."""

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("flower")
 TARGETS = np.arange(20)
 TRAIN = "train"
 # One step on the loss of all targets: the rule as the paper has it.
-PAPER: dict[str, Any] = {"targets": None, "steps": 1, "objective": "loss"}
+PAPER: dict[str, Any] = {"targets": None, "steps": 1, "objective": "loss", "drop": None}
 
 
 def briefing() -> Briefing:
@@ -295,3 +295,26 @@ def test_victims_are_named_once_and_exist() -> None:
     for victims in ((), (0, 0), (3,)):
         with pytest.raises(PluginError, match="cannot be after participants"):
             GradientAscentServer(victims=victims).questions((0,), 3)
+
+
+def test_a_climb_ends_where_its_targets_have_lost_enough(tmp_path: Path) -> None:
+    model, data = toys.new_model(), toys.dataset()
+    inputs, labels = data.batch(TARGETS)
+
+    def confidence(arrays: ArrayRecord) -> float:
+        model.load_state_dict(arrays.to_torch_state_dict())
+        with torch.no_grad():
+            return float(model(inputs).softmax(1)[torch.arange(20), labels].mean())
+
+    def climbed(drop: float | None) -> float:
+        settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 2, "rate": 1.0}
+        ascent = GradientAscentServer(**settings, drop=drop).ascent
+        return confidence(ascent.climb(start, briefing(), about_participant(0), 2, 2.0))
+
+    start = ArrayRecord(model.state_dict())
+    before = confidence(start)
+    assert climbed(None) < before - 0.1
+    assert before - 0.05 <= climbed(0.05) < before - 0.04
+    assert climbed(0.9) == climbed(None)
+    with pytest.raises(ValueError, match="drop must be between 0 and 1"):
+        GradientAscentServer(drop=1.5)
