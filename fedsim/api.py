@@ -1,11 +1,12 @@
 """The verbs of the command line as functions: run, attack, compare, study.
 
 Each does what its namesake does, to the same files, and returns what was found as an object that a
-notebook shows and that turns into a data frame (`fedsim.outcomes`).
+notebook shows and that turns into a data frame (`fedsim.outcomes`)::
 
->>> import fedsim                                                       # doctest: +SKIP
->>> audit = fedsim.run("configs/quickstart.yaml", settings=["seed=1"])  # doctest: +SKIP
->>> audit.to_frame().query("metric == 'auc'")                           # doctest: +SKIP
+    audit = fedsim.run("configs/quickstart.yaml", settings=["seed=1"])
+    audit.to_frame().query("metric == 'auc'")
+
+The whole of it, cell by cell, is in ``docs/api_example.py``.
 """
 
 from collections.abc import Iterable, Mapping

@@ -92,7 +92,8 @@ def test_a_sound_machine_is_healthy(findings: list[Finding], tmp_path: Path) -> 
     found = {one.name: one for one in findings}
     assert re.search(r"python 3\.\d+.*, fedsim 0\.1\.0, flwr .*, torch ", found["versions"].found)
     assert found["adversaries"].found.startswith("curious-participant, curious-server")
-    assert found["data cifar100"].found == f"decoded in {tmp_path}/cache/cifar100-0123"
+    assert found["disk, cache"].found.endswith(f"GB free in {tmp_path}/cache")
+    assert found["data cifar100"].found == "decoded in the cache"
     assert found["data location30"] == Finding(
         "data location30", Status.GOOD, f"files in {tmp_path}/data/location30, not decoded yet"
     )
