@@ -21,7 +21,13 @@ from fedsim.conformance.checklist import Check, Failed, NotAsked
 from fedsim.engines.threads import limited_threads
 from fedsim.progress import SILENCE
 
-SHUFFLES = 10
+SHUFFLES = 12
+SWING = 1.6
+"""How much wider chance is for scores that were learned from the very truth that is asked for.
+
+Folds learn from each other's records, so they err together: over 40 shuffles the AUC of an honest
+logistic regression had a deviation of .071, where scores that learn nothing have .046.
+"""
 BEYOND_CHANCE = 4.0
 """Standard deviations from .500 that are no chance any more."""
 NOISE_OF_RANKS = 0.2
@@ -166,9 +172,8 @@ def is_cross_fitted(attempt: Attempt) -> str:
         known = Known(audit.records[audit.known], told[audit.known])
         areas.append(attempt.area(attempt.scored(known=known), told, audit.known))
     mean = float(np.mean(areas))
-    width = (
-        _width(audit.member[audit.known].sum(), (~audit.member[audit.known]).sum()) / SHUFFLES**0.5
-    )
+    told_members = int(audit.member[audit.known].sum())
+    width = _width(told_members, int(audit.known.sum()) - told_members) * SWING / SHUFFLES**0.5
     figure = f"AUC on known records with shuffled truth {mean:.3f}, guessing .500 ± {width:.3f}"
     if mean > 0.5 + width:
         raise Failed(

@@ -1,0 +1,110 @@
+"""The tutorial, executed from top to bottom in an empty folder: every file and every command."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+BLOCK = re.compile(r'^```(\w+)(?: title="([\w./-]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A fenced block of the page: a file to write where it has a title, or commands."""
+
+    language: str
+    title: str
+    text: str
+
+
+class Done(NamedTuple):
+    """Where the tutorial was executed, what each command printed, and the processor's time."""
+
+    folder: Path
+    said: dict[str, str]
+    seconds: float
+
+
+def blocks() -> Iterator[Block]:
+    for found in BLOCK.finditer(PAGE.read_text(encoding="utf-8")):
+        yield Block(found[1], found[2] or "", found[3])
+
+
+def processor_seconds() -> float:
+    """Return what finished child processes have computed: the clock goes by who else computes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Execute the page."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    said: dict[str, str] = {}
+    began = processor_seconds()
+    for block in blocks():
+        if block.title:
+            (folder / block.title).write_text(block.text, encoding="utf-8")
+            continue
+        for command in block.text.splitlines():
+            if command.startswith("cd "):
+                folder = folder / command.removeprefix("cd ")
+                continue
+            ran = subprocess.run(
+                ["bash", "-c", command],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
+            said[command] = ran.stdout
+    return Done(folder, said, processor_seconds() - began)
+
+
+def test_every_block_is_executed() -> None:
+    found = list(blocks())
+    fences = PAGE.read_text(encoding="utf-8").count("```")
+    assert fences == 2 * len(found)
+    assert {block.language for block in found} == {"bash", "python", "yaml"}
+    assert all(block.title for block in found if block.language != "bash")
+
+
+@pytest.mark.slow
+def test_it_ends_with_reports_in_time(done: Done) -> None:
+    assert done.seconds < 60
+    assert (done.folder / "runs/first/report.html").is_file()
+    assert "every participant other noise" in (done.folder / "runs/noise/report.html").read_text()
+    results = json.loads((done.folder / "runs/noise/results.json").read_text())
+    assert {r["adversary"] for r in results["results"]} == {"noise-probe", "curious-server"}
+    assert {r["attack"] for r in results["results"]} == {"scalar-logistic", "loss", "random"}
+    (cost,) = results["costs"]
+    assert cost["adversary"] == "noise-probe"
+
+
+@pytest.mark.slow
+def test_the_contract_is_kept(done: Done) -> None:
+    said = done.said["fedsim check noise_probe:NoiseProbe --set first=3"]
+    assert "as one of the adversaries" in said
+    assert said.splitlines()[-1] == "12 passed"
+    assert "1 passed" in done.said["python -m pytest -q"]
+
+
+@pytest.mark.slow
+def test_who_recovers_is_told(done: Done) -> None:
+    said = done.said["python who_recovers.py runs/noise/snapshots/noise-probe"]
+    found = re.findall(r"round +(\d+)  participant (\d)  recovered (-?[\d.]+)", said)
+    assert [(int(r), int(p)) for r, p, _ in found] == [
+        (r, p) for r in (6, 8, 10, 12) for p in (0, 1, 2)
+    ]
+    assert all(0 < float(share) < 1 for _, _, share in found)

@@ -1,0 +1,121 @@
+"""What `fedsim new` writes: names that work, nothing overwritten, code that passes our linters."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedsim.config import load_experiment
+from fedsim.conformance import identified
+from fedsim.errors import FedsimError
+from fedsim.scaffold import TEMPLATES, write_package
+
+ROOT = Path(__file__).parents[4]
+SETTINGS = ROOT / "pyproject.toml"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_files_of_a_package(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"my-{template}-1"
+    module = name.replace("-", "_")
+    written = write_package(template, name, tmp_path / "p")
+    assert {str(path.relative_to(tmp_path / "p")) for path in written} == {
+        "README.md",
+        "experiment.yaml",
+        "pyproject.toml",
+        f"{module}.py",
+        f"tests/test_{module}.py",
+    }
+    project = tomllib.loads((tmp_path / "p/pyproject.toml").read_text())
+    plugin = f"{module}:My{template.capitalize()}1"
+    group = f"fedsim.{TEMPLATES[template]}"
+    assert project["project"]["entry-points"] == {group: {name: plugin}}
+    monkeypatch.syspath_prepend(tmp_path / "p")
+    assert identified(plugin) == TEMPLATES[template]
+    experiment = load_experiment(tmp_path / "p/experiment.yaml")
+    named = [*experiment.attacks, *(one for p in experiment.adversaries for one in p.together)]
+    assert plugin in [choice.name for choice in named]
+    assert yaml.safe_load((tmp_path / "p/experiment.yaml").read_text())["seed"] == 0
+    assert "{" not in (tmp_path / "p/README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_package_passes_our_linters(
+    template: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache = str(tmp_path_factory.getbasetemp() / "mypy")
+    name = "my-" + "very-" * 5 + template
+    write_package(template, name, tmp_path)
+    program = [sys.executable, "-m"]
+    module = f"{name.replace('-', '_')}.py"
+    # This package may be installed in a way that only Python sees through, not mypy.
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    for command in (
+        ["ruff", "check", "--no-cache", "--config", str(SETTINGS), "."],
+        ["ruff", "format", "--no-cache", "--check", "--config", str(SETTINGS), "."],
+        ["ruff", "check", "--no-cache", "."],
+        ["mypy", "--cache-dir", cache, "--config-file", str(SETTINGS), module, "tests"],
+    ):
+        said = subprocess.run(
+            [*program, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd=tmp_path,
+        )
+        assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Noisy", "^'Noisy' cannot be a plugin's name; valid: small letters and digits"),
+        ("noisy_server", "cannot be a plugin's name"),
+        ("-noisy", "cannot be a plugin's name"),
+        ("noisy-", "cannot be a plugin's name"),
+        ("2-noisy", "cannot be a plugin's name"),
+        ("../noisy", "cannot be a plugin's name"),
+        ("noisy\n", "cannot be a plugin's name"),
+        ("", "cannot be a plugin's name"),
+        ("n" * 41, "at most 40 characters"),
+        ("class", "would hide something of that name"),
+        ("none", "would hide something of that name"),
+        ("json", "would hide something of that name"),
+        ("threat", "would hide something of that name"),
+        ("test-noisy", "would hide something of that name"),
+        ("curious-server", "^one of the adversaries is called 'curious-server' already"),
+        ("numpy", "^there is a Python module numpy already"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused(name: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(FedsimError, match=told) as found:
+        write_package("server", name, tmp_path / "p")
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "p").exists()
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(FedsimError, match="is not empty, and nothing is overwritten"):
+        write_package("attack", "my-attack", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_file_or_a_link_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("file", "link"):
+        with pytest.raises(FedsimError, match="is no folder; choose another --out"):
+            write_package("attack", "my-attack", tmp_path / name)
+    with pytest.raises(FedsimError, match="cannot write the package into"):
+        write_package("attack", "my-attack", tmp_path / "file" / "below")
