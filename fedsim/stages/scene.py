@@ -263,6 +263,13 @@ def _ledger(experiment: Experiment, dataset: Dataset, parties: Sequence[Party]) 
 def _require_buildable(scene: Scene) -> None:
     """Build what the first stage builds, for the sake of its errors."""
     federation = scene.experiment.federation
+    for party in scene.parties:
+        start = party.acts_from()
+        if start is not None and start > federation.rounds:
+            raise ConfigError(
+                f"{party.label} acts from round {start} on, but federation.rounds is "
+                f"{federation.rounds}; let it act earlier, or run for longer"
+            )
     strategy, optimizer = federation.strategy, federation.local.optimizer
     present = federation.fewest_present(scene.ledger.participants)
     build_strategy(strategy.name, strategy.settings, present)

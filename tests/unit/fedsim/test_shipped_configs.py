@@ -25,7 +25,14 @@ def test_its_audit_supports_the_low_fprs_or_is_small_on_purpose(path: Path) -> N
     assert experiment.audit.tested_nonmembers >= 1000 or experiment.data.name == small
 
 
-def test_the_quickstart_needs_no_network_and_may_be_shortened() -> None:
+def test_the_quickstart_needs_no_network_and_shows_all_six() -> None:
     path = next(path for path in CONFIGS if path.stem == "quickstart")
     assert load_experiment(path).data.name.startswith("synthetic-")
-    assert load_experiment(path, ["federation.rounds=20"]).observed_rounds == (5, 10, 15, 20)
+    assert [party.label for party in load_experiment(path, ["seed=1"]).adversaries] == [
+        "curious-server",
+        "isolating-server",
+        "gradient-ascent-server",
+        "isolating-ascent-server",
+        "curious-participant",
+        "gradient-ascent-participant",
+    ]

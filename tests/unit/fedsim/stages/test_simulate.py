@@ -153,6 +153,11 @@ def test_a_disk_that_is_too_small_is_told_before_round_1(
             FedsimError,
             "3",
         ),
+        (
+            {"adversaries": [{"name": "isolating-server", "first": 5}]},
+            FedsimError,
+            "isolating-server acts from round 5 on, but federation.rounds is 4; let it act earlier",
+        ),
         ({"adversaries": ["toys:blobs"]}, FedsimError, "must derive from fedsim.ServerAdversary"),
         ({"attacks": ["toys:blobs"]}, FedsimError, "must derive from fedsim.Attack"),
         ({"model": "toys:blobs"}, FedsimError, "must return a torch.nn.Module"),

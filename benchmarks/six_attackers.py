@@ -1,0 +1,84 @@
+"""What six attackers cost beside one honest federation: what branching saves.
+
+The CIFAR-100 run of the README (4 participants x 5,000 records, AlexNet, 40 rounds): isolation from
+round 21 on, gradient ascent in rounds 32 to 39. Simulated are five federations; the four attacked
+ones branch from the honest one, so 98 of 200 rounds are left, and the climbs come on top. Records
+are random images of the same shape, so no data set is needed.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from paired import arguments, interleaved, publish, ratios
+
+from fedsim import seeds
+from fedsim.config import Experiment, load_experiment
+from fedsim.data import Arrays
+from fedsim.progress import SILENCE
+from fedsim.rundir import RunDirectory
+from fedsim.stages.scene import set_scene
+from fedsim.stages.simulate import simulate
+
+CONFIG = Path(__file__).parents[1] / "configs" / "cifar100-alexnet-small.yaml"
+
+
+def images(records: int) -> Arrays:
+    """Return random images with random labels."""
+    random = seeds.generator(0, "benchmark")
+    pixels = random.normal(size=(records, 3, 32, 32)).astype(np.float32)
+    return Arrays(pixels, random.integers(100, size=records), num_classes=100)
+
+
+def simulated(experiment: Experiment) -> None:
+    """Run the federations of an experiment, with snapshots, states and checkpoints."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory.create(Path(folder) / "run", experiment.resolved())
+        simulate(set_scene(experiment, None, SILENCE), run, SILENCE)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(__doc__ or "")
+    torch.set_num_threads(1)
+    records = 250 if options.quick else 5000
+    audited = records // 5
+    changed = [
+        f"data={{name: 'six_attackers:images', records: {6 * records}, test_records: {records}}}",
+        f"partition.records={records}",
+        "engine.workers=1",
+        *(f"audit.{side}={audited}" for side in ("known_members", "known_nonmembers")),
+        *(f"audit.{side}={audited}" for side in ("tested_members", "tested_nonmembers")),
+    ]
+    ascent = f"first: 32, last: 39, targets: {audited}"
+    six = [
+        "curious-server",
+        "{name: isolating-server, first: 21}",
+        f"{{name: gradient-ascent-server, {ascent}}}",
+        "{label: both, together: [{name: isolating-server, first: 21}, "
+        f"{{name: gradient-ascent-server, {ascent}}}]}}",
+        "{name: curious-participant, participant: 3}",
+        f"{{name: gradient-ascent-participant, participant: 3, {ascent}}}",
+    ]
+    contenders = {
+        name: partial(
+            simulated,
+            load_experiment(CONFIG, [*changed, f"adversaries=[{', '.join(adversaries)}]"]),
+        )
+        for name, adversaries in (("six attackers", six), ("honest", [six[0], six[4]]))
+    }
+    seconds = interleaved(contenders, repetitions=1 if options.quick else 3)
+    publish(
+        {
+            "records a participant": records,
+            "seconds": seconds,
+            "six attackers / honest": ratios(seconds, "six attackers", "honest"),
+        },
+        options.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
