@@ -116,7 +116,10 @@ def chosen(cells: Sequence[Cell], wishes: Iterable[str]) -> list[Cell]:
 
 
 def shortening(experiment: Experiment, rounds: int) -> list[str]:
-    """Return the overrides that end an experiment early; what would come later is left out."""
+    """Return the overrides that end an experiment early.
+
+    What would come later is left out; who would act later acts in the last round.
+    """
     if rounds >= experiment.federation.rounds:
         return []
     changes = [f"federation.rounds={rounds}"]
@@ -127,6 +130,13 @@ def shortening(experiment: Experiment, rounds: int) -> list[str]:
     if late := [first for first in attendance if first > rounds]:
         early = {k: list(v) for k, v in attendance.items() if k not in late}
         changes.append(f"federation.attendance={json.dumps(early)}")
+    parties = [party.model_dump(mode="json") for party in experiment.adversaries]
+    acting = [one for party in parties for one in party["together"] if one.get("first", 0) > rounds]
+    for one in acting:  # in the last round instead, so that it is seen to act
+        one["first"] = rounds
+        one.pop("last", None)
+    if acting:
+        changes.append(f"adversaries={json.dumps(parties)}")
     return changes
 
 

@@ -77,6 +77,16 @@ def test_shortened_federations_observe_only_rounds_that_there_are(write_study: W
         assert list(short.federation.attendance) == changes
 
 
+def test_who_would_act_too_late_acts_in_the_last_round(write_study: WriteStudy) -> None:
+    isolating = {"name": "isolating-server", "first": 4}
+    ascent = {"name": "gradient-ascent-server", "first": 3, "last": 4}
+    both = {"label": "both", "together": [isolating, ascent]}
+    path = write_study(changes={"adversaries": ["curious-server", both]})
+    (_, party) = cells_of(path, rounds=2)[0].experiment.adversaries
+    assert party.label == "both"
+    assert [one.settings for one in party.together] == [{"first": 2}, {"first": 2}]
+
+
 def test_digests_tell_runs_and_federations_apart(write_study: WriteStudy) -> None:
     axes = {"known": {"10": {}, "8": {"audit.known_members": 8}, "again": {"seed": 3}}}
     ten, eight, again = cells_of(write_study(axes=axes, scales={"cpu": {}}, tables=[]))
