@@ -7,7 +7,7 @@ Reads the experiment, the ledger, the history, scores and traces; writes ``resul
 import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def _page(run: RunDirectory, judged: Judged, history: History, results: Results)
     threats = stated_threats(judged.parties, experiment)
     return ReportData(
         name=name,
-        findings=[_finding(party, judged) for party in judged.parties],
+        findings=_findings(judged),
         facts=_facts(experiment),
         results=results,
         threats=[
@@ -157,6 +157,18 @@ def _overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
         for attack, count in found.items()
         if count
     )
+
+
+def _findings(judged: Judged) -> list[Finding]:
+    """Return what each party achieves; those in the same seat are told apart by their labels."""
+    found = [_finding(party, judged) for party in judged.parties]
+    seats = [finding.who for finding in found]
+    return [
+        replace(finding, who=f"{finding.who} ({party.label})")
+        if seats.count(finding.who) > 1
+        else finding
+        for party, finding in zip(judged.parties, found, strict=True)
+    ]
 
 
 def _finding(party: Party, judged: Judged) -> Finding:

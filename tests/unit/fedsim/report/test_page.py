@@ -158,3 +158,14 @@ def test_a_bare_run_has_a_page(report):
 def test_the_file_is_for_its_owner_only(report, tmp_path):
     write_page(tmp_path / "report.html", report)
     assert stat.S_IMODE((tmp_path / "report.html").stat().st_mode) == 0o600
+
+
+def test_of_many_attackers_the_sentence_tells_the_first_and_the_strongest() -> None:
+    findings = [
+        parts.Finding(who, "X's data", accuracy, accuracy - 0.02, accuracy + 0.02)
+        for who, accuracy in (("a", 0.8), ("b", 0.7), ("c", 0.95), ("d", 0.6))
+    ]
+    assert sentence(findings) == (
+        "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
+        "c, among X's data, 95 times (93 to 97); guessing: 50."
+    )
