@@ -101,7 +101,7 @@ def _show(console: Console, finding: "Finding") -> None:
     console.print(Text.assemble((f"{mark} ", style), finding.claim))
     if finding.said:
         said = Text(finding.said, style="red" if finding.status == "failed" else "dim")
-        console.print(Padding(said, (0, 0, 0, 4)))
+        console.print(Padding(said, (0, 0, 0, 4), expand=False))
 
 
 def _settings(given: Iterable[str]) -> dict[str, Any]:
