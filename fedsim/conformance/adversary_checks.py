@@ -44,7 +44,7 @@ def adversary_checks(trial: Trial) -> Sequence[Check]:
 
 def is_described(trial: Trial) -> None:
     """`fedsim list adversaries` shows the first line of its documentation."""
-    if not plugins.summary(plugins.resolve("adversaries", trial.name)):
+    if not plugins.resolve("adversaries", trial.name).__doc__:  # its own, not an inherited one
         raise Failed("it has no docstring; its first line is what `fedsim list` shows")
 
 
@@ -87,7 +87,7 @@ def asks_well(trial: Trial) -> str:
             )
         if not party.answering(question):
             raise Failed(f"owners({question.key!r}) is empty: nothing would answer that question")
-    trial.scene.ledger.audit(asked[0])
+    trial.scene.ledger.audit(asked[0])  # drawn with the scene; an error where it cannot be
     return "about " + ", ".join(question.key for question in asked)
 
 
@@ -105,7 +105,6 @@ def keeps_what_it_needs(trial: Trial) -> str:
     kept = {(snapshot.round, snapshot.owner) for snapshot in store.index()}
     for question in trial.party.questions:
         for owner in trial.party.answering(question):
-            # The first aggregate that reaches a participant may be the one of round 1.
             lost = [r for r in rounds if (r, owner) not in kept]
             if lost:
                 raise Failed(

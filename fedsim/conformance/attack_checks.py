@@ -57,7 +57,7 @@ def attack_checks(attempt: Attempt) -> Sequence[Check]:
 
 def is_described(attempt: Attempt) -> None:
     """`fedsim list attacks` shows the first line of its documentation."""
-    if not plugins.summary(plugins.resolve("attacks", attempt.name)):
+    if not plugins.resolve("attacks", attempt.name).__doc__:  # its own, not an inherited one
         raise Failed("it has no docstring; its first line is what `fedsim list` shows")
 
 

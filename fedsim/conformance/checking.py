@@ -102,7 +102,8 @@ def findings(kind: Kind, name: str, settings: Settings) -> Iterator[Finding]:
     if actual != kind:
         raise PluginError(f"{name!r} is one of the {actual}, not of the {kind}")
     settings = _completed(kind, name, settings)
-    plugins.check(kind, name, settings)
+    # Built once for the sake of its errors: settings that it refuses are no broken promise.
+    plugins.build(kind, name, settings, victims=(0,), participants=toy.PARTICIPANTS)
     with tempfile.TemporaryDirectory(prefix="fedsim-check-") as folder:
         yield from findings_of(_CHECKS[kind](name, settings, Path(folder)))
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedsim.config import Experiment
+from fedsim.config import HONEST, Experiment
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.conformance.traffic import Traffic, traffic
@@ -136,7 +136,7 @@ class Trial:
 def contents(run: RunDirectory) -> Contents:
     """Return checksums of what the adversary's seed and settings decide in a run directory."""
     mine = [run.snapshots(toy.LABEL), run.checkpoint(toy.LABEL).parent]
-    honest = run.checkpoint("honest").parent
+    honest = run.checkpoint(HONEST).parent
     folders = mine if run.checkpoint(toy.LABEL).is_file() else [mine[0], honest]
     return {
         str(path.relative_to(run.path)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -25,6 +25,10 @@ class Honest(ServerAdversary):
         return arrays
 
 
+class Undocumented(Honest):
+    pass
+
+
 class Meddler(Honest):
     """Say that it is passive, and is not."""
 

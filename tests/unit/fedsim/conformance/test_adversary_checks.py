@@ -17,6 +17,7 @@ def trial(name: str, folder: Path) -> Trial:
 @pytest.mark.parametrize(
     ("plugin", "check", "told"),
     [
+        ("Undocumented", "is_described", "^it has no docstring"),
         ("Speechless", "has_words", r"^threat\(\).sees is ''; say it in words$"),
         ("Undecided", "agrees_with_itself", "says that it is active, but acts_from.. is None"),
         (
