@@ -151,13 +151,14 @@ def shadow_ledger(scene: Scene, questions: Sequence[Question], seed: int) -> tup
     """
     dataset, sizes = scene.dataset, scene.experiment.audit
     reserved = _reserved(scene)
+    cost = reserved + 4 * dataset.duplicate  # a duplicate cannot be audited
     random = seeds.generator(seed, "records")
     trained = int(scene.ledger.holders_of(range(scene.ledger.participants)).sum())
     beside = 0 if sizes.nonmembers == "others" else sizes.known_nonmembers
-    wanted = _cheapest(dataset.pool_records, reserved, random)[: trained + beside]
+    wanted = _cheapest(dataset.pool_records, cost, random)[: trained + beside]
     wanted = random.permutation(wanted)  # so that who trains on a record does not go by its cost
     own, strangers = wanted[:trained], wanted[trained:]
-    spare = _cheapest(dataset.test_records, reserved, random)[: beside - len(strangers)]
+    spare = _cheapest(dataset.test_records, cost, random)[: beside - len(strangers)]
     drawn = np.zeros(len(dataset), dtype=np.bool_)
     drawn[np.concatenate([own, strangers, spare])] = True
     ledger = Ledger(

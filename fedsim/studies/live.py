@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -29,7 +30,8 @@ class LiveStudy:
         self._console = console
         self._standing = {cell.digest: (WAITING, "") for cell in cells}
         self._cells = cells
-        self._tasks: list[str] = []
+        self._tasks: dict[int, str] = {}
+        self._numbers = count()
         self._current: Cell | None = None
         self._since = 0.0
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
@@ -53,7 +55,7 @@ class LiveStudy:
         for cell in self._cells:
             state, said = self._standing[cell.digest]
             if cell is self._current:
-                said = " · ".join(self._tasks)
+                said = " · ".join(self._tasks.values())
                 state = f"{RUNNING} {_clock(time.monotonic() - self._since)}"
             table.add_row(Text(cell.name), Text(state, "dim"), Text(said))
         yield table
@@ -78,19 +80,19 @@ class LiveStudy:
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Show a piece of work, and those inside it, beside the cell that runs."""
-        place, count = len(self._tasks), done
-        self._tasks.append(f"{what} {count}/{total}")
+        """Show a piece of work beside the cell that runs; several processes may be at some each."""
+        number, steps = next(self._numbers), done
+        self._tasks[number] = f"{what} {steps}/{total}"
 
         def advance(standing: str) -> None:
-            nonlocal count
-            count += 1
-            self._tasks[place] = f"{what} {count}/{total} {standing}".rstrip()
+            nonlocal steps
+            steps += 1
+            self._tasks[number] = f"{what} {steps}/{total} {standing}".rstrip()
 
         try:
             yield advance
         finally:
-            del self._tasks[place:]
+            del self._tasks[number]
 
 
 def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
