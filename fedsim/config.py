@@ -318,9 +318,28 @@ class Experiment(Strict):
             raise ConfigError(sentence(error, Experiment)) from error
         return self.model_copy(update={"attacks": tuple(chosen)})
 
+    def plain(self) -> dict[str, Any]:
+        """Return the experiment as plain data with every default written out, plugins' too.
+
+        Raises
+        ------
+        PluginError
+            If a plugin that it names is not there.
+        """
+        tree = self.model_dump(mode="json")
+        choices = [("datasets", tree["data"]), ("models", tree["model"])]
+        choices += [
+            ("adversaries", one) for party in tree["adversaries"] for one in party["together"]
+        ]
+        choices += [("attacks", one) for one in tree["attacks"]]
+        for group, choice in choices:
+            for key, value in plugins.defaults(group, choice["name"]).items():
+                choice.setdefault(key, value)
+        return tree
+
     def resolved(self) -> str:
-        """Return the experiment as YAML with every default written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """Return the experiment as YAML with every default written out; see `plain`."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
 
 
 class _Loader(yaml.SafeLoader):

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
-from pydantic_core import SchemaError
+from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_python
 
 from fedsim.errors import FedsimError, PluginError, listed
 
@@ -219,6 +219,24 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
 def check(group: str, name: str, settings: Mapping[str, object]) -> None:
     """Raise `PluginError` unless `build` would find the plugin and accept its settings."""
     checked(resolve(group, name), name, settings, GROUPS[group].provided)
+
+
+def defaults(group: str, name: str) -> dict[str, Any]:
+    """Return the settings that a plugin has when none is given, as plain data.
+
+    Those that fedsim provides, and those that are not plain data, are left out.
+    """
+    provided = GROUPS[group].provided
+    schema = settings_schema(resolve(group, name), provided)
+    found: dict[str, Any] = {}
+    for key, field in schema.model_fields.items():
+        if key in provided or field.is_required():
+            continue
+        try:
+            found[key] = to_jsonable_python(field.default)
+        except PydanticSerializationError:
+            continue
+    return found
 
 
 def summary(plugin: Callable[..., Any]) -> str:

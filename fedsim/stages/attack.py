@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim import seeds
+from fedsim import plugins, seeds
 from fedsim.attacks import Known, Observation, Traced
 from fedsim.config import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
@@ -154,7 +154,7 @@ def _score(
     path = run.scores(case.party.label, case.question.key, choice.label)
     count = scene.experiment.audit.attack_seeds if attack_.stochastic else 1
     made_from = {
-        "attack": choice.model_dump(mode="json"),
+        "attack": {**plugins.defaults("attacks", choice.name), **choice.model_dump(mode="json")},
         "baseline": attack_.baseline,
         "seed": scene.experiment.seed,
         "seeds": count,

@@ -97,7 +97,7 @@ class States:
     def _produced_by(self, federation: Federation, round_number: int) -> Mapping[str, Any]:
         """Return everything that decides a federation's state after a round, as plain data."""
         scene = self.scene
-        whole = scene.experiment.model_dump(mode="json")
+        whole = scene.experiment.plain()
         settings = dict(whole["federation"])
         # How long it goes on decides nothing, except that the last round is always evaluated.
         settings["rounds"] = settings["rounds"] if self._ended(round_number) else None
