@@ -69,6 +69,20 @@ class Inputs:
             reactions=self.reactions.index_select(1, index),
         )
 
+    def latest(self, count: int | None) -> "Inputs":
+        """Return the same scalars, with the vectors of the last `count` snapshots (None: all)."""
+        if count is None or count >= len(self.scalars):
+            return self
+        return replace(
+            self,
+            losses=self.losses[-count:],
+            outputs={name: values[-count:] for name, values in self.outputs.items()},
+            gradients={
+                name: of.replaced(*(part[-count:] for part in of.parts))
+                for name, of in self.gradients.items()
+            },
+        )
+
     @property
     def summary(self) -> Tensor:
         """All scalars and reactions of a record side by side, (N, T S + R S)."""

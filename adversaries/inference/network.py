@@ -36,6 +36,10 @@ class MembershipNetwork(nn.Module):
 class NetworkPlan(Protocol):
     """Sizes that a network can be made of."""
 
+    @property
+    def vector_snapshots(self) -> int | None:
+        """From how many of the last snapshots its components read; None for all."""
+
     def build(self, like: Inputs) -> MembershipNetwork:
         """Return a new network for inputs of these shapes, drawn from torch's global generator."""
 
@@ -61,6 +65,9 @@ class NetworkSettings:
     shared
         Whether one set of component weights serves all snapshots (as in the authors' federated
         code) or each snapshot has its own (as in their paper).
+    vector_snapshots
+        From how many of the last snapshots the components read; None for all. The scalars are read
+        from all. Components are nearly all of the work, and add little beyond the last few.
     """
 
     kernels: int = 2
@@ -72,9 +79,11 @@ class NetworkSettings:
     component_dropout: float = 0.5
     encoder_dropout: float = 0.5
     shared: bool = False
+    vector_snapshots: int | None = 4
 
     def __post_init__(self) -> None:
         widths = [
+            self.vector_snapshots or 1,
             self.kernels,
             *self.gradient_widths,
             *self.output_widths,

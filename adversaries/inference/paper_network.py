@@ -64,6 +64,11 @@ class PaperNetworkSettings:
     initial_deviation: float = 0.01
 
     @property
+    def vector_snapshots(self) -> None:
+        """Its components read every snapshot."""
+        return
+
+    @property
     def components(self) -> ComponentSettings:
         """The sizes of the components."""
         return ComponentSettings(

@@ -114,6 +114,8 @@ def fit_and_score(
     """
     if len(member) != len(inputs):
         raise DataError(f"{len(inputs)} records are known but the truth of {len(member)} is given")
+    read = settings.network.vector_snapshots
+    inputs, candidates = inputs.latest(read), candidates.latest(read)
     held_out_scores, candidate_scores = np.zeros(len(inputs)), np.zeros(len(candidates))
     for repeat in range(settings.repeats):
         fits: list[_Fit] = []

@@ -126,3 +126,16 @@ def test_a_reaction_is_found_that_no_single_level_shows() -> None:
 
     assert found((before, after)) > 0.9
     assert found() < 0.65
+
+
+def test_vectors_are_read_from_the_last_snapshots_and_scalars_from_all() -> None:
+    inputs = stack([features(n) for n in range(1, 6)])
+    latest = inputs.latest(2)
+    assert torch.equal(latest.scalars, inputs.scalars)
+    assert torch.equal(latest.losses, inputs.losses[-2:])
+    assert [len(values) for values in latest.outputs.values()] == [2]
+    assert [of.size[0] for of in latest.gradients.values()] == [2]
+    assert inputs.latest(None) is inputs
+    assert inputs.latest(5) is inputs
+    network = NetworkSettings(vector_snapshots=2).build(latest)
+    assert network(latest).shape == (COUNT,)
