@@ -5,8 +5,8 @@ code. This layer knows no attack by name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -39,9 +39,6 @@ class Observation:
         Where the audited records' features and labels are. Its membership is not in here.
     records
         All audited record ids, sorted: what an attack may be asked about.
-    targeted
-        The records on which an active adversary acted in a round, by round; empty for a passive
-        one.
     features
         A folder in which extracted features are kept; attacks share it.
     rehearsals
@@ -55,7 +52,6 @@ class Observation:
     dataset: Dataset
     records: RecordIds
     features: Path
-    targeted: Mapping[int, RecordIds] = field(default_factory=dict)
     rehearsals: tuple["Rehearsal", ...] = ()
 
 

@@ -41,8 +41,7 @@ class Inputs:
     gradients
         Weight gradients by layer.
     reactions : (R, N, S')
-        By how much the victim's training changed each scalar, in each of some rounds, and what each
-        record showed in its own turn (see `reactions`).
+        By how much each scalar changed within a round, in R cases (see `reactions`).
     """
 
     scalars: Tensor
@@ -98,7 +97,6 @@ def stack(
     snapshots: Sequence[SnapshotFeatures],
     chosen: Chosen | None = None,
     pairs: Sequence[tuple[SnapshotFeatures, SnapshotFeatures]] = (),
-    in_turn: Sequence[NDArray[np.float32]] = (),
 ) -> Inputs:
     """Return the features of the same records on T snapshots as one `Inputs`, as they are.
 
@@ -110,8 +108,6 @@ def stack(
         What of it is read; by default all that is always extracted.
     pairs
         Features (before, after) training, of rounds of which both are there.
-    in_turn
-        Columns (N, S) of what each record showed when an adversary acted on it.
 
     Raises
     ------
@@ -142,7 +138,7 @@ def stack(
         outputs=_outputs(snapshots, chosen),
         labels=labels if chosen.label else labels[..., :0],
         gradients=_gradients(snapshots, chosen),
-        reactions=_stacked([*reactions, *in_turn]) if reactions or in_turn else scalars[:0, :, :0],
+        reactions=_stacked(reactions) if reactions else scalars[:0, :, :0],
     )
 
 

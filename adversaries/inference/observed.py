@@ -12,7 +12,7 @@ from adversaries.inference import reactions
 from adversaries.inference.chosen import InputSettings
 from adversaries.inference.extraction import extract
 from adversaries.inference.features import FORMAT, FeatureSpec, SnapshotFeatures
-from adversaries.inference.inputs import Inputs, scalar_columns, stack
+from adversaries.inference.inputs import Inputs, stack
 from fedsim.attacks import Observation, RecordIds
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.files import make_private_folder
@@ -43,11 +43,7 @@ def observed_inputs(
     features = observed_features(observation, watcher, spec)
     pairs = [(features[sent], features[back]) for sent, back in reactions.pairs(snapshots)]
     own = [features[n] for n in reactions.own(snapshots)]
-    turns = reactions.turns(snapshots, observation.targeted)
-    scalars = replace(chosen, norms=())
-    columns = [scalar_columns(of_snapshot, scalars) for of_snapshot in features] if turns else []
-    in_turn = reactions.in_turn(columns, turns, observation.records)
-    return stack(own, chosen, pairs, in_turn)
+    return stack(own, chosen, pairs)
 
 
 def observed_features(

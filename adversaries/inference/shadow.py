@@ -123,7 +123,6 @@ def _in_common(observations: Sequence[Observation]) -> list[Observation]:
         replace(
             one,
             snapshots=tuple(s for s in one.snapshots if (s.round, s.owner) in common),
-            targeted={},
         )
         for one in observations
     ]

@@ -11,9 +11,7 @@ same; where they do not, a part of the climb stays in.)
 
 from typing import Literal
 
-import numpy as np
 from flwr.app import ArrayRecord
-from numpy.typing import NDArray
 
 from adversaries.positions.ascent import Ascent, distance, moved
 from fedsim.data import Question, about_all_but
@@ -81,10 +79,6 @@ class GradientAscentParticipant(ParticipantAdversary):
     def owners_while_acting(self, question: Question) -> tuple[str, ...]:
         """Keep the aggregates without its own climb, too."""
         return (CLEAN,)
-
-    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
-        """Return the targets that are climbed in a round."""
-        return self.ascent.chosen(self.briefed(), question, round_number)
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep the aggregate of a round, and what it would be without the climb."""

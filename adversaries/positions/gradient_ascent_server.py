@@ -7,9 +7,7 @@ a victim, it ascends the gradient of the target records' loss. See `ascent`.
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
-from numpy.typing import NDArray
 
 from adversaries.positions.ascent import Ascent, distance
 from adversaries.positions.curious_server import CuriousServer
@@ -71,10 +69,6 @@ class GradientAscentServer(CuriousServer):
         """Keep what the victim would have been sent, too."""
         (victim,) = question.victims
         return (meant_owner(victim),)
-
-    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
-        """Return the targets that are climbed in a round."""
-        return self.ascent.chosen(self.briefed(), question, round_number)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send a victim parameters further up the targets' loss."""

@@ -126,13 +126,6 @@ class Adversary(ABC):
         """
         return 1 if self.threat().active else None
 
-    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
-        """Return the records (n,) of a question on which it acts in a round; by default none.
-
-        An attack compares what it saw of them just before, in, and after that round.
-        """
-        return np.empty(0, dtype=np.int64)
-
     def keep_in(self, store: SnapshotStore | Path | str) -> Self:
         """Keep what is recorded in `store` (a folder keeps everything), and return self."""
         self.store = store if isinstance(store, SnapshotStore) else SnapshotStore(Path(store))

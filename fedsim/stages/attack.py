@@ -25,7 +25,6 @@ from fedsim.evaluation import Scores
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
-from fedsim.stages.briefing import brief
 from fedsim.stages.scene import Party, Scene
 from fedsim.stages.scores import OVERLAPPING, up_to_date, write_scores, write_trace
 from fedsim.stages.shadow import Rehearsals, rehearsals_of
@@ -102,7 +101,6 @@ def _cases(
     scene: Scene, run: RunDirectory, ledger: Ledger, rehearsals: Rehearsals, watcher: Watcher
 ) -> Iterator[Case]:
     for party in scene.parties:
-        brief(scene, party, ledger)
         store = party.store(scene.experiment, run)
         for question in party.questions:
             audit = ledger.audit(question)
@@ -117,20 +115,10 @@ def _cases(
                 new_model=scene.new_model,
                 dataset=scene.dataset,
                 records=audit.records,
-                targeted=_targeted(party, question, snapshots),
                 features=run.features(party.label, question.key),
                 rehearsals=rehearsals.get((party.label, question.key), ()),
             )
             yield Case(party, question, audit, observation)
-
-
-def _targeted(
-    party: Party, question: Question, snapshots: Sequence[Snapshot]
-) -> dict[int, NDArray[np.int64]]:
-    """Return the records on which a party acted, by observed round."""
-    rounds = sorted({snapshot.round for snapshot in snapshots})
-    found = {r: party.targeted(question, r) for r in rounds}
-    return {r: records for r, records in found.items() if records.size}
 
 
 def _scored(

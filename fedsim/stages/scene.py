@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from fedsim import plugins
@@ -73,12 +71,6 @@ class Party:
         """Return the owners of those that there are only from rounds in which it acts."""
         found = (o for a in self.adversaries for o in a.owners_while_acting(question))
         return tuple(dict.fromkeys(found))
-
-    def targeted(self, question: Question, round_number: int) -> NDArray[np.int64]:
-        """Return the records of a question on which it acts in a round."""
-        return np.unique(
-            np.concatenate([a.targeted(question, round_number) for a in self.adversaries])
-        )
 
     def owners(self, experiment: Experiment) -> frozenset[str]:
         """Return whose snapshots it keeps, in whatever round."""

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from adversaries.inference import reactions
@@ -34,43 +33,16 @@ def test_sent_and_returned_are_paired_by_round_and_participant() -> None:
     assert reactions.own(others) == [1, 2]
 
 
-def test_a_participants_own_part_is_a_pair_and_only_the_clean_aggregate_is_own() -> None:
+def test_only_the_clean_aggregate_is_own() -> None:
     snapshots = seen((1, "aggregate"), (2, "clean"), (2, "aggregate"), (3, "aggregate"))
     assert reactions.own(snapshots) == [0, 1, 3]
-    assert reactions.pairs(snapshots) == [(1, 2)]
+    assert reactions.pairs(snapshots) == []
 
 
-def test_turns_have_what_was_meant_sent_and_returned() -> None:
-    first, second = np.array([1, 4]), np.array([2])
-    server = seen(*((r, o) for r in (1, 2) for o in ("meant-0", "sent-0", "participant-0")))
-    turns = reactions.turns(server, {1: first, 2: second, 3: first})
-    assert [(t.meant, t.sent, t.returned) for t in turns] == [(0, 1, 2), (3, 4, 5)]
-    assert reactions.own(server) == [2, 5]
-    local = seen((1, "clean"), (1, "aggregate"), (2, "clean"), (2, "aggregate"), (3, "aggregate"))
-    turns = reactions.turns(local, {1: first, 2: second})
-    assert [(t.meant, t.sent, t.returned) for t in turns] == [(0, 1, 2), (2, 3, 4)]
-    assert reactions.turns(local, {2: second, 4: first})[0].records.tolist() == [2]
-    assert reactions.turns(seen((1, "aggregate")), {1: first}) == []
-
-
-def test_each_record_shows_what_it_did_in_its_own_turns() -> None:
-    records = np.array([1, 2, 4, 7])
-    columns = [np.full((4, 2), value, dtype=np.float32) for value in (0, 1, 5, 10, 12, 17)]
-    turns = [
-        reactions.Turn(0, 1, 2, np.array([1, 4])),
-        reactions.Turn(3, 4, 5, np.array([2])),
-        reactions.Turn(3, 4, 5, np.array([4])),
-    ]
-    rows = reactions.in_turn(columns, turns, records)
-    assert len(rows) == 2 * 5  # record 4 had two turns
-    meant, sent, returned, climbed, reacted = (row[:, 0].tolist() for row in rows[:5])
-    # Record 7 had no turn: the mean of the others.
-    assert meant == pytest.approx([0, 10, 0, 10 / 3])
-    assert sent == pytest.approx([1, 12, 1, 14 / 3])
-    assert returned == pytest.approx([5, 17, 5, 9])
-    assert climbed == pytest.approx([1, 2, 1, 4 / 3])
-    assert reacted == pytest.approx([4, 5, 4, 13 / 3])
-    assert rows[5][:, 0].tolist() == [10.0] * 4
+def test_what_was_meant_was_sent_and_what_was_sent_was_returned() -> None:
+    snapshots = seen(*((r, o) for r in (1, 2) for o in ("meant-0", "sent-0", "participant-0")))
+    assert reactions.pairs(snapshots) == [(0, 1), (1, 2), (3, 4), (4, 5)]
+    assert reactions.own(snapshots) == [2, 5]
 
 
 def features(seed: int, reaction: float = 0.0) -> SnapshotFeatures:
