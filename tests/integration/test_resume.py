@@ -18,7 +18,7 @@ from fedsim import snapshots
 from fedsim.federation import checkpoint
 from fedsim.files import UNFINISHED
 from fedsim.rundir import RunDirectory
-from fedsim.stages import simulate as stage
+from fedsim.stages import keeping
 
 ROUNDS = 40
 LONG: dict[str, Any] = {
@@ -35,7 +35,7 @@ LONG: dict[str, Any] = {
 def work(path: Path, module: str | None = None, deadly: int = 0) -> None:
     """Run the experiment; die by SIGKILL half way through the file number `deadly` of `module`."""
     torch.set_num_threads(1)
-    stage.CHECKPOINT_SECONDS = 0.0
+    keeping.CHECKPOINT_SECONDS = 0.0
     if module is not None:
         home = {"snapshots": snapshots, "checkpoint": checkpoint}[module]
         save, written = home.save_file, []
@@ -99,7 +99,7 @@ def test_kill_9_at_any_moment_changes_nothing(tmp_path: Path, started: Any) -> N
     assert process.exitcode == 0
     assert reached(run) == ROUNDS
     assert toys.content_of(run) == toys.content_of(whole)
-    assert len(toys.content_of(run)) == 4 + 2 * ROUNDS
+    assert len(toys.content_of(run)) == 5 + 3 * ROUNDS
 
 
 FRESH = """
