@@ -101,7 +101,7 @@ def test_killed_in_mid_round_it_goes_on(tmp_path: Path) -> None:
     code, errors = started(run, lambda main, workers: os.kill(workers[1], signal.SIGKILL))
     assert code == 1
     # Whether it was running a participant or was asked for its states, it is named and told.
-    told = r"the process that .*participant.* was killed by SIGKILL \(out of memory\?\); run the same"
+    told = r"the process that .*participant.* was killed by SIGKILL \(out of memory\?\); run"
     assert re.search(told, errors)
 
     after_worker = reached(run)
