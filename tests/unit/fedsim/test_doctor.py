@@ -3,7 +3,9 @@
 import io
 import json
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -12,6 +14,13 @@ from fedsim import doctor, plugins
 from fedsim.doctor import Finding, Status
 from fedsim.errors import PluginError
 from fedsim.report.results import Results
+
+GB = 1_000_000_000
+
+
+def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """Let every disk have so many free bytes, whatever this machine's have."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +87,7 @@ def test_a_self_test_that_cannot_run_is_a_problem(monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def findings(self_test: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     """Return what is found where one data set is decoded, and another has its files."""
+    with_free(monkeypatch, 20 * GB)
     monkeypatch.setenv("FEDSIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "self_test", lambda: self_test)
     (tmp_path / "cache" / "cifar100-0123").mkdir(parents=True)
@@ -92,7 +102,7 @@ def test_a_sound_machine_is_healthy(findings: list[Finding], tmp_path: Path) -> 
     found = {one.name: one for one in findings}
     assert re.search(r"python 3\.\d+.*, fedsim 0\.1\.0, flwr .*, torch ", found["versions"].found)
     assert found["adversaries"].found.startswith("curious-participant, curious-server")
-    assert found["disk, cache"].found.endswith(f"GB free in {tmp_path}/cache")
+    assert found["disk, cache"].found == f"20.0 GB free in {tmp_path}/cache"
     assert found["data cifar100"].found == "decoded in the cache"
     assert found["data location30"] == Finding(
         "data location30", Status.GOOD, f"files in {tmp_path}/data/location30, not decoded yet"
@@ -108,7 +118,7 @@ def test_problems_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PluginError(f"cannot import plugin {name!r}: ImportError: no")
 
     monkeypatch.setattr(plugins, "resolve", broken)
-    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 1e18)
+    with_free(monkeypatch, doctor.LEAST_FREE_BYTES - 1)
     monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setattr(doctor, "self_test", lambda: Finding("self-test", Status.GOOD, ""))
     problems = {one.name: one.found for one in doctor.examine(None) if one.status is Status.PROBLEM}
