@@ -13,6 +13,7 @@ import toys
 import yaml
 
 from fedsim import cli, doctor
+from fedsim.commands import options
 from fedsim.doctor import Finding, Status
 from fedsim.report.results import read_results
 
@@ -203,10 +204,10 @@ def test_the_doctor_ends_with_1_if_there_is_a_problem(
 
 def test_help_ends_with_the_exit_codes(fedsim: Fedsim) -> None:
     said = " ".join(fedsim("--help").out.split())
-    assert said.endswith(" ".join(cli.EXIT_CODES.split()))
-    told = re.findall(r"(?<= )(\d+) \w", cli.EXIT_CODES)
+    assert said.endswith(" ".join(options.EXIT_CODES.split()))
+    told = re.findall(r"(?<= )(\d+) \w", options.EXIT_CODES)
     assert told == re.findall(r"^\| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE)
-    codes = (0, cli.EXIT_PROBLEM, cli.EXIT_INVALID, cli.EXIT_STOPPED)
+    codes = (0, options.EXIT_PROBLEM, options.EXIT_INVALID, options.EXIT_STOPPED)
     assert told == [str(code) for code in codes]
 
 

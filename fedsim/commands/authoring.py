@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from fedsim.commands.options import EXIT_PROBLEM
 from fedsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedsim.conformance import Finding
 
-EXIT_FAILED = 1
 MARKS = {
     "passed": ("✓", "green"),
     "failed": ("✗", "bold red"),
@@ -83,7 +83,7 @@ def check(
     told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     console.print(f"{told}")
     if counts[Status.FAILED]:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(EXIT_PROBLEM)
 
 
 def _write(template: str, name: str, out: Path | None) -> None:

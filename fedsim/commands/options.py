@@ -1,0 +1,26 @@
+"""Options that several commands have, and the exit codes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXIT_PROBLEM = 1
+EXIT_INVALID = 2
+EXIT_STOPPED = 130
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 fedsim doctor or fedsim check found a problem; 2 something that you "
+    "gave is not valid (one sentence on stderr says what); 130 stopped by Ctrl-C (the same "
+    "command resumes)."
+)
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where the data set's files are; without it, download."),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Print errors and where the figures are, nothing else.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for programs.")]

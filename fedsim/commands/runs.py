@@ -1,0 +1,120 @@
+"""The verbs about one run: simulate and attack it, attack it again, report it again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedsim.commands.options import AsJson, DataDir, Quiet, RunPath
+from fedsim.errors import FedsimError, listed
+
+DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment (YAML).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory; default runs/CONFIG-NAME.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting.")
+    ] = None,
+    data_dir: DataDir = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write scalars for TensorBoard there.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate, attack and report; run it again to resume what was stopped."""
+    from fedsim import experiment as programme
+    from fedsim.config import load_experiment
+    from fedsim.narrators import narrator
+    from fedsim.rundir import RunDirectory
+    from fedsim.stages.plan import plan, stated_threats
+    from fedsim.stages.scene import set_scene
+    from fedsim.watchers import Several, open_scalars
+
+    teller = narrator(quiet=quiet, as_json=as_json)
+    experiment = load_experiment(config, settings or ())
+    out = out or Path("runs") / config.stem
+    scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
+    watcher = Several(teller.watcher, scalars) if scalars else teller.watcher
+    scene = set_scene(experiment, data_dir, watcher)
+    teller.planned(stated_threats(scene.parties, experiment), plan(scene))
+    results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, scene=scene)
+    if scalars:
+        scalars.end(results)
+    teller.finished(results, out)
+
+
+def attack(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run directory, or --model ...")
+    ] = None,
+    attacks: Annotated[
+        list[str] | None,
+        typer.Option("--attack", metavar="NAME", help="An attack; default: all of the run's."),
+    ] = None,
+    data_dir: DataDir = None,
+    model: Annotated[
+        str | None, typer.Option(help="Instead of a run, a model trained elsewhere: its factory.")
+    ] = None,
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="Its safetensors; several: versions, earliest first.")
+    ] = None,
+    snapshots: Annotated[
+        Path | None, typer.Option(help="Instead of weights: snapshots kept in a Flower app.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose snapshots.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set, or module:function.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="CSV or parquet: record, member and perhaps known.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the attacks on a given model.")] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Attack a finished run again, or a model that was trained elsewhere."""
+    from fedsim import experiment as programme
+    from fedsim.config import parsed_yaml
+    from fedsim.narrators import narrator
+    from fedsim.stages.given import GivenModel
+
+    teller = narrator(quiet=quiet, as_json=as_json)
+    watcher = teller.watcher
+    needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
+    given = [name for name, value in needed.items() if value is not None]
+    if path is not None and not given and not weights and snapshots is None and owner is None:
+        results = programme.attack(path, data_dir=data_dir, attacks=attacks or (), watcher=watcher)
+        teller.finished(results, path)
+        return
+    if path is not None or model is None or data is None or ledger is None or out is None:
+        raise FedsimError(
+            "give either a run directory alone, or a model with --model, --weights (or "
+            f"--snapshots), --data, --ledger and --out; given: {listed(given)}"
+        )
+    if bool(weights) == (snapshots is not None):
+        raise FedsimError("give the model's parameters as --weights or as --snapshots, one of both")
+    asked = GivenModel(
+        model=parsed_yaml(model, "--model"),
+        data=parsed_yaml(data, "--data"),
+        membership=ledger,
+        adversary="released-model",
+        attacks=tuple(attacks or DEFAULT_ATTACKS),
+        weights=tuple(weights or ()),
+        snapshots=snapshots,
+        owner=owner,
+        seed=seed,
+    )
+    results = programme.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
+    teller.finished(results, out)
+
+
+def report(path: RunPath, quiet: Quiet = False, as_json: AsJson = False) -> None:
+    """Judge a run's scores again, and write its results and its page."""
+    from fedsim import experiment as programme
+    from fedsim.narrators import narrator
+
+    narrator(quiet=quiet, as_json=as_json).finished(programme.report(path), path)
