@@ -11,8 +11,8 @@ here instead by default, and why:
 - The length of a climb is a multiple of the length of an honest update, and a climb ends where its
   targets have lost some confidence. A fixed rate is either too small to be seen or the end of the
   model.
-- Few targets are climbed in a round, a group after another: what is seen of a record in the round
-  in which it was climbed is then about that record.
+- Few targets are climbed in a round, a group after another: a climb of the same length then moves
+  each of them further.
 - It is the *confidence*, the probability of the true class, that is lowered. The loss of a record
   that is wrong already grows without bound and takes the whole climb; those that an attacker cannot
   tell apart yet are the confident ones.
@@ -90,7 +90,6 @@ class Ascent:
                 f"steps is {self.steps} for {self.targets} targets; at least 1, and no more steps "
                 "than targets"
             )
-
         if self.drop is not None and not 0 < self.drop < 1:
             raise ValueError(f"drop must be between 0 and 1, not {self.drop}")
 
@@ -138,8 +137,24 @@ class Ascent:
         model.eval()
         parameters = [p for p in model.parameters() if p.requires_grad]
         chosen = self.chosen(briefing, question, round_number)
+        if self.drop is None:
+            self._rise(model, parameters, briefing, chosen, update_norm)
+            return ArrayRecord(model.state_dict())
         start = [parameter.detach().clone() for parameter in parameters]
-        before = _confidence(model, briefing, chosen)
+        least = _confidence(model, briefing, chosen) - self.drop
+        self._rise(model, parameters, briefing, chosen, update_norm)
+        _shorten(parameters, start, lambda: _confidence(model, briefing, chosen) >= least)
+        return ArrayRecord(model.state_dict())
+
+    def _rise(
+        self,
+        model: nn.Module,
+        parameters: list[nn.Parameter],
+        briefing: Briefing,
+        chosen: RecordIds,
+        update_norm: float,
+    ) -> None:
+        """Take all steps of a climb, each on its share of the targets."""
         for batch in np.array_split(chosen, self.steps):
             gradient = self._gradient(model, parameters, briefing, batch)
             step = self.rate
@@ -148,10 +163,6 @@ class Ascent:
             with torch.no_grad():
                 for parameter, slope in zip(parameters, gradient, strict=True):
                     parameter.add_(slope, alpha=step)
-        if self.drop is not None:
-            least = before - self.drop
-            _shorten(parameters, start, lambda: _confidence(model, briefing, chosen) >= least)
-        return ArrayRecord(model.state_dict())
 
     def _gradient(
         self,

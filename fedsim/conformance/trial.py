@@ -128,7 +128,7 @@ class Trial:
 
     def _seated(self, scene: Scene) -> tuple[Adversary, ...]:
         (party,) = scene.parties
-        brief(scene, party, scene.ledger)
+        brief(scene, party)
         store = SnapshotStore(self.folder / "kept")
         return tuple(adversary.keep_in(store) for adversary in party.adversaries)
 

@@ -5,19 +5,18 @@ the same snapshots, audit and settings are kept, so a stopped stage goes on wher
 `engine.workers`, cases are scored side by side.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedsim import plugins, seeds
 from fedsim.attacks import Known, Observation, Traced
 from fedsim.config import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
+from fedsim.digests import digest_of_arrays
 from fedsim.engines.jobs import steps_of
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import DataError, FedsimError, PluginError
@@ -146,7 +145,7 @@ def _score(
         "baseline": attack_.baseline,
         "seed": scene.experiment.seed,
         "seeds": count,
-        "audit": _digest(case.audit.records, case.audit.member, case.audit.known),
+        "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
         "snapshots": _stated(case.observation),
     }
     rehearsed = case.observation.rehearsals[: attack_.rehearsals]
@@ -190,10 +189,3 @@ def _trace(run: RunDirectory, case: Case, label: str, attack_: Traced, watcher: 
 
 def _stated(observation: Observation) -> list[list[object]]:
     return [[s.round, s.owner, s.digest] for s in observation.snapshots]
-
-
-def _digest(*arrays: NDArray[np.generic]) -> str:
-    total = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()

@@ -12,6 +12,7 @@ from fedsim.config import Experiment, load_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Scores, Truth, Verdict, judge, mean_verdict
+from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.rundir import RunDirectory
 from fedsim.stages.scene import Party, parties_of
 from fedsim.stages.scores import made_from, read_scores
@@ -59,7 +60,7 @@ def judge_run(run: RunDirectory) -> Judged:
     for party in parties:
         for attack in _attacks(run, party, experiment):
             found = {
-                question.key: _judged(
+                question.key: judge_scores(
                     ledger.audit(question),
                     read_scores(run.scores(party.label, question.key, attack)),
                     experiment.seed,
@@ -90,7 +91,14 @@ def _attacks(run: RunDirectory, party: Party, experiment: Experiment) -> list[st
     return [label for label in own if label in scored] + sorted(scored - set(own))
 
 
-def _judged(audit: AuditSet, scores: Scores, seed: int) -> Verdict:
+def judge_scores(audit: AuditSet, scores: Scores, seed: int, resamples: int = RESAMPLES) -> Verdict:
+    """Judge the scores of an audit set: figures on the tested records, threshold on the known.
+
+    Raises
+    ------
+    EvaluationError
+        If the scores are not those of exactly these records.
+    """
     known = np.isin(scores.records, audit.records[audit.known])
     return judge(
         Scores(scores.records[~known], scores.scores[:, ~known]),
@@ -98,4 +106,5 @@ def _judged(audit: AuditSet, scores: Scores, seed: int) -> Verdict:
         Truth(audit.records[~audit.known], audit.member[~audit.known]),
         Truth(audit.records[audit.known], audit.member[audit.known]),
         seed=seed,
+        resamples=resamples,
     )

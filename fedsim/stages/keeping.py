@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from flwr.app import RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.engines.nodes import NodesGrid
+from fedsim.federation.adversary import Adversary
 from fedsim.federation.branching import Witness, catch_up
 from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.crafted import noted
@@ -105,9 +106,7 @@ class Keeper:
             return
         # The history first: after a crash between the two it is ahead, and written again.
         name = self.federation.name
-        history = [asdict(figures) for figures in self.latest.progress.history]
-        content = {"schema": 1, "taken_over": self.taken_over, "rounds": history}
-        write_json(self.run.history(name), content)
+        write_history(self.run.history(name), self.latest.progress, self.taken_over)
         self.latest.save(self.run.checkpoint(name))
         self.written = time.monotonic()
 
@@ -120,18 +119,26 @@ class Keeper:
             return
         if self.latest is not None:
             for adversary in self.federation.participants:
-                adversary.recall(self.latest.states[self._nodes[adversary.participant]])
-        entries = [
-            asdict(entry)
-            for adversary in self.federation.seated.values()
-            for entry in noted(adversary.memory)
-        ]
-        write_json(crafted, {"schema": 1, "messages": entries})
+                node = self._nodes[adversary.participant]
+                adversary.recall(self.latest.states.get(node, RecordDict()))
+        write_crafted(crafted, self.federation.seated.values())
 
     @property
     def _nodes(self) -> list[int]:
         """The node of each participant, in the order of the participants."""
         return sorted(self.grid.get_node_ids())
+
+
+def write_history(path: Path, progress: Progress, taken_over: int = 0) -> None:
+    """Write the utility over a federation's rounds, so many of them taken over from another."""
+    rounds = [asdict(figures) for figures in progress.history]
+    write_json(path, {"schema": 1, "taken_over": taken_over, "rounds": rounds})
+
+
+def write_crafted(path: Path, adversaries: Iterable[Adversary]) -> None:
+    """Write how far the messages that adversaries crafted lie from honest ones."""
+    entries = [asdict(entry) for one in adversaries for entry in noted(one.memory)]
+    write_json(path, {"schema": 1, "messages": entries})
 
 
 def read_taken_over(history: Path) -> int:

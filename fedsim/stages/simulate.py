@@ -12,6 +12,7 @@ from pathlib import Path
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
+from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim.data import write_ledger
@@ -61,11 +62,7 @@ def simulate(
     """
     if not run.ledger.is_file():
         write_ledger(scene.ledger, run.ledger)
-    for party in scene.parties:
-        brief(scene, party, scene.ledger)
-        for adversary in party.adversaries:
-            adversary.keep_in(party.store(scene.experiment, run))
-    federations = federations_of(scene.parties)
+    federations = seated(scene, run)
     if not any(run.checkpoint(federation.name).is_file() for federation in federations):
         require_space(run.path, plan(scene).snapshot_bytes)
     shared = States(states or run.states, scene)
@@ -82,6 +79,15 @@ def simulate(
     return ends
 
 
+def seated(scene: Scene, run: RunDirectory) -> tuple[Federation, ...]:
+    """Return the federations of an experiment, their parties briefed and with a place to keep."""
+    for party in scene.parties:
+        brief(scene, party)
+        for adversary in party.adversaries:
+            adversary.keep_in(party.store(scene.experiment, run))
+    return federations_of(scene.parties)
+
+
 def _run(
     scene: Scene,
     federation: Federation,
@@ -90,26 +96,12 @@ def _run(
     states: States,
     kept_rounds: Set[int],
 ) -> Progress:
-    settings, engine = scene.experiment.federation, scene.experiment.engine
-    participants = scene.ledger.participants
-    app = _client_app(scene, federation)
+    engine, participants = scene.experiment.engine, scene.ledger.participants
+    app = client_app_of(scene, federation)
     with local_grid(app, participants, engine.workers, engine.threads) as grid:
-        strategy = build_strategy(
-            settings.strategy.name,
-            settings.strategy.settings,
-            settings.fewest_present(participants),
-        )
-        model = scene.new_model()
-        schedule = Schedule(
-            settings.rounds,
-            settings.evaluation.every,
-            scene.experiment.seed,
-            shapes_of(model),
-            _tester(scene, model),
-            present=partial(settings.present, participants=participants),
-        )
+        strategy, schedule = strategy_of(scene), schedule_of(scene)
         keeper = Keeper(run, federation, grid, strategy, schedule, states, kept_rounds)
-        keeper.start(Progress(0, ArrayRecord(model.state_dict())))
+        keeper.start(beginning_of(scene))
         _serve(federation, keeper, participants, watcher)
         keeper.ended()
     return keeper.progress
@@ -133,7 +125,8 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
             raise
 
 
-def _client_app(scene: Scene, federation: Federation) -> ClientApp:
+def client_app_of(scene: Scene, federation: Federation) -> ClientApp:
+    """Return the app of a federation's participants, the dishonest ones among them."""
     settings = scene.experiment.federation
     mods: list[Mod] = list(federation.participants)
     participants = Participants(
@@ -145,6 +138,31 @@ def _client_app(scene: Scene, federation: Federation) -> ClientApp:
         scene.experiment.seed,
     )
     return make_client_app(participants, mods)
+
+
+def strategy_of(scene: Scene) -> Strategy:
+    """Return the strategy that an experiment names, as new."""
+    settings = scene.experiment.federation
+    fewest = settings.fewest_present(scene.ledger.participants)
+    return build_strategy(settings.strategy.name, settings.strategy.settings, fewest)
+
+
+def schedule_of(scene: Scene) -> Schedule:
+    """Return how long an experiment's federations run, who takes part, and what is measured."""
+    settings, model = scene.experiment.federation, scene.new_model()
+    return Schedule(
+        settings.rounds,
+        settings.evaluation.every,
+        scene.experiment.seed,
+        shapes_of(model),
+        _tester(scene, model),
+        present=partial(settings.present, participants=scene.ledger.participants),
+    )
+
+
+def beginning_of(scene: Scene) -> Progress:
+    """Return where every federation of an experiment begins: the model's initial parameters."""
+    return Progress(0, ArrayRecord(scene.new_model().state_dict()))
 
 
 def _tester(scene: Scene, model: nn.Module) -> Callable[[ArrayRecord], Utility]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -96,34 +97,45 @@ class States:
 
     def _produced_by(self, federation: Federation, round_number: int) -> Mapping[str, Any]:
         """Return everything that decides a federation's state after a round, as plain data."""
-        scene = self.scene
-        whole = scene.experiment.plain()
-        settings = dict(whole["federation"])
+        settings = dict(self._whole["federation"])
         # How long it goes on decides nothing, except that the last round is always evaluated.
         settings["rounds"] = settings["rounds"] if self._ended(round_number) else None
         settings["attendance"] = _until(settings["attendance"], round_number)
-        settings["local"]["schedule"] = _until(settings["local"]["schedule"], round_number)
+        schedule = _until(settings["local"]["schedule"], round_number)
+        settings["local"] = {**settings["local"], "schedule": schedule}
         acts_from = federation.acts_from()
         acting = acts_from is not None and acts_from <= round_number
         return {
-            "versions": {package: metadata.version(package) for package in _DECIDING},
+            **self._always,
             "round": round_number,
-            **{key: whole[key] for key in ("seed", "data", "partition", "model")},
-            "threads": scene.experiment.engine.threads,
             "federation": settings,
-            "records": digest_of_arrays(scene.ledger.labels, *scene.ledger.training_sets),
-            "acting": self._acting(federation, whole) if acting else None,
+            "acting": self._acting(federation) if acting else None,
         }
 
-    def _acting(self, federation: Federation, whole: Mapping[str, Any]) -> list[Any]:
+    @cached_property
+    def _whole(self) -> Mapping[str, Any]:
+        return self.scene.experiment.plain()
+
+    @cached_property
+    def _always(self) -> Mapping[str, Any]:
+        """Return what decides every state of this scene, whichever round or federation."""
+        ledger = self.scene.ledger
+        return {
+            "versions": {package: metadata.version(package) for package in _DECIDING},
+            **{key: self._whole[key] for key in ("seed", "data", "partition", "model")},
+            "threads": self.scene.experiment.engine.threads,
+            "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
+        }
+
+    def _acting(self, federation: Federation) -> list[Any]:
         labels = [party.label for party in federation.parties]
-        chosen = [party for party in whole["adversaries"] if party["label"] in labels]
+        chosen = [party for party in self._whole["adversaries"] if party["label"] in labels]
         targets = [
             self.scene.ledger.audit(question).records
             for party in federation.parties
             for question in party.questions
         ]
-        return [chosen, whole["audit"]["victims"], digest_of_arrays(*targets)]
+        return [chosen, self._whole["audit"]["victims"], digest_of_arrays(*targets)]
 
 
 def take_over(

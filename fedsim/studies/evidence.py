@@ -9,8 +9,9 @@ import numpy as np
 
 from fedsim.config import load_experiment
 from fedsim.data import Ledger, Question, read_ledger
-from fedsim.evaluation import Scores, Truth, Verdict, judge, mean_verdict
+from fedsim.evaluation import Verdict, mean_verdict
 from fedsim.rundir import RunDirectory
+from fedsim.stages.judging import judge_scores
 from fedsim.stages.scene import Party, parties_of
 from fedsim.stages.scores import read_scores, read_trace
 from fedsim.studies.rows import Row
@@ -64,17 +65,8 @@ class Evidence:
         return Trace(rounds, values, audit.member, self._ledger.labels[audit.records])
 
     def _judged(self, party: Party, question: Question, attack: str) -> Verdict:
-        audit = self._ledger.audit(question)
         scores = read_scores(self._run.scores(party.label, question.key, attack))
-        known = np.isin(scores.records, audit.records[audit.known])
-        return judge(
-            Scores(scores.records[~known], scores.scores[:, ~known]),
-            Scores(scores.records[known], scores.scores[:, known]),
-            Truth(audit.records[~audit.known], audit.member[~audit.known]),
-            Truth(audit.records[audit.known], audit.member[audit.known]),
-            seed=0,
-            resamples=_NO_INTERVALS,
-        )
+        return judge_scores(self._ledger.audit(question), scores, seed=0, resamples=_NO_INTERVALS)
 
     def _party(self, row: Row) -> Party:
         return next(party for party in self._parties if party.label == row.result.adversary)
