@@ -13,19 +13,22 @@ from flwr.serverapp import Grid
 
 
 class PresentGrid(Grid):
-    """A grid on which only some nodes are connected.
+    """A grid on which only some nodes are connected, in an order that is always the same.
+
+    Flower's own runtimes give nodes at random; a strategy that samples some of them draws places in
+    this order, and so the same participants on any engine.
 
     Parameters
     ----------
     grid
         What reaches all of them.
     nodes
-        Ids of those that take part.
+        Ids of those that take part, in the order of the participants.
     """
 
     def __init__(self, grid: Grid, nodes: Iterable[int]) -> None:
         self._grid = grid
-        self._nodes = frozenset(nodes)
+        self._nodes = tuple(nodes)
 
     @property
     def run(self) -> Any:
@@ -48,8 +51,9 @@ class PresentGrid(Grid):
         return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> list[int]:
-        """Return the ids of those that take part, in the order of the grid behind."""
-        return [node for node in self._grid.get_node_ids() if node in self._nodes]
+        """Return the ids of those that take part and are connected, in the order given."""
+        connected = frozenset(self._grid.get_node_ids())
+        return [node for node in self._nodes if node in connected]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Push messages on the grid behind."""

@@ -12,6 +12,7 @@ from torch import nn
 from fedsim import seeds
 from fedsim.config import LocalTraining
 from fedsim.data import Dataset
+from fedsim.errors import MessageError
 from fedsim.federation.messages import (
     ARRAYS,
     METRICS,
@@ -108,17 +109,31 @@ def make_client_app(participants: Participants, mods: Sequence[Mod] = ()) -> Cli
         utility = evaluate(model, participants.dataset, records)
         return Message(RecordDict({METRICS: _metrics(utility)}), reply_to=message)
 
-    @app.query()
-    def introduce(message: Message, context: Context) -> Message:
-        answer = MetricRecord({PARTICIPANT: participant_of(context)})
-        return Message(RecordDict({METRICS: answer}), reply_to=message)
-
+    app.query()(introduction)
     return app
 
 
+def introduction(message: Message, context: Context) -> Message:
+    """Answer the server's question which participant this node is."""
+    answer = MetricRecord({PARTICIPANT: participant_of(context)})
+    return Message(RecordDict({METRICS: answer}), reply_to=message)
+
+
 def participant_of(context: Context) -> int:
-    """Return the participant that a node is: its ``partition-id``."""
-    return int(context.node_config[PARTICIPANT])
+    """Return the participant that a node is: its ``partition-id``.
+
+    Raises
+    ------
+    MessageError
+        If its configuration does not say so.
+    """
+    found = context.node_config.get(PARTICIPANT)
+    if not isinstance(found, int):
+        raise MessageError(
+            f"node {context.node_id} does not say which participant it is; its node "
+            f"configuration must have {PARTICIPANT}=N, with N from 0"
+        )
+    return found
 
 
 def _train_round(

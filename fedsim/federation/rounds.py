@@ -6,6 +6,7 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.app.exception import AppExitException
@@ -54,7 +55,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a federation runs, when its utility is measured, and who takes part."""
+    """How long a federation runs, when its utility is measured, and who takes part.
+
+    `told` goes to the participants with every message, beside the round.
+    """
 
     rounds: int
     evaluate_every: int
@@ -63,6 +67,7 @@ class Schedule:
     test: Callable[[ArrayRecord], Utility]
     timeout: float | None = None
     present: Callable[[int], frozenset[int]] | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def evaluates(self, round_number: int) -> bool:
         """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
@@ -70,7 +75,7 @@ class Schedule:
 
 
 def introduce(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
-    """Return the participant that each node is, asking all of them once.
+    """Return the participant that each node is, in their order, asking all of them once.
 
     Node ids are random in Flower's own runtimes; a participant is known by its ``partition-id``.
 
@@ -91,7 +96,7 @@ def introduce(grid: Grid, participants: int, timeout: float | None = None) -> di
             f"{len(nodes)} nodes answered as participants {sorted(answers.values())}; the "
             f"federation needs each of 0 to {participants - 1} once"
         )
-    return answers
+    return dict(sorted(answers.items(), key=lambda answer: answer[1]))
 
 
 def run_rounds(
@@ -159,7 +164,11 @@ class _Round:
     strategy: Strategy
     schedule: Schedule
     participant_of: Mapping[int, int]
-    config: ConfigRecord = field(default_factory=ConfigRecord)
+
+    @cached_property
+    def config(self) -> ConfigRecord:
+        """What is told to the participants with each message."""
+        return ConfigRecord(dict(self.schedule.told))
 
     def train(self, arrays: ArrayRecord) -> tuple[ArrayRecord, RoundFigures]:
         with seeds.global_draws(self.schedule.seed, "strategy", self.number):

@@ -1,6 +1,6 @@
 """The server's side of the app: a Flower ServerApp around the rounds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import Context
@@ -44,15 +44,29 @@ def make_server_app(server: Server) -> ServerApp:
     app = ServerApp()
 
     @app.main()
-    def serve(grid: Grid, context: Context) -> None:
-        participant_of = introduce(grid, server.participants, server.schedule.timeout)
-        run_rounds(
-            grid,
-            DishonestServer(server.strategy, server.adversaries, participant_of),
-            server.start,
-            server.schedule,
-            participant_of,
-            server.after_round,
-        )
+    def main(grid: Grid, context: Context) -> None:
+        serve(server, grid, introduce(grid, server.participants, server.schedule.timeout))
 
     return app
+
+
+def serve(server: Server, grid: Grid, participant_of: Mapping[int, int]) -> Progress:
+    """Run the rounds that are left, and return where they end.
+
+    Parameters
+    ----------
+    server
+        What is to be run.
+    grid
+        What reaches the participants.
+    participant_of
+        Which participant each node is; see `introduce`.
+    """
+    return run_rounds(
+        grid,
+        DishonestServer(server.strategy, server.adversaries, participant_of),
+        server.start,
+        server.schedule,
+        participant_of,
+        server.after_round,
+    )

@@ -1,0 +1,112 @@
+"""The participants' side on Flower's runtime: one ClientApp for every federation of an experiment.
+
+Each message names its federation. What a node remembers (its optimiser's state, and a dishonest
+participant's memory) is of one federation of one run; it is forgotten when the next one begins, and
+never leaves the node. Data and model are loaded once a process: simulated nodes share a few
+processes, a SuperNode starts one for each message.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flwr.app import ConfigRecord, Context, Message
+from flwr.clientapp import ClientApp
+
+from fedsim.config import load_experiment
+from fedsim.engines.threads import limited_threads
+from fedsim.errors import MessageError
+from fedsim.federation.client import introduction, participant_of
+from fedsim.federation.crafted import noted
+from fedsim.flower.place import Place, place_of
+from fedsim.progress import SILENCE
+from fedsim.rundir import RunDirectory
+from fedsim.stages.federations import Federation
+from fedsim.stages.keeping import write_crafted
+from fedsim.stages.scene import Scene, set_scene
+from fedsim.stages.simulate import client_app_of, seated
+
+FEDERATION = "federation"
+RUN = "run"
+TURN = "fedsim-turn"
+
+
+def new_client_app(experiment: Path) -> ClientApp:
+    """Return the app of an experiment's participants; a node's ``partition-id`` says which one.
+
+    Parameters
+    ----------
+    experiment
+        The experiment (YAML), in the app's folder.
+    """
+    app = ClientApp()
+
+    def take_part(message: Message, context: Context) -> Message:
+        return _answer(experiment, message, context)
+
+    app.train()(take_part)
+    app.evaluate()(take_part)
+    app.query()(introduction)
+    return app
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """A federation as this process takes part in it: its app, and where its parties write."""
+
+    federation: Federation
+    app: ClientApp
+    run: RunDirectory
+    threads: int
+
+
+def _answer(experiment: Path, message: Message, context: Context) -> Message:
+    name = _federation(message)
+    seat = _seat(experiment, place_of(context), name)
+    _forget_other_turns(context, name)
+    with limited_threads(seat.threads):
+        reply = seat.app(message, context)
+    _write_crafted(seat, participant_of(context))
+    return reply
+
+
+def _federation(message: Message) -> str:
+    for record in message.content.config_records.values():
+        if isinstance(name := record.get(FEDERATION), str):
+            return name
+    raise MessageError(
+        f"a message to node {message.metadata.dst_node_id} names no federation; the server must be "
+        "the ServerApp of the same app"
+    )
+
+
+def _forget_other_turns(context: Context, federation: str) -> None:
+    """Begin anew if what the node remembers is of another federation, or of another run."""
+    turn = ConfigRecord({FEDERATION: federation, RUN: str(context.run_id)})
+    if context.state.get(TURN) != turn:
+        context.state.clear()
+        context.state[TURN] = turn
+
+
+def _write_crafted(seat: _Seat, participant: int) -> None:
+    """Write how far the uploads of this dishonest participant lie from honest ones."""
+    own = [one for one in seat.federation.participants if one.participant == participant]
+    if any(noted(adversary.memory) for adversary in own):
+        write_crafted(seat.run.crafted(seat.federation.name), own)
+
+
+@lru_cache(maxsize=1)
+def _seat(experiment: Path, place: Place, name: str) -> _Seat:
+    scene, run = _scene(experiment, place.data_dir), RunDirectory(place.out)
+    found = {federation.name: federation for federation in seated(scene, run)}
+    if name not in found:
+        raise MessageError(f"the server runs a federation {name!r} that {experiment} has not")
+    threads = scene.experiment.engine.threads
+    return _Seat(found[name], client_app_of(scene, found[name]), run, threads)
+
+
+@lru_cache(maxsize=1)
+def _scene(experiment: Path, data_dir: Path | None) -> Scene:
+    """Return an experiment's scene without its attacks: they are no business of a participant."""
+    read = load_experiment(experiment).model_copy(update={"attacks": ()})
+    return set_scene(read, data_dir, SILENCE)

@@ -1,0 +1,138 @@
+"""The server's side on Flower's runtime: it runs an experiment's federations, one after the other.
+
+What it leaves in the run directory is what the first stage of `fedsim run` leaves there, so
+``fedsim attack RUN`` goes on from it. Two things are different. Every federation starts at round 1,
+where `fedsim run` lets one branch from another. And a federation that was stopped starts again from
+round 1, because what the nodes remember stays with them; one that has ended is not run again.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedsim.config import load_experiment
+from fedsim.data import write_ledger
+from fedsim.engines.threads import limited_threads
+from fedsim.errors import FedsimError
+from fedsim.federation.checkpoint import Checkpoint
+from fedsim.federation.rounds import Progress, introduce
+from fedsim.federation.server import Server, serve
+from fedsim.files import write_json
+from fedsim.flower.client import FEDERATION
+from fedsim.flower.log import LogWatcher
+from fedsim.flower.place import place_of
+from fedsim.progress import Watcher
+from fedsim.provenance import provenance
+from fedsim.rundir import RunDirectory
+from fedsim.snapshots import require_space
+from fedsim.stages.federations import Federation
+from fedsim.stages.keeping import write_crafted, write_history
+from fedsim.stages.plan import plan
+from fedsim.stages.scene import Scene, set_scene
+from fedsim.stages.simulate import beginning_of, schedule_of, seated, standing_of, strategy_of
+
+_LOOK_AGAIN = 1.0
+
+
+def new_server_app(experiment: Path) -> ServerApp:
+    """Return the app of an experiment's server.
+
+    Parameters
+    ----------
+    experiment
+        The experiment (YAML), in the app's folder.
+    """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        place, watcher = place_of(context), LogWatcher()
+        read = load_experiment(experiment)
+        scene = set_scene(read, place.data_dir, watcher)
+        run = RunDirectory.create(place.out, read.resolved())
+        with run.locked(), limited_threads(read.engine.threads):
+            write_json(run.provenance, provenance(place.data_dir))
+            write_ledger(scene.ledger, run.ledger)
+            require_space(run.path, plan(scene).snapshot_bytes)
+            participant_of = meet(grid, scene.ledger.participants, place.patience)
+            hosted = _Hosted(scene, run, grid, participant_of, watcher)
+            for federation in seated(scene, run):
+                hosted.run_to_its_end(federation)
+        watcher.say(f"done; `fedsim attack {run.path}` attacks what was kept, and reports")
+
+    return app
+
+
+def meet(grid: Grid, participants: int, patience: float) -> dict[int, int]:
+    """Wait until all nodes are there, and return the participant that each is.
+
+    Parameters
+    ----------
+    grid
+        What reaches them.
+    participants
+        How many there must be.
+    patience
+        How many seconds to wait for them.
+
+    Raises
+    ------
+    FedsimError
+        If they do not come, or are not the participants 0 to n - 1.
+    """
+    until = time.monotonic() + patience
+    while (count := len(list(grid.get_node_ids()))) < participants:
+        if time.monotonic() > until:
+            raise FedsimError(
+                f"{count} of {participants} nodes are connected after {patience:g} s; start the "
+                "other SuperNodes, or, on the simulation runtime, flwr run --federation-config "
+                f"'num-supernodes={participants}'"
+            )
+        time.sleep(_LOOK_AGAIN)
+    return introduce(grid, participants)
+
+
+@dataclass(frozen=True)
+class _Hosted:
+    """An experiment on a grid of Flower's."""
+
+    scene: Scene
+    run: RunDirectory
+    grid: Grid
+    participant_of: Mapping[int, int]
+    watcher: Watcher
+
+    def run_to_its_end(self, federation: Federation) -> None:
+        """Run a federation from round 1, unless it has ended before."""
+        name, strategy = federation.name, strategy_of(self.scene)
+        schedule = replace(schedule_of(self.scene), told={FEDERATION: name})
+        if self._round_reached(name) == schedule.rounds:
+            self.watcher.say(f"federation {name} has ended before and is not run again")
+            return
+        with self.watcher.task(f"federation {name}", schedule.rounds) as advance:
+
+            def after_round(progress: Progress) -> None:
+                write_history(self.run.history(name), progress)
+                advance(standing_of(progress))
+
+            adversaries = tuple(federation.servers.values())
+            server = Server(
+                strategy,
+                adversaries,
+                len(self.participant_of),
+                schedule,
+                beginning_of(self.scene),
+                after_round,
+            )
+            end = serve(server, self.grid, self.participant_of)
+        if not self.run.crafted(name).is_file():  # else a simulated participant has written it
+            write_crafted(self.run.crafted(name), adversaries)
+        Checkpoint.of(end, {}, strategy, federation.servers).save(self.run.checkpoint(name))
+
+    def _round_reached(self, name: str) -> int:
+        path = self.run.checkpoint(name)
+        return Checkpoint.load(path).progress.round if path.is_file() else 0
