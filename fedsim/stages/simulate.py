@@ -114,7 +114,7 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
-            advance(_standing(progress))
+            advance(standing_of(progress))
 
         seated = (keeper.witness, *federation.servers.values())
         server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
@@ -193,7 +193,8 @@ def _tell_reuse(
         )
 
 
-def _standing(progress: Progress) -> str:
+def standing_of(progress: Progress) -> str:
+    """Return how a federation stands, in a few words."""
     figures = progress.history[-1]
     tested = [f.test_accuracy for f in progress.history if f.test_accuracy is not None]
     parts = []
