@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fedsim import plugins
 from fedsim.data.partition import SCHEMES
-from fedsim.engines.local import LocalGrid
+from fedsim.engine_settings import ENGINES
 from fedsim.federation.optimizers import OPTIMIZERS
 from fedsim.federation.strategies import strategies
 
@@ -26,7 +26,7 @@ def catalogue() -> dict[str, Callable[[], list[Entry]]]:
         "strategies": lambda: _described(strategies(), "flwr"),
         "partitions": _partitions,
         "optimizers": lambda: _described(OPTIMIZERS, "fedsim"),
-        "engines": lambda: _described({"local": LocalGrid}, "fedsim"),
+        "engines": lambda: _described(ENGINES, "fedsim"),
     }
 
 

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from fedsim import plugins
+from fedsim.engine_settings import AnyEngine, LocalEngine
 from fedsim.errors import ConfigError, listed
 
 NaturalNumber = Annotated[int, Field(ge=0)]
@@ -207,16 +208,6 @@ class Audit(Strict):
     attack_seeds: PositiveInt = 1
 
 
-class Engine(Choice):
-    """What runs the participants: so many processes, each computing with so many threads."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Literal["local"] = "local"
-    threads: PositiveInt = 1
-    workers: PositiveInt = 1
-
-
 class Given(Strict):
     """What a model that was trained elsewhere goes by.
 
@@ -243,7 +234,7 @@ class Experiment(Strict):
     audit: Audit = Audit()
     adversaries: tuple[DishonestParty, ...]
     attacks: tuple[LabelledChoice, ...]
-    engine: Engine = Engine()
+    engine: AnyEngine = LocalEngine()
     given: Given | None = None
 
     @property
@@ -466,7 +457,7 @@ def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
     location = [part for part in first["loc"] if str(part)[:1] not in ("(", "[")]
     where = ".".join(map(str, location)) or f"the {schema.__name__.lower()}"
     if first["type"] == "extra_forbidden":
-        valid = plugins.valid_keys(schema, location[:-1])
+        valid = plugins.valid_keys(schema, first["loc"][:-1])
         return f"unknown key {where!r}; valid keys there: {listed(valid)}"
     if first["type"] == "missing":
         return f"key {where!r} is missing"

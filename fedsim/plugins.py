@@ -15,7 +15,14 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PydanticUserError,
+    Tag,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_python
 
 from fedsim.errors import FedsimError, PluginError, listed
@@ -159,10 +166,13 @@ def valid_keys(schema: type, location: Sequence[int | str]) -> tuple[str, ...]:
     location
         Keys and positions from its root; those that lead nowhere further are passed over.
     """
+    kinds: tuple[Any, ...] = ()
     for part in location:
-        found = _fields(schema).get(str(part))
-        # A union's or a tuple's parts; behind Annotated stands the type itself.
-        inside = [getattr(kind, "__origin__", kind) for kind in (found, *get_args(found))]
+        if (found := _fields(schema).get(str(part))) is not None:
+            kinds = (found, *get_args(found))
+        # A union's or a tuple's parts, of a union the tagged one; behind Annotated stands a type.
+        branch = [kind for kind in kinds if Tag(str(part)) in getattr(kind, "__metadata__", ())]
+        inside = [getattr(kind, "__origin__", kind) for kind in branch or kinds]
         schema = next((kind for kind in inside if _fields(kind)), schema)
     return tuple(_fields(schema))
 

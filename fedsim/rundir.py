@@ -5,7 +5,7 @@
 each, the honest one and one for each active adversary: ``checkpoint.safetensors`` where it stands,
 ``history.json`` utility over the rounds, ``crafted.json`` how far crafted messages lie from honest
 ones; ``states/`` where federations branch; ``snapshots/ADVERSARY/`` what it saw; ``features/``,
-``scores/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it;
+``scores/``, ``exposure/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it;
 ``results.json`` and ``report.html`` what came out.
 
 A stage reads files and writes files, so each can be run alone and again.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from fedsim.engine_settings import DECIDING
 from fedsim.errors import RunDirectoryError
 from fedsim.files import UNFINISHED, make_private_folder, write_text
 
@@ -170,6 +171,15 @@ class RunDirectory:
         """Return the files of scores that are there."""
         return tuple(sorted((self.path / "scores" / adversary / question).glob("*.parquet")))
 
+    def exposure(self, adversary: str, question: str, attack: str, last: int) -> Path:
+        """Return the file of an attack's scores from no more than the rounds until `last`."""
+        folder = self.path / "exposure" / adversary / question / attack
+        return folder / f"round-{last:05d}.parquet"
+
+    def exposures(self, adversary: str, question: str, attack: str) -> tuple[Path, ...]:
+        """Return those that are there, by rising round."""
+        return tuple(sorted(self.exposure(adversary, question, attack, 0).parent.glob("*.parquet")))
+
     def traces(self, adversary: str, question: str, owner: str, attack: str) -> Path:
         """Return the file of a signal's course over the snapshots of an owner."""
         return self.path / "traces" / adversary / question / owner / f"{attack}.parquet"
@@ -182,7 +192,7 @@ class RunDirectory:
 
 
 def _deciding(resolved: str) -> object:
-    """Return what decides the numbers of an experiment: everything but how many processes run it.
+    """Return what decides the numbers of an experiment: everything but what it is run on.
 
     What is no mapping is returned as it is, and so equals no experiment.
     """
@@ -191,5 +201,5 @@ def _deciding(resolved: str) -> object:
     except yaml.YAMLError:
         return resolved
     if isinstance(tree, dict) and isinstance(tree.get("engine"), dict):
-        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k != "workers"}}
+        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING}}
     return tree

@@ -16,8 +16,8 @@ from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim.data import write_ledger
+from fedsim.engines.opening import NewGrid, opened
 from fedsim.engines.threads import limited_threads
-from fedsim.engines.workers import local_grid
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.rounds import Progress, Schedule
@@ -70,9 +70,12 @@ def simulate(
     last = scene.experiment.federation.rounds
     kept_rounds = branches | {last} if states else branches
     ends: dict[str, Progress] = {}
-    with limited_threads(scene.experiment.engine.threads):
+    engine = scene.experiment.engine
+    with limited_threads(engine.threads), opened(engine) as new_grid:
         for federation in federations:
-            ends[federation.name] = _run(scene, federation, run, watcher, shared, kept_rounds)
+            ends[federation.name] = _run(
+                scene, federation, run, watcher, shared, kept_rounds, new_grid
+            )
     if states is None:
         shutil.rmtree(run.states, ignore_errors=True)
     _tell_reuse(run, federations, last, watcher)
@@ -95,10 +98,10 @@ def _run(
     watcher: Watcher,
     states: States,
     kept_rounds: Set[int],
+    new_grid: NewGrid,
 ) -> Progress:
-    engine, participants = scene.experiment.engine, scene.ledger.participants
-    app = client_app_of(scene, federation)
-    with local_grid(app, participants, engine.workers, engine.threads) as grid:
+    participants = scene.ledger.participants
+    with new_grid(client_app_of(scene, federation), participants) as grid:
         strategy, schedule = strategy_of(scene), schedule_of(scene)
         keeper = Keeper(run, federation, grid, strategy, schedule, states, kept_rounds)
         keeper.start(beginning_of(scene))

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from fedsim.config import EveryRound, LocalTraining, load_experiment, parse_experiment
+from fedsim.engine_settings import LocalEngine, RayEngine
 from fedsim.errors import ConfigError, FedsimError, PluginError
 
 TOP_KEYS = (
@@ -115,6 +116,14 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
     assert second.federation.local.schedule == {2: 1e-7, 11: 0.3}
 
 
+def test_an_engine_is_chosen_by_its_name(file: Path) -> None:
+    assert load_experiment(file).engine == LocalEngine()
+    assert load_experiment(file, ["engine=ray"]).engine == RayEngine()
+    changed = load_experiment(file, ["engine=ray", "engine.address=10.0.0.1:6379", "engine.cpus=1"])
+    assert changed.engine == RayEngine(address="10.0.0.1:6379", cpus=1.0)
+    assert parse_experiment(changed.plain(), "x").engine == changed.engine
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1e-4", 1e-4), ("5E-4", 5e-4), ("2e0", 2.0), ("1.5e-3", 1.5e-3), ("-0", None), ("1", 1.0)],
@@ -154,8 +163,17 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
         ("audit.victims", [3], "audit.victims is [3], but participants are numbered 0 to 2"),
         ("audit.victims", [], "audit.victims is []"),
         ("audit.nonmembers", "none", "input should be 'unseen', 'others' or 'both'"),
-        ("engine", {"name": "abacus"}, "engine.name is 'abacus': input should be 'local'"),
+        (
+            "engine",
+            {"name": "abacus"},
+            "engine is {'name': 'abacus'}: it must be or have a name of: local, ray",
+        ),
+        ("engine", "abacus", "engine is 'abacus': it must be or have a name of: local, ray"),
         ("engine", {"name": "local", "cores": 2}, "'engine.cores'; valid keys there: name, t"),
+        ("engine", {"address": "h:1"}, "'engine.address'; valid keys there: name, t"),
+        ("engine", {"name": "ray", "cores": 2}, "'engine.cores'; valid keys there: actors, addr"),
+        ("engine", {"name": "ray", "address": "auto"}, "engine.address is 'auto'; it must be HOST"),
+        ("engine", {"name": "ray", "gpus": -0.5}, "engine.gpus is -0.5"),
         ("data", None, "data is None"),
         ("seed", -1, "seed is -1"),
         ("adversaries", [], "adversaries is empty"),

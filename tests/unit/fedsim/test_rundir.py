@@ -126,9 +126,10 @@ def test_the_layout(tmp_path: Path) -> None:
     ]
 
 
-def test_how_many_processes_run_it_makes_no_other_experiment(tmp_path: Path) -> None:
+def test_what_it_is_run_on_makes_no_other_experiment(tmp_path: Path) -> None:
     one = "seed: 1\nengine:\n  name: local\n  threads: 1\n  workers: 1\n"
     RunDirectory.create(tmp_path / "r", one)
     RunDirectory.create(tmp_path / "r", one.replace("workers: 1", "workers: 2"))
+    RunDirectory.create(tmp_path / "r", one.replace("local", "ray").replace("workers", "actors"))
     with pytest.raises(RunDirectoryError, match="another experiment"):
         RunDirectory.create(tmp_path / "r", one.replace("threads: 1", "threads: 2"))
