@@ -1,4 +1,4 @@
-"""The verbs of a plugin's author: `fedsim new` writes a package, `fedsim check` tries a plugin."""
+"""The verbs of an author: `fedsim new` writes a package or app, `fedsim check` tries a plugin."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from fedsim.commands.options import EXIT_PROBLEM
+from fedsim.commands.options import EXIT_PROBLEM, DataDir
 from fedsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ MARKS = {
 }
 
 new_app = typer.Typer(
-    no_args_is_help=True, help="Write a package of your own for a new adversary or attack."
+    no_args_is_help=True,
+    help="Write a package of your own for a new adversary or attack, or a Flower app.",
 )
 
 PluginName = Annotated[
@@ -58,6 +59,25 @@ def adversary(
 def attack(name: PluginName, out: Out = None) -> None:
     """Write a package with an attack that works, its test, and an experiment."""
     _write("attack", name, out)
+
+
+@new_app.command()
+def flower_app(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder.")],
+    config: Annotated[Path, typer.Option("--config", help="The experiment (YAML).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Its run directory; default runs/CONFIG-NAME.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a Flower app of an experiment, for `flwr run`: simulated, or deployed."""
+    from fedsim.scaffold import write_flower_app
+
+    console = Console(highlight=False)
+    run = out or Path("runs") / config.stem
+    for path in write_flower_app(folder, config, run, data_dir):
+        console.print(f"  {path}", soft_wrap=True)
+    console.print(f"next: cd {folder}, and read README.md: its commands work", soft_wrap=True)
 
 
 def check(

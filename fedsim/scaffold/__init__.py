@@ -1,5 +1,6 @@
-"""A package of one's own for a new adversary or attack, written from templates."""
+"""What `fedsim new` writes from templates: a plugin's package, or an experiment's Flower app."""
 
+from fedsim.scaffold.flower_app import write_flower_app
 from fedsim.scaffold.writing import TEMPLATES, write_package
 
-__all__ = ["TEMPLATES", "write_package"]
+__all__ = ["TEMPLATES", "write_flower_app", "write_package"]

@@ -9,7 +9,7 @@ import importlib.util
 import keyword
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -60,23 +60,39 @@ def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
         written.
     """
     names = names_of(template, name)
+    require_empty(folder)
+    _require_free(names)
+    values = asdict(names) | {"template": template}
+    return write_files(folder, dict(rendered((COMMON, template), values, names.module)))
+
+
+def require_empty(folder: Path) -> None:
+    """Raise `FedsimError` unless a folder is not there yet, or empty."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FedsimError(f"{folder} is no folder; choose another --out")
     if folder.is_dir() and any(folder.iterdir()):
         raise FedsimError(
             f"{folder} is not empty, and nothing is overwritten; choose another --out"
         )
-    _require_free(names)
-    rendered = dict(_rendered(template, names))
+
+
+def write_files(folder: Path, texts: Mapping[Path, str]) -> tuple[Path, ...]:
+    """Write texts below a folder, by their paths in it, and return where they are.
+
+    Raises
+    ------
+    FedsimError
+        If one of them is there already, or cannot be written.
+    """
     try:
-        for path, text in rendered.items():
+        for path, text in texts.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("x", encoding="utf-8") as file:
                 file.write(text)
     except OSError as error:
-        raise FedsimError(f"cannot write the package into {folder}: {error}") from error
-    return tuple(folder / path for path in rendered)
+        raise FedsimError(f"cannot write into {folder}: {error}") from error
+    return tuple(folder / path for path in texts)
 
 
 def names_of(template: str, name: str) -> Names:
@@ -118,8 +134,20 @@ def _require_free(names: Names) -> None:
         )
 
 
-def _rendered(template: str, names: Names) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a package by their path in it."""
+def rendered(
+    folders: Iterable[str], values: Mapping[str, object], module: str = ""
+) -> Iterator[tuple[Path, str]]:
+    """Yield the files that templates make, by their paths in what is written.
+
+    Parameters
+    ----------
+    folders
+        Those of the templates.
+    values
+        What the templates name.
+    module
+        What stands for MODULE in the names of templates.
+    """
     environment = Environment(
         autoescape=False,  # noqa: S701 - Python, TOML and YAML, and names are letters and dashes
         undefined=StrictUndefined,
@@ -128,11 +156,11 @@ def _rendered(template: str, names: Names) -> Iterator[tuple[Path, str]]:
         keep_trailing_newline=True,
     )
     templates = files(fedsim) / "scaffold" / "templates"
-    for folder in (COMMON, template):
+    for folder in folders:
         for path, found in _walked(templates / folder, Path()):
-            target = Path(str(path).removesuffix(SUFFIX).replace("MODULE", names.module))
+            target = Path(str(path).removesuffix(SUFFIX).replace("MODULE", module))
             text = environment.from_string(found.read_text(encoding="utf-8"))
-            yield target, text.render(asdict(names), template=template)
+            yield target, text.render(values)
 
 
 def _walked(folder: Traversable, below: Path) -> Iterator[tuple[Path, Traversable]]:

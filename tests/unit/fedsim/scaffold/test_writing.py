@@ -1,5 +1,6 @@
 """What `fedsim new` writes: names that work, nothing overwritten, code that passes our linters."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,12 +8,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import toys
 import yaml
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
 
 from fedsim.config import load_experiment
 from fedsim.conformance import identified
 from fedsim.errors import FedsimError
-from fedsim.scaffold import TEMPLATES, write_package
+from fedsim.scaffold import TEMPLATES, write_flower_app, write_package
 
 ROOT = Path(__file__).parents[4]
 SETTINGS = ROOT / "pyproject.toml"
@@ -117,5 +121,34 @@ def test_a_file_or_a_link_is_no_folder(tmp_path: Path) -> None:
     for name in ("file", "link"):
         with pytest.raises(FedsimError, match="is no folder; choose another --out"):
             write_package("attack", "my-attack", tmp_path / name)
-    with pytest.raises(FedsimError, match="cannot write the package into"):
+    with pytest.raises(FedsimError, match="cannot write into"):
         write_package("attack", "my-attack", tmp_path / "file" / "below")
+
+
+def test_the_files_of_a_flower_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(yaml.safe_dump(toys.tree()))
+    folder, monday = tmp_path / "My audit", tmp_path / "runs" / 'of "Monday"'
+    written = write_flower_app(folder, config, monday, None)
+    names = {"README.md", "audit.py", "experiment.yaml", "pyproject.toml"}
+    assert {path.name for path in written} == names == {path.name for path in folder.iterdir()}
+    assert (folder / "experiment.yaml").read_bytes() == config.read_bytes()
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert project["project"]["name"] == "my-audit"
+    app = project["tool"]["flwr"]["app"]
+    assert app["config"] == {"out": str(monday), "data-dir": "", "patience": 60}
+    assert "num-supernodes=3 " in (folder / "README.md").read_text()
+    monkeypatch.syspath_prepend(folder)
+    for side, kind in (("serverapp", ServerApp), ("clientapp", ClientApp)):
+        module, _, attribute = app["components"][side].partition(":")
+        assert isinstance(getattr(importlib.import_module(module), attribute), kind)
+    with pytest.raises(FedsimError, match="not empty, and nothing is overwritten"):
+        write_flower_app(folder, config, monday, None)
+
+
+def test_an_app_of_an_experiment_that_is_not_valid_is_not_written(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(yaml.safe_dump({**toys.tree(), "sede": 1}))
+    with pytest.raises(FedsimError, match="unknown key 'sede'"):
+        write_flower_app(tmp_path / "app", config, tmp_path / "run", None)
+    assert not (tmp_path / "app").exists()
