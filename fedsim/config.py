@@ -8,7 +8,7 @@ results.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,8 +28,14 @@ from pydantic import (
 from fedsim import plugins
 from fedsim.engine_settings import AnyEngine, LocalEngine
 from fedsim.errors import ConfigError, listed
+from fedsim.reading import read_text
 
 NaturalNumber = Annotated[int, Field(ge=0)]
+# What is counted out in memory is bounded, so that a slip of the pen is told and not tried.
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Participant = Annotated[int, Field(ge=0, lt=1_000_000)]
+MOST_YAML_BYTES = 1 << 20
+MOST_YAML_VALUES = 100_000
 
 
 class Strict(BaseModel):
@@ -121,7 +127,7 @@ class Partition(Choice):
     """How records go to participants: `records` each, or all there are."""
 
     name: str = "disjoint"
-    participants: PositiveInt = 4
+    participants: Count = 4
     records: PositiveInt | None = None
 
 
@@ -157,11 +163,11 @@ class Federation(Strict):
     entry, and always where it is empty. Who is away is neither trained nor evaluated.
     """
 
-    rounds: PositiveInt
+    rounds: Count
     strategy: Choice = Choice(name="FedAvg")
     local: LocalTraining = LocalTraining()
     evaluation: Evaluation = Evaluation()
-    attendance: dict[PositiveInt, tuple[NaturalNumber, ...]] = {}
+    attendance: dict[PositiveInt, tuple[Participant, ...]] = {}
 
     def present(self, round_number: int, participants: int) -> frozenset[int]:
         """Return who of so many participants takes part in a round.
@@ -199,7 +205,7 @@ class Snapshots(Strict):
 class Audit(Strict):
     """Whose data is asked about, and how many records are known to the attacker and tested."""
 
-    victims: tuple[NaturalNumber, ...] = (0,)
+    victims: tuple[Participant, ...] = (0,)
     known_members: PositiveInt = 1000
     known_nonmembers: PositiveInt = 1000
     tested_members: PositiveInt = 1000
@@ -286,7 +292,8 @@ class Experiment(Strict):
                     f"{participants - 1}, each named once"
                 )
         last = max(self.observed_rounds, default=rounds)
-        came = {p for r in range(1, last + 1) for p in self.federation.present(r, participants)}
+        changes = {1, *(first for first in self.federation.attendance if first <= last)}
+        came = {p for first in changes for p in self.federation.present(first, participants)}
         absent = [v for v in self.audit.victims if v < participants and v not in came]
         if absent:
             raise ValueError(
@@ -334,17 +341,48 @@ class Experiment(Strict):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as a user means it: ``1e-4`` is a number, and a key given twice is an error."""
+    """YAML as a user means it: ``1e-4`` is a number, and a key given twice is an error.
+
+    Aliases may be used, but not to make much of little: what they stand for is counted in full.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _values_in(node, {}) > MOST_YAML_VALUES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"it holds more than {MOST_YAML_VALUES:,} values", node.start_mark
+            )
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         merge = "tag:yaml.org,2002:merge"
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen: set[object] = set()
+        for key in (key for key in keys if isinstance(key, Hashable)):
+            if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice", node.start_mark
                 )
+            seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _values_in(node: yaml.Node, counted: dict[yaml.Node, int | None]) -> int:
+    """Return how many values there are in and below a node, those behind aliases included."""
+    if node in counted:
+        if (known := counted[node]) is None:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a value holds itself: it is not plain finite data", node.start_mark
+            )
+        return known
+    counted[node] = None  # until all below it are counted
+    inside: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        inside = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = node.value
+    total = counted[node] = 1 + sum(_values_in(part, counted) for part in inside)
+    return total
 
 
 _Loader.add_implicit_resolver(
@@ -371,7 +409,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         If a plugin it names does not exist or does not accept its settings.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MOST_YAML_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the experiment {path}: {error}") from error
     tree = parsed_yaml(text, str(path))
@@ -407,9 +445,13 @@ def parsed_yaml(text: str, source: str) -> Any:
     """Return YAML as plain data; `source` names it in error sentences."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{source} is not valid YAML: {reason}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from error
+    except (LookupError, AttributeError, TypeError) as error:  # as PyYAML does for `!!int ""`
+        raise ConfigError(f"{source} is not valid YAML: a value does not fit its tag") from error
 
 
 def _override(tree: dict[Any, Any], override: str) -> None:
@@ -431,7 +473,7 @@ def _override(tree: dict[Any, Any], override: str) -> None:
 
 def _step(place: Any, key: str, override: str, create: bool = False) -> Any:
     if isinstance(place, list):
-        if not key.isdecimal() or int(key) >= len(place):
+        if key not in map(str, range(len(place))):
             raise ConfigError(
                 f"--set {override!r}: {key!r} is no position; valid: 0 to {len(place) - 1}"
             )

@@ -8,8 +8,18 @@ that sentence and exits with code 2; a traceback is always a defect of ours.
 from collections.abc import Iterable
 
 
+LONGEST_SENTENCE = 1_500
+
+
 class FedsimError(Exception):
-    """A mistake in what the user gave us, told in one sentence."""
+    """A mistake in what the user gave us, told in one sentence.
+
+    The sentence may quote what was given. What would break the line or command the terminal is
+    shown as an escape, and the middle of what nobody would read to its end is left out.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(_readable(sentence))
 
 
 class ConfigError(FedsimError):
@@ -34,6 +44,18 @@ class MessageError(FedsimError):
 
 class RunDirectoryError(FedsimError):
     """A run directory is missing, in use, or belongs to another experiment."""
+
+
+def _readable(sentence: str) -> str:
+    r"""Return a sentence on one line of bounded length.
+
+    >>> _readable("a\n\x1b[2Jb")
+    'a\\n\\x1b[2Jb'
+    """
+    if len(sentence) > LONGEST_SENTENCE:
+        half = LONGEST_SENTENCE // 2
+        sentence = f"{sentence[:half]} [...] {sentence[-half:]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
 
 
 def listed(names: Iterable[object]) -> str:

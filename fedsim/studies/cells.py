@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
 
 BASE = "base"
+MOST_CELLS = 10_000
 _HONEST = ("seed", "data", "partition", "model", "federation")
 
 
@@ -71,13 +73,16 @@ def expand(
     if scale not in study.scales:
         raise ConfigError(f"{path}: there is no scale {scale!r}; valid: {listed(study.scales)}")
     axes = study.axes_at(scale)
+    count = math.prod(len(values) for values in axes.values())
+    if count > MOST_CELLS:
+        raise ConfigError(f"{path}: its axes make {count:,} cells; at most {MOST_CELLS:,} are run")
     cells = []
     for values in itertools.product(*axes.values()):
         coordinates = dict(zip(axes, values, strict=True))
         layers = [study.changes, study.scales[scale].changes]
         layers += [axes[axis][value] for axis, value in coordinates.items()]
         bases = [study.base, *(layer[BASE] for layer in layers if BASE in layer)]
-        base = path.parent / str(bases[-1]).format(scale=scale)
+        base = path.parent / str(bases[-1]).replace("{scale}", scale)
         # In this order: a section that is set anew undoes what was set inside it before.
         written = [
             f"{key}={json.dumps(value)}"

@@ -30,8 +30,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedsim.config import Strict, parsed_yaml, sentence
+from fedsim.config import MOST_YAML_BYTES, Strict, parsed_yaml, sentence
 from fedsim.errors import ConfigError, listed
+from fedsim.reading import read_text
 
 Scale = Literal["cpu", "paper"]
 SCALES: tuple[Scale, ...] = ("cpu", "paper")
@@ -219,7 +220,7 @@ def load_study(path: Path) -> Study:
         If the file cannot be read or any part of it is not valid.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MOST_YAML_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the study {path}: {error}") from error
     tree = parsed_yaml(text, str(path))
