@@ -4,6 +4,7 @@ What each does is in `fedsim.commands`; here they are put together, and errors b
 Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,8 @@ from fedsim.commands.options import EXIT_CODES, EXIT_INVALID, EXIT_STOPPED
 from fedsim.commands.runs import attack, report, run
 from fedsim.commands.studying import study
 from fedsim.errors import FedsimError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +53,8 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:  # a full disk, a file that may not be read: not a defect of ours
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}")
+        advice = "; make room and run the same command again, it resumes"
+        _fail(f"{where}{error.strerror or error}{advice if error.errno in NO_ROOM else ''}")
     except SystemExit as end:  # typer has turned Ctrl-C into this
         if end.code == EXIT_STOPPED:
             Console(stderr=True).print("stopped; the same command resumes where it was")

@@ -41,6 +41,12 @@ class Engine(BaseModel):
     workers
         How many processes of this machine score attacks; on the local engine they run the
         participants, too.
+    timeout
+        How many seconds a participant may take to train or to evaluate; without it, any. On the
+        local engine participants then always run in processes of their own.
+    restarts
+        How many times in a federation lost processes are replaced, and the rounds since its last
+        checkpoint are run again, before the run stops.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -48,6 +54,8 @@ class Engine(BaseModel):
     name: str
     threads: PositiveInt = 1
     workers: PositiveInt = 1
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    restarts: Annotated[int, Field(ge=0)] = 3
 
     @model_validator(mode="before")
     @classmethod

@@ -31,6 +31,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The content is on the disk before the name changes, so after a crash or a power cut `path` holds
     either the old content or the new, never a part. When the block fails nothing is left behind.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it; its ``filename`` is `path`.
     """
     make_private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
@@ -42,6 +47,10 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(OWNER_ONLY_FILE)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # writing names no file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

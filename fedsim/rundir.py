@@ -5,24 +5,28 @@
 each, the honest one and one for each active adversary: ``checkpoint.safetensors`` where it stands,
 ``history.json`` utility over the rounds, ``crafted.json`` how far crafted messages lie from honest
 ones; ``states/`` where federations branch; ``snapshots/ADVERSARY/`` what it saw; ``features/``,
-``scores/``, ``exposure/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it;
-``results.json`` and ``report.html`` what came out.
+``scores/``, ``exposure/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of
+it; ``results.json`` and ``report.html`` what came out.
 
 A stage reads files and writes files, so each can be run alone and again.
 """
 
 import fcntl
 import os
+import shlex
+import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
 from fedsim.engine_settings import DECIDING
 from fedsim.errors import RunDirectoryError
-from fedsim.files import UNFINISHED, make_private_folder, write_text
+from fedsim.files import OWNER_ONLY_FILE, UNFINISHED, make_private_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,24 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Keep others out of this run for one block; sweep what a killed one was writing.
 
+        The lock is the kernel's, so it ends with the process that holds it, however that ends.
+
         Raises
         ------
         RunDirectoryError
-            If another process works in it.
+            If another process works in it; the sentence says which.
         """
-        descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, OWNER_ONLY_FILE)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
                 raise RunDirectoryError(
-                    f"another fedsim process is working in {self.path}; wait for it, or choose "
-                    "another --out"
+                    f"{holder or 'another process'} is working in {self.path}; wait for it, or "
+                    "choose another --out"
                 ) from error
+            _say_who_works_here(descriptor)
             for left_over in self.path.rglob(f"*{UNFINISHED}"):
                 left_over.unlink()
             yield
@@ -189,6 +197,16 @@ class RunDirectory:
         return tuple(
             sorted((self.path / "traces" / adversary / question / owner).glob("*.parquet"))
         )
+
+
+def _say_who_works_here(lock: int) -> None:
+    """Write into a lock file who holds it, as the subject of a sentence."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    holder = f"process {os.getpid()} on {socket.gethostname()} ({command:.200}, since {since})"
+    with suppress(OSError):  # a full disk is no reason not to work here
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, " ".join(holder.split()).encode(), 0)
 
 
 def _deciding(resolved: str) -> object:

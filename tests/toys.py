@@ -6,8 +6,7 @@ user's data set of the tests, as it would be in a user's experiment.
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from flwr.clientapp.typing import Mod
 from torch import nn
 
 from fedsim.config import Experiment, LocalTraining, parse_experiment
+from fedsim.conformance.trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
 from fedsim.engines.local import LocalGrid
 from fedsim.federation.adversary import Threat
@@ -30,7 +30,7 @@ from fedsim.federation.server_position import DishonestServer, ServerAdversary
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import evaluate
 from fedsim.models import build_model
-from fedsim.progress import SILENCE, Advance, Watcher
+from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.scene import set_scene
 from fedsim.stages.simulate import simulate
@@ -90,27 +90,6 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     with run.locked():
         simulate(set_scene(toy, None, watcher), run, watcher)
     return run
-
-
-@dataclass
-class Stopping:
-    """A watcher that presses Ctrl-C after so many steps."""
-
-    after: int
-
-    def say(self, text: str) -> None:
-        """Drop the line."""
-
-    @contextmanager
-    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Count the steps."""
-
-        def advance(standing: str) -> None:
-            self.after -= 1
-            if not self.after:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 def content_of(run: RunDirectory) -> dict[str, str]:

@@ -113,7 +113,7 @@ class Trial:
     def stopped(self, name: str, after: int) -> None:
         """Run the first stage into a folder, and stop it after some rounds as Ctrl-C does."""
         try:
-            self.simulated(name, watcher=_Stopping(after))
+            self.simulated(name, watcher=Stopping(after))
         except KeyboardInterrupt:
             return
 
@@ -153,7 +153,7 @@ def _attributes(adversary: Adversary) -> dict[str, str]:
 
 
 @dataclass
-class _Stopping:
+class Stopping:
     """A watcher that presses Ctrl-C after so many rounds."""
 
     after: int

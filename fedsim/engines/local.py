@@ -74,12 +74,16 @@ class LocalGrid(NodesGrid):
         message.content = _detached(message.content)
         self._ran.add(node)
         try:
-            return self._client_app(message, self._contexts[node])
+            reply = self._client_app(message, self._contexts[node])
+            if not isinstance(reply, Message):
+                raise TypeError(f"it answered with {type(reply).__name__} instead of Message")
         except FedsimError:
             raise
-        except Exception as error:  # a participant may fail in any way; the server decides
+        # A participant may fail in any way, and leave; the server decides.
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             return Message(Error(CLIENT_APP_RAISED, reason), reply_to=message)
+        return reply
 
 
 def _detached(content: RecordDict) -> RecordDict:

@@ -35,7 +35,8 @@ def opened(engine: Engine) -> Iterator[NewGrid]:
 
 @contextmanager
 def _local(engine: LocalEngine) -> Iterator[NewGrid]:
-    yield partial(local_grid, workers=engine.workers, threads=engine.threads)
+    apart = engine.timeout is not None
+    yield partial(local_grid, workers=engine.workers, threads=engine.threads, apart=apart)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ milliseconds. What makes forks unsafe is kept out:
 """
 
 import ctypes
+import math
 import multiprocessing
 import os
 import pickle
@@ -35,7 +36,15 @@ Task = Callable[[Line], None]
 
 
 class WorkerEnded(FedsimError):  # noqa: N818 - it says what happened
-    """A process of ours ended before its work did."""
+    """A process of ours ended before its work did; what it kept between rounds is gone."""
+
+    def __str__(self) -> str:
+        return f"{self.happened}; run the same command again, it goes on where it was"
+
+    @property
+    def happened(self) -> str:
+        """Which process ended and how, without what to do about it."""
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -62,10 +71,7 @@ class Worker:
             return self.line.receive()
         except (EOFError, ConnectionResetError) as error:
             self.process.join()
-            raise WorkerEnded(
-                f"the process that {doing} {_end(self.process.exitcode)}; run the same command "
-                "again, it goes on where it was"
-            ) from error
+            raise WorkerEnded(f"the process that {doing} {_end(self.process.exitcode)}") from error
 
 
 @contextmanager
@@ -84,7 +90,10 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
         If this is not Linux.
     """
     if not hasattr(os, "memfd_create"):
-        raise FedsimError("engine.workers above 1 needs Linux; set engine.workers to 1")
+        raise FedsimError(
+            "engine.workers above 1 and engine.timeout need Linux; set engine.workers to 1, and "
+            "engine.timeout to null"
+        )
     context = multiprocessing.get_context("fork")
     workers: list[Worker] = []
     try:
@@ -110,9 +119,10 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
             worker.process.close()
 
 
-def who_sent(workers: Sequence[Worker], timeout: float | None = None) -> list[Worker]:
+def who_sent(workers: Sequence[Worker], timeout: float = math.inf) -> list[Worker]:
     """Wait until there is something to receive, or an end, and return from whom."""
-    ready = wait([worker.line.socket for worker in workers], timeout)
+    seconds = max(0.0, timeout) if math.isfinite(timeout) else None
+    ready = wait([worker.line.socket for worker in workers], seconds)
     return [worker for worker in workers if worker.line.socket in ready]
 
 

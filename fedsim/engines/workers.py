@@ -7,6 +7,7 @@ participants as `LocalGrid` does, and every random draw comes from the seed, so 
 those of one process, bit for bit.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +28,12 @@ from fedsim.engines.processes import Worker, computing, end_on_defect, forked, p
 from fedsim.errors import FedsimError, MessageError
 from fedsim.federation.messages import round_of
 
+SECONDS_TO_ANSWER = 5.0  # of a process whose participant hangs; if that allows it, it answers
+
 
 @contextmanager
 def local_grid(
-    client_app: ClientApp, participants: int, workers: int, threads: int
+    client_app: ClientApp, participants: int, workers: int, threads: int, *, apart: bool = False
 ) -> Iterator[NodesGrid]:
     """Give a grid over participants on this machine; its processes end with the block.
 
@@ -44,6 +47,9 @@ def local_grid(
         How many processes run them; with one it is this process.
     threads
         How many threads each of the processes computes with.
+    apart
+        Whether a single one is not to be this process, either: a participant that hangs can be
+        left out (see `WorkersGrid.send_and_receive`) only where it can be killed.
 
     Raises
     ------
@@ -51,7 +57,7 @@ def local_grid(
         If there is no forking on this machine.
     """
     count = min(workers, participants)
-    if count == 1:
+    if count == 1 and not apart:
         yield LocalGrid(client_app, participants)
         return
     host = partial(_host, client_app, participants, threads)
@@ -66,14 +72,16 @@ class WorkersGrid(NodesGrid):
         super().__init__(participants)
         self._workers = workers
         self._times_kept = 0
+        self._hung: set[Worker] = set()
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
         """Run all messages side by side and return the replies, in the order of the messages.
 
-        Whose reply is not there within `timeout` seconds is left out; the processes are then not in
-        step any more, and the grid is of no use for another round.
+        A participant has `timeout` seconds from when its process turns to it. Whoever takes longer
+        is left out, and so is whoever comes after it in that process; the others are waited for.
+        The processes are then not in step any more, and the grid is of no use for another round.
 
         Raises
         ------
@@ -89,19 +97,19 @@ class WorkersGrid(NodesGrid):
             for worker, turn in zip(self._workers, turns, strict=True)
             if turn
         )
+        patience = math.inf if timeout is None else timeout
         busy = {w: turn for w, turn in zip(self._workers, turns, strict=True) if turn}
-        until = None if timeout is None else time.monotonic() + timeout
+        until = dict.fromkeys(busy, time.monotonic() + patience)
         replies: dict[int, Message] = {}
         while busy:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            ready = who_sent(list(busy), left)
-            if not ready:
-                break
+            ready = who_sent(list(busy), min(until[w] for w in busy) - time.monotonic())
             for worker in ready:
                 number = busy[worker].popleft()
                 replies[number] = self._reply(worker, asked[number])
-                if not busy[worker]:
-                    del busy[worker]
+                until[worker] = time.monotonic() + patience
+            if not ready:
+                self._hung |= {w for w in busy if until[w] <= time.monotonic()}
+            busy = {w: turn for w, turn in busy.items() if turn and w not in self._hung}
         return [replies[number] for number in sorted(replies)]
 
     def states(self) -> Mapping[int, RecordDict]:
@@ -111,9 +119,9 @@ class WorkersGrid(NodesGrid):
         the next call, and inside the block of `local_grid`; a round that was broken off in the
         meantime does no harm.
         """
+        self._times_kept += 1  # first: a Ctrl-C may leave some with what they have kept before
         for worker in self._workers:
             worker.line.send(("keep", ()))
-        self._times_kept += 1
         return _States(partial(self._fetched, self._times_kept))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
@@ -143,16 +151,22 @@ class WorkersGrid(NodesGrid):
 
     def _fetched(self, time_kept: int) -> dict[int, RecordDict]:
         if time_kept != self._times_kept:
-            raise RuntimeError("these states are gone: states() was called again")
+            raise FedsimError("these states are gone: states() was called again")
         for worker in self._workers:
             worker.line.send(("fetch", ()))
         found: dict[int, RecordDict] = {}
         for worker in self._workers:
-            answer = None
-            while not isinstance(answer, _Kept):  # replies of a round that was broken off
-                answer = worker.receive("was to give its participants' states")
-            found |= answer.states
+            found |= self._kept_by(worker).states
         return {node: found.get(node, RecordDict()) for node in self._nodes}
+
+    def _kept_by(self, worker: Worker) -> "_Kept":
+        """Return what a process kept, past the replies of a round that was broken off."""
+        left = SECONDS_TO_ANSWER if worker in self._hung else math.inf
+        while who_sent([worker], left):
+            answer = worker.receive("was to give its participants' states")
+            if isinstance(answer, _Kept):
+                return answer
+        raise FedsimError("the process of a participant that hangs does not give its states")
 
 
 class _States(Mapping[int, RecordDict]):

@@ -116,3 +116,22 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
                 f"{sender} sent {name!r} with values that are not finite; lower the learning rate, "
                 "or the rate of an active adversary"
             )
+
+
+def require_finite(content: RecordDict, sender: str) -> None:
+    """Raise unless all metrics of a reply are finite numbers.
+
+    Strategies weight uploads by one of them, and a mean with one that is not finite says nothing.
+
+    Raises
+    ------
+    MessageError
+        The sentence names the sender and the first metric that is wrong.
+    """
+    for metrics in content.metric_records.values():
+        for name, value in metrics.items():
+            if not np.isfinite(value).all():
+                raise MessageError(
+                    f"{sender} sent the metric {name!r} as {value}, which is not finite; lower the "
+                    "learning rate, or the rate of an active adversary"
+                )

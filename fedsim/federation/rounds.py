@@ -4,6 +4,7 @@ The round loop is our own because Flower's ``Strategy.start`` can neither resume
 that went wrong; it calls a strategy's four public hooks in the same order.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from fedsim.federation.messages import (
     ROUND,
     Shapes,
     arrays_of,
+    require_finite,
     require_usable,
 )
 from fedsim.federation.training import Utility
@@ -139,7 +141,8 @@ def run_rounds(
             arrays, figures = rounds.train(progress.arrays)
             if schedule.evaluates(round_number):
                 figures = rounds.evaluate(arrays, figures)
-        except AppExitException as error:  # what Flower's strategies raise when they give up
+        # What Flower's strategies raise when they give up, and when all weights are zero.
+        except (AppExitException, ZeroDivisionError) as error:
             reason = " ".join(str(error).split())
             raise MessageError(f"the strategy gave up in round {round_number}: {reason}") from error
         progress = Progress(round_number, arrays, (*progress.history, figures))
@@ -179,6 +182,7 @@ class _Round:
                 sender = self._name(reply)
                 uploaded = arrays_of(reply.content, sender)
                 require_usable(uploaded, self.schedule.expected, sender)
+                require_finite(reply.content, sender)
             aggregate, metrics = self.strategy.aggregate_train(self.number, replies)
         if aggregate is None:
             raise MessageError(f"round {self.number} has no aggregate: no usable reply came back")
@@ -190,9 +194,17 @@ class _Round:
         with seeds.global_draws(self.schedule.seed, "strategy-evaluation", self.number):
             self.config[ROUND] = self.number
             messages = self.strategy.configure_evaluate(self.number, arrays, self.config, self.grid)
-            metrics = self.strategy.aggregate_evaluate(self.number, self._replies(messages))
+            replies = self._replies(messages)
+            for reply in replies:
+                require_finite(reply.content, self._name(reply))
+            metrics = self.strategy.aggregate_evaluate(self.number, replies)
         train_loss, train_accuracy = _figures(metrics)
         test = self.schedule.test(arrays)
+        if not math.isfinite(test.loss):
+            raise MessageError(
+                f"the aggregate of round {self.number} has a loss of {test.loss} on held-out "
+                "records; lower the learning rate, or the rate of an active adversary"
+            )
         return replace(
             figures,
             train_loss=train_loss,
@@ -203,17 +215,31 @@ class _Round:
 
     def _replies(self, messages: Iterable[Message]) -> list[Message]:
         sent = list(messages)
+        for message in sent:  # replies take it over, on any engine
+            message.metadata.group_id = str(self.number)
         replies = list(self.grid.send_and_receive(sent, timeout=self.schedule.timeout))
         for reply in replies:
             _require_content(reply, self._name(reply))
+            self._require_current(reply, sent[0].metadata.message_type)
         answered = {reply.metadata.src_node_id for reply in replies}
         silent = [m.metadata.dst_node_id for m in sent if m.metadata.dst_node_id not in answered]
         if silent:
             raise MessageError(
                 f"participant {self.participant_of.get(silent[0], silent[0])} did not answer in "
-                f"round {self.number} within {self.schedule.timeout} s"
+                f"round {self.number} within {self.schedule.timeout} s; give it longer with "
+                "engine.timeout, or see what it waits for"
             )
         return sorted(replies, key=lambda r: self.participant_of[r.metadata.src_node_id])
+
+    def _require_current(self, reply: Message, asked: str) -> None:
+        """Raise if a reply answers another question than the one that was asked of everybody."""
+        answered, group = reply.metadata.message_type, reply.metadata.group_id
+        if (answered, group) != (asked, str(self.number)):
+            raise MessageError(
+                f"{self._name(reply)} answered a question that is not open: it was asked to "
+                f"{asked} in round {self.number}, and its reply is to {answered} in round "
+                f"{group or 'unknown'}"
+            )
 
     def _name(self, reply: Message) -> str:
         node = reply.metadata.src_node_id

@@ -16,6 +16,7 @@ from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.crafted import noted
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
+from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
 from fedsim.stages.federations import Federation
@@ -44,6 +45,7 @@ class Keeper:
     latest: Checkpoint | None = None
     taken_over: int = 0
     went_on: bool = False
+    kept_round: int = 0
     written: float = field(default_factory=time.monotonic)
 
     def start(self, beginning: Progress) -> None:
@@ -60,6 +62,10 @@ class Keeper:
             self.grid.restore(self.latest.states)
             self.latest.restore(self.strategy, self.federation.servers)
             self.progress = self.latest.progress
+        else:  # an earlier attempt may have come some way
+            for adversary in self.federation.servers.values():
+                adversary.memory.clear()
+        self.kept_round = self.progress.round
 
     def _branched(self, state: Checkpoint, snapshots: Sequence[Snapshot]) -> Checkpoint:
         """Return a state as if this federation's parties had been there."""
@@ -108,7 +114,13 @@ class Keeper:
         name = self.federation.name
         write_history(self.run.history(name), self.latest.progress, self.taken_over)
         self.latest.save(self.run.checkpoint(name))
-        self.written = time.monotonic()
+        self.kept_round, self.written = self.latest.progress.round, time.monotonic()
+
+    def cost_of_going_on(self) -> str:
+        """Return in words what is done again when the federation goes on from what is kept."""
+        finished, seconds = self.progress.round - self.kept_round, time.monotonic() - self.written
+        again = f"{plural(finished, 'finished round')} again ({seconds:.1f} s)"
+        return f"it goes on after round {self.kept_round}, and does {again}"
 
     def ended(self) -> None:
         """Write what is known of a federation only at its end."""

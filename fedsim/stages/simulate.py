@@ -17,7 +17,9 @@ from torch import nn
 
 from fedsim.data import write_ledger
 from fedsim.engines.opening import NewGrid, opened
+from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
+from fedsim.errors import FedsimError, MessageError
 from fedsim.federation.client import Participants, make_client_app, sampled
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.rounds import Progress, Schedule
@@ -56,7 +58,9 @@ def simulate(
     Raises
     ------
     FedsimError
-        If a participant fails, anybody sends what cannot be used, or the disk is too small.
+        If a participant fails or anybody sends what cannot be used; a checkpoint of the last
+        finished round was written then. If the disk is too small, or processes are lost more often
+        than `engine.restarts`.
     KeyboardInterrupt
         After a checkpoint of the last finished round was written.
     """
@@ -100,14 +104,23 @@ def _run(
     kept_rounds: Set[int],
     new_grid: NewGrid,
 ) -> Progress:
-    participants = scene.ledger.participants
-    with new_grid(client_app_of(scene, federation), participants) as grid:
-        strategy, schedule = strategy_of(scene), schedule_of(scene)
-        keeper = Keeper(run, federation, grid, strategy, schedule, states, kept_rounds)
-        keeper.start(beginning_of(scene))
-        _serve(federation, keeper, participants, watcher)
-        keeper.ended()
-    return keeper.progress
+    """Run a federation to its end; when a process is lost, go on from where it was last kept."""
+    participants, losses = scene.ledger.participants, 0
+    while True:
+        with new_grid(client_app_of(scene, federation), participants) as grid:
+            strategy, schedule = strategy_of(scene), schedule_of(scene)
+            keeper = Keeper(run, federation, grid, strategy, schedule, states, kept_rounds)
+            try:
+                keeper.start(beginning_of(scene))
+                _serve(federation, keeper, participants, watcher)
+                keeper.ended()
+            except WorkerEnded as ended:
+                losses += 1
+                if losses > scene.experiment.engine.restarts:
+                    raise
+                watcher.say(f"{ended.happened}; {keeper.cost_of_going_on()}")
+            else:
+                return keeper.progress
 
 
 def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: Watcher) -> None:
@@ -123,9 +136,17 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
         server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
         try:
             keeper.grid.serve(make_server_app(server))
-        except KeyboardInterrupt:
-            keeper.keep()
+        except (KeyboardInterrupt, MessageError):
+            _keep_what_is_there(keeper, watcher)
             raise
+
+
+def _keep_what_is_there(keeper: Keeper, watcher: Watcher) -> None:
+    """Write where a federation stands that is about to stop for a reason of its own."""
+    try:
+        keeper.keep()
+    except (FedsimError, OSError) as error:
+        watcher.say(f"where it stands could not be kept ({error}); {keeper.cost_of_going_on()}")
 
 
 def client_app_of(scene: Scene, federation: Federation) -> ClientApp:
@@ -159,6 +180,7 @@ def schedule_of(scene: Scene) -> Schedule:
         scene.experiment.seed,
         shapes_of(model),
         _tester(scene, model),
+        timeout=scene.experiment.engine.timeout,
         present=partial(settings.present, participants=scene.ledger.participants),
     )
 

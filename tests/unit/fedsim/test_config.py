@@ -110,7 +110,13 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
     assert second.observed_rounds == first.observed_rounds
     assert second.resolved() == first.resolved()
     written = yaml.safe_load(first.resolved())
-    assert written["engine"] == {"name": "local", "threads": 1, "workers": 1}
+    assert written["engine"] == {
+        "name": "local",
+        "threads": 1,
+        "workers": 1,
+        "timeout": None,
+        "restarts": 3,
+    }
     again = {"label": "again", "together": [{"name": "curious-server"}]}
     assert written["adversaries"][1] == again
     assert second.federation.local.schedule == {2: 1e-7, 11: 0.3}
@@ -169,11 +175,13 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
             "engine is {'name': 'abacus'}: it must be or have a name of: local, ray",
         ),
         ("engine", "abacus", "engine is 'abacus': it must be or have a name of: local, ray"),
-        ("engine", {"name": "local", "cores": 2}, "'engine.cores'; valid keys there: name, t"),
-        ("engine", {"address": "h:1"}, "'engine.address'; valid keys there: name, t"),
+        ("engine", {"name": "local", "cores": 2}, "'engine.cores'; valid keys there: name, r"),
+        ("engine", {"address": "h:1"}, "'engine.address'; valid keys there: name, r"),
         ("engine", {"name": "ray", "cores": 2}, "'engine.cores'; valid keys there: actors, addr"),
         ("engine", {"name": "ray", "address": "auto"}, "engine.address is 'auto'; it must be HOST"),
         ("engine", {"name": "ray", "gpus": -0.5}, "engine.gpus is -0.5"),
+        ("engine", {"timeout": 0}, "engine.timeout is 0: input should be greater than 0"),
+        ("engine", {"restarts": -1}, "engine.restarts is -1: input should be greater than or"),
         ("data", None, "data is None"),
         ("seed", -1, "seed is -1"),
         ("adversaries", [], "adversaries is empty"),

@@ -1,5 +1,7 @@
 """A run directory belongs to one experiment and one process at a time."""
 
+import os
+import re
 import stat
 import subprocess
 import sys
@@ -77,8 +79,10 @@ def test_two_processes_cannot_work_in_one_run(tmp_path: Path) -> None:
         ).stdout.strip()
 
     with run.locked():
-        assert another() == (
-            f"another fedsim process is working in {run.path}; wait for it, or choose another --out"
+        assert re.fullmatch(
+            rf"process {os.getpid()} on \S+ \(.+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC\) is "
+            rf"working in {run.path}; wait for it, or choose another --out",
+            another(),
         )
     assert another() == "mine"
 

@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 
 from adversaries import CuriousParticipant, GradientAscentParticipant
 from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.engines.workers import WorkersGrid, local_grid
 from fedsim.errors import FedsimError, MessageError, SnapshotError
@@ -169,16 +170,27 @@ def test_a_killed_process_is_one_sentence_with_participant_and_round() -> None:
             )
 
 
-def test_a_participant_that_leaves_ends_its_process(capfd: pytest.CaptureFixture[str]) -> None:
-    def leaves(participant: int) -> None:
-        raise SystemExit
+def test_a_participant_that_ends_its_process_is_one_sentence() -> None:
+    def ends(participant: int) -> None:
+        os._exit(3)
 
     with (
-        pytest.raises(FedsimError, match="participant 0 in round 6 ended with exit code 1"),
-        local_grid(answering(leaves), 2, 2, 1) as grid,
+        pytest.raises(WorkerEnded, match="participant 0 in round 6 ended with exit code 3; run"),
+        local_grid(answering(ends), 2, 2, 1) as grid,
     ):
         grid.send_and_receive(asked(grid.get_node_ids()[:1]))
-    assert "SystemExit" in capfd.readouterr().err
+
+
+def test_a_process_ends_on_a_defect_of_ours(capfd: pytest.CaptureFixture[str]) -> None:
+    def fails(participant: int) -> None:
+        raise GeneratorExit  # not even SystemExit, which is a participant's own affair
+
+    with (
+        pytest.raises(WorkerEnded, match="participant 0 in round 6 ended with exit code 1; run"),
+        local_grid(answering(fails), 2, 2, 1) as grid,
+    ):
+        grid.send_and_receive(asked(grid.get_node_ids()[:1]))
+    assert "GeneratorExit" in capfd.readouterr().err
 
 
 class OddError(FedsimError):
@@ -215,12 +227,16 @@ def test_a_failing_participant_is_named_with_its_round() -> None:
     assert str(error.value) == "participant 1 in round 1 failed: ValueError: one two"
 
 
-def test_who_hangs_is_left_out_after_the_timeout() -> None:
-    app = answering(lambda participant: time.sleep(60 * (participant == 1)))
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_who_hangs_is_left_out_after_the_timeout(workers: int) -> None:
+    # Participants 0 and 2 take longer than the timeout together, but neither does alone.
+    app = answering(lambda participant: time.sleep(60 if participant == 3 else 0.2))
     begun, before = time.monotonic(), children()
-    with local_grid(app, 3, 3, 1) as grid:
-        replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=0.3)
-    assert told(replies, "participant") == [0, 2]
+    with local_grid(app, 5, workers, 1, apart=True) as grid:
+        replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=0.35)
+        # 4 comes after 3 in the only process; with two, 1 and 3 are in one and 0, 2 and 4 in one.
+        assert told(replies, "participant") == ([0, 1, 2] if workers == 1 else [0, 1, 2, 4])
+        assert [list(state) for state in grid.states().values()][:3] == [["seen"]] * 3
     assert time.monotonic() - begun < 10
     assert children() == before
 
@@ -254,7 +270,7 @@ def test_states_of_an_earlier_call_are_gone() -> None:
         grid.send_and_receive(asked(grid.get_node_ids()))
         later = grid.states()
         assert [list(state) for state in later.values()] == [["seen"], ["seen"]]
-        with pytest.raises(RuntimeError, match="called again"):
+        with pytest.raises(FedsimError, match="called again"):
             len(earlier)
 
 
