@@ -78,7 +78,7 @@ class Dataset:
         Returns
         -------
         tuple
-            float32 of shape (len(records), *input_shape), normalised; int64 of (len(records),).
+            float32 of shape ``(len(records), *input_shape)``, normalised; int64 of (len(records),).
         """
         # A plain view: taking rows through numpy's memmap class costs more, and gives memmaps.
         rows = torch.from_numpy(np.asarray(self.features).take(records, axis=0)).float()

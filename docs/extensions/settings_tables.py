@@ -1,0 +1,257 @@
+"""The tables on the page of settings, generated from the classes that check an experiment.
+
+The page says where a table goes by a comment, ``<!-- settings: experiment -->``, or the name of a
+group of plugins instead of ``experiment``. Names, types and defaults come from the classes and
+signatures. What a setting means comes from the docstring of its class or plugin, or, where that
+says nothing, from ``settings-words.yaml``. A setting without words, and words without a setting,
+are warnings, hence errors.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import yaml
+from numpydoc.docscrape import NumpyDocString
+from pydantic import BaseModel
+from schema_words import default_in_words, type_in_words
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+from fedsim import plugins
+from fedsim.config import Choice, Experiment
+from fedsim.federation.optimizers import OPTIMIZERS
+
+PAGE = "settings"
+MARK = re.compile(r"<!-- settings: (\w+) -->")
+SAME_AS = re.compile(r"(?:See|As in) `+([\w.]+)`+\.")
+SEE_TABLE = re.compile(r"[,;] see `[\w.]+(?:Settings|Changes)`")
+FROM_THE_RUN = "from the run"
+ORIGIN = "fedsim"
+Schema = dict[str, Any]
+
+
+@dataclass
+class Words:
+    """What settings mean, by their dotted place; notes which were asked for."""
+
+    of: Mapping[str, str]
+    asked: set[str] = field(default_factory=set)
+
+    def __getitem__(self, place: str) -> str:
+        self.asked.add(place)
+        return self.of.get(place, "")
+
+    def faults(self) -> Iterator[str]:
+        """Yield what is missing and what is left over, once all was asked for."""
+        for place in sorted(self.asked - self.of.keys()):
+            yield f"neither a docstring nor settings-words.yaml says what {place} means"
+        for place in sorted(self.of.keys() - self.asked):
+            yield f"settings-words.yaml tells of {place}, which needs no words, or is no setting"
+
+
+def page_of_settings(text: str, words: Words) -> str:
+    """Return the page with its tables in place of the comments."""
+    return MARK.sub(lambda mark: "\n".join(TABLES[mark[1]](words)), text)
+
+
+def _experiment(words: Words) -> Iterator[str]:
+    yield from _section(Experiment, "", words)
+
+
+def _section(model: type[BaseModel], place: str, words: Words) -> Iterator[str]:
+    """Yield the table of a part of an experiment, then those of the parts in it."""
+    schema = model.model_json_schema()
+    properties: Schema = schema["properties"]
+    if place:
+        named = properties.get("name", {}).get("const")
+        yield f"\n### `{place}`" + (f" named `{named}`" if named else "") + "\n"
+        yield _introduction(model)
+    told = {
+        name: said for kind in reversed(model.mro()) for name, said in _documented(kind).items()
+    }
+    defs = schema.get("$defs", {})
+    yield from _table(
+        Row(
+            name,
+            type_in_words(of, defs),
+            _default(name, of, schema),
+            told.get(name) or words[f"{place}.{name}".lstrip(".")],
+        )
+        for name, of in properties.items()
+    )
+    for name, found in model.model_fields.items():
+        for kind in _models(found.annotation):
+            if kind.model_fields.keys() - Choice.model_fields.keys():
+                yield from _section(kind, f"{place}.{name}".lstrip("."), words)
+
+
+def _introduction(model: type[BaseModel]) -> str:
+    text = NumpyDocString(inspect.getdoc(model) or "")
+    return _markdown("\n".join([*text["Summary"], "", *text["Extended Summary"]])) + "\n"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _plugins(group: str, words: Words) -> Iterator[str]:
+    """Yield a section for each of our plugins of a group, and for the settings inside settings."""
+    inside: dict[str, Schema] = {}
+    for name, point in plugins.available(group).items():
+        if point.dist is None or point.dist.name != ORIGIN:
+            continue
+        plugin = plugins.resolve(group, name)
+        yield from _settings(name, plugin, plugins.GROUPS[group].provided, words, inside)
+    yield from _inside(inside, words)
+
+
+def _optimizers(words: Words) -> Iterator[str]:
+    for name, maker in OPTIMIZERS.items():
+        yield from _settings(name, maker, (), words, {})
+
+
+def _settings(
+    name: str,
+    plugin: Callable[..., Any],
+    provided: tuple[str, ...],
+    words: Words,
+    inside: dict[str, Schema],
+) -> Iterator[str]:
+    yield f"\n### `{name}`\n"
+    yield _markdown(plugins.summary(plugin)) + "\n"
+    schema = plugins.settings_schema(plugin, provided).model_json_schema()
+    defs = schema.get("$defs", {})
+    inside |= defs
+    told = _documented(plugin)
+    rows = [
+        Row(
+            setting,
+            type_in_words(of, defs),
+            FROM_THE_RUN if setting in provided else _default(setting, of, schema),
+            told.get(setting) or words[f"{name}.{setting}"],
+        )
+        for setting, of in schema.get("properties", {}).items()
+        if setting in told or setting not in provided
+    ]
+    yield from _table(rows)
+    if not rows:
+        yield "It has no settings.\n"
+
+
+def _inside(schemas: Mapping[str, Schema], words: Words) -> Iterator[str]:
+    """Yield the tables of settings that are inside others: dataclasses of the attacks."""
+    for name, schema in schemas.items():
+        kind = _dataclass(name)
+        told = _documented(kind)
+        yield f"\n### {name}\n"
+        yield _markdown(plugins.summary(kind)) + "\n"
+        yield from _table(
+            Row(
+                setting,
+                type_in_words(of, schemas),
+                _default(setting, of, schema),
+                told.get(setting) or words[f"{name}.{setting}"],
+            )
+            for setting, of in schema["properties"].items()
+        )
+
+
+class Row(NamedTuple):
+    """A setting in words: its name, what it takes, its default, and what it means."""
+
+    name: str
+    takes: str
+    default: str
+    meaning: str
+
+
+def _table(rows: Iterable[Row]) -> Iterator[str]:
+    lines = [f"| `{row.name}` | {row.takes} | {row.default} | {row.meaning} |" for row in rows]
+    if lines:
+        yield "| setting | what it takes | default | what it means |"
+        yield "|---|---|---|---|"
+        yield from lines
+        yield ""
+
+
+def _default(name: str, of: Schema, schema: Schema) -> str:
+    return "must be given" if name in schema.get("required", ()) else default_in_words(of)
+
+
+def _documented(plugin: Callable[..., Any]) -> dict[str, str]:
+    """Return what a docstring says of each parameter or attribute, other docstrings followed."""
+    text = NumpyDocString(inspect.getdoc(plugin) or "")
+    found = {
+        name.strip(): " ".join(line.strip() for line in entry.desc)
+        for entry in [*text["Parameters"], *text["Attributes"]]
+        for name in entry.name.split(",")
+    }
+    return {name: _followed(name, said) for name, said in found.items()}
+
+
+def _followed(name: str, said: str) -> str:
+    reference = SAME_AS.fullmatch(said)
+    if reference is None:
+        return re.sub(r"\bNone\b", "`null`", SEE_TABLE.sub("", _markdown(said)))
+    return _documented(_dataclass(reference[1].rpartition(".")[2]))[name]
+
+
+def _dataclass(name: str) -> Callable[..., Any]:
+    """Return one of the classes that settings are documented in, by its bare name."""
+    for home in HOMES:
+        if found := getattr(import_module(home), name, None):
+            return found  # type: ignore[no-any-return]
+    raise ExtensionError(f"no class {name} with settings in {', '.join(HOMES)}")
+
+
+HOMES = (
+    "adversaries.inference.attack",
+    "adversaries.inference.chosen",
+    "adversaries.inference.network",
+    "adversaries.inference.plans",
+    "adversaries.inference.supervised",
+    "adversaries.inference.unsupervised",
+    "adversaries.positions.ascent",
+)
+
+TABLES: Mapping[str, Callable[[Words], Iterator[str]]] = {
+    "experiment": _experiment,
+    "optimizers": _optimizers,
+    "adversaries": lambda words: _plugins("adversaries", words),
+    "attacks": lambda words: _plugins("attacks", words),
+    "datasets": lambda words: _plugins("datasets", words),
+    "models": lambda words: _plugins("models", words),
+}
+
+
+def _markdown(docstring: str) -> str:
+    """Return a docstring's words as Markdown."""
+    return docstring.replace("``", "`")
+
+
+def read_words(path: Path) -> Words:
+    """Return what settings mean, as a file says."""
+    return Words(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _fill_in(app: Sphinx, page: str, source: list[str]) -> None:
+    if page == PAGE:
+        words = read_words(app.srcdir / "settings-words.yaml")
+        source[0] = page_of_settings(source[0], words)
+        for fault in words.faults():
+            logging.getLogger(__name__).warning(fault, location=page)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Fill in the page when it is read."""
+    app.connect("source-read", _fill_in)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

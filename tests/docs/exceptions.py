@@ -1,0 +1,85 @@
+"""What a test of the documentation does otherwise than a reader would, each with its reason.
+
+Everything that is not named here is executed word for word.
+"""
+
+from typing import NamedTuple
+
+
+class Instead(NamedTuple):
+    """What is executed in place of a command (nothing where it is empty), and why."""
+
+    command: str
+    why: str
+
+
+class Smaller(NamedTuple):
+    """Changes of an experiment that a command names, and why."""
+
+    settings: tuple[str, ...]
+    why: str
+
+
+MINUTES = "it would take minutes: the same adversaries and attacks on fewer records and rounds"
+
+SMALLER_EXPERIMENTS = {
+    "configs/quickstart.yaml": Smaller(
+        (
+            "data={name: synthetic-purchase100, records: 1200, test_records: 200}",
+            "partition.records=100",
+            "model={name: fully-connected, widths: [32]}",
+            "federation.rounds=4",
+            "federation.local.learning_rate=0.01",
+            "snapshots.rounds=[2, 3, 4]",
+            "audit={known_members: 40, known_nonmembers: 40, tested_members: 50, "
+            "tested_nonmembers: 50}",
+            "adversaries.1.first=2",
+            "adversaries.2={name: gradient-ascent-server, first: 3}",
+            "adversaries.3.together=[{name: isolating-server, first: 2}, "
+            "{name: gradient-ascent-server, first: 3}]",
+            "adversaries.5={name: gradient-ascent-participant, participant: 3, first: 3}",
+            "attacks.0={name: supervised, training: {epochs: 2, folds: 2}}",
+            "engine.workers=1",
+        ),
+        MINUTES,
+    ),
+    "configs/cifar100-alexnet-small.yaml": Smaller(
+        (
+            "partition.records=40",
+            "federation.rounds=3",
+            "federation.local.schedule={}",
+            "federation.local.batch_size=20",
+            "snapshots.rounds=[2, 3]",
+            "audit={known_members: 10, known_nonmembers: 10, tested_members: 10, "
+            "tested_nonmembers: 10}",
+            "adversaries=[curious-server, {name: curious-participant, participant: 3}]",
+            "attacks=[{name: scalar-logistic, folds: 2}, gradient-norm, loss, random]",
+            "engine.workers=1",
+        ),
+        MINUTES + "; DIR holds noise in place of the images",
+    ),
+}
+
+OF_THE_NETWORK = "it downloads"
+OF_HOURS = "it runs for hours; the plan reads the same files and expands the same cells"
+
+INSTEAD = {
+    "make quickstart": Instead(
+        "fedsim run configs/quickstart.yaml --out runs/quickstart",
+        "it installs everything first; the command is the last one of the target",
+    ),
+    "make test": Instead("", "this is a part of it"),
+    "fedsim data fetch location30": Instead("fedsim data fetch --help", OF_THE_NETWORK),
+    "fedsim study configs/studies/table-10-six-attackers.yaml": Instead(
+        "fedsim study configs/studies/table-10-six-attackers.yaml --plan", OF_HOURS
+    ),
+    "pip install 'fedsim[tensorboard]'": Instead("", OF_THE_NETWORK),
+    "fedsim run configs/quickstart.yaml --tensorboard runs/board": Instead(
+        "",
+        "it needs the extra, which CI does not install; tests/unit/fedsim/watchers/test_scalars.py "
+        "tests what is written with a writer in its place",
+    ),
+}
+
+ELSEWHERE = {"docs/tutorial.md": "tests/integration/test_tutorial.py"}
+"""Pages that a test of their own executes, every block of them."""

@@ -1,0 +1,145 @@
+"""A reader in a folder of its own, who does what a page says from top to bottom.
+
+Commands of ours are called in this process where no shell is needed: to load torch anew for each
+would take most of the time.
+"""
+
+import csv
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snippets import Snippet
+
+from fedsim import cli, plugins
+from fedsim.config import Experiment, parse_experiment
+from fedsim.data import read_membership
+
+SHELL = set("$|&;<>*?`")
+BIN = Path(sys.executable).parent
+SECONDS = 120
+
+COMPLETED_BY: Mapping[str, Any] = {
+    "data": "synthetic-purchase100",
+    "model": "fully-connected",
+    "federation": {"rounds": 10},
+    "snapshots": {"rounds": [5, 10]},
+    "adversaries": ["curious-server"],
+    "attacks": ["loss"],
+}
+"""What a part of an experiment is completed by before it is checked."""
+
+
+class Reader:
+    """Someone in a folder, who writes the files and gives the commands of a page.
+
+    Parameters
+    ----------
+    folder
+        Where; it is the current folder of every command until a ``cd``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: dict[str, object] = {"__name__": "__page__"}
+
+    def follow(self, snippet: Snippet, command: Callable[[str], str]) -> None:
+        """Do what a snippet says; `command` gives what is executed in place of a command."""
+        if snippet.title:
+            (self.folder / snippet.title).write_text(snippet.text, encoding="utf-8")
+            return
+        if snippet.language == "bash":
+            for given in snippet.commands:
+                if instead := command(given):
+                    self.execute(instead)
+            return
+        with self.here():
+            READ[snippet.language](self, snippet.text)
+
+    def execute(self, command: str) -> None:
+        """Give a command; `AssertionError` says what it said if it failed."""
+        if command.startswith("cd "):
+            self.folder /= command.removeprefix("cd ")
+        elif command.startswith("fedsim ") and not SHELL & set(command):
+            self._call(shlex.split(command))
+        else:
+            self._shell(command)
+
+    def _shell(self, command: str) -> None:
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        home = {"HOME": str(self.folder), "PATH": path, "OMP_NUM_THREADS": "1"}
+        said = subprocess.run(
+            ["bash", "-c", f"{command}\nexit $?"],
+            cwd=self.folder,
+            env={**os.environ, **home},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        assert said.returncode == 0, f"{command}\n{said.stdout}\n{said.stderr}"
+
+    def _call(self, arguments: list[str]) -> None:
+        with self.here() as patch:
+            patch.setattr(sys, "argv", arguments)
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        assert not end.value.code, f"{shlex.join(arguments)} ended with {end.value.code}"
+
+    @contextmanager
+    def here(self) -> Iterator[pytest.MonkeyPatch]:
+        """Let this process work in the folder, and forget the modules that it finds there."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(sys, "path", [*sys.path, str(self.folder)])
+            try:
+                yield patch
+            finally:
+                for name in [n for n, m in sys.modules.items() if _lies_in(m, self.folder)]:
+                    del sys.modules[name]
+
+    def _python(self, text: str) -> None:
+        exec(compile(text, "<page>", "exec"), self.names)  # noqa: S102 - our own pages
+
+
+def _lies_in(module: object, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(file).is_relative_to(folder)
+
+
+def _yaml(reader: Reader, text: str) -> None:
+    """Check an experiment, or a part of one."""
+    tree = yaml.safe_load(text)
+    assert tree.keys() <= Experiment.model_fields.keys(), tree
+    parse_experiment({**COMPLETED_BY, **tree}, "the page")
+
+
+def _toml(reader: Reader, text: str) -> None:
+    """Check entry points of a plugin's package."""
+    (offered,) = tomllib.loads(text)["project"]["entry-points"].items()
+    assert offered[0] in {group.entry_points for group in plugins.GROUPS.values()}
+    assert all(":" in place for place in offered[1].values())
+
+
+def _csv(reader: Reader, text: str) -> None:
+    """Check a file that says who was in the training data."""
+    path = reader.folder / "a-page.csv"
+    path.write_text(text, encoding="utf-8")
+    assert len(read_membership(path).records) == len(list(csv.reader(text.splitlines()))) - 1
+
+
+READ: Mapping[str, Callable[[Reader, str], None]] = {
+    "python": Reader._python,
+    "yaml": _yaml,
+    "toml": _toml,
+    "csv": _csv,
+}
+"""What is done with a block of a language other than the shell's, which is no file."""
