@@ -7,7 +7,6 @@ that sentence and exits with code 2; a traceback is always a defect of ours.
 
 from collections.abc import Iterable
 
-
 LONGEST_SENTENCE = 1_500
 
 

@@ -1,22 +1,15 @@
 """Reading files within bounds: whatever a file says of itself, it cannot take all memory.
 
-A size is checked before anything of that size is made: that of a text before it is read, the rows
-and the unpacked bytes of a parquet file before a column is decoded.
+A size is checked before anything of that size is made. Tables have `fedsim.data.parquet_file`.
 """
 
 import errno
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 MOST_TEXT_BYTES = 64 << 20
 """No file of text or JSON that fedsim writes comes near this size."""
-MOST_ROWS = 1 << 28
-MOST_UNPACKED_BYTES = 8 << 30
 
 
 def read_bytes(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:

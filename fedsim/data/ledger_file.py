@@ -6,14 +6,17 @@ Columns: ``record`` int64, ``label`` int64, ``split`` (pool, test), ``duplicate`
 refused in one sentence.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fedsim.data.ledger import KNOWN, NEITHER, TESTED, Ledger
+from fedsim.data.parquet_file import TooLarge, read_parquet
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing
 
@@ -66,12 +69,12 @@ def read_ledger(path: Path) -> Ledger:
         If the file is missing, damaged, or not exactly a ledger; the sentence names the file.
     """
     try:
-        # Not `pq.read_table`, which would take a folder called "a=b" for a column.
-        with pq.ParquetFile(path) as file:
-            table = file.read()
+        table = read_parquet(path)
     except FileNotFoundError as error:
         raise DataError(f"there is no ledger {path}") from error
-    except (OSError, pa.ArrowException) as error:
+    except TooLarge as error:
+        raise DataError(f"{path} is no ledger: {error}") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} is not a sound parquet file, so no ledger") from error
     try:
         return _ledger(table)
@@ -111,29 +114,37 @@ def _check_columns(table: pa.Table) -> None:
             f"unknown: {listed(unknown)}"
         )
     for name, kind in {**COLUMNS, **dict.fromkeys(roles, pa.string())}.items():
-        if table.schema.field(name).type != kind:
-            raise DataError(f"column {name} must be {kind}, not {table.schema.field(name).type}")
+        found = table.schema.field(name).type
+        plain = found.value_type if pa.types.is_dictionary(found) else found
+        if plain != kind:
+            raise DataError(f"column {name} must be {kind}, not {plain}")
         if name in COLUMNS and table[name].null_count:
             raise DataError(f"column {name} has empty cells")
+    if len(table) and pc.min(table["label"]).as_py() < 0:
+        raise DataError("column label has a class below 0")
 
 
 def _coded(column: pa.ChunkedArray, name: str, codes: dict[str, int]) -> NDArray[np.int8]:
-    """Return a text column as numbers; empty cells are `NEITHER`."""
-    coded = np.full(len(column), NEITHER, dtype=np.int8)
-    values = column.to_numpy(zero_copy_only=False)
-    unknown = set(column.unique().to_pylist()) - set(codes) - {None}
-    if unknown:
+    """Return a column of texts, a dictionary or plain, as numbers; empty cells are `NEITHER`."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    used = set(pc.unique(encoded.indices.drop_null()).to_pylist())
+    if unknown := {texts[place] for place in used} - set(codes):
         raise DataError(f"column {name} holds {listed(unknown)}; valid: {listed(codes)}")
-    for value, code in codes.items():
-        coded[values == value] = code
-    return coded
+    meaning = np.array([codes.get(text, NEITHER) for text in texts] + [NEITHER], dtype=np.int8)
+    places: NDArray[np.int64] = encoded.indices.fill_null(len(texts)).to_numpy()
+    return meaning[places]
 
 
 def _training_sets(table: pa.Table, records: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     text = (table.schema.metadata or {}).get(PARTICIPANTS, b"")
-    if not text.isdigit():
+    if not re.fullmatch(rb"\d{1,9}", text):
         raise DataError("it does not say how many participants there are")
     count = int(text)
+    if count > max(len(records), 1):
+        raise DataError(
+            f"it says {count} participants, which is more than its {len(records)} records"
+        )
     column = table["participants"].combine_chunks()
     values = column.flatten()
     if values.null_count:

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fedsim import seeds
 from fedsim.data.dataset import Dataset
 from fedsim.data.ledger import AuditSet, Ledger, Question, about_participant
+from fedsim.data.parquet_file import read_parquet
 from fedsim.errors import DataError, listed
 
 REQUIRED, OPTIONAL = ("record", "member"), ("known",)
@@ -117,7 +117,7 @@ def read_membership(path: Path) -> Membership:
         raise DataError(
             f"{path} is no membership file; valid endings: {listed(_READERS)}"
         ) from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"cannot read the membership file {path}: {reason}") from error
     try:
@@ -126,12 +126,7 @@ def read_membership(path: Path) -> Membership:
         raise DataError(f"membership file {path}: {error}") from error
 
 
-def _parquet(path: Path) -> pa.Table:
-    with pq.ParquetFile(path) as file:
-        return file.read()
-
-
-_READERS = {".csv": pa_csv.read_csv, ".parquet": _parquet}
+_READERS = {".csv": pa_csv.read_csv, ".parquet": read_parquet}
 
 
 def _membership(table: pa.Table) -> Membership:
@@ -156,9 +151,9 @@ def _membership(table: pa.Table) -> Membership:
 
 def _truth(table: pa.Table, name: str) -> NDArray[np.bool_]:
     """Return a column of true and false; 1 and 0 will do."""
-    values: NDArray[np.generic] = table[name].to_numpy()
-    if values.dtype != np.bool_ and not (
-        values.dtype.kind in "iu" and np.isin(values, (0, 1)).all()
-    ):
-        raise DataError(f"column {name} must be true or false")
-    return values.astype(np.bool_)
+    kind = table.schema.field(name).type
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        values: NDArray[np.generic] = table[name].to_numpy()
+        if np.isin(values, (0, 1)).all():
+            return values.astype(np.bool_)
+    raise DataError(f"column {name} must be true or false")

@@ -11,15 +11,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fedsim.data.parquet_file import read_parquet
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Scores
 from fedsim.files import replacing
+from fedsim.reading import parsed_json
 
 _MADE_FROM = b"fedsim-made-from"
 _VALUES = "value"
+_KINDS = {"record": pa.int64(), "round": pa.int64(), _VALUES: pa.list_(pa.float64())}
 OVERLAPPING = "overlapping records"
 """Where scores say how many records of the attacker's own federations are the real one's."""
 
@@ -46,6 +50,7 @@ def read_scores(path: Path) -> Scores:
     seeds = [name for name in table.column_names if name.startswith("seed_")]
     if "record" not in table.column_names or not seeds:
         raise ScoresError(f"{path} has no columns record and seed_0; attack the run again")
+    _require_numbers(path, table, "record", *seeds)
     return Scores(table["record"].to_numpy(), np.stack([table[name].to_numpy() for name in seeds]))
 
 
@@ -66,7 +71,25 @@ def read_trace(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     table = _read(path)
     if not {"round", _VALUES} <= set(table.column_names):
         raise ScoresError(f"{path} has no columns round and {_VALUES}; attack the run again")
-    return table["round"].to_numpy(), np.array(table[_VALUES].to_pylist(), dtype=np.float64)
+    _require_numbers(path, table, "round", _VALUES)
+    column = table[_VALUES].combine_chunks()
+    widths = pc.unique(column.value_lengths()).to_pylist() if len(table) else [0]
+    values: NDArray[np.float64] = column.flatten().to_numpy(zero_copy_only=False)
+    if len(widths) > 1 or not np.isfinite(values).all():
+        raise ScoresError(f"{path} has rows that are no signal; attack the run again")
+    rounds = table["round"].to_numpy().astype(np.int64)
+    return rounds, values.astype(np.float64).reshape(len(rounds), widths[0])
+
+
+def _require_numbers(path: Path, table: pa.Table, *names: str) -> None:
+    """Raise unless columns are there once, without empty cells, and as they were written."""
+    for name in names:
+        kinds = [field.type for field in table.schema if field.name == name]
+        if kinds != [_KINDS.get(name, pa.float64())] or table[name].null_count:
+            raise ScoresError(
+                f"{path} must have one column {name} of {_KINDS.get(name, pa.float64())} without "
+                "empty cells; attack the run again"
+            )
 
 
 def made_from(path: Path) -> dict[str, Any]:
@@ -79,14 +102,29 @@ def made_from(path: Path) -> dict[str, Any]:
     """
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ScoresError(f"cannot read {path}: {error}; attack the run again") from error
     try:
-        return dict(json.loads(metadata[_MADE_FROM]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise ScoresError(
-            f"{path} does not say what it was made from; attack the run again"
-        ) from error
+        told = parsed_json(metadata[_MADE_FROM])
+    except (KeyError, ValueError):
+        told = None
+    if not isinstance(told, dict):
+        raise ScoresError(f"{path} does not say what it was made from; attack the run again")
+    return told
+
+
+def overlapping(path: Path) -> int:
+    """Return how many records of the attacker's own federations are the real one's.
+
+    Raises
+    ------
+    ScoresError
+        If the file is missing or damaged.
+    """
+    count = made_from(path).get(OVERLAPPING, 0)
+    if not isinstance(count, int) or count < 0:
+        raise ScoresError(f"{path} says {count!r} for {OVERLAPPING}; attack the run again")
+    return count
 
 
 def up_to_date(path: Path, expected: Mapping[str, object]) -> bool:
@@ -105,8 +143,8 @@ def _write(path: Path, columns: Mapping[str, object], made_from: Mapping[str, ob
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
+        return read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ScoresError(f"cannot read {path}: {error}; attack the run again") from error
 
 
