@@ -95,6 +95,10 @@ class Attack(ABC):
     baseline: ClassVar[bool] = False
     """Whether it stands in reports for comparison only."""
 
+    by_rounds: ClassVar[bool] = False
+    """Whether it is quick enough to be scored again on the first observed rounds only, several
+    times, so that reports can say how exposure grows with them."""
+
     rehearsals: int = 0
     """How many federations of its own it wants to have seen."""
 

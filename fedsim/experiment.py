@@ -13,8 +13,9 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack as attack_stage
 from fedsim.stages.given import GivenModel, keep_given, set_given_scene
 from fedsim.stages.report import report as report_stage
-from fedsim.stages.scene import Scene, set_scene
+from fedsim.stages.scene import Scene, load_data, require_labels, set_scene
 from fedsim.stages.simulate import simulate as simulate_stage
+from fedsim.stages.standing_out import Asked
 
 
 def run(
@@ -125,14 +126,32 @@ def attack_given(
         return report_stage(directory)
 
 
-def report(path: Path) -> Results:
-    """Judge the scores of a run again, and write its results and its page; no data is needed.
+def report(path: Path, *, exposed: int = 0, data_dir: Path | None = None) -> Results:
+    """Judge the scores of a run again, and write its results and its page.
+
+    Parameters
+    ----------
+    path
+        The run directory.
+    exposed
+        How many of the most exposed training records of each adversary the page shows: images where
+        the data are images, else record ids. Whoever sees that page sees training data. No data
+        are needed where it is 0.
+    data_dir
+        Where the data set's files are; by default where they were.
 
     Raises
     ------
     FedsimError
-        If there is no such run, or it was not attacked yet.
+        If there is no such run, or it was not attacked yet, or its data are not there.
     """
     directory = RunDirectory.existing(path)
     with directory.locked():
-        return report_stage(directory)
+        return report_stage(directory, _asked(directory, exposed, data_dir) if exposed else None)
+
+
+def _asked(directory: RunDirectory, exposed: int, data_dir: Path | None) -> Asked:
+    where = data_dir or recorded_data_dir(directory.provenance)
+    dataset = load_data(load_experiment(directory.experiment), where, SILENCE)
+    require_labels(read_ledger(directory.ledger), dataset, directory.ledger)
+    return Asked(exposed, dataset)

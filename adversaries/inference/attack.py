@@ -85,6 +85,7 @@ class ScalarLogistic(Attack):
 
     stochastic = True
     baseline = True
+    by_rounds = True
 
     def __init__(self, folds: int = 5) -> None:
         self.folds = folds

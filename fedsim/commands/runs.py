@@ -112,9 +112,26 @@ def attack(
     teller.finished(results, out)
 
 
-def report(path: RunPath, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def report(
+    path: RunPath,
+    exposed: Annotated[
+        int,
+        typer.Option(
+            "--exposed",
+            metavar="N",
+            min=0,
+            max=100,
+            help="Show the N most exposed training records of each adversary on the page: images, "
+            "or ids where the data are no images. Such a page is as private as the data.",
+        ),
+    ] = 0,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
     """Judge a run's scores again, and write its results and its page."""
     from fedsim import experiment as programme
     from fedsim.narrators import narrator
 
-    narrator(quiet=quiet, as_json=as_json).finished(programme.report(path), path)
+    teller = narrator(quiet=quiet, as_json=as_json)
+    teller.finished(programme.report(path, exposed=exposed, data_dir=data_dir), path)

@@ -1,8 +1,9 @@
 """Everything that a page shows, as plain records: fill `ReportData`, then `page.render` it.
 
 Nothing here is computed from scores or snapshots; whoever fills it does that (see
-`fedsim.evaluation.curves`). No record ids and no images: a page may be shown to people who may not
-know who was in the data.
+`fedsim.evaluation.curves`). There are no record ids and no images but in `StandingOut.records`,
+which is empty unless somebody asked: a page may be shown to people who may not know who was in the
+data.
 
 All rates are fractions in 0..1. Sequences of numbers may be numpy arrays or lists.
 """
@@ -51,7 +52,8 @@ class Threat:
     words
         Who, sees, does, knows.
     position
-        Where it sits. A server sees uploads, a participant sees what is sent to it.
+        Where it sits. A server sees what it sends its victims and what comes back, a participant
+        what is sent to it, and whoever is outside the finished model.
     participants
         How many there are, numbered from 0.
     victims
@@ -63,7 +65,7 @@ class Threat:
     """
 
     words: ThreatModel
-    position: Literal["server", "participant"]
+    position: Literal["server", "participant", "outside"]
     participants: int
     victims: tuple[int, ...]
     participant: int | None = None
@@ -131,14 +133,72 @@ class ByClass:
 
 @dataclass(frozen=True)
 class Exposure:
-    """An attack's AUC with its interval, by how many rounds were observed: rising `observed`."""
+    """An attack's AUC with its interval, by the last observed round that it was given.
+
+    Attributes
+    ----------
+    rounds
+        Rising.
+    auc, low, high
+        One for each of `rounds`.
+    alone
+        Whether the attack was given that round only, and not those before it too.
+    """
 
     adversary: str
     attack: str
-    observed: Sequence[int]
+    rounds: Sequence[int]
     auc: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class ExposedRecord:
+    """A training record that an attack finds.
+
+    Attributes
+    ----------
+    record
+        Its id.
+    label
+        Its class, by name if there are names.
+    as_high
+        How many of the tested non-members score as high or higher.
+    image
+        A PNG; None where the data are no images.
+    """
+
+    record: int
+    label: str
+    as_high: int
+    image: bytes | None = None
+
+
+@dataclass(frozen=True)
+class StandingOut:
+    """How many of the tested members stand out, and on request the most exposed of them.
+
+    Attributes
+    ----------
+    whose
+        "participant 0's training data".
+    members, nonmembers
+        How many were tested.
+    found
+        How many of the members are found at each FPR that could be measured.
+    records
+        The most exposed first; empty unless asked for.
+    """
+
+    adversary: str
+    attack: str
+    whose: str
+    members: int
+    nonmembers: int
+    found: Mapping[str, int]
+    records: Sequence[ExposedRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -164,14 +224,14 @@ class ReportData:
     config_yaml
         The resolved experiment.
     provenance
-        Versions, commit, machine; may be nested.
+        Commit, versions, machine: name and value.
     commands
         How to run it again, a line each.
     cautions
         What the figures do not prove, a sentence each.
     compared
         Rows of `compared.compared_rows` with differences between this run's adversaries.
-    by_class, exposures
+    by_class, exposures, standing_out
         Where they were measured.
     """
 
@@ -185,9 +245,10 @@ class ReportData:
     histograms: Sequence[ScoreHistogram]
     courses: Sequence[Course]
     config_yaml: str
-    provenance: Mapping[str, object]
+    provenance: Mapping[str, str]
     commands: Sequence[str]
     cautions: Sequence[str] = ()
     compared: Sequence[ComparedRow] = ()
     by_class: Sequence[ByClass] = ()
     exposures: Sequence[Exposure] = ()
+    standing_out: Sequence[StandingOut] = ()

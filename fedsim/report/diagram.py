@@ -9,13 +9,14 @@ from fedsim.report.data import Threat
 
 WIDTH, HEIGHT = 320, 190
 _SERVER_X, _SERVER_Y = WIDTH / 2, 38
+_OUTSIDE_X = 282
 _PARTICIPANT_Y = 146
 _MOST_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Node:
-    """The server, a participant, or the dots that stand for those not drawn."""
+    """The server, a participant, the dots for those not drawn, or who stands outside."""
 
     label: str
     x: float
@@ -26,28 +27,34 @@ class Node:
 
 @dataclass(frozen=True)
 class Link:
-    """Parameters on their way up or down, from one point to another; `seen` by the attacker."""
+    """Parameters on their way, from one point to another; `seen` or `crafted` by the attacker."""
 
     x1: float
     y1: float
     x2: float
     y2: float
     seen: bool
+    crafted: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What the style sheet calls it."""
+        return "crafted" if self.crafted else "seen" if self.seen else ""
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """A threat model drawn: the server, participants from left to right, and links."""
+    """A threat model drawn: the server, participants from left to right, links, and an outsider."""
 
     server: Node
     participants: tuple[Node, ...]
     links: tuple[Link, ...]
     description: str
+    outsider: Node | None = None
 
 
 def diagram(threat: Threat) -> Diagram:
     """Return the diagram of a threat model."""
-    at_server = threat.position == "server"
     shown = _shown(threat)
     places = [
         (number, WIDTH * (place + 1) / (len(shown) + 1)) for place, number in enumerate(shown)
@@ -62,20 +69,21 @@ def diagram(threat: Threat) -> Diagram:
         )
         for number, x in places
     )
-    links = []
-    for number, x in places:
-        if number is not None:
-            # Uploads on the left of each pair, the aggregate on the right.
-            uploads_seen = at_server and number in threat.victims
-            links.append(_link(x - 5, up=True, seen=uploads_seen))
-            links.append(_link(x + 5, up=False, seen=number == threat.participant))
+    links = [
+        link for number, x in places if number is not None for link in _links(threat, number, x)
+    ]
+    outsider = None
+    if threat.position == "outside":
+        outsider = Node("model", _OUTSIDE_X, _SERVER_Y, dishonest=True)
+        links.append(Link(_SERVER_X + 44, _SERVER_Y, _OUTSIDE_X - 31, _SERVER_Y, seen=True))
     victims = "participant " if len(threat.victims) == 1 else "participants "
     victims += ", ".join(str(victim) for victim in threat.victims)
     return Diagram(
-        server=Node("server", _SERVER_X, _SERVER_Y, dishonest=at_server),
+        server=Node("server", _SERVER_X, _SERVER_Y, dishonest=threat.position == "server"),
         participants=participants,
         links=tuple(links),
         description=f"{threat.words.who} sees {threat.words.sees}; asked about: {victims}",
+        outsider=outsider,
     )
 
 
@@ -89,9 +97,22 @@ def _shown(threat: Threat) -> list[int | None]:
     return [*sorted(first), None]
 
 
-def _link(x: float, *, up: bool, seen: bool) -> Link:
+def _links(threat: Threat, number: int, x: float) -> tuple[Link, Link]:
+    """Return a participant's upload, on the left, and what it is sent, on the right.
+
+    A server sees both of its victims and crafts what it sends them; a participant sees what it is
+    sent and crafts what it uploads.
+    """
+    of_victim = threat.position == "server" and number in threat.victims
+    own = number == threat.participant
+    upload = _link(x - 5, up=True, seen=of_victim, crafted=own and threat.active)
+    sent = _link(x + 5, up=False, seen=of_victim or own, crafted=of_victim and threat.active)
+    return upload, sent
+
+
+def _link(x: float, *, up: bool, seen: bool, crafted: bool) -> Link:
     """Return a link between the participant at `x` and the server's nearest point."""
     server_x = _SERVER_X + (x - _SERVER_X) * 0.3
     top, bottom = (server_x, _SERVER_Y + 20.0), (x, _PARTICIPANT_Y - 19.0)
     (x1, y1), (x2, y2) = (bottom, top) if up else (top, bottom)
-    return Link(x1, y1, x2, y2, seen)
+    return Link(x1, y1, x2, y2, seen, crafted)

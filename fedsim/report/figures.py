@@ -49,10 +49,11 @@ def side_by_side(rows: Sequence[Result]) -> go.Figure:
     attacks = list(dict.fromkeys(row.attack for row in rows))
     figure = _figure("AUC, with 95 % interval", None, yaxis={"autorange": "reversed"})
     colours = adversary_colours(row.adversary for row in rows)
+    # Adversaries of one attack stand apart so that intervals do not hide, and keep to their attack.
+    apart = min(0.2, 0.75 / max(len(colours), 1))
     for place, (adversary, colour) in enumerate(colours.items()):
         own = [row for row in rows if row.adversary == adversary]
-        # Adversaries of one attack stand apart by a fifth of a line so that intervals do not hide.
-        offset = 0.2 * (place - (len(colours) - 1) / 2)
+        offset = apart * (place - (len(colours) - 1) / 2)
         figure.add_scatter(
             x=[row.auc for row in own],
             y=[attacks.index(row.attack) + offset for row in own],
@@ -66,7 +67,7 @@ def side_by_side(rows: Sequence[Result]) -> go.Figure:
             },
             mode="markers",
             name=escape(adversary),
-            marker={"color": colour, "size": 9},
+            marker={"color": colour, "size": 8},
             customdata=[
                 [r.attack, area(r.interval.auc.low), area(r.interval.auc.high)] for r in own
             ],
@@ -82,7 +83,7 @@ def side_by_side(rows: Sequence[Result]) -> go.Figure:
     lowest = min((row.interval.auc.low for row in rows), default=0.5)
     figure.update_xaxes(range=[min(0.48, lowest - 0.02), 1.005])
     figure.add_vline(x=0.5, line={"width": 1, "dash": "dot", "color": NONMEMBER})
-    figure.update_layout(height=110 + 46 * max(len(attacks), 1))
+    figure.update_layout(height=110 + max(46, 15 * len(colours)) * max(len(attacks), 1))
     return figure
 
 
@@ -222,34 +223,42 @@ def by_class(accuracy: ByClass) -> go.Figure:
         hovertemplate="class %{x}: %{y:.1%} of %{customdata} records<extra></extra>",
     )
     figure.add_hline(y=0.5, line={"width": 1, "dash": "dot", "color": NONMEMBER})
-    figure.update_xaxes(type="category", nticks=20, showgrid=False)
+    figure.update_xaxes(type="category", nticks=10, showgrid=False)
     figure.update_layout(height=300, showlegend=False)
     return figure
 
 
 def exposure(series: Sequence[Exposure]) -> go.Figure:
-    """Return how the AUC grows with the number of observed rounds."""
-    figure = _figure("observed rounds", "AUC, with 95 % interval")
+    """Return the AUC by the last observed round, with intervals, a line an adversary."""
+    figure = _figure("round", "AUC")
     colours = adversary_colours(one.adversary for one in series)
     for one in series:
         figure.add_scatter(
-            x=list(one.observed),
+            x=list(one.rounds),
             y=list(one.auc),
             error_y={
                 "type": "data",
                 "symmetric": False,
                 "array": [h - v for h, v in zip(one.high, one.auc, strict=True)],
                 "arrayminus": [v - lo for lo, v in zip(one.low, one.auc, strict=True)],
-                "thickness": 1.5,
+                "thickness": 1,
                 "width": 0,
             },
-            name=escape(f"{one.attack} · {one.adversary}"),
+            name=escape(_named(series, one)),
             mode="lines+markers",
             line={"color": colours[one.adversary], "width": 2},
-            hovertemplate="%{y:.3f}",
+            marker={"size": 5},
+            customdata=[[area(lo), area(h)] for lo, h in zip(one.low, one.high, strict=True)],
+            hovertemplate="%{y:.3f} (%{customdata[0]} to %{customdata[1]})",
         )
-    figure.update_layout(hovermode="x unified")
+    figure.update_layout(hovermode="x unified", height=400)
     return figure
+
+
+def _named(series: Sequence[Exposure], one: Exposure) -> str:
+    """Return a line's name: the adversary, and the attack where there are several."""
+    several = len({other.attack for other in series}) > 1
+    return f"{one.attack} · {one.adversary}" if several else one.adversary
 
 
 def adversary_colours(adversaries: Iterable[str]) -> dict[str, str]:
@@ -271,7 +280,7 @@ def _figure(
             "template": None,
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+            "margin": {"l": 8, "r": 20, "t": 8, "b": 8},
             "height": 340,
             "font": {"size": 13},
             "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},

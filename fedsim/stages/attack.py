@@ -1,8 +1,8 @@
 """The second stage: score the audited records by every attack, for every dishonest party.
 
-Reads the ledger and the snapshots; writes features, scores and traces. Scores that were made from
-the same snapshots, audit and settings are kept, so a stopped stage goes on where it was. With
-`engine.workers`, cases are scored side by side.
+Reads the ledger and the snapshots; writes features, scores, exposure and traces. Scores that were
+made from the same snapshots, audit and settings are kept, so a stopped stage goes on where it was.
+With `engine.workers`, cases are scored side by side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,19 @@ from functools import partial
 import numpy as np
 
 from fedsim import plugins, seeds
-from fedsim.attacks import Known, Observation, Traced
+from fedsim.attacks import Attack, Known, Observation, Traced
 from fedsim.config import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
 from fedsim.digests import digest_of_arrays
 from fedsim.engines.jobs import steps_of
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import DataError, FedsimError, PluginError
+from fedsim.errors import FedsimError, PluginError
 from fedsim.evaluation import Scores
-from fedsim.progress import Watcher
+from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
-from fedsim.stages.scene import Party, Scene
+from fedsim.stages.exposure import write_exposure
+from fedsim.stages.scene import Party, Scene, require_labels
 from fedsim.stages.scores import OVERLAPPING, up_to_date, write_scores, write_trace
 from fedsim.stages.shadow import Rehearsals, rehearsals_of
 
@@ -65,11 +66,7 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
         If snapshots are missing or damaged, or an attack's scores cannot be used.
     """
     ledger = read_ledger(run.ledger)
-    if not np.array_equal(ledger.labels, scene.dataset.labels):
-        raise DataError(
-            f"{run.ledger} has other labels than {scene.dataset.name} has now; give the data "
-            "that the run was made with (--data-dir)"
-        )
+    require_labels(ledger, scene.dataset, run.ledger)
     rehearsals = rehearsals_of(scene, run, watcher)
     cases = list(_cases(scene, run, ledger, rehearsals, watcher))
     jobs = {case.name: partial(_scored, scene, run, case, fresh) for case in cases}
@@ -154,25 +151,32 @@ def _score(
         made_from[OVERLAPPING] = sum(one.overlapping for one in rehearsed)
     if not fresh and up_to_date(path, made_from):
         return
-    rows = [
-        attack_.score(
+    drawn = [seeds.derive(scene.experiment.seed, "attack", choice.label, n) for n in range(count)]
+    scores = _scores(case, choice.label, attack_, drawn, watcher)
+    if attack_.by_rounds:
+        write_exposure(
+            run,
             case.observation,
-            case.known,
-            case.audit.records,
-            seeds.derive(scene.experiment.seed, "attack", choice.label, number),
-            watcher,
+            choice.label,
+            lambda seen: _scores(replace(case, observation=seen), choice.label, attack_, drawn),
         )
-        for number in range(count)
-    ]
-    try:
-        scores = Scores(case.audit.records, np.stack(rows))
-    except (FedsimError, ValueError, TypeError) as error:
-        raise PluginError(
-            f"attack {choice.label} gave scores that cannot be used: {error}"
-        ) from error
     if isinstance(attack_, Traced):
         _trace(run, case, choice.label, attack_, watcher)
     write_scores(path, scores, made_from)
+
+
+def _scores(
+    case: Case, label: str, attack_: Attack, drawn: Sequence[int], watcher: Watcher = SILENCE
+) -> Scores:
+    """Return what an attack says of the audited records, a row for each of its seeds."""
+    rows = [
+        attack_.score(case.observation, case.known, case.audit.records, seed, watcher)
+        for seed in drawn
+    ]
+    try:
+        return Scores(case.audit.records, np.stack(rows))
+    except (FedsimError, ValueError, TypeError) as error:
+        raise PluginError(f"attack {label} gave scores that cannot be used: {error}") from error
 
 
 def _trace(run: RunDirectory, case: Case, label: str, attack_: Traced, watcher: Watcher) -> None:

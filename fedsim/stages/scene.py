@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from fedsim import plugins
@@ -20,7 +21,7 @@ from fedsim.data import (
     new_ledger,
     partition,
 )
-from fedsim.errors import ConfigError, PluginError
+from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.adversary import Adversary, Threat
 from fedsim.federation.optimizers import optimizer_factory
 from fedsim.federation.participant_position import ParticipantAdversary
@@ -167,6 +168,18 @@ def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
         test_records=data.test_records,
         say=watcher.say,
     )
+
+
+def require_labels(ledger: Ledger, dataset: Dataset, path: Path) -> None:
+    """Raise `DataError` if a run's ledger is of other data than these.
+
+    `path` is the ledger's, for the sentence.
+    """
+    if not np.array_equal(ledger.labels, dataset.labels):
+        raise DataError(
+            f"{path} has other labels than {dataset.name} has now; give the data that the run was "
+            "made with (--data-dir)"
+        )
 
 
 def build_attack(choice: LabelledChoice) -> Attack:

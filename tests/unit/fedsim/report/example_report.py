@@ -105,10 +105,27 @@ def report() -> parts.ReportData:
         ],
         courses=[_course(adversary, power) for adversary, power in ADVERSARIES.items()],
         config_yaml="seed: 0\ndata: cifar100\nmodel: alexnet\n",
-        provenance={"versions": {"python": "3.11", "torch": "2.14"}, "command": ["run", "x.yaml"]},
+        provenance={"commit": "0123abc", "fedsim": "0.1.0", "torch": "2.14"},
         commands=["fedsim run configs/cifar100-alexnet-small.yaml --out runs/first"],
         cautions=["One federation was trained; the interval speaks of its records only."],
         compared=compared_rows({"first": figures}, against),
+        by_class=[
+            parts.ByClass(adversary, "supervised", curves.accuracy_by_class(case, ids, ids % 100))
+            for adversary in ADVERSARIES
+            for case in found[adversary, "supervised"].cases
+            for ids in [case.joined.records]
+        ],
+        exposures=[
+            *(_exposure(adversary, "scalar-logistic", alone=False) for adversary in ADVERSARIES),
+            *(_exposure(adversary, "gradient-norm", alone=True) for adversary in ADVERSARIES),
+        ],
+        standing_out=[
+            parts.StandingOut(
+                *(adversary, "supervised", "participant 0's training data", 1000, 1000),
+                found={"0.01": 388, "0.001": 90},
+            )
+            for adversary in ADVERSARIES
+        ],
     )
 
 
@@ -137,6 +154,17 @@ def _threats() -> list[parts.Threat]:
         parts.Threat(server, "server", 4, (0,)),
         parts.Threat(participant, "participant", 4, (0, 1, 2), participant=3),
     ]
+
+
+def _exposure(adversary: str, attack: str, *, alone: bool) -> parts.Exposure:
+    auc = 0.95 - 0.4 * ADVERSARIES[adversary] * np.exp(-ROUNDS / 12)
+    return parts.Exposure(
+        *(adversary, attack, ROUNDS.tolist()),
+        auc=auc.tolist(),
+        low=(auc - 0.02).tolist(),
+        high=(auc + 0.02).tolist(),
+        alone=alone,
+    )
 
 
 def _course(adversary: str, power: float) -> parts.Course:

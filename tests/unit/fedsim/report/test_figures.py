@@ -1,5 +1,7 @@
 """The charts hold the figures that they were given."""
 
+from dataclasses import replace
+
 import example_report
 import numpy as np
 import pytest
@@ -65,22 +67,59 @@ def test_names_are_escaped(report):
     assert "<" not in figure.data[1].name
 
 
-def test_the_server_sees_the_victims_uploads_only(report):
+def seen(drawn):
+    return [(link.y1 > link.y2, link.kind) for link in drawn.links if link.kind]
+
+
+UP, DOWN = True, False
+
+
+def test_the_server_sees_what_it_sends_its_victims_and_what_comes_back(report):
     drawn = diagram(report.threats[0])
     assert drawn.server.dishonest
     assert [node.victim for node in drawn.participants] == [True, False, False, False]
-    seen = [link for link in drawn.links if link.seen]
-    assert len(seen) == 1
-    assert seen[0].y1 > seen[0].y2  # upwards
+    assert seen(drawn) == [(UP, "seen"), (DOWN, "seen")]
+    active = diagram(replace(report.threats[0], active=True))
+    assert seen(active) == [(UP, "seen"), (DOWN, "crafted")]
 
 
 def test_the_participant_sees_what_is_sent_to_it(report):
     drawn = diagram(report.threats[1])
     assert not drawn.server.dishonest
     assert [node.dishonest for node in drawn.participants] == [False, False, False, True]
-    seen = [link for link in drawn.links if link.seen]
-    assert len(seen) == 1
-    assert seen[0].y1 < seen[0].y2  # downwards
+    assert seen(drawn) == [(DOWN, "seen")]
+    active = diagram(replace(report.threats[1], active=True))
+    assert seen(active) == [(UP, "crafted"), (DOWN, "seen")]
+
+
+def test_who_stands_outside_sees_the_finished_model_only(report):
+    drawn = diagram(replace(report.threats[0], position="outside"))
+    assert not drawn.server.dishonest
+    assert drawn.outsider.dishonest
+    (link,) = [link for link in drawn.links if link.seen]
+    assert link.y1 == link.y2 == drawn.server.y
+
+
+def test_six_adversaries_keep_to_their_attack(report):
+    rows = [
+        row.model_copy(update={"adversary": f"adversary {number}"})
+        for row in report.results.summary()[:2]
+        for number in range(6)
+    ]
+    figure = figures.side_by_side(rows)
+    places = [trace.y[0] for trace in figure.data]
+    assert max(places) - min(places) < 1
+    assert np.diff(places).min() == pytest.approx(0.125)
+
+
+def test_exposure_grows_in_a_line_an_adversary(report):
+    grown, alone = report.exposures[:2], report.exposures[2:]
+    line = figures.exposure(grown).data[0]
+    assert line.name == "curious-server"
+    assert (line.x, line.y) == (tuple(grown[0].rounds), tuple(grown[0].auc))
+    assert line.y[0] + line.error_y.array[0] == pytest.approx(grown[0].high[0])
+    several = figures.exposure([*grown, *alone]).data
+    assert several[2].name == "gradient-norm · curious-server"
 
 
 def test_a_hundred_participants_are_not_all_drawn(report):

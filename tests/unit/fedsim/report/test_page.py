@@ -1,5 +1,6 @@
 """The page: its sentence, its size, that nothing leaves it and nothing given to it becomes code."""
 
+import base64
 import json
 import re
 import stat
@@ -93,14 +94,43 @@ def test_figures_and_words_are_there(page):
     assert "99.1 %" in page
     assert "the aggregate that the server sends" in page
     assert "fedsim run configs/cifar100-alexnet-small.yaml --out runs/first" in page
-    assert "<dt>versions torch</dt><dd>2.14</dd>" in page
+    assert "<dt>torch</dt><dd>2.14</dd>" in page
+    assert "fedsim 0.1.0, commit 0123abc" in page
 
 
 def test_no_record_id_is_on_it(page):
     cases = example_report.verdicts()["curious-server", "supervised"].cases
     without_plotly = re.sub(r'<script id="plotly".*?</script>', "", page, flags=re.DOTALL)
-    lists = re.findall(r"\b\d{5}\b", without_plotly)
+    lists = re.findall(r"(?<![\d.])\d{5}(?![\d.])", without_plotly)  # no digits of fractions
     assert len(set(lists) & {str(number) for number in cases[0].joined.records}) == 0
+
+
+def standing_out(record, who="curious-server"):
+    return parts.StandingOut(who, who, who, 1000, 1000, {"0.01": 388}, [record])
+
+
+def test_exposed_records_are_counted_and_shown_on_request_only(report, page):
+    section = page.split('<section id="exposed">')[1].split("</section>")[0]
+    assert '<td class="number">388</td><td class="number">90</td>' in section
+    assert "Which records these are is not on this page." in section
+    assert "<li>" not in section
+    assert "<img" not in page
+
+    png = b"\x89PNG not really"
+    records = [parts.ExposedRecord(4711, "7", 2, png), parts.ExposedRecord(4712, "apple", 0)]
+    asked = render(replace(report, standing_out=[standing_out(one) for one in records]))
+    section = asked.split('<section id="exposed">')[1].split("</section>")[0]
+    assert "This page is as private as they are." in section
+    assert section.count("<img") == 1
+    assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in section
+    assert "<b>4711</b> <span>class 7</span> <small>2 of 1,000 as high</small>" in section
+    assert "<b>4712</b> <span>class apple</span>" in section
+
+
+def test_figures_in_charts_have_no_digits_beyond_sight(page):
+    charts = json.loads(Elements(page).scripts[0])
+    rates = charts["roc"]["data"][1]["x"]
+    assert rates == [float(f"{rate:.5g}") for rate in rates]
 
 
 def test_what_is_given_stays_text(report):
@@ -120,7 +150,8 @@ def test_what_is_given_stays_text(report):
         histograms=[replace(report.histograms[0], adversary=EVIL, attack=EVIL)],
         courses=[replace(report.courses[0], adversary=EVIL, quantity=EVIL)],
         config_yaml=EVIL,
-        provenance={EVIL: {EVIL: EVIL}},
+        provenance={EVIL: EVIL},
+        standing_out=[standing_out(parts.ExposedRecord(7, EVIL, 0), EVIL)],
         commands=[EVIL],
         cautions=[EVIL],
     )
@@ -145,6 +176,9 @@ def test_a_bare_run_has_a_page(report):
         rocs=[],
         histograms=[],
         courses=[],
+        by_class=[],
+        exposures=[],
+        standing_out=[],
         compared=[],
         cautions=[],
         commands=[],
@@ -167,5 +201,5 @@ def test_of_many_attackers_the_sentence_tells_the_first_and_the_strongest() -> N
     ]
     assert sentence(findings) == (
         "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
-        "c, among X's data, 95 times (93 to 97); guessing: 50."
+        "c 95 times (93 to 97); guessing: 50."
     )

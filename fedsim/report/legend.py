@@ -1,0 +1,39 @@
+"""The legend that both kinds of ROC share: a line an adversary, a button a trace."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedsim.report import figures
+from fedsim.report.data import RocTrace
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A trace of the ROC charts: its number there, its line's style, whether it is drawn."""
+
+    trace: int
+    roc: RocTrace
+    style: str
+    shown: bool
+
+
+@dataclass(frozen=True)
+class LegendLine:
+    """An adversary, its colour and its traces."""
+
+    adversary: str
+    colour: str
+    entries: list[LegendEntry]
+
+
+def legend(rocs: Sequence[RocTrace]) -> list[LegendLine]:
+    """Return the legend of the ROC charts."""
+    shown = figures.shown_at_first(rocs)
+    entries = [
+        LegendEntry(place + 1, one, figures.line_style(rocs, one), shown[place])
+        for place, one in enumerate(rocs)
+    ]
+    return [
+        LegendLine(adversary, colour, [e for e in entries if e.roc.adversary == adversary])
+        for adversary, colour in figures.adversary_colours(r.adversary for r in rocs).items()
+    ]

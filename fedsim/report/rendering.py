@@ -1,0 +1,101 @@
+"""From a template to one HTML file that needs nothing else: no network, no server, no other file.
+
+The templates have the words, the style sheet the looks, the script draws the charts and sorts the
+tables; all are put into the page, with plotly.js compressed beside them (the browser unpacks it, so
+a page is about 2 MB). A content security policy forbids the page every request. Whatever comes from
+configs, plugins or data is escaped: by jinja2 in the text, as JSON in the charts.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from fedsim.report import words
+from fedsim.report.costs import cost_cells
+
+_DIGITS = 5
+"""Significant digits of a figure in a chart: more than a screen has pixels."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with a name for its place on the page and a description for who cannot see it."""
+
+    key: str
+    figure: go.Figure
+    title: str
+    alt: str
+    muted: bool = False
+
+
+def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: Any) -> str:
+    """Return a page.
+
+    Parameters
+    ----------
+    template
+        Its file.
+    charts
+        By section of the page; a section without any is left out there.
+    context
+        What else the template shows.
+    """
+    made = {section: list(some) for section, some in charts.items()}
+    environment = Environment(
+        loader=FunctionLoader(_own),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        name: getattr(words, name)
+        for name in (
+            *("percent", "percent_interval", "area", "area_interval", "signed", "points"),
+            *("probability", "rate_name", "plural"),
+        )
+    }
+    environment.filters["cost_cells"] = cost_cells
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    return environment.get_template(template).render(
+        charts=made,
+        figures={c.key: _plain(c.figure) for some in made.values() for c in some},
+        style=_own("page.css"),
+        script=_own("page.js"),
+        plotly=_packed_plotly(),
+        **context,
+    )
+
+
+def _plain(figure: go.Figure) -> object:
+    return _shortened(json.loads(figure.to_json()))
+
+
+def _shortened(content: Any) -> Any:
+    """Return what JSON holds, its numbers rounded: half of a page would be digits beyond sight."""
+    if isinstance(content, float):
+        return float(f"{content:.{_DIGITS}g}")
+    if isinstance(content, list):
+        return [_shortened(one) for one in content]
+    if isinstance(content, dict):
+        return {name: _shortened(one) for name, one in content.items()}
+    return content
+
+
+def _own(name: str) -> str:
+    return files("fedsim.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _packed_plotly() -> str:
+    """Return plotly.js compressed, in base64; the same bytes every time."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
