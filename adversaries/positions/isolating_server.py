@@ -11,6 +11,7 @@ from flwr.app import ArrayRecord
 
 from adversaries.positions.curious_server import CuriousServer
 from fedsim.data import Question
+from fedsim.errors import PluginError
 from fedsim.federation.adversary import Threat
 
 
@@ -56,7 +57,19 @@ class IsolatingServer(CuriousServer):
         return self.first
 
     def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
-        """Ask about each isolated participant."""
+        """Ask about each isolated participant.
+
+        Raises
+        ------
+        PluginError
+            If nobody would be left to aggregate.
+        """
+        if self.others == "without-it" and len(set(self.victims)) >= participants:
+            raise PluginError(
+                f"isolating-server would isolate all {participants} participants, and nobody is "
+                "left to aggregate; name fewer in its victims or in audit.victims, or set others: "
+                "last-honest"
+            )
         return self.about(self.victims, participants)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:

@@ -48,6 +48,15 @@ def parameters(content: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in content.items() if name.startswith("arrays/")}
 
 
+def test_somebody_must_be_left_to_aggregate() -> None:
+    isolating = IsolatingServer(victims=(0, 1))
+    assert [q.victims for q in isolating.questions((0,), 3)] == [(0,), (1,)]
+    with pytest.raises(PluginError, match="isolate all 2 participants, and nobody is left"):
+        isolating.questions((0,), 2)
+    kept = IsolatingServer(victims=(0, 1), others="last-honest")
+    assert len(kept.questions((0,), 2)) == 2
+
+
 def test_an_isolated_victim_trains_as_if_it_were_alone(tmp_path: Path) -> None:
     run = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path)], rounds=4)
     run.run()
