@@ -8,10 +8,12 @@ together with who sent it and in which round.
 from collections.abc import Mapping
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, Message, RecordDict
+from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.errors import MessageError, listed
+from fedsim.federation.encoded import USABLE, decoded
 
 ARRAYS = "arrays"
 CONFIG = "config"
@@ -19,6 +21,9 @@ METRICS = "metrics"
 ROUND = "server-round"
 PROXIMAL = "proximal-mu"
 PARTICIPANT = "partition-id"
+EXAMPLES = "num-examples"
+LARGEST_METRIC = 10**300
+LAST_ROUND = 10**9
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -58,19 +63,29 @@ def round_of(message: Message) -> int:
     """
     for record in message.content.config_records.values():
         value = record.get(ROUND)
-        if isinstance(value, int):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
             return value
     raise MessageError(
         f"a message to node {message.metadata.dst_node_id} does not say its round; its config "
-        f"record must have {ROUND!r}"
+        f"record must have {ROUND!r}, a number above 0"
     )
 
 
 def proximal_of(message: Message) -> float:
-    """Return the mu that FedProx sends, 0 where no config record has one."""
+    """Return the mu that FedProx sends, 0 where no config record has one.
+
+    Raises
+    ------
+    MessageError
+        If it is negative, or not finite.
+    """
     for record in message.content.config_records.values():
         value = record.get(PROXIMAL)
         if isinstance(value, int | float):
+            if not 0 <= value < LARGEST_METRIC:
+                raise MessageError(
+                    f"the server sent {PROXIMAL!r} as {_short(value)}, not 0 or more"
+                )
             return float(value)
     return 0.0
 
@@ -103,11 +118,8 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
                 f"{sender} sent {name!r} with shape {tuple(array.shape)} instead of "
                 f"{expected[name]}"
             )
-        try:
-            values = array.numpy()
-        except (ValueError, TypeError, EOFError, OSError, MemoryError) as error:
-            raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
-        if values.shape != expected[name] or values.dtype.kind not in "fiub":
+        values = _values(name, array, sender)
+        if values.shape != expected[name]:
             raise MessageError(
                 f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
             )
@@ -118,8 +130,37 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
             )
 
 
+def require_readable(arrays: ArrayRecord, sender: str) -> None:
+    """Raise unless every array can be read as what it is declared to be, whatever its name.
+
+    Raises
+    ------
+    MessageError
+        The sentence names the sender and the first array that is wrong.
+    """
+    for name, array in arrays.items():
+        values = _values(name, array, sender)
+        if values.shape != tuple(array.shape):
+            raise MessageError(
+                f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
+            )
+
+
+def _values(name: str, array: Array, sender: str) -> NDArray[np.generic]:
+    """Return the numbers in an array that was sent."""
+    try:
+        values = decoded(array)
+    except ValueError as error:
+        raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
+    if values.dtype not in USABLE:
+        raise MessageError(
+            f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
+        )
+    return values
+
+
 def require_finite(content: RecordDict, sender: str) -> None:
-    """Raise unless all metrics of a reply are finite numbers.
+    """Raise unless all metrics of a reply are ordinary numbers, and no weight is below 0.
 
     Strategies weight uploads by one of them, and a mean with one that is not finite says nothing.
 
@@ -130,8 +171,21 @@ def require_finite(content: RecordDict, sender: str) -> None:
     """
     for metrics in content.metric_records.values():
         for name, value in metrics.items():
-            if not np.isfinite(value).all():
+            numbers = value if isinstance(value, list) else [value]
+            if not all(abs(number) < LARGEST_METRIC for number in numbers):
                 raise MessageError(
-                    f"{sender} sent the metric {name!r} as {value}, which is not finite; lower the "
-                    "learning rate, or the rate of an active adversary"
+                    f"{sender} sent the metric {name!r} as {_short(value)}, which is not finite; "
+                    "lower the learning rate, or the rate of an active adversary"
                 )
+            if name == EXAMPLES and not (isinstance(value, int | float) and value >= 0):
+                raise MessageError(
+                    f"{sender} sent the metric {name!r} as {_short(value)}; it must be one number, "
+                    "0 or more"
+                )
+
+
+def _short(value: object) -> str:
+    """Return a metric as a sentence may quote it."""
+    if isinstance(value, int) and abs(value) >= LARGEST_METRIC:
+        return "a number of more than 300 digits"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)[:80]

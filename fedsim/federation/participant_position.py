@@ -13,7 +13,13 @@ from fedsim.data import Question, about_all_but
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Adversary
 from fedsim.federation.crafted import Crafted, compare, note
-from fedsim.federation.messages import PARTICIPANT, arrays_of, round_of, with_arrays
+from fedsim.federation.messages import (
+    PARTICIPANT,
+    arrays_of,
+    require_readable,
+    round_of,
+    with_arrays,
+)
 from fedsim.snapshots import AGGREGATE
 
 MEMORY = "fedsim-adversary-"
@@ -69,6 +75,7 @@ class ParticipantAdversary(Adversary):
         trains = kind == MessageType.TRAIN
         current = round_of(message)
         came = arrays_of(message.content, "the server")
+        require_readable(came, f"the server in round {current}")
         given = self.arrived(current - 1 if trains else current, came)
         if given is not came:
             message.content = with_arrays(message.content, given)

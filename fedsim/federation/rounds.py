@@ -92,7 +92,9 @@ def introduce(grid: Grid, participants: int, timeout: float | None = None) -> di
     for reply in grid.send_and_receive(question, timeout=timeout):
         _require_content(reply, f"node {reply.metadata.src_node_id}")
         metrics = next(iter(reply.content.metric_records.values()), MetricRecord())
-        answers[reply.metadata.src_node_id] = int(str(metrics.get(PARTICIPANT, -1)))
+        answer = metrics.get(PARTICIPANT)
+        known = isinstance(answer, int) and 0 <= answer < participants
+        answers[reply.metadata.src_node_id] = int(str(answer)) if known else -1
     if sorted(answers.values()) != list(range(participants)):
         raise MessageError(
             f"{len(nodes)} nodes answered as participants {sorted(answers.values())}; the "
@@ -218,10 +220,15 @@ class _Round:
         for message in sent:  # replies take it over, on any engine
             message.metadata.group_id = str(self.number)
         replies = list(self.grid.send_and_receive(sent, timeout=self.schedule.timeout))
+        asked = {message.metadata.dst_node_id for message in sent}
+        answered: set[int] = set()
         for reply in replies:
             _require_content(reply, self._name(reply))
             self._require_current(reply, sent[0].metadata.message_type)
-        answered = {reply.metadata.src_node_id for reply in replies}
+            node = reply.metadata.src_node_id
+            if node in answered or node not in asked:
+                raise MessageError(f"{self._name(reply)} answered twice, or without being asked")
+            answered.add(node)
         silent = [m.metadata.dst_node_id for m in sent if m.metadata.dst_node_id not in answered]
         if silent:
             raise MessageError(
@@ -255,8 +262,10 @@ def _require_content(reply: Message, sender: str) -> None:
 def _figures(metrics: MetricRecord | None) -> tuple[float | None, float | None]:
     if metrics is None:
         return None, None
-    loss, accuracy = metrics.get("loss"), metrics.get("accuracy")
-    return (
-        float(loss) if isinstance(loss, int | float) else None,
-        float(accuracy) if isinstance(accuracy, int | float) else None,
-    )
+    return _figure(metrics, "loss"), _figure(metrics, "accuracy")
+
+
+def _figure(metrics: MetricRecord, name: str) -> float | None:
+    """Return a mean over the participants; None where they did not send it, or no mean of it."""
+    value = metrics.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -6,17 +6,19 @@ differential privacy are, so it works in an app that knows nothing else of fedsi
     strategy = CuriousServer().keep_in("audit").around(FedAvg())
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app.exception import AppExitException
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.data import Question, about_participant
-from fedsim.errors import PluginError
+from fedsim.errors import FedsimError, MessageError, PluginError
 from fedsim.federation.adversary import Adversary
 from fedsim.federation.crafted import Crafted, compare, note
-from fedsim.federation.messages import arrays_of, with_arrays
+from fedsim.federation.messages import arrays_of, require_readable, with_arrays
 from fedsim.snapshots import participant_owner
 
 
@@ -117,7 +119,9 @@ class DishonestServer(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Show each adversary each upload, aggregate what they leave, and show the aggregate."""
         left = (self._received(reply, server_round) for reply in replies)
-        arrays, metrics = self.honest.aggregate_train(server_round, [m for m in left if m])
+        replies = [m for m in left if m]
+        with self._telling_what_failed(server_round):
+            arrays, metrics = self.honest.aggregate_train(server_round, replies)
         if arrays is not None:
             for adversary in self.adversaries:
                 adversary.aggregated(server_round, arrays)
@@ -127,7 +131,22 @@ class DishonestServer(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """Aggregate evaluations as the honest strategy does."""
-        return self.honest.aggregate_evaluate(server_round, replies)
+        with self._telling_what_failed(server_round):
+            return self.honest.aggregate_evaluate(server_round, replies)
+
+    @contextmanager
+    def _telling_what_failed(self, server_round: int) -> Iterator[None]:
+        """Say in one sentence what a strategy that is not ours made of replies that are not."""
+        try:
+            yield
+        except (AppExitException, FedsimError):
+            raise
+        except Exception as error:  # a hostile reply may make it fail in any way
+            reason = " ".join(str(error).split())
+            raise MessageError(
+                f"the strategy {type(self.honest).__name__} cannot use the replies of round "
+                f"{server_round}: {type(error).__name__}: {reason}"
+            ) from error
 
     def _altered(
         self,
@@ -154,6 +173,7 @@ class DishonestServer(Strategy):
             return reply
         participant = self._participant(reply.metadata.src_node_id)
         honest = arrays = arrays_of(reply.content, f"participant {participant}")
+        require_readable(honest, f"participant {participant} in round {server_round}")
         left_out = False
         for adversary in self.adversaries:
             if _uploaded(participant) in adversary.memory:
