@@ -13,7 +13,7 @@ by name.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -22,8 +22,9 @@ from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim.data import Dataset, Question
+from fedsim.data import Dataset, Question, load_dataset, read_membership
 from fedsim.errors import PluginError
+from fedsim.models import build_model
 from fedsim.snapshots import SnapshotStore
 
 
@@ -81,6 +82,29 @@ class Briefing:
         return self.targets
 
 
+@lru_cache(maxsize=1)
+def briefing_on(model: str, data: str, ledger: Path, data_dir: Path | None, seed: int) -> Briefing:
+    """Return a briefing on the records that a membership file lists; see `Adversary.aim_at`.
+
+    Raises
+    ------
+    FedsimError
+        If any of it is missing or not valid.
+    """
+    dataset = load_dataset(data, {}, data_dir=data_dir, seed=seed)
+    membership = read_membership(ledger)
+    targets = membership.ledger(dataset, seed).audit(membership.question).records
+    new_model = partial(
+        build_model,
+        model,
+        {},
+        input_shape=dataset.input_shape,
+        num_classes=dataset.num_classes,
+        seed=seed,
+    )
+    return Briefing(new_model, dataset, targets, seed)
+
+
 class Adversary(ABC):
     """A dishonest party; plugins derive from one of the two positions.
 
@@ -96,6 +120,7 @@ class Adversary(ABC):
 
     store: SnapshotStore | None = None
     briefing: Briefing | None = None
+    _aim: Callable[[], Briefing] | None = None
 
     @cached_property
     def memory(self) -> RecordDict:
@@ -136,17 +161,51 @@ class Adversary(ABC):
         self.briefing = briefing
         return self
 
+    def aim_at(
+        self,
+        model: str,
+        data: str,
+        ledger: Path | str,
+        *,
+        data_dir: Path | str | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Name what an active adversary may compute with in an app of somebody's, and return self.
+
+        It is read when the adversary first needs it, as the runtimes of Flower copy an app's mods
+        from process to process, and only the dishonest party needs its targets.
+
+        Parameters
+        ----------
+        model, data
+            A plugin's name, or ``module:function``, as for `fedsim attack`.
+        ledger
+            The file that lists the target records (see `fedsim.data.membership_file`); which of
+            them are members the adversary does not look at.
+        data_dir
+            Where the data set's files are; None downloads them.
+        seed
+            All randomness comes from it.
+        """
+        where = None if data_dir is None else Path(data_dir)
+        self._aim = partial(briefing_on, model, data, Path(ledger), where, seed)
+        return self
+
     def briefed(self) -> Briefing:
         """Return the briefing.
 
         Raises
         ------
         PluginError
-            If it was not briefed.
+            If it was not briefed, and aims at nothing.
         """
-        if self.briefing is None:
-            raise PluginError(f"{type(self).__name__} has no targets; call brief(...) first")
-        return self.briefing
+        if self.briefing is not None:
+            return self.briefing
+        if self._aim is None:
+            raise PluginError(
+                f"{type(self).__name__} has no targets; call aim_at(model, data, ledger) first"
+            )
+        return self._aim()
 
     def record(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
         """Keep a snapshot, as far as the store's policy wants it.

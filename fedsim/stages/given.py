@@ -173,7 +173,8 @@ def _read(given: GivenModel) -> States:
         raise SnapshotError(
             f"{given.snapshots} has snapshots of {listed(owners)}; name one of them as the owner"
         )
-    return {snapshot.round: snapshot.load() for snapshot in index if snapshot.owner == owner}
+    # What a participant was sent at first, the initial parameters, is about nobody.
+    return {s.round: s.load() for s in index if s.owner == owner and s.round > 0}
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

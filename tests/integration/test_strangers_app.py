@@ -1,103 +1,202 @@
 """A Flower app that knows nothing of fedsim gets a dishonest party with two lines.
 
-The app is written as Flower's own PyTorch quickstart is: a ClientApp with its training loop, plain
-FedAvg, and ``strategy.start``.
+The app, `tests/strangers_app`, is written as Flower's own PyTorch quickstart is: a ClientApp with
+its training loop, plain FedAvg, and ``strategy.start``.
 """
 
+import difflib
+import importlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
-from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, Strategy
-from torch import nn
+from flower_processes import superlink
+from flwr.app import Context, RecordDict
 
-from adversaries.positions.curious_participant import CuriousParticipant
-from adversaries.positions.curious_server import CuriousServer
+from fedsim import cli
 from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.report.results import Results
 from fedsim.snapshots import SnapshotStore
 
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(5, 8)
-        self.norm = nn.BatchNorm1d(8)
-        self.out = nn.Linear(8, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(torch.relu(self.norm(self.hidden(x))))
-
-
-def load_data(partition_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    random = np.random.default_rng(partition_id)
-    x = random.normal(size=(30 + partition_id, 5)).astype(np.float32)
-    return torch.from_numpy(x), torch.from_numpy((x.sum(1) > 0).astype(np.int64))
-
-
-def client_app(mods: list[Mod]) -> ClientApp:
-    app = ClientApp(mods=mods)
-
-    @app.train()
-    def train(msg: Message, context: Context) -> Message:
-        model = Net()
-        model.load_state_dict(msg.content["arrays"].to_torch_state_dict())
-        x, y = load_data(int(context.node_config["partition-id"]))
-        optimizer = torch.optim.SGD(model.parameters(), lr=float(msg.content["config"]["lr"]))
-        for _ in range(3):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-        metrics = MetricRecord({"train_loss": loss.item(), "num-examples": len(x)})
-        content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})
-        return Message(content=content, reply_to=msg)
-
-    @app.evaluate()
-    def evaluate(msg: Message, context: Context) -> Message:
-        model = Net().eval()
-        model.load_state_dict(msg.content["arrays"].to_torch_state_dict())
-        x, y = load_data(int(context.node_config["partition-id"]))
-        accuracy = (model(x).argmax(1) == y).float().mean().item()
-        metrics = MetricRecord({"eval_acc": accuracy, "num-examples": len(x)})
-        return Message(content=RecordDict({"metrics": metrics}), reply_to=msg)
-
-    return app
+APP = Path(__file__).parents[1] / "strangers_app"
+RUN_CONFIG = {
+    "num-server-rounds": 3,
+    "fraction-evaluate": 1.0,
+    "learning-rate": 0.1,
+    "local-epochs": 20,
+    "final-model": "final_model.pt",
+}
+# In each, the first line is new; the second is new or takes the place of `app = ClientApp()`.
+SERVER_LINES = (
+    "from adversaries import CuriousServer",
+    '    strategy = CuriousServer().keep_in("{audit}/server").around(strategy)',
+)
+CURIOUS_LINES = (
+    "from adversaries import CuriousParticipant",
+    'app = ClientApp(mods=[CuriousParticipant(participant=1).keep_in("{audit}/participant")])',
+)
+ASCENDING_LINES = (
+    "from adversaries import GradientAscentParticipant",
+    "app = ClientApp(mods=[GradientAscentParticipant(participant=1, participants=2)"
+    '.keep_in("{audit}/participant")'
+    '.aim_at("clouds.task:Net", "clouds.task:all_records", "{audit}/who.csv")])',
+)
+FLOWER = "from flwr.app import "
+START, PLAIN = "    result = strategy.start(", "app = ClientApp()"
+RECORDS = np.arange(1200)
+UNSEEN = RECORDS[RECORDS % 3 == 2]
+HELD = (RECORDS[RECORDS % 3 != 2][0::2], RECORDS[RECORDS % 3 != 2][1::2])
+"""By participant, the records that it holds."""
 
 
-def start(strategy: Strategy, mods: list[Mod]) -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    with local_identity():
-        grid: Grid = LocalGrid(client_app(mods), 2)
-        result = strategy.start(
-            grid=grid,
-            initial_arrays=ArrayRecord(Net().state_dict()),
-            num_rounds=3,
-            train_config=ConfigRecord({"lr": 0.1}),
-        )
-    return result.arrays.to_torch_state_dict()
+@dataclass(frozen=True)
+class Stranger:
+    """A copy of the app, and the folder in which its dishonest parties keep what they see."""
+
+    folder: Path
+    audit: Path
+
+    def add(self, file: str, lines: tuple[str, str]) -> None:
+        """Add two lines to one of the app's files, and see that nothing else has changed."""
+        path = self.folder / "clouds" / file
+        old = path.read_text().splitlines()
+        imported, used = (line.replace("{audit}", str(self.audit)) for line in lines)
+        new = list(old)
+        place = new.index(PLAIN) if PLAIN in new else new.index(START)
+        new[place : place + (PLAIN in new)] = [used]
+        new.insert(next(n for n, line in enumerate(new) if line.startswith(FLOWER)), imported)
+        changed = [line for line in difflib.ndiff(old, new) if line[0] in "+-"]
+        assert sorted(line[2:] for line in changed if line[0] == "+") == sorted((imported, used))
+        assert [line[2:] for line in changed if line[0] == "-"] == [PLAIN] * (PLAIN in old)
+        path.write_text("\n".join(new) + "\n")
+
+    def list_records_of(self, participant: int) -> Path:
+        """Write who is a member, as the auditor knows it, and return the file."""
+        path = self.audit / "who.csv"
+        self.audit.mkdir(exist_ok=True)
+        rows = [f"{record},true" for record in HELD[participant]]
+        rows += [f"{record},false" for record in UNSEEN]
+        path.write_text("\n".join(["record,member", *rows]) + "\n")
+        return path
+
+    def attacked(self, seat: str, owner: str, ledger: Path) -> float:
+        """Run `fedsim attack` on what a party kept, and return the AUC of the loss."""
+        out = self.audit / f"attack-on-{owner}"
+        options = {
+            "--snapshots": self.audit / seat,
+            "--owner": owner,
+            "--model": "clouds.task:Net",
+            "--data": "clouds.task:all_records",
+            "--ledger": ledger,
+            "--out": out,
+            "--attack": "loss",
+        }
+        words = [str(word) for option in options.items() for word in option]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "argv", ["fedsim", "attack", *words, "--quiet"])
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        assert not end.value.code
+        assert (out / "report.html").is_file()
+        results = Results.model_validate_json((out / "results.json").read_text())
+        return next(row.auc for row in results.results if row.attack == "loss")
 
 
-def test_a_strangers_app_is_watched_and_not_changed(tmp_path: Path) -> None:
-    honest = start(FedAvg(), [])
-    watched = start(
-        CuriousServer().keep_in(tmp_path / "server").around(FedAvg()),
-        [CuriousParticipant(participant=1).keep_in(tmp_path / "participant")],
+Copying = Callable[[str], Stranger]
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copying]:
+    """Return what copies the app; the copy made last is the one that is imported."""
+    path = [*sys.path]
+
+    def copied(name: str) -> Stranger:
+        folder = tmp_path / name / "app"
+        shutil.copytree(APP, folder)
+        monkeypatch.setattr(sys, "path", [str(folder), *path])
+        forget()
+        return Stranger(folder, tmp_path / name / "audit")
+
+    yield copied
+    forget()
+
+
+def forget() -> None:
+    """Let the app's modules be imported anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "clouds"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def start(app: Stranger, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Run the app that was copied last on our own grid, and return its final model."""
+    monkeypatch.chdir(app.folder)
+    client, server = (
+        importlib.import_module(f"clouds.{side}_app") for side in ("client", "server")
     )
+    with local_identity():
+        server.app(LocalGrid(client.app, 2), Context(1, 1, {}, RecordDict(), dict(RUN_CONFIG)))
+    return torch.load("final_model.pt", weights_only=True)
+
+
+def test_a_strangers_app_is_watched_and_not_changed(
+    stranger: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = start(stranger("honest"), monkeypatch)
+    app = stranger("watched")
+    app.add("server_app.py", SERVER_LINES)
+    app.add("client_app.py", CURIOUS_LINES)
+    watched = start(app, monkeypatch)
     assert all(torch.equal(honest[name], watched[name]) for name in honest)
 
-    server = SnapshotStore(tmp_path / "server")
-    owners = sorted({s.owner for s in server.index() if s.owner.startswith("participant-")})
-    assert len(owners) == 2
-    assert [s.round for s in server.series(owners[0])] == [1, 2, 3]
-    last = [server.series(owner)[-1].load() for owner in owners]
-    mean = (30 * last[0]["hidden.weight"] + 31 * last[1]["hidden.weight"]) / 61
+    kept = SnapshotStore(app.audit / "server")
+    uploads = sorted({s.owner for s in kept.index() if s.owner.startswith("participant-")})
+    assert [[s.round for s in kept.series(owner)] for owner in uploads] == [[1, 2, 3]] * 2
+    last = [kept.series(owner)[-1].load() for owner in uploads]
+    mean = (last[0]["hidden.weight"] + last[1]["hidden.weight"]) / 2
     assert torch.allclose(mean, honest["hidden.weight"], atol=1e-6)
     assert last[0]["norm.num_batches_tracked"].shape == ()
 
-    participant = SnapshotStore(tmp_path / "participant").series("aggregate")
-    assert [s.round for s in participant] == [0, 1, 2, 3]
-    assert all(torch.equal(honest[k], v) for k, v in participant[-1].load().items())
+    aggregates = SnapshotStore(app.audit / "participant").series("aggregate")
+    assert [s.round for s in aggregates] == [0, 1, 2, 3]
+    assert all(torch.equal(honest[k], v) for k, v in aggregates[-1].load().items())
+
+    first = app.list_records_of(0)
+    assert app.attacked("server", uploads[0], first) > 0.7
+    assert 0.4 < app.attacked("server", uploads[1], first) < 0.6
+
+
+def test_an_active_participant_acts_in_a_strangers_app(
+    stranger: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = start(stranger("honest"), monkeypatch)
+    app = stranger("attacked")
+    app.add("client_app.py", ASCENDING_LINES)
+    first = app.list_records_of(0)
+    attacked = start(app, monkeypatch)
+    assert not torch.allclose(honest["hidden.weight"], attacked["hidden.weight"], atol=1e-3)
+    assert app.attacked("participant", "aggregate", first) > 0.6
+
+
+@pytest.mark.slow
+def test_two_lines_on_flowers_own_runtime(stranger: Copying, tmp_path: Path) -> None:
+    app = stranger("simulated")
+    app.add("server_app.py", SERVER_LINES)
+    app.add("client_app.py", ASCENDING_LINES)
+    first = app.list_records_of(0)
+    with superlink(tmp_path / "flower", "--simulation", tls=False) as runtime:
+        size = "num-supernodes=2 client-resources-num-cpus=1 init-args-num-cpus=2"
+        log = runtime.run(app.folder, "--federation-config", size)
+        assert runtime.statuses() == ["finished:completed"], log
+    kept = SnapshotStore(app.audit / "server").index()
+    uploads = sorted({s.owner for s in kept if s.owner.startswith("participant-")})
+    # Flower gives simulated nodes numbers at random; whose upload it is shows in the attack.
+    theirs, its_own = sorted(app.attacked("server", owner, first) for owner in uploads)
+    assert 0.4 < theirs < 0.6
+    assert its_own > 0.7
+    assert app.attacked("participant", "aggregate", first) > 0.6
