@@ -1,7 +1,8 @@
 """The local engine: a Flower Grid that calls the ClientApp in this process.
 
 No Ray, no polling, no serialisation beyond what Flower's `ArrayRecord` is. Participants run one
-after the other in the order of their messages; each keeps its own `Context` between rounds.
+after the other in the order of their messages; each keeps its own `Context` between rounds. An app
+that computes for many of them at once is told beforehand which messages are coming.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from flwr.clientapp import ClientApp
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.nodes import NodesGrid
 from fedsim.errors import FedsimError
+from fedsim.federation.client import ForeseeingApp
 from fedsim.federation.messages import PARTICIPANT
 
 CLIENT_APP_RAISED = 2  # Flower's code for it
@@ -51,7 +53,17 @@ class LocalGrid(NodesGrid):
 
         `timeout` cannot be kept: nothing in this process could stop a participant that hangs.
         """
-        return [self._run(message) for message in messages]
+        coming = list(messages)
+        if len(coming) > 1:
+            self.foresee(coming)
+        return [self._run(message) for message in coming]
+
+    def foresee(self, messages: Iterable[Message]) -> None:
+        """Tell the app, if it can make use of it, which messages are about to be sent."""
+        if isinstance(self._client_app, ForeseeingApp):
+            nodes = ((message, message.metadata.dst_node_id) for message in messages)
+            known = [(message, node) for message, node in nodes if node in self._contexts]
+            self._client_app.foresee((m, self._contexts[node]) for m, node in known)
 
     def states(self) -> dict[int, RecordDict]:
         """Return what each node keeps between rounds; later rounds do not change the result."""

@@ -226,6 +226,7 @@ class _Host:
         self._grid.restore(states)
 
     def _run(self, messages: Sequence[Message]) -> None:
+        self._grid.foresee(messages)
         for message in messages:
             try:
                 [reply] = self._grid.send_and_receive([message])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.errors import MessageError, listed
+from fedsim.federation.arrays import seen
 from fedsim.federation.encoded import USABLE, decoded
 
 ARRAYS = "arrays"

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fedsim import plugins
 from fedsim.errors import ConfigError, listed
+from fedsim.federation.arrays import in_memory
 
 Factory = Callable[[Iterable[nn.Parameter], float], Optimizer]
 
@@ -64,9 +65,12 @@ def optimizer_factory(name: str, settings: Mapping[str, object]) -> Factory:
 
 
 def optimizer_arrays(optimizer: Optimizer) -> ArrayRecord:
-    """Return the optimiser's buffers; names are ``<parameter number>.<buffer>``."""
+    """Return the buffers of an optimiser that has made its last step, without a copy.
+
+    Names are ``<parameter number>.<buffer>``.
+    """
     state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-    return ArrayRecord(
+    return in_memory(
         {
             f"{number}.{name}": value
             for number, buffers in state.items()

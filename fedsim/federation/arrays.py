@@ -1,0 +1,118 @@
+"""Flower arrays that stay numbers until somebody wants their bytes.
+
+A Flower `Array` is the bytes of a .npy file, so each look at one copies it twice. Most arrays are
+made, checked, averaged and dropped in one process, and nobody ever looks at the bytes. An
+`ArrayInMemory` is made of the numbers; its bytes, the same as Flower's own, are made when they are
+first asked for, which is where it leaves the process.
+"""
+
+import io
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord
+from flwr.common.constant import SType
+from numpy.typing import NDArray
+from torch import Tensor
+
+Values = NDArray[np.generic]
+
+
+class ArrayInMemory(Array):
+    """An `Array` that was not serialised yet.
+
+    Parameters
+    ----------
+    values
+        What it holds. It is not copied, and nobody may change it from now on.
+    serialised
+        Its bytes, where there are any already.
+    """
+
+    def __init__(self, values: Values, serialised: bytes | None = None) -> None:
+        self.__dict__.update(
+            dtype=str(values.dtype),
+            shape=values.shape,
+            stype=SType.NUMPY,
+            _values=values,
+            _serialised=serialised,
+        )
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
+        """The bytes of the .npy file, from now on kept."""
+        if self.__dict__["_serialised"] is None:
+            values = np.ascontiguousarray(self.seen()).reshape(-1)
+            data = b"".join((_npy_header(self.dtype, self.shape), values.data.cast("B")))
+            # The bytes have the values, too, so they are kept once.
+            self.__dict__.update(_serialised=data, _values=_read(self.dtype, self.shape, data))
+        serialised: bytes = self.__dict__["_serialised"]
+        return serialised
+
+    def seen(self) -> Values:
+        """Return the values themselves, which are not to be changed."""
+        values: Values = self.__dict__["_values"]
+        return values
+
+    def numpy(self) -> Values:
+        """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
+        return self.seen().copy()
+
+    def deflate(self) -> bytes:
+        """Return what Flower sends, under the name of its own class."""
+        return Array(self.dtype, self.shape, self.stype, self.data).deflate()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and (
+            (self.dtype, self.shape, self.stype, self.data)
+            == (other.dtype, other.shape, other.stype, other.data)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as Flower's, which can be changed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (self.dtype, self.shape, self.data)
+
+
+def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
+    """Return tensors as Flower arrays without a copy; nobody may change them from now on."""
+    record = ArrayRecord()
+    for name, tensor in tensors.items():
+        record[name] = ArrayInMemory(tensor.detach().cpu().numpy())
+    return record
+
+
+def seen(array: Array) -> Values:
+    """Return the values of any array, which are not to be changed."""
+    return array.seen() if isinstance(array, ArrayInMemory) else array.numpy()
+
+
+def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
+    """Return arrays as tensors, which are not to be changed: they may be the arrays' own memory."""
+    return {name: _tensor(seen(array)) for name, array in arrays.items()}
+
+
+def _tensor(values: Values) -> Tensor:
+    # Of what came out of bytes there is a copy to be made: torch takes no memory that is read-only.
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+@lru_cache
+def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    head = io.BytesIO()
+    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, described)
+    # The first version of the format, as np.save writes it wherever the header fits.
+    return head.getvalue()
+
+
+def _unpickled(dtype: str, shape: tuple[int, ...], data: bytes) -> ArrayInMemory:
+    return ArrayInMemory(_read(dtype, shape, data), data)
+
+
+def _read(dtype: str, shape: tuple[int, ...], data: bytes) -> Values:
+    """Return the values in bytes that we made ourselves; they can only be read."""
+    start = len(_npy_header(dtype, shape))
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)

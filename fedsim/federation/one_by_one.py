@@ -1,0 +1,64 @@
+"""Training one participant after the other with one PyTorch model: any model, any optimiser."""
+
+from collections.abc import Iterable
+
+import torch
+from flwr.app import Context, Message
+
+from fedsim.federation.arrays import in_memory
+from fedsim.federation.messages import shapes_of
+from fedsim.federation.optimizers import optimizer_arrays, optimizer_factory, restore_optimizer
+from fedsim.federation.participants import Participants, Received, Task, Trained
+from fedsim.federation.training import Utility, evaluate, train_locally
+
+
+class OneByOne:
+    """Trains and evaluates the participants of a federation.
+
+    Raises
+    ------
+    ConfigError, PluginError
+        If the optimiser is not valid.
+    """
+
+    def __init__(self, participants: Participants) -> None:
+        optimizer = participants.local.optimizer
+        self._participants = participants
+        self._new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
+        self._model = participants.new_model()
+        self._received = Received(shapes_of(self._model))
+
+    def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
+        """Do nothing: one at a time is as quick when its time has come."""
+
+    def train(self, task: Task) -> Trained:
+        """Train a participant from the parameters that it was sent."""
+        common, model = self._participants, self._model
+        local = common.local
+        self._load(task)
+        optimizer = self._new_optimizer(model.parameters(), local.learning_rate_in(task.round))
+        if local.keep_optimizer_state and task.kept is not None:
+            restore_optimizer(optimizer, task.kept)
+        utility = train_locally(
+            model,
+            optimizer,
+            common.dataset,
+            common.training_records[task.participant],
+            local,
+            (common.seed, task.round, task.participant),
+            task.proximal,
+        )
+        uploaded = {name: value.clone() for name, value in model.state_dict().items()}
+        return Trained(in_memory(uploaded), optimizer_arrays(optimizer), utility)
+
+    def evaluate(self, task: Task) -> Utility:
+        """Evaluate the parameters that a participant was sent."""
+        self._load(task)
+        records = self._participants.evaluated(task.participant)
+        return evaluate(self._model, self._participants.dataset, records)
+
+    @torch.no_grad()
+    def _load(self, task: Task) -> None:
+        received = self._received.by(task)
+        for name, value in self._model.state_dict().items():
+            value.copy_(received[name])

@@ -1,0 +1,233 @@
+"""Local training and evaluation of many participants at once, their parameters stacked.
+
+What it computes is what `training` computes for each of them, but for the last digits: the same
+shuffles, batches and steps. Participants whose batches have the same sizes go together; a last
+batch is filled up to a round size with records that weigh nothing, so that a few sizes are enough.
+What comes out for a participant depends on its own records only, not on who went with it.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedsim import seeds
+from fedsim.config import LocalTraining
+from fedsim.data import Dataset
+from fedsim.federation.arrays import in_memory, tensors_of
+from fedsim.federation.participants import Trained
+from fedsim.federation.stack_layers import Gradient, StackedModel
+from fedsim.federation.stack_optimizers import StackedOptimizer, State
+from fedsim.federation.training import EVALUATION_BATCH, RecordIds, Utility
+
+ROUND_SIZE = 8  # records; a last batch is filled up to a multiple of it
+STACK_BYTES = 2**21  # of parameters and inputs at once: more do not stay in a core's cache
+LARGEST_STACK = 64  # participants
+
+
+@dataclass(frozen=True)
+class Member:
+    """A participant in a stack: its number, its records, and its optimiser's state if any."""
+
+    participant: int
+    records: RecordIds
+    kept: ArrayRecord | None = None
+
+
+def filled_size(records: int, batch_size: int) -> int:
+    """Return a participant's number of records with its last batch filled up.
+
+    >>> filled_size(20, 100), filled_size(117, 100), filled_size(99, 100), filled_size(19, 10)
+    (24, 124, 100, 20)
+    """
+    whole, rest = divmod(records, batch_size)
+    return whole * batch_size + min(-(-rest // ROUND_SIZE) * ROUND_SIZE, batch_size)
+
+
+@dataclass(frozen=True)
+class StackTraining:
+    """Trains and evaluates participants of one federation, so many at once as are given.
+
+    Attributes
+    ----------
+    model, optimizer
+        The stacked forms of the participants' own.
+    dataset
+        Where their records are.
+    local
+        How they train.
+    seed
+        The experiment's.
+    """
+
+    model: StackedModel
+    optimizer: StackedOptimizer
+    dataset: Dataset
+    local: LocalTraining
+    seed: int
+
+    def fitting(self, records: int, batch_size: int, trained: bool) -> int:
+        """Return how many participants with so many records each are worth stacking at once."""
+        parameters = sum(shape.numel() for shape in self.model.shapes.values()) * trained
+        inputs = min(records, batch_size) * math.prod(self.dataset.input_shape)
+        return max(1, min(LARGEST_STACK, STACK_BYTES // (4 * (parameters + inputs))))
+
+    def train(
+        self,
+        members: Sequence[Member],
+        received: Mapping[str, Tensor],
+        round_number: int,
+        proximal: float,
+    ) -> list[Trained]:
+        """Train participants that have the same `filled_size`, from the same parameters.
+
+        See `training.train_locally` for `proximal`.
+        """
+        stack = _Stack.of(self, members, received, proximal)
+        rate = self.local.learning_rate_in(round_number)
+        orders = [
+            seeds.generator(self.seed, "batches", round_number, member.participant)
+            for member in members
+        ]
+        tally = _Tally.of(len(members))
+        for _ in range(self.local.epochs):
+            shuffled = [
+                order.permutation(member.records)
+                for order, member in zip(orders, members, strict=True)
+            ]
+            for batch in _batches(self.dataset, shuffled, self.local.batch_size):
+                values = self.model.forward(batch.inputs, stack.parameters)
+                delta = tally.add(values[-1], batch)
+                stack.step(self.model.backward(delta, values, stack.parameters), rate)
+        utilities = tally.utilities([self.local.epochs * len(m.records) for m in members])
+        return [Trained(*stack.member(place), utility) for place, utility in enumerate(utilities)]
+
+    def evaluate(self, members: Sequence[Member], received: Mapping[str, Tensor]) -> list[Utility]:
+        """Return the utility of the same parameters on each participant's records.
+
+        Participants must have the same `filled_size`, for batches of `EVALUATION_BATCH`.
+        """
+        shared = [received[name].expand(len(members), *s) for name, s in self.model.shapes.items()]
+        tally = _Tally.of(len(members))
+        for batch in _batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
+            tally.add(self.model.forward(batch.inputs, shared)[-1], batch)
+        return tally.utilities([len(member.records) for member in members])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of each participant: inputs (members, records, ...), labels (members, records).
+
+    `counts`: records that weigh something, (members, records, 1), one or zero.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    counts: Tensor
+
+
+def _batches(dataset: Dataset, records: Sequence[RecordIds], batch_size: int) -> Iterator[_Batch]:
+    """Yield the batches of participants that have the same `filled_size`."""
+    members, total = len(records), filled_size(len(records[0]), batch_size)
+    sizes = np.array([len(own) for own in records])
+    ids: NDArray[np.int64] = np.stack([np.resize(own, total) for own in records])
+    for start in range(0, total, batch_size):
+        chosen = ids[:, start : start + batch_size]
+        inputs, labels = dataset.batch(chosen.reshape(-1))
+        places = np.arange(start, start + chosen.shape[1])
+        counts = torch.from_numpy((places < sizes[:, None]).astype(np.float32)).unsqueeze(2)
+        shaped = inputs.view(*chosen.shape, *inputs.shape[1:])
+        yield _Batch(shaped, labels.view(members, -1), counts)
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Sums over batches, one a participant: of the losses in nats, and of what was right."""
+
+    losses: Tensor
+    right: Tensor
+
+    @classmethod
+    def of(cls, members: int) -> "_Tally":
+        return cls(torch.zeros(members), torch.zeros(members))
+
+    def add(self, outputs: Tensor, batch: _Batch) -> Tensor:
+        """Count a batch, and return the derivative of each participant's mean loss."""
+        labels = batch.labels.unsqueeze(2)
+        likely = torch.log_softmax(outputs, 2)
+        self.losses.sub_((likely.gather(2, labels) * batch.counts).sum((1, 2)))
+        right = outputs.argmax(2, keepdim=True) == labels
+        self.right.add_((right * batch.counts).sum((1, 2)))
+        delta = likely.exp_().scatter_add_(2, labels, torch.full((1, 1, 1), -1.0).expand_as(labels))
+        return delta.mul_(batch.counts / batch.counts.sum(1, keepdim=True))
+
+    def utilities(self, records: Sequence[int]) -> list[Utility]:
+        """Return the means over so many records."""
+        figures = zip(self.losses.tolist(), self.right.tolist(), records, strict=True)
+        return [Utility(loss / count, right / count, count) for loss, right, count in figures]
+
+
+@dataclass
+class _Stack:
+    """The parameters of several participants while they train, and what their optimisers keep."""
+
+    optimizer: StackedOptimizer
+    names: tuple[str, ...]
+    received: list[Tensor]
+    parameters: list[Tensor]
+    states: list[State]
+    proximal: float
+    untouched: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        training: StackTraining,
+        members: Sequence[Member],
+        received: Mapping[str, Tensor],
+        proximal: float,
+    ) -> "_Stack":
+        names = tuple(training.model.shapes)
+        start = [received[name] for name in names]
+        kept = [{} if m.kept is None else tensors_of(m.kept) for m in members]
+        states = [
+            {
+                key: torch.stack([own.get(f"{number}.{key}", fresh) for own in kept])
+                for key, fresh in training.optimizer.fresh(parameter).items()
+            }
+            for number, parameter in enumerate(start)
+        ]
+        shared = [parameter.expand(len(members), *parameter.shape) for parameter in start]
+        return cls(training.optimizer, names, start, shared, states, proximal)
+
+    def step(self, gradients: Mapping[int, Gradient], rate: float) -> None:
+        """Let each participant take a step."""
+        if self.untouched:  # until now they had the same parameters, in the same memory
+            self.parameters = [
+                shared.clone(memory_format=torch.contiguous_format) for shared in self.parameters
+            ]
+            self.untouched = False
+        for number, gradient in gradients.items():
+            parameter = self.parameters[number]
+            if self.proximal:
+                pull = (parameter - self.received[number]).mul_(self.proximal)
+                gradient = replace(gradient, also=pull)
+            self.optimizer.step(parameter, gradient, self.states[number], rate)
+
+    def member(self, place: int) -> tuple[ArrayRecord, ArrayRecord]:
+        """Return the parameters and the optimiser's state of one participant."""
+        arrays = {
+            name: stacked[place] for name, stacked in zip(self.names, self.parameters, strict=True)
+        }
+        # A copy: it is kept for many rounds, and would keep those of the whole stack.
+        kept = {
+            f"{number}.{key}": stacked[place].clone()
+            for number, state in enumerate(self.states)
+            for key, stacked in state.items()
+        }
+        return in_memory(arrays), in_memory(kept)
