@@ -20,6 +20,7 @@ exclude_patterns = ["extensions"]
 html_theme = "furo"
 html_title = "fedsim"
 html_show_sourcelink = False
+html_show_copyright = False
 html_copy_source = False
 
 myst_heading_anchors = 4

@@ -81,5 +81,5 @@ INSTEAD = {
     ),
 }
 
-ELSEWHERE = {"docs/tutorial.md": "tests/integration/test_tutorial.py"}
+ELSEWHERE = {"docs/tutorial.md": "tests/docs/test_tutorial.py"}
 """Pages that a test of their own executes, every block of them."""

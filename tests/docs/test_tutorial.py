@@ -6,22 +6,13 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from snippets import snippets
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-BLOCK = re.compile(r'^```(\w+)(?: title="([\w./-]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-
-
-class Block(NamedTuple):
-    """A fenced block of the page: a file to write where it has a title, or commands."""
-
-    language: str
-    title: str
-    text: str
+PAGE = "docs/tutorial.md"
 
 
 class Done(NamedTuple):
@@ -30,11 +21,6 @@ class Done(NamedTuple):
     folder: Path
     said: dict[str, str]
     seconds: float
-
-
-def blocks() -> Iterator[Block]:
-    for found in BLOCK.finditer(PAGE.read_text(encoding="utf-8")):
-        yield Block(found[1], found[2] or "", found[3])
 
 
 def processor_seconds() -> float:
@@ -51,11 +37,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     said: dict[str, str] = {}
     began = processor_seconds()
-    for block in blocks():
-        if block.title:
-            (folder / block.title).write_text(block.text, encoding="utf-8")
+    for snippet in snippets(PAGE):
+        if snippet.title:
+            (folder / snippet.title).write_text(snippet.text, encoding="utf-8")
             continue
-        for command in block.text.splitlines():
+        for command in snippet.commands:
             if command.startswith("cd "):
                 folder = folder / command.removeprefix("cd ")
                 continue
@@ -73,11 +59,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 def test_every_block_is_executed() -> None:
-    found = list(blocks())
-    fences = PAGE.read_text(encoding="utf-8").count("```")
-    assert fences == 2 * len(found)
-    assert {block.language for block in found} == {"bash", "python", "yaml"}
-    assert all(block.title for block in found if block.language != "bash")
+    found = list(snippets(PAGE))
+    assert {snippet.language for snippet in found} == {"bash", "python", "yaml"}
+    assert all(snippet.title for snippet in found if snippet.language != "bash")
 
 
 @pytest.mark.slow
