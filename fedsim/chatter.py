@@ -1,8 +1,16 @@
-"""Flower's log, which has several lines a round, without what is only interesting to Flower."""
+"""What Flower and Ray have to say, without what is only interesting to them."""
 
 import logging
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_QUIET_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # What Ray would warn of at every start: it leaves CUDA_VISIBLE_DEVICES alone.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 
 
 @contextmanager
@@ -19,3 +27,23 @@ def only_warnings_of_flower() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(worth_hearing)
+
+
+@contextmanager
+def quiet_ray() -> Iterator[None]:
+    """Have a Ray that starts, is joined or ends in a block report to nobody, and warn of nothing.
+
+    It leaves files and processes of its own to Python's garbage collection, which Python warns of.
+    """
+    before = {name: os.environ.get(name) for name in _QUIET_RAY}
+    os.environ.update(_QUIET_RAY)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -90,7 +90,7 @@ class RayEngine(Engine):
     actors: PositiveInt | None = None
     cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    in_flight: PositiveInt = 4
+    in_flight: PositiveInt = 16
 
 
 ENGINES: dict[str, type[Engine]] = {

@@ -1,7 +1,8 @@
 """What the grids of our own engines have in common: their nodes, and no SuperLink."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -73,3 +74,23 @@ class NodesGrid(Grid):
         context = Context(1, SERVER_NODE, {}, RecordDict(), {})
         with local_identity():
             server_app(self, context)
+
+
+class FetchedStates(Mapping[int, RecordDict]):
+    """The states of all nodes, fetched from where they are kept when they are first looked at."""
+
+    def __init__(self, fetch: Callable[[], dict[int, RecordDict]]) -> None:
+        self._fetch = fetch
+
+    @cached_property
+    def _fetched(self) -> dict[int, RecordDict]:
+        return self._fetch()
+
+    def __getitem__(self, node: int) -> RecordDict:
+        return self._fetched[node]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._fetched)
+
+    def __len__(self) -> int:
+        return len(self._fetched)

@@ -1,0 +1,37 @@
+"""A Ray cluster for a module's tests: started once, as it takes seconds."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import pytest
+
+from fedsim.engine_settings import RayEngine
+from fedsim.engines.opening import NewGrid, opened
+from fedsim.engines.ray_cluster import connected
+from fedsim.stages import simulate
+
+ENGINE = RayEngine(actors=2, cpus=0.1, restarts=1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Be connected to a cluster of this machine; whatever the tests open uses it."""
+    with connected(None):
+        yield
+
+
+@pytest.fixture(scope="module")
+def new_grid(cluster: None) -> Iterator[NewGrid]:
+    """Open grids on the same two processes, one after the other."""
+    with opened(ENGINE) as opener:
+        yield opener
+
+
+@pytest.fixture
+def _same_processes(new_grid: NewGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whole simulations use those processes, too: each takes seconds to start."""
+    monkeypatch.setattr(
+        simulate,
+        "opened",
+        lambda engine: nullcontext(new_grid) if isinstance(engine, RayEngine) else opened(engine),
+    )
