@@ -1,5 +1,6 @@
 """Options that several commands have, and the exit codes."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -24,3 +25,17 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", help="Print errors and where the figures are, nothing else.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for programs.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="What to run on; see `fedsim list engines`."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster, for it."),
+]
+
+
+def on_engine(name: str | None, address: str | None) -> list[str]:
+    """Return the changes of settings that choose an engine."""
+    chosen = {"engine.name": name, "engine.address": address}
+    return [f"{key}={json.dumps(value)}" for key, value in chosen.items() if value is not None]

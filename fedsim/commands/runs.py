@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedsim.commands.options import AsJson, DataDir, Quiet, RunPath
+from fedsim.commands.options import Address, AsJson, DataDir, EngineName, Quiet, RunPath, on_engine
 from fedsim.errors import FedsimError, listed
 
 DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
@@ -19,6 +19,8 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting.")
     ] = None,
+    engine: EngineName = None,
+    address: Address = None,
     data_dir: DataDir = None,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write scalars for TensorBoard there.")
@@ -36,7 +38,7 @@ def run(
     from fedsim.watchers import Several, open_scalars
 
     teller = narrator(quiet=quiet, as_json=as_json)
-    experiment = load_experiment(config, settings or ())
+    experiment = load_experiment(config, [*(settings or ()), *on_engine(engine, address)])
     out = out or Path("runs") / config.stem
     scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
     watcher = Several(teller.watcher, scalars) if scalars else teller.watcher
