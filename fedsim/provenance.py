@@ -1,6 +1,5 @@
 """What is written beside every result so that it can be made again."""
 
-import json
 import os
 import platform
 import subprocess
@@ -9,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
+
+from fedsim.reading import read_json
 
 PACKAGES = ("fedsim", "flwr", "torch", "torchvision", "numpy", "ray", "scikit-learn", "datasets")
 
@@ -31,7 +32,7 @@ def provenance(data_dir: Path | None) -> dict[str, object]:
 def recorded_data_dir(path: Path) -> Path | None:
     """Return where the data of a run were, from what `provenance` wrote; None if unknown."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["data_dir"]
+        found = read_json(path)["data_dir"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Path(found) if isinstance(found, str) else None

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
+from fedsim.config import parsed_yaml
 from fedsim.engine_settings import DECIDING
-from fedsim.errors import RunDirectoryError
+from fedsim.errors import ConfigError, RunDirectoryError
 from fedsim.files import OWNER_ONLY_FILE, UNFINISHED, make_private_folder, write_text
+from fedsim.reading import read_text
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class RunDirectory:
         """
         run = cls(path)
         if run.experiment.is_file():
-            if _deciding(run.experiment.read_text(encoding="utf-8")) != _deciding(resolved):
+            if _deciding(_text_in(run.experiment)) != _deciding(resolved):
                 raise RunDirectoryError(
                     f"{path} holds a run of another experiment (compare {run.experiment}); choose "
                     "another --out, or delete that folder"
@@ -98,9 +98,16 @@ class RunDirectory:
         Raises
         ------
         RunDirectoryError
-            If another process works in it; the sentence says which.
+            If another process works in it, and the sentence says which; or if there is a
+            symbolic link in it.
         """
-        descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, OWNER_ONLY_FILE)
+        if links := self._links():
+            raise RunDirectoryError(
+                f"{links[0]} is a symbolic link, and nothing is written to where a run directory "
+                "leads out of itself; put there what it points to"
+            )
+        lock = self.path / ".lock"
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, OWNER_ONLY_FILE)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,6 +123,10 @@ class RunDirectory:
             yield
         finally:
             os.close(descriptor)
+
+    def _links(self) -> list[Path]:
+        """Return the symbolic links in the folder, by name."""
+        return sorted(path for path in self.path.rglob("*") if path.is_symlink())
 
     @property
     def experiment(self) -> Path:
@@ -209,14 +220,22 @@ def _say_who_works_here(lock: int) -> None:
         os.pwrite(lock, " ".join(holder.split()).encode(), 0)
 
 
+def _text_in(path: Path) -> str:
+    """Return a text, and of a file that holds none what is no experiment."""
+    try:
+        return read_text(path)
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _deciding(resolved: str) -> object:
     """Return what decides the numbers of an experiment: everything but what it is run on.
 
     What is no mapping is returned as it is, and so equals no experiment.
     """
     try:
-        tree = yaml.safe_load(resolved)
-    except yaml.YAMLError:
+        tree = parsed_yaml(resolved, "an experiment")
+    except ConfigError:
         return resolved
     if isinstance(tree, dict) and isinstance(tree.get("engine"), dict):
         return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING}}

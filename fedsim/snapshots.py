@@ -21,6 +21,7 @@ from torch import Tensor
 from fedsim.digests import digest
 from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder, replacing, share
+from fedsim.reading import parsed_json
 
 AGGREGATE = "aggregate"
 CLEAN = "clean"
@@ -99,13 +100,17 @@ class Snapshot:
     def _read(self, header_only: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
         try:
             with safe_open(self.path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get(_FORMAT, "null"))
+                header = parsed_json((file.metadata() or {}).get(_FORMAT, "null"))
                 names = () if header_only else file.keys()
                 state = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, ValueError) as error:
             raise SnapshotError(f"cannot read snapshot {self.path}: {error}") from error
         stated = {"round": self.round, "owner": self.owner}
-        if not isinstance(header, dict) or header != stated | {"digest": header.get("digest")}:
+        if (
+            not isinstance(header, dict)
+            or header != stated | {"digest": header.get("digest")}
+            or not isinstance(header["digest"], str)
+        ):
             raise SnapshotError(
                 f"{self.path} is not the snapshot that its name says (a {_FORMAT} file of "
                 f"{self.owner} in round {self.round}); delete it"
@@ -142,7 +147,7 @@ class SnapshotStore:
             with replacing(path) as temporary:
                 # One entry, because safetensors writes several in an order of the day.
                 save_file(state, temporary, metadata={_FORMAT: json.dumps(header)})
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, UnicodeEncodeError) as error:
             raise SnapshotError(
                 f"cannot store the snapshot of {owner} in round {round_number} as {path}: {error}; "
                 "make room and run the same command again, it resumes"

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -172,20 +173,27 @@ class SnapshotFeatures:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError, LookupError, AttributeError) as error:
             raise SnapshotError(f"features cannot be read from {path}: {error}") from error
         if FORMAT not in metadata or not tensors.keys() >= _ARRAYS:
             raise SnapshotError(f"{path} does not hold {FORMAT}; delete it to extract them again")
-        header = json.loads(metadata[FORMAT])
-        return cls(
-            **{name: tensors[name] for name in _ARRAYS},
-            outputs=_below(_OUTPUTS, tensors),
-            layers=tuple(header["layers"]),
-            gradients={
-                name: _compact(name, geometry, tensors)
-                for name, geometry in header["unfoldings"].items()
-            },
-        )
+        try:
+            header = _HEADER.validate_json(metadata[FORMAT])
+            _require_rows(tensors, len(header.layers))
+            return cls(
+                **{name: tensors[name] for name in _ARRAYS},
+                outputs=_below(_OUTPUTS, tensors),
+                layers=header.layers,
+                gradients={
+                    name: CompactGradients(_parts(name, tensors), unfolding)
+                    for name, unfolding in header.unfoldings.items()
+                },
+            )
+        except (ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise SnapshotError(
+                f"{path} does not hold {FORMAT} ({reason}); delete it to extract them again"
+            ) from error
 
 
 _ARRAYS = {
@@ -194,17 +202,42 @@ _ARRAYS = {
 _OUTPUTS, _GRADIENTS = "outputs/", "gradients/"
 
 
+@dataclass(frozen=True)
+class _Header:
+    layers: tuple[str, ...]
+    unfoldings: dict[str, Unfolding | None]
+
+
+_HEADER = TypeAdapter(_Header)
+
+
+def _require_rows(tensors: Mapping[str, NDArray[Any]], layers: int) -> None:
+    """Raise `ValueError` unless the arrays have types, rows and columns that belong together."""
+    count = tensors["records"].shape[:1]
+    if count == () or any(values.shape[:1] != count for values in tensors.values()):
+        raise ValueError("its arrays have not the same number of rows")
+    kinds = {name: np.int64 if name in ("records", "labels") else np.float32 for name in _ARRAYS}
+    if any(tensors[name].dtype != kind for name, kind in kinds.items()):
+        raise ValueError("its arrays have not the types of features")
+    axes = {name: 1 if name in ("records", "labels", "losses") else 2 for name in _ARRAYS}
+    if any(tensors[name].ndim != expected for name, expected in axes.items()):
+        raise ValueError("its arrays have not the axes of features")
+    wide = {name: tensors[name].shape[1] for name, expected in axes.items() if expected == 2}
+    # Where nothing but the scalars was wanted, no norm was computed.
+    if wide["scalars"] != len(SCALARS) or wide["gradient_norms"] != layers:
+        raise ValueError("its arrays have not the columns that it states")
+    if wide["logits"] != wide["deltas"]:
+        raise ValueError("its logits are not as many as their gradients")
+
+
 def _below(folder: str, tensors: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     return {name.removeprefix(folder): v for name, v in tensors.items() if name.startswith(folder)}
 
 
-def _compact(
-    layer: str, geometry: Mapping[str, Any] | None, tensors: Mapping[str, FloatArray]
-) -> CompactGradients:
-    """Return the gradients of a layer from the tensors and the header of a file."""
-    parts = {
+def _parts(layer: str, tensors: Mapping[str, FloatArray]) -> dict[str, torch.Tensor]:
+    """Return what a file has of the gradients of a layer."""
+    return {
         name.removesuffix(f"/{layer}"): torch.from_numpy(values)
         for name, values in _below(_GRADIENTS, tensors).items()
         if name.partition("/")[2] == layer
     }
-    return CompactGradients(parts, Unfolding.of_plain(geometry) if geometry else None)

@@ -5,9 +5,7 @@ gradients of linear layers holds for it too. The geometry is a value of its own,
 is kept as its two factors must be unfolded later, without the layer.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,12 +45,6 @@ class Unfolding:
             padding_mode=layer.padding_mode,
             groups=layer.groups,
         )
-
-    @classmethod
-    def of_plain(cls, fields: Mapping[str, Any]) -> "Unfolding":
-        """Return the geometry from its fields as JSON gives them back."""
-        sizes: dict[str, Any] = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-        return cls(**{**fields, **sizes})
 
     def patches(self, images: Tensor) -> Tensor:
         """Return (N, groups, fan in, positions) of images (N, channels, height, width)."""

@@ -1,5 +1,6 @@
 """What a data source returns, checked once so that nobody after it has to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from fedsim.errors import DataError
 
 IMAGE_AXES = 4
 ROWS_A_CHUNK = 4096
+MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,8 @@ class Arrays:
         if self.test is not None:
             _check_test(self.test, len(labels))
         _check_normalisation(self.mean, self.std, self.features.shape)
-        if self.class_names is not None and len(self.class_names) != classes:
-            raise DataError(f"there are {len(self.class_names)} class names for {classes} classes")
+        if self.class_names is not None:
+            _check_names(self.class_names, classes)
 
 
 def _checked_features(features: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -100,6 +102,10 @@ def _checked_labels(
         raise DataError("labels are empty; a data set needs at least one record")
     lowest, highest = int(labels.min()), int(labels.max())
     classes = highest + 1 if num_classes is None else num_classes
+    if not isinstance(classes, int) or classes > MOST_CLASSES:
+        raise DataError(
+            f"the number of classes is {classes!r}; valid: a whole number up to {MOST_CLASSES:,}"
+        )
     if lowest < 0 or highest >= classes:
         raise DataError(
             f"labels run from {lowest} to {highest}; valid for {classes} classes: 0..{classes - 1}"
@@ -119,7 +125,23 @@ def _check_normalisation(
 ) -> None:
     if mean is None and std is None:
         return
-    if mean is None or std is None or not len(mean) == len(std) == shape[1]:
+    if not all(_are_numbers(numbers, shape[1]) for numbers in (mean, std)):
         raise DataError(f"mean and std must both be given, {shape[1]} numbers each (axis 1)")
-    if not np.isfinite(mean).all() or not np.isfinite(std).all() or min(std) <= 0:
+    scale, shift = np.asarray(std, np.float64), np.asarray(mean, np.float64)
+    if not np.isfinite(shift).all() or not np.isfinite(scale).all() or scale.min() <= 0:
         raise DataError("mean and std must be finite, and every std above 0")
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) == count
+        and all(isinstance(value, int | float | np.number) for value in values)
+    )
+
+
+def _check_names(names: tuple[str, ...], classes: int) -> None:
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise DataError("class_names must be a tuple of texts, one a class")
+    if len(names) != classes:
+        raise DataError(f"there are {len(names)} class names for {classes} classes")

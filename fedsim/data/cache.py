@@ -22,6 +22,7 @@ from fedsim.data.arrays import Arrays
 from fedsim.data.source import Place
 from fedsim.errors import DataError
 from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder
+from fedsim.reading import read_json
 
 LAYOUT = 1
 META = "meta.json"
@@ -79,7 +80,7 @@ def cached(
 def _opened(entry: Path) -> Arrays | None:
     """Return the entry's arrays, memory-mapped; None if it is missing or not as its meta says."""
     try:
-        meta = json.loads((entry / META).read_text())
+        meta = read_json(entry / META)
         parts: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in meta["details"].items()
@@ -87,13 +88,18 @@ def _opened(entry: Path) -> Arrays | None:
         for name, facts in meta["arrays"].items():
             parts[name] = _mapped(entry, name, facts)
         return Arrays(**parts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, DataError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None
 
 
 def _mapped(entry: Path, name: str, facts: Mapping[str, Any]) -> NDArray[np.generic]:
+    if name not in ARRAYS:
+        raise ValueError(f"an entry has no array {name}")
     path = entry / f"{name}.npy"
-    array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a header is read as Python's own text, which may fail in any way
+        raise ValueError(f"{path} is no array") from error
     if path.stat().st_size != facts["bytes"] or [str(array.dtype), *array.shape] != facts["shape"]:
         raise ValueError(f"{path} is not as it was written")
     return array

@@ -124,8 +124,8 @@ def _decoded(published: Published, files: dict[str, list[Path]] | None, place: P
     for split in SPLITS:
         rows = 0
         for chunk in _chunks(published, split, files, where):
-            images.append(_pixels(chunk["img"], where))
-            labels.append(np.asarray(chunk[published.label_column], dtype=np.int64))
+            images.append(pixels(chunk["img"], where))
+            labels.append(_labels(chunk[published.label_column], where))
             rows += len(labels[-1])
         sizes.append(rows)
     return Arrays(
@@ -171,9 +171,22 @@ def _chunks(
         raise DataError(f"cannot read {where}: {reason.rstrip('.')}{advice}") from error
 
 
-def _pixels(encoded: list[dict[str, bytes]], where: str) -> NDArray[np.uint8]:
-    """Decode PNG images into (n, 3, 32, 32)."""
-    pixels = np.empty((len(encoded), SIDE, SIDE, 3), dtype=np.uint8)
+def _labels(column: list[Any], where: str) -> NDArray[np.int64]:
+    try:
+        return np.asarray(column, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{where} holds a label that is no whole number") from error
+
+
+def pixels(encoded: list[dict[str, bytes]], where: str) -> NDArray[np.uint8]:
+    """Decode PNG images into (n, 3, 32, 32).
+
+    Raises
+    ------
+    DataError
+        If one is not a sound PNG file of that size.
+    """
+    decoded = np.empty((len(encoded), SIDE, SIDE, 3), dtype=np.uint8)
     for row, image in enumerate(encoded):
         try:
             with Image.open(io.BytesIO(image["bytes"]), formats=["PNG"]) as opened:
@@ -183,7 +196,9 @@ def _pixels(encoded: list[dict[str, bytes]], where: str) -> NDArray[np.uint8]:
                         f"{where} holds an image of {opened.size} pixels in mode {opened.mode}; "
                         f"valid: ({SIDE}, {SIDE}) in mode RGB"
                     )
-                pixels[row] = np.asarray(opened)
-        except (OSError, SyntaxError, TypeError) as error:
+                decoded[row] = np.asarray(opened)
+        except DataError:
+            raise
+        except Exception as error:  # Pillow passes on what zlib, struct and its own bounds raise
             raise DataError(f"{where} holds an image that is not a sound PNG file") from error
-    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(decoded.transpose(0, 3, 1, 2))

@@ -40,9 +40,16 @@ class Location30:
 
     def arrays(self, place: Place) -> Arrays:
         """Return all people, in the order of the archive; it has no test split."""
-        return decoded_once(self._archive, NAME, place, decoder=DECODER, decode=_decoded)
+        return decoded_once(self._archive, NAME, place, decoder=DECODER, decode=decoded)
 
 
-def _decoded(path: Path) -> Arrays:
+def decoded(path: Path) -> Arrays:
+    """Return the arrays in an archive.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or holds something else.
+    """
     table = read_members(path, {MEMBER: lambda stream: read_digits(stream, 1 + BITS)})[MEMBER]
     return Arrays(as_bits(table[:, 1:]), as_labels(table[:, 0]), num_classes=CLASSES)

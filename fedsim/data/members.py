@@ -1,7 +1,8 @@
 """Reading members of a gzipped tar archive without unpacking it.
 
 Members are read as a stream, by their exact name, and never written to a path, so links, absolute
-names and ``..`` in an archive have nothing to act on. What may be decompressed is bounded.
+names and ``..`` in an archive have nothing to act on. What may be decompressed is bounded, and so
+is what may stand before a member: tarfile reads that into memory whole.
 """
 
 import gzip
@@ -9,24 +10,48 @@ import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Self, TypeVar
 
 from fedsim.errors import DataError, listed
 
 Parsed = TypeVar("Parsed")
 
 MOST_UNPACKED_BYTES = 4 << 30
+MOST_NAME_BYTES = 1 << 20
+READS_IN_VAIN = 100
+_READ_WHOLE = {
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+}
+
+
+class _Header(tarfile.TarInfo):
+    """What stands before a member, its size checked before anything of that size is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        most = MOST_NAME_BYTES if header.type in _READ_WHOLE else MOST_UNPACKED_BYTES
+        if not 0 <= header.size <= most:
+            raise DataError(f"a member of it states a size of {header.size} bytes")
+        return header
 
 
 class _Bounded:
-    """A stream that refuses to give more than `most` bytes: the end of a decompression bomb."""
+    """A stream that refuses to give more than `most` bytes: the end of a decompression bomb.
+
+    Nor may it be asked again and again for what is not there: by a size beyond its end.
+    """
 
     def __init__(self, stream: gzip.GzipFile, most: int) -> None:
-        self._stream, self._left = stream, most
+        self._stream, self._left, self._in_vain = stream, most, 0
 
     def read(self, size: int = -1) -> bytes:
         content = self._stream.read(size)
         self._left -= len(content)
+        self._in_vain += not content
+        if self._in_vain > READS_IN_VAIN:
+            raise EOFError("it ends in the middle of a member")
         if self._left < 0:
             raise DataError("it unpacks to more than any published data set")
         return content
@@ -57,7 +82,9 @@ def read_members(
     try:
         with (
             gzip.open(path) as unpacked,
-            tarfile.open(fileobj=_Bounded(unpacked, most_bytes), mode="r|") as members,  # type: ignore[call-overload]
+            tarfile.open(  # type: ignore[call-overload]
+                fileobj=_Bounded(unpacked, most_bytes), mode="r|", tarinfo=_Header
+            ) as members,
         ):
             for member in members:
                 if member.name in parsers and member.name not in results:
@@ -68,7 +95,7 @@ def read_members(
                     results[member.name] = parsers[member.name](content)
                 if len(results) == len(parsers):
                     break
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise DataError(f"it is damaged and cannot be unpacked ({error})") from error
     missing = set(parsers) - set(results)
     if missing:

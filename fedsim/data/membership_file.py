@@ -124,6 +124,8 @@ def read_membership(path: Path) -> Membership:
         return _membership(table)
     except DataError as error:
         raise DataError(f"membership file {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"membership file {path}: its column names are not UTF-8") from error
 
 
 _READERS = {".csv": pa_csv.read_csv, ".parquet": read_parquet}

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
+from pydantic import ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -25,10 +26,15 @@ from fedsim.digests import digest
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.adversary import Adversary
 from fedsim.federation.rounds import Progress, RoundFigures
-from fedsim.federation.strategies import restore_strategy, strategy_state
+from fedsim.federation.strategies import Plain, restore_strategy, strategy_state
 from fedsim.files import replacing
+from fedsim.reading import parsed_json
 
 _FORMAT = "fedsim-checkpoint-1"
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+_ROUND: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, strict=True)])
+_HISTORY: TypeAdapter[tuple[RoundFigures, ...]] = TypeAdapter(tuple[RoundFigures, ...])
+_PLAIN: TypeAdapter[dict[str, Plain]] = TypeAdapter(dict[str, Plain], config=_STRICT)
 _PLAIN_RECORDS: dict[str, type[ConfigRecord] | type[MetricRecord]] = {
     "config": ConfigRecord,
     "metric": MetricRecord,
@@ -64,8 +70,20 @@ class Checkpoint:
     def restore(
         self, strategy: Strategy, adversaries: Mapping[str, Adversary] = MappingProxyType({})
     ) -> None:
-        """Give the strategy and the adversaries their memories back."""
-        restore_strategy(strategy, self.strategy_arrays, self.strategy_plain)
+        """Give the strategy and the adversaries their memories back.
+
+        Raises
+        ------
+        RunDirectoryError
+            If they are not those of such a strategy.
+        """
+        try:
+            restore_strategy(strategy, self.strategy_arrays, self.strategy_plain)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunDirectoryError(
+                f"what the checkpoint has of the strategy cannot be put back ({error}); delete it "
+                "to start from round 1"
+            ) from error
         for label, adversary in adversaries.items():
             adversary.memory.clear()
             adversary.memory.update(copied(self.memories.get(label, RecordDict())))
@@ -124,15 +142,15 @@ class Checkpoint:
                 metadata = file.metadata() or {}
                 if _FORMAT not in metadata:
                     raise ValueError(f"it is not a {_FORMAT} file")
-                header = json.loads(metadata[_FORMAT])
+                header = parsed_json(metadata[_FORMAT])
                 # In their first order, which safetensors does not keep: strategies zip by it.
                 arrays = {name: file.get_tensor(name) for name in header["arrays"]}
             if _digest(arrays) != header["digest"]:
                 raise ValueError("its content does not match its checksum")
             progress = Progress(
-                header["round"],
+                _ROUND.validate_python(header["round"]),
                 _record(_below(arrays, "global/")),
-                tuple(RoundFigures(**figures) for figures in header["history"]),
+                _HISTORY.validate_python(header["history"]),
             )
             owners: dict[int | str, RecordDict] = {}
             for place, (owner, key, kind, content) in enumerate(header["records"]):
@@ -146,13 +164,14 @@ class Checkpoint:
                 progress,
                 {owner: state for owner, state in owners.items() if isinstance(owner, int)},
                 _below(arrays, "strategy/"),
-                header["strategy"],
+                _PLAIN.validate_python(header["strategy"]),
                 {owner: state for owner, state in owners.items() if isinstance(owner, str)},
             )
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError) as e:
+            reason = " ".join(str(e).split())
             raise RunDirectoryError(
-                f"the checkpoint {path} cannot be read ({error}); delete it to start from round 1"
-            ) from error
+                f"the checkpoint {path} cannot be read ({reason}); delete it to start from round 1"
+            ) from e
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:

@@ -113,7 +113,13 @@ def strategy_state(strategy: Strategy, prefix: str = "") -> tuple[dict[str, Any]
 def restore_strategy(
     strategy: Strategy, arrays: Mapping[str, Any], plain: Mapping[str, Plain]
 ) -> None:
-    """Put back what `strategy_state` returned."""
+    """Put back what `strategy_state` returned.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If it is not of such a strategy: nothing is put in place of what a strategy does.
+    """
     packed: dict[tuple[str, str], dict[str, Any]] = {}
     for name, array in arrays.items():
         path, kind, key = name.split("|", 2)
@@ -123,7 +129,10 @@ def restore_strategy(
         *owners, attribute = path.split("/")
         owner = strategy
         for inner in owners:
-            owner = getattr(owner, inner)
+            owner = vars(owner)[inner]
+        present = getattr(owner, attribute, None)
+        if attribute.startswith("__") or callable(present) or isinstance(present, Strategy):
+            raise TypeError(f"{path!r} is nothing that a strategy remembers")
         setattr(owner, attribute, value)
 
 

@@ -19,6 +19,7 @@ questions of that adversary, whose `members` and `nonmembers` are sums. The rema
 have defaults and may be absent. Anything else in the file is an error.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -27,11 +28,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Estimate, Verdict
 from fedsim.files import write_text
+from fedsim.reading import read_bytes
 from fedsim.report.costs import Cost
 
 MEAN = "mean"
-# A run has some hundred rows of less than 2 kB; a larger file is not a results file.
-_LARGEST_FILE = 64 * 1024 * 1024
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
@@ -161,8 +161,8 @@ class Results(_Strict):
 
     @model_validator(mode="after")
     def _rows_are_unique(self) -> Self:
-        keys = [row.key for row in self.results]
-        if doubled := sorted({key for key in keys if keys.count(key) > 1}):
+        counts = Counter(row.key for row in self.results)
+        if doubled := sorted(key for key, count in counts.items() if count > 1):
             raise ValueError(f"there are two rows for {' / '.join(doubled[0])}")
         return self
 
@@ -233,9 +233,7 @@ def read_results(path: Path) -> Results:
         If it is missing, unreadable, not JSON, of another schema, or holds anything unexpected.
     """
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ResultsError(f"{path} is larger than 64 MB and therefore no results file")
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise ResultsError(
             f"results file {path} cannot be read ({error.strerror}); a run writes it at its end"

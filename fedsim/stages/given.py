@@ -30,6 +30,12 @@ from fedsim.snapshots import AGGREGATE, SnapshotStore, require_space
 from fedsim.stages.plan import plan
 from fedsim.stages.scene import Scene, load_data, set_scene
 
+_NUMBERS = {
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+}
+_VALID = listed(str(kind).removeprefix("torch.") for kind in _NUMBERS)
+
 States = Mapping[int, Mapping[str, Tensor]]
 """By round, the parameters of a snapshot."""
 
@@ -97,7 +103,7 @@ def set_given_scene(
     model = scene.new_model()
     _require_classifier(model, dataset)
     return scene, {
-        number: _fitted(model, state, _name(given, number)) for number, state in states.items()
+        number: fitted(model, state, _name(given, number)) for number, state in states.items()
     }
 
 
@@ -163,7 +169,7 @@ def _read(given: GivenModel) -> States:
     if given.snapshots is None:
         if not given.weights:
             raise SnapshotError("no weights are given; name at least one safetensors file")
-        return {number: _weights(path) for number, path in enumerate(given.weights, 1)}
+        return {number: read_weights(path) for number, path in enumerate(given.weights, 1)}
     index = SnapshotStore(given.snapshots).index()
     owners = sorted({snapshot.owner for snapshot in index})
     if not owners:
@@ -177,18 +183,29 @@ def _read(given: GivenModel) -> States:
     return {s.round: s.load() for s in index if s.owner == owner and s.round > 0}
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return what is in a safetensors file.
+
+    Raises
+    ------
+    SnapshotError
+        If it is missing, or no safetensors file, or holds numbers that no model has.
+    """
     try:
-        return load_file(path)
+        state = load_file(path)
     except FileNotFoundError as error:
         raise SnapshotError(f"there is no file of weights {path}") from error
-    except (OSError, SafetensorError) as error:
-        target = path.with_suffix(".safetensors")
+    except (OSError, SafetensorError, ValueError, LookupError, AttributeError) as error:
+        target = path.parent / f"{path.stem}.safetensors"
         raise SnapshotError(
             f"{path} is not a safetensors file, and no pickle is loaded because it may run any "
             'code; convert it where you trust it: python -c "import torch, safetensors.torch as s; '
             f"s.save_file(torch.load('{path}', weights_only=True), '{target}')\""
         ) from error
+    for name, tensor in state.items():
+        if tensor.dtype not in _NUMBERS:
+            raise SnapshotError(f"{path} has {name!r} of type {tensor.dtype}; valid: {_VALID}")
+    return state
 
 
 def _name(given: GivenModel, round_number: int) -> str:
@@ -197,8 +214,14 @@ def _name(given: GivenModel, round_number: int) -> str:
     return str(given.weights[round_number - 1])
 
 
-def _fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return a state in the model's types; raise unless it has its names and shapes, all finite."""
+def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return a state in the model's types.
+
+    Raises
+    ------
+    SnapshotError
+        If it has not the model's names and shapes, or is not all finite.
+    """
     expected = shapes_of(model)
     missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or surplus:

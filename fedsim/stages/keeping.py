@@ -1,6 +1,5 @@
 """Where a federation stands: where it starts from, and what is written while it goes on."""
 
-import json
 import time
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +9,7 @@ from flwr.app import RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.engines.nodes import NodesGrid
+from fedsim.errors import RunDirectoryError
 from fedsim.federation.adversary import Adversary
 from fedsim.federation.branching import Witness, catch_up
 from fedsim.federation.checkpoint import Checkpoint, copied
@@ -20,6 +20,7 @@ from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
 from fedsim.stages.federations import Federation
+from fedsim.stages.history import read_history_file
 from fedsim.stages.states import WITNESS, States, take_over
 
 CHECKPOINT_SECONDS = 30.0
@@ -156,6 +157,6 @@ def write_crafted(path: Path, adversaries: Iterable[Adversary]) -> None:
 def read_taken_over(history: Path) -> int:
     """Return how many rounds of a federation were taken over from another."""
     try:
-        return int(json.loads(history.read_text(encoding="utf-8"))["taken_over"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_history_file(history).taken_over
+    except RunDirectoryError:
         return 0

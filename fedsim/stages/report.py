@@ -4,13 +4,13 @@ Reads the experiment, the ledger, the history, scores, exposure and traces; writ
 and ``report.html``. The data themselves are needed only for what a page shows on request.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from fedsim.config import HONEST
 from fedsim.federation.rounds import RoundFigures
 from fedsim.files import write_text
+from fedsim.reading import read_json
 from fedsim.report.compared import compared_rows, differences
 from fedsim.report.data import ReportData, UtilityPoint
 from fedsim.report.page import render
@@ -62,7 +62,7 @@ def _results(run: RunDirectory, judged: Judged, history: History) -> Results:
         results=tuple(_rows(judged)),
         threat_models=tuple(page_words.in_words(stated) for stated in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
-        provenance={"seed": judged.experiment.seed, **_flat_provenance(run)},
+        provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
     )
 
 
@@ -117,7 +117,7 @@ def _point(figures: RoundFigures) -> UtilityPoint:
 
 def _provenance(run: RunDirectory) -> Mapping[str, object]:
     try:
-        found = json.loads(run.provenance.read_text(encoding="utf-8"))
+        found = read_json(run.provenance)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -132,8 +132,10 @@ def _made_by(found: Mapping[str, object]) -> dict[str, str]:
     return {str(name): str(value) for name, value in named.items() if value is not None}
 
 
-def _flat_provenance(run: RunDirectory) -> dict[str, str | int | float | bool | None]:
+def flat_provenance(run: RunDirectory) -> dict[str, str | int | float | bool | None]:
+    """Return what the results say of how a run was made."""
     found = _provenance(run)
     versions = found.get("versions")
     named = versions if isinstance(versions, dict) else {}
-    return {"commit": str(found.get("commit"))} | {f"{k} version": v for k, v in named.items()}
+    told = {f"{k} version": None if v is None else str(v) for k, v in named.items()}
+    return {"commit": str(found.get("commit"))} | told

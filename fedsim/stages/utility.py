@@ -1,15 +1,13 @@
 """The utility of a run's federations, from their files: over the rounds, and what attacks cost."""
 
-import json
 import statistics
-from pathlib import Path
 
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.crafted import Crafted
 from fedsim.federation.rounds import RoundFigures
 from fedsim.report.costs import Cost
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import Federation
+from fedsim.stages.history import read_crafted, read_history_file
 
 History = tuple[RoundFigures, ...]
 
@@ -23,14 +21,8 @@ def read_history(run: RunDirectory, federation: str) -> History:
         If it has none, or the file is damaged, or it ends before its last evaluation.
     """
     path = run.history(federation)
-    try:
-        rounds = json.loads(path.read_text(encoding="utf-8"))["rounds"]
-        history = tuple(RoundFigures(**figures) for figures in rounds)
-        last = history[-1]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise RunDirectoryError(
-            f"cannot read {path} ({error}); run the federation to its end first"
-        ) from error
+    history = read_history_file(path).rounds
+    last = history[-1] if history else RoundFigures(0)
     if last.train_accuracy is None or last.test_accuracy is None:
         raise RunDirectoryError(
             f"{path} ends before its last evaluation; run the federation to its end first"
@@ -47,7 +39,7 @@ def cost_of(run: RunDirectory, federation: Federation, honest: History | None) -
         If a file of the federation is missing or damaged.
     """
     (party,) = federation.parties
-    crafted = _read_crafted(run.crafted(federation.name))
+    crafted = read_crafted(run.crafted(federation.name))
     return Cost(
         adversary=party.label,
         test_accuracy=_test_accuracy(read_history(run, federation.name)),
@@ -62,13 +54,3 @@ def _test_accuracy(history: History) -> float:
     accuracy = history[-1].test_accuracy
     assert accuracy is not None  # noqa: S101 - `read_history` has looked
     return accuracy
-
-
-def _read_crafted(path: Path) -> tuple[Crafted, ...]:
-    try:
-        messages = json.loads(path.read_text(encoding="utf-8"))["messages"]
-        return tuple(Crafted(**message) for message in messages)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunDirectoryError(
-            f"cannot read {path} ({error}); run the federation to its end first"
-        ) from error

@@ -7,16 +7,18 @@ Tags: ``FEDERATION/test_accuracy`` and the other fields of `fedsim.federation.ro
 by round; ``ADVERSARY/ATTACK/auc`` and ``.../accuracy`` once, at the federation's last round.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 from fedsim.errors import FedsimError
+from fedsim.files import OWNER_ONLY_FILE, make_private_folder
 from fedsim.progress import Advance
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
+from fedsim.stages.history import read_history_file
 
 _ROUND = "round"
 
@@ -70,13 +72,12 @@ class Scalars:
     def _write(self, path: Path) -> None:
         federation = path.parent.name
         before = self._written.get(federation, 0)
-        for figures in json.loads(path.read_text(encoding="utf-8"))["rounds"]:
-            number = figures[_ROUND]
-            if number > before:
-                self._written[federation] = number
-                for name, value in figures.items():
+        for figures in read_history_file(path).rounds:
+            if figures.round > before:
+                self._written[federation] = figures.round
+                for name, value in asdict(figures).items():
                     if name != _ROUND and value is not None:
-                        self._writer.add_scalar(f"{federation}/{name}", value, number)
+                        self._writer.add_scalar(f"{federation}/{name}", value, figures.round)
 
     def end(self, results: Results) -> None:
         """Write what each attack reaches, and close the writer."""
@@ -103,4 +104,7 @@ def open_scalars(folder: Path, run: RunDirectory) -> Scalars:
             "--tensorboard needs TensorBoard, which is not installed; `pip install "
             "'fedsim[tensorboard]'` installs it"
         ) from error
-    return Scalars(SummaryWriter(str(folder)), run)
+    writer = SummaryWriter(str(make_private_folder(folder)))
+    for path in folder.glob("events.out.tfevents.*"):  # TensorBoard makes them for all to read
+        path.chmod(OWNER_ONLY_FILE)
+    return Scalars(writer, run)
