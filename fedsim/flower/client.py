@@ -17,7 +17,6 @@ from fedsim.config import load_experiment
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
 from fedsim.federation.client import introduction, participant_of
-from fedsim.federation.crafted import noted
 from fedsim.flower.place import Place, place_of
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
@@ -91,7 +90,7 @@ def _forget_other_turns(context: Context, federation: str) -> None:
 def _write_crafted(seat: _Seat, participant: int) -> None:
     """Write how far the uploads of this dishonest participant lie from honest ones."""
     own = [one for one in seat.federation.participants if one.participant == participant]
-    if any(noted(adversary.memory) for adversary in own):
+    if own and seat.federation.acts_from() is not None:
         write_crafted(seat.run.crafted(seat.federation.name), own)
 
 

@@ -129,7 +129,7 @@ class _Hosted:
                 after_round,
             )
             end = serve(server, self.grid, self.participant_of)
-        if not self.run.crafted(name).is_file():  # else a simulated participant has written it
+        if federation.servers or federation.acts_from() is None:  # else the participant writes it
             write_crafted(self.run.crafted(name), adversaries)
         Checkpoint.of(end, {}, strategy, federation.servers).save(self.run.checkpoint(name))
 

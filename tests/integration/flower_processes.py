@@ -75,7 +75,7 @@ class Runtime:
         self.processes.append((name, process))
         return process
 
-    def call(self, *command: object, timeout: float = 240.0) -> str:
+    def call(self, *command: object, timeout: float = 500.0) -> str:
         """Run a program to its end, and return what it printed."""
         done = subprocess.run(
             [str(part) for part in command],

@@ -3,6 +3,7 @@
 Real processes: a SuperLink with TLS, SuperNodes that it knows by their keys, one of them dishonest.
 """
 
+import inspect
 import json
 import shutil
 from collections.abc import Mapping
@@ -38,12 +39,22 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
+DATA = f"""import numpy as np
+
+from fedsim.data import Arrays
+
+FEATURES, CLASSES = {toys.FEATURES}, {toys.CLASSES}
+
+
+"""
+
+
 def write_app(folder: Path, out: Path) -> Path:
     """Write the app of the toy experiment, with the toy's data beside it, and return its folder."""
     config = folder.with_suffix(".yaml")
     config.write_text(yaml.safe_dump(toys.tree(**SETTINGS), sort_keys=False))
     write_flower_app(folder, config, out, None)
-    shutil.copy(toys.__file__, folder)
+    (folder / "toys.py").write_text(DATA + inspect.getsource(toys.blobs))
     return folder
 
 
@@ -76,6 +87,7 @@ def require_the_same(run: RunDirectory, local: RunDirectory) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_deployed_with_tls_and_node_authentication(tmp_path: Path, local: RunDirectory) -> None:
     run, mallory = RunDirectory(tmp_path / "server"), RunDirectory(tmp_path / "mallory")
     app = write_app(tmp_path / "app", run.path)
@@ -97,6 +109,7 @@ def test_deployed_with_tls_and_node_authentication(tmp_path: Path, local: RunDir
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_flwr_run_on_the_simulation_runtime(tmp_path: Path, local: RunDirectory) -> None:
     run = RunDirectory(tmp_path / "run")
     app = write_app(tmp_path / "app", run.path)

@@ -184,6 +184,7 @@ def test_an_active_participant_acts_in_a_strangers_app(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_lines_on_flowers_own_runtime(stranger: Copying, tmp_path: Path) -> None:
     app = stranger("simulated")
     app.add("server_app.py", SERVER_LINES)

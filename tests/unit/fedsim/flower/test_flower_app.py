@@ -1,0 +1,168 @@
+"""The app on a grid like those of Flower: nodes and replies in any order, states that stay."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toys
+import yaml
+from flwr.app import Context, Message, RecordDict
+from toys import arrays_equal, content_of, simulated
+
+from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.errors import ConfigError, FedsimError, MessageError
+from fedsim.federation.checkpoint import Checkpoint
+from fedsim.flower import new_client_app, new_server_app
+from fedsim.flower.client import TURN
+from fedsim.flower.place import Place, place_of
+from fedsim.flower.server import meet
+from fedsim.rundir import RunDirectory
+
+ASCENDING = "gradient-ascent-participant"
+SETTINGS: dict[str, Any] = {
+    "partition": {"participants": 3, "records": 40},
+    "federation": {
+        "rounds": 3,
+        "strategy": {"name": "FedAvgM", "server_momentum": 0.5, "fraction_train": 0.7},
+        "local": {"optimizer": {"name": "sgd", "momentum": 0.9}},
+        "evaluation": {"every": 2},
+    },
+    "snapshots": {"rounds": [1, 2, 3]},
+    "adversaries": [
+        "curious-server",
+        {"name": "curious-participant", "participant": 2},
+        {"name": "isolating-server", "first": 2},
+        {"name": ASCENDING, "participant": 1, "first": 2, "targets": 20},
+    ],
+}
+
+
+class UnorderedGrid(LocalGrid):
+    """Nodes and replies in another order, a run config, and an end after so many batches."""
+
+    def __init__(self, experiment: Path, out: Path, participants: int = 3) -> None:
+        super().__init__(new_client_app(experiment), participants)
+        self.experiment, self.out = experiment, out
+        self.left = -1
+
+    def get_node_ids(self) -> list[int]:
+        """Return the ids, the last one first."""
+        return super().get_node_ids()[::-1]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
+        """Return the replies, the last one first."""
+        if not self.left:
+            raise ConnectionError("the server's machine is gone")
+        self.left -= 1
+        return super().send_and_receive(messages, timeout=timeout)[::-1]
+
+    def run_app(self, number: int = 1) -> RunDirectory:
+        """Run the whole app as run `number`."""
+        config: dict[str, Any] = {"out": str(self.out), "data-dir": "", "patience": 0}
+        for context in self._contexts.values():
+            context.run_id, context.run_config = number, config
+        with local_identity():
+            new_server_app(self.experiment)(self, Context(number, 1, {}, RecordDict(), config))
+        return RunDirectory(self.out)
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(toys.tree(**SETTINGS), sort_keys=False))
+    return path
+
+
+def require_equal(run: RunDirectory, local: RunDirectory) -> None:
+    """Everything but the states of nodes, which stay with them, is as on the local engine."""
+    ours, theirs = content_of(run), content_of(local)
+    assert ours.keys() == theirs.keys()
+    # Where a federation has branched from is told in its history.
+    apart = {name for name in ours if ours[name] != theirs[name]}
+    assert {Path(name).name for name in apart} <= {"checkpoint.safetensors", "history.json"}
+    for federation in ("honest", "isolating-server", ASCENDING):
+        ends = [Checkpoint.load(one.checkpoint(federation)) for one in (run, local)]
+        assert arrays_equal(ends[0].progress.arrays, ends[1].progress.arrays)
+        assert ends[0].progress.history == ends[1].progress.history
+        assert ends[0].states == {}
+        rounds = [json.loads(one.history(federation).read_text())["rounds"] for one in (run, local)]
+        assert rounds[0] == rounds[1]
+
+
+def test_the_same_bytes_as_on_the_local_engine(experiment: Path, tmp_path: Path) -> None:
+    run = UnorderedGrid(experiment, tmp_path / "run").run_app()
+    require_equal(run, simulated(tmp_path / "local", **SETTINGS))
+
+
+def test_what_was_stopped_starts_again_and_what_has_ended_does_not(
+    experiment: Path, tmp_path: Path
+) -> None:
+    grid = UnorderedGrid(experiment, tmp_path / "run")
+    # The question who is who; two rounds with and one without evaluation; and two batches more.
+    grid.left = 1 + 5 + 2
+    with pytest.raises(ConnectionError):
+        grid.run_app(1)
+    run = RunDirectory(tmp_path / "run")
+    assert run.checkpoint("honest").is_file()
+    assert not run.checkpoint("isolating-server").is_file()
+    ended = run.checkpoint("honest").stat().st_mtime_ns
+    remembered = [context.state[TURN]["run"] for context in grid._contexts.values()]
+    assert set(remembered) == {"1"}
+    grid.left = -1
+    grid.run_app(2)
+    assert run.checkpoint("honest").stat().st_mtime_ns == ended
+    assert {context.state[TURN]["run"] for context in grid._contexts.values()} == {"2"}
+    require_equal(run, simulated(tmp_path / "local", **SETTINGS))
+
+
+def test_the_server_waits_for_its_nodes_and_says_who_is_missing(
+    experiment: Path, tmp_path: Path, flower: None
+) -> None:
+    grid = UnorderedGrid(experiment, tmp_path / "run")
+    assert list(meet(grid, 3, 0).values()) == [0, 1, 2]
+    with pytest.raises(FedsimError, match=r"^3 of 4 nodes are connected after 0 s; .*nodes=4'$"):
+        meet(grid, 4, 0)
+    with pytest.raises(FedsimError, match="needs each of 0 to 1 once"):
+        meet(grid, 2, 0)
+
+
+def test_a_message_of_another_app_is_told(experiment: Path, tmp_path: Path, flower: None) -> None:
+    app = new_client_app(experiment)
+    context = Context(1, 2, {"partition-id": 0}, RecordDict(), {"out": str(tmp_path / "run")})
+    with pytest.raises(MessageError, match="names no federation"):
+        app(Message(RecordDict(), 2, "train"), context)
+    context.node_config.clear()
+    with pytest.raises(MessageError, match="must have partition-id=N"):
+        app(Message(RecordDict(), 2, "query"), context)
+
+
+def test_a_nodes_config_says_where_its_machine_keeps_things(tmp_path: Path) -> None:
+    run: dict[str, Any] = {"out": "/srv/run", "data-dir": "", "patience": 5}
+    assert place_of(context_of(run)) == Place(Path("/srv/run"), None, 5.0)
+    node = {"partition-id": 3, "out": "~/audit", "data-dir": "/data"}
+    assert place_of(context_of(run, node)) == Place(Path.home() / "audit", Path("/data"), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "names no run directory"),
+        ({"out": ""}, "names no run directory"),
+        ({"out": "runs/x"}, "out in the run's config is 'runs/x'; it must be an absolute path"),
+        ({"out": 3}, "out in the run's config is 3; it must be an absolute path"),
+        ({"out": "/r", "data-dir": "d"}, "data-dir in the run's config is 'd'"),
+        ({"out": "/r", "patience": "long"}, "patience in the run's config is 'long', not seconds"),
+        ({"out": "/r", "patience": -1}, "patience in the run's config is -1, not seconds"),
+    ],
+)
+def test_a_run_config_that_is_not_valid(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        place_of(context_of(config))
+
+
+def context_of(run: dict[str, Any], node: dict[str, Any] | None = None) -> Context:
+    return Context(1, 2, node or {}, RecordDict(), run)
