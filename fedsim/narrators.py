@@ -9,7 +9,8 @@ has one object a line: the events of `fedsim.watchers.json_lines`, and
 ``results``, the last line
     ``path``, ``page``, and ``results``, a list of rows as in ``results.json``: the mean row of
     each adversary and attack. Of a run, ``utility`` too; of a study, each row has its
-    ``coordinates`` and ``run``.
+    ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and the
+    rows are the tidy ones of ``--format json``.
 """
 
 import sys
@@ -25,6 +26,8 @@ from rich.console import Console
 from fedsim import console as terminal
 from fedsim.errors import FedsimError
 from fedsim.progress import SILENCE, Watcher
+from fedsim.report.compared import ComparedRow, compared_table
+from fedsim.report.formats import tidy
 from fedsim.report.results import Results
 from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory
@@ -47,6 +50,9 @@ class Narrator(Protocol):
 
     def finished(self, results: Results, out: Path) -> None:
         """Tell what a run has found, and where it is."""
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Tell how runs compare, and where the page is, if one was asked for."""
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Tell what a study would do."""
@@ -92,6 +98,12 @@ class AtTerminal:
         self._console.print(RunTable(results))
         self._console.print(f"figures: {run.results}   page: {run.report}", highlight=False)
 
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Print the table, and where the page is."""
+        self._console.print(compared_table(rows))
+        if page is not None:
+            self._console.print(f"page: {page}", highlight=False)
+
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Print a table of the cells."""
         show_plan(self._console, cells)
@@ -117,6 +129,11 @@ class Quietly:
     def finished(self, results: Results, out: Path) -> None:
         """Print the path of the figures, alone on its line."""
         typer.echo(RunDirectory(out).results)
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Print the path of the page, alone on its line, if one was asked for."""
+        if page is not None:
+            typer.echo(page)
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Tell nothing: that the study is valid is told by the exit code."""
@@ -156,6 +173,10 @@ class AsJson:
             utility=results.utility.model_dump(),
             results=[row.model_dump(mode="json") for row in results.summary()],
         )
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Write ``results``."""
+        self._lines.tell("results", page=None if page is None else str(page), results=tidy(rows))
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Write ``planned``."""

@@ -1,5 +1,7 @@
 """The verbs of an author: `fedsim new` writes a package or app, `fedsim check` tries a plugin."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from fedsim.commands.options import EXIT_PROBLEM, DataDir
+from fedsim.commands.options import EXIT_PROBLEM, AsJson, DataDir
 from fedsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,22 +89,27 @@ def check(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="A=B", help="One of its settings.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Try whether an adversary or an attack keeps its contract; exit code 1 if it does not."""
-    from fedsim.conformance import Status, findings, identified
+    from fedsim.conformance import Checklist, findings, identified
 
-    console = Console(highlight=False)
     given = _settings(settings or ())
     kind = identified(plugin)
-    counts = dict.fromkeys(Status, 0)
+    console = Console(highlight=False, quiet=as_json)
+    found: list[Finding] = []
     for finding in findings(kind, plugin, given):
-        if not sum(counts.values()):
+        if not found:
             console.print(f"{plugin} as one of the {kind}:")
-        counts[finding.status] += 1
+        found.append(finding)
         _show(console, finding)
-    told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
-    console.print(f"{told}")
-    if counts[Status.FAILED]:
+    checklist = Checklist(plugin, kind, tuple(found))
+    counts = Counter(finding.status.value for finding in found)
+    told = ", ".join(f"{counts[mark]} {mark}" for mark in MARKS if counts[mark])
+    console.print(told)
+    if as_json:
+        typer.echo(json.dumps(checklist.as_json()))
+    if checklist.failures:
         raise typer.Exit(EXIT_PROBLEM)
 
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from fedsim.errors import FedsimError
 
@@ -73,6 +74,19 @@ class Checklist:
     def failures(self) -> tuple[Finding, ...]:
         """The checks that failed."""
         return tuple(f for f in self.findings if f.status is Status.FAILED)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the checklist for a program: schema 1."""
+        return {
+            "schema": 1,
+            "plugin": self.plugin,
+            "kind": self.kind,
+            "passed": not self.failures,
+            "findings": [
+                {"claim": one.claim, "status": one.status.value, "said": one.said}
+                for one in self.findings
+            ],
+        }
 
     def require(self) -> None:
         """Raise `AssertionError` with every failure's sentence, if there is any; for tests."""

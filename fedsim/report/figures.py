@@ -1,31 +1,36 @@
 """The charts of a report, from plain records to plotly figures; nothing is measured here.
 
-A colour stands for an adversary, or for members and non-members. The colours hold on white and on
-near-black; everything else (text, grid) is coloured where the page is shown, so that one figure
-serves a light and a dark page. Names are escaped: plotly reads markup in its labels.
+Names are escaped: plotly reads markup in its labels. What all have in common is in
+`fedsim.report.drawing`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from fedsim.report.data import ByClass, Course, Exposure, RocTrace, ScoreHistogram, UtilityPoint
-from fedsim.report.results import Result
+from fedsim.report.drawing import (
+    MEMBER,
+    NONMEMBER,
+    TEST,
+    TRAIN,
+    adversary_colours,
+    empty_figure,
+    faint,
+    logarithmic_ticks,
+    whiskers,
+)
 from fedsim.report.words import area
 
-ADVERSARY_COLOURS = ("#2f7ed8", "#e0812c", "#2a9d6f", "#9b6bc9", "#cf4a62", "#1d98ad")
-MEMBER, NONMEMBER = "#cf4a62", "#7488a3"
-TRAIN, TEST = "#9b6bc9", "#2a9d6f"
 _PERCENT = {"tickformat": ".0%", "rangemode": "tozero"}
 _DASHES = ("solid", "dash", "longdash")
 
 
 def utility(points: Sequence[UtilityPoint]) -> go.Figure:
     """Return train and test accuracy over the rounds."""
-    figure = _figure("round", "accuracy", yaxis=_PERCENT | {"range": [0, 1.02]})
+    figure = empty_figure("round", "accuracy", yaxis=_PERCENT | {"range": [0, 1.02]})
     for name, colour, values in (
         ("train", TRAIN, [point.train_accuracy for point in points]),
         ("test", TEST, [point.test_accuracy for point in points]),
@@ -44,46 +49,22 @@ def utility(points: Sequence[UtilityPoint]) -> go.Figure:
     return figure
 
 
-def side_by_side(rows: Sequence[Result]) -> go.Figure:
-    """Return the AUC of every attack with its interval, adversaries one above the other."""
-    attacks = list(dict.fromkeys(row.attack for row in rows))
-    figure = _figure("AUC, with 95 % interval", None, yaxis={"autorange": "reversed"})
-    colours = adversary_colours(row.adversary for row in rows)
-    # Adversaries of one attack stand apart so that intervals do not hide, and keep to their attack.
-    apart = min(0.2, 0.75 / max(len(colours), 1))
-    for place, (adversary, colour) in enumerate(colours.items()):
-        own = [row for row in rows if row.adversary == adversary]
-        offset = apart * (place - (len(colours) - 1) / 2)
-        figure.add_scatter(
-            x=[row.auc for row in own],
-            y=[attacks.index(row.attack) + offset for row in own],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row.interval.auc.high - row.auc for row in own],
-                "arrayminus": [row.auc - row.interval.auc.low for row in own],
-                "thickness": 1.5,
-                "width": 0,
-            },
-            mode="markers",
-            name=escape(adversary),
-            marker={"color": colour, "size": 8},
-            customdata=[
-                [r.attack, area(r.interval.auc.low), area(r.interval.auc.high)] for r in own
-            ],
-            hovertemplate="%{customdata[0]}: %{x:.3f} (%{customdata[1]} to %{customdata[2]})",
-        )
-    ticks = list(range(len(attacks)))
-    figure.update_yaxes(
-        tickmode="array",
-        tickvals=ticks,
-        ticktext=[escape(attack) for attack in attacks],
-        showgrid=False,
-    )
-    lowest = min((row.interval.auc.low for row in rows), default=0.5)
-    figure.update_xaxes(range=[min(0.48, lowest - 0.02), 1.005])
-    figure.add_vline(x=0.5, line={"width": 1, "dash": "dot", "color": NONMEMBER})
-    figure.update_layout(height=110 + max(46, 15 * len(colours)) * max(len(attacks), 1))
+def utilities(courses: Mapping[str, Sequence[UtilityPoint]]) -> go.Figure:
+    """Return train (dotted) and test accuracy of several runs over the rounds."""
+    figure = empty_figure("round", "accuracy", yaxis=_PERCENT | {"range": [0, 1.02]})
+    for run, colour in adversary_colours(courses).items():
+        for name, dash in (("test", "solid"), ("train", "dot")):
+            values = [(p.round, getattr(p, f"{name}_accuracy")) for p in courses[run]]
+            known = [(x, y) for x, y in values if y is not None]
+            figure.add_scatter(
+                x=[x for x, _ in known],
+                y=[y for _, y in known],
+                name=escape(f"{run}, {name}"),
+                mode="lines",
+                line={"color": colour, "width": 2, "dash": dash},
+                hovertemplate="%{y:.1%}",
+            )
+    figure.update_layout(hovermode="x unified")
     return figure
 
 
@@ -93,7 +74,7 @@ def roc(traces: Sequence[RocTrace], *, logarithmic: bool) -> go.Figure:
     There is no legend: the page has one for both kinds of axis. `shown_at_first` says which traces
     are drawn before anybody asks for more.
     """
-    figure = _figure("false positive rate", "true positive rate")
+    figure = empty_figure("false positive rate", "true positive rate")
     # Zero has no place on a logarithmic axis: begin at the smallest rate that was measured.
     rates = [float(np.asarray(t.fpr)[np.asarray(t.fpr) > 0].min()) for t in traces]
     floor = min(rates, default=1e-3) if logarithmic else 0.0
@@ -155,7 +136,7 @@ def line_style(traces: Sequence[RocTrace], trace: RocTrace) -> str:
 def histogram(shares: ScoreHistogram) -> go.Figure:
     """Return how the scores of members and of non-members are spread."""
     edges = np.asarray(shares.edges, dtype=np.float64)
-    figure = _figure("score (higher: member)", "share of records", yaxis={"tickformat": "~%"})
+    figure = empty_figure("score (higher: member)", "share of records", yaxis={"tickformat": "~%"})
     for name, colour, values in (
         ("non-members", NONMEMBER, shares.nonmembers),
         ("members", MEMBER, shares.members),
@@ -174,7 +155,7 @@ def histogram(shares: ScoreHistogram) -> go.Figure:
 
 def course(signal: Course) -> go.Figure:
     """Return a signal of members and of non-members over the rounds: medians in quartile bands."""
-    figure = _figure("round", escape(signal.quantity))
+    figure = empty_figure("round", escape(signal.quantity))
     rounds = np.asarray(signal.rounds).tolist()
     for name, colour, values in (
         ("non-members", NONMEMBER, signal.nonmembers),
@@ -185,7 +166,7 @@ def course(signal: Course) -> go.Figure:
             x=rounds + rounds[::-1],
             y=high + low[::-1],
             fill="toself",
-            fillcolor=_faint(colour),
+            fillcolor=faint(colour),
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
@@ -203,7 +184,7 @@ def course(signal: Course) -> go.Figure:
     # Norms fall by orders of magnitude over a training; a signal that reaches 0 stays linear.
     both = np.concatenate([signal.members, signal.nonmembers])
     if both.min() > 0:
-        ticks = _logarithmic_ticks(float(both.min()), float(both.max()))
+        ticks = logarithmic_ticks(float(both.min()), float(both.max()))
         labels = [f"{tick:g}" for tick in ticks]
         figure.update_yaxes(type="log", tickmode="array", tickvals=ticks, ticktext=labels)
     figure.update_layout(hovermode="x unified", height=320)
@@ -213,7 +194,7 @@ def course(signal: Course) -> go.Figure:
 def by_class(accuracy: ByClass) -> go.Figure:
     """Return the attack's accuracy by class, the most exposed class first."""
     ordered = sorted(accuracy.classes, key=lambda one: -one.accuracy)
-    figure = _figure("class, most exposed first", "accuracy", yaxis={"tickformat": ".0%"})
+    figure = empty_figure("class, most exposed first", "accuracy", yaxis={"tickformat": ".0%"})
     figure.add_scatter(
         x=[str(one.label) for one in ordered],
         y=[one.accuracy for one in ordered],
@@ -230,20 +211,13 @@ def by_class(accuracy: ByClass) -> go.Figure:
 
 def exposure(series: Sequence[Exposure]) -> go.Figure:
     """Return the AUC by the last observed round, with intervals, a line an adversary."""
-    figure = _figure("round", "AUC")
+    figure = empty_figure("round", "AUC")
     colours = adversary_colours(one.adversary for one in series)
     for one in series:
         figure.add_scatter(
             x=list(one.rounds),
             y=list(one.auc),
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [h - v for h, v in zip(one.high, one.auc, strict=True)],
-                "arrayminus": [v - lo for lo, v in zip(one.low, one.auc, strict=True)],
-                "thickness": 1,
-                "width": 0,
-            },
+            error_y=whiskers(one.auc, one.low, one.high),
             name=escape(_named(series, one)),
             mode="lines+markers",
             line={"color": colours[one.adversary], "width": 2},
@@ -259,46 +233,3 @@ def _named(series: Sequence[Exposure], one: Exposure) -> str:
     """Return a line's name: the adversary, and the attack where there are several."""
     several = len({other.attack for other in series}) > 1
     return f"{one.attack} · {one.adversary}" if several else one.adversary
-
-
-def adversary_colours(adversaries: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each adversary, in the order of appearance."""
-    names = dict.fromkeys(adversaries)
-    return {
-        name: ADVERSARY_COLOURS[place % len(ADVERSARY_COLOURS)] for place, name in enumerate(names)
-    }
-
-
-def _figure(
-    x: str, y: str | None, xaxis: dict[str, Any] | None = None, yaxis: dict[str, Any] | None = None
-) -> go.Figure:
-    """Return an empty figure with the house's layout and named axes."""
-    axis: dict[str, Any] = {"zeroline": False, "ticks": "", "automargin": True, "fixedrange": True}
-    title = {"standoff": 8, "font": {"size": 13}}
-    return go.Figure(
-        layout={
-            "template": None,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"l": 8, "r": 20, "t": 8, "b": 8},
-            "height": 340,
-            "font": {"size": 13},
-            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-            "xaxis": axis | {"title": {"text": x} | title} | (xaxis or {}),
-            "yaxis": axis | {"title": {"text": y} | title} | (yaxis or {}),
-        }
-    )
-
-
-def _logarithmic_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten between `low` and `high`, or the powers if many."""
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 2, 5) if len(decades) <= 4 else (1,)
-    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    return [tick for tick in ticks if low * 0.9 <= tick <= high * 1.1]
-
-
-def _faint(colour: str) -> str:
-    """Return a hexadecimal colour at a fifth of its strength."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.2)"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedsim.report import figures
 from fedsim.report.data import RocTrace
+from fedsim.report.drawing import adversary_colours
 
 
 @dataclass(frozen=True)
@@ -35,5 +36,5 @@ def legend(rocs: Sequence[RocTrace]) -> list[LegendLine]:
     ]
     return [
         LegendLine(adversary, colour, [e for e in entries if e.roc.adversary == adversary])
-        for adversary, colour in figures.adversary_colours(r.adversary for r in rocs).items()
+        for adversary, colour in adversary_colours(r.adversary for r in rocs).items()
     ]

@@ -35,24 +35,24 @@
 
   const repaint = () => drawn.forEach((plot) => Plotly.relayout(plot, themed(plot.layout)));
 
-  async function unpack() {
-    const packed = document.getElementById("plotly").textContent.trim();
+  async function unpacked(id) {
+    const packed = document.getElementById(id).textContent.trim();
     const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
+    return new Response(stream).text();
   }
 
   async function start() {
-    figures = JSON.parse(document.getElementById("figures").textContent);
-    for (const plot of plots) plot.style.minHeight = figures[plot.dataset.chart].layout.height + "px";
     if (typeof DecompressionStream === "undefined") {
       const excuse = "This browser is too old for the charts; the tables hold the same figures.";
       plots.forEach((plot) => { plot.textContent = excuse; });
       return;
     }
-    await unpack();
+    figures = JSON.parse(await unpacked("figures"));
+    for (const plot of plots) plot.style.minHeight = figures[plot.dataset.chart].layout.height + "px";
+    const library = document.createElement("script");
+    library.textContent = await unpacked("plotly");
+    document.head.append(library);
     const near = new IntersectionObserver((seen) => {
       seen.filter((one) => one.isIntersecting).forEach((one) => draw(one.target));
     }, { rootMargin: "600px" });

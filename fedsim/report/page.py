@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedsim.files import write_text
-from fedsim.report import figures, words
+from fedsim.report import figures, interval_figures, words
 from fedsim.report.data import Finding, ReportData
 from fedsim.report.diagram import HEIGHT, WIDTH, diagram
 from fedsim.report.legend import legend
@@ -103,7 +103,7 @@ def _utility(data: ReportData) -> Iterator[Chart]:
 def _side_by_side(data: ReportData) -> Iterator[Chart]:
     if rows := data.results.summary():
         alt = "AUC of every attack with its interval, for each adversary; figures in the table"
-        yield Chart("side-by-side", figures.side_by_side(rows), "", alt)
+        yield Chart("side-by-side", interval_figures.side_by_side(rows), "", alt)
 
 
 def _roc(data: ReportData) -> Iterator[Chart]:

@@ -1,9 +1,10 @@
 """From a template to one HTML file that needs nothing else: no network, no server, no other file.
 
 The templates have the words, the style sheet the looks, the script draws the charts and sorts the
-tables; all are put into the page, with plotly.js compressed beside them (the browser unpacks it, so
-a page is about 2 MB). A content security policy forbids the page every request. Whatever comes from
-configs, plugins or data is escaped: by jinja2 in the text, as JSON in the charts.
+tables; all are put into the page, with the figures and plotly.js compressed beside them (the
+browser unpacks them, so a page is about 2 MB). A content security policy forbids the page every
+request. Whatever comes from configs, plugins or data is escaped: by jinja2 in the text, as plotly's
+markup in the charts.
 """
 
 import base64
@@ -50,6 +51,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
         What else the template shows.
     """
     made = {section: list(some) for section, some in charts.items()}
+    figures = {chart.key: _plain(chart.figure) for some in made.values() for chart in some}
     environment = Environment(
         loader=FunctionLoader(_own),
         autoescape=True,
@@ -68,7 +70,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment.get_template(template).render(
         charts=made,
-        figures={c.key: _plain(c.figure) for some in made.values() for c in some},
+        figures=_packed(json.dumps(figures)),
         style=_own("page.css"),
         script=_own("page.js"),
         plotly=_packed_plotly(),
@@ -95,7 +97,11 @@ def _own(name: str) -> str:
     return files("fedsim.report").joinpath(name).read_text(encoding="utf-8")
 
 
+def _packed(text: str) -> str:
+    """Return a text compressed, in base64; the same bytes every time."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
 @cache
 def _packed_plotly() -> str:
-    """Return plotly.js compressed, in base64; the same bytes every time."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+    return _packed(get_plotlyjs())

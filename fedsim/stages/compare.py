@@ -1,12 +1,23 @@
 """Several runs beside each other, attack by attack, paired where their records coincide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import yaml
+
 from fedsim.report.compared import ComparedRow, compared_rows, differences
-from fedsim.report.results import read_results
+from fedsim.report.comparison import ComparedRun, ComparisonData, contenders_of
+from fedsim.report.results import Results, read_results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.judging import judge_run
+from fedsim.stages import page_charts, page_words
+from fedsim.stages.federations import federations_of
+from fedsim.stages.judging import Judged, judge_run
+from fedsim.stages.utility import read_history, utility_points
+
+_LABEL = "label"
+_RUN_BY = "engine"
+_COMMIT_DIGITS = 10
 
 
 def compare_runs(paths: Sequence[Path]) -> list[ComparedRow]:
@@ -19,10 +30,58 @@ def compare_runs(paths: Sequence[Path]) -> list[ComparedRow]:
     FedsimError
         If one of the runs is missing, unfinished or damaged.
     """
-    names = _names(paths)
-    runs = {name: RunDirectory.existing(path) for name, path in names.items()}
-    results = {name: read_results(run.results) for name, run in runs.items()}
-    judged = {name: judge_run(run) for name, run in runs.items()}
+    runs = _existing(paths)
+    return _rows(_results(runs), _judged(runs))
+
+
+def comparison(paths: Sequence[Path]) -> ComparisonData:
+    """Return what `compare_runs` does, and what else the page of a comparison shows.
+
+    Raises
+    ------
+    FedsimError
+        If one of the runs is missing, unfinished or damaged.
+    """
+    runs = _existing(paths)
+    results, judged = _results(runs), _judged(runs)
+    rows = _rows(results, judged)
+    contenders = contenders_of(rows)
+    return ComparisonData(
+        runs=[_run(name, runs[name], results[name], judged[name]) for name in runs],
+        rows=rows,
+        contenders=contenders,
+        rocs=[
+            roc
+            for name, one in judged.items()
+            for roc in page_charts.rocs(one, partial(_called, contenders, name))
+        ],
+        settings=list(_settings(runs)),
+    )
+
+
+def _called(contenders: Mapping[tuple[str, str], str], run: str, adversary: str) -> str:
+    return contenders[run, adversary]
+
+
+def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
+    """Return the runs by the last part of their paths, or whole where that would be ambiguous."""
+    short = [path.resolve().name for path in paths]
+    unique = len(set(short)) == len(short)
+    return {
+        name if unique else str(path): RunDirectory.existing(path)
+        for name, path in zip(short, paths, strict=True)
+    }
+
+
+def _results(runs: Mapping[str, RunDirectory]) -> dict[str, Results]:
+    return {name: read_results(run.results) for name, run in runs.items()}
+
+
+def _judged(runs: Mapping[str, RunDirectory]) -> dict[str, Judged]:
+    return {name: judge_run(run) for name, run in runs.items()}
+
+
+def _rows(results: Mapping[str, Results], judged: Mapping[str, Judged]) -> list[ComparedRow]:
     verdicts = {
         (name, adversary, attack): verdict
         for name, one in judged.items()
@@ -32,8 +91,36 @@ def compare_runs(paths: Sequence[Path]) -> list[ComparedRow]:
     return compared_rows(results, differences(verdicts, populations, seed=0))
 
 
-def _names(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the paths by their last part, or whole where that would be ambiguous."""
-    short = [path.resolve().name for path in paths]
-    unique = len(set(short)) == len(short)
-    return {name if unique else str(path): path for name, path in zip(short, paths, strict=True)}
+def _run(name: str, run: RunDirectory, results: Results, judged: Judged) -> ComparedRun:
+    history = read_history(run, federations_of(judged.parties)[0].name)
+    facts = dict(page_words.facts(judged.experiment))
+    facts.pop("observed rounds", None)  # too long for a cell; told where they differ
+    commit = results.provenance.get("commit")
+    if commit:
+        facts["commit"] = str(commit)[:_COMMIT_DIGITS]
+    return ComparedRun(name, facts, results.utility, utility_points(history))
+
+
+def _settings(runs: Mapping[str, RunDirectory]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the settings that are not the same in all experiments, and each one's value."""
+    experiments = [
+        dict(_flat(yaml.safe_load(run.experiment.read_text(encoding="utf-8"))))
+        for run in runs.values()
+    ]
+    for setting in dict.fromkeys(name for one in experiments for name in one):
+        values = [one.get(setting, "–") for one in experiments]  # noqa: RUF001 a dash
+        if len(set(values)) > 1 and not setting.startswith(f"{_RUN_BY}."):
+            yield setting, values
+
+
+def _flat(tree: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted name and the value of each setting; what has a label goes by its label."""
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            if key != _LABEL:
+                yield from _flat(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(tree, list) and tree and all(isinstance(one, dict) for one in tree):
+        for place, one in enumerate(tree):
+            yield from _flat(one, f"{name}.{one.get(_LABEL, place)}")
+    else:
+        yield name, ", ".join(map(str, tree)) if isinstance(tree, list) else str(tree)

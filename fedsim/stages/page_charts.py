@@ -1,6 +1,6 @@
 """What a report page draws: plain figures for its charts, from verdicts, traces and exposure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from fedsim.stages.scene import Party
 from fedsim.stages.scores import read_trace
 
 
-def rocs(judged: Judged, who: str = "") -> list[RocTrace]:
-    """Return the mean ROC of every adversary and attack; `who` stands before the adversary."""
+def rocs(judged: Judged, called: Callable[[str], str] = str) -> list[RocTrace]:
+    """Return the mean ROC of every adversary and attack; `called` names the adversaries."""
     return [
-        RocTrace(who + adversary, attack, r.fpr, r.tpr, m.auc.value, attack in judged.baselines)
+        RocTrace(called(adversary), attack, r.fpr, r.tpr, m.auc.value, attack in judged.baselines)
         for (adversary, attack), m in judged.means.items()
         for r in [mean_roc(m.cases)]
     ]

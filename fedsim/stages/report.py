@@ -5,14 +5,12 @@ and ``report.html``. The data themselves are needed only for what a page shows o
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 
 from fedsim.config import HONEST
-from fedsim.federation.rounds import RoundFigures
 from fedsim.files import write_text
 from fedsim.reading import read_json
 from fedsim.report.compared import compared_rows, differences
-from fedsim.report.data import ReportData, UtilityPoint
+from fedsim.report.data import ReportData
 from fedsim.report.page import render
 from fedsim.report.results import MEAN, Result, Results, Utility, result_row, write_results
 from fedsim.rundir import RunDirectory
@@ -21,7 +19,7 @@ from fedsim.stages.federations import federations_of
 from fedsim.stages.judging import Judged, judge_run
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.standing_out import Asked, standing_out
-from fedsim.stages.utility import History, cost_of, read_history
+from fedsim.stages.utility import History, cost_of, read_history, utility_points
 
 
 def report(run: RunDirectory, asked: Asked | None = None) -> Results:
@@ -104,15 +102,6 @@ def _page(
         exposures=page_charts.exposures(run, judged),
         standing_out=list(standing_out(judged, asked)),
     )
-
-
-def utility_points(history: History) -> list[UtilityPoint]:
-    """Return what a federation's model achieves, round by round, where it was measured."""
-    return [_point(figures) for figures in history if figures.test_accuracy is not None]
-
-
-def _point(figures: RoundFigures) -> UtilityPoint:
-    return UtilityPoint(**{f.name: getattr(figures, f.name) for f in fields(UtilityPoint)})
 
 
 def _provenance(run: RunDirectory) -> Mapping[str, object]:

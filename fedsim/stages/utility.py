@@ -1,10 +1,12 @@
 """The utility of a run's federations, from their files: over the rounds, and what attacks cost."""
 
 import statistics
+from dataclasses import fields
 
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.rounds import RoundFigures
 from fedsim.report.costs import Cost
+from fedsim.report.data import UtilityPoint
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import Federation
 from fedsim.stages.history import read_crafted, read_history_file
@@ -28,6 +30,16 @@ def read_history(run: RunDirectory, federation: str) -> History:
             f"{path} ends before its last evaluation; run the federation to its end first"
         )
     return history
+
+
+def utility_points(history: History) -> list[UtilityPoint]:
+    """Return what a federation's model achieves, round by round, where it was measured."""
+    names = [field.name for field in fields(UtilityPoint)]
+    return [
+        UtilityPoint(**{name: getattr(figures, name) for name in names})
+        for figures in history
+        if figures.test_accuracy is not None
+    ]
 
 
 def cost_of(run: RunDirectory, federation: Federation, honest: History | None) -> Cost:

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from fedsim.errors import FedsimError
 from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
-from fedsim.report.figures import ADVERSARY_COLOURS, MEMBER, NONMEMBER
+from fedsim.report.drawing import ADVERSARY_COLOURS, MEMBER, NONMEMBER
 from fedsim.studies.definition import FigureSpec
 from fedsim.studies.evidence import Finder
 from fedsim.studies.rows import HEADINGS, Row, fits, measured

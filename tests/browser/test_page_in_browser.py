@@ -1,10 +1,16 @@
-"""The page in a real browser: drawn, quiet, no requests, sortable, and fitting at both widths."""
+"""The pages in a real browser: drawn, quiet, no requests, sortable, and fitting at both widths."""
+
+from dataclasses import replace
 
 import example_report
+import numpy as np
 import pytest
 from chromium import EXECUTABLE, Chromium
 
+from fedsim.report import data as parts
+from fedsim.report.comparison import write_comparison
 from fedsim.report.page import write_page
+from fedsim.stages.standing_out import picture
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,45 +27,84 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "comparison.html"
+    write_comparison(path, example_report.comparison())
+    return path
+
+
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     with Chromium(tmp_path_factory.mktemp("profile")) as running:
         yield running
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_it_is_drawn_quietly_and_fits(browser, path, width, dark):
-    browser.open(path, width, dark=dark)
-    browser.draw_all()
-    assert browser.complaints() == []
-    assert browser.requests() == [path.as_uri()]
-    assert browser.evaluate("innerWidth") == width
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    charts = browser.evaluate(
+def charts_of(browser):
+    """Return of each chart its left and right edge, and how many traces are drawn in it."""
+    return browser.evaluate(
         "[...document.querySelectorAll('.plot')].map((plot) => {"
         "const box = plot.querySelector('.main-svg').getBoundingClientRect();"
         "return [box.left, box.right, plot.querySelectorAll('.trace').length]; })"
     )
-    assert len(charts) == 18  # utility, side by side, 2 ROC, 12 histograms, 2 norms
-    for left, right, traces in charts:
-        assert left >= 0
-        assert right <= width
-        assert traces >= 1
-    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert background == ("rgb(18, 21, 27)" if dark else "rgb(255, 255, 255)")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_text_is_cut_outside_the_scrolling_tables(browser, path, width):
-    browser.open(path, width)
-    cut = browser.evaluate(
+def cut_texts(browser, width):
+    """Return the texts that reach beyond the page or their own box; tables may be scrolled."""
+    return browser.evaluate(
         "[...document.querySelectorAll('h1,h2,h3,p,dd,dt,li,summary,figcaption,button,.who')]"
         ".filter((one) => one.offsetParent && !one.closest('.scroll'))"
         f".filter((one) => one.getBoundingClientRect().right > {width} + 0.5"
         " || one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')"
         ".map((one) => one.textContent)"
     )
-    assert cut == []
+
+
+def require_drawn_quiet_and_fitting(browser, path, width, charts):
+    browser.draw_all()
+    assert browser.complaints() == []
+    assert browser.requests() == [path.as_uri()]
+    assert browser.evaluate("innerWidth") == width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    drawn = charts_of(browser)
+    assert len(drawn) == charts
+    for left, right, traces in drawn:
+        assert left >= 0
+        assert right <= width
+        assert traces >= 1
+    assert cut_texts(browser, width) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_is_drawn_quietly_and_fits(browser, path, width, dark):
+    browser.open(path, width, dark=dark)
+    # Utility, side by side, 2 ROC, 12 histograms, 2 norms, 2 of exposure, 2 of classes.
+    require_drawn_quiet_and_fitting(browser, path, width, 22)
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(18, 21, 27)" if dark else "rgb(255, 255, 255)")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_comparison_is_drawn_quietly_and_fits(browser, comparison, width):
+    browser.open(comparison, width)
+    require_drawn_quiet_and_fitting(browser, comparison, width, 5)
+    difference = 3
+    before = column(browser, difference)
+    assert click(browser, difference) == "descending"
+    assert column(browser, difference) == sorted(before, reverse=True)
+
+
+def test_records_are_shown_on_request(browser, tmp_path):
+    data = example_report.report()
+    shown = parts.ExposedRecord(4711, "7", 2, picture(np.zeros((3, 32, 32), np.uint8)))
+    found = replace(data.standing_out[0], records=[shown] * 12)
+    path = tmp_path / "report.html"
+    write_page(path, replace(data, standing_out=[found]))
+    browser.open(path, 360)
+    sizes = "[...document.querySelectorAll('.records img')].map((i) => [i.naturalWidth, i.width])"
+    assert browser.evaluate(sizes) == [[32, 96]] * 12
+    assert browser.requests() == [path.as_uri()]
+    assert cut_texts(browser, 360) == []
 
 
 def column(browser, number):

@@ -12,8 +12,9 @@ import pytest
 import toys
 import yaml
 
-from fedsim import cli, doctor
+from fedsim import cli, conformance, doctor
 from fedsim.commands import options
+from fedsim.conformance import checklist
 from fedsim.doctor import Finding, Status
 from fedsim.report.results import read_results
 
@@ -145,6 +146,46 @@ def test_a_study_as_json_counts_its_cells(fedsim: Fedsim) -> None:
         "attack": "random",
     }
     assert 0 <= last["results"][0]["auc"] <= 1
+
+
+def test_a_comparison_is_told_as_the_other_commands_are(fedsim: Fedsim, tmp_path: Path) -> None:
+    fedsim("run", "toy.yaml", "--out", "a", "--quiet")
+    fedsim("run", "toy.yaml", "--out", "b", "--set", "seed=4", "--quiet")
+    assert fedsim("compare", "a", "b", "--quiet") == Said(0, "", "")
+    assert fedsim("compare", "a", "b", "--quiet", "--page", "c.html") == Said(0, "c.html\n", "")
+    (told,) = fedsim("compare", "a", "b", "--json").events
+    assert told.keys() == documented("comparison")["results"]
+    assert told["page"] is None
+    assert told["results"] == json.loads(fedsim("compare", "a", "b", "--format", "json").out)
+    (told,) = fedsim("compare", "a", "--json", "--page", "c.html").events
+    assert told["page"] == "c.html"
+    shown = fedsim("compare", "a", "b", "--page", "c.html").out
+    assert "2  a · curious-participant" in shown
+    assert shown.endswith("page: c.html\n")
+    page = (tmp_path / "c.html").read_text()
+    assert "What their experiments set differently: 1 setting</summary>" in page
+    assert '<th scope="row">seed</th><td>3</td><td>4</td>' in page
+    both = fedsim("compare", "a", "b", "--format", "csv", "--json")
+    assert (both.code, both.out) == (2, "")
+    assert "--format, --quiet and --json are ways to print; give one" in both.err
+
+
+def test_a_check_is_told_as_one_object(fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [checklist.Finding("holds", checklist.Status.PASSED, "bit for bit")]
+    monkeypatch.setattr(conformance, "findings", lambda kind, name, settings: iter(found))
+    (told,) = fedsim("check", "label", "--json").events
+    assert told == {
+        "schema": 1,
+        "plugin": "label",
+        "kind": "attacks",
+        "passed": True,
+        "findings": [{"claim": "holds", "status": "passed", "said": "bit for bit"}],
+    }
+    found.append(checklist.Finding("breaks", checklist.Status.FAILED, "it does not"))
+    failed = fedsim("check", "label", "--json")
+    assert failed.code == 1
+    assert [one["passed"] for one in failed.events] == [False]
+    assert fedsim("check", "label").out.endswith("1 passed, 1 failed\n")
 
 
 def test_a_bad_input_is_no_event(fedsim: Fedsim) -> None:

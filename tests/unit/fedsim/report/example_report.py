@@ -7,6 +7,7 @@ import numpy as np
 from fedsim.evaluation import Scores, Truth, Verdict, curves, judge
 from fedsim.report import data as parts
 from fedsim.report.compared import compared_rows, differences
+from fedsim.report.comparison import ComparedRun, ComparisonData, contenders_of
 from fedsim.report.results import Results, ThreatModel, Utility, result_row
 
 RECORDS = 2000
@@ -65,6 +66,7 @@ def with_rows(figures: Results, rows: list[dict[str, object]]) -> Results:
     return Results.model_validate(figures.model_dump() | {"results": tuple(rows)})
 
 
+@cache
 def report() -> parts.ReportData:
     """Return everything that a page shows."""
     found, figures = verdicts(), results()
@@ -126,6 +128,39 @@ def report() -> parts.ReportData:
             )
             for adversary in ADVERSARIES
         ],
+    )
+
+
+@cache
+def comparison() -> ComparisonData:
+    """Return two runs beside each other, the second with other scores."""
+    seeds = {"first": 0, "second": 1}
+    found = {
+        (run, *who): verdict
+        for run, seed in seeds.items()
+        for who, verdict in verdicts(seed).items()
+    }
+    against = differences(found, dict.fromkeys(seeds, "x"), seed=1, resamples=200)
+    rows = compared_rows({run: results(seed) for run, seed in seeds.items()}, against)
+    contenders = contenders_of(rows)
+    course = report().utility
+    return ComparisonData(
+        runs=[
+            ComparedRun(run, {"data": "CIFAR-100", "rounds": "40"}, results().utility, course)
+            for run in seeds
+        ],
+        rows=rows,
+        contenders=contenders,
+        rocs=[
+            parts.RocTrace(
+                *(contenders[run, adversary], attack, roc.fpr, roc.tpr),
+                verdict.auc.value,
+                ATTACKS[attack][2],
+            )
+            for (run, adversary, attack), verdict in found.items()
+            for roc in [curves.mean_roc(verdict.cases)]
+        ],
+        settings=[("federation.local.learning_rate", ["0.02", "0.004"])],
     )
 
 

@@ -1,0 +1,166 @@
+"""Runs beside each other as a page; `fedsim.report.rendering` says what a page is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.files import write_text
+from fedsim.report import figures, interval_figures, words
+from fedsim.report.compared import ComparedRow
+from fedsim.report.data import RocTrace, UtilityPoint
+from fedsim.report.legend import legend
+from fedsim.report.rendering import Chart, rendered
+from fedsim.report.results import Utility
+
+CAUTIONS = (
+    "Intervals and p-values are over the audited records: they do not cover training the "
+    "federations again. A difference between two runs may be one of their seeds.",
+    "Many differences stand on this page: of twenty that are none, one has p below .05.",
+    "“Partly paired” and “unpaired” differences are less sure than paired ones of the same size, "
+    "as the contenders were tested on different records; so their intervals are wider.",
+)
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs.
+
+    Attributes
+    ----------
+    name
+        What it is called here.
+    facts
+        What frames it, label and value: data, model, participants.
+    utility, course
+        What its model achieves at the end, and round by round.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    utility: Utility
+    course: Sequence[UtilityPoint]
+
+
+@dataclass(frozen=True)
+class ComparisonData:
+    """Runs beside each other, ready to be shown.
+
+    Attributes
+    ----------
+    runs
+        In the order given.
+    rows
+        As `compared.compared_rows` has them.
+    contenders
+        What each run and adversary of `rows` is called here.
+    rocs
+        With contenders as their adversaries.
+    settings
+        What the experiments set differently: setting, and its value in each run.
+    """
+
+    runs: Sequence[ComparedRun]
+    rows: Sequence[ComparedRow]
+    contenders: Mapping[tuple[str, str], str]
+    rocs: Sequence[RocTrace]
+    settings: Sequence[tuple[str, Sequence[str]]] = ()
+
+    def called(self, row: ComparedRow) -> str:
+        """Return what a row's contender is called."""
+        return self.contenders[row.run, row.result.adversary]
+
+
+def contenders_of(rows: Sequence[ComparedRow]) -> dict[tuple[str, str], str]:
+    """Return a name for each run and adversary, no longer than it takes to tell them apart."""
+    found = list(dict.fromkeys((row.run, row.result.adversary) for row in rows))
+    runs, adversaries = ({who[part] for who in found} for part in (0, 1))
+    if len(runs) == 1:
+        return {who: who[1] for who in found}
+    if len(adversaries) == 1:
+        return {who: who[0] for who in found}
+    return {who: " · ".join(who) for who in found}
+
+
+def render_comparison(data: ComparisonData) -> str:
+    """Return the page of a comparison."""
+    names = ", ".join(run.name for run in data.runs)
+    return rendered(
+        "comparison.html",
+        dict(_sections(data)),
+        data=data,
+        title=names,
+        names=names,
+        sentence=sentence(data),
+        labels=list(dict.fromkeys(label for run in data.runs for label in run.facts)),
+        rates=words.rates_of(row.result.tpr_at_fpr for row in data.rows),
+        legend=legend(data.rocs),
+        cautions=CAUTIONS,
+    )
+
+
+def write_comparison(path: Path, data: ComparisonData) -> None:
+    """Write the page of a comparison, all or nothing, readable by its owner only."""
+    write_text(path, render_comparison(data))
+
+
+def sentence(data: ComparisonData) -> str:
+    """Return the largest difference in the first attack that is no baseline, in one sentence."""
+    attacks = [row.result.attack for row in data.rows if not row.result.baseline]
+    rows = [row for row in data.rows if row.result.attack in (attacks or [""])[0:1]]
+    others = [(row, row.difference.auc) for row in rows if row.difference is not None]
+    if not others:
+        return "There is nothing to compare: no two contenders ran the same attack."
+    reference = rows[0]
+    row, auc = max(others, key=lambda other: abs(other[1].value))
+    if auc.low <= 0 <= auc.high:
+        how = "tells members from others no better and no worse, as far as could be measured, than"
+    else:
+        how = f"tells members from others {'better' if auc.value > 0 else 'worse'} than"
+    most = "the largest difference is " if len(others) > 1 else "a difference of "
+    return (
+        f"With {row.result.attack}, {data.called(row)} {how} {data.called(reference)}: AUC "
+        f"{words.area(row.result.auc)} against {words.area(reference.result.auc)}; {most}"
+        f"{words.signed(auc.value)} (95 % interval {words.signed(auc.low)} to "
+        f"{words.signed(auc.high)}, {_p(auc.p)})."
+    )
+
+
+def _p(p: float) -> str:
+    said = words.probability(p)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"
+
+
+def _sections(data: ComparisonData) -> Iterator[tuple[str, Iterator[Chart]]]:
+    yield "figures", _figures(data)
+    yield "roc", _roc(data)
+    yield "utility", _utility(data)
+
+
+def _figures(data: ComparisonData) -> Iterator[Chart]:
+    named = [row.result.model_copy(update={"adversary": data.called(row)}) for row in data.rows]
+    alt = "AUC of every attack with its interval, for each contender; figures in the table"
+    yield Chart("side-by-side", interval_figures.side_by_side(named), "AUC", alt)
+    differences = [
+        interval_figures.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
+        for row in data.rows
+        if row.difference is not None
+    ]
+    if differences:
+        chart = interval_figures.differences(differences, list(data.contenders.values()))
+        alt = "Differences of AUC from the first contender of each attack, with intervals"
+        yield Chart("differences", chart, "Difference from the first", alt)
+
+
+def _roc(data: ComparisonData) -> Iterator[Chart]:
+    if data.rocs:
+        linear = figures.roc(data.rocs, logarithmic=False)
+        yield Chart("roc", linear, "Linear", "ROC curves on linear axes")
+        low = figures.roc(data.rocs, logarithmic=True)
+        yield Chart("roc-log", low, "Logarithmic", "ROC curves on logarithmic axes")
+
+
+def _utility(data: ComparisonData) -> Iterator[Chart]:
+    courses = {run.name: run.course for run in data.runs if run.course}
+    if courses:
+        alt = "Train and test accuracy of each run's model over the rounds"
+        yield Chart("utility", figures.utilities(courses), "", alt)

@@ -1,0 +1,100 @@
+"""The page of a comparison: what it says first, who is called what, and that it stays a page."""
+
+import stat
+from dataclasses import replace
+
+import example_report
+import pytest
+
+from fedsim.evaluation import Comparison, Difference
+from fedsim.report import interval_figures
+from fedsim.report.comparison import contenders_of, render_comparison, sentence, write_comparison
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@pytest.fixture(scope="module")
+def data():
+    return example_report.comparison()
+
+
+@pytest.fixture(scope="module")
+def page(data):
+    return render_comparison(data)
+
+
+def with_difference(data, value, low, high, p):
+    auc = Difference(value, low, high, p)
+    comparison = Comparison("paired", 2000, auc, auc, {})
+    return replace(data, rows=[data.rows[0], replace(data.rows[1], difference=comparison)])
+
+
+def test_the_sentence_tells_the_largest_difference(data):
+    said = sentence(with_difference(data, -0.0123, -0.02, -0.005, 0.0021))
+    worse = example_report.verdicts(0)["curious-participant", "supervised"].auc.value
+    better = example_report.verdicts(0)["curious-server", "supervised"].auc.value
+    assert said.replace(MINUS, "-") == (
+        "With supervised, first · curious-participant tells members from others worse than "
+        f"first · curious-server: AUC {worse:.3f} against {better:.3f}; a difference of -.012 "
+        "(95 % interval -.020 to -.005, p = .002)."
+    ).replace(" 0.", " .")
+    unsure = sentence(with_difference(data, 0.003, -0.002, 0.008, 0.31))
+    assert "no better and no worse, as far as could be measured, than first" in unsure
+    assert sentence(data).count("the largest difference is") == 1
+    alone = replace(data, rows=data.rows[:1])
+    assert sentence(alone).startswith("There is nothing to compare")
+    assert sentence(replace(data, rows=[])).startswith("There is nothing to compare")
+
+
+def test_contenders_are_called_what_tells_them_apart(data):
+    both = contenders_of(data.rows)
+    assert list(both.values())[1] == "first · curious-participant"
+    first = [row for row in data.rows if row.run == "first"]
+    assert set(contenders_of(first).values()) == {"curious-server", "curious-participant"}
+    servers = [row for row in data.rows if row.result.adversary == "curious-server"]
+    assert set(contenders_of(servers).values()) == {"first", "second"}
+
+
+def test_every_row_is_on_the_page_with_its_difference(data, page):
+    body = page.split('<table id="results">')[1].split("<tbody>")[1].split("</tbody>")[0]
+    assert body.count("<tr") == len(data.rows) == 2 * 2 * len(example_report.ATTACKS)
+    assert body.count(">the first</td>") == len(example_report.ATTACKS)
+    assert body.count("<td>partly paired</td>") > 0
+    assert "<td>0.02</td><td>0.004</td>" in page  # what the experiments set differently
+    assert len(page.encode()) < 2_200_000
+    assert render_comparison(data) == page
+
+
+def test_differences_are_drawn_in_their_contenders_colours(data):
+    rows = [
+        interval_figures.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
+        for row in data.rows
+        if row.difference is not None
+    ]
+    figure = interval_figures.differences(rows, list(data.contenders.values()))
+    drawn = {trace.name: trace.marker.color for trace in figure.data}
+    auc = interval_figures.side_by_side(
+        [row.result.model_copy(update={"adversary": data.called(row)}) for row in data.rows]
+    )
+    colours = {trace.name: trace.marker.color for trace in auc.data}
+    assert drawn == {name: colours[name] for name in drawn}
+    assert "first · curious-server" not in drawn  # the reference has no difference
+    trace, row = figure.data[0], data.rows[1].difference.auc
+    assert trace.x[0] == row.value
+    assert trace.x[0] + trace.error_x.array[0] == pytest.approx(row.high)
+
+
+def test_what_is_given_stays_text(data):
+    evil = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
+    runs = [replace(data.runs[0], name=evil, facts={evil: evil})]
+    names = {who: f"{evil}{number}" for number, who in enumerate(data.contenders)}
+    rocs = [replace(roc, adversary=evil) for roc in data.rocs[:2]]
+    made = replace(data, runs=runs, contenders=names, rocs=rocs, settings=[(evil, [evil])])
+    page = render_comparison(made)
+    assert page.count("<script") == 3
+    assert "<img" not in page
+
+
+def test_the_file_is_for_its_owner_only(data, tmp_path):
+    write_comparison(tmp_path / "new" / "page.html", data)
+    assert stat.S_IMODE((tmp_path / "new" / "page.html").stat().st_mode) == 0o600
