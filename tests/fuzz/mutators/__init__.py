@@ -1,0 +1,1 @@
+"""Mutators: seeded ways to break content, one kind of content a file."""

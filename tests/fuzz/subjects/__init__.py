@@ -1,0 +1,20 @@
+"""Subjects: which reader is given what, one kind of reader a file."""
+
+from collections.abc import Callable
+
+from fuzz.corpus import Corpus
+from fuzz.harness import Subject
+from fuzz.subjects import archives, configs, figures, parameters, seats, tables, whole
+
+Maker = Callable[[Corpus], Subject]
+
+READERS: dict[str, Maker] = {
+    **configs.READERS,
+    **tables.READERS,
+    **parameters.READERS,
+    **figures.READERS,
+    **archives.READERS,
+    **seats.READERS,
+    **whole.READERS,
+}
+"""What makes each subject from sound input, by the subject's name."""
