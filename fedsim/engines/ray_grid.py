@@ -27,6 +27,7 @@ from fedsim.engines.ray_cluster import LOST, Hosts, hosts_on
 from fedsim.engines.ray_parcel import Parcel, Ran, unpacked
 from fedsim.engines.ray_share import Contents, Share, Traffic
 from fedsim.engines.ray_turn import Call, Turn
+from fedsim.engines.spool import Spool
 from fedsim.errors import FedsimError
 from fedsim.snapshots import SnapshotStore
 
@@ -111,6 +112,7 @@ class RayGrid(NodesGrid):
         for number, message in enumerate(asked):
             waiting[self._shares[self._place(message.metadata.dst_node_id)]].append(number)
         turn = Turn(asked, waiting, self._in_flight, timeout)
+        spool = Spool()
         replies: dict[int, Message] = {}
         losses: Counter[Share] = Counter()
         try:
@@ -125,7 +127,9 @@ class RayGrid(NodesGrid):
                         turn.take_back(call.share)
                         self._resume(call.share)
                         break  # what else is ready may be of a process that is gone, too
-                    replies |= zip(call.numbers, self._answers(parcel), strict=True)
+                    for number, reply in zip(call.numbers, self._answers(parcel), strict=True):
+                        spool.take(reply)
+                        replies[number] = reply
                     call.share.since.append(call.batch)
                     turn.done(reference)
         finally:

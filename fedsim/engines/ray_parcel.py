@@ -93,12 +93,12 @@ def messages_of(head: bytes, records: Sequence[ArrayRecord]) -> list[Message]:
 
 
 def key_of(record: ArrayRecord) -> tuple[object, ...]:
-    """Return what parameters have in common that are the same: names and the very same bytes.
+    """Return what parameters have in common that are the same: names, and the very same arrays.
 
-    It holds for as long as `record` is there. A strategy puts one record into all messages of a
-    round, and a record that is made of another's arrays shares their bytes.
+    It holds for as long as the arrays are there. A strategy puts one record into all messages of a
+    round.
     """
-    return tuple((name, id(array.data)) for name, array in record.items())
+    return tuple((name, id(array)) for name, array in record.items())
 
 
 def packed_app(app: ClientApp) -> tuple[Parcel, tuple[SnapshotStore, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from fedsim.engines.ray_cluster import Handle
 from fedsim.engines.ray_parcel import Batch, Parcel, key_of, packed
@@ -35,7 +35,7 @@ class Contents:
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._shared: frozenset[tuple[object, ...]] = frozenset()
-        self._there: dict[tuple[object, ...], tuple[ArrayRecord, Any]] = {}
+        self._there: dict[tuple[object, ...], tuple[tuple[Array, ...], Any]] = {}
 
     def expect(self, messages: Iterable[Message]) -> None:
         """Take note of a round's messages: what several of them carry stays in the store.
@@ -63,7 +63,7 @@ class Contents:
         self._traffic.puts += 1
         self._traffic.sent_bytes += parcel.size
         if key in self._shared:
-            self._there[key] = record, reference
+            self._there[key] = tuple(record.values()), reference  # the key holds while they live
         return reference
 
 

@@ -110,17 +110,6 @@ def test_a_killed_process_costs_nothing_but_time(new_grid: NewGrid, tmp_path: Pa
     assert all(state for state in ends[0][1].values())
 
 
-def test_who_kills_every_process_is_named(new_grid: NewGrid) -> None:
-    def deadly(message: Message, context: Context, call_next: Next) -> Message:
-        if context.node_config["partition-id"] == 2:
-            die()
-        return call_next(message, context)
-
-    told = r"ran participants (0, )?2 was lost 2 times in one"
-    with new_grid(toy_app(3, [deadly]), 3) as grid, pytest.raises(FedsimError, match=told):
-        grid.send_and_receive(to_train(grid.get_node_ids()))
-
-
 def test_who_hangs_is_left_out_and_the_next_round_is_whole(
     new_grid: NewGrid, tmp_path: Path
 ) -> None:
@@ -167,6 +156,17 @@ def test_what_cannot_travel_is_told(new_grid: NewGrid, only_here: ModuleType) ->
 
     with pytest.raises(FedsimError, match="cannot be pickled: TypeError: cannot pickle"):
         new_grid(toy_app(3, [locking]), 3).__enter__()
+
+
+def test_who_kills_every_process_is_named(new_grid: NewGrid) -> None:
+    def deadly(message: Message, context: Context, call_next: Next) -> Message:
+        if context.node_config["partition-id"] == 2:
+            die()
+        return call_next(message, context)
+
+    told = r"ran participants (0, )?2 was lost 2 times in one"
+    with new_grid(toy_app(3, [deadly]), 3) as grid, pytest.raises(FedsimError, match=told):
+        grid.send_and_receive(to_train(grid.get_node_ids()))
 
 
 def test_a_cluster_without_the_room_is_told() -> None:

@@ -1,0 +1,147 @@
+"""What travels to a cluster's process and what it does there, without a cluster."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+
+from fedsim.config import LocalTraining
+from fedsim.engines.local import LocalGrid
+from fedsim.engines.ray_host import Host, versions
+from fedsim.engines.ray_parcel import (
+    LONG_ARRAY,
+    Parcel,
+    batch_of,
+    messages_of,
+    packed,
+    packed_app,
+    unpacked,
+    unpacked_app,
+)
+from fedsim.federation.adversary import Threat
+from fedsim.federation.client import Participants, make_client_app
+from fedsim.federation.messages import ROUND
+from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.snapshots import AGGREGATE, Policy, SnapshotStore
+
+pytestmark = pytest.mark.usefixtures("flower")
+
+
+class Keeping(ParticipantAdversary):
+    """Keeps what arrives."""
+
+    def threat(self) -> Threat:
+        return Threat("a participant", "the aggregates")
+
+    def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
+        self.record(round_number, AGGREGATE, arrays)
+        return arrays
+
+
+def app(*mods: Any) -> Any:
+    data = toys.dataset()
+    local = LocalTraining(batch_size=10, learning_rate=0.1)
+    sets = toys.training_sets(data)
+    return make_client_app(Participants(data, sets, toys.new_model, local, None, 3), mods)
+
+
+def to_train(round_number: int = 1) -> list[Message]:
+    arrays = ArrayRecord(toys.new_model().state_dict())
+    content = RecordDict({"arrays": arrays, "config": ConfigRecord({ROUND: round_number})})
+    return [Message(content, node, "train") for node in (2, 3, 4)]
+
+
+def seated(kept_in: SnapshotStore) -> Host:
+    host = Host()
+    parcel, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
+    assert stores == (kept_in,)
+    assert host.seat(parcel, 3, 1, []) == versions()
+    host.restore(0, packed({}))
+    return host
+
+
+def run(host: Host, messages: list[Message]) -> Any:
+    batch = batch_of(messages)
+    return unpacked(host.run(0, batch.head, *[packed(record) for record in batch.records]))
+
+
+def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: Path) -> None:
+    host = seated(SnapshotStore(tmp_path / "s", Policy(frozenset({2}))))
+    local = LocalGrid(app(), 3)
+    for number in (1, 2, 3):
+        replies = local.send_and_receive(to_train(number))
+        ran = run(host, to_train(number))
+        assert [toys.raw(r.content) for r in ran.answer] == [toys.raw(r.content) for r in replies]
+        kept = [(one.store, one.round, one.owner) for one in ran.kept]
+        assert kept == ([(0, 2, AGGREGATE)] if number == 3 else [])
+    assert not (tmp_path / "s").exists()
+
+
+def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: Path) -> None:
+    host, local = seated(SnapshotStore(tmp_path)), LocalGrid(app(), 3)
+    local.send_and_receive(to_train())
+    run(host, to_train())
+    host.keep(0)
+    run(host, to_train(2)[:1])  # a round that is broken off
+    states = {node: toys.raw(state) for node, state in local.states().items()}
+    fetched = unpacked(host.fetch(0))
+    assert {node: toys.raw(state) for node, state in fetched.items()} == states
+    host.keep(0)
+    assert list(unpacked(host.fetch(0))) == [2]
+    assert unpacked(host.fetch(0)) == {}
+    # Another process takes them, and goes on as this one would have.
+    other = seated(SnapshotStore(tmp_path))
+    other.restore(0, packed(fetched))
+    local.send_and_receive(to_train(2)[:1])
+    run(other, to_train(2)[:1])
+    after = [run(one, to_train(3)).answer for one in (host, other)]
+    assert [toys.raw(m.content) for m in after[0]] == [toys.raw(m.content) for m in after[1]]
+
+
+def test_one_content_of_many_messages_travels_once() -> None:
+    batch = batch_of(to_train())
+    assert len(batch.records) == 1
+    assert len(batch.head) < 2000
+    other = batch_of([*to_train()[:1], *to_train()[1:]])
+    assert len(other.records) == 2
+    again = messages_of(batch.head, batch.records)
+    assert [m.metadata.dst_node_id for m in again] == [2, 3, 4]
+    assert toys.raw(again[2].content) == toys.raw(to_train()[2].content)
+
+
+def test_long_bytes_travel_beside_the_pickle_and_once() -> None:
+    long, short = bytes(5000), bytes(50)
+    parcel = packed([long, short, {"again": long}])
+    assert [part.nbytes for part in parcel.parts] == [5000]
+    assert len(parcel.head) < 200
+    assert parcel.size == len(parcel.head) + 5000
+    assert unpacked(parcel) == [long, short, {"again": long}]
+
+
+def test_large_arrays_of_an_app_are_shared_and_small_ones_are_its_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(LONG_ARRAY, dtype=np.float32))
+    large = np.load(tmp_path / "x.npy", mmap_mode="r")
+    small = np.arange(9)
+
+    def mod(message: Any, context: Any, call_next: Any) -> Any:
+        return large.sum() + small.sum()
+
+    parcel, stores = packed_app(app(mod))
+    assert stores == ()
+    assert large.nbytes in [part.nbytes for part in parcel.parts]
+    assert len(parcel.head) < 100_000
+    read_only = [part.copy() for part in parcel.parts]
+    for part in read_only:
+        part.flags.writeable = False
+    there = unpacked_app(Parcel(parcel.head, tuple(read_only)), [])
+    [arrived] = [m for m in there._mods if getattr(m, "__name__", "") == "mod"]
+    assert arrived(None, None, None) == large.sum() + small.sum()
+
+
+def test_an_app_that_cannot_be_loaded_is_told() -> None:
+    parcel = packed_app(app())[0]
+    answer = Host().seat(Parcel(b"\x80\x04cno_such_module\nx\n.", parcel.parts), 3, 1, [])
+    assert answer == "ModuleNotFoundError: No module named 'no_such_module'"
