@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on PATH: install `chromium`"),
 ]
 WIDTHS = [360, 1440]
+PAPER = 680  # A4 less its margins, in CSS pixels
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,17 @@ def test_the_colours_can_be_switched(browser, path):
     assert browser.evaluate("document.getElementById('theme').textContent") == "light"
     browser.wait_until(f"{tick} !== '{light}'")
     assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("kind", ["path", "comparison"])
+def test_tables_fit_on_paper(browser, kind, request):
+    browser.open(request.getfixturevalue(kind), PAPER)
+    browser.page("Emulation.setEmulatedMedia", media="print")
+    wide = browser.evaluate(
+        "[...document.querySelectorAll('table')].map((one) => one.getBoundingClientRect().right)"
+    )
+    browser.page("Emulation.setEmulatedMedia", media="")
+    assert max(wide) <= PAPER
 
 
 def test_paper_gets_every_chart_and_the_screen_gets_its_own_back(browser, path, tmp_path):
