@@ -59,7 +59,7 @@ class RunDirectory:
                     f"{path} holds a run of another experiment (compare {run.experiment}); choose "
                     "another --out, or delete that folder"
                 )
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and not (path.is_dir() and _is_empty(path)):
             raise RunDirectoryError(
                 f"{path} is not a run directory and not empty; choose another --out"
             )
@@ -210,6 +210,11 @@ class RunDirectory:
         )
 
 
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder holds nothing but what a killed process was writing."""
+    return all(path.name.endswith(UNFINISHED) for path in folder.iterdir())
+
+
 def _say_who_works_here(lock: int) -> None:
     """Write into a lock file who holds it, as the subject of a sentence."""
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -238,5 +243,5 @@ def _deciding(resolved: str) -> object:
     except ConfigError:
         return resolved
     if isinstance(tree, dict) and isinstance(tree.get("engine"), dict):
-        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING}}
+        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
     return tree
