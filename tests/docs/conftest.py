@@ -1,6 +1,7 @@
-"""The extensions that build the documentation are modules of no package: let tests import them."""
+"""Lets these tests import what builds the documentation, and the lines that others execute."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "docs" / "extensions"))
+ROOT = Path(__file__).parents[2]
+sys.path += [str(ROOT / "docs" / "extensions"), str(ROOT / "tests" / "integration")]

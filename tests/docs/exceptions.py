@@ -13,6 +13,13 @@ class Instead(NamedTuple):
     why: str
 
 
+class OptionsOnly(NamedTuple):
+    """A program that is asked only whether it has the options that a page gives it, and why."""
+
+    program: str
+    why: str
+
+
 class Smaller(NamedTuple):
     """Changes of an experiment that a command names, and why."""
 
@@ -63,6 +70,15 @@ SMALLER_EXPERIMENTS = {
 OF_THE_NETWORK = "it downloads"
 OF_HOURS = "it runs for hours; the plan reads the same files and expands the same cells"
 
+ON_TWO_MACHINES = (
+    "these are folders of two machines; tests/integration/test_flower_runtime.py does it with two "
+    "folders of one"
+)
+
+FLOWER_SIMULATION = (
+    'flwr run . --stream --federation-config "num-supernodes=4 client-resources-num-cpus=1"'
+)
+
 INSTEAD = {
     "make quickstart": Instead(
         "fedsim run configs/quickstart.yaml --out runs/quickstart",
@@ -73,6 +89,19 @@ INSTEAD = {
     "fedsim study configs/studies/table-10-six-attackers.yaml": Instead(
         "fedsim study configs/studies/table-10-six-attackers.yaml --plan", OF_HOURS
     ),
+    FLOWER_SIMULATION: Instead(
+        "fedsim run experiment.yaml --out ../runs/audit",
+        "Flower's runtime takes a minute; tests/integration/test_flower_runtime.py shows that it "
+        "leaves the same files",
+    ),
+    "cp -r /home/mallory/audit/. /srv/runs/audit/": Instead("", ON_TWO_MACHINES),
+    "fedsim attack /srv/runs/audit": Instead("", ON_TWO_MACHINES),
+    "fedsim attack --snapshots /home/me/audit/participant --owner aggregate --model "
+    "clouds.task:Net --data clouds.task:all_records --ledger /home/me/audit/who.csv --out "
+    "runs/audit": Instead(
+        "",
+        "what a stranger's app has kept; tests/integration/test_strangers_app.py gives the command",
+    ),
     "pip install 'fedsim[tensorboard]'": Instead("", OF_THE_NETWORK),
     "fedsim run configs/quickstart.yaml --tensorboard runs/board": Instead(
         "",
@@ -81,5 +110,31 @@ INSTEAD = {
     ),
 }
 
+PROCESSES_OF_FLOWER = (
+    "it needs Flower's processes on several machines; tests/integration/test_flower_runtime.py "
+    "starts them on this one"
+)
+
+A_CLUSTER = (
+    "it needs a cluster, and takes long to start one; tests/cluster runs experiments on one and "
+    "compares what comes out"
+)
+
+OPTIONS_ONLY = {
+    "flower-superlink": OptionsOnly("flower-superlink", PROCESSES_OF_FLOWER),
+    "flower-supernode": OptionsOnly("flower-supernode", PROCESSES_OF_FLOWER),
+    "flwr run": OptionsOnly("flwr run", PROCESSES_OF_FLOWER),
+    "flwr supernode register": OptionsOnly("flwr supernode register", PROCESSES_OF_FLOWER),
+    "ray start": OptionsOnly("ray start", A_CLUSTER),
+    "--engine ray": OptionsOnly("fedsim run", A_CLUSTER),
+}
+"""By what is in a command."""
+
 ELSEWHERE = {"docs/tutorial.md": "tests/docs/test_tutorial.py"}
 """Pages that a test of their own executes, every block of them."""
+
+PARTS_OF_AN_APP = {
+    "docs/flower.md": "tests/integration/test_strangers_app.py puts the same lines, word for word, "
+    "into an app and runs it",
+}
+"""Pages with blocks that are no programs of their own: lines for an app, and dots for the rest."""

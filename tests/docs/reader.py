@@ -6,6 +6,7 @@ would take most of the time.
 
 import csv
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -44,38 +45,42 @@ class Reader:
     Parameters
     ----------
     folder
-        Where; it is the current folder of every command until a ``cd``.
+        Where; it is the current folder of every command until a ``cd``, and the home in which
+        commands leave what they leave there.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = self.home = folder
         self.names: dict[str, object] = {"__name__": "__page__"}
 
-    def follow(self, snippet: Snippet, command: Callable[[str], str]) -> None:
-        """Do what a snippet says; `command` gives what is executed in place of a command."""
-        if snippet.title:
-            (self.folder / snippet.title).write_text(snippet.text, encoding="utf-8")
-            return
-        if snippet.language == "bash":
-            for given in snippet.commands:
-                if instead := command(given):
-                    self.execute(instead)
-            return
+    def write(self, snippet: Snippet) -> None:
+        """Write a file that a page shows."""
+        (self.folder / snippet.title).write_text(snippet.text, encoding="utf-8")
+
+    def read(self, snippet: Snippet) -> None:
+        """Execute or check a block that is neither a file nor commands."""
         with self.here():
             READ[snippet.language](self, snippet.text)
 
+    def check_options(self, program: str, command: str) -> None:
+        """Assert that a program has the options that a command gives it."""
+        given = re.findall(r"(?<=\s)--[a-z][\w-]*", command.partition(program)[2])
+        told = self._shell(f"{program} --help")
+        missing = [option for option in given if option not in told]
+        assert not missing, f"{program} has no option {missing[0]}"
+
     def execute(self, command: str) -> None:
-        """Give a command; `AssertionError` says what it said if it failed."""
+        """Give a command (none is none); `AssertionError` says what it said if it failed."""
         if command.startswith("cd "):
             self.folder /= command.removeprefix("cd ")
         elif command.startswith("fedsim ") and not SHELL & set(command):
             self._call(shlex.split(command))
-        else:
+        elif command:
             self._shell(command)
 
-    def _shell(self, command: str) -> None:
+    def _shell(self, command: str) -> str:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        home = {"HOME": str(self.folder), "PATH": path, "OMP_NUM_THREADS": "1"}
+        home = {"HOME": str(self.home), "PATH": path, "OMP_NUM_THREADS": "1"}
         said = subprocess.run(
             ["bash", "-c", f"{command}\nexit $?"],
             cwd=self.folder,
@@ -86,6 +91,7 @@ class Reader:
             timeout=SECONDS,
         )
         assert said.returncode == 0, f"{command}\n{said.stdout}\n{said.stderr}"
+        return said.stdout
 
     def _call(self, arguments: list[str]) -> None:
         with self.here() as patch:
@@ -99,6 +105,7 @@ class Reader:
         """Let this process work in the folder, and forget the modules that it finds there."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
+            patch.setenv("HOME", str(self.home))
             patch.setattr(sys, "path", [*sys.path, str(self.folder)])
             try:
                 yield patch
@@ -123,10 +130,11 @@ def _yaml(reader: Reader, text: str) -> None:
 
 
 def _toml(reader: Reader, text: str) -> None:
-    """Check entry points of a plugin's package."""
-    (offered,) = tomllib.loads(text)["project"]["entry-points"].items()
-    assert offered[0] in {group.entry_points for group in plugins.GROUPS.values()}
-    assert all(":" in place for place in offered[1].values())
+    """Check a file of settings, and in it the entry points of a plugin's package."""
+    project = tomllib.loads(text).get("project", {})
+    for group, offered in project.get("entry-points", {}).items():
+        assert group in {kind.entry_points for kind in plugins.GROUPS.values()}
+        assert all(":" in place for place in offered.values())
 
 
 def _csv(reader: Reader, text: str) -> None:

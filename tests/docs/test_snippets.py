@@ -1,9 +1,9 @@
 """Every command and every snippet of README.md and docs is executed, or named with its reason."""
 
 import io
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import exceptions
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from reader import READ, Reader
 from snippets import FOR_THE_EYE, PROGRAMS, README, ROOT, Snippet, pages, snippets
+from test_strangers_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
 
 from fedsim.config import load_experiment
 
@@ -22,19 +23,35 @@ ALL = {page: [s for s in snippets(page) if s.language != FOR_THE_EYE] for page i
 EXECUTED = [page for page, found in ALL.items() if found and page not in exceptions.ELSEWHERE]
 
 
-def in_place_of(command: str) -> str:
-    """Return what is executed in place of a command."""
-    given = exceptions.INSTEAD.get(command)
-    return command if given is None else given.command
-
-
 def follow(page: str, reader: Reader) -> None:
     """Do all that a page says, in its order."""
     for snippet in ALL[page]:
         try:
-            reader.follow(snippet, in_place_of)
+            if snippet.title:
+                reader.write(snippet)
+            elif snippet.language == "bash":
+                for command in snippet.commands:
+                    give(reader, command)
+            elif not is_part_of_an_app(snippet):
+                reader.read(snippet)
         except Exception as error:
             raise AssertionError(f"{snippet}: {error}") from error
+
+
+def give(reader: Reader, command: str) -> None:
+    """Let a reader give a command, or what is executed in place of it."""
+    only = (only for part, only in exceptions.OPTIONS_ONLY.items() if part in command)
+    if command in exceptions.INSTEAD:
+        reader.execute(exceptions.INSTEAD[command].command)
+    elif (asked := next(only, None)) is not None:
+        reader.check_options(asked.program, command)
+    else:
+        reader.execute(command)
+
+
+def is_part_of_an_app(snippet: Snippet) -> bool:
+    """Return whether a block is lines of an app, with dots for the others."""
+    return snippet.page in exceptions.PARTS_OF_AN_APP and "\n...\n" in snippet.text
 
 
 def shorten(folder: Path) -> None:
@@ -113,23 +130,34 @@ def test_nothing_hides_among_the_blocks_for_the_eye(page: str) -> None:
             assert not any(line.startswith(PROGRAMS) for line in snippet.text.splitlines()), snippet
 
 
-def all_commands(kept: Callable[[Snippet], bool] = lambda snippet: True) -> set[str]:
-    return {
-        command
-        for page in EXECUTED
-        for snippet in ALL[page]
-        if snippet.language == "bash" and kept(snippet)
-        for command in snippet.commands
-    }
+def all_commands() -> set[str]:
+    shell = [s for page in EXECUTED for s in ALL[page] if s.language == "bash"]
+    return {command for snippet in shell for command in snippet.commands}
 
 
 def test_no_exception_is_stale() -> None:
-    assert exceptions.INSTEAD.keys() <= all_commands()
-    assert all(instead.why for instead in exceptions.INSTEAD.values())
-    for name in exceptions.SMALLER_EXPERIMENTS:
-        assert any(name in command for command in all_commands()), name
+    commands = all_commands()
+    assert exceptions.INSTEAD.keys() <= commands
+    for part in (*exceptions.SMALLER_EXPERIMENTS, *exceptions.OPTIONS_ONLY):
+        assert any(part in command for command in commands), part
     for page, test in exceptions.ELSEWHERE.items():
         assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
+
+
+def test_every_exception_has_a_reason() -> None:
+    kinds = (exceptions.INSTEAD, exceptions.SMALLER_EXPERIMENTS, exceptions.OPTIONS_ONLY)
+    reasons = [exception.why for kind in kinds for exception in kind.values()]
+    assert all(len(why) > 10 for why in reasons)
+    tests = [name for why in reasons for name in re.findall(r"tests/[\w/.]+\.py", why)]
+    assert all((ROOT / name).is_file() for name in tests)
+
+
+@pytest.mark.parametrize("page", exceptions.PARTS_OF_AN_APP)
+def test_lines_that_go_into_an_app_are_those_that_a_test_puts_into_one(page: str) -> None:
+    put = {line for pair in (SERVER_LINES, CURIOUS_LINES, ASCENDING_LINES) for line in pair}
+    for snippet in filter(is_part_of_an_app, ALL[page]):
+        lines = [line for line in snippet.text.splitlines() if line != "..."]
+        assert {line.replace("/home/me/audit", "{audit}") for line in lines} <= put, snippet
 
 
 def test_the_quickstart_ends_with_the_command_that_stands_for_it() -> None:
@@ -144,3 +172,11 @@ def test_the_readme_names_every_command() -> None:
     named = {command.split()[1] for command in all_commands() if command.startswith("fedsim ")}
     assert named >= {"run", "attack", "compare", "report", "study", "list", "data", "doctor"}
     assert "fedsim new adversary" in (ROOT / README).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [README, "CONTRIBUTING.md", "configs/studies/README.md"])
+def test_links_to_files_lead_somewhere(page: str) -> None:
+    """Ask of pages that are no part of the site; those that are, Sphinx asks."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        assert "://" in link or ((ROOT / page).parent / link).exists(), link
