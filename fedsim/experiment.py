@@ -51,7 +51,7 @@ def run(
         If anything that the experiment needs is missing or not valid.
     """
     scene = scene or set_scene(experiment, data_dir, watcher)
-    directory = RunDirectory.create(out, experiment.resolved())
+    directory = RunDirectory.create(out, scene.experiment.resolved())
     with directory.locked():
         write_json(directory.provenance, provenance(data_dir))
         simulate_stage(scene, directory, watcher, states)

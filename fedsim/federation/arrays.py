@@ -17,6 +17,8 @@ from flwr.common.constant import SType
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedsim.federation.encoded import decoded
+
 Values = NDArray[np.generic]
 
 
@@ -33,7 +35,7 @@ class ArrayInMemory(Array):
 
     def __init__(self, values: Values, serialised: bytes | None = None) -> None:
         self.__dict__.update(
-            dtype=str(values.dtype),
+            dtype=_name(values.dtype),
             shape=values.shape,
             stype=SType.NUMPY,
             _values=values,
@@ -55,6 +57,13 @@ class ArrayInMemory(Array):
         """Return the values themselves, which are not to be changed."""
         values: Values = self.__dict__["_values"]
         return values
+
+    def finite(self) -> bool:
+        """Return whether all values are finite; looked at once."""
+        found: bool | None = self.__dict__.get("_finite")
+        if found is None:
+            found = self.__dict__["_finite"] = _finite(self.seen())
+        return found
 
     def numpy(self) -> Values:
         """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
@@ -85,8 +94,19 @@ def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
 
 
 def seen(array: Array) -> Values:
-    """Return the values of any array, which are not to be changed."""
-    return array.seen() if isinstance(array, ArrayInMemory) else array.numpy()
+    """Return the values of any array, without a copy; they are not to be changed.
+
+    Raises
+    ------
+    ValueError
+        If an array came as bytes that cannot be read.
+    """
+    return array.seen() if isinstance(array, ArrayInMemory) else decoded(array)
+
+
+def finite(array: Array) -> bool:
+    """Return whether all values of an array are finite."""
+    return array.finite() if isinstance(array, ArrayInMemory) else _finite(seen(array))
 
 
 def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
@@ -97,6 +117,15 @@ def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
 def _tensor(values: Values) -> Tensor:
     # Of what came out of bytes there is a copy to be made: torch takes no memory that is read-only.
     return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _finite(values: Values) -> bool:
+    return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())
+
+
+@lru_cache
+def _name(dtype: "np.dtype[np.generic]") -> str:
+    return str(dtype)
 
 
 @lru_cache

@@ -1,14 +1,13 @@
 """The participants' side: a Flower ClientApp that trains on the data of whoever it is run for."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Protocol
 
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
-from fedsim.federation.messages import ARRAYS, METRICS, PARTICIPANT
+from fedsim.federation.messages import ARRAYS, EXAMPLES, METRICS, PARTICIPANT
 from fedsim.federation.one_by_one import OneByOne
 from fedsim.federation.participants import (
     OPTIMIZER_STATE,
@@ -109,5 +108,6 @@ def introduction(message: Message, context: Context) -> Message:
 
 
 def _metrics(utility: Utility) -> MetricRecord:
-    figures = asdict(utility)
-    return MetricRecord({"num-examples": figures.pop("records"), **figures})
+    return MetricRecord(
+        {EXAMPLES: utility.records, "loss": utility.loss, "accuracy": utility.accuracy}
+    )

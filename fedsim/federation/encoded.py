@@ -32,8 +32,6 @@ def decoded(array: Array) -> NDArray[np.generic]:
     ValueError
         If its bytes are not exactly one array in numpy's format.
     """
-    if type(array) is not Array:  # one that was made in this process
-        return array.numpy()
     if array.stype != SType.NUMPY:
         raise ValueError(f"it is said to be {array.stype!r}, not {SType.NUMPY!r}")
     file = io.BytesIO(array.data)

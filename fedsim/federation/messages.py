@@ -6,15 +6,16 @@ together with who sent it and in which round.
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.errors import MessageError, listed
-from fedsim.federation.arrays import seen
-from fedsim.federation.encoded import USABLE, decoded
+from fedsim.federation.arrays import ArrayInMemory, finite, seen
+from fedsim.federation.encoded import USABLE
 
 ARRAYS = "arrays"
 CONFIG = "config"
@@ -26,6 +27,7 @@ EXAMPLES = "num-examples"
 LARGEST_METRIC = 10**300
 LAST_ROUND = 10**9
 Shapes = Mapping[str, tuple[int, ...]]
+Record = TypeVar("Record", ArrayRecord, ConfigRecord, MetricRecord)
 
 
 def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
@@ -36,10 +38,15 @@ def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
     MessageError
         If there is none or more than one.
     """
-    records = list(content.array_records.values())
+    records = _of_kind(content, ArrayRecord)
     if len(records) != 1:
         raise MessageError(f"{sender} sent {len(records)} sets of arrays instead of one")
     return records[0]
+
+
+def _of_kind(content: RecordDict, kind: type[Record]) -> list[Record]:
+    """Return the records of a kind; Flower's own views of them are dear where there are many."""
+    return [record for record in content.values() if isinstance(record, kind)]
 
 
 def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
@@ -49,8 +56,9 @@ def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
     in place would change what everybody gets.
     """
     changed = RecordDict(dict(content))
-    for key in content.array_records:
-        changed[key] = arrays
+    for key, record in content.items():
+        if isinstance(record, ArrayRecord):
+            changed[key] = arrays
     return changed
 
 
@@ -62,7 +70,7 @@ def round_of(message: Message) -> int:
     MessageError
         If no config record in it says so, as Flower's strategies do.
     """
-    for record in message.content.config_records.values():
+    for record in _of_kind(message.content, ConfigRecord):
         value = record.get(ROUND)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
             return value
@@ -80,7 +88,7 @@ def proximal_of(message: Message) -> float:
     MessageError
         If it is negative, or not finite.
     """
-    for record in message.content.config_records.values():
+    for record in _of_kind(message.content, ConfigRecord):
         value = record.get(PROXIMAL)
         if isinstance(value, int | float):
             if not 0 <= value < LARGEST_METRIC:
@@ -124,7 +132,7 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
             raise MessageError(
                 f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
             )
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if not finite(array):
             raise MessageError(
                 f"{sender} sent {name!r} with values that are not finite; lower the learning rate, "
                 "or the rate of an active adversary"
@@ -140,6 +148,8 @@ def require_readable(arrays: ArrayRecord, sender: str) -> None:
         The sentence names the sender and the first array that is wrong.
     """
     for name, array in arrays.items():
+        if isinstance(array, ArrayInMemory):
+            continue
         values = _values(name, array, sender)
         if values.shape != tuple(array.shape):
             raise MessageError(
@@ -150,7 +160,7 @@ def require_readable(arrays: ArrayRecord, sender: str) -> None:
 def _values(name: str, array: Array, sender: str) -> NDArray[np.generic]:
     """Return the numbers in an array that was sent."""
     try:
-        values = decoded(array)
+        values = seen(array)
     except ValueError as error:
         raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
     if values.dtype not in USABLE:
@@ -170,7 +180,7 @@ def require_finite(content: RecordDict, sender: str) -> None:
     MessageError
         The sentence names the sender and the first metric that is wrong.
     """
-    for metrics in content.metric_records.values():
+    for metrics in _of_kind(content, MetricRecord):
         for name, value in metrics.items():
             numbers = value if isinstance(value, list) else [value]
             if not all(abs(number) < LARGEST_METRIC for number in numbers):

@@ -35,14 +35,8 @@ class StackTrainer:
     """
 
     def __init__(self, participants: Participants) -> None:
-        found = stack_training(participants)
-        if isinstance(found, str):
-            raise ConfigError(
-                f"engine.stacked is true, but this training cannot be stacked: {found}; set "
-                "engine.stacked to auto or false"
-            )
         self._participants = participants
-        self._training = found
+        self._training = required_stack_training(participants)
         self._received = Received(shapes_of(participants.new_model()))
         self._planned: dict[Hashable, Sequence[Task]] = {}
         self._trained: dict[Hashable, tuple[Task, Trained]] = {}
@@ -130,13 +124,34 @@ def stack_training(participants: Participants) -> StackTraining | str:
     return StackTraining(model, optimizer, participants.dataset, local, participants.seed)
 
 
+def required_stack_training(participants: Participants) -> StackTraining:
+    """Return what trains participants stacked.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be stacked; the sentence says why.
+    PluginError
+        If the optimiser's settings are not valid.
+    """
+    found = stack_training(participants)
+    if isinstance(found, str):
+        raise ConfigError(
+            f"engine.stacked is true, but this training cannot be stacked: {found}; set "
+            "engine.stacked to auto or false"
+        )
+    return found
+
+
 def stacking_pays(participants: Participants) -> bool:
     """Return whether training stacked is possible, and worth it: for many with small steps.
 
     It goes by sizes and not by the clock, as the choice decides the last digits.
     """
+    if len(participants.training_records) < MANY:
+        return False
     found = stack_training(participants)
-    if isinstance(found, str) or len(participants.training_records) < MANY:
+    if isinstance(found, str):
         return False
     largest = max(len(records) for records in participants.training_records)
     return step_size(found.model, min(largest, participants.local.batch_size)) <= SMALL_STEP

@@ -25,7 +25,7 @@ from fedsim.federation.stack_layers import Gradient, StackedModel
 from fedsim.federation.stack_optimizers import StackedOptimizer, State
 from fedsim.federation.training import EVALUATION_BATCH, RecordIds, Utility
 
-ROUND_SIZE = 8  # records; a last batch is filled up to a multiple of it
+ROUND_SIZE = 4  # records; a last batch is filled up to a multiple of it
 STACK_BYTES = 2**21  # of parameters and inputs at once: more do not stay in a core's cache
 LARGEST_STACK = 64  # participants
 

@@ -53,7 +53,7 @@ def new_server_app(experiment: Path) -> ServerApp:
         place, watcher = place_of(context), LogWatcher()
         read = load_experiment(experiment)
         scene = set_scene(read, place.data_dir, watcher)
-        run = RunDirectory.create(place.out, read.resolved())
+        run = RunDirectory.create(place.out, scene.experiment.resolved())
         with run.locked(), limited_threads(read.engine.threads):
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(scene.ledger, run.ledger)

@@ -1,7 +1,7 @@
 """What every stage of an experiment starts from: the data, the model, and who is dishonest."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.adversary import Adversary, Threat
 from fedsim.federation.optimizers import optimizer_factory
 from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.federation.participants import Participants
 from fedsim.federation.server_position import ServerAdversary
+from fedsim.federation.stack_trainer import required_stack_training, stacking_pays
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model
 from fedsim.progress import Watcher
@@ -104,6 +106,19 @@ class Scene:
     parties: tuple[Party, ...]
     attacks: Mapping[str, Attack]
 
+    @property
+    def participants(self) -> Participants:
+        """What takes part in each federation of the experiment."""
+        settings = self.experiment.federation
+        return Participants(
+            self.dataset,
+            self.ledger.training_sets,
+            self.new_model,
+            settings.local,
+            settings.evaluation.records,
+            self.experiment.seed,
+        )
+
 
 def set_scene(
     experiment: Experiment,
@@ -148,7 +163,17 @@ def set_scene(
     ledger = ledger or _ledger(experiment, dataset, parties)
     scene = Scene(experiment, dataset, ledger, new_model, parties, attacks)
     _require_buildable(scene)
-    return scene
+    return _with_stacking_chosen(scene)
+
+
+def _with_stacking_chosen(scene: Scene) -> Scene:
+    """Return the scene with `engine.stacked` true or false: it decides the last digits."""
+    engine, participants = scene.experiment.engine, scene.participants
+    chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
+    if chosen:
+        required_stack_training(participants)
+    engine = engine.model_copy(update={"stacked": chosen})
+    return replace(scene, experiment=scene.experiment.model_copy(update={"engine": engine}))
 
 
 def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Dataset:

@@ -20,7 +20,7 @@ from fedsim.engines.opening import NewGrid, opened
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError
-from fedsim.federation.client import Participants, make_client_app, sampled
+from fedsim.federation.client import make_client_app, sampled
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.federation.server import Server, make_server_app
@@ -151,17 +151,9 @@ def _keep_what_is_there(keeper: Keeper, watcher: Watcher) -> None:
 
 def client_app_of(scene: Scene, federation: Federation) -> ClientApp:
     """Return the app of a federation's participants, the dishonest ones among them."""
-    settings = scene.experiment.federation
     mods: list[Mod] = list(federation.participants)
-    participants = Participants(
-        scene.dataset,
-        scene.ledger.training_sets,
-        scene.new_model,
-        settings.local,
-        settings.evaluation.records,
-        scene.experiment.seed,
-    )
-    return make_client_app(participants, mods)
+    stacked = scene.experiment.engine.stacked is True
+    return make_client_app(scene.participants, mods, stacked=stacked)
 
 
 def strategy_of(scene: Scene) -> Strategy:

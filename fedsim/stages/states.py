@@ -12,6 +12,7 @@ An entry is a folder: a checkpoint whose memories include a witness's of the las
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.digests import digest_of_arrays
+from fedsim.engine_settings import DECIDING
+from fedsim.errors import RunDirectoryError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.files import make_private_folder
 from fedsim.rundir import RunDirectory
@@ -50,18 +53,17 @@ class States:
     def longest(self, federation: Federation) -> tuple[Checkpoint, Sequence[Snapshot]] | None:
         """Return the latest state that a federation may start from, and the snapshots up to it.
 
-        States whose snapshots lack one that the federation's parties want are passed over.
-
-        Raises
-        ------
-        RunDirectoryError
-            If the state is damaged.
+        States whose snapshots lack one that the federation's parties want are passed over, and so
+        are damaged ones: their rounds are simulated again, and the state is kept anew.
         """
         for round_number in self._rounds(federation):
             entry = self._entry(federation, round_number)
             kept = SnapshotStore(entry / "snapshots").index()
             if self._checkpoint(entry).is_file() and self._suffices(kept, federation, round_number):
-                return Checkpoint.load(self._checkpoint(entry)), kept
+                with suppress(RunDirectoryError, SnapshotError):
+                    for snapshot in kept:
+                        snapshot.load()
+                    return Checkpoint.load(self._checkpoint(entry)), kept
         return None
 
     def _rounds(self, federation: Federation) -> Iterator[int]:
@@ -119,11 +121,11 @@ class States:
     @cached_property
     def _always(self) -> Mapping[str, Any]:
         """Return what decides every state of this scene, whichever round or federation."""
-        ledger = self.scene.ledger
+        ledger, engine = self.scene.ledger, self._whole["engine"]
         return {
             "versions": {package: metadata.version(package) for package in _DECIDING},
             **{key: self._whole[key] for key in ("seed", "data", "partition", "model")},
-            "threads": self.scene.experiment.engine.threads,
+            **{name: value for name, value in engine.items() if name in DECIDING and value},
             "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
         }
 

@@ -114,6 +114,7 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
         "name": "local",
         "threads": 1,
         "workers": 1,
+        "stacked": "auto",
         "timeout": None,
         "restarts": 3,
     }
