@@ -123,7 +123,7 @@ def chosen(cells: Sequence[Cell], wishes: Iterable[str]) -> list[Cell]:
 def shortening(experiment: Experiment, rounds: int) -> list[str]:
     """Return the overrides that end an experiment early.
 
-    What would come later is left out; who would act later acts in the last round.
+    What would come later is left out; who would act or come later does so in the last round.
     """
     if rounds >= experiment.federation.rounds:
         return []
@@ -134,6 +134,9 @@ def shortening(experiment: Experiment, rounds: int) -> list[str]:
     attendance = experiment.federation.attendance
     if late := [first for first in attendance if first > rounds]:
         early = {k: list(v) for k, v in attendance.items() if k not in late}
+        here = {*attendance[max(early)]} if early else {*range(experiment.partition.participants)}
+        if coming := {one for first in late for one in attendance[first]} - here:
+            early[rounds] = sorted(here | coming)
         changes.append(f"federation.attendance={json.dumps(early)}")
     parties = [party.model_dump(mode="json") for party in experiment.adversaries]
     acting = [one for party in parties for one in party["together"] if one.get("first", 0) > rounds]

@@ -77,6 +77,13 @@ def test_shortened_federations_observe_only_rounds_that_there_are(write_study: W
         assert list(short.federation.attendance) == changes
 
 
+def test_who_would_come_too_late_comes_in_the_last_round(write_study: WriteStudy) -> None:
+    path = write_study(changes={"federation.attendance": {"1": [0], "3": [1], "4": [2]}})
+    for rounds, changes in ((1, {1: (0, 1, 2)}), (2, {1: (0,), 2: (0, 1, 2)})):
+        short = cells_of(path, rounds=rounds)[0].experiment
+        assert short.federation.attendance == changes
+
+
 def test_who_would_act_too_late_acts_in_the_last_round(write_study: WriteStudy) -> None:
     isolating = {"name": "isolating-server", "first": 4}
     ascent = {"name": "gradient-ascent-server", "first": 3, "last": 4}
