@@ -337,7 +337,7 @@ class Experiment(Strict):
 
     def resolved(self) -> str:
         """Return the experiment as YAML with every default written out; see `plain`."""
-        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+        return written_yaml(self.plain())
 
 
 class _Loader(yaml.SafeLoader):
@@ -385,9 +385,16 @@ def _values_in(node: yaml.Node, counted: dict[yaml.Node, int | None]) -> int:
     return total
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """The other way round: a text that `_Loader` would take for a number gets quotes."""
+
+
+for kind in (_Loader, _Dumper):
+    kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+        list("-+0123456789"),
+    )
 
 
 def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -452,6 +459,11 @@ def parsed_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from error
     except (LookupError, AttributeError, TypeError) as error:  # as PyYAML does for `!!int ""`
         raise ConfigError(f"{source} is not valid YAML: a value does not fit its tag") from error
+
+
+def written_yaml(tree: Any) -> str:
+    """Return plain data as YAML that `parsed_yaml` reads as the same data."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _override(tree: dict[Any, Any], override: str) -> None:

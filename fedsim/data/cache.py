@@ -97,7 +97,7 @@ def _mapped(entry: Path, name: str, facts: Mapping[str, Any]) -> NDArray[np.gene
         raise ValueError(f"an entry has no array {name}")
     path = entry / f"{name}.npy"
     try:
-        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # a header is read as Python's own text, which may fail in any way
         raise ValueError(f"{path} is no array") from error
     if path.stat().st_size != facts["bytes"] or [str(array.dtype), *array.shape] != facts["shape"]:

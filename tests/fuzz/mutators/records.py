@@ -126,7 +126,8 @@ def _revalued(array: Array, random: Random) -> Array:
     try:
         values = np.zeros(array.shape if _sound(array) else (2, 3), dtype=kind)
         if values.dtype.kind == "f":
-            values[...] = random.choice((np.nan, np.inf, 6e4, -6e4, 1e38, 0.0))
+            with np.errstate(over="ignore"):
+                values[...] = random.choice((np.nan, np.inf, 6e4, -6e4, 1e38, 0.0))
     except (ValueError, MemoryError, OverflowError):
         return array
     return Array(str(values.dtype), values.shape, array.stype, npy.encoded(values))

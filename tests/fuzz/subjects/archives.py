@@ -89,7 +89,7 @@ def cache_entries(corpus: Corpus) -> Subject:
 
 def own_arrays(corpus: Corpus) -> Subject:
     """What a data set of a user's own may return."""
-    sound = {
+    sound: dict[str, Any] = {
         "features": np.ones((12, 3), np.float32),
         "labels": np.arange(12) % 3,
         "test": np.arange(12) < 4,
@@ -105,10 +105,9 @@ def own_arrays(corpus: Corpus) -> Subject:
         broken: dict[str, Any] = dict(sound)
         for _ in range(random.choice((1, 1, 2, 3))):
             name = random.choice(list(sound))
-            if random.random() < 0.3 and isinstance(broken[name], np.ndarray):
-                broken[name] = broken[name].astype(
-                    random.choice(("f2", "f8", "u1", "?", "i1", "u8"))
-                )
+            if random.random() < 0.3 and isinstance(sound[name], np.ndarray):
+                kind = random.choice(("f2", "f8", "u1", "?", "i1", "u8"))
+                broken[name] = sound[name].astype(kind)
             elif random.random() < 0.6:
                 broken[name] = np.zeros(random.choice(shapes), random.choice(kinds))
                 if random.random() < 0.3 and broken[name].dtype.kind == "f":

@@ -73,7 +73,10 @@ def overrides(corpus: Corpus) -> Subject:
         parts[random.randrange(len(parts))] = random.choice(
             (*parts, *KEYS, *trees.TEXTS, "9", "-1")
         )
-        odd = random.choice((*texts.YAML_ODDITIES, str(trees.scalar(random)))).format(key="a")
+        odd = random.choice(texts.YAML_ODDITIES).format(key="a")
+        odd = random.choice(
+            (odd, str(random.choice(trees.NUMBERS[:-1])), random.choice(trees.TEXTS))
+        )
         value = random.choice((odd, "1", "3", "0.5", "[1]", "{name: loss}", "FedAvg"))
         made = f"{random.choice((key, '.'.join(parts)))}={value}"
         if random.random() < 0.2:

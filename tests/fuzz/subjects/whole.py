@@ -35,7 +35,7 @@ def command_line(corpus: Corpus) -> Subject:
         shutil.copytree(corpus.run, run, dirs_exist_ok=True)
         (run / source.relative_to(corpus.run)).write_bytes(content)
         outside = _seen(corpus.run)
-        code, said = _called([part.format(run=run) for part in command])
+        code, said = called([part.format(run=run) for part in command])
         assert code in (0, 2), (code, said[-500:])
         assert "Traceback" not in said, said[-500:]
         assert _seen(corpus.run) == outside
@@ -46,7 +46,7 @@ def command_line(corpus: Corpus) -> Subject:
     return Subject("command line", make, read)
 
 
-def _called(arguments: list[str]) -> tuple[int, str]:
+def called(arguments: list[str]) -> tuple[int, str]:
     """Run the command line in this process, and return its exit code and what it said."""
     told, before, paths = StringIO(), sys.argv, list(sys.path)
     sys.argv = ["fedsim", *arguments]

@@ -1,0 +1,171 @@
+"""Small files that would unpack to gigabytes: refused in one sentence, before the memory is used.
+
+Each is read with no more than a gigabyte left to reserve, and may not use a quarter of it.
+"""
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from flwr.app import Array, ArrayRecord
+
+from adversaries.inference.features import SnapshotFeatures
+from fedsim.config import load_experiment, parsed_yaml
+from fedsim.data import read_ledger, read_membership
+from fedsim.data.location30 import decoded
+from fedsim.errors import FedsimError
+from fedsim.federation.checkpoint import Checkpoint
+from fedsim.federation.messages import require_readable, require_usable
+from fedsim.report.results import read_results
+from fedsim.snapshots import Snapshot
+from fedsim.stages.history import read_crafted, read_history_file
+from fedsim.stages.scores import made_from, read_scores, read_trace
+from fedsim.studies.cells import expand
+from fedsim.studies.definition import load_study
+from fuzz.harness import Subject, limited_memory, run
+from fuzz.mutators import npy, tensors, texts
+
+GIGABYTE = 1 << 30
+ROWS = 80_000_000
+
+
+def zeros(name: str, rows: int = ROWS) -> bytes:
+    """Return a parquet file of a few kilobytes with so many zeros in it."""
+    sink = io.BytesIO()
+    block = pa.table({name: pa.array(np.zeros(rows // 80, np.int64))})
+    with pq.ParquetWriter(sink, block.schema, compression="zstd") as writer:
+        for _ in range(80):
+            writer.write_table(block)
+    return sink.getvalue()
+
+
+def header_only(header: object) -> bytes:
+    return tensors.closed(header, b"")
+
+
+def gzipped_zeros(info: tarfile.TarInfo) -> bytes:
+    """Return an archive whose first header states a size, with as many zeros as fit into little."""
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(32 << 20), mtime=0)
+
+
+def stating(kind: bytes, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("bangkok")
+    info.type, info.size = kind, size
+    return info
+
+
+HUGE = {"dtype": "F32", "shape": [2**30, 2**30], "data_offsets": [0, 2**62]}
+ENDLESS = Path("/dev/zero")
+
+FILES: dict[str, tuple[bytes, str, Callable[[Path], object]]] = {
+    "ledger rows": (zeros("record"), "a.parquet", read_ledger),
+    "membership rows": (zeros("record"), "a.parquet", read_membership),
+    "scores rows": (zeros("record"), "a.parquet", read_scores),
+    "trace rows": (zeros("round"), "a.parquet", read_trace),
+    "snapshot header": (
+        header_only({"w": HUGE}),
+        "round-00001.aggregate.safetensors",
+        lambda path: Snapshot(path, 1, "aggregate").load(),
+    ),
+    "checkpoint header": (header_only({"w": HUGE}), "a", Checkpoint.load),
+    "features header": (header_only({"w": HUGE}), "a", SnapshotFeatures.load),
+    "header length": (struct.pack("<Q", 2**40) + b"{}", "a", Checkpoint.load),
+    "yaml aliases": (texts.laughs(12).encode(), "a.yaml", load_experiment),
+    "yaml merges": (texts.merges(40).encode(), "a.yaml", load_experiment),
+    "study format": (b"base: '{scale:>9999999999}'", "a.yaml", load_study),
+    "nested json": (b"[" * 1_000_000, "a.json", read_results),
+    "nested history": (b'{"rounds":' * 200_000, "a.json", read_history_file),
+    "nested crafted": (b"[" * 200_000, "a.json", read_crafted),
+    "archive bomb": (gzipped_zeros(stating(tarfile.REGTYPE, 2**32)), "a.tgz", decoded),
+    "archive name": (gzipped_zeros(stating(tarfile.GNUTYPE_LONGNAME, 2**31)), "a.tgz", decoded),
+    "archive header": (gzipped_zeros(stating(tarfile.XHDTYPE, 2**31)), "a.tgz", decoded),
+}
+
+
+def read_within_bounds(read: Callable[[], object], folder: Path) -> None:
+    """Read with a gigabyte left, in seconds; it must be refused."""
+    subject = Subject("bomb", lambda random: None, lambda broken, _: read())
+    with limited_memory(GIGABYTE):
+        tally = run(subject, folder, seed=0, first=0, count=1)
+    assert not tally.defects, tally.defects[0]
+    assert tally.counts["refused"] == 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> None:
+    content, file_name, read = FILES[name]
+    path = tmp_path / file_name
+    path.write_bytes(content)
+    assert len(content) < 1_000_000 or name == "nested json" or name == "nested history"
+    read_within_bounds(lambda: read(path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "read", [load_experiment, load_study, read_results, read_history_file, read_crafted]
+)
+def test_a_file_without_end_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    read_within_bounds(lambda: read(ENDLESS), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("federation.rounds", 10**12),
+        ("partition.participants", 10**12),
+        ("snapshots.rounds", "{every: 1, first: 1}"),
+        ("audit.victims", f"[{10**15}]"),
+    ],
+)
+def test_an_experiment_without_end_is_refused(key: str, value: object, tmp_path: Path) -> None:
+    from toys import tree
+
+    path = tmp_path / "a.yaml"
+    path.write_text(json.dumps(tree()))
+    overrides = [f"{key}={value}", "federation.rounds=1000000000000"]
+    read_within_bounds(lambda: load_experiment(path, overrides), tmp_path)
+
+
+def test_a_study_of_too_many_cells_is_refused(tmp_path: Path) -> None:
+    axes = {f"a{n}": {str(v): {} for v in range(10)} for n in range(12)}
+    study = {"title": "t", "reproduces": "r", "base": "b", "scales": {"cpu": {}}, "axes": axes}
+    path = tmp_path / "a.yaml"
+    path.write_text(json.dumps(study))
+    read_within_bounds(lambda: expand(load_study(path), path, "cpu"), tmp_path)
+
+
+@pytest.mark.parametrize("shape", [f"({2**33},)", "(2, 3)", f"({2**62}, 4)", f"({10**9},)"])
+def test_a_message_that_states_more_than_it_brings_is_refused(shape: str, tmp_path: Path) -> None:
+    data = npy.headed(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}", b"x" * 24)
+    arrays = ArrayRecord({"w": Array("float64", (2, 3), "numpy.ndarray", data)})
+    read_within_bounds(lambda: require_usable(arrays, {"w": (2, 3)}, "p"), tmp_path)
+    read_within_bounds(lambda: require_readable(arrays, "p"), tmp_path)
+
+
+def test_yaml_may_still_use_aliases() -> None:
+    assert parsed_yaml("a: &a {x: 1}\nb: {<<: *a, y: *a}", "s")["b"] == {"x": 1, "y": {"x": 1}}
+
+
+def test_no_pickle_in_a_parquet_file_is_run(tmp_path: Path) -> None:
+    """Arrow once made objects of what a file's schema says (CVE-2023-47248)."""
+    field = pa.field(
+        "record",
+        pa.int64(),
+        metadata={
+            b"ARROW:extension:name": b"arrow.py_extension_type",
+            b"ARROW:extension:metadata": b"\x80\x04cos\nsystem\n(X\x06\x00\x00\x00exit 7tR.",
+        },
+    )
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table([pa.array([1])], schema=pa.schema([field])), path)
+    for read in (read_ledger, read_membership, read_scores, made_from):
+        read_within_bounds(lambda read=read: read(path), tmp_path)  # type: ignore[misc]
+    with pytest.raises(FedsimError, match=r"columns must be"):
+        read_ledger(path)
