@@ -15,7 +15,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.judging import Judged
 from fedsim.stages.plan import StatedThreat
 from fedsim.stages.scene import Party
-from fedsim.stages.scores import OVERLAPPING, made_from
+from fedsim.stages.scores import overlapping
 
 _KIND = {
     ("server", False): "a curious",
@@ -122,7 +122,7 @@ def overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
     """Return a line for each attack that learned from federations with the real one's records."""
     found: dict[str, int] = {}
     for who, key, attack in judged.verdicts:
-        count = made_from(run.scores(who, key, attack)).get(OVERLAPPING, 0)
+        count = overlapping(run.scores(who, key, attack))
         found[attack] = max(found.get(attack, 0), count)
     return tuple(
         f"{attack}: its own federations share {plural(count, 'record')} with the real one, as the "
