@@ -33,6 +33,10 @@ Address = Annotated[
     str | None,
     typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster, for it."),
 ]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option("--tensorboard", metavar="DIR", help="Write scalars for TensorBoard there."),
+]
 
 
 def on_engine(name: str | None, address: str | None) -> list[str]:

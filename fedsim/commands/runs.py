@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from fedsim.commands.options import Address, AsJson, DataDir, EngineName, Quiet, RunPath, on_engine
+from fedsim.commands.options import (
+    Address,
+    AsJson,
+    DataDir,
+    EngineName,
+    Quiet,
+    RunPath,
+    TensorBoard,
+    on_engine,
+)
 from fedsim.errors import FedsimError, listed
 
 DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
@@ -22,9 +31,7 @@ def run(
     engine: EngineName = None,
     address: Address = None,
     data_dir: DataDir = None,
-    tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write scalars for TensorBoard there.")
-    ] = None,
+    tensorboard: TensorBoard = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedsim.commands.options import AsJson, DataDir, Quiet
+from fedsim.commands.options import AsJson, DataDir, Quiet, TensorBoard
 
 
 class Scale(StrEnum):
@@ -39,6 +39,7 @@ def study(
         Path | None, typer.Option("--publish", metavar="DIR", help="Copy page and figures there.")
     ] = None,
     data_dir: DataDir = None,
+    tensorboard: TensorBoard = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +52,7 @@ def study(
     from fedsim.studies.tables import check_coordinates
     from fedsim.studies.writing import publish as publish_page
     from fedsim.studies.writing import write_outputs
+    from fedsim.watchers import CellScalars
 
     teller, layout = narrator(quiet=quiet, as_json=as_json), Layout(out)
     options = [part for change in settings or () for part in ("--set", change)]
@@ -63,11 +65,12 @@ def study(
     if only:
         check_coordinates(definition, cells)
         cells = chosen(cells, only)
-        with teller.studying(cells) as live:
-            run_cells(cells, layout, live, data_dir)
-        return
     with teller.studying(cells) as live:
-        findings = run_study(definition, path, scale.value, cells, layout, live, data_dir=data_dir)
+        told = CellScalars(live, layout, tensorboard) if tensorboard else live
+        if only:
+            run_cells(cells, layout, told, data_dir)
+            return
+        findings = run_study(definition, path, scale.value, cells, layout, told, data_dir=data_dir)
     output = write_outputs(findings, layout, options)
     page = publish_page(findings, output, publish) if publish else output / "table.md"
     teller.finished_study(findings, output, page)

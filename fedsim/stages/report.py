@@ -126,5 +126,7 @@ def flat_provenance(run: RunDirectory) -> dict[str, str | int | float | bool | N
     found = _provenance(run)
     versions = found.get("versions")
     named = versions if isinstance(versions, dict) else {}
-    told = {f"{k} version": None if v is None else str(v) for k, v in named.items()}
-    return {"commit": str(found.get("commit"))} | told
+    told: dict[str, str | int | float | bool | None] = {"commit": str(found.get("commit"))}
+    for name, version in named.items():
+        told[f"{name} version"] = None if version is None else str(version)
+    return told

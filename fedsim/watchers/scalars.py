@@ -7,7 +7,7 @@ Tags: ``FEDERATION/test_accuracy`` and the other fields of `fedsim.federation.ro
 by round; ``ADVERSARY/ATTACK/auc`` and ``.../accuracy`` once, at the federation's last round.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -97,6 +97,17 @@ def open_scalars(folder: Path, run: RunDirectory) -> Scalars:
     FedsimError
         If TensorBoard is not installed.
     """
+    return Scalars(writers()(folder), run)
+
+
+def writers() -> Callable[[Path], Writer]:
+    """Return what makes TensorBoard's writer for a folder.
+
+    Raises
+    ------
+    FedsimError
+        If TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -104,7 +115,11 @@ def open_scalars(folder: Path, run: RunDirectory) -> Scalars:
             "--tensorboard needs TensorBoard, which is not installed; `pip install "
             "'fedsim[tensorboard]'` installs it"
         ) from error
-    writer = SummaryWriter(str(make_private_folder(folder)))
-    for path in folder.glob("events.out.tfevents.*"):  # TensorBoard makes them for all to read
-        path.chmod(OWNER_ONLY_FILE)
-    return Scalars(writer, run)
+
+    def private_writer(folder: Path) -> Writer:
+        writer: Writer = SummaryWriter(str(make_private_folder(folder)))
+        for path in folder.glob("events.out.tfevents.*"):  # TensorBoard makes them for all to read
+            path.chmod(OWNER_ONLY_FILE)
+        return writer
+
+    return private_writer

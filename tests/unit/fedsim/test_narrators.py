@@ -197,6 +197,29 @@ def test_a_bad_input_is_no_event(fedsim: Fedsim) -> None:
     assert both.err == "fedsim: --quiet and --json are two ways to print; give one of them\n"
 
 
+Boards = dict[str, dict[str, dict[int, float]]]
+
+
+def with_tensorboard(monkeypatch: pytest.MonkeyPatch) -> Boards:
+    """Let TensorBoard be installed; return what is written, by folder, tag and step."""
+    boards: Boards = {}
+
+    class FakeWriter:
+        def __init__(self, folder: str) -> None:
+            self.written = boards.setdefault(folder, {})
+
+        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+            self.written.setdefault(tag, {})[global_step] = scalar_value
+
+        def close(self) -> None:
+            self.written["closed"] = {}
+
+    module = ModuleType("torch.utils.tensorboard")
+    monkeypatch.setattr(module, "SummaryWriter", FakeWriter, raising=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    return boards
+
+
 def test_tensorboard_gets_the_figures_of_a_run(
     fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,29 +229,37 @@ def test_tensorboard_gets_the_figures_of_a_run(
     assert refused.err.startswith("fedsim: --tensorboard needs TensorBoard, which is not installed")
     assert not (tmp_path / "out").exists()
 
-    written: dict[str, dict[int, float]] = {}
-
-    class FakeWriter:
-        def __init__(self, folder: str) -> None:
-            assert folder == "board"
-
-        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-            written.setdefault(tag, {})[global_step] = scalar_value
-
-        def close(self) -> None:
-            written["closed"] = {}
-
-    module = ModuleType("torch.utils.tensorboard")
-    monkeypatch.setattr(module, "SummaryWriter", FakeWriter, raising=False)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    boards = with_tensorboard(monkeypatch)
     said = fedsim("run", "toy.yaml", "--out", "out", "--tensorboard", "board", "--quiet")
     assert said == Said(0, "out/results.json\n", "")
+    written = boards["board"]
     history = json.loads((tmp_path / "out/federations/honest/history.json").read_text())["rounds"]
     assert written["honest/local_loss"] == {e["round"]: e["local_loss"] for e in history}
     assert list(written["honest/test_accuracy"]) == [2, 4]
     results = read_results(tmp_path / "out" / "results.json")
     assert written["curious-server/label/auc"] == {4: results.summary()[1].auc}
     assert "closed" in written
+
+
+def test_tensorboard_gets_the_figures_of_every_cell(
+    fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    command = ("study", "study.yaml", "--out", "s", "--rounds", "2", "--quiet", "--tensorboard")
+    refused = fedsim(*command, "board")
+    assert refused.code == 2
+    assert not (tmp_path / "s").exists()
+    boards = with_tensorboard(monkeypatch)
+    assert fedsim(*command, "board", "--only", "seed=one").code == 0
+    (cell,) = boards
+    assert re.fullmatch(r"board/one-\w{6}", cell)
+    assert list(boards[cell]["honest/local_loss"]) == [1, 2]
+    assert fedsim(*command, "again").code == 0  # of the cell that was finished before, too
+    one, two = list(boards)[1:]
+    assert boards[one] == boards[cell]
+    assert re.fullmatch(r"again/two-\w{6}", two)
+    assert list(boards[two]["curious-server/label/auc"]) == [2]
+    assert boards[two]["honest/local_loss"] != boards[one]["honest/local_loss"]
 
 
 @pytest.mark.parametrize(("status", "code"), [(Status.NOTE, 0), (Status.PROBLEM, 1)])
