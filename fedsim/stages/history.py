@@ -6,7 +6,7 @@ A reader gets figures that are what they are called, or one sentence.
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from fedsim.errors import RunDirectoryError
@@ -14,7 +14,7 @@ from fedsim.federation.crafted import Crafted
 from fedsim.federation.rounds import RoundFigures
 from fedsim.reading import read_bytes
 
-_STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def _possible(figures: RoundFigures) -> RoundFigures:
