@@ -43,8 +43,8 @@ class Engine(BaseModel):
         participants, too.
     stacked
         Whether participants train with their parameters stacked, many at once: the same numbers but
-        for the last digits. By itself it is chosen for ten and more whose steps are small, on every
-        engine; in processes of one machine and on Ray it is what makes them quick.
+        for the last digits. `auto` does so for ten participants and more whose steps are small, on
+        every engine.
     timeout
         How many seconds a participant may take to train or to evaluate; without it, any. On the
         local engine participants then always run in processes of their own.
