@@ -130,8 +130,7 @@ class Hosts:
         FedsimError
             If there is none left, and no room to start one.
         """
-        ray.kill(lost)
-        self._alive = [host for host in self._alive if host is not lost]
+        self.give_up(lost)
         if room(self._engine.cpus, self._engine.gpus) > len(self._alive):
             self._start(1)
             return self._alive[-1]
@@ -142,6 +141,11 @@ class Hosts:
             )
         shares = Counter(busy)
         return min(self._alive, key=lambda host: shares[host])
+
+    def give_up(self, host: Handle) -> None:
+        """End a process that is gone, or that runs what nobody waits for any more."""
+        ray.kill(host)
+        self._alive = [other for other in self._alive if other is not host]
 
     def end(self) -> None:
         """End all processes."""

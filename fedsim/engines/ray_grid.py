@@ -23,7 +23,7 @@ from flwr.clientapp import ClientApp
 from fedsim.engine_settings import RayEngine
 from fedsim.engines.nodes import FetchedStates, NodesGrid
 from fedsim.engines.opening import NewGrid
-from fedsim.engines.ray_cluster import LOST, Hosts, hosts_on
+from fedsim.engines.ray_cluster import LOST, Handle, Hosts, hosts_on
 from fedsim.engines.ray_parcel import Parcel, Ran, unpacked
 from fedsim.engines.ray_share import Contents, Share, Traffic
 from fedsim.engines.ray_turn import Call, Turn
@@ -56,7 +56,12 @@ def _opened(
 ) -> Iterator["RayGrid"]:
     seated, stores = hosts.seat(client_app, participants)
     shares = [Share(number, host) for number, host in enumerate(seated)]
-    yield RayGrid(participants, hosts, shares, stores, engine)
+    grid = RayGrid(participants, hosts, shares, stores, engine)
+    try:
+        yield grid
+    finally:
+        for host in grid.out_of_step:
+            hosts.give_up(host)
 
 
 class RayGrid(NodesGrid):
@@ -90,6 +95,11 @@ class RayGrid(NodesGrid):
         self._asked_for_states = False
         self._turns, self._sent_before = 0, 0
         self.restore({})
+
+    @property
+    def out_of_step(self) -> set[Handle]:
+        """The processes that still run what nobody waits for any more."""
+        return {share.host for share in self._out_of_step}
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -178,7 +188,8 @@ class RayGrid(NodesGrid):
 
     def _get_in_step(self) -> None:
         """Replace processes that still run what nobody waits for any more."""
-        for share in sorted(self._out_of_step, key=lambda share: share.number):
+        hosts = self.out_of_step
+        for share in [share for share in self._shares if share.host in hosts]:
             self._resume(share)
         self._out_of_step.clear()
 
@@ -210,7 +221,7 @@ class RayGrid(NodesGrid):
     def _mark(self) -> None:
         self._marks += 1
         for share in self._shares:
-            share.mark()
+            share.keep(self._marks)
 
     def _states_at(self, mark: int) -> dict[int, RecordDict]:
         if mark not in (self._marks, self._fetched_at):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from platform import python_version
+from threading import Condition
 
 import ray
 from flwr.app import Message, RecordDict
@@ -46,6 +47,7 @@ class _Share:
 
     grid: LocalGrid
     kept: Mapping[int, RecordDict] = field(default_factory=dict)
+    mark: int = 0
     ran: set[int] = field(default_factory=set)  # since `kept`
     news: set[int] = field(default_factory=set)  # in `kept`, since it was fetched
 
@@ -55,6 +57,7 @@ class Host:
 
     def __init__(self) -> None:
         self._shares: dict[int, _Share] = {}
+        self._keeping = Condition()
         self._snapshots: list[Kept] = []
 
     @ray.method(concurrency_group="computing")
@@ -109,18 +112,25 @@ class Host:
             answer = portable(error)
         return packed(Ran(answer, self._snapshots))
 
-    @ray.method(concurrency_group="answering")
-    def keep(self, share: int) -> None:
-        """Keep a share's states as they are now, between two rounds."""
+    @ray.method(concurrency_group="computing")
+    def keep(self, share: int, mark: int) -> None:
+        """Keep a share's states as they are now, between two rounds, under a number that grows.
+
+        Calls of one thread are executed in their order, so this comes before the next round.
+        """
         here = self._shares[share]
-        here.kept = here.grid.states()
-        here.news |= here.ran
-        here.ran.clear()
+        with self._keeping:
+            here.kept, here.mark = here.grid.states(), mark
+            here.news |= here.ran
+            here.ran.clear()
+            self._keeping.notify_all()
 
     @ray.method(concurrency_group="answering")
-    def fetch(self, share: int) -> Parcel:
-        """Return those of the states that were kept which were not fetched or restored yet."""
+    def fetch(self, share: int, mark: int) -> Parcel:
+        """Return those of the states kept under a number which were not fetched or restored yet."""
         here = self._shares[share]
+        with self._keeping:
+            self._keeping.wait_for(lambda: here.mark >= mark)
         news = {node: here.kept[node] for node in sorted(here.news) if node in here.kept}
         here.news.clear()
         return packed(news)

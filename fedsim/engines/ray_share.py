@@ -82,7 +82,9 @@ class Share:
     since
         The batches that were run since then, in their order.
     marked
-        How many of those had been run when `mark` was called last.
+        How many of those had been run when `keep` was called last.
+    mark
+        What `keep` was called with.
     """
 
     number: int
@@ -90,6 +92,7 @@ class Share:
     states: dict[int, RecordDict] = field(default_factory=dict)
     since: list[Batch] = field(default_factory=list)
     marked: int = 0
+    mark: int = 0
 
     def begin(self, states: Mapping[int, RecordDict]) -> Any:
         """Let the process begin with these states, and return Ray's reference of its being done."""
@@ -101,14 +104,14 @@ class Share:
         records = [contents.reference(record) for record in batch.records]
         return self.host.run.remote(self.number, batch.head, *records)
 
-    def mark(self) -> None:
-        """Let the process keep the states as they are now."""
-        self.marked = len(self.since)
-        self.host.keep.remote(self.number)
+    def keep(self, mark: int) -> None:
+        """Let the process keep the states as they are now, under a number that grows."""
+        self.marked, self.mark = len(self.since), mark
+        self.host.keep.remote(self.number, mark)
 
     def fetch(self) -> Any:
-        """Return Ray's reference of those of the states when it was marked that have changed."""
-        return self.host.fetch.remote(self.number)
+        """Return Ray's reference of those of the states that it keeps which have changed."""
+        return self.host.fetch.remote(self.number, self.mark)
 
     def fetched(self, news: Mapping[int, RecordDict]) -> None:
         """Take what was fetched; what led there is not run again any more."""
@@ -125,7 +128,7 @@ class Share:
         """
         ray.get(self.host.restore.remote(self.number, packed(self.states)))
         self._run_again(self.since[: self.marked], contents)
-        ray.get(self.host.keep.remote(self.number))
+        self.host.keep.remote(self.number, self.mark)
         self._run_again(self.since[self.marked :], contents)
 
     def _run_again(self, batches: Sequence[Batch], contents: Contents) -> None:

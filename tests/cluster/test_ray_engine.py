@@ -95,12 +95,14 @@ def test_300_participants_have_little_under_way(
 def test_a_killed_process_costs_nothing_but_time(new_grid: NewGrid, tmp_path: Path) -> None:
     ends: list[Any] = []
     for deed in (die, lambda: None):
-        app = toy_app(5, [once(tmp_path / deed.__name__, 3, deed)])
+        marker = tmp_path / deed.__name__
+        marker.touch()
+        app = toy_app(5, [once(marker, 3, deed)])
         with new_grid(app, 5) as grid:
             for number in (1, 2):
                 grid.send_and_receive(to_train(grid.get_node_ids(), number))
                 kept = grid.states()
-            (tmp_path / deed.__name__).unlink()
+            marker.unlink()
             last = grid.send_and_receive(to_train(grid.get_node_ids(), 3))
             before = {node: toys.raw(state) for node, state in kept.items()}
             after = {node: toys.raw(state) for node, state in grid.states().items()}
@@ -114,8 +116,10 @@ def test_who_hangs_is_left_out_and_the_next_round_is_whole(
     new_grid: NewGrid, tmp_path: Path
 ) -> None:
     with new_grid(toy_app(4, [once(tmp_path / "x", 1, hang)]), 4) as grid:
+        kept = grid.states()
         some = grid.send_and_receive(to_train(grid.get_node_ids()), timeout=1.0)
         assert [reply.metadata.src_node_id for reply in some] == [2, 4]
+        assert not any(kept.values())  # the process that hangs answers, and from before it did
         whole = grid.send_and_receive(to_train(grid.get_node_ids()), timeout=20.0)
         assert len(whole) == 4
 

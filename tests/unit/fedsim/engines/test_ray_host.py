@@ -1,5 +1,6 @@
 """What travels to a cluster's process and what it does there, without a cluster."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +85,17 @@ def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: 
     host, local = seated(SnapshotStore(tmp_path)), LocalGrid(app(), 3)
     local.send_and_receive(to_train())
     run(host, to_train())
-    host.keep(0)
+    host.keep(0, 1)
     run(host, to_train(2)[:1])  # a round that is broken off
     states = {node: toys.raw(state) for node, state in local.states().items()}
-    fetched = unpacked(host.fetch(0))
+    fetched = unpacked(host.fetch(0, 1))
     assert {node: toys.raw(state) for node, state in fetched.items()} == states
-    host.keep(0)
-    assert list(unpacked(host.fetch(0))) == [2]
-    assert unpacked(host.fetch(0)) == {}
+    with ThreadPoolExecutor(1) as thread:  # asked for before they are there
+        later = thread.submit(host.fetch, 0, 2)
+        assert not wait([later], 0.05).done
+        host.keep(0, 2)
+        assert list(unpacked(later.result())) == [2]
+    assert unpacked(host.fetch(0, 2)) == {}
     # Another process takes them, and goes on as this one would have.
     other = seated(SnapshotStore(tmp_path))
     other.restore(0, packed(fetched))
