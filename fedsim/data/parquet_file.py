@@ -1,18 +1,23 @@
 """Reading parquet within bounds: a few hundred bytes of it may unpack to more than any memory.
 
-Numbers that repeat take no room in parquet, so a file's own size says nothing. What it states of
-its rows, values and unpacked bytes is checked before a column is decoded, and texts are decoded as
-positions in a dictionary, which take the same room however long they are.
+Numbers that repeat take no room in parquet, so a file's own size says nothing. What the footer and
+every page state of rows, values and unpacked bytes is checked before a column is decoded, and texts
+are decoded as positions in a dictionary, which take the same room however long they are.
 """
 
+from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedsim.data.parquet_pages import pages, read_footer, stated_rows
+
 MOST_VALUES = 1 << 26
-"""In a column: a thousand times ImageNet's records would be a little more."""
-MOST_UNPACKED_BYTES = 2 << 30
+"""In a column: fifty times ImageNet's records."""
+MOST_PAGE_BYTES = 64 << 20
+"""Writers begin a new page after 1 MB."""
 
 
 class TooLarge(ValueError):  # noqa: N818 - it says what is wrong
@@ -27,22 +32,26 @@ def read_parquet(path: Path) -> pa.Table:
     OSError, ValueError, pa.ArrowException
         If it cannot be read, or is larger than any file of ours.
     """
+    with path.open("rb") as file:
+        _require_bounded(file)
     # Not `pq.read_table`, which would take a folder called "a=b" for a column.
     with pq.ParquetFile(path) as opened:
-        _require_bounded(opened.metadata)
         texts = [field.name for field in opened.schema_arrow if _is_text(field.type)]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
-        return file.read(use_threads=False)
+    with pq.ParquetFile(path, read_dictionary=texts) as known:
+        return known.read(use_threads=False)
 
 
-def _require_bounded(metadata: pq.FileMetaData) -> None:
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(c) for group in groups for c in range(group.num_columns)]
-    values = max((chunk.num_values for chunk in chunks), default=0)
-    if max(values, metadata.num_rows, *(group.num_rows for group in groups), 0) > MOST_VALUES:
-        raise TooLarge(f"it states more than {MOST_VALUES:,} rows or values in a column")
-    if sum(max(chunk.total_uncompressed_size, 0) for chunk in chunks) > MOST_UNPACKED_BYTES:
-        raise TooLarge(f"it unpacks to more than {MOST_UNPACKED_BYTES >> 30} GB")
+def _require_bounded(file: BinaryIO) -> None:
+    footer = read_footer(file)
+    if stated_rows(footer) > MOST_VALUES:
+        raise TooLarge(f"it states more than {MOST_VALUES:,} rows")
+    values: Counter[int] = Counter()
+    for page in pages(file, footer):
+        values[page.column] += page.values
+        if values[page.column] > MOST_VALUES:
+            raise TooLarge(f"it states more than {MOST_VALUES:,} values in a column")
+        if page.unpacked_bytes > MOST_PAGE_BYTES:
+            raise TooLarge(f"a page unpacks to {page.unpacked_bytes:,} bytes")
 
 
 def _is_text(kind: pa.DataType) -> bool:

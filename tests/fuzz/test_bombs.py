@@ -31,7 +31,7 @@ from fedsim.stages.scores import made_from, read_scores, read_trace
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
 from fuzz.harness import Subject, limited_memory, run
-from fuzz.mutators import npy, tensors, texts
+from fuzz.mutators import npy, tables, tensors, texts
 
 GIGABYTE = 1 << 30
 ROWS = 80_000_000
@@ -45,6 +45,28 @@ def zeros(name: str, rows: int = ROWS) -> bytes:
         for _ in range(80):
             writer.write_table(block)
     return sink.getvalue()
+
+
+def lying(rows: int) -> bytes:
+    """Return a ledger's list column of one row with so many values, and a footer that says ten."""
+    sink = io.BytesIO()
+    column = pa.array([np.zeros(rows, np.int32)], pa.list_(pa.int32()))
+    pq.write_table(pa.table({"participants": column}), sink, compression="zstd")
+    content = sink.getvalue()
+    size = int.from_bytes(content[-8:-4], "little")
+    data, footer = content[: -8 - size], content[-8 - size : -8]
+    stated = varint(2 * rows)
+    assert stated in footer
+    return data + footer.replace(stated, varint(20, len(stated))) + content[-8:]
+
+
+def varint(number: int, length: int = 1) -> bytes:
+    """Return a number as Thrift writes it, in at least so many bytes."""
+    digits = []
+    while number or len(digits) < length:
+        digits.append(number & 0x7F)
+        number >>= 7
+    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
 
 
 def header_only(header: object) -> bytes:
@@ -106,6 +128,22 @@ def test_a_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> N
     path.write_bytes(content)
     assert len(content) < 1_000_000 or name == "nested json" or name == "nested history"
     read_within_bounds(lambda: read(path), tmp_path)
+
+
+def test_a_footer_that_lies_about_its_pages_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(lying(1_000_000))
+    assert pq.read_metadata(path).row_group(0).column(0).num_values == 10
+    assert path.stat().st_size < 1000
+    monkeypatch.setattr("fedsim.data.parquet_file.MOST_VALUES", 900_000)
+    with pytest.raises(FedsimError, match="states more than 900,000 values in a column"):
+        read_ledger(path)
+    path.write_bytes(tables.written(pa.table({"record": ["x" * 2_000_000]}), compression="zstd"))
+    monkeypatch.setattr("fedsim.data.parquet_file.MOST_PAGE_BYTES", 1_000_000)
+    with pytest.raises(FedsimError, match=r"a page unpacks to 2,000,\d{3} bytes"):
+        read_ledger(path)
 
 
 @pytest.mark.parametrize(
