@@ -51,10 +51,9 @@ def new_server_app(experiment: Path) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         place, watcher = place_of(context), LogWatcher()
-        read = load_experiment(experiment)
-        scene = set_scene(read, place.data_dir, watcher)
+        scene = set_scene(load_experiment(experiment), place.data_dir, watcher)
         run = RunDirectory.create(place.out, scene.experiment.resolved())
-        with run.locked(), limited_threads(read.engine.threads):
+        with run.locked(), limited_threads(scene.experiment.engine.threads):
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(scene.ledger, run.ledger)
             require_space(run.path, plan(scene).snapshot_bytes)

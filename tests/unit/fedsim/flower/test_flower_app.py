@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
         {"name": "isolating-server", "first": 2},
         {"name": ASCENDING, "participant": 1, "first": 2, "targets": 20},
     ],
+    "engine": {"stacked": False},
 }
 
 
@@ -70,11 +71,15 @@ class UnorderedGrid(LocalGrid):
         return RunDirectory(self.out)
 
 
+def write(folder: Path, **sections: Any) -> Path:
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(toys.tree(**SETTINGS | sections), sort_keys=False))
+    return path
+
+
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
-    path = tmp_path / "experiment.yaml"
-    path.write_text(yaml.safe_dump(toys.tree(**SETTINGS), sort_keys=False))
-    return path
+    return write(tmp_path)
 
 
 def require_equal(run: RunDirectory, local: RunDirectory) -> None:
@@ -93,9 +98,11 @@ def require_equal(run: RunDirectory, local: RunDirectory) -> None:
         assert rounds[0] == rounds[1]
 
 
-def test_the_same_bytes_as_on_the_local_engine(experiment: Path, tmp_path: Path) -> None:
-    run = UnorderedGrid(experiment, tmp_path / "run").run_app()
-    require_equal(run, simulated(tmp_path / "local", **SETTINGS))
+@pytest.mark.parametrize("stacked", [False, True])
+def test_the_same_bytes_as_on_the_local_engine(stacked: bool, tmp_path: Path) -> None:
+    engine = {"stacked": stacked}  # where it is, a node of Flower's is a stack of one
+    run = UnorderedGrid(write(tmp_path, engine=engine), tmp_path / "run").run_app()
+    require_equal(run, simulated(tmp_path / "local", **SETTINGS | {"engine": engine}))
 
 
 def test_what_was_stopped_starts_again_and_what_has_ended_does_not(
