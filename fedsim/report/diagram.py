@@ -9,7 +9,7 @@ from fedsim.report.data import Threat
 
 WIDTH, HEIGHT = 320, 190
 _SERVER_X, _SERVER_Y = WIDTH / 2, 38
-_OUTSIDE_X = 282
+_OUTSIDE_X = 283
 _PARTICIPANT_Y = 146
 _MOST_SHOWN = 6
 
@@ -74,8 +74,8 @@ def diagram(threat: Threat) -> Diagram:
     ]
     outsider = None
     if threat.position == "outside":
-        outsider = Node("model", _OUTSIDE_X, _SERVER_Y, dishonest=True)
-        links.append(Link(_SERVER_X + 44, _SERVER_Y, _OUTSIDE_X - 31, _SERVER_Y, seen=True))
+        outsider = Node("outsider", _OUTSIDE_X, _SERVER_Y, dishonest=True)
+        links.append(Link(_SERVER_X + 44, _SERVER_Y, _OUTSIDE_X - 38, _SERVER_Y, seen=True))
     victims = "participant " if len(threat.victims) == 1 else "participants "
     victims += ", ".join(str(victim) for victim in threat.victims)
     return Diagram(
