@@ -57,7 +57,8 @@ def new_server_app(experiment: Path) -> ServerApp:
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(scene.ledger, run.ledger)
             require_space(run.path, plan(scene).snapshot_bytes)
-            participant_of = meet(grid, scene.ledger.participants, place.patience)
+            participants, timeout = scene.ledger.participants, scene.experiment.engine.timeout
+            participant_of = meet(grid, participants, place.patience, timeout)
             hosted = _Hosted(scene, run, grid, participant_of, watcher)
             for federation in seated(scene, run):
                 hosted.run_to_its_end(federation)
@@ -66,7 +67,9 @@ def new_server_app(experiment: Path) -> ServerApp:
     return app
 
 
-def meet(grid: Grid, participants: int, patience: float) -> dict[int, int]:
+def meet(
+    grid: Grid, participants: int, patience: float, timeout: float | None = None
+) -> dict[int, int]:
     """Wait until all nodes are there, and return the participant that each is.
 
     Parameters
@@ -77,6 +80,8 @@ def meet(grid: Grid, participants: int, patience: float) -> dict[int, int]:
         How many there must be.
     patience
         How many seconds to wait for them.
+    timeout
+        How many seconds they have to answer; None for as long as it takes.
 
     Raises
     ------
@@ -92,7 +97,7 @@ def meet(grid: Grid, participants: int, patience: float) -> dict[int, int]:
                 f"'num-supernodes={participants}'"
             )
         time.sleep(_LOOK_AGAIN)
-    return introduce(grid, participants)
+    return introduce(grid, participants, timeout)
 
 
 @dataclass(frozen=True)
