@@ -53,7 +53,8 @@ def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         random.seed(value)
         np.random.seed(value % 2**32)  # noqa: NPY002
-        torch.manual_seed(value)
+        # torch.manual_seed would keep a note, with a traceback, for every kind of device there is.
+        torch.default_generator.manual_seed(value)
         try:
             yield
         finally:
