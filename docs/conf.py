@@ -4,6 +4,9 @@ import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "fedsim"
@@ -33,3 +36,8 @@ autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 python_maximum_signature_line_length = 88
+
+
+def setup(app: Sphinx) -> None:
+    """Name the languages of blocks that Pygments does not know."""
+    app.add_lexer("csv", TextLexer)

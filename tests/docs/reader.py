@@ -52,6 +52,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = self.home = folder
         self.names: dict[str, object] = {"__name__": "__page__"}
+        self.help: dict[str, str] = {}
 
     def write(self, snippet: Snippet) -> None:
         """Write a file that a page shows."""
@@ -65,8 +66,9 @@ class Reader:
     def check_options(self, program: str, command: str) -> None:
         """Assert that a program has the options that a command gives it."""
         given = re.findall(r"(?<=\s)--[a-z][\w-]*", command.partition(program)[2])
-        told = self._shell(f"{program} --help")
-        missing = [option for option in given if option not in told]
+        if program not in self.help:
+            self.help[program] = self._shell(f"{program} --help")
+        missing = [option for option in given if option not in self.help[program]]
         assert not missing, f"{program} has no option {missing[0]}"
 
     def execute(self, command: str) -> None:
