@@ -134,10 +134,10 @@ def overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
 
 def commands(name: str, experiment: Experiment, provenance: Mapping[str, object]) -> list[str]:
     """Return how to make a run again, without the folders of the machine that made it."""
-    run, again = shlex.quote(name), shlex.quote(f"{name}-again")
+    run, own, again = map(shlex.quote, (name, f"{name}/experiment.yaml", f"{name}-again"))
     data = " --data-dir DIR" if provenance.get("data_dir") else ""
     if experiment.given is None:
-        first = f"fedsim run {run}/experiment.yaml --out {again}{data}"
+        first = f"fedsim run {own} --out {again}{data}"
     else:
         first = _without_folders(provenance.get("command"))
     return [first, f"fedsim attack {run}{data}", f"fedsim report {run}"]
