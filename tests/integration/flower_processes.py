@@ -59,6 +59,7 @@ class Runtime:
             "FLWR_TELEMETRY_ENABLED": "0",
             "OMP_NUM_THREADS": "1",
             "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+            "RAY_ADDRESS": "local",  # a cluster of its own, whatever runs on this machine
             "RAY_USAGE_STATS_ENABLED": "0",
         }
 
