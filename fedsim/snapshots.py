@@ -26,6 +26,7 @@ from fedsim.reading import parsed_json
 AGGREGATE = "aggregate"
 CLEAN = "clean"
 _FORMAT = "fedsim-snapshot-1"
+_ADVICE = "delete it and the run's checkpoint, and the same command simulates again"
 _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
 
 
@@ -88,7 +89,7 @@ class Snapshot:
         if digest(state) != header["digest"]:
             raise SnapshotError(
                 f"snapshot {self.path} is damaged (its content does not match its checksum); "
-                "delete it and the run's checkpoint, and the same command simulates again"
+                f"{_ADVICE}"
             )
         return state
 
@@ -104,7 +105,7 @@ class Snapshot:
                 names = () if header_only else file.keys()
                 state = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, ValueError) as error:
-            raise SnapshotError(f"cannot read snapshot {self.path}: {error}") from error
+            raise SnapshotError(f"cannot read snapshot {self.path} ({error}); {_ADVICE}") from error
         stated = {"round": self.round, "owner": self.owner}
         if (
             not isinstance(header, dict)
@@ -113,7 +114,7 @@ class Snapshot:
         ):
             raise SnapshotError(
                 f"{self.path} is not the snapshot that its name says (a {_FORMAT} file of "
-                f"{self.owner} in round {self.round}); delete it"
+                f"{self.owner} in round {self.round}); {_ADVICE}"
             )
         return state, header
 

@@ -1,7 +1,7 @@
 """Where a federation stands: where it starts from, and what is written while it goes on."""
 
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import Snapshot
 from fedsim.stages.federations import Federation
-from fedsim.stages.history import read_history_file
+from fedsim.stages.history import read_crafted, read_history_file
 from fedsim.stages.states import WITNESS, States, take_over
 
 CHECKPOINT_SECONDS = 30.0
@@ -51,21 +51,24 @@ class Keeper:
 
     def start(self, beginning: Progress) -> None:
         """Go on from the federation's own checkpoint, or from a state, or from the beginning."""
-        path = self.run.checkpoint(self.federation.name)
-        self.progress = beginning
+        name = self.federation.name
+        path, history = self.run.checkpoint(name), self.run.history(name)
+        begun = path.is_file() or history.is_file()
         if path.is_file():
             self.latest = Checkpoint.load(path)
-            self.taken_over = read_taken_over(self.run.history(self.federation.name))
         elif found := self.states.longest(self.federation):
             self.latest = self._branched(*found)
-            self.taken_over = self.latest.progress.round
         if self.latest is not None:
             self.grid.restore(self.latest.states)
             self.latest.restore(self.strategy, self.federation.servers)
-            self.progress = self.latest.progress
         else:  # an earlier attempt may have come some way
             for adversary in self.federation.servers.values():
                 adversary.memory.clear()
+        self.progress = self.latest.progress if self.latest is not None else beginning
+        # Of one that has begun, a state that is found may be its own.
+        self.taken_over = read_taken_over(history) if begun else self.progress.round
+        if not begun:
+            write_history(history, self.progress, self.taken_over)
         self.kept_round = self.progress.round
 
     def _branched(self, state: Checkpoint, snapshots: Sequence[Snapshot]) -> Checkpoint:
@@ -96,7 +99,8 @@ class Keeper:
             witnessed = {**self.latest.memories, WITNESS: self.witness.memory}
             state = replace(self.latest, memories=witnessed)
             self.states.keep(self.federation, state, self.run)
-        if (
+            self.keep()
+        elif (
             progress.round == self.schedule.rounds
             or time.monotonic() - self.written > CHECKPOINT_SECONDS
         ):
@@ -125,10 +129,11 @@ class Keeper:
 
     def ended(self) -> None:
         """Write what is known of a federation only at its end."""
-        if not self.run.checkpoint(self.federation.name).is_file():
+        name = self.federation.name
+        history, crafted = self.run.history(name), self.run.crafted(name)
+        if not (self.run.checkpoint(name).is_file() and _reads(read_history_file, history)):
             self.keep()
-        crafted = self.run.crafted(self.federation.name)
-        if crafted.is_file() and not self.went_on:
+        if not self.went_on and _reads(read_crafted, crafted):
             return
         if self.latest is not None:
             for adversary in self.federation.participants:
@@ -152,6 +157,15 @@ def write_crafted(path: Path, adversaries: Iterable[Adversary]) -> None:
     """Write how far the messages that adversaries crafted lie from honest ones."""
     entries = [asdict(entry) for one in adversaries for entry in noted(one.memory)]
     write_json(path, {"schema": 1, "messages": entries})
+
+
+def _reads(read: Callable[[Path], object], path: Path) -> bool:
+    """Return whether a file is there and whole."""
+    try:
+        read(path)
+    except RunDirectoryError:
+        return False
+    return True
 
 
 def read_taken_over(history: Path) -> int:

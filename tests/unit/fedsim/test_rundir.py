@@ -23,6 +23,7 @@ def test_a_new_run_directory_is_private_and_holds_its_experiment(tmp_path: Path)
 
 def test_an_empty_folder_becomes_a_run_directory(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".experiment.yaml.x.part").touch()  # whoever made it was killed
     assert RunDirectory.create(tmp_path / "empty", "seed: 1\n").experiment.is_file()
 
 
