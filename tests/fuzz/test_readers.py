@@ -2,17 +2,12 @@
 
 import pytest
 
-from fuzz.corpus import Corpus, make_corpus
+from fuzz.corpus import Corpus
 from fuzz.harness import limited_memory, run
 from fuzz.subjects import READERS
 
 INPUTS = 120
 FEW = {"command line": 6, "study": 60, "experiment": 100}
-
-
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return make_corpus(tmp_path_factory.mktemp("fuzz"))
 
 
 @pytest.mark.parametrize("name", READERS)

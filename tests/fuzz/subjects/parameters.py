@@ -23,6 +23,8 @@ from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import tensors
 
+DEEDS = ("aggregate_train", "configure_train", "train_metrics_aggr_fn", "summary")
+
 
 def _sealed(header: Mapping[str, Any], data: bytes, inner: Any) -> Any:
     """Return our format's JSON with the checksum of the tensors that are there."""
@@ -67,10 +69,8 @@ def checkpoints(corpus: Corpus) -> Subject:
         path.write_bytes(broken)
         found = Checkpoint.load(path)
         strategy = build_strategy("FedAvgM", {"server_momentum": 0.5}, 3)
-        before = {name: type(value) for name, value in vars(strategy).items()}
         found.restore(strategy, {"silent": SilentServer()})
-        assert vars(strategy).keys() == before.keys()
-        assert callable(strategy.train_metrics_aggr_fn)
+        assert all(callable(getattr(strategy, name)) for name in DEEDS)
         assert found.progress.round >= 0
 
     def make(random: Random) -> bytes:
