@@ -7,7 +7,6 @@ ending included, and waits for it.
 import os
 import shutil
 import signal
-import socket
 import sys
 import threading
 from collections import Counter
@@ -17,6 +16,7 @@ from math import floor, inf
 from pathlib import Path
 from typing import Any
 
+import grpc
 import ray
 from flwr.clientapp import ClientApp
 from ray.exceptions import ObjectLostError, RayActorError, RayError
@@ -222,9 +222,8 @@ def _connect(address: str | None) -> None:
     if address is None:
         ray.init("local", include_dashboard=False, object_store_memory=_store_bytes(), **quiet)
         return
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
+        _require_answer(address)
         ray.init(address, **quiet)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())
@@ -232,6 +231,20 @@ def _connect(address: str | None) -> None:
             f"there is no Ray cluster to join at engine.address {address} ({reason}); this machine "
             "must be one of its nodes: `ray start --address=HOST:PORT`"
         ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Raise an `OSError` unless a cluster's head answers at an address; Ray would wait for minutes.
+
+    It has gRPC's own health service, for whoever asks without TLS.
+    """
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=SECONDS_TO_CONNECT)
+        except grpc.RpcError as error:
+            raise OSError(error.details()) from error
 
 
 def _store_bytes() -> int:

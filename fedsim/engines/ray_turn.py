@@ -57,9 +57,12 @@ class Turn:
         self.calls: dict[Any, Call] = {}
         self._asked = asked
         self._waiting = {share: deque(numbers) for share, numbers in waiting.items()}
+        most = max(len(numbers) for numbers in self._waiting.values())
         self._calls_each = min(CALLS, in_flight)
-        # Participants who are timed must be told apart.
-        self._batch = 1 if timeout else in_flight // self._calls_each
+        # Few messages are given in several calls, too: replies are taken while others train. And
+        # participants who are timed must be told apart.
+        most_at_once = min(in_flight // self._calls_each, math.ceil(most / self._calls_each))
+        self._batch = 1 if timeout else max(1, most_at_once)
         self._patience = timeout or math.inf
         self._until: dict[Handle, float] = {}
         self._hung: set[Share] = set()
