@@ -180,7 +180,7 @@ def test_an_active_participant_acts_in_a_strangers_app(
     first = app.list_records_of(0)
     attacked = start(app, monkeypatch)
     assert not torch.allclose(honest["hidden.weight"], attacked["hidden.weight"], atol=1e-3)
-    assert app.attacked("participant", "aggregate", first) > 0.6
+    assert app.attacked("participant", "aggregate", first) > 0.55
 
 
 @pytest.mark.slow
@@ -200,4 +200,4 @@ def test_two_lines_on_flowers_own_runtime(stranger: Copying, tmp_path: Path) -> 
     theirs, its_own = sorted(app.attacked("server", owner, first) for owner in uploads)
     assert 0.4 < theirs < 0.6
     assert its_own > 0.7
-    assert app.attacked("participant", "aggregate", first) > 0.6
+    assert app.attacked("participant", "aggregate", first) > 0.55
