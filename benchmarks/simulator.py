@@ -1,219 +1,112 @@
-"""What simulating costs beside a plain PyTorch loop that does the same arithmetic.
+"""What simulating costs: fedsim, a plain PyTorch loop, Flower's own runtime, and pfl-research.
 
-The small CIFAR-100 federation (4 participants x 5,000 records, AlexNet, batches of 100) with a
-curious server and a curious participant, against a loop over participants with one model, data
-prepared beforehand, momentum kept in memory, no messages, no snapshots, no checks. A block is five
-rounds, the last of which is evaluated and observed. Records are random images of the same shape, so
-no data set is needed. Both end with the same parameters; the largest difference is printed.
+Three federations (see `federations`), the same arithmetic in each simulator, each in processes of
+its own that live throughout; blocks of rounds are timed in turn, so that the ratio of two blocks
+next to each other says something on a busy machine, too. Start-up and first round are given apart;
+so is the peak of the memory of all of a simulator's processes (proportional set size), in a block
+that is not timed. The largest difference of a final parameter from the loop's is printed.
+
+pfl-research is no dependency: name a Python that has it and fedsim with ``--pfl``.
 """
 
+import argparse
+import statistics
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from flwr.app import ArrayRecord
-from numpy.typing import NDArray
-from paired import arguments, interleaved, publish, ratios
-from torch import Tensor, nn
-from torch.nn import functional
+from federations import WORKLOADS
+from pace import Simulator
+from paired import publish, ratios
 
-from adversaries import CuriousParticipant, CuriousServer
-from fedsim import seeds
-from fedsim.config import LocalTraining
-from fedsim.data import Arrays, Dataset
-from fedsim.data.dataset import from_arrays
-from fedsim.engines.local import LocalGrid, local_identity
-from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import shapes_of
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer
-from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility, evaluate
-from fedsim.models import alexnet
-from fedsim.snapshots import Policy, SnapshotStore
-
-ROUNDS = 5
-PARTICIPANTS = 4
-EVALUATED = 2000
-SEED = 0
-LOCAL = LocalTraining.model_validate_json(
-    '{"optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4}, "learning_rate": 0.02}'
-)
+HERE = Path(__file__).parent
+LOOP = "plain loop"
 
 
-@dataclass(frozen=True)
-class Workload:
-    """The federation that both sides train."""
+def commands(name: str, pfl: str | None, peers: bool) -> dict[str, list[str]]:
+    """Return what starts each simulator on a workload."""
 
-    dataset: Dataset
-    training_sets: Sequence[NDArray[np.int64]]
-    test: NDArray[np.int64]
+    def script(file: str, *arguments: str, python: str = sys.executable) -> list[str]:
+        return [python, str(HERE / file), name, *arguments]
 
-    @classmethod
-    def of(cls, records: int) -> "Workload":
-        """Return a federation of so many records a participant."""
-        random = seeds.generator(SEED, "benchmark")
-        count = PARTICIPANTS * records + EVALUATED
-        arrays = Arrays(
-            random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8),
-            random.integers(0, 100, count),
-            np.arange(count) >= PARTICIPANTS * records,
-            mean=(127.5,) * 3,
-            std=(64.0,) * 3,
-        )
-        dataset = from_arrays("random images", arrays, test_records=None, seed=SEED)
-        pool = dataset.pool_records.reshape(PARTICIPANTS, records)
-        return cls(dataset, list(pool), dataset.test_records)
-
-    def new_model(self) -> nn.Module:
-        """Return the model with its initial parameters."""
-        with seeds.global_draws(SEED, "model"):
-            return alexnet(100)
+    found = {
+        LOOP: script("run_plain.py"),
+        "fedsim": script("run_fedsim.py", "1", "auto"),
+        "fedsim, one by one": script("run_fedsim.py", "1", "false"),
+        "fedsim, 2 workers": script("run_fedsim.py", "2", "auto"),
+    }
+    if peers and find_spec("ray"):
+        found["Flower, 2 actors"] = script("run_flower.py")
+    elif peers:
+        print("Flower's simulation runtime is not installed (flwr[simulation])", file=sys.stderr)
+    if pfl:
+        found["pfl-research"] = script("run_pfl.py", python=pfl)
+        torchrun = [pfl, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        found["pfl-research, 2 processes"] = [*torchrun, str(HERE / "run_pfl.py"), name]
+    else:
+        print("pfl-research is left out; see --pfl", file=sys.stderr)
+    return found
 
 
-@dataclass
-class Fedsim:
-    """The federation as `fedsim run` runs it: messages, checks, snapshots, a checkpoint."""
-
-    workload: Workload
-    folder: Path
-    progress: Progress = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Build server and participants."""
-        work = self.workload
-        observed = Policy(frozenset({ROUNDS}), frozenset({"aggregate", "participant-0"}))
-        server = CuriousServer().keep_in(SnapshotStore(self.folder / "server", observed))
-        seat = CuriousParticipant(3).keep_in(SnapshotStore(self.folder / "participant", observed))
-        app = make_client_app(
-            Participants(
-                work.dataset,
-                work.training_sets,
-                work.new_model,
-                LOCAL,
-                EVALUATED // PARTICIPANTS,
-                SEED,
+def compare(
+    name: str, simulators: Mapping[str, Simulator], repetitions: int
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of every simulator on one workload."""
+    rounds = WORKLOADS[name].rounds
+    try:
+        for simulator in simulators.values():
+            simulator.start()
+        names = list(simulators)
+        for repetition in range(repetitions + 1):
+            for one in names if repetition % 2 else reversed(names):
+                seconds = simulators[one].block(rounds)
+                if repetition:  # the first block warms up
+                    simulators[one].blocks.append(seconds)
+        for simulator in simulators.values():
+            simulator.watched_block(rounds)
+        ends = {one: simulator.end() for one, simulator in simulators.items()}
+    finally:
+        for simulator in simulators.values():
+            simulator.kill()
+    blocks = {one: simulator.blocks for one, simulator in simulators.items()}
+    return {
+        one: {
+            "seconds a round": statistics.median(simulator.blocks),
+            f"times the {LOOP}": ratios(blocks, one, LOOP),
+            "start-up and first round, seconds": simulator.start_up,
+            "peak memory, MB": simulator.peak_bytes / 1e6,
+            "largest difference of a parameter": max(
+                float(np.abs(value - ends[LOOP][key]).max()) for key, value in ends[one].items()
             ),
-            [seat],
-        )
-        self.model = work.new_model()
-        self.grid = LocalGrid(app, PARTICIPANTS)
-        self.participant_of = introduce(self.grid, PARTICIPANTS)
-        honest = build_strategy("FedAvg", {}, PARTICIPANTS)
-        self.strategy = DishonestServer(honest, [server], self.participant_of)
-        self.initial = {name: value.clone() for name, value in self.model.state_dict().items()}
-
-    def block(self) -> None:
-        """Run one block from the start."""
-        for state in (empty := self.grid.states()).values():
-            state.clear()
-        self.grid.restore(empty)
-        schedule = Schedule(ROUNDS, ROUNDS, SEED, shapes_of(self.model), self._test)
-        self.progress = run_rounds(
-            self.grid,
-            self.strategy,
-            Progress(0, ArrayRecord(self.initial)),
-            schedule,
-            self.participant_of,
-        )
-        kept = Checkpoint.of(self.progress, self.grid.states(), self.strategy)
-        kept.save(self.folder / "checkpoint.safetensors")
-
-    def parameters(self) -> dict[str, Tensor]:
-        """Return where the last block ended."""
-        return dict(self.progress.arrays.to_torch_state_dict())
-
-    def _test(self, arrays: ArrayRecord) -> Utility:
-        self.model.load_state_dict(arrays.to_torch_state_dict())
-        return evaluate(self.model, self.workload.dataset, self.workload.test)
-
-
-@dataclass
-class PlainLoop:
-    """The same arithmetic, written as anyone would who needs nothing but the final parameters."""
-
-    workload: Workload
-    aggregate: dict[str, Tensor] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Prepare the tensors of every participant."""
-        work = self.workload
-        self.data = [work.dataset.tensors(records) for records in work.training_sets]
-        self.test = work.dataset.tensors(work.test)
-        self.model = work.new_model()
-        self.initial = {name: value.clone() for name, value in self.model.state_dict().items()}
-
-    def block(self) -> None:
-        """Run one block from the start."""
-        model = self.model
-        self.aggregate = self.initial
-        optimizers = [
-            torch.optim.SGD(model.parameters(), 0.02, 0.9, weight_decay=5e-4, fused=True)
-            for _ in range(PARTICIPANTS)
-        ]
-        for round_number in range(1, ROUNDS + 1):
-            total = {name: torch.zeros_like(value) for name, value in self.initial.items()}
-            for participant, optimizer in enumerate(optimizers):
-                model.load_state_dict(self.aggregate)
-                self._train(optimizer, round_number, participant)
-                for name, value in model.state_dict().items():
-                    total[name] += value / PARTICIPANTS
-            self.aggregate = total
-        model.load_state_dict(self.aggregate)
-        model.eval()
-        with torch.inference_mode():
-            for inputs, labels in (*self._evaluated(), self.test):
-                for start in range(0, len(labels), 500):
-                    model(inputs[start : start + 500])
-
-    def parameters(self) -> dict[str, Tensor]:
-        """Return where the last block ended."""
-        return self.aggregate
-
-    def _train(self, optimizer: torch.optim.Optimizer, round_number: int, participant: int) -> None:
-        inputs, labels = self.data[participant]
-        own = self.workload.training_sets[participant]
-        order = seeds.generator(SEED, "batches", round_number, participant).permutation(own)
-        places = torch.from_numpy(order - own[0])
-        self.model.train()
-        for start in range(0, len(places), 100):
-            chosen = places[start : start + 100]
-            loss = functional.cross_entropy(self.model(inputs[chosen]), labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-
-    def _evaluated(self) -> list[tuple[Tensor, Tensor]]:
-        share = EVALUATED // PARTICIPANTS
-        return [(inputs[:share], labels[:share]) for inputs, labels in self.data]
+        }
+        for one, simulator in simulators.items()
+    }
 
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__ or "")
-    torch.set_num_threads(1)
-    workload = Workload.of(500 if options.quick else 5000)
-    with tempfile.TemporaryDirectory() as folder, local_identity():
-        simulated, plain = Fedsim(workload, Path(folder)), PlainLoop(workload)
-        contenders: dict[str, Callable[[], object]] = {
-            "fedsim": simulated.block,
-            "plain loop": plain.block,
-        }
-        seconds = interleaved(contenders, 2 if options.quick else 4)
-        reference = plain.parameters()
-        difference = max(
-            float((value - reference[name]).abs().max())
-            for name, value in simulated.parameters().items()
-        )
-    figures = {
-        "seconds a block of 5 rounds": seconds,
-        "fedsim / plain loop": ratios(seconds, "fedsim", "plain loop"),
-        "largest difference of a parameter": difference,
-    }
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--quick", action="store_true", help="one repetition: does it run at all?")
+    parser.add_argument("--no-peers", action="store_true", help="fedsim and the loop only")
+    parser.add_argument("--pfl", metavar="PYTHON", help="a Python with pfl-research and fedsim")
+    parser.add_argument("--only", type=int, metavar="N", help="one of the federations, from 1")
+    options = parser.parse_args()
+    names = list(WORKLOADS) if options.only is None else [list(WORKLOADS)[options.only - 1]]
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, name in enumerate(names):
+            simulators = {
+                one: Simulator(command, Path(folder) / f"{number}-{place}")
+                for place, (one, command) in enumerate(
+                    commands(name, options.pfl, not options.no_peers).items()
+                )
+            }
+            figures[name] = compare(name, simulators, 1 if options.quick else 8)
     publish(figures, options.json)
 
 

@@ -1,0 +1,63 @@
+"""A federation as `fedsim run` runs it: messages, checks, a witness, states for a checkpoint."""
+
+import sys
+
+from federations import LOCAL, SEED, WORKLOADS
+from flwr.app import ArrayRecord
+from pace import Pace
+
+from fedsim.chatter import only_warnings_of_flower
+from fedsim.engines.local import local_identity
+from fedsim.engines.threads import limited_threads
+from fedsim.engines.workers import local_grid
+from fedsim.federation.branching import Witness
+from fedsim.federation.checkpoint import Checkpoint
+from fedsim.federation.client import Participants, make_client_app
+from fedsim.federation.messages import shapes_of
+from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.server_position import DishonestServer
+from fedsim.federation.stack_trainer import stacking_pays
+from fedsim.federation.strategies import build_strategy
+from fedsim.federation.training import Utility
+
+
+class _Enough(Exception):  # noqa: N818 - nothing went wrong
+    """No more rounds are wanted."""
+
+
+def main() -> None:
+    """Run rounds as they are wanted."""
+    pace, work, workers = Pace(), WORKLOADS[sys.argv[1]], int(sys.argv[2])
+    members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
+    stacked = stacking_pays(members) if sys.argv[3] == "auto" else sys.argv[3] == "true"
+    app = make_client_app(members, stacked=stacked)
+    with local_grid(app, work.participants, workers, 1) as grid:
+        participant_of = introduce(grid, work.participants)
+        sampled = {"fraction_train": work.cohort / work.participants}
+        honest = build_strategy("FedAvg", sampled, work.participants)
+        strategy = DishonestServer(honest, [Witness()], participant_of)
+        model = work.new_model()
+        latest = Progress(0, ArrayRecord(model.state_dict()))
+        schedule = Schedule(2**60, 2**60, SEED, shapes_of(model), _never)
+
+        def after_round(progress: Progress) -> None:
+            nonlocal latest
+            latest = progress
+            Checkpoint.of(progress, grid.states(), honest)
+            if not pace.may_start():
+                raise _Enough
+
+        try:
+            if pace.may_start():
+                run_rounds(grid, strategy, latest, schedule, participant_of, after_round)
+        except _Enough:
+            pace.end({name: array.numpy() for name, array in latest.arrays.items()})
+
+
+def _never(arrays: ArrayRecord) -> Utility:
+    raise AssertionError("no round is evaluated here")
+
+
+if __name__ == "__main__":
+    with limited_threads(1), local_identity(), only_warnings_of_flower():
+        main()

@@ -1,0 +1,111 @@
+"""The same federation on Flower's own simulation runtime, two actors of one CPU each.
+
+The app is as in Flower's PyTorch quickstart. `run_simulation` is deprecated, but what replaces it,
+`flwr run`, runs a copy of the app in the background, where its rounds could not be timed in turn.
+"""
+
+import sys
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from federations import WORKLOADS, Workload, train
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+from flwr.simulation import run_simulation
+from pace import Pace
+
+from fedsim.federation.client import introduction
+from fedsim.federation.rounds import introduce
+
+NAME = sys.argv[1]
+
+
+@lru_cache
+def loaded(name: str) -> tuple[Workload, torch.nn.Module]:
+    """Return the federation and a model, made once a process."""
+    torch.set_num_threads(1)
+    work = WORKLOADS[name]
+    return work, work.new_model()
+
+
+@cache
+def data_of(name: str, participant: int) -> Any:
+    """Return the data of a participant, made once a process."""
+    return loaded(name)[0].tensors(participant)
+
+
+def client_app(name: str) -> ClientApp:
+    """Return the participants' app."""
+    app = ClientApp()
+
+    @app.train()
+    def train_one(message: Message, context: Context) -> Message:
+        work, model = loaded(name)
+        participant = int(context.node_config["partition-id"])
+        model.load_state_dict(message.content["arrays"].to_torch_state_dict())
+        round_number = message.content["config"]["server-round"]
+        train(model, data_of(name, participant), work.order(round_number, participant))
+        metrics = MetricRecord({"num-examples": work.records})
+        content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})
+        return Message(content=content, reply_to=message)
+
+    app.query()(introduction)
+    return app
+
+
+class SampledByParticipant(FedAvg):
+    """FedAvg that trains whom the workload says: node ids are different in every run."""
+
+    def __init__(self, work: Workload, node_of: dict[int, int]) -> None:
+        super().__init__(min_available_nodes=work.participants)
+        self._work = work
+        self._node_of = node_of
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Return the round's messages."""
+        config["server-round"] = server_round
+        record = RecordDict({"arrays": arrays, "config": config})
+        nodes = [self._node_of[participant] for participant in self._work.trained(server_round)]
+        return [Message(record, node, "train") for node in nodes]
+
+
+def server_app(pace: Pace) -> ServerApp:
+    """Return the server's app, which does what `Strategy.start` does as rounds are wanted."""
+    app = ServerApp()
+
+    @app.main()
+    def serve(grid: Grid, context: Context) -> None:
+        work = WORKLOADS[NAME]
+        while len(list(grid.get_node_ids())) < work.participants:
+            pass
+        participant_of = introduce(grid, work.participants)
+        strategy = SampledByParticipant(work, {p: node for node, p in participant_of.items()})
+        arrays, round_number = ArrayRecord(work.new_model().state_dict()), 0
+        while pace.may_start():
+            round_number += 1
+            messages = strategy.configure_train(round_number, arrays, ConfigRecord(), grid)
+            replies = list(grid.send_and_receive(messages))
+            aggregate, _ = strategy.aggregate_train(round_number, replies)
+            assert aggregate is not None  # noqa: S101 - all have answered
+            arrays = aggregate
+        pace.end({name: np.asarray(array.numpy()) for name, array in arrays.items()})
+
+    return app
+
+
+if __name__ == "__main__":
+    run_simulation(
+        server_app(Pace()),
+        client_app(NAME),
+        num_supernodes=WORKLOADS[NAME].participants,
+        backend_config={
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "init_args": {"num_cpus": 2},
+        },
+    )
