@@ -31,15 +31,20 @@ class ArrayInMemory(Array):
         What it holds. It is not copied, and nobody may change it from now on.
     serialised
         Its bytes, where there are any already.
+    finite
+        Whether all values are finite; None if nobody has looked.
     """
 
-    def __init__(self, values: Values, serialised: bytes | None = None) -> None:
+    def __init__(
+        self, values: Values, serialised: bytes | None = None, *, finite: bool | None = None
+    ) -> None:
         self.__dict__.update(
             dtype=_name(values.dtype),
             shape=values.shape,
             stype=SType.NUMPY,
             _values=values,
             _serialised=serialised,
+            _finite=finite,
         )
 
     @property
@@ -60,7 +65,7 @@ class ArrayInMemory(Array):
 
     def finite(self) -> bool:
         """Return whether all values are finite; looked at once."""
-        found: bool | None = self.__dict__.get("_finite")
+        found: bool | None = self.__dict__["_finite"]
         if found is None:
             found = self.__dict__["_finite"] = _finite(self.seen())
         return found
@@ -87,9 +92,14 @@ class ArrayInMemory(Array):
 
 def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
     """Return tensors as Flower arrays without a copy; nobody may change them from now on."""
+    return recorded({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
+
+
+def recorded(values: Mapping[str, Values], *, finite: bool | None = None) -> ArrayRecord:
+    """Return values as Flower arrays without a copy; see `ArrayInMemory`."""
     record = ArrayRecord()
-    for name, tensor in tensors.items():
-        record[name] = ArrayInMemory(tensor.detach().cpu().numpy())
+    for name, held in values.items():
+        record[name] = ArrayInMemory(held, finite=finite)
     return record
 
 

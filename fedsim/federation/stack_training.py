@@ -19,14 +19,14 @@ from torch import Tensor
 from fedsim import seeds
 from fedsim.config import LocalTraining
 from fedsim.data import Dataset
-from fedsim.federation.arrays import in_memory, tensors_of
+from fedsim.federation.arrays import recorded, tensors_of
 from fedsim.federation.participants import Trained
 from fedsim.federation.stack_layers import Gradient, StackedModel
 from fedsim.federation.stack_optimizers import StackedOptimizer, State
 from fedsim.federation.training import EVALUATION_BATCH, RecordIds, Utility
 
 ROUND_SIZE = 4  # records; a last batch is filled up to a multiple of it
-STACK_BYTES = 2**21  # of parameters and inputs at once: more do not stay in a core's cache
+STACK_BYTES = 2**22  # of parameters and inputs at once: more do not stay in a core's cache
 LARGEST_STACK = 64  # participants
 
 
@@ -105,7 +105,8 @@ class StackTraining:
                 delta = tally.add(values[-1], batch)
                 stack.step(self.model.backward(delta, values, stack.parameters), rate)
         utilities = tally.utilities([self.local.epochs * len(m.records) for m in members])
-        return [Trained(*stack.member(place), utility) for place, utility in enumerate(utilities)]
+        ended = zip(stack.members(), utilities, strict=True)
+        return [Trained(arrays, kept, utility) for (arrays, kept), utility in ended]
 
     def evaluate(self, members: Sequence[Member], received: Mapping[str, Tensor]) -> list[Utility]:
         """Return the utility of the same parameters on each participant's records.
@@ -219,15 +220,20 @@ class _Stack:
                 gradient = replace(gradient, also=pull)
             self.optimizer.step(parameter, gradient, self.states[number], rate)
 
-    def member(self, place: int) -> tuple[ArrayRecord, ArrayRecord]:
-        """Return the parameters and the optimiser's state of one participant."""
-        arrays = {
-            name: stacked[place] for name, stacked in zip(self.names, self.parameters, strict=True)
-        }
-        # A copy: it is kept for many rounds, and would keep those of the whole stack.
-        kept = {
-            f"{number}.{key}": stacked[place].clone()
+    def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord]]:
+        """Yield the parameters and the optimiser's state of each participant."""
+        # Looked at here because it is at hand: the server would fetch it from far. A sum that is
+        # not finite may be one of finite numbers; then each participant is looked at by itself.
+        finite = all(math.isfinite(float(stacked.sum())) for stacked in self.parameters) or None
+        parameters = [(n, p.numpy()) for n, p in zip(self.names, self.parameters, strict=True)]
+        states = [
+            (f"{number}.{key}", stacked.numpy())
             for number, state in enumerate(self.states)
             for key, stacked in state.items()
-        }
-        return in_memory(arrays), in_memory(kept)
+        ]
+        for place in range(len(parameters[0][1])):
+            # What is kept for many rounds is copied, or it would keep that of the whole stack.
+            yield (
+                recorded({name: stacked[place] for name, stacked in parameters}, finite=finite),
+                recorded({key: np.array(stacked[place]) for key, stacked in states}),
+            )
