@@ -245,6 +245,10 @@ class Command:
         return self.process.exitcode, self.output.read_text()
 
 
+# The tests' own, and what a run imports when it first needs it: most of a short one's time.
+PRELOADED = ["faults", "fedsim.experiment", "torch._dynamo", "sklearn.model_selection", "plotly.io"]
+
+
 @contextmanager
 def commands(folder: Path) -> Iterator[Callable[..., Command]]:
     """Give what starts `fedsim` commands; those that still run are killed at the end.
@@ -255,7 +259,7 @@ def commands(folder: Path) -> Iterator[Callable[..., Command]]:
         Where they run, and what they say is kept.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faults", "fedsim.experiment", "fedsim.stages.simulate"])
+    context.set_forkserver_preload(PRELOADED)
     started: list[Command] = []
 
     def start(*arguments: object, first: Callable[[], None] = _nothing) -> Command:

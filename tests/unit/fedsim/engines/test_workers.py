@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +241,15 @@ def test_who_hangs_is_left_out_after_the_timeout(workers: int) -> None:
     assert children() == before
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Let Ctrl-C reach this process, which ignores it where nohup runs the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_in_mid_round_and_the_states_are_those_before_it(tmp_path: Path) -> None:
     def works(participant: int) -> None:
         if participant == 0 and (tmp_path / "second").exists():
