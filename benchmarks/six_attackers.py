@@ -15,6 +15,7 @@ import torch
 from paired import arguments, interleaved, publish, ratios
 
 from fedsim import seeds
+from fedsim.chatter import only_warnings_of_flower
 from fedsim.config import Experiment, load_experiment
 from fedsim.data import Arrays
 from fedsim.progress import SILENCE
@@ -43,7 +44,7 @@ def main() -> None:
     """Measure and print."""
     options = arguments(__doc__ or "")
     torch.set_num_threads(1)
-    records = 250 if options.quick else 5000
+    records = 50 if options.quick else 5000
     audited = records // 5
     changed = [
         f"data={{name: 'six_attackers:images', records: {6 * records}, test_records: {records}}}",
@@ -69,7 +70,8 @@ def main() -> None:
         )
         for name, adversaries in (("six attackers", six), ("honest", [six[0], six[4]]))
     }
-    seconds = interleaved(contenders, repetitions=1 if options.quick else 3)
+    with only_warnings_of_flower():
+        seconds = interleaved(contenders, repetitions=1 if options.quick else 3)
     publish(
         {
             "records a participant": records,
