@@ -5,6 +5,7 @@ different simulators can be timed in turn, next to each other, with start-up and
 """
 
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -23,8 +24,8 @@ class Pace:
     """The simulator's side: leave for each round, and the time that blocks take."""
 
     def __init__(self) -> None:
-        self._commands = os.fdopen(int(os.environ.pop(COMMANDS)))
-        self._answers = os.fdopen(int(os.environ.pop(ANSWERS)), "w")
+        self._commands = Path(os.environ[COMMANDS]).open()  # noqa: SIM115 - open to the end
+        self._answers = Path(os.environ[ANSWERS]).open("w")  # noqa: SIM115
         self._left = 0
         self._began: float | None = None
 
@@ -63,26 +64,35 @@ class Simulator:
     start_up: float = 0.0
     blocks: list[float] = field(default_factory=list)
     peak_bytes: int = 0
+    _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until its first round is over."""
         self.folder.mkdir(parents=True)
         commands, self._tell = os.pipe()
         heard, answers = os.pipe()
-        ours = {COMMANDS: str(commands), ANSWERS: str(answers), "OMP_NUM_THREADS": "1"}
+        ours = {
+            # By name, as a launcher between us would not hand on the descriptors themselves.
+            COMMANDS: f"/proc/{os.getpid()}/fd/{commands}",
+            ANSWERS: f"/proc/{os.getpid()}/fd/{answers}",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parent),  # for processes that a simulator starts
+        }
         began = time.perf_counter()
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [*self.command, str(self.folder / "end.npz")],
                 env={**os.environ, **ours},
-                pass_fds=(commands, answers),
                 stdout=log,
                 stderr=log,
             )
+        self._answers = os.fdopen(heard)
+        os.write(self._tell, b"1\n")
+        while self._process.poll() is None and not select.select([heard], [], [], 1)[0]:
+            pass
         os.close(commands)
         os.close(answers)
-        self._answers = os.fdopen(heard)
-        self._run(1)
+        self._answer()
         self.start_up = time.perf_counter() - began
 
     def block(self, rounds: int) -> float:
@@ -100,6 +110,7 @@ class Simulator:
 
     def end(self) -> dict[str, NDArray[np.float32]]:
         """Let it end, and return its final parameters."""
+        assert self._process is not None  # noqa: S101 - it was started
         os.close(self._tell)
         self._process.wait(timeout=120)
         with np.load(self.folder / "end.npz") as found:
@@ -107,18 +118,24 @@ class Simulator:
 
     def kill(self) -> None:
         """End it if it has not ended."""
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _run(self, rounds: int) -> float:
         os.write(self._tell, f"{rounds}\n".encode())
+        return self._answer()
+
+    def _answer(self) -> float:
         answer = self._answers.readline()
         if not answer:
-            raise RuntimeError(f"{self.command[-2:]} ended early; see {self.folder / 'log'}")
+            log = (self.folder / "log").read_text(errors="replace")
+            raise RuntimeError(f"{self.command} ended early:\n{log[-2000:]}")
         return float(answer)
 
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(0.2):
+            assert self._process is not None  # noqa: S101 - it was started
             self.peak_bytes = max(self.peak_bytes, sum(map(_pss, _tree(self._process.pid))))
 
 

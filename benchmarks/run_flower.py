@@ -5,56 +5,19 @@ The app is as in Flower's PyTorch quickstart. `run_simulation` is deprecated, bu
 """
 
 import sys
-from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
-import torch
-from federations import WORKLOADS, Workload, train
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
+from federations import WORKLOADS, Workload
+from flower_clients import client_app
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from pace import Pace
 
-from fedsim.federation.client import introduction
 from fedsim.federation.rounds import introduce
 
 NAME = sys.argv[1]
-
-
-@lru_cache
-def loaded(name: str) -> tuple[Workload, torch.nn.Module]:
-    """Return the federation and a model, made once a process."""
-    torch.set_num_threads(1)
-    work = WORKLOADS[name]
-    return work, work.new_model()
-
-
-@cache
-def data_of(name: str, participant: int) -> Any:
-    """Return the data of a participant, made once a process."""
-    return loaded(name)[0].tensors(participant)
-
-
-def client_app(name: str) -> ClientApp:
-    """Return the participants' app."""
-    app = ClientApp()
-
-    @app.train()
-    def train_one(message: Message, context: Context) -> Message:
-        work, model = loaded(name)
-        participant = int(context.node_config["partition-id"])
-        model.load_state_dict(message.content["arrays"].to_torch_state_dict())
-        round_number = message.content["config"]["server-round"]
-        train(model, data_of(name, participant), work.order(round_number, participant))
-        metrics = MetricRecord({"num-examples": work.records})
-        content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})
-        return Message(content=content, reply_to=message)
-
-    app.query()(introduction)
-    return app
 
 
 class SampledByParticipant(FedAvg):
