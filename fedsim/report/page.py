@@ -47,7 +47,8 @@ def write_page(path: Path, data: ReportData) -> None:
 def sentence(findings: Sequence[Finding]) -> str:
     """Return what was found, in one sentence: the first attacker in full, then the others.
 
-    Of many others, only the strongest is told; the scale below has them all.
+    Of many others, the strongest is told, and the first that asks about other data (the local one
+    beside the global ones); the scale below has them all.
 
     >>> sentence([Finding("a server", "X's data", 0.853, 0.834, 0.871)])
     "A server tells who was in X's data 85 times in 100 (95 % interval 83 to 87); guessing: 50."
@@ -56,7 +57,9 @@ def sentence(findings: Sequence[Finding]) -> str:
         return "Nothing was attacked."
     first, *others = findings
     if len(others) >= _MANY:
-        others = [max(others, key=lambda one: one.accuracy)]
+        strongest = max(others, key=lambda one: one.accuracy)
+        elsewhere = next((one for one in others if one.whose != first.whose), strongest)
+        others = [one for one in others if one in (strongest, elsewhere)]
     parts = [
         f"{first.who[:1].upper()}{first.who[1:]} tells who was in {first.whose} "
         f"{words.out_of_100(first.accuracy)} times in 100 (95 % interval {_range(first)})"

@@ -200,7 +200,7 @@ def test_the_file_is_for_its_owner_only(report, tmp_path):
     assert stat.S_IMODE((tmp_path / "report.html").stat().st_mode) == 0o600
 
 
-def test_of_many_attackers_the_sentence_tells_the_first_and_the_strongest() -> None:
+def test_of_many_attackers_the_sentence_tells_the_first_the_strongest_and_a_local_one() -> None:
     findings = [
         parts.Finding(who, "X's data", accuracy, accuracy - 0.02, accuracy + 0.02)
         for who, accuracy in (("a", 0.8), ("b", 0.7), ("c", 0.95), ("d", 0.6))
@@ -208,4 +208,9 @@ def test_of_many_attackers_the_sentence_tells_the_first_and_the_strongest() -> N
     assert sentence(findings) == (
         "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
         "c 95 times (93 to 97); guessing: 50."
+    )
+    local = [parts.Finding(who, "Y's data", 0.75, 0.73, 0.77) for who in ("e", "f")]
+    assert sentence([*findings, *local]) == (
+        "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
+        "c 95 times (93 to 97); e, among Y's data, 75 times (73 to 77); guessing: 50."
     )
