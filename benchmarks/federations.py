@@ -80,9 +80,9 @@ class Workload:
         )
 
     def trained(self, round_number: int) -> list[int]:
-        """Return who trains in a round: whom FedAvg samples in fedsim."""
+        """Return who trains in a round, in order: whom FedAvg samples in fedsim."""
         with seeds.global_draws(SEED, "strategy", round_number):
-            return random.sample(range(self.participants), self.cohort)
+            return sorted(random.sample(range(self.participants), self.cohort))
 
     def tensors(self, participant: int) -> tuple[Tensor, Tensor]:
         """Return the inputs and labels of a participant."""
