@@ -11,7 +11,7 @@ What comes out for one model does not depend on which others are in the stack wi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -121,13 +121,20 @@ def _linear(module: nn.Module, numbers: Mapping[Tensor, int]) -> Layer:
 
 
 def _tanh(module: nn.Module, numbers: Mapping[Tensor, int]) -> Layer:
-    return _Elementwise(torch.tanh, torch.ops.aten.tanh_backward)
+    return _Elementwise(torch.tanh, _of_tanh)
 
 
 def _relu(module: nn.Module, numbers: Mapping[Tensor, int]) -> Layer:
-    return _Elementwise(
-        torch.relu, lambda delta, outputs: torch.ops.aten.threshold_backward(delta, outputs, 0)
-    )
+    return _Elementwise(torch.relu, _of_relu)
+
+
+# Functions of ours: a stacked model travels to a cluster, and torch's operators cannot be pickled.
+def _of_tanh(delta: Tensor, outputs: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.aten.tanh_backward(delta, outputs))
+
+
+def _of_relu(delta: Tensor, outputs: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.aten.threshold_backward(delta, outputs, 0))
 
 
 def _flatten(module: nn.Module, numbers: Mapping[Tensor, int]) -> Layer:

@@ -1,6 +1,7 @@
 """What travels to a cluster's process and what it does there, without a cluster."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from fedsim.federation.adversary import Threat
 from fedsim.federation.client import Participants, make_client_app
 from fedsim.federation.messages import ROUND
 from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.models import build_model
 from fedsim.snapshots import AGGREGATE, Policy, SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -79,6 +81,28 @@ def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: P
         kept = [(one.store, one.round, one.owner) for one in ran.kept]
         assert kept == ([(0, 2, AGGREGATE)] if number == 3 else [])
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_an_app_that_stacks_participants_travels_and_trains_them_the_same(activation: str) -> None:
+    settings = {"widths": [4], "activation": activation}
+    shape, classes = (toys.FEATURES,), toys.CLASSES
+    new_model = partial(
+        build_model, "fully-connected", settings, input_shape=shape, num_classes=classes, seed=3
+    )
+    data = toys.dataset()
+    sets = toys.training_sets(data)
+    members = Participants(data, sets, new_model, LocalTraining(learning_rate=0.1), None, 3)
+    here = make_client_app(members, stacked=True)
+    there = unpacked_app(packed_app(here)[0], [])
+    arrays = ArrayRecord(new_model().state_dict())
+    uploads = []
+    for one in (here, there):
+        content = RecordDict({"arrays": arrays, "config": ConfigRecord({ROUND: 1})})
+        sent = [Message(content, node, "train") for node in (2, 3, 4)]
+        uploads.append([toys.raw(m.content) for m in LocalGrid(one, 3).send_and_receive(sent)])
+    assert uploads[0] == uploads[1]
+    assert len({upload["arrays/linear1.weight"] for upload in uploads[0]}) == 3
 
 
 def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: Path) -> None:
