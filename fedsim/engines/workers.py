@@ -10,11 +10,11 @@ those of one process, bit for bit.
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import NoReturn
 
 from flwr.app import Message, RecordDict
@@ -23,7 +23,7 @@ from flwr.clientapp import ClientApp
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.line import Line, send_all
 from fedsim.engines.local import LocalGrid
-from fedsim.engines.nodes import NodesGrid
+from fedsim.engines.nodes import FetchedStates, NodesGrid
 from fedsim.engines.processes import Worker, computing, end_on_defect, forked, portable, who_sent
 from fedsim.errors import FedsimError, MessageError
 from fedsim.federation.messages import round_of
@@ -122,7 +122,7 @@ class WorkersGrid(NodesGrid):
         self._times_kept += 1  # first: a Ctrl-C may leave some with what they have kept before
         for worker in self._workers:
             worker.line.send(("keep", ()))
-        return _States(partial(self._fetched, self._times_kept))
+        return FetchedStates(partial(self._fetched, self._times_kept))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Put back what `states` returned."""
@@ -167,26 +167,6 @@ class WorkersGrid(NodesGrid):
             if isinstance(answer, _Kept):
                 return answer
         raise FedsimError("the process of a participant that hangs does not give its states")
-
-
-class _States(Mapping[int, RecordDict]):
-    """The states of all nodes, fetched when they are first looked at."""
-
-    def __init__(self, fetch: Callable[[], dict[int, RecordDict]]) -> None:
-        self._fetch = fetch
-
-    @cached_property
-    def _fetched(self) -> dict[int, RecordDict]:
-        return self._fetch()
-
-    def __getitem__(self, node: int) -> RecordDict:
-        return self._fetched[node]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._fetched)
-
-    def __len__(self) -> int:
-        return len(self._fetched)
 
 
 @dataclass(frozen=True)
