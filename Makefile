@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart test lint docs clean
+.PHONY: install quickstart test test-deployed lint docs clean
 
 install: $(STAMP)
 
@@ -19,6 +19,9 @@ quickstart: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+test-deployed: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m deployed tests/integration
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

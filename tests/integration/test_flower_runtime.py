@@ -86,7 +86,7 @@ def require_the_same(run: RunDirectory, local: RunDirectory) -> None:
     assert run.report.is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.deployed
 @pytest.mark.timeout(600)
 def test_deployed_with_tls_and_node_authentication(tmp_path: Path, local: RunDirectory) -> None:
     run, mallory = RunDirectory(tmp_path / "server"), RunDirectory(tmp_path / "mallory")
@@ -108,7 +108,7 @@ def test_deployed_with_tls_and_node_authentication(tmp_path: Path, local: RunDir
     require_the_same(run, local)
 
 
-@pytest.mark.slow
+@pytest.mark.deployed
 @pytest.mark.timeout(600)
 def test_flwr_run_on_the_simulation_runtime(tmp_path: Path, local: RunDirectory) -> None:
     run = RunDirectory(tmp_path / "run")

@@ -183,7 +183,7 @@ def test_an_active_participant_acts_in_a_strangers_app(
     assert app.attacked("participant", "aggregate", first) > 0.55
 
 
-@pytest.mark.slow
+@pytest.mark.deployed
 @pytest.mark.timeout(600)
 def test_two_lines_on_flowers_own_runtime(stranger: Copying, tmp_path: Path) -> None:
     app = stranger("simulated")
