@@ -84,6 +84,9 @@ INSTEAD = {
         "fedsim run configs/quickstart.yaml --out runs/quickstart",
         "it installs everything first; the command is the last one of the target",
     ),
+    "fedsim --install-completion": Instead(
+        "fedsim --help", "it asks which shell runs it, and there may be none that it knows"
+    ),
     "make test": Instead("", "this is a part of it"),
     "fedsim data fetch location30": Instead("fedsim data fetch --help", OF_THE_NETWORK),
     "fedsim study configs/studies/table-10-six-attackers.yaml": Instead(

@@ -1,6 +1,7 @@
 """Every command and every snippet of README.md and docs is executed, or named with its reason."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -168,7 +169,12 @@ def squeezed(code: str) -> str:
 
 def test_the_quickstart_ends_with_the_command_that_stands_for_it() -> None:
     said = subprocess.run(
-        ["make", "-n", "quickstart"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "--no-print-directory", "quickstart"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},  # not the flags of a make that runs the tests
+        capture_output=True,
+        text=True,
+        check=True,
     )
     instead = exceptions.INSTEAD["make quickstart"].command
     assert said.stdout.splitlines()[-1] == f".venv/bin/{instead}"

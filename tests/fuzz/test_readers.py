@@ -7,6 +7,7 @@ from fuzz.harness import limited_memory, run
 from fuzz.subjects import READERS
 
 INPUTS = 120
+NEVER_FATAL = {"cache", "provenance"}  # what is broken there is made again, or not told
 FEW = {"command line": 6, "study": 60, "experiment": 100}
 
 
@@ -17,4 +18,4 @@ def test_broken_input_gets_one_sentence_and_nothing_else(name: str, corpus: Corp
         tally = run(subject, corpus.folder, seed=1, first=0, count=count)
     assert not tally.defects, tally.defects[0]
     assert sum(tally.counts.values()) == count
-    assert tally.counts["refused"] or name == "cache"
+    assert tally.counts["refused"] or name in NEVER_FATAL

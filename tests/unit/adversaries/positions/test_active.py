@@ -256,7 +256,7 @@ def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
         PluginError, match="IsolatingServer: cannot be after participants \\[7\\]; name some of"
     ):
         IsolatingServer(victims=(7,)).questions((0,), 4)
-    with pytest.raises(PluginError, match="call brief"):
+    with pytest.raises(PluginError, match="has no targets; call aim_at"):
         GradientAscentServer().keep_in(tmp_path).briefed()
 
 
