@@ -95,5 +95,7 @@ def _show_server(
 
 
 def _round(memory: RecordDict) -> int:
-    record = memory.metric_records.get(_ROUND)
-    return int(str(record[_ROUND])) if record else 0
+    # Not from Flower's view of the metrics: it goes through all that is there, and who asks once
+    # for each participant would go through all participants for each.
+    record = memory.get(_ROUND)
+    return int(str(record[_ROUND])) if isinstance(record, MetricRecord) else 0

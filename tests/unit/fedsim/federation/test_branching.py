@@ -1,0 +1,31 @@
+"""What an honest round's witness remembers, and what that costs."""
+
+import toys
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
+
+from fedsim.federation.branching import Witness
+
+
+class Counted(RecordDict):
+    """A memory that knows how often somebody went through all of it."""
+
+    times = 0
+
+    @property
+    def metric_records(self) -> dict[str, MetricRecord]:
+        self.times += 1
+        return super().metric_records
+
+
+def test_a_witness_remembers_the_last_round_without_going_through_it_for_each_participant() -> None:
+    witness = Witness()
+    witness.memory = memory = Counted()
+    sent = ArrayRecord(toys.new_model().state_dict())
+    for number in (1, 2):
+        for participant in range(3 - number):
+            witness.send(number, participant, sent)
+            witness.receive(number, participant, sent)
+        witness.aggregated(number, sent)
+    assert list(memory) == ["round", "sent-0", "received-0", "aggregate"]
+    assert memory["round"]["round"] == 2
+    assert memory.times == 0
