@@ -1,40 +1,30 @@
-"""What a Ray cluster costs and gains: time above the arithmetic, bytes, two nodes, growth.
+"""What a Ray cluster costs and gains: time above the arithmetic, bytes, two nodes.
 
 - ``overhead``: a round of participants who return what they were sent, so all there is to measure
   is the engine; against 15 ms + 1 ms a participant, and against the local engine.
 - ``bytes``: what goes through the object store in that round, against the parameters themselves.
 - ``two nodes``: a round of real training on two nodes of one core each, on loopback, against one
   process with one thread; final parameters must be equal bit for bit.
-- ``growth``: rounds a second, and the largest proportional set size of all processes, for more and
-  more participants of 20 records; each size on each engine in a process of its own.
+
+How cost grows with the participants is in `growth`.
 """
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from federations import LOCAL, SEED, Workload
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 from paired import arguments, interleaved, publish, ratios
 from ray.cluster_utils import Cluster
 from torch import nn
 
-from fedsim import seeds
 from fedsim.chatter import quiet_ray
-from fedsim.config import LocalTraining
-from fedsim.data import Arrays
-from fedsim.data.dataset import from_arrays
-from fedsim.engine_settings import Engine, LocalEngine, RayEngine
+from fedsim.config import Choice
+from fedsim.engine_settings import LocalEngine, RayEngine
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.nodes import NodesGrid
 from fedsim.engines.opening import opened
@@ -45,17 +35,14 @@ from fedsim.federation.messages import ROUND, shapes_of
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import Utility
-from fedsim.models import fully_connected
 
-SEED, FEATURES, CLASSES = 0, 600, 100
 BAR_SECONDS, BAR_SECONDS_EACH = 0.015, 0.001
-GROWN_IN = "FEDSIM_BENCHMARK_GROWTH"
 
 
-def model_of(*widths: int) -> nn.Module:
-    """Return a fully connected network with its seeded parameters."""
-    with seeds.global_draws(SEED, "model"):
-        return fully_connected(CLASSES, (FEATURES,), widths=widths)
+def federation(participants: int, records: int, widths: Sequence[int]) -> Workload:
+    """Return a federation of fully connected networks in which everybody trains."""
+    model = Choice(name="fully-connected", widths=widths)
+    return Workload(participants, records, participants, model, (600,), 1)
 
 
 def copied(content: RecordDict) -> ArrayRecord:
@@ -74,20 +61,6 @@ def idle_app() -> ClientApp:
 
     app.query()(introduction)
     return app
-
-
-def training_app(participants: int, records: int, widths: tuple[int, ...]) -> ClientApp:
-    """Return an app whose participants train on random bits; they may have records in common."""
-    random = seeds.generator(SEED, "records")
-    count = min(participants * records, 20_000)
-    features = random.integers(0, 2, (count + 100, FEATURES)).astype(np.bool_)
-    labels = random.integers(0, CLASSES, count + 100)
-    arrays = Arrays(features, labels, np.arange(count + 100) >= count, num_classes=CLASSES)
-    dataset = from_arrays("random bits", arrays, test_records=None, seed=SEED)
-    held = [np.arange(p * records, (p + 1) * records) % count for p in range(participants)]
-    local = LocalTraining(keep_optimizer_state=False)
-    new_model = partial(model_of, *widths)
-    return make_client_app(Participants(dataset, held, new_model, local, None, SEED))
 
 
 class Unevaluated(Schedule):
@@ -116,7 +89,7 @@ def train(grid: NodesGrid, participants: int, rounds: int, model: nn.Module) -> 
 
 def overhead(participants: int, repetitions: int) -> dict[str, Any]:
     """Time rounds without arithmetic on both engines."""
-    state = model_of(128).state_dict()
+    state = federation(participants, 1, [128]).new_model().state_dict()
     size = sum(len(array.data) for array in ArrayRecord(state).values())
 
     def block(grid: NodesGrid) -> None:
@@ -166,8 +139,9 @@ def two_nodes() -> Iterator[str]:
 
 def side_by_side(participants: int, records: int, rounds: int, repetitions: int) -> dict[str, Any]:
     """Time real training on two nodes against one process."""
-    widths = (1024, 512, 256, 128)
-    app, model = training_app(participants, records, widths), model_of(*widths)
+    work = federation(participants, records, [1024, 512, 256, 128])
+    members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
+    app, model = make_client_app(members), work.new_model()
     ends: dict[str, ArrayRecord] = {}
 
     def block(name: str, grid: NodesGrid) -> None:
@@ -193,78 +167,8 @@ def side_by_side(participants: int, records: int, rounds: int, repetitions: int)
     }
 
 
-def growth(sizes: list[int]) -> list[dict[str, Any]]:
-    """Run each size on each engine in a process of its own."""
-    found = []
-    for participants in sizes:
-        for engine in ("local", "ray"):
-            asked = json.dumps([engine, participants])
-            environment = os.environ | {GROWN_IN: asked}
-            done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True)
-            if done.returncode:
-                sys.exit(done.stderr.decode())
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-    return found
-
-
-def grown(name: str, participants: int) -> dict[str, Any]:
-    """Run rounds of one size on one engine, and watch the memory."""
-    engine: Engine = LocalEngine() if name == "local" else RayEngine(actors=2)
-    rounds = max(2, 400 // participants)
-    most = [0]
-    ended = threading.Event()
-    watch = threading.Thread(target=_watch_memory, args=(most, ended), daemon=True)
-    watch.start()
-    app, model = training_app(participants, 20, (128,)), model_of(128)
-    with (
-        limited_threads(1),
-        local_identity(),
-        opened(engine) as new_grid,
-        new_grid(app, participants) as grid,
-    ):
-        train(grid, participants, 1, model)
-        began = time.perf_counter()
-        train(grid, participants, rounds, model)
-        seconds = time.perf_counter() - began
-    ended.set()
-    watch.join()
-    return {
-        "engine": name,
-        "participants": participants,
-        "rounds a second": rounds / seconds,
-        "megabytes": most[0] / 2**20,
-    }
-
-
-def _watch_memory(most: list[int], ended: threading.Event) -> None:
-    while not ended.wait(0.2):
-        most[0] = max(most[0], sum(map(_proportional_set, _family(os.getpid()))))
-
-
-def _family(process: int) -> Iterator[int]:
-    yield process
-    try:
-        tasks = list(Path(f"/proc/{process}/task").iterdir())
-        children = [c for t in tasks for c in (t / "children").read_text().split()]
-    except OSError:  # it has ended
-        return
-    for child in children:
-        yield from _family(int(child))
-
-
-def _proportional_set(process: int) -> int:
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
 def main() -> None:
-    """Measure everything, or one size of ``growth`` in a process that `growth` has started."""
-    if asked := os.environ.get(GROWN_IN):
-        print(json.dumps(grown(*json.loads(asked))))
-        return
+    """Measure and print."""
     chosen = arguments(__doc__ or "")
     quick = chosen.quick
     with limited_threads(1), local_identity():
@@ -272,7 +176,6 @@ def main() -> None:
             "overhead": [overhead(n, 3 if quick else 30) for n in ([10] if quick else [10, 100])],
             "two nodes": side_by_side(*((4, 50, 1, 1) if quick else (20, 1000, 2, 5))),
         }
-    figures["growth"] = growth([10] if quick else [10, 100, 1_000, 10_000])
     publish(figures, chosen.json)
 
 
