@@ -16,9 +16,11 @@ from fedsim.rundir import RunDirectory
 
 LONG = {"federation": {"rounds": 150}}
 RUN = f"""
+import signal
 import sys
 from pathlib import Path
 import toys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 engine = {{"name": "ray", "actors": 2, "cpus": 0.1}}
 toys.simulated(Path(sys.argv[1]), engine=engine, **{LONG})
 """
