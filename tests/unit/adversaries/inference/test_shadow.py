@@ -76,7 +76,7 @@ def test_a_rerun_is_bit_identical(leaky: Path, tmp_path: Path) -> None:
 
 def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path) -> None:
     # Steps that are lost in rounding. Small ones would not do: at 1e-6 the server still reads from
-    # the differences of what it sent and got back in which direction they went (AUC .60).
+    # the differences of what it sent and got back where they went (mean AUC .56 over six seeds).
     local = {**SETTINGS["federation"]["local"], "learning_rate": 1e-30}
     run(toys.experiment(**settings(federation={"local": local}) | ONE), tmp_path / "null")
     auc = verdict(tmp_path / "null").auc
