@@ -14,16 +14,8 @@ from growth import medians
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-STYLE: dict[Any, object] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "fedsim",  # names of parts do not change from run to run
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-}
+from fedsim.studies.figures import STYLE
+
 COLOURS = {
     "one at a time": "#1f6f8b",
     "stacked": "#d1495b",

@@ -136,22 +136,19 @@ class Simulator:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(0.2):
             assert self._process is not None  # noqa: S101 - it was started
-            self.peak_bytes = max(self.peak_bytes, sum(map(_pss, _tree(self._process.pid))))
+            self.peak_bytes = max(self.peak_bytes, sum(map(_pss, family(self._process.pid))))
 
 
-def _tree(root: int) -> Iterator[int]:
+def family(process: int) -> Iterator[int]:
     """Yield a process and all that descend from it."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended
-            continue
-    found, new = {root}, {root}
-    while new:
-        new = {pid for pid, parent in parents.items() if parent in new} - found
-        found |= new
-    yield from found
+    yield process
+    try:
+        threads = list(Path(f"/proc/{process}/task").iterdir())
+        children = [int(c) for t in threads for c in (t / "children").read_text().split()]
+    except OSError:  # it has ended
+        return
+    for child in children:
+        yield from family(child)
 
 
 def _pss(process: int) -> int:

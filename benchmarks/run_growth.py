@@ -7,14 +7,14 @@ witness, states for a checkpoint. Nothing is evaluated.
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from federations import LOCAL, SEED, Workload
 from flwr.app import ArrayRecord, Message
-from pace import Pace
+from pace import Pace, family
 
 from fedsim.chatter import only_warnings_of_flower
 from fedsim.config import Choice
@@ -156,18 +156,6 @@ def processor_seconds() -> float:
         user, system = stat.rpartition(")")[2].split()[11:13]
         ticks += int(user) + int(system)
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def family(process: int) -> Iterator[int]:
-    """Yield a process and all that descend from it."""
-    yield process
-    try:
-        threads = list(Path(f"/proc/{process}/task").iterdir())
-        children = [int(c) for t in threads for c in (t / "children").read_text().split()]
-    except OSError:  # it has ended
-        return
-    for child in children:
-        yield from family(child)
 
 
 class _Enough(Exception):  # noqa: N818 - nothing went wrong

@@ -11,6 +11,7 @@ from fedsim.report.data import RocTrace, UtilityPoint
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.results import Utility
+from fedsim.report.roc_charts import roc_charts
 
 CAUTIONS = (
     "Intervals and p-values are over the audited records: they do not cover training the "
@@ -132,7 +133,7 @@ def _p(p: float) -> str:
 
 def _sections(data: ComparisonData) -> Iterator[tuple[str, Iterator[Chart]]]:
     yield "figures", _figures(data)
-    yield "roc", _roc(data)
+    yield "roc", roc_charts(data.rocs)
     yield "utility", _utility(data)
 
 
@@ -149,14 +150,6 @@ def _figures(data: ComparisonData) -> Iterator[Chart]:
         chart = interval_figures.differences(differences, list(data.contenders.values()))
         alt = "Differences of AUC from the first contender of each attack, with intervals"
         yield Chart("differences", chart, "Difference from the first", alt)
-
-
-def _roc(data: ComparisonData) -> Iterator[Chart]:
-    if data.rocs:
-        linear = figures.roc(data.rocs, logarithmic=False)
-        yield Chart("roc", linear, "Linear", "ROC curves on linear axes")
-        low = figures.roc(data.rocs, logarithmic=True)
-        yield Chart("roc-log", low, "Logarithmic", "ROC curves on logarithmic axes")
 
 
 def _utility(data: ComparisonData) -> Iterator[Chart]:

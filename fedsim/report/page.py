@@ -10,6 +10,7 @@ from fedsim.report.diagram import HEIGHT, WIDTH, diagram
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.results import MEAN, Result, Results
+from fedsim.report.roc_charts import roc_charts
 
 _MANY = 3
 
@@ -90,7 +91,7 @@ def _sections(data: ReportData) -> Iterator[tuple[str, Iterator[Chart]]]:
     """Yield the charts of each section of the page."""
     yield "utility", _utility(data)
     yield "side_by_side", _side_by_side(data)
-    yield "roc", _roc(data)
+    yield "roc", roc_charts(data.rocs)
     yield "scores", _scores(data)
     yield "courses", _courses(data)
     yield "classes", _classes(data)
@@ -107,14 +108,6 @@ def _side_by_side(data: ReportData) -> Iterator[Chart]:
     if rows := data.results.summary():
         alt = "AUC of every attack with its interval, for each adversary; figures in the table"
         yield Chart("side-by-side", interval_figures.side_by_side(rows), "", alt)
-
-
-def _roc(data: ReportData) -> Iterator[Chart]:
-    if data.rocs:
-        linear = figures.roc(data.rocs, logarithmic=False)
-        yield Chart("roc", linear, "Linear", "ROC curves on linear axes")
-        low = figures.roc(data.rocs, logarithmic=True)
-        yield Chart("roc-log", low, "Logarithmic", "ROC curves on logarithmic axes")
 
 
 def _scores(data: ReportData) -> Iterator[Chart]:

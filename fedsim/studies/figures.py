@@ -22,7 +22,7 @@ from fedsim.studies.evidence import Finder
 from fedsim.studies.rows import HEADINGS, Row, fits, measured
 
 PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
-_STYLE: dict[Any, object] = {
+STYLE: dict[Any, object] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "fedsim",  # names of parts do not change from run to run
     "font.size": 9,
@@ -46,7 +46,7 @@ def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
     panels = _grouped(left, spec.panels)
     across = min(len(panels), PANELS_A_LINE)
     down = -(-len(panels) // across)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(PANEL_WIDTH * across, PANEL_HEIGHT * down), layout="constrained")
         axes = canvas.subplots(down, across, squeeze=False).flatten()
         for place, (name, own) in zip(axes, panels.items(), strict=False):
