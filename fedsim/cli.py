@@ -21,6 +21,7 @@ from fedsim.commands.options import EXIT_CODES, EXIT_INVALID, EXIT_STOPPED
 from fedsim.commands.runs import attack, report, run
 from fedsim.commands.studying import study
 from fedsim.errors import FedsimError
+from fedsim.interrupts import orderly_interrupts
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -43,11 +44,16 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(EXIT_INVALID)
 
 
+def _stopped() -> NoReturn:
+    Console(stderr=True).print("stopped; the same command resumes where it was")
+    sys.exit(EXIT_STOPPED)
+
+
 def main() -> None:
     """Run the command line; a `FedsimError` becomes its one sentence and exit code 2."""
     sys.path.append(str(Path.cwd()))  # so that module:attribute finds a user's own files
     try:
-        with only_warnings_of_flower():
+        with orderly_interrupts(), only_warnings_of_flower():
             app(prog_name="fedsim")  # however it was started: completion goes by the name
     except FedsimError as error:
         _fail(str(error))
@@ -57,8 +63,10 @@ def main() -> None:
         _fail(f"{where}{error.strerror or error}{advice if error.errno in NO_ROOM else ''}")
     except SystemExit as end:  # typer has turned Ctrl-C into this
         if end.code == EXIT_STOPPED:
-            Console(stderr=True).print("stopped; the same command resumes where it was")
+            _stopped()
         raise
+    except KeyboardInterrupt:  # once more, while typer was at that
+        _stopped()
 
 
 if __name__ == "__main__":
