@@ -29,7 +29,7 @@ class Witness(ServerAdversary):
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Remember what a participant is sent."""
         if _round(self.memory) != round_number:
-            self.memory.clear()
+            self.memory = RecordDict()
             self.memory[_ROUND] = MetricRecord({_ROUND: round_number})
         self.memory[f"{_SENT}{participant}"] = arrays
         return arrays

@@ -71,7 +71,7 @@ def round_of(message: Message) -> int:
         If no config record in it says so, as Flower's strategies do.
     """
     for record in _of_kind(message.content, ConfigRecord):
-        value = record.get(ROUND)
+        value = dict(record.items()).get(ROUND)  # Flower's own look-ups are dear, one by one
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
             return value
     raise MessageError(
@@ -89,7 +89,7 @@ def proximal_of(message: Message) -> float:
         If it is negative, or not finite.
     """
     for record in _of_kind(message.content, ConfigRecord):
-        value = record.get(PROXIMAL)
+        value = dict(record.items()).get(PROXIMAL)
         if isinstance(value, int | float):
             if not 0 <= value < LARGEST_METRIC:
                 raise MessageError(

@@ -17,6 +17,7 @@ from flwr.serverapp.strategy import Strategy
 from fedsim import seeds
 from fedsim.errors import MessageError
 from fedsim.federation.attendance import PresentGrid
+from fedsim.federation.contents import light
 from fedsim.federation.messages import (
     PARTICIPANT,
     ROUND,
@@ -229,6 +230,7 @@ class _Round:
             if node in answered or node not in asked:
                 raise MessageError(f"{self._name(reply)} answered twice, or without being asked")
             answered.add(node)
+            reply.content = light(reply.content)
         silent = [m.metadata.dst_node_id for m in sent if m.metadata.dst_node_id not in answered]
         if silent:
             raise MessageError(

@@ -1,8 +1,10 @@
 """What an honest round's witness remembers, and what that costs."""
 
+import pytest
 import toys
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
+from fedsim.federation import branching
 from fedsim.federation.branching import Witness
 
 
@@ -17,15 +19,19 @@ class Counted(RecordDict):
         return super().metric_records
 
 
-def test_a_witness_remembers_the_last_round_without_going_through_it_for_each_participant() -> None:
+def test_a_witness_remembers_the_last_round_without_going_through_it_for_each_participant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(branching, "RecordDict", Counted)
     witness = Witness()
-    witness.memory = memory = Counted()
     sent = ArrayRecord(toys.new_model().state_dict())
     for number in (1, 2):
         for participant in range(3 - number):
             witness.send(number, participant, sent)
             witness.receive(number, participant, sent)
         witness.aggregated(number, sent)
+    memory = witness.memory
+    assert isinstance(memory, Counted)
     assert list(memory) == ["round", "sent-0", "received-0", "aggregate"]
     assert memory["round"]["round"] == 2
     assert memory.times == 0
