@@ -6,6 +6,8 @@ socket, and the receiver copies them out, straight into the `bytes` that Flower 
 occur in several objects that are sent together are copied in once. The memory has no name and is
 gone when both ends have closed it, so nothing is left behind by a process that is killed.
 
+Where both ends see an `Arena`, parameters that lie in it are not copied at all (see `loans`).
+
 Objects are pickled. Both ends are forks of one process and the socket has no name, so nobody else's
 pickles can come in.
 """
@@ -19,6 +21,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from flwr.app import ArrayRecord
+
+from fedsim.engines.loans import Borrower, Lender, Ticket
+from fedsim.federation.arena import Room
 
 LONG = 1024  # bytes; shorter things go through the socket itself
 # Of a socket. It holds a few packets only, so that a sender who is quicker than the receiver waits:
@@ -34,6 +41,7 @@ class Line:
     """One end of a line."""
 
     socket: socket.socket
+    loans: Lender | Borrower | None = None
 
     def close(self) -> None:
         """Close this end; the other one's `receive` will raise an `EOFError`."""
@@ -56,11 +64,11 @@ class Line:
         if not packet:
             raise EOFError("the other end of the line is closed")
         if not descriptors:
-            return pickle.loads(packet)  # noqa: S301 - from a fork of ours
+            return _Unpacker(packet, None, self.loans).load()
         [memory] = descriptors
         try:
             head = _read(memory, _PLACE.unpack(packet))
-            return _Unpacker(head, memory).load()
+            return _Unpacker(head, memory, self.loans).load()
         finally:
             os.close(memory)
 
@@ -85,7 +93,7 @@ def send_all(sent: Iterable[tuple[Line, object]]) -> int:
     """
     memory = _Memory()
     try:
-        heads = [(line, memory.packed(content)) for line, content in sent]
+        heads = [(line, memory.packed(content, line.loans)) for line, content in sent]
         for line, head in heads:
             with suppress(BrokenPipeError, ConnectionResetError):
                 if isinstance(head, bytes):
@@ -112,10 +120,10 @@ class _Memory:
             self._descriptor = os.memfd_create("fedsim")
         return self._descriptor
 
-    def packed(self, content: object) -> bytes | Place:
+    def packed(self, content: object, loans: Lender | Borrower | None) -> bytes | Place:
         """Return an object as bytes short enough for a packet, or where it is in this memory."""
         head = io.BytesIO()
-        packer = _Packer(head, self)
+        packer = _Packer(head, self, loans if isinstance(loans, Lender) else None)
         packer.dump(content)
         short = head.tell() <= LONG and not packer.placed
         return head.getvalue() if short else self._written(head.getbuffer())
@@ -142,17 +150,18 @@ class _Memory:
 
 
 class _Packer(pickle.Pickler):
-    """Pickles an object, and leaves its long bytes to a memory."""
+    """Pickles an object, but for its long bytes, which it leaves to a memory, and what is lent."""
 
-    def __init__(self, head: io.BytesIO, memory: _Memory) -> None:
+    def __init__(self, head: io.BytesIO, memory: _Memory, lender: Lender | None) -> None:
         super().__init__(head, pickle.HIGHEST_PROTOCOL)
         self._memory = memory
+        self._lender = lender
         self.placed = 0
 
-    def persistent_id(self, thing: object) -> Place | None:
-        """Return the place of long bytes, and None for everything that is to be pickled."""
+    def persistent_id(self, thing: object) -> Place | Ticket | None:
+        """Return where long bytes are, a ticket, or None for everything that is to be pickled."""
         if type(thing) is not bytes or len(thing) < LONG:
-            return None
+            return None if self._lender is None else self._lender.ticket(thing)
         self.placed += 1
         return self._memory.place(thing)
 
@@ -160,13 +169,18 @@ class _Packer(pickle.Pickler):
 class _Unpacker(pickle.Unpickler):
     """Reads what a `_Packer` made."""
 
-    def __init__(self, head: bytes, memory: int) -> None:
+    def __init__(self, head: bytes, memory: int | None, loans: Lender | Borrower | None) -> None:
         super().__init__(io.BytesIO(head))
         self._memory = memory
+        self._loans = loans
 
-    def persistent_load(self, place: Place) -> bytes:
-        """Return the long bytes at a place."""
-        return _read(self._memory, place)
+    def persistent_load(self, where: Place | Ticket) -> bytes | ArrayRecord:
+        """Return the long bytes at a place, or what a ticket is for."""
+        if isinstance(where[0], Room):
+            assert isinstance(self._loans, Borrower)  # noqa: S101 - the other end is a lender
+            return self._loans.record(where)
+        assert self._memory is not None  # noqa: S101 - it came with the packet
+        return _read(self._memory, where)
 
 
 def _read(memory: int, place: Place) -> bytes:

@@ -33,6 +33,7 @@ class LocalGrid(NodesGrid):
     def __init__(self, client_app: ClientApp, participants: int) -> None:
         super().__init__(participants)
         self._client_app = client_app
+        self._only_reads = isinstance(client_app, ForeseeingApp) and client_app.only_reads
         self._contexts = {
             node: Context(
                 run_id=1,
@@ -81,9 +82,10 @@ class LocalGrid(NodesGrid):
         node = message.metadata.dst_node_id
         if node not in self._contexts:
             return Message(Error(CLIENT_APP_RAISED, f"there is no node {node}"), reply_to=message)
-        # Strategies put one content into all messages; what one participant does to it must not
-        # reach the next one.
-        message.content = _detached(message.content)
+        if not self._only_reads:
+            # Strategies put one content into all messages; what one participant does to it must
+            # not reach the next one.
+            message.content = _detached(message.content)
         self._ran.add(node)
         try:
             reply = self._client_app(message, self._contexts[node])

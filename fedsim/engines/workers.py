@@ -11,21 +11,22 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import NoReturn
 
 from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedsim.engines.flower_identity import local_identity
-from fedsim.engines.line import Line, send_all
+from fedsim.engines.line import send_all
+from fedsim.engines.loans import Borrower
 from fedsim.engines.local import LocalGrid
 from fedsim.engines.nodes import FetchedStates, NodesGrid
-from fedsim.engines.processes import Worker, computing, end_on_defect, forked, portable, who_sent
+from fedsim.engines.processes import Worker, forked, who_sent
+from fedsim.engines.worker_host import Kept, host
 from fedsim.errors import FedsimError, MessageError
+from fedsim.federation.arena import Arena
+from fedsim.federation.client import ForeseeingApp
 from fedsim.federation.messages import round_of
 
 SECONDS_TO_ANSWER = 5.0  # of a process whose participant hangs; if that allows it, it answers
@@ -44,7 +45,8 @@ def local_grid(
     participants
         How many there are.
     workers
-        How many processes run them; with one it is this process.
+        How many processes run them; with one it is this process, and where they are stacked, this
+        process is one of them.
     threads
         How many threads each of the processes computes with.
     apart
@@ -60,17 +62,28 @@ def local_grid(
     if count == 1 and not apart:
         yield LocalGrid(client_app, participants)
         return
-    host = partial(_host, client_app, participants, threads)
-    with forked([host] * count) as processes:
-        yield WorkersGrid(participants, processes)
+    # Stacked participants are so quick that waiting and carrying cost as much as they do: their
+    # replies go together, and this process runs a share of them.
+    quick = isinstance(client_app, ForeseeingApp) and client_app.stacked and not apart
+    arenas = [Arena.of_machine() for _ in range(count - quick)]
+    hosts = [partial(host, client_app, participants, threads, quick, arena) for arena in arenas]
+    with forked(hosts) as processes:
+        own = LocalGrid(client_app, participants) if quick else None
+        yield WorkersGrid(participants, [*map(_borrowing, processes, arenas)], own)
 
 
 class WorkersGrid(NodesGrid):
-    """All participants of a federation, in several processes; see `local_grid`."""
+    """All participants of a federation, in several processes; see `local_grid`.
 
-    def __init__(self, participants: int, workers: Sequence[Worker]) -> None:
+    `own`: what runs a share of them in this process.
+    """
+
+    def __init__(
+        self, participants: int, workers: Sequence[Worker], own: LocalGrid | None = None
+    ) -> None:
         super().__init__(participants)
         self._workers = workers
+        self._own = own
         self._times_kept = 0
         self._hung: set[Worker] = set()
 
@@ -89,27 +102,34 @@ class WorkersGrid(NodesGrid):
             If a participant raises one, or the process of a participant ends.
         """
         asked = list(messages)
-        turns = [deque[int]() for _ in self._workers]
+        turns = [deque[int]() for _ in range(self._shares)]
         for number, message in enumerate(asked):
             turns[self._place(message.metadata.dst_node_id)].append(number)
+        busy = {w: turn for w, turn in zip(self._workers, turns, strict=False) if turn}
         send_all(
-            (worker.line, ("run", ([asked[number] for number in turn],)))
-            for worker, turn in zip(self._workers, turns, strict=True)
-            if turn
+            (worker.line, ("run", ([asked[number] for number in turn], _dropped(worker))))
+            for worker, turn in busy.items()
         )
         patience = math.inf if timeout is None else timeout
-        busy = {w: turn for w, turn in zip(self._workers, turns, strict=True) if turn}
         until = dict.fromkeys(busy, time.monotonic() + patience)
         replies: dict[int, Message] = {}
-        while busy:
-            ready = who_sent(list(busy), min(until[w] for w in busy) - time.monotonic())
+
+        def receive(seconds: float) -> bool:
+            ready = who_sent([w for w in busy if busy[w]], seconds)
             for worker in ready:
-                number = busy[worker].popleft()
-                replies[number] = self._reply(worker, asked[number])
+                for reply in self._replies(worker, asked[busy[worker][0]]):
+                    replies[busy[worker].popleft()] = reply
                 until[worker] = time.monotonic() + patience
-            if not ready:
-                self._hung |= {w for w in busy if until[w] <= time.monotonic()}
-            busy = {w: turn for w, turn in busy.items() if turn and w not in self._hung}
+            return bool(ready)
+
+        if self._own is not None:
+            self._own.foresee([asked[number] for number in turns[-1]])
+            for number in turns[-1]:
+                [replies[number]] = self._own.send_and_receive([asked[number]])
+                receive(0)  # or the others would wait for room in their lines
+        while waiting := [w for w in busy if busy[w] and w not in self._hung]:
+            if not receive(min(until[w] for w in waiting) - time.monotonic()):
+                self._hung |= {w for w in waiting if until[w] <= time.monotonic()}
         return [replies[number] for number in sorted(replies)]
 
     def states(self) -> Mapping[int, RecordDict]:
@@ -122,104 +142,66 @@ class WorkersGrid(NodesGrid):
         self._times_kept += 1  # first: a Ctrl-C may leave some with what they have kept before
         for worker in self._workers:
             worker.line.send(("keep", ()))
-        return FetchedStates(partial(self._fetched, self._times_kept))
+        own = {} if self._own is None else self._own.states()
+        return FetchedStates(partial(self._fetched, self._times_kept, own))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Put back what `states` returned."""
-        shares: list[dict[int, RecordDict]] = [{} for _ in self._workers]
+        shares: list[dict[int, RecordDict]] = [{} for _ in range(self._shares)]
         for node, state in states.items():
             shares[self._place(node)][node] = state
-        for worker, share in zip(self._workers, shares, strict=True):
+        for worker, share in zip(self._workers, shares, strict=False):
             worker.line.send(("restore", (share,)))
+        if self._own is not None:
+            self._own.restore(shares[-1])
+
+    @property
+    def _shares(self) -> int:
+        return len(self._workers) + (self._own is not None)
 
     def _place(self, node: int) -> int:
-        return (node - self._nodes.start) % len(self._workers)
+        return (node - self._nodes.start) % self._shares
 
-    def _reply(self, worker: Worker, asked: Message) -> Message:
-        reply = worker.receive(self._doing(asked))
-        if isinstance(reply, FedsimError):
-            raise reply
-        assert isinstance(reply, Message)  # noqa: S101 - what _Host sends
-        return reply
+    def _replies(self, worker: Worker, asked: Message) -> Iterator[Message]:
+        """Yield the replies that a process sends together, the one to `asked` first."""
+        for reply in worker.receive(self._doing(asked)):
+            if isinstance(reply, FedsimError):
+                raise reply
+            assert isinstance(reply, Message)  # noqa: S101 - what _Host sends
+            yield reply
 
     def _doing(self, asked: Message) -> str:
         participant = asked.metadata.dst_node_id - self._nodes.start
+        or_later = "" if self._own is None else ", or one after it,"  # their replies go together
         try:
-            return f"ran participant {participant} in round {round_of(asked)}"
+            return f"ran participant {participant}{or_later} in round {round_of(asked)}"
         except MessageError:  # nobody was trained yet
             return f"was to run participant {participant}"
 
-    def _fetched(self, time_kept: int) -> dict[int, RecordDict]:
+    def _fetched(self, time_kept: int, own: Mapping[int, RecordDict]) -> dict[int, RecordDict]:
         if time_kept != self._times_kept:
             raise FedsimError("these states are gone: states() was called again")
         for worker in self._workers:
             worker.line.send(("fetch", ()))
-        found: dict[int, RecordDict] = {}
+        found = dict(own)
         for worker in self._workers:
             found |= self._kept_by(worker).states
         return {node: found.get(node, RecordDict()) for node in self._nodes}
 
-    def _kept_by(self, worker: Worker) -> "_Kept":
+    def _kept_by(self, worker: Worker) -> "Kept":
         """Return what a process kept, past the replies of a round that was broken off."""
         left = SECONDS_TO_ANSWER if worker in self._hung else math.inf
         while who_sent([worker], left):
             answer = worker.receive("was to give its participants' states")
-            if isinstance(answer, _Kept):
+            if isinstance(answer, Kept):
                 return answer
         raise FedsimError("the process of a participant that hangs does not give its states")
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The answer to `fetch`; told from the replies of participants by its type."""
-
-    states: dict[int, RecordDict]
+def _borrowing(worker: Worker, arena: Arena | None) -> Worker:
+    loans = None if arena is None else Borrower(arena)
+    return replace(worker, line=replace(worker.line, loans=loans))
 
 
-class _Host:
-    """The other side: a process that runs its participants, called by method name over the line.
-
-    Participants run in a second thread, so that the first one can always answer: after a Ctrl-C the
-    states are wanted while participants still train.
-    """
-
-    def __init__(self, grid: LocalGrid, line: Line, thread: ThreadPoolExecutor) -> None:
-        self._grid = grid
-        self._line = line
-        self._thread = thread
-        self._kept: dict[int, RecordDict] = {}
-
-    def run(self, messages: Sequence[Message]) -> None:
-        """Run messages one after the other, and send each reply as soon as it is there."""
-        self._thread.submit(self._run, messages).add_done_callback(end_on_defect)
-
-    def keep(self) -> None:
-        """Keep the states as they are now, between two rounds."""
-        self._kept = self._grid.states()
-
-    def fetch(self) -> None:
-        """Send what was kept; nodes of other processes have nothing here."""
-        self._line.send(_Kept({node: state for node, state in self._kept.items() if state}))
-
-    def restore(self, states: Mapping[int, RecordDict]) -> None:
-        """Take the states of our nodes."""
-        self._grid.restore(states)
-
-    def _run(self, messages: Sequence[Message]) -> None:
-        self._grid.foresee(messages)
-        for message in messages:
-            try:
-                [reply] = self._grid.send_and_receive([message])
-            except FedsimError as error:
-                self._line.send(portable(error))
-            else:
-                self._line.send(reply)
-
-
-def _host(client_app: ClientApp, participants: int, threads: int, line: Line) -> NoReturn:
-    grid = LocalGrid(client_app, participants)
-    with local_identity(), computing(threads) as thread:
-        host = _Host(grid, line, thread)
-        while True:
-            method, arguments = line.receive()
-            getattr(host, method)(*arguments)
+def _dropped(worker: Worker) -> list[int]:
+    return worker.line.loans.dropped() if isinstance(worker.line.loans, Borrower) else []

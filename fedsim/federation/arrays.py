@@ -17,6 +17,7 @@ from flwr.common.constant import SType
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedsim.federation.arena import Room
 from fedsim.federation.encoded import decoded
 
 Values = NDArray[np.generic]
@@ -33,10 +34,17 @@ class ArrayInMemory(Array):
         Its bytes, where there are any already.
     finite
         Whether all values are finite; None if nobody has looked.
+    lies
+        Where the upload that it is a part of lies in an arena, and which part of it this is.
     """
 
     def __init__(
-        self, values: Values, serialised: bytes | None = None, *, finite: bool | None = None
+        self,
+        values: Values,
+        serialised: bytes | None = None,
+        *,
+        finite: bool | None = None,
+        lies: tuple[Room, int] | None = None,
     ) -> None:
         self.__dict__.update(
             dtype=_name(values.dtype),
@@ -45,6 +53,7 @@ class ArrayInMemory(Array):
             _values=values,
             _serialised=serialised,
             _finite=finite,
+            _lies=lies,
         )
 
     @property
@@ -54,7 +63,8 @@ class ArrayInMemory(Array):
             values = np.ascontiguousarray(self.seen()).reshape(-1)
             data = b"".join((_npy_header(self.dtype, self.shape), values.data.cast("B")))
             # The bytes have the values, too, so they are kept once.
-            self.__dict__.update(_serialised=data, _values=_read(self.dtype, self.shape, data))
+            read = _read(self.dtype, self.shape, data)
+            self.__dict__.update(_serialised=data, _values=read, _lies=None)
         serialised: bytes = self.__dict__["_serialised"]
         return serialised
 
@@ -62,6 +72,18 @@ class ArrayInMemory(Array):
         """Return the values themselves, which are not to be changed."""
         values: Values = self.__dict__["_values"]
         return values
+
+    @property
+    def lies(self) -> tuple[Room, int] | None:
+        """Where its values lie, if in an arena."""
+        lies: tuple[Room, int] | None = self.__dict__["_lies"]
+        return lies
+
+    @property
+    def known_finite(self) -> bool | None:
+        """Whether all values are finite; None if nobody has looked."""
+        known: bool | None = self.__dict__["_finite"]
+        return known
 
     def finite(self) -> bool:
         """Return whether all values are finite; looked at once."""
@@ -95,11 +117,17 @@ def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
     return recorded({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
 
 
-def recorded(values: Mapping[str, Values], *, finite: bool | None = None) -> ArrayRecord:
-    """Return values as Flower arrays without a copy; see `ArrayInMemory`."""
+def recorded(
+    values: Mapping[str, Values], *, finite: bool | None = None, room: Room | None = None
+) -> ArrayRecord:
+    """Return values as Flower arrays without a copy; see `ArrayInMemory`.
+
+    `room`: where all of them lie, if they are an upload in an arena.
+    """
     record = ArrayRecord()
-    for name, held in values.items():
-        record[name] = ArrayInMemory(held, finite=finite)
+    for number, (name, held) in enumerate(values.items()):
+        lies = None if room is None else (room, number)
+        record[name] = ArrayInMemory(held, finite=finite, lies=lies)
     return record
 
 

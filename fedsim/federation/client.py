@@ -7,6 +7,8 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
+from fedsim.federation.arena import Arena, Uploads
+from fedsim.federation.contents import Content
 from fedsim.federation.messages import ARRAYS, EXAMPLES, METRICS, PARTICIPANT
 from fedsim.federation.one_by_one import OneByOne
 from fedsim.federation.participants import (
@@ -34,8 +36,13 @@ __all__ = [
 class Trainer(Protocol):
     """What computes for the participants of a federation: one at a time, or stacked."""
 
+    uploads: Uploads
+
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come."""
+
+    def task(self, message: Message, context: Context) -> Task:
+        """Return what a message asks of a node."""
 
     def train(self, task: Task) -> Trained:
         """Train a participant from the parameters that it was sent."""
@@ -49,11 +56,24 @@ class ForeseeingApp(ClientApp):
 
     Every message still goes through the app, one by one, with its mods. What was computed ahead
     counts only if the message arrives as it was foreseen; telling changes no number.
+
+    Attributes
+    ----------
+    only_reads
+        Whether it leaves the contents of messages as they are: a mod may change them.
+    stacked
+        Whether it trains many participants at once.
     """
 
     def __init__(self, trainer: Trainer, mods: Sequence[Mod]) -> None:
         super().__init__(mods=list(mods))
         self._trainer = trainer
+        self.only_reads = not mods
+        self.stacked = isinstance(trainer, StackTrainer)
+
+    def lay_uploads_into(self, arena: Arena | None) -> None:
+        """Have what participants upload written into this memory, or into fresh one."""
+        self._trainer.uploads.lie_in(arena)
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come, each with its node's context."""
@@ -86,16 +106,16 @@ def make_client_app(
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        trained = trainer.train(Task.of(message, context))
-        if participants.local.keep_optimizer_state:
+        trained = trainer.train(trainer.task(message, context))
+        if trained.kept is not None and participants.local.keep_optimizer_state:
             context.state[OPTIMIZER_STATE] = trained.kept
-        content = RecordDict({ARRAYS: trained.arrays, METRICS: _metrics(trained.utility)})
+        content = Content({ARRAYS: trained.arrays, METRICS: _metrics(trained.utility)})
         return Message(content, reply_to=message)
 
     @app.evaluate()
     def evaluate_received(message: Message, context: Context) -> Message:
-        utility = trainer.evaluate(Task.of(message, context))
-        return Message(RecordDict({METRICS: _metrics(utility)}), reply_to=message)
+        utility = trainer.evaluate(trainer.task(message, context))
+        return Message(Content({METRICS: _metrics(utility)}), reply_to=message)
 
     app.query()(introduction)
     return app

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 import torch
-from flwr.app import Context, Message
+from flwr.app import ArrayRecord, Context, Message
 
-from fedsim.federation.arrays import in_memory
+from fedsim.federation.arena import Layout, Uploads
+from fedsim.federation.arrays import recorded
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.optimizers import optimizer_arrays, optimizer_factory, restore_optimizer
 from fedsim.federation.participants import Participants, Received, Task, Trained
@@ -27,9 +28,15 @@ class OneByOne:
         self._new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
         self._model = participants.new_model()
         self._received = Received(shapes_of(self._model))
+        self.uploads = Uploads()
+        self._layout = Layout.of(self._model.state_dict())
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Do nothing: one at a time is as quick when its time has come."""
+
+    def task(self, message: Message, context: Context) -> Task:
+        """Return what a message asks of a node."""
+        return Task.of(message, context)
 
     def train(self, task: Task) -> Trained:
         """Train a participant from the parameters that it was sent."""
@@ -48,14 +55,22 @@ class OneByOne:
             (common.seed, task.round, task.participant),
             task.proximal,
         )
-        uploaded = {name: value.clone() for name, value in model.state_dict().items()}
-        return Trained(in_memory(uploaded), optimizer_arrays(optimizer), utility)
+        return Trained(self._uploaded(), optimizer_arrays(optimizer) or None, utility)
 
     def evaluate(self, task: Task) -> Utility:
         """Evaluate the parameters that a participant was sent."""
         self._load(task)
         records = self._participants.evaluated(task.participant)
         return evaluate(self._model, self._participants.dataset, records)
+
+    def _uploaded(self) -> ArrayRecord:
+        """Return a copy of the model's parameters."""
+        trained = self._model.state_dict()
+        rooms = self.uploads.rooms(1, self._layout)
+        for [room], value in zip(rooms.tensors, trained.values(), strict=True):
+            room.copy_(value)
+        copies = {n: t[0].numpy() for n, t in zip(trained, rooms.tensors, strict=True)}
+        return recorded(copies, room=None if rooms.places is None else rooms.places[0])
 
     @torch.no_grad()
     def _load(self, task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from flwr.app import ArrayRecord, Context, Message
@@ -83,6 +84,27 @@ def participant_of(context: Context) -> int:
     return found
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the content of a message asks for: the same of everybody who is sent the same one."""
+
+    round: int
+    proximal: float
+    arrays: ArrayRecord
+
+    @classmethod
+    def by(cls, message: Message) -> "Asked":
+        """Return what a message asks for.
+
+        Raises
+        ------
+        MessageError
+            If it does not say its round, or has no parameters.
+        """
+        content = message.content
+        return cls(round_of(message), proximal_of(message), arrays_of(content, "the server"))
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """What one participant is asked to do: in which round, from which parameters.
@@ -109,8 +131,8 @@ class Task:
     kept: ArrayRecord | None
 
     @classmethod
-    def of(cls, message: Message, context: Context) -> "Task":
-        """Return what a message asks of a node.
+    def of(cls, message: Message, context: Context, asked: Asked | None = None) -> "Task":
+        """Return what a message asks of a node; `asked` is what its content does, if known.
 
         Raises
         ------
@@ -118,21 +140,22 @@ class Task:
             If the message does not say its round, or has no parameters.
         """
         kept = context.state.get(OPTIMIZER_STATE)
+        asked = asked or Asked.by(message)
         return cls(
             message.metadata.message_type,
             participant_of(context),
-            round_of(message),
-            proximal_of(message),
-            arrays_of(message.content, "the server"),
+            asked.round,
+            asked.proximal,
+            asked.arrays,
             kept if isinstance(kept, ArrayRecord) else None,
         )
 
-    @property
+    @cached_property
     def start(self) -> tuple[int, ...]:
         """What tells its parameters from others, as long as it is there: which arrays they are."""
         return tuple(map(id, self.arrays.values()))
 
-    @property
+    @cached_property
     def identity(self) -> Hashable:
         """What tells it from other tasks, as long as it is there."""
         kept = () if self.kept is None else tuple(map(id, self.kept.values()))
@@ -171,5 +194,5 @@ class Trained:
     """What a participant's training gave: parameters, its optimiser's state, and figures."""
 
     arrays: ArrayRecord
-    kept: ArrayRecord
+    kept: ArrayRecord | None
     utility: Utility

@@ -10,11 +10,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from flwr.app import Context, Message, MessageType
+from flwr.app import Context, Message, MessageType, RecordDict
 
 from fedsim.errors import ConfigError, MessageError
 from fedsim.federation.messages import shapes_of
-from fedsim.federation.participants import Participants, Received, Task, Trained
+from fedsim.federation.participants import Asked, Participants, Received, Task, Trained
 from fedsim.federation.stack_layers import StackedModel, stacked_model
 from fedsim.federation.stack_optimizers import stacked_optimizer
 from fedsim.federation.stack_training import Member, StackTraining, filled_size
@@ -38,18 +38,25 @@ class StackTrainer:
         self._participants = participants
         self._training = required_stack_training(participants)
         self._received = Received(shapes_of(participants.new_model()))
+        self.uploads = self._training.uploads
+        self._foreseen: dict[int, tuple[Message, RecordDict, Task]] = {}
         self._planned: dict[Hashable, Sequence[Task]] = {}
         self._trained: dict[Hashable, tuple[Task, Trained]] = {}
         self._evaluated: dict[Hashable, tuple[Task, Utility]] = {}
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Plan the stacks of messages that are about to come; forget what was planned before."""
-        for made in (self._planned, self._trained, self._evaluated):
+        for made in (self._foreseen, self._planned, self._trained, self._evaluated):
             made.clear()
+        contents: dict[int, Asked] = {}
         alike: dict[Hashable, list[Task]] = {}
         for message, context in asked:
             with suppress(MessageError):  # it will be raised when the message comes
-                task = Task.of(message, context)
+                content = message.content
+                if id(content) not in contents:
+                    contents[id(content)] = Asked.by(message)
+                task = Task.of(message, context, contents[id(content)])
+                self._foreseen[id(message)] = message, content, task
                 size = filled_size(len(self._records(task)), self._batch_size(task))
                 key = task.kind, task.round, task.proximal, task.start, size
                 alike.setdefault(key, []).append(task)
@@ -60,6 +67,16 @@ class StackTrainer:
             for start in range(0, len(tasks), at_once):
                 stack = tasks[start : start + at_once]
                 self._planned |= {task.identity: stack for task in stack}
+
+    def task(self, message: Message, context: Context) -> Task:
+        """Return what a message asks of a node, as foreseen if its content is still the same one.
+
+        An engine copies the content where a mod could have changed it.
+        """
+        _, content, task = self._foreseen.pop(id(message), (None, None, None))
+        if task is not None and message.content is content:
+            return task
+        return Task.of(message, context)
 
     def train(self, task: Task) -> Trained:
         """Train a participant, and those that were planned to go with it."""

@@ -8,7 +8,7 @@ What comes out for a participant depends on its own records only, not on who wen
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from fedsim import seeds
 from fedsim.config import LocalTraining
 from fedsim.data import Dataset
+from fedsim.federation.arena import Layout, Room, Uploads
 from fedsim.federation.arrays import recorded, tensors_of
 from fedsim.federation.participants import Trained
 from fedsim.federation.stack_layers import Gradient, StackedModel
@@ -43,7 +44,7 @@ def filled_size(records: int, batch_size: int) -> int:
     """Return a participant's number of records with its last batch filled up.
 
     >>> filled_size(20, 100), filled_size(117, 100), filled_size(99, 100), filled_size(19, 10)
-    (24, 124, 100, 20)
+    (20, 120, 100, 20)
     """
     whole, rest = divmod(records, batch_size)
     return whole * batch_size + min(-(-rest // ROUND_SIZE) * ROUND_SIZE, batch_size)
@@ -63,6 +64,8 @@ class StackTraining:
         How they train.
     seed
         The experiment's.
+    uploads
+        The memory that trained parameters are written to.
     """
 
     model: StackedModel
@@ -70,6 +73,7 @@ class StackTraining:
     dataset: Dataset
     local: LocalTraining
     seed: int
+    uploads: Uploads = field(default_factory=Uploads)
 
     def fitting(self, records: int, batch_size: int, trained: bool) -> int:
         """Return how many participants with so many records each are worth stacking at once."""
@@ -90,16 +94,8 @@ class StackTraining:
         """
         stack = _Stack.of(self, members, received, proximal)
         rate = self.local.learning_rate_in(round_number)
-        orders = [
-            seeds.generator(self.seed, "batches", round_number, member.participant)
-            for member in members
-        ]
         tally = _Tally.of(len(members))
-        for _ in range(self.local.epochs):
-            shuffled = [
-                order.permutation(member.records)
-                for order, member in zip(orders, members, strict=True)
-            ]
+        for shuffled in self._epochs(members, round_number):
             for batch in _batches(self.dataset, shuffled, self.local.batch_size):
                 values = self.model.forward(batch.inputs, stack.parameters)
                 delta = tally.add(values[-1], batch)
@@ -107,6 +103,24 @@ class StackTraining:
         utilities = tally.utilities([self.local.epochs * len(m.records) for m in members])
         ended = zip(stack.members(), utilities, strict=True)
         return [Trained(arrays, kept, utility) for (arrays, kept), utility in ended]
+
+    def _epochs(
+        self, members: Sequence[Member], round_number: int
+    ) -> Iterator[Sequence[RecordIds]]:
+        """Yield each participant's records in the order of each epoch."""
+        if all(len(member.records) <= self.local.batch_size for member in members):
+            # All in one batch: their order would decide nothing but the last digits of its sums.
+            yield from [[member.records for member in members]] * self.local.epochs
+            return
+        orders = [
+            seeds.generator(self.seed, "batches", round_number, member.participant)
+            for member in members
+        ]
+        for _ in range(self.local.epochs):
+            yield [
+                order.permutation(member.records)
+                for order, member in zip(orders, members, strict=True)
+            ]
 
     def evaluate(self, members: Sequence[Member], received: Mapping[str, Tensor]) -> list[Utility]:
         """Return the utility of the same parameters on each participant's records.
@@ -136,7 +150,8 @@ def _batches(dataset: Dataset, records: Sequence[RecordIds], batch_size: int) ->
     """Yield the batches of participants that have the same `filled_size`."""
     members, total = len(records), filled_size(len(records[0]), batch_size)
     sizes = np.array([len(own) for own in records])
-    ids: NDArray[np.int64] = np.stack([np.resize(own, total) for own in records])
+    filled = (own if len(own) == total else np.resize(own, total) for own in records)
+    ids: NDArray[np.int64] = np.stack(list(filled))
     for start in range(0, total, batch_size):
         chosen = ids[:, start : start + batch_size]
         inputs, labels = dataset.batch(chosen.reshape(-1))
@@ -178,12 +193,13 @@ class _Stack:
     """The parameters of several participants while they train, and what their optimisers keep."""
 
     optimizer: StackedOptimizer
-    names: tuple[str, ...]
-    received: list[Tensor]
+    uploads: Uploads
+    received: dict[str, Tensor]
     parameters: list[Tensor]
     states: list[State]
     proximal: float
     untouched: bool = True
+    places: list[Room] | None = None
 
     @classmethod
     def of(
@@ -193,39 +209,39 @@ class _Stack:
         received: Mapping[str, Tensor],
         proximal: float,
     ) -> "_Stack":
-        names = tuple(training.model.shapes)
-        start = [received[name] for name in names]
+        start = {name: received[name] for name in training.model.shapes}
         kept = [{} if m.kept is None else tensors_of(m.kept) for m in members]
         states = [
             {
                 key: torch.stack([own.get(f"{number}.{key}", fresh) for own in kept])
                 for key, fresh in training.optimizer.fresh(parameter).items()
             }
-            for number, parameter in enumerate(start)
+            for number, parameter in enumerate(start.values())
         ]
-        shared = [parameter.expand(len(members), *parameter.shape) for parameter in start]
-        return cls(training.optimizer, names, start, shared, states, proximal)
+        shared = [parameter.expand(len(members), *parameter.shape) for parameter in start.values()]
+        return cls(training.optimizer, training.uploads, start, shared, states, proximal)
 
     def step(self, gradients: Mapping[int, Gradient], rate: float) -> None:
         """Let each participant take a step."""
         if self.untouched:  # until now they had the same parameters, in the same memory
-            self.parameters = [
-                shared.clone(memory_format=torch.contiguous_format) for shared in self.parameters
-            ]
-            self.untouched = False
+            rooms = self.uploads.rooms(len(self.parameters[0]), Layout.of(self.received))
+            for own, shared in zip(rooms.tensors, self.parameters, strict=True):
+                own.copy_(shared)
+            self.parameters, self.places, self.untouched = rooms.tensors, rooms.places, False
+        received = list(self.received.values())
         for number, gradient in gradients.items():
             parameter = self.parameters[number]
             if self.proximal:
-                pull = (parameter - self.received[number]).mul_(self.proximal)
+                pull = (parameter - received[number]).mul_(self.proximal)
                 gradient = replace(gradient, also=pull)
             self.optimizer.step(parameter, gradient, self.states[number], rate)
 
-    def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord]]:
-        """Yield the parameters and the optimiser's state of each participant."""
+    def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord | None]]:
+        """Yield the parameters and the optimiser's state, if it has one, of each participant."""
         # Looked at here because it is at hand: the server would fetch it from far. A sum that is
         # not finite may be one of finite numbers; then each participant is looked at by itself.
         finite = all(math.isfinite(float(stacked.sum())) for stacked in self.parameters) or None
-        parameters = [(n, p.numpy()) for n, p in zip(self.names, self.parameters, strict=True)]
+        parameters = [(n, p.numpy()) for n, p in zip(self.received, self.parameters, strict=True)]
         states = [
             (f"{number}.{key}", stacked.numpy())
             for number, state in enumerate(self.states)
@@ -233,7 +249,7 @@ class _Stack:
         ]
         for place in range(len(parameters[0][1])):
             # What is kept for many rounds is copied, or it would keep that of the whole stack.
-            yield (
-                recorded({name: stacked[place] for name, stacked in parameters}, finite=finite),
-                recorded({key: np.array(stacked[place]) for key, stacked in states}),
-            )
+            uploaded = {name: stacked[place, ...] for name, stacked in parameters}
+            room = None if self.places is None else self.places[place]
+            kept = {key: np.array(stacked[place]) for key, stacked in states}
+            yield recorded(uploaded, finite=finite, room=room), recorded(kept) if kept else None

@@ -1,0 +1,64 @@
+"""Parameters that a process of ours shows its parent without a copy.
+
+They lie in an `Arena` that both sides see. The lender sends where; the borrower makes the same
+arrays of it, and returns it when nobody looks at them any more.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from flwr.app import ArrayRecord
+
+from fedsim.federation.arena import Arena, Room
+from fedsim.federation.arrays import ArrayInMemory
+
+Ticket = tuple[Room, list[bool | None]]
+"""Where a record's arrays lie, and of each of them whether it is known to be finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lender:
+    """The side of who writes into the arena."""
+
+    arena: Arena
+
+    def ticket(self, thing: object) -> Ticket | None:
+        """Return a ticket for a record that is, as it is, an upload in the arena; else None."""
+        if type(thing) is not ArrayRecord:
+            return None
+        finite: list[bool | None] = []
+        room: Room | None = None
+        for number, (name, array) in enumerate(thing.items()):
+            if not isinstance(array, ArrayInMemory) or array.lies is None:
+                return None
+            lies_in, as_number = array.lies
+            room = room or lies_in
+            expected = lies_in.layout.parts[as_number].name
+            if lies_in is not room or as_number != number or expected != name:
+                return None
+            finite.append(array.known_finite)
+        if room is None or len(finite) < len(room.layout.parts):
+            return None
+        self.arena.lend(room)
+        return room, finite
+
+
+@dataclass(frozen=True, eq=False)
+class Borrower:
+    """The side of who reads."""
+
+    arena: Arena
+    _dropped: "deque[int]" = field(default_factory=deque)
+
+    def record(self, ticket: Ticket) -> ArrayRecord:
+        """Return the record that a ticket is for."""
+        room, known = ticket
+        block = self.arena.borrowed(room, self._dropped)
+        record = ArrayRecord()
+        for part, finite in zip(room.layout.parts, known, strict=True):
+            record[part.name] = ArrayInMemory(room.values(block, part), finite=finite)
+        return record
+
+    def dropped(self) -> list[int]:
+        """Return what was dropped since last asked, to be returned to the lender."""
+        return [self._dropped.popleft() for _ in range(len(self._dropped))]
