@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMMANDS, ANSWERS = "BENCHMARK_COMMANDS", "BENCHMARK_ANSWERS"
+WATCHED_SECONDS = 2.0  # at least: that long rounds go on whose memory is looked at
 
 
 class Pace:
@@ -67,7 +68,7 @@ class Simulator:
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until its first round is over."""
+        """Start it, and wait until its first round is over; its memory counts from here on."""
         self.folder.mkdir(parents=True)
         commands, self._tell = os.pipe()
         heard, answers = os.pipe()
@@ -88,8 +89,8 @@ class Simulator:
             )
         self._answers = os.fdopen(heard)
         os.write(self._tell, b"1\n")
-        while self._process.poll() is None and not select.select([heard], [], [], 1)[0]:
-            pass
+        while self._process.poll() is None and not select.select([heard], [], [], 0.2)[0]:
+            self._look()
         os.close(commands)
         os.close(answers)
         self._answer()
@@ -100,11 +101,13 @@ class Simulator:
         return self._run(rounds) / rounds
 
     def watched_block(self, rounds: int) -> None:
-        """Run a block of rounds that is not timed, and note the memory of all its processes."""
+        """Run blocks of rounds that are not timed, and note the memory of all its processes."""
         over = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(over,))
         watcher.start()
-        self._run(rounds)
+        until = time.monotonic() + WATCHED_SECONDS
+        while time.monotonic() < until:
+            self._run(rounds)
         over.set()
         watcher.join()
 
@@ -134,9 +137,12 @@ class Simulator:
         return float(answer)
 
     def _watch(self, over: threading.Event) -> None:
-        while not over.wait(0.2):
-            assert self._process is not None  # noqa: S101 - it was started
-            self.peak_bytes = max(self.peak_bytes, sum(map(_pss, family(self._process.pid))))
+        while not over.wait(0.05):
+            self._look()
+
+    def _look(self) -> None:
+        assert self._process is not None  # noqa: S101 - it was started
+        self.peak_bytes = max(self.peak_bytes, sum(map(_pss, family(self._process.pid))))
 
 
 def family(process: int) -> Iterator[int]:
