@@ -55,7 +55,7 @@ class Growth:
             simulator.start()
             simulator.block(rounds)
             if watched:
-                simulator.watched_block(max(1, rounds // 2))
+                simulator.watched_rounds(max(1, rounds // 2))
             ended = simulator.end()
         finally:
             simulator.kill()

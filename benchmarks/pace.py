@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMMANDS, ANSWERS = "BENCHMARK_COMMANDS", "BENCHMARK_ANSWERS"
-WATCHED_SECONDS = 2.0  # at least: that long rounds go on whose memory is looked at
 
 
 class Pace:
@@ -100,14 +99,12 @@ class Simulator:
         """Run a block of rounds, and return the seconds that one took."""
         return self._run(rounds) / rounds
 
-    def watched_block(self, rounds: int) -> None:
-        """Run blocks of rounds that are not timed, and note the memory of all its processes."""
+    def watched_rounds(self, rounds: int) -> None:
+        """Run rounds that are not timed, and note the memory of all its processes."""
         over = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(over,))
         watcher.start()
-        until = time.monotonic() + WATCHED_SECONDS
-        while time.monotonic() < until:
-            self._run(rounds)
+        self._run(rounds)
         over.set()
         watcher.join()
 

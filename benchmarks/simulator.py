@@ -10,6 +10,7 @@ pfl-research is no dependency: name a Python that has it and fedsim with ``--pfl
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from paired import publish, ratios
 HERE = Path(__file__).parent
 LOOP = "plain loop"
 LARGEST_DIFFERENCE = 1e-3
+WATCHED_SECONDS = 2.0  # of the loop's rounds, while the memory is looked at
 
 
 def commands(name: str, pfl: str | None, peers: bool) -> dict[str, list[str]]:
@@ -67,8 +69,10 @@ def compare(
                 seconds = simulators[one].block(rounds)
                 if repetition:  # the first block warms up
                     simulators[one].blocks.append(seconds)
+        # Equally many for all, so that all end after the same round.
+        watched = math.ceil(WATCHED_SECONDS / statistics.median(simulators[LOOP].blocks))
         for simulator in simulators.values():
-            simulator.watched_block(rounds)
+            simulator.watched_rounds(watched)
         ends = {one: simulator.end() for one, simulator in simulators.items()}
     finally:
         for simulator in simulators.values():

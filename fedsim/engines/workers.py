@@ -29,6 +29,7 @@ from fedsim.federation.arena import Arena
 from fedsim.federation.client import ForeseeingApp
 from fedsim.federation.messages import round_of
 
+SECONDS_BETWEEN_LOOKS = 0.02  # while this process runs participants: at what the others sent
 SECONDS_TO_ANSWER = 5.0  # of a process whose participant hangs; if that allows it, it answers
 
 
@@ -124,9 +125,12 @@ class WorkersGrid(NodesGrid):
 
         if self._own is not None:
             self._own.foresee([asked[number] for number in turns[-1]])
+            looked = time.monotonic()
             for number in turns[-1]:
                 [replies[number]] = self._own.send_and_receive([asked[number]])
-                receive(0)  # or the others would wait for room in their lines
+                if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
+                    receive(0)  # or the others would wait for room in their lines
+                    looked = time.monotonic()
         while waiting := [w for w in busy if busy[w] and w not in self._hung]:
             if not receive(min(until[w] for w in waiting) - time.monotonic()):
                 self._hung |= {w for w in waiting if until[w] <= time.monotonic()}

@@ -137,7 +137,7 @@ class Arena:
         if number is None:
             return None
         start = self._blocks[number].start
-        taken = self._seen(start, size, self._changes.append, (number, -1))
+        taken = torch.from_numpy(self._seen(start, size, self._changes.append, (number, -1)))
         return taken, [Room(number, start, row, uploads, layout) for row in range(uploads)]
 
     def lend(self, room: Room) -> None:
@@ -151,18 +151,17 @@ class Arena:
         process's `returned`.
         """
         size = room.rows * room.layout.size
-        values: Bytes = self._seen(room.offset, size, dropped.append, room.block).numpy()
-        return values
+        return self._seen(room.offset, size, dropped.append, room.block)
 
     def returned(self, blocks: Iterable[int]) -> None:
         """Take note that uploads in these blocks are not looked at elsewhere any more."""
         self._changes.extend((number, -1) for number in blocks)
 
-    def _seen(self, start: int, size: int, tell: Callable[[What], None], what: What) -> Tensor:
+    def _seen(self, start: int, size: int, tell: Callable[[What], None], what: What) -> Bytes:
         """Return so many bytes; when nobody looks at them any more, it is told."""
-        view = memoryview(self._memory)
-        weakref.finalize(view, tell, what).atexit = False
-        return torch.frombuffer(view, dtype=torch.uint8, count=size, offset=start)
+        seen = np.frombuffer(self._memory, np.uint8, size, start)
+        weakref.finalize(seen, tell, what).atexit = False  # views of it keep it alive
+        return seen
 
     def _taken(self, size: int) -> int | None:
         """Return the number of a block of at least so many bytes, which has one user now."""
