@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from fedsim import plugins
 from fedsim.config import Choice
 from fedsim.errors import ConfigError, listed
+from fedsim.federation.averaging import QUICK
 
 Plain = None | bool | int | float | str
 INNER = "strategy"
@@ -74,7 +75,7 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         inner = _worn_over(name, settings)
         filled[INNER] = build_strategy(inner.name, inner.settings, participants)
     try:
-        return known[name](**filled)
+        return QUICK.get(name, known[name])(**filled)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"federation.strategy: {name}: {error}") from error
 
