@@ -34,6 +34,7 @@ from fedsim.engines.threads import limited_threads
 from fedsim.federation.client import Participants, introduction, make_client_app
 from fedsim.federation.messages import ROUND, shapes_of
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.stack_trainer import stacking_pays
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import Utility
 
@@ -154,7 +155,7 @@ def side_by_side(participants: int, records: int, rounds: int, repetitions: int)
     """Time real training on two nodes against one process."""
     work = federation(participants, records, [1024, 512, 256, 128])
     members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
-    app, model = make_client_app(members), work.new_model()
+    app, model = make_client_app(members, stacked=stacking_pays(members)), work.new_model()
     ends: dict[str, ArrayRecord] = {}
 
     def block(name: str, grid: NodesGrid) -> None:

@@ -43,8 +43,8 @@ class Engine(BaseModel):
         participants, too.
     stacked
         Whether participants train with their parameters stacked, many at once: the same numbers but
-        for the last digits. `auto` does so for ten participants and more whose steps are small, on
-        every engine.
+        for the last digits. `auto` does so for ten participants and more, on every engine, where
+        the model is a chain of layers that can be.
     timeout
         How many seconds a participant may take to train or to evaluate; without it, any. On the
         local engine participants then always run in processes of their own.

@@ -7,7 +7,8 @@ first asked for, which is where it leaves the process.
 """
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -129,6 +130,15 @@ def recorded(
         lies = None if room is None else (room, number)
         record[name] = ArrayInMemory(held, finite=finite, lies=lies)
     return record
+
+
+def seen_finite(tensors: Iterable[Tensor]) -> bool | None:
+    """Return that all numbers in tensors are finite, or None: then whoever needs it has to look.
+
+    For who has them at hand; a server would fetch them from far. The sum is looked at, which may be
+    infinite though no number is.
+    """
+    return all(math.isfinite(float(tensor.sum())) for tensor in tensors) or None
 
 
 def seen(array: Array) -> Values:

@@ -6,7 +6,7 @@ import torch
 from flwr.app import ArrayRecord, Context, Message
 
 from fedsim.federation.arena import Layout, Uploads
-from fedsim.federation.arrays import recorded
+from fedsim.federation.arrays import recorded, seen_finite
 from fedsim.federation.messages import shapes_of
 from fedsim.federation.optimizers import optimizer_arrays, optimizer_factory, restore_optimizer
 from fedsim.federation.participants import Participants, Received, Task, Trained
@@ -70,7 +70,8 @@ class OneByOne:
         for [room], value in zip(rooms.tensors, trained.values(), strict=True):
             room.copy_(value)
         copies = {n: t[0].numpy() for n, t in zip(trained, rooms.tensors, strict=True)}
-        return recorded(copies, room=None if rooms.places is None else rooms.places[0])
+        place = None if rooms.places is None else rooms.places[0]
+        return recorded(copies, finite=seen_finite(rooms.tensors), room=place)
 
     @torch.no_grad()
     def _load(self, task: Task) -> None:

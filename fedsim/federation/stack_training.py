@@ -20,7 +20,7 @@ from fedsim import seeds
 from fedsim.config import LocalTraining
 from fedsim.data import Dataset
 from fedsim.federation.arena import Layout, Room, Uploads
-from fedsim.federation.arrays import recorded, tensors_of
+from fedsim.federation.arrays import recorded, seen_finite, tensors_of
 from fedsim.federation.participants import Trained
 from fedsim.federation.stack_layers import Gradient, StackedModel
 from fedsim.federation.stack_optimizers import StackedOptimizer, State
@@ -238,9 +238,7 @@ class _Stack:
 
     def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord | None]]:
         """Yield the parameters and the optimiser's state, if it has one, of each participant."""
-        # Looked at here because it is at hand: the server would fetch it from far. A sum that is
-        # not finite may be one of finite numbers; then each participant is looked at by itself.
-        finite = all(math.isfinite(float(stacked.sum())) for stacked in self.parameters) or None
+        finite = seen_finite(self.parameters)
         parameters = [(n, p.numpy()) for n, p in zip(self.received, self.parameters, strict=True)]
         states = [
             (f"{number}.{key}", stacked.numpy())
