@@ -68,7 +68,9 @@ def test_who_is_free_takes_the_next_job(tmp_path: Path) -> None:
         yield "slow"
 
     jobs = {"slow": slow, **{name: partial(job, tmp_path, name) for name in "abc"}}
-    assert list(steps_of(jobs, 2, 1, SILENCE))[-1] == "slow"
+    steps = list(steps_of(jobs, 2, 1, SILENCE))
+    # The last of the others may still be under way when it has begun.
+    assert steps.index("slow") > steps.index("b2")
 
 
 def test_there_may_be_nothing_to_do() -> None:
