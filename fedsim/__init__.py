@@ -4,7 +4,7 @@ The names below are the public surface for scripts and plugins; they are importe
 so that the command line answers at once.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fedsim.report.results import Results
     from fedsim.snapshots import Snapshot, SnapshotStore
     from fedsim.stages.given import GivenModel
+
+    __version__: str
 
 _HOMES = {
     "Adversary": "fedsim.federation.adversary",
@@ -84,6 +86,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("fedsim")
     if name not in _HOMES:
         raise AttributeError(f"module 'fedsim' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

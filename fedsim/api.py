@@ -72,7 +72,7 @@ def run(
 @only_warnings_of_flower()
 def attack(
     run: RunLike,
-    attacks: Iterable[str] = (),
+    attacks: str | Iterable[str] = (),
     *,
     data_dir: PathLike | None = None,
     watcher: Watcher = SILENCE,
@@ -84,7 +84,8 @@ def attack(
     run
         A run directory, or what `run` returned.
     attacks
-        The attacks to make anew, by label or plugin name; none named means all of the run's.
+        The attacks to make anew, by label or plugin name, one or several; none named means all of
+        the run's.
     data_dir
         Where the data set's files are; by default where they were.
     watcher
@@ -95,8 +96,8 @@ def attack(
     FedsimError
         If there is no such run or attack, or a file of the run is damaged.
     """
-    folder = _folder(run)
-    results = programme.attack(folder, data_dir=_path(data_dir), attacks=attacks, watcher=watcher)
+    folder, names = _folder(run), (attacks,) if isinstance(attacks, str) else attacks
+    results = programme.attack(folder, data_dir=_path(data_dir), attacks=names, watcher=watcher)
     return FinishedRun(folder, results)
 
 

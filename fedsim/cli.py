@@ -6,12 +6,13 @@ Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 
 import errno
 import sys
+from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from fedsim.chatter import only_warnings_of_flower
 from fedsim.commands.authoring import check, new_app
@@ -29,7 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EXIT_CODES,
-    help="What does your federation leak about who was in its training data?",
 )
 for command in (run, attack, report, compare, study, doctor, check):
     app.command()(command)
@@ -39,9 +39,25 @@ app.add_typer(new_app, name="new")
 
 
 def _fail(sentence: str) -> NoReturn:
-    told = f"[bold red]fedsim:[/] {escape(sentence)}"
+    told = Text.assemble(("fedsim:", "bold red"), f" {sentence}")
     Console(stderr=True).print(told, highlight=False, soft_wrap=True)
     sys.exit(EXIT_INVALID)
+
+
+def _told_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fedsim {metadata.version('fedsim')}")
+        raise typer.Exit
+
+
+@app.callback(help="What does your federation leak about who was in its training data?")
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_told_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Take the options of fedsim itself."""
 
 
 def _stopped() -> NoReturn:
@@ -50,7 +66,7 @@ def _stopped() -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line; a `FedsimError` becomes its one sentence and exit code 2."""
+    """Run the command line; what a user or a plugin did wrong is one sentence and exit code 2."""
     sys.path.append(str(Path.cwd()))  # so that module:attribute finds a user's own files
     try:
         with orderly_interrupts(), only_warnings_of_flower():
@@ -67,6 +83,12 @@ def main() -> None:
         raise
     except KeyboardInterrupt:  # once more, while typer was at that
         _stopped()
+    except Exception as error:
+        from fedsim.commands.strangers import told_of_plugin
+
+        if (sentence := told_of_plugin(error)) is None:  # a defect of ours
+            raise
+        _fail(sentence)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What a person at a terminal sees: threat models and plan, progress with time left, tables."""
+"""What a person at a terminal sees: threat models and plan, progress with time left, tables.
+
+Names and sentences come from configs and plugins and are shown as plain text: nothing in them is
+taken for markup, whatever console is given.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,17 +40,17 @@ class ConsoleWatcher:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             _TimeLeft(),
-            TextColumn("{task.fields[standing]}"),
+            TextColumn("{task.fields[standing]}", markup=False),
             console=console,
         )
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, emoji=False)
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
@@ -81,10 +85,9 @@ def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
             ("knows", stated.knows),
             ("asks", f"was this record in the training data of {' / '.join(stated.asks)}?"),
         ):
-            grid.add_row(f"[dim]{name}[/dim]", text)
-        console.print(
-            Panel(grid, title=f"threat model: {stated.adversary}", title_align="left", expand=False)
-        )
+            grid.add_row(Text(name, "dim"), Text(text))
+        title = Text(f"threat model: {stated.adversary}")
+        console.print(Panel(grid, title=title, title_align="left", expand=False))
 
 
 def show_plan(console: Console, plan: Plan) -> None:

@@ -152,6 +152,9 @@ def _plugins() -> Iterator[Finding]:
 
 def _datasets(data_dir: Path | None) -> Iterator[Finding]:
     """Yield for each installed data set whether it is there; nothing is read or downloaded."""
+    if data_dir and not data_dir.is_dir():
+        told = "is not a folder" if data_dir.exists() else "there is no such folder"
+        yield Finding("data folder", Status.PROBLEM, f"{data_dir}: {told}")
     cache = default_cache_dir()
     for name in plugins.available("datasets"):
         files = data_dir / name if data_dir else None

@@ -4,6 +4,7 @@ What an audit keeps is private (snapshots, scores, who was a member), so everyth
 readable by its owner only.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -38,6 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
         If the disk does not take it; its ``filename`` is `path`.
     """
     make_private_folder(path.parent)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     os.close(descriptor)  # mkstemp has made it with owner-only permissions
     temporary = Path(name)
@@ -48,8 +51,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(OWNER_ONLY_FILE)
         temporary.replace(path)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # writing names no file
-            error.filename = str(path)
+        # Writing names no file, and the temporary one is nobody's business.
+        if error.errno is not None and error.filename in (None, name):
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         temporary.unlink(missing_ok=True)

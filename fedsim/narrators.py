@@ -76,7 +76,7 @@ def narrator(*, quiet: bool, as_json: bool) -> Narrator:
         raise FedsimError("--quiet and --json are two ways to print; give one of them")
     if as_json:
         return AsJson(JsonLines(sys.stdout))
-    return Quietly() if quiet else AtTerminal(Console())
+    return Quietly() if quiet else AtTerminal(Console(markup=False, emoji=False))
 
 
 class AtTerminal:

@@ -13,7 +13,7 @@ from fedsim.report.compared import ComparedRow, auc_in_words
 from fedsim.report.formats import tidy
 from fedsim.report.html_table import Heading, html_table
 from fedsim.report.results import Interval, Result, Results, read_results
-from fedsim.report.words import area, area_interval, percent, percent_interval
+from fedsim.report.words import area, area_interval, percent, percent_interval, plural
 from fedsim.rundir import RunDirectory
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import Entry, Table
@@ -55,6 +55,10 @@ class FinishedRun:
         """The report page."""
         return RunDirectory(self.path).report
 
+    def __repr__(self) -> str:
+        attacks, adversaries = self.results.attacks(), ", ".join(self.results.adversaries())
+        return f"<FinishedRun {self.path}: {plural(len(attacks), 'attack')} by {adversaries}>"
+
     def to_frame(self) -> "pd.DataFrame":
         """Return every figure: by adversary, attack, victim (``mean`` over them too) and metric."""
         return _frame(
@@ -86,6 +90,10 @@ class ComparedRuns:
     """Runs beside each other, attack by attack; the first of an attack is its reference."""
 
     rows: Sequence[ComparedRow]
+
+    def __repr__(self) -> str:
+        runs = dict.fromkeys(row.run for row in self.rows)
+        return f"<ComparedRuns {', '.join(runs)}: {plural(len(self.rows), 'row')}>"
 
     def to_frame(self) -> "pd.DataFrame":
         """Return every figure and its difference from the reference of the attack."""
@@ -123,6 +131,9 @@ class FinishedStudy:
 
     path: Path
     findings: Findings
+
+    def __repr__(self) -> str:
+        return f"<FinishedStudy {self.path}: {plural(len(self.findings.rows), 'row')}>"
 
     def to_frame(self) -> "pd.DataFrame":
         """Return every figure, by the study's axes, adversary, attack and metric."""

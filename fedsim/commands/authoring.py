@@ -75,7 +75,7 @@ def flower_app(
     """Write a Flower app of an experiment, for `flwr run`: simulated, or deployed."""
     from fedsim.scaffold import write_flower_app
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     run = out or Path("runs") / config.stem
     for path in write_flower_app(folder, config, run, data_dir):
         console.print(f"  {path}", soft_wrap=True)
@@ -96,7 +96,7 @@ def check(
 
     given = _settings(settings or ())
     kind = identified(plugin)
-    console = Console(highlight=False, quiet=as_json)
+    console = Console(highlight=False, markup=False, emoji=False, quiet=as_json)
     found: list[Finding] = []
     for finding in findings(kind, plugin, given):
         if not found:
@@ -117,7 +117,7 @@ def _write(template: str, name: str, out: Path | None) -> None:
     from fedsim.scaffold import write_package
 
     folder = out or Path(name)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for path in write_package(template, name, folder):
         console.print(f"  {path}", soft_wrap=True)
     console.print(f"next: cd {folder}, and read README.md: its three commands work", soft_wrap=True)

@@ -45,7 +45,7 @@ def list_(what: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {KI
     table.add_column("from", no_wrap=True)
     for entry in entries:
         table.add_row(*entry)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 @data_app.command()
@@ -56,7 +56,7 @@ def fetch(
     """Get and verify a data set beforehand."""
     from fedsim.data import fetch as fetch_data
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     stored = fetch_data(name, {}, data_dir=data_dir, say=console.print)
     console.print(
         f"{stored.name}: {stored.records:,} records of shape {stored.input_shape}, "

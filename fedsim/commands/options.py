@@ -12,8 +12,8 @@ EXIT_STOPPED = 130
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 fedsim doctor or fedsim check found a problem; 2 something that you "
-    "gave is not valid (one sentence on stderr says what); 130 stopped by Ctrl-C (the same "
-    "command resumes)."
+    "gave is not valid, or a plugin failed (one sentence on stderr says what); 130 stopped by "
+    "Ctrl-C (the same command resumes)."
 )
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]

@@ -27,6 +27,7 @@ from fedsim.federation.server import Server, make_server_app
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import Utility, evaluate
 from fedsim.progress import Watcher
+from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import require_space
 from fedsim.stages.briefing import brief
@@ -130,7 +131,9 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
-            advance(standing_of(progress))
+            # Of each the witness has what it was sent and what came back; then, the aggregate.
+            took_part = len(keeper.witness.memory.array_records) // 2
+            advance(standing_of(progress, took_part))
 
         seated = (keeper.witness, *federation.servers.values())
         server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
@@ -210,8 +213,8 @@ def _tell_reuse(
         )
 
 
-def standing_of(progress: Progress) -> str:
-    """Return how a federation stands, in a few words."""
+def standing_of(progress: Progress, took_part: int | None = None) -> str:
+    """Return how a federation stands, in a few words; `took_part` trained in its last round."""
     figures = progress.history[-1]
     tested = [f.test_accuracy for f in progress.history if f.test_accuracy is not None]
     parts = []
@@ -219,4 +222,6 @@ def standing_of(progress: Progress) -> str:
         parts.append(f"loss {figures.local_loss:.3f}")
     if tested:
         parts.append(f"test {tested[-1]:.1%}")
+    if took_part is not None:
+        parts.append(plural(took_part, "participant"))
     return ", ".join(parts)

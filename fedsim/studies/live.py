@@ -16,6 +16,7 @@ from fedsim.report.compared import auc_in_words
 from fedsim.report.results import Results
 from fedsim.report.words import area, percent, plural
 from fedsim.studies.cells import Cell
+from fedsim.studies.makers import this_maker, told_of_others
 from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import Entry
 
@@ -76,7 +77,7 @@ class LiveStudy:
 
     def say(self, text: str) -> None:
         """Print a line above the table."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, emoji=False)
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
@@ -112,6 +113,9 @@ def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
         f"{plural(sum(one.finished for one in planned), 'cell')} finished before",
         highlight=False,
     )
+    finished = [(one.cell, one.results) for one in planned if one.results]
+    if finished and (line := told_of_others(finished, this_maker())):
+        console.print(line, highlight=False, markup=False)
 
 
 def show_findings(console: Console, findings: Findings) -> None:

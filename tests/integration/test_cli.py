@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +362,20 @@ def test_a_real_process_ends_with_2_and_one_sentence(tmp_path: Path) -> None:
     )
     assert said.stdout == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_the_version_also_of_the_module() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "fedsim", "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"fedsim {metadata.version('fedsim')}\n"
+
+
+def test_a_page_that_is_a_folder_is_named_as_it_was_given(
+    fedsim: Fedsim, copied: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pages").mkdir()
+    is_one_sentence(fedsim("compare", copied, "--page", "pages"), "fedsim: pages: Is a directory")
 
 
 def elsewhere(folder: Path, **changed: object) -> list[object]:

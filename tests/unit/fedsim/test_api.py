@@ -107,6 +107,20 @@ def test_a_file_names_its_run_directory_and_settings_change_it(
     assert fedsim.open_run("runs/toy") == run
 
 
+def test_what_is_returned_is_a_short_line_where_there_is_no_notebook(
+    folder: Path, audit: fedsim.FinishedRun
+) -> None:
+    assert repr(audit) == (
+        f"<FinishedRun {folder / 'audit'}: 2 attacks by curious-server, curious-participant>"
+    )
+    assert repr(fedsim.compare(audit)) == "<ComparedRuns audit: 4 rows>"
+
+
+def test_one_attack_may_be_given_by_its_name(folder: Path, tmp_path: Path) -> None:
+    run = fedsim.run(toys.tree(attacks=["random"]), tmp_path / "run")
+    assert fedsim.attack(run, "loss").results.attacks() == ("random", "loss")
+
+
 def test_what_does_not_fit_together_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a run directory: give `out`"):
         fedsim.run(toys.tree())

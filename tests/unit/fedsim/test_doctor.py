@@ -23,6 +23,16 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
 
 
+def test_a_data_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    first = next(doctor._datasets(tmp_path / "absent"))
+    assert first.status is Status.PROBLEM
+    assert first.found == f"{tmp_path / 'absent'}: there is no such folder"
+    (tmp_path / "file").touch()
+    assert next(doctor._datasets(tmp_path / "file")).found.endswith("is not a folder")
+    for well in (None, tmp_path):
+        assert all(one.name != "data folder" for one in doctor._datasets(well))
+
+
 @pytest.fixture(scope="module")
 def self_test() -> Finding:
     return doctor.self_test()

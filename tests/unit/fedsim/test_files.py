@@ -63,6 +63,27 @@ def test_a_disk_that_fails_leaves_the_old_content_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        files.write_text(tmp_path / "page", "<html>")
+    assert error.value.filename == str(tmp_path / "page")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+
+    def made_a_folder_meanwhile() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_text("new")
+            path.mkdir()
+
+    with pytest.raises(IsADirectoryError) as error:
+        made_a_folder_meanwhile()
+    assert (error.value.filename, error.value.filename2) == (str(path), None)
+
+
 def test_until_the_block_ends_a_reader_sees_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     files.write_bytes(path, b"old")

@@ -113,7 +113,7 @@ def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_pat
     assert [e["event"] for e in federation] == ["started", *["progress"] * 4, "finished"]
     assert [e["done"] for e in federation] == [0, 1, 2, 3, 4, 4]
     assert federation[-2]["seconds_left"] == 0
-    assert federation[-2]["standing"].startswith("loss ")
+    assert re.fullmatch(r"loss [\d.]+, test [\d.]+%, 3 participants", federation[-2]["standing"])
     attacks = [e for e in work if e.get("what") == "attacks"]
     assert (attacks[-1]["event"], attacks[-1]["done"], attacks[-1]["total"]) == ("finished", 4, 4)
 
@@ -123,6 +123,18 @@ def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_pat
     )
     assert last["utility"] == written.utility.model_dump()
     assert last["results"] == [row.model_dump(mode="json") for row in written.summary()]
+
+
+def test_progress_counts_who_was_drawn(fedsim: Fedsim) -> None:
+    drawing = 'federation.strategy={"name": "FedAvg", "fraction_train": 0.7}'
+    said = fedsim("run", "toy.yaml", "--out", "out", "--json", "--set", drawing)
+    assert (said.code, said.err) == (0, "")
+    told = [
+        e["standing"]
+        for e in said.events
+        if e.get("what") == "federation honest" and "standing" in e
+    ]
+    assert [one.rpartition(", ")[2] for one in told] == ["2 participants"] * 4
 
 
 def test_a_study_as_json_counts_its_cells(fedsim: Fedsim) -> None:

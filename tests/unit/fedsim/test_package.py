@@ -20,6 +20,11 @@ def test_every_public_name_is_there_and_documented() -> None:
         fedsim.Nothing  # noqa: B018 - reading it is what is tested
 
 
+def test_a_notebook_completes_the_public_names_and_the_version() -> None:
+    assert {*fedsim.__all__, "__version__"} <= {*dir(fedsim)}
+    assert fedsim.__version__ == provenance.provenance(None)["versions"]["fedsim"]
+
+
 def test_the_command_line_answers_without_loading_torch() -> None:
     program = "import sys, fedsim, fedsim.cli; print(sorted({'torch', 'flwr'} & set(sys.modules)))"
     said = subprocess.run(
