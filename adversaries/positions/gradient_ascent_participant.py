@@ -5,15 +5,21 @@ target records' loss in its own upload, and reads the aggregates that come back.
 
 The aggregate is a mean, so only a share of the climb arrives in it. The participant multiplies the
 climb by the number of participants to make up for that, and, as it knows its own climb, takes it
-out of the aggregate again: what is left is what the others did. (It takes everybody to weigh the
-same; where they do not, a part of the climb stays in.)
+out of that round's aggregate again: what is left is what the others did. Where it took no part in a
+round there is nothing to take out, and the aggregate is kept as it came.
+
+It cannot know who else was aggregated, and takes its share for one in `participants`. That is
+right where all take part and weigh the same. Where only k of n do (a strategy samples, or some are
+away), its share is one in k: with a boost b, b / k of the climb arrive, b / n are taken out, and
+the rest stays in.
 """
 
 from typing import Literal
 
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, MetricRecord
 
 from adversaries.positions.ascent import Ascent, distance, moved
+from adversaries.positions.remembered import arrays_in, number_in
 from fedsim.data import Question, about_all_but
 from fedsim.federation.adversary import Threat
 from fedsim.federation.participant_position import ParticipantAdversary
@@ -22,6 +28,8 @@ from fedsim.snapshots import AGGREGATE, CLEAN
 ARRIVED = "arrived"
 CLIMBED = "climbed"
 HONEST = "honest"
+CLIMB = "climb"
+ROUND = "round"
 
 
 class GradientAscentParticipant(ParticipantAdversary):
@@ -34,7 +42,8 @@ class GradientAscentParticipant(ParticipantAdversary):
     rate, relative, first, last, targets, steps, objective, drop
         See `adversaries.positions.ascent.Ascent`.
     boost
-        By what its climb is multiplied in the upload; by default the number of participants.
+        By what its climb is multiplied in the upload; by default the number of participants. Where
+        a strategy samples, the number that it samples makes the climb arrive at its own length.
     participants
         How many participants there are; a run knows it.
     """
@@ -81,13 +90,16 @@ class GradientAscentParticipant(ParticipantAdversary):
         return (CLEAN,)
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Keep the aggregate of a round, and what it would be without the climb."""
+        """Keep the aggregate of a round, and what it would be without the climb in that round."""
         self.record(round_number, AGGREGATE, arrays)
-        if self.ascent.active(round_number):
-            honest, climbed = (self.memory.array_records[key] for key in (HONEST, CLIMBED))
+        if number_in(self.memory, CLIMB, ROUND) == round_number:
+            honest, climbed = (arrays_in(self.memory, key) for key in (HONEST, CLIMBED))
             clean = moved(arrays, climbed, honest, self.boost / self.participants)
             self.record(round_number, CLEAN, clean)
-        self.memory[ARRIVED] = arrays
+        # The next climb is measured from here. A run may branch from an honest round before it,
+        # and knows nothing of earlier ones.
+        if self.ascent.active(round_number + 1):
+            self.memory[ARRIVED] = arrays
         return arrays
 
     def leaving(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
@@ -95,7 +107,8 @@ class GradientAscentParticipant(ParticipantAdversary):
         if not self.ascent.active(round_number):
             return arrays
         asked = about_all_but(self.participant, self.participants)
-        length = distance(arrays, self.memory.array_records[ARRIVED])
+        length = distance(arrays, arrays_in(self.memory, ARRIVED))
         climbed = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
         self.memory[HONEST], self.memory[CLIMBED] = arrays, climbed
+        self.memory[CLIMB] = MetricRecord({ROUND: round_number})
         return moved(arrays, arrays, climbed, self.boost)

@@ -2,6 +2,10 @@
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: before the server sends the parameters to
 a victim, it ascends the gradient of the target records' loss. See `ascent`.
+
+The length of an honest update is that of a victim's last one, from the round before `first` on. As
+long as there is none (the victim joined later, or was not sampled), a climb relative to it has no
+length, and the victim is sent what an honest server sends.
 """
 
 from collections.abc import Sequence
@@ -11,6 +15,7 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from adversaries.positions.ascent import Ascent, distance
 from adversaries.positions.curious_server import CuriousServer
+from adversaries.positions.remembered import arrays_in, number_in
 from fedsim.data import Question, about_participant
 from fedsim.federation.adversary import Threat
 from fedsim.snapshots import meant_owner
@@ -43,6 +48,7 @@ class GradientAscentServer(CuriousServer):
         drop: float | None = 0.15,
     ) -> None:
         self.victims = victims
+        self._climbed_for = frozenset(victims)
         self.ascent = Ascent(rate, relative, first, last, targets, steps, objective, drop)
 
     def threat(self) -> Threat:
@@ -72,12 +78,12 @@ class GradientAscentServer(CuriousServer):
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send a victim parameters further up the targets' loss."""
-        if participant not in self.victims:
+        if not self._watches(round_number, participant):
             return super().send(round_number, participant, arrays)
-        sent = arrays
-        if self.ascent.active(round_number):
+        sent, length = arrays, self._update_norm(participant)
+        if self.ascent.active(round_number) and (length or not self.ascent.relative):
             self.record(round_number, meant_owner(participant), arrays)
-            length, asked = self._update_norm(participant), about_participant(participant)
+            asked = about_participant(participant)
             sent = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
         self.memory[_sent(participant)] = sent
         return super().send(round_number, participant, sent)
@@ -86,17 +92,23 @@ class GradientAscentServer(CuriousServer):
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
         """Keep a victim's upload, and how far it moved from what it was sent."""
-        if participant in self.victims:
-            moved = distance(arrays, self.memory.array_records[_sent(participant)])
+        if self._watches(round_number, participant):
+            moved = distance(arrays, arrays_in(self.memory, _sent(participant)))
             # Under attack the victim also undoes the climb: no measure of an honest update.
             if self.ascent.active(round_number):
                 moved = min(moved, self._update_norm(participant) or moved)
             self.memory[_update(participant)] = MetricRecord({NORM: moved})
         return super().receive(round_number, participant, arrays)
 
+    def _watches(self, round_number: int, participant: int) -> bool:
+        """Return whether it is a victim's round from the last honest one on.
+
+        Of what is before it a run that branches from it knows nothing.
+        """
+        return participant in self._climbed_for and round_number >= self.ascent.first - 1
+
     def _update_norm(self, victim: int) -> float:
-        known = self.memory.metric_records.get(_update(victim))
-        return float(str(known[NORM])) if known else 0.0
+        return number_in(self.memory, _update(victim), NORM) or 0.0
 
 
 def _sent(victim: int) -> str:

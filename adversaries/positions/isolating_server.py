@@ -2,6 +2,9 @@
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: the server sends a victim's own
 parameters back to it instead of the aggregate, so nobody else's training hides what it learned.
+
+Nothing is known of a victim that took no part in the round before `first`: it is sent the aggregate
+once more, in its first round from then on, and its own parameters after it.
 """
 
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from typing import Literal
 from flwr.app import ArrayRecord
 
 from adversaries.positions.curious_server import CuriousServer
+from adversaries.positions.remembered import arrays_in
 from fedsim.data import Question
 from fedsim.errors import PluginError
 from fedsim.federation.adversary import Threat
@@ -25,7 +29,8 @@ class IsolatingServer(CuriousServer):
     first
         The first round in which they get their own parameters; the ones before are honest.
     others
-        What the others go on with: without the victims, or with their last honest uploads.
+        What the others go on with: without the victims, or with their honest uploads of the round
+        before `first`. A victim that made none then is left out, too.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class IsolatingServer(CuriousServer):
         if first < 2:
             raise ValueError(f"first must be at least 2, not {first}: before it there is no upload")
         self.victims = victims
+        self._isolated = frozenset(victims)
         self.first = first
         self.others = others
 
@@ -87,19 +93,21 @@ class IsolatingServer(CuriousServer):
     ) -> ArrayRecord | None:
         """Keep a victim's upload, and keep it from the others."""
         super().receive(round_number, participant, arrays)
-        if participant not in self.victims:
+        # Of what is before the last honest round a run that branches from it knows nothing.
+        if participant not in self._isolated or round_number < self.first - 1:
             return arrays
-        self.memory[_own(participant)] = arrays
+        own, honest = _own(participant), _honest(participant)
+        self.memory[own] = arrays
         if round_number < self.first:
-            self.memory[_honest(participant)] = arrays
+            self.memory[honest] = arrays
             return arrays
-        if self.others == "without-it":
-            return None
-        return self.memory.array_records[_honest(participant)]
+        kept = self.others == "last-honest" and honest in self.memory
+        return arrays_in(self.memory, honest) if kept else None
 
     def _own(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        isolated = participant in self.victims and round_number >= self.first
-        return self.memory.array_records.get(_own(participant), arrays) if isolated else arrays
+        own = _own(participant)
+        isolated = participant in self._isolated and round_number >= self.first
+        return arrays_in(self.memory, own) if isolated and own in self.memory else arrays
 
 
 def _own(victim: int) -> str:

@@ -21,7 +21,9 @@ from fedsim.snapshots import SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
 TARGETS = np.arange(20)
-TRAIN = "train"
+TRAIN, EVALUATE = "train", "evaluate"
+# Two rounds of three participants, evaluated after the second: messages 0 to 2 are round 1's.
+EVALUATION_AT_THE_END = [(6, 2, EVALUATE), (7, 3, EVALUATE), (8, 4, EVALUATE)]
 # One step on the loss of all targets: the rule as the paper has it.
 PAPER: dict[str, Any] = {"targets": None, "steps": 1, "objective": "loss", "drop": None}
 
@@ -84,9 +86,14 @@ def test_isolation_changes_the_victims_messages_and_the_others_go_on_without_it(
     run = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path)], rounds=2)
     honest = toys.Federation(rounds=2)
     end, _ = run.run(), honest.run()
-    # Round 1 is honest; in round 2 the victim trains on its own upload, and evaluates its own.
-    assert [(node, kind) for _, node, kind in differing(run, honest)][:1] == [(2, TRAIN)]
+    # Round 1 is honest; in round 2 the victim trains on its own upload. At the end of round 2 all
+    # evaluate something else than they would have: the victim its own, the others what is without.
+    assert differing(run, honest) == [(3, 2, TRAIN), *EVALUATION_AT_THE_END]
     assert parameters(victims_sent(run)[1]) == parameters(victims_uploads(run)[0])
+    evaluated = {node: c for node, kind, c in run.grid.sent if kind == EVALUATE}
+    assert parameters(evaluated[2]) == parameters(victims_uploads(run)[1])
+    assert _named(evaluated[3]) == {name: array.data for name, array in end.arrays.items()}
+    assert evaluated[3] == evaluated[4]
     others = [
         {n.removeprefix("arrays/"): b for n, b in parameters(content).items()}
         for node, kind, content in run.grid.returned[3:]
@@ -111,9 +118,8 @@ def test_one_step_of_ascent_equals_the_hand_computed_one(tmp_path: Path) -> None
     run = toys.Federation([adversary.brief(briefing())], rounds=2)
     honest = toys.Federation(rounds=2)
     run.run(), honest.run()
-    [(_, node, kind), *_] = differing(run, honest)
-    assert (node, kind) == (2, TRAIN)
-    assert [d for d in differing(run, honest) if d[2] == TRAIN] == differing(run, honest)[:1]
+    # What the victim made of it is in the aggregate that all evaluate at the end of round 2.
+    assert differing(run, honest) == [(3, 2, TRAIN), *EVALUATION_AT_THE_END]
     model, start = toys.new_model(), _tensors(honest, _named(victims_sent(honest)[1]))
     model.load_state_dict(start)
     inputs, labels = toys.dataset().batch(TARGETS)
@@ -143,7 +149,9 @@ def test_an_ascending_participant_changes_its_own_upload_only(tmp_path: Path) ->
     run = toys.Federation([adversary.brief(briefing())], rounds=3)
     honest = toys.Federation(rounds=3)
     run.run(), honest.run()
-    assert [d[2] for d in differing(run, honest)] == ["evaluate"] * 3  # the aggregate of round 3
+    # Rounds 1 and 2 with an evaluation are messages 0 to 8, and what all train on in round 3 is
+    # honest; only the aggregate of round 3 differs, which they evaluate.
+    assert differing(run, honest) == [(12, 2, EVALUATE), (13, 3, EVALUATE), (14, 4, EVALUATE)]
     pairs = zip(run.grid.returned, honest.grid.returned, strict=True)
     changed = [(sent[0], sent[1]) for sent, other in pairs if sent != other and sent[1] == TRAIN]
     assert changed == [(3, TRAIN)]
