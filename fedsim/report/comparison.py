@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedsim.files import write_text
 from fedsim.report import figures, interval_figures, words
-from fedsim.report.compared import ComparedRow
+from fedsim.report.compared import ComparedRow, reference_name
 from fedsim.report.data import RocTrace, UtilityPoint
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
@@ -71,17 +71,6 @@ class ComparisonData:
         return self.contenders[row.run, row.result.adversary]
 
 
-def contenders_of(rows: Sequence[ComparedRow]) -> dict[tuple[str, str], str]:
-    """Return a name for each run and adversary, no longer than it takes to tell them apart."""
-    found = list(dict.fromkeys((row.run, row.result.adversary) for row in rows))
-    runs, adversaries = ({who[part] for who in found} for part in (0, 1))
-    if len(runs) == 1:
-        return {who: who[1] for who in found}
-    if len(adversaries) == 1:
-        return {who: who[0] for who in found}
-    return {who: " · ".join(who) for who in found}
-
-
 def render_comparison(data: ComparisonData) -> str:
     """Return the page of a comparison."""
     names = ", ".join(run.name for run in data.runs)
@@ -92,6 +81,7 @@ def render_comparison(data: ComparisonData) -> str:
         title=names,
         names=names,
         sentence=sentence(data),
+        reference_name=reference_name,
         labels=list(dict.fromkeys(label for run in data.runs for label in run.facts)),
         rates=words.rates_of(row.result.tpr_at_fpr for row in data.rows),
         legend=legend(data.rocs),
@@ -105,25 +95,38 @@ def write_comparison(path: Path, data: ComparisonData) -> None:
 
 
 def sentence(data: ComparisonData) -> str:
-    """Return the largest difference in the first attack that is no baseline, in one sentence."""
-    attacks = [row.result.attack for row in data.rows if not row.result.baseline]
-    rows = [row for row in data.rows if row.result.attack in (attacks or [""])[0:1]]
-    others = [(row, row.difference.auc) for row in rows if row.difference is not None]
-    if not others:
+    """Return the largest difference in one attack, in one sentence.
+
+    The attack is the first that two runs' same adversary ran, and no baseline, if there is one.
+    """
+    found = [
+        (row, row.reference, row.difference.auc)
+        for row in _telling(data.rows)
+        if row.reference is not None and row.difference is not None
+    ]
+    if not found:
         return "There is nothing to compare: no two contenders ran the same attack."
-    reference = rows[0]
-    row, auc = max(others, key=lambda other: abs(other[1].value))
+    row, reference, auc = max(found, key=lambda one: abs(one[2].value))
     if auc.low <= 0 <= auc.high:
         how = "tells members from others no better and no worse, as far as could be measured, than"
     else:
         how = f"tells members from others {'better' if auc.value > 0 else 'worse'} than"
-    most = "the largest difference is " if len(others) > 1 else "a difference of "
+    most = "the largest difference is " if len(found) > 1 else "a difference of "
     return (
         f"With {row.result.attack}, {data.called(row)} {how} {data.called(reference)}: AUC "
         f"{words.area(row.result.auc)} against {words.area(reference.result.auc)}; {most}"
         f"{words.signed(auc.value)} (95 % interval {words.signed(auc.low)} to "
         f"{words.signed(auc.high)}, {_p(auc.p)})."
     )
+
+
+def _telling(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
+    """Return the rows that the sentence chooses from; a wish that none fulfils is dropped."""
+    found = [row for row in rows if row.reference is not None]
+    # Another adversary in another run confounds the two.
+    found = [row for row in found if row.like_with_like] or found
+    found = [row for row in found if not row.result.baseline] or found
+    return [row for row in found if row.result.attack == found[0].result.attack]
 
 
 def _p(p: float) -> str:
@@ -148,8 +151,8 @@ def _figures(data: ComparisonData) -> Iterator[Chart]:
     ]
     if differences:
         chart = interval_figures.differences(differences, list(data.contenders.values()))
-        alt = "Differences of AUC from the first contender of each attack, with intervals"
-        yield Chart("differences", chart, "Difference from the first", alt)
+        alt = "Differences of AUC from what the table says, with intervals"
+        yield Chart("differences", chart, "Difference, against what the table says", alt)
 
 
 def _utility(data: ComparisonData) -> Iterator[Chart]:

@@ -34,6 +34,8 @@ class Finding:
         "participant 0's training data".
     accuracy, low, high
         How often it is right on balanced records, and the 95 % interval.
+    attack
+        By which attack.
     """
 
     who: str
@@ -41,6 +43,7 @@ class Finding:
     accuracy: float
     low: float
     high: float
+    attack: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Threat:
         Who, sees, does, knows.
     position
         Where it sits. A server sees what it sends its victims and what comes back, a participant
-        what is sent to it, and whoever is outside the finished model.
+        what is sent to it, and whoever is outside the finished model. Without a federation there
+        is only a model, and who holds it.
     participants
         How many there are, numbered from 0.
     victims
@@ -65,7 +69,7 @@ class Threat:
     """
 
     words: ThreatModel
-    position: Literal["server", "participant", "outside"]
+    position: Literal["server", "participant", "outside", "no federation"]
     participants: int
     victims: tuple[int, ...]
     participant: int | None = None
@@ -97,7 +101,10 @@ class RocTrace:
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """Shares of members and of non-members in each bin (see `curves.score_histogram`)."""
+    """Shares of members and of non-members in each bin (see `curves.score_histogram`).
+
+    `about` names the victim where the adversary has others, too; so it does in `Course`, `ByClass`.
+    """
 
     adversary: str
     attack: str
@@ -105,6 +112,7 @@ class ScoreHistogram:
     members: Numbers
     nonmembers: Numbers
     baseline: bool = False
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ class Course:
     rounds: Numbers
     members: NDArray[np.float64]
     nonmembers: NDArray[np.float64]
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class ByClass:
     adversary: str
     attack: str
     classes: Sequence[ClassAccuracy]
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,8 +227,8 @@ class ReportData:
         As in the results file.
     threats
         One for each adversary.
-    utility
-        By rising round.
+    utility, utility_of
+        By rising round, and of whose model: "the honest federation".
     rocs, histograms, courses
         What the charts show; empty ones are left out.
     config_yaml
@@ -233,6 +243,8 @@ class ReportData:
         Rows of `compared.compared_rows` with differences between this run's adversaries.
     by_class, exposures, standing_out
         Where they were measured.
+    given
+        Whether it is a model that was trained elsewhere: there is no federation.
     """
 
     name: str
@@ -252,3 +264,5 @@ class ReportData:
     by_class: Sequence[ByClass] = ()
     exposures: Sequence[Exposure] = ()
     standing_out: Sequence[StandingOut] = ()
+    utility_of: str = ""
+    given: bool = False

@@ -12,6 +12,7 @@ _SERVER_X, _SERVER_Y = WIDTH / 2, 38
 _OUTSIDE_X = 283
 _PARTICIPANT_Y = 146
 _MOST_SHOWN = 6
+_HOLDER_X, _FLAT = 270, 72
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,23 @@ class Link:
 
 @dataclass(frozen=True)
 class Diagram:
-    """A threat model drawn: the server, participants from left to right, links, and an outsider."""
+    """A threat model drawn: the server, participants from left to right, links, and an outsider.
+
+    Of a given model, the model stands in the server's place and its data in the participants'.
+    """
 
     server: Node
     participants: tuple[Node, ...]
     links: tuple[Link, ...]
     description: str
     outsider: Node | None = None
+    height: int = HEIGHT
 
 
 def diagram(threat: Threat) -> Diagram:
     """Return the diagram of a threat model."""
+    if threat.position == "no federation":
+        return _of_a_given_model(threat)
     shown = _shown(threat)
     places = [
         (number, WIDTH * (place + 1) / (len(shown) + 1)) for place, number in enumerate(shown)
@@ -84,6 +91,21 @@ def diagram(threat: Threat) -> Diagram:
         links=tuple(links),
         description=f"{threat.words.who} sees {threat.words.sees}; asked about: {victims}",
         outsider=outsider,
+    )
+
+
+def _of_a_given_model(threat: Threat) -> Diagram:
+    """Return training data, the model that was made of them, and who holds it."""
+    x, y = WIDTH - _HOLDER_X, _FLAT / 2
+    trained = Link(x + 20, y, _SERVER_X - 42, y, seen=False)
+    held = Link(_SERVER_X + 44, y, _HOLDER_X - 38, y, seen=True)
+    return Diagram(
+        server=Node("model", _SERVER_X, y),
+        participants=(Node("data", x, y, victim=True),),
+        links=(trained, held),
+        description=f"{threat.words.who} sees {threat.words.sees}; asked about: its training data",
+        outsider=Node("holder", _HOLDER_X, y, dishonest=True),
+        height=_FLAT,
     )
 
 

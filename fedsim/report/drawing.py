@@ -16,6 +16,7 @@ ADVERSARY_COLOURS = (
     *("#2f7ed8", "#e0812c", "#2a9d6f", "#9b6bc9", "#cf4a62", "#1d98ad"),
     *("#a9833a", "#c85fa8", "#6f8f3a", "#7a7fb0"),
 )
+_FEW_ROUNDS = 10
 MEMBER, NONMEMBER = "#cf4a62", "#7488a3"
 TRAIN, TEST = "#9b6bc9", "#2a9d6f"
 
@@ -47,6 +48,17 @@ def empty_figure(
             "yaxis": axis | {"title": {"text": y} | title} | (yaxis or {}),
         }
     )
+
+
+def whole_numbers(values: Iterable[float]) -> dict[str, Any]:
+    """Return the ticks of an axis of rounds: there is nothing between two of them.
+
+    >>> whole_numbers([2, 4, 6]), whole_numbers([5, 40])
+    ({'dtick': 1}, {})
+    """
+    known = list(values)
+    few = bool(known) and max(known) - min(known) <= _FEW_ROUNDS
+    return {"dtick": 1} if few else {}  # of more, plotly finds whole numbers by itself
 
 
 def one_line_each(figure: go.Figure, attacks: Sequence[str], marks: int) -> None:

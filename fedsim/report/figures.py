@@ -21,6 +21,7 @@ from fedsim.report.drawing import (
     faint,
     logarithmic_ticks,
     whiskers,
+    whole_numbers,
 )
 from fedsim.report.words import area
 
@@ -28,9 +29,10 @@ _PERCENT = {"tickformat": ".0%", "rangemode": "tozero"}
 _DASHES = ("solid", "dash", "longdash")
 
 
-def utility(points: Sequence[UtilityPoint]) -> go.Figure:
-    """Return train and test accuracy over the rounds."""
-    figure = empty_figure("round", "accuracy", yaxis=_PERCENT | {"range": [0, 1.02]})
+def utility(points: Sequence[UtilityPoint], step: str = "round") -> go.Figure:
+    """Return train and test accuracy over the rounds, or over other steps."""
+    rounds = whole_numbers(point.round for point in points)
+    figure = empty_figure(step, "accuracy", rounds, _PERCENT | {"range": [0, 1.02]})
     for name, colour, values in (
         ("train", TRAIN, [point.train_accuracy for point in points]),
         ("test", TEST, [point.test_accuracy for point in points]),
@@ -51,7 +53,8 @@ def utility(points: Sequence[UtilityPoint]) -> go.Figure:
 
 def utilities(courses: Mapping[str, Sequence[UtilityPoint]]) -> go.Figure:
     """Return train (dotted) and test accuracy of several runs over the rounds."""
-    figure = empty_figure("round", "accuracy", yaxis=_PERCENT | {"range": [0, 1.02]})
+    rounds = whole_numbers(point.round for course in courses.values() for point in course)
+    figure = empty_figure("round", "accuracy", rounds, _PERCENT | {"range": [0, 1.02]})
     for run, colour in adversary_colours(courses).items():
         for name, dash in (("test", "solid"), ("train", "dot")):
             values = [(p.round, getattr(p, f"{name}_accuracy")) for p in courses[run]]
@@ -153,10 +156,10 @@ def histogram(shares: ScoreHistogram) -> go.Figure:
     return figure
 
 
-def course(signal: Course) -> go.Figure:
+def course(signal: Course, step: str = "round") -> go.Figure:
     """Return a signal of members and of non-members over the rounds: medians in quartile bands."""
-    figure = empty_figure("round", escape(signal.quantity))
     rounds = np.asarray(signal.rounds).tolist()
+    figure = empty_figure(step, escape(signal.quantity), whole_numbers(rounds))
     for name, colour, values in (
         ("non-members", NONMEMBER, signal.nonmembers),
         ("members", MEMBER, signal.members),
@@ -209,9 +212,9 @@ def by_class(accuracy: ByClass) -> go.Figure:
     return figure
 
 
-def exposure(series: Sequence[Exposure]) -> go.Figure:
-    """Return the AUC by the last observed round, with intervals, a line an adversary."""
-    figure = empty_figure("round", "AUC")
+def exposure(series: Sequence[Exposure], step: str = "round") -> go.Figure:
+    """Return the AUC by observed round, with intervals, a line an adversary."""
+    figure = empty_figure(step, "AUC", whole_numbers(r for one in series for r in one.rounds))
     colours = adversary_colours(one.adversary for one in series)
     for one in series:
         figure.add_scatter(

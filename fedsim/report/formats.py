@@ -1,6 +1,7 @@
 """A comparison as a file: JSON and CSV for programs, Markdown and LaTeX for papers.
 
 Programs get tidy rows of plain fractions; papers get one line a contender with figures as printed.
+No text ends with a newline: whoever prints or writes it ends its last line.
 """
 
 import csv
@@ -9,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from fedsim.evaluation import Difference
-from fedsim.report.compared import ComparedRow, auc_in_words, rate_cell
+from fedsim.report.compared import ComparedRow, auc_in_words, rate_cell, reference_name
 from fedsim.report.results import Interval
 from fedsim.report.words import (
     area,
@@ -23,7 +24,7 @@ from fedsim.report.words import (
 
 def as_json(rows: Sequence[ComparedRow]) -> str:
     """Return the tidy rows (see `tidy`) as a JSON array."""
-    return json.dumps(tidy(rows), indent=2, allow_nan=False) + "\n"
+    return json.dumps(tidy(rows), indent=2, allow_nan=False)
 
 
 def as_csv(rows: Sequence[ComparedRow]) -> str:
@@ -32,7 +33,7 @@ def as_csv(rows: Sequence[ComparedRow]) -> str:
     writer = csv.DictWriter(text, list(_TIDY), lineterminator="\n")
     writer.writeheader()
     writer.writerows(tidy(rows))
-    return text.getvalue()
+    return text.getvalue().removesuffix("\n")
 
 
 def as_markdown(rows: Sequence[ComparedRow]) -> str:
@@ -41,7 +42,7 @@ def as_markdown(rows: Sequence[ComparedRow]) -> str:
     escaped = [[_markdown(cell) for cell in line] for line in [headings, *cells]]
     rule = [["---"] * 3 + ["---:"] * (len(headings) - 3)]
     lines = escaped[:1] + rule + escaped[1:]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_latex(rows: Sequence[ComparedRow]) -> str:
@@ -50,7 +51,7 @@ def as_latex(rows: Sequence[ComparedRow]) -> str:
     head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in [headings, *cells])
     columns = "lll" + "r" * (len(headings) - 3)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 FORMATS: Mapping[str, Callable[[Sequence[ComparedRow]], str]] = {
@@ -63,6 +64,7 @@ FORMATS: Mapping[str, Callable[[Sequence[ComparedRow]], str]] = {
 _TIDY = (
     *("attack", "run", "adversary", "victim", "metric", "value", "low", "high"),
     *("difference", "difference_low", "difference_high", "p", "pairing"),
+    *("reference_run", "reference_adversary"),
 )
 
 
@@ -70,7 +72,7 @@ def tidy(rows: Sequence[ComparedRow]) -> list[dict[str, str | float | None]]:
     """Return one record for each contender and metric; fractions; None where there is nothing.
 
     Metrics are ``accuracy``, ``auc`` and ``tpr_at_0.01``-like. `difference` is this contender
-    minus the first one of the attack.
+    minus the `reference_adversary` of the `reference_run` in the same attack.
     """
     return [
         dict(zip(_TIDY, (*_who(row), *_figures(metric), *_against(row, difference)), strict=True))
@@ -107,10 +109,10 @@ def _figures(metric: tuple[str, float, Interval]) -> tuple[str, float, float, fl
 
 
 def _against(row: ComparedRow, difference: Difference | None) -> tuple[float | str | None, ...]:
-    if row.difference is None or difference is None:
-        return (None,) * 5
+    if row.difference is None or row.reference is None or difference is None:
+        return (None,) * 7
     sizes = difference.value, difference.low, difference.high, difference.p
-    return *sizes, row.difference.pairing
+    return *sizes, row.difference.pairing, row.reference.run, row.reference.result.adversary
 
 
 def _wide(rows: Sequence[ComparedRow]) -> tuple[list[str], list[list[str]]]:
@@ -118,7 +120,7 @@ def _wide(rows: Sequence[ComparedRow]) -> tuple[list[str], list[list[str]]]:
     rates = rates_of(row.result.tpr_at_fpr for row in rows)
     headings = ["attack", "run", "adversary", "accuracy %", "AUC"]
     headings += [f"TPR @ {rate_name(rate)} FPR, %" for rate in rates]
-    headings += ["difference of AUC", "p", "records"]
+    headings += ["difference of AUC", "p", "against", "records"]
     lines = []
     for row in rows:
         result, interval = row.result, row.result.interval
@@ -130,7 +132,7 @@ def _wide(rows: Sequence[ComparedRow]) -> tuple[list[str], list[list[str]]]:
             bounds = f" ({percent_interval(known)})" if known else ""
             line.append(rate_cell(result, rate) + bounds)
         pairing = row.difference.pairing if row.difference else ""
-        lines.append([*line, *auc_in_words(row.difference), pairing])
+        lines.append([*line, *auc_in_words(row.difference), reference_name(row), pairing])
     return headings, lines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedsim.files import write_text
 from fedsim.report import figures, interval_figures, words
 from fedsim.report.data import Finding, ReportData
-from fedsim.report.diagram import HEIGHT, WIDTH, diagram
+from fedsim.report.diagram import WIDTH, diagram
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.results import MEAN, Result, Results
@@ -26,16 +26,19 @@ def render(data: ReportData) -> str:
         rows=rows,
         sentence=sentence(data.findings),
         diagrams=[(threat, diagram(threat)) for threat in data.threats],
-        diagram_size=(WIDTH, HEIGHT),
+        diagram_width=WIDTH,
         scale=_scale(data.findings),
         rates=words.rates_of([*(r.tpr_at_fpr for r in rows), *(r.refused_fprs for r in rows)]),
         footnotes=words.footnotes(rows),
         legend=legend(data.rocs),
         found_at=words.rates_of(one.found for one in data.standing_out),
         shown=any(one.records for one in data.standing_out),
-        rounds_up_to=_exposed_by(data, alone=False),
-        rounds_alone=_exposed_by(data, alone=True),
+        rounds_up_to=", ".join(_exposed_by(data, alone=False)),
+        rounds_alone=", ".join(_exposed_by(data, alone=True)),
         made_with=_made_with(data.provenance),
+        first_victims=any(one.about for one in data.histograms),
+        step=_step(data),
+        led_by=dict.fromkeys(one.attack for one in data.findings if one.attack),
         quantities=list(dict.fromkeys(one.quantity for one in data.courses)),
     )
 
@@ -100,8 +103,14 @@ def _sections(data: ReportData) -> Iterator[tuple[str, Iterator[Chart]]]:
 
 def _utility(data: ReportData) -> Iterator[Chart]:
     if data.utility:
-        alt = "Train and test accuracy of the federation's model over the rounds"
-        yield Chart("utility", figures.utility(data.utility), "", alt)
+        alt = f"Train and test accuracy by {_step(data)}"
+        alt += f": {data.utility_of}" if data.utility_of else ""
+        yield Chart("utility", figures.utility(data.utility, _step(data)), data.utility_of, alt)
+
+
+def _step(data: ReportData) -> str:
+    """Return what the figures of a model follow each other by."""
+    return "snapshot" if data.given else "round"
 
 
 def _side_by_side(data: ReportData) -> Iterator[Chart]:
@@ -112,39 +121,46 @@ def _side_by_side(data: ReportData) -> Iterator[Chart]:
 
 def _scores(data: ReportData) -> Iterator[Chart]:
     for place, one in enumerate(data.histograms):
-        title = f"{one.attack} · {one.adversary}"
+        title = _title(one.attack, one.adversary, one.about)
         alt = f"Histogram of the scores of members and of non-members: {title}"
         yield Chart(f"scores-{place}", figures.histogram(one), title, alt, one.baseline)
 
 
 def _courses(data: ReportData) -> Iterator[Chart]:
     for place, one in enumerate(data.courses):
-        alt = f"{one.quantity} of members and of non-members over the rounds: {one.adversary}"
-        title = f"{one.quantity} · {one.adversary}"
-        yield Chart(f"course-{place}", figures.course(one), title, alt)
+        alt = f"{one.quantity} of members and of non-members by {_step(data)}: {one.adversary}"
+        title = _title(one.quantity, one.adversary, one.about)
+        yield Chart(f"course-{place}", figures.course(one, _step(data)), title, alt)
 
 
 def _classes(data: ReportData) -> Iterator[Chart]:
     for place, one in enumerate(data.by_class):
-        title = f"{one.attack} · {one.adversary}"
+        title = _title(one.attack, one.adversary, one.about)
         yield Chart(f"class-{place}", figures.by_class(one), title, f"Accuracy by class: {title}")
 
 
+def _title(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
 def _exposure(data: ReportData) -> Iterator[Chart]:
+    """Yield a chart an attack: the adversaries' lines are as many as one chart can tell apart."""
     for key, alone, how in (
-        ("exposure", False, "all rounds up to this one"),
-        ("exposure-alone", True, "this round alone"),
+        ("exposure", False, f"all {_step(data)}s up to this one"),
+        ("exposure-alone", True, f"this {_step(data)} alone"),
     ):
-        series = [one for one in data.exposures if one.alone is alone]
-        if series:
-            title = f"{_exposed_by(data, alone=alone)}, {how}"
-            yield Chart(key, figures.exposure(series), title, f"AUC by observed round: {title}")
+        for place, attack in enumerate(_exposed_by(data, alone=alone)):
+            series = [one for one in data.exposures if (one.alone, one.attack) == (alone, attack)]
+            title = f"{attack}, {how}"
+            yield Chart(
+                *(f"{key}-{place}", figures.exposure(series, _step(data)), title),
+                alt=f"AUC by observed {_step(data)}: {title}",
+            )
 
 
-def _exposed_by(data: ReportData, *, alone: bool) -> str:
-    """Return the attacks behind the exposure, for its titles."""
-    attacks = dict.fromkeys(one.attack for one in data.exposures if one.alone is alone)
-    return ", ".join(attacks)
+def _exposed_by(data: ReportData, *, alone: bool) -> list[str]:
+    """Return the attacks behind the exposure."""
+    return list(dict.fromkeys(one.attack for one in data.exposures if one.alone is alone))
 
 
 def _made_with(provenance: Mapping[str, str]) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from fedsim.report.compared import ComparedRow, compared_rows, differences
-from fedsim.report.comparison import ComparedRun, ComparisonData, contenders_of
+from fedsim.report.compared import ComparedRow, compared_rows, contenders_of, differences
+from fedsim.report.comparison import ComparedRun, ComparisonData
 from fedsim.report.results import Results, read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import page_charts, page_words
@@ -21,9 +21,10 @@ _COMMIT_DIGITS = 10
 
 
 def compare_runs(paths: Sequence[Path]) -> list[ComparedRow]:
-    """Return the rows of a comparison; the first contender of an attack is its reference.
+    """Return the rows of a comparison, each adversary against itself in an earlier run.
 
-    Contenders are the adversaries of all runs, so one run compares local with global.
+    Contenders are the adversaries of all runs. What no earlier run has is compared with the first
+    contender of the attack, so one run compares local with global.
 
     Raises
     ------
@@ -123,4 +124,13 @@ def _flat(tree: object, name: str = "") -> Iterator[tuple[str, str]]:
         for place, one in enumerate(tree):
             yield from _flat(one, f"{name}.{one.get(_LABEL, place)}")
     else:
-        yield name, ", ".join(map(str, tree)) if isinstance(tree, list) else str(tree)
+        yield name, _spelled(tree)
+
+
+def _spelled(value: object) -> str:
+    """Return a value as an experiment's YAML spells it, lists without their brackets."""
+    if isinstance(value, list) and value:
+        return ", ".join(map(_spelled, value))
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

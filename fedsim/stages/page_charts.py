@@ -12,7 +12,7 @@ from fedsim.report.data import ByClass, Course, Exposure, RocTrace, ScoreHistogr
 from fedsim.rundir import RunDirectory
 from fedsim.stages.exposure import read_exposure, rounds_alone
 from fedsim.stages.judging import Judged
-from fedsim.stages.page_words import leading_attack
+from fedsim.stages.page_words import about, leading_attack
 from fedsim.stages.scene import Party
 from fedsim.stages.scores import read_trace
 
@@ -28,9 +28,12 @@ def rocs(judged: Judged, called: Callable[[str], str] = str) -> list[RocTrace]:
 
 def histograms(judged: Judged) -> list[ScoreHistogram]:
     """Return the scores of every adversary and attack, of the first victim."""
+    victims = {party.label: about(party) for party in judged.parties}
     return [
         ScoreHistogram(
-            adversary, attack, h.edges, h.members, h.nonmembers, attack in judged.baselines
+            *(adversary, attack, h.edges, h.members, h.nonmembers),
+            baseline=attack in judged.baselines,
+            about=victims[adversary],
         )
         for (adversary, attack), mean in judged.means.items()
         for h in [score_histogram(mean.cases[0])]
@@ -49,13 +52,13 @@ def courses(run: RunDirectory, judged: Judged) -> list[Course]:
 
 
 def by_class(judged: Judged) -> list[ByClass]:
-    """Return how the strongest attack of each party does on each class, first victim only."""
+    """Return how the leading attack of each party does on each class, first victim only."""
     found = []
     for party in judged.parties:
         attack, ledger = leading_attack(party, judged), judged.ledger
         verdict = judged.verdicts[party.label, party.questions[0].key, attack]
         classes = accuracy_by_class(verdict.cases[0], np.arange(len(ledger)), ledger.labels)
-        found.append(ByClass(party.label, attack, classes))
+        found.append(ByClass(party.label, attack, classes, about(party)))
     return found
 
 
@@ -93,6 +96,7 @@ def _courses_of(run: RunDirectory, party: Party, judged: Judged) -> Iterator[Cou
             rounds.astype(np.float64),
             quartiles(values[:, audit.member]),
             quartiles(values[:, ~audit.member]),
+            about(party),
         )
 
 

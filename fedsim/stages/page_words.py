@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from fedsim.config import Experiment
+from fedsim.config import HONEST, Audit, Experiment
 from fedsim.data import Question
 from fedsim.report.data import Finding, Threat
-from fedsim.report.results import ThreatModel
+from fedsim.report.results import MEAN, Results, ThreatModel
 from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
+from fedsim.stages.federations import federations_of
 from fedsim.stages.judging import Judged
 from fedsim.stages.plan import StatedThreat
 from fedsim.stages.scene import Party
@@ -23,12 +24,23 @@ _KIND = {
     ("participant", False): "a fellow",
     ("participant", True): "a dishonest",
 }
-CAUTIONS = (
-    "The figures are of this federation: its data, model, rounds and seed; another may leak more.",
+_HOLDER = "whoever holds the model"
+_OF_ANY = (
     "An attack that fails proves nothing: a better one may not.",
+    "Members and non-members count alike here; where members are rare, the same attacker is right "
+    "less often when it says member. Read the TPR at a low FPR.",
+)
+_OF_A_FEDERATION = (
+    "The figures are of this federation: its data, model, rounds and seed; another may leak more.",
     "The intervals are over the audited records; they do not cover training the federation again.",
-    "Members and non-members are drawn in equal numbers here; where members are rare, the same "
-    "attacker is right less often when it says member. Read the TPR at a low FPR.",
+    *_OF_ANY,
+)
+_OF_A_GIVEN_MODEL = (
+    "The figures are of this model and of the records in its list; other records may be easier to "
+    "tell, and another model may leak more.",
+    "The list of members is taken as true: what it says wrongly counts against the attacks.",
+    "The intervals are over the audited records; they do not cover training the model again.",
+    *_OF_ANY,
 )
 
 
@@ -45,21 +57,31 @@ def findings(judged: Judged) -> list[Finding]:
 
 
 def _finding(party: Party, judged: Judged) -> Finding:
-    """Return what a party's strongest attack that is no baseline achieves, first victim only."""
+    """Return what a party's leading attack achieves, first victim only."""
     question, attack = party.questions[0], leading_attack(party, judged)
     accuracy = judged.verdicts[party.label, question.key, attack].accuracy
     seat = "server" if party.participant is None else "participant"
     threat = party.threat()
-    who = threat.who if threat.outside else f"{_KIND[seat, threat.active]} {seat}"
+    if judged.experiment.given is not None:
+        who = _HOLDER
+    else:
+        who = threat.who if threat.outside else f"{_KIND[seat, threat.active]} {seat}"
     return Finding(
-        who, whose(question, judged.experiment), accuracy.value, accuracy.low, accuracy.high
+        *(who, whose(question, judged.experiment)),
+        *(accuracy.value, accuracy.low, accuracy.high),
+        attack,
     )
 
 
 def leading_attack(party: Party, judged: Judged) -> str:
-    """Return the first attack of a party that is no baseline, or its first of all."""
+    """Return the attack of a party that does best on the records that it knows.
+
+    The tested records have no say in it, else their figures would flatter. On the first victim;
+    of several alike, the first.
+    """
+    question = party.questions[0].key
     own = [attack for adversary, attack in judged.means if adversary == party.label]
-    return next((attack for attack in own if attack not in judged.baselines), own[0])
+    return max(own, key=lambda attack: judged.known[party.label, question, attack])
 
 
 def whose(question: Question, experiment: Experiment) -> str:
@@ -69,6 +91,13 @@ def whose(question: Question, experiment: Experiment) -> str:
     if len(question.victims) == 1:
         return f"participant {question.victims[0]}'s training data"
     return "the other participants' training data"
+
+
+def about(party: Party) -> str:
+    """Return the first victim of a party as a chart's title calls it, where there are others."""
+    if len(party.questions) == 1:
+        return ""
+    return f"first victim: {party.questions[0].key.replace('-', ' ')}"
 
 
 def facts(experiment: Experiment) -> list[tuple[str, str]]:
@@ -91,9 +120,19 @@ def facts(experiment: Experiment) -> list[tuple[str, str]]:
     ]
 
 
-def in_words(stated: StatedThreat) -> ThreatModel:
+def utility_of(judged: Judged) -> str:
+    """Return whose model the chart of utility is about: that of the first federation."""
+    if judged.experiment.given is not None:
+        return "the given model"
+    name = federations_of(judged.parties)[0].name
+    return "the honest federation" if name == HONEST else f"the federation attacked by {name}"
+
+
+def in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel:
     """Return a threat model as the results file has it."""
     threat = stated.threat
+    if experiment.given is not None:
+        return _of_a_given_model(stated, len(experiment.given.weights), experiment.audit)
     return ThreatModel(
         adversary=stated.adversary,
         who=threat.who,
@@ -103,19 +142,53 @@ def in_words(stated: StatedThreat) -> ThreatModel:
     )
 
 
+def _of_a_given_model(stated: StatedThreat, versions: int, audit: Audit) -> ThreatModel:
+    """Return the threat model of who holds a model, of whose training nothing was seen."""
+    sees = "the trained model" if versions == 1 else f"{versions} versions of the model"
+    return ThreatModel(
+        adversary=stated.adversary,
+        who=_HOLDER,
+        sees=f"{sees}, and nothing of the training",
+        does="nothing to the training, which was over: it only looks at the model",
+        knows=f"{audit.known_members:,} members and {audit.known_nonmembers:,} non-members",
+    )
+
+
 def placed(party: Party, stated: StatedThreat, experiment: Experiment) -> Threat:
     """Return a threat model for the diagram of who sees what."""
-    inside: Literal["server", "participant"] = (
-        "server" if party.participant is None else "participant"
-    )
+    position: Literal["server", "participant", "outside", "no federation"] = "server"
+    if experiment.given is not None:
+        position = "no federation"
+    elif stated.threat.outside:
+        position = "outside"
+    elif party.participant is not None:
+        position = "participant"
     return Threat(
-        words=in_words(stated),
-        position="outside" if stated.threat.outside else inside,
+        words=in_words(stated, experiment),
+        position=position,
         participants=experiment.partition.participants,
         victims=tuple(sorted({v for question in party.questions for v in question.victims})),
         participant=party.participant,
         active=stated.threat.active,
     )
+
+
+def shown_results(results: Results, experiment: Experiment) -> Results:
+    """Return the results as the page calls them: a given model has no participants."""
+    if experiment.given is None:
+        return results
+    rows = [
+        row.model_copy(update={"victim": "its training data"})
+        for row in results.results
+        if row.victim != MEAN
+    ]
+    return results.model_copy(update={"results": tuple(rows)})
+
+
+def cautions(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
+    """Return what the figures do not prove, a sentence each."""
+    given = judged.experiment.given is not None
+    return (_OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION) + overlaps(run, judged)
 
 
 def overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
@@ -132,20 +205,37 @@ def overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
     )
 
 
-def commands(name: str, experiment: Experiment, provenance: Mapping[str, object]) -> list[str]:
-    """Return how to make a run again, without the folders of the machine that made it."""
+def commands(path: Path, experiment: Experiment, provenance: Mapping[str, object]) -> list[str]:
+    """Return how to make a run again, and where, without the folders of the machine that made it.
+
+    Parameters
+    ----------
+    path
+        The run as it was given. A relative path names no folder of the machine; of an absolute
+        one, the last part is told.
+    experiment, provenance
+        What was run, and how.
+    """
+    inside = not path.is_absolute() and ".." not in path.parts and path.name != ""
+    name = str(path) if inside else path.resolve().name
+    where = "# in the folder where it was run" if inside else "# in the folder that holds the run"
     run, own, again = map(shlex.quote, (name, f"{name}/experiment.yaml", f"{name}-again"))
     data = " --data-dir DIR" if provenance.get("data_dir") else ""
     if experiment.given is None:
         first = f"fedsim run {own} --out {again}{data}"
     else:
         first = _without_folders(provenance.get("command"))
-    return [first, f"fedsim attack {run}{data}", f"fedsim report {run}"]
+    return [where, first, f"fedsim attack {run}{data}", f"fedsim report {run}"]
 
 
 def _without_folders(command: object) -> str:
     """Return a command, its absolute paths cut to their last part."""
     if not isinstance(command, list):
         return "fedsim attack --model ..."
-    words = map(str, command)
-    return shlex.join(Path(w).name if Path(w).is_absolute() else w for w in words)
+    return shlex.join(_without_folder(str(word)) for word in command)
+
+
+def _without_folder(word: str) -> str:
+    """Return a word of a command, an absolute path in it (`--out=/...`) cut to its last part."""
+    option, equals, value = word.rpartition("=")
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)

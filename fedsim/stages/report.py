@@ -41,8 +41,10 @@ def report(run: RunDirectory, asked: Asked | None = None) -> Results:
     # The first is the honest one, where there is one.
     history = read_history(run, federations_of(judged.parties)[0].name)
     results = _results(run, judged, history)
+    page = render(_page(run, judged, history, results, asked))
+    # Nothing is written before all of it is there, so the two files tell of the same scores.
     write_results(run.results, results)
-    write_text(run.report, render(_page(run, judged, history, results, asked)))
+    write_text(run.report, page)
     return results
 
 
@@ -58,7 +60,7 @@ def _results(run: RunDirectory, judged: Judged, history: History) -> Results:
             train_accuracy=last.train_accuracy or 0.0, test_accuracy=last.test_accuracy or 0.0
         ),
         results=tuple(_rows(judged)),
-        threat_models=tuple(page_words.in_words(stated) for stated in threats),
+        threat_models=tuple(page_words.in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
     )
@@ -84,7 +86,7 @@ def _page(
         name=name,
         findings=page_words.findings(judged),
         facts=page_words.facts(experiment),
-        results=results,
+        results=page_words.shown_results(results, experiment),
         threats=[
             page_words.placed(party, stated, experiment)
             for party, stated in zip(judged.parties, threats, strict=True)
@@ -95,12 +97,14 @@ def _page(
         courses=page_charts.courses(run, judged),
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_made_by(made_by),
-        commands=page_words.commands(name, experiment, made_by),
-        cautions=page_words.CAUTIONS + page_words.overlaps(run, judged),
+        commands=page_words.commands(run.path, experiment, made_by),
+        cautions=page_words.cautions(run, judged),
         compared=compared_rows({name: results}, paired),
         by_class=page_charts.by_class(judged),
         exposures=page_charts.exposures(run, judged),
         standing_out=list(standing_out(judged, asked)),
+        utility_of=page_words.utility_of(judged),
+        given=experiment.given is not None,
     )
 
 

@@ -19,6 +19,9 @@ pytestmark = [
 WIDTHS = [360, 1440]
 PAPER = 680  # A4 less its margins, in CSS pixels
 
+# How many pixels of each table do not fit.
+BEYOND = "[...document.querySelectorAll('.scroll')].map((one) => one.scrollWidth - one.clientWidth)"
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
@@ -93,6 +96,19 @@ def test_a_comparison_is_drawn_quietly_and_fits(browser, comparison, width):
     before = column(browser, difference)
     assert click(browser, difference) == "descending"
     assert column(browser, difference) == sorted(before, reverse=True)
+
+
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_tables_are_whole_on_a_screen(browser, path, width):
+    browser.open(path, width)
+    assert browser.evaluate(BEYOND) == [0] * 4
+
+
+def test_a_table_that_is_cut_has_a_shadow_at_its_edge(browser, path):
+    browser.open(path, 360)
+    assert browser.evaluate(BEYOND)[0] > 0
+    style = "getComputedStyle(document.querySelector('.scroll'))"
+    assert browser.evaluate(f"{style}.backgroundAttachment") == "local, local, scroll, scroll"
 
 
 def test_records_are_shown_on_request(browser, tmp_path):

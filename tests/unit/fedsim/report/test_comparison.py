@@ -8,7 +8,7 @@ import pytest
 
 from fedsim.evaluation import Comparison, Difference
 from fedsim.report import interval_figures
-from fedsim.report.comparison import contenders_of, render_comparison, sentence, write_comparison
+from fedsim.report.comparison import render_comparison, sentence, write_comparison
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -46,20 +46,35 @@ def test_the_sentence_tells_the_largest_difference(data):
     assert sentence(replace(data, rows=[])).startswith("There is nothing to compare")
 
 
-def test_contenders_are_called_what_tells_them_apart(data):
-    both = contenders_of(data.rows)
-    assert list(both.values())[1] == "first · curious-participant"
-    first = [row for row in data.rows if row.run == "first"]
-    assert set(contenders_of(first).values()) == {"curious-server", "curious-participant"}
-    servers = [row for row in data.rows if row.result.adversary == "curious-server"]
-    assert set(contenders_of(servers).values()) == {"first", "second"}
+def test_the_sentence_compares_like_with_like_where_it_can(data):
+    # The participant is far weaker than the server in each run, and little changes between them.
+    assert abs(data.rows[1].difference.auc.value) > abs(data.rows[3].difference.auc.value)
+    said = sentence(data)
+    assert "second · curious-participant tells members from others better than first · " in said
+    assert "than first · curious-participant: AUC" in said
+    server = replace(data, rows=data.rows[:3])
+    assert "second · curious-server tells" in sentence(server)
+    assert "than first · curious-server: AUC" in sentence(server)
+
+
+def test_the_sentence_falls_back_to_what_there_is(data):
+    one = replace(data, rows=[row for row in data.rows if row.run == "first"])
+    assert "first · curious-participant tells members from others worse than first" in sentence(one)
+    baselines = [row for row in data.rows if row.result.baseline]
+    assert sentence(replace(data, rows=baselines)).startswith("With gradient-norm, second")
+    # Only one contender ran the first attack.
+    later = [row for row in data.rows if row.result.attack != "supervised"]
+    assert sentence(replace(data, rows=[data.rows[0], *later])).startswith("With scalar-logistic")
 
 
 def test_every_row_is_on_the_page_with_its_difference(data, page):
     body = page.split('<table id="results">')[1].split("<tbody>")[1].split("</tbody>")[0]
     assert body.count("<tr") == len(data.rows) == 2 * 2 * len(example_report.ATTACKS)
-    assert body.count(">the first</td>") == len(example_report.ATTACKS)
-    assert body.count("<td>partly paired</td>") > 0
+    per_attack = {"first": 2, "curious-server": 1}
+    for against, lines in per_attack.items():
+        expected = lines * len(example_report.ATTACKS)
+        assert body.count(f"<td>{against}<br><small>partly paired</small></td>") == expected
+    assert body.count("<td>–</td>") == len(example_report.ATTACKS)  # noqa: RUF001 a dash
     assert "<td>0.02</td><td>0.004</td>" in page  # what the experiments set differently
     assert len(page.encode()) < 2_200_000
     assert render_comparison(data) == page

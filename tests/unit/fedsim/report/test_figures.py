@@ -100,6 +100,22 @@ def test_who_stands_outside_sees_the_finished_model_only(report):
     assert link.y1 == link.y2 == drawn.server.y
 
 
+def test_of_a_given_model_there_is_no_federation_to_draw(report):
+    drawn = diagram(replace(report.threats[0], position="no federation", participants=1))
+    assert drawn.server.label == "model"
+    assert [node.label for node in drawn.participants] == ["data"]
+    assert drawn.outsider.label == "holder"
+    assert drawn.description.endswith("asked about: its training data")
+
+
+def test_between_two_rounds_there_is_no_tick(report):
+    few = parts.Exposure("x", "loss", [4, 6], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
+    assert figures.exposure([few]).layout.xaxis.dtick == 1
+    assert figures.exposure(report.exposures).layout.xaxis.dtick is None
+    points = [parts.UtilityPoint(1, 0.5, 0.5), parts.UtilityPoint(2, 0.6, 0.5)]
+    assert figures.utility(points).layout.xaxis.dtick == 1
+
+
 def test_six_adversaries_keep_to_their_attack(report):
     rows = [
         row.model_copy(update={"adversary": f"adversary {number}"})

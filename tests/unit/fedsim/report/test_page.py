@@ -103,6 +103,28 @@ def test_figures_and_words_are_there(page):
     assert "fedsim 0.1.0, commit 0123abc" in page
 
 
+def test_the_headline_says_by_which_attack(report):
+    findings = [replace(one, attack="<loss>") for one in report.findings]
+    page = render(replace(report, findings=findings))
+    assert "a curious server <small>&lt;loss&gt;</small>" in page
+    assert "By &lt;loss&gt;: of each attacker the attack that is right most often" in page
+
+
+def test_each_signal_has_a_chart_of_its_exposure(report):
+    more = [replace(one, attack="uncertainty") for one in report.exposures if one.alone]
+    page = render(replace(report, exposures=[*report.exposures, *more]))
+    charts = charts_of(Elements(page))
+    adversaries = ["curious-server", "curious-participant"]
+    for key in ("exposure-0", "exposure-alone-0", "exposure-alone-1"):
+        assert [trace["name"] for trace in charts[key]["data"]] == adversaries
+
+
+def test_of_a_given_model_there_are_no_rounds(report):
+    page = render(replace(report, given=True, utility_of="the given model"))
+    assert "Who holds the model" in page
+    assert charts_of(Elements(page))["utility"]["layout"]["xaxis"]["title"]["text"] == "snapshot"
+
+
 def test_no_record_id_is_on_it(page):
     cases = example_report.verdicts()["curious-server", "supervised"].cases
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)

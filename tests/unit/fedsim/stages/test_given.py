@@ -61,6 +61,24 @@ def given(folder: Path, **changed: object) -> GivenModel:
     return dataclasses.replace(usual, **changed)  # type: ignore[arg-type]
 
 
+def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
+    attacks = ("random", "loss", "gradient-norm", "scalar-logistic")
+    results = attack_given(given(folder, attacks=attacks), tmp_path / "run")
+    (threat,) = results.threat_models
+    assert (threat.who, threat.sees) == (
+        "whoever holds the model",
+        "2 versions of the model, and nothing of the training",
+    )
+    page = (tmp_path / "run" / "report.html").read_text().split("<h1>")[1].split("<pre>")[0]
+    assert page.startswith("Whoever holds the model tells who was in the model&#39;s training data")
+    assert "asked about: its training data" in page
+    assert "How exposure grows with observed snapshots" in page
+    for foreign in ("federation", "participant", "server", "the protocol", "rounds"):
+        assert foreign not in page, foreign
+    # The file of results keeps its keys: others read it.
+    assert {row.victim for row in results.results} == {"participant-0", "mean"}
+
+
 def test_a_leak_is_found_and_the_weights_are_the_snapshots(folder: Path, tmp_path: Path) -> None:
     results = attack_given(given(folder), tmp_path / "out")
     directory = RunDirectory(tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import toys
 
 from fedsim.config import Given
@@ -14,22 +15,35 @@ from fedsim.stages.page_words import commands
 
 def test_a_run_is_made_again_from_its_own_file() -> None:
     toy = toys.experiment()
-    assert commands("first", toy, {}) == [
+    assert commands(Path("first"), toy, {}) == [
+        "# in the folder where it was run",
         "fedsim run first/experiment.yaml --out first-again",
         "fedsim attack first",
         "fedsim report first",
     ]
-    first, again, _ = commands("my run", toy, {"data_dir": "/home/somebody/data"})
+    _, first, again, _ = commands(Path("my run"), toy, {"data_dir": "/home/somebody/data"})
     assert first == "fedsim run 'my run/experiment.yaml' --out 'my run-again' --data-dir DIR"
     assert again == "fedsim attack 'my run' --data-dir DIR"
 
 
+@pytest.mark.parametrize("given", ["/home/somebody/runs/a", "../somewhere/a"])
+def test_a_run_is_made_again_where_it_lies(given: str) -> None:
+    toy = toys.experiment()
+    where, first, *_ = commands(Path("runs/a"), toy, {})
+    assert where == "# in the folder where it was run"
+    assert first == "fedsim run runs/a/experiment.yaml --out runs/a-again"
+    assert commands(Path(given), toy, {})[:2] == [
+        "# in the folder that holds the run",
+        "fedsim run a/experiment.yaml --out a-again",
+    ]
+
+
 def test_a_given_model_is_attacked_again_by_the_command_that_was_given() -> None:
     given = toys.experiment().model_copy(update={"given": Given(weights=("0",), membership="1")})
-    command = ["fedsim", "attack", "--weights", "/home/somebody/net.safetensors", "--out", "mine"]
-    first, *_ = commands("mine", given, {"command": command})
-    assert first == "fedsim attack --weights net.safetensors --out mine"
-    assert commands("mine", given, {})[0] == "fedsim attack --model ..."
+    command = ["fedsim", "attack", "--weights", "/home/somebody/net.safetensors", "--out=/srv/mine"]
+    _, first, *_ = commands(Path("mine"), given, {"command": command})
+    assert first == "fedsim attack --weights net.safetensors --out=mine"
+    assert commands(Path("mine"), given, {})[1] == "fedsim attack --model ..."
 
 
 def test_a_page_holds_no_folder(tmp_path: Path) -> None:

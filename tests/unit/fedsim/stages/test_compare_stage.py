@@ -1,0 +1,73 @@
+"""Two runs that differ in their seed are compared like with like, in every form."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import toys
+import yaml
+from typer.testing import CliRunner
+
+from fedsim.cli import app
+from fedsim.experiment import run
+from fedsim.report.comparison import render_comparison
+from fedsim.rundir import RunDirectory
+from fedsim.stages import compare
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the toy run, and one of another seed."""
+    folder = tmp_path_factory.mktemp("compared")
+    for name, seed in {"a": 3, "b": 4}.items():
+        run(toys.experiment(seed=seed), folder / name)
+    return [folder / "a", folder / "b"]
+
+
+def printed(runs: list[Path], form: str) -> str:
+    said = CliRunner().invoke(app, ["compare", *map(str, runs), "--format", form])
+    assert said.exit_code == 0
+    return said.stdout
+
+
+def test_every_adversary_is_compared_with_itself_in_the_first_run(runs: list[Path]) -> None:
+    rows = compare.compare_runs(runs)
+    assert {row.like_with_like for row in rows if row.run == "b"} == {True}
+    for record in json.loads(printed(runs, "json")):
+        if record["run"] == "b":
+            assert record["reference_run"] == "a"
+            assert record["reference_adversary"] == record["adversary"]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "markdown", "latex"])
+def test_no_form_ends_with_an_empty_line(runs: list[Path], form: str) -> None:
+    text = printed(runs, form)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    if form == "csv":
+        assert len(list(csv.reader(text.splitlines()))) == len(text.splitlines())
+
+
+def test_the_page_says_what_each_row_is_compared_with(runs: list[Path]) -> None:
+    data = compare.comparison(runs)
+    assert ">against</button>" in render_comparison(data)
+    assert data.settings == [("seed", ["3", "4"])]
+
+
+def test_settings_are_spelled_as_in_the_experiment(tmp_path: Path) -> None:
+    trees = {
+        "a": {"limit": None, "paired": True, "rounds": [1, None], "none": [], "only": 1},
+        "b": {"limit": 0.5, "paired": False, "rounds": [2], "none": [3]},
+    }
+    for name, tree in trees.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiment.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    found = compare._settings({name: RunDirectory.existing(tmp_path / name) for name in trees})
+    assert list(found) == [
+        ("limit", ["null", "0.5"]),
+        ("paired", ["true", "false"]),
+        ("rounds", ["1, null", "2"]),
+        ("none", ["[]", "3"]),
+        ("only", ["1", "–"]),  # noqa: RUF001 a dash
+    ]

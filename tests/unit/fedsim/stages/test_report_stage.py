@@ -1,0 +1,129 @@
+"""The report of a run that is not fully attacked, and which attack its headline is about."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import toys
+
+from fedsim.errors import RunDirectoryError
+from fedsim.experiment import attack, report
+from fedsim.rundir import RunDirectory
+from fedsim.stages import page_charts, page_words
+from fedsim.stages.judging import judge_run
+
+WRITTEN = ("results.json", "report.html")
+GUESS_FIRST = ["random", "loss", "scalar-logistic"]
+VICTIMS = {"audit": {"victims": [0, 1]}}
+
+
+def attacked(path: Path, attacks: list[str] = GUESS_FIRST, **sections: object) -> Path:
+    toys.simulated(path, attacks=attacks, **sections)
+    attack(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of two adversaries, the first of them asking about two victims; not changed."""
+    return attacked(tmp_path_factory.mktemp("finished") / "run", **VICTIMS)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> RunDirectory:
+    """Return a copy of the finished run."""
+    return RunDirectory(shutil.copytree(finished, tmp_path / "run"))
+
+
+def refused(run: RunDirectory) -> str:
+    """Return why a run is not reported, having seen that nothing was written."""
+    before = {name: (run.path / name).read_bytes() for name in WRITTEN}
+    with pytest.raises(RunDirectoryError) as caught:
+        report(run.path)
+    assert {name: (run.path / name).read_bytes() for name in WRITTEN} == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("adversary", ["curious-server", "curious-participant"])
+def test_scores_of_an_adversary_that_are_gone_are_one_sentence(
+    run: RunDirectory, adversary: str
+) -> None:
+    shutil.rmtree(run.path / "scores" / adversary)
+    assert refused(run) == (
+        f"{adversary} has no scores of loss, random, scalar-logistic yet; `fedsim attack "
+        f"{run.path}` makes them"
+    )
+    attack(run.path)
+    assert set(report(run.path).adversaries()) == {"curious-server", "curious-participant"}
+
+
+@pytest.mark.parametrize("key", ["participant-0", "participant-1", "all-but-2"])
+def test_scores_of_one_attack_that_are_gone_are_one_sentence(run: RunDirectory, key: str) -> None:
+    adversary = "curious-participant" if key == "all-but-2" else "curious-server"
+    run.scores(adversary, key, "loss").unlink()
+    assert refused(run) == (
+        f"{adversary} has no scores of loss yet; `fedsim attack {run.path} --attack loss` makes "
+        "them"
+    )
+
+
+def test_without_any_scores_it_says_so(run: RunDirectory) -> None:
+    shutil.rmtree(run.path / "scores")
+    assert refused(run) == f"{run.path} has no scores yet; run `fedsim attack {run.path}`"
+
+
+def test_some_attacks_alone_and_others_later_are_reported(tmp_path: Path) -> None:
+    toys.simulated(tmp_path / "run", attacks=GUESS_FIRST)
+    assert attack(tmp_path / "run", attacks=["loss"]).attacks() == ("loss",)
+    assert attack(tmp_path / "run", attacks=["label"]).attacks() == ("loss", "label")
+
+
+def test_a_page_that_fails_leaves_the_results(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run.results.read_bytes()
+    run.scores("curious-server", "participant-0", "loss").touch()
+
+    def failing(*_: object) -> None:
+        raise RunDirectoryError("no page")
+
+    monkeypatch.setattr(page_charts, "rocs", failing)
+    run.results.write_bytes(before + b"\n")
+    with pytest.raises(RunDirectoryError, match="no page"):
+        report(run.path)
+    assert run.results.read_bytes() == before + b"\n"
+
+
+def test_the_headline_is_about_what_does_best_on_the_known_records(finished: Path) -> None:
+    judged = judge_run(RunDirectory(finished))
+    party = judged.parties[0]
+    known = {a: judged.known[party.label, "participant-0", a] for a in GUESS_FIRST}
+    leading = page_words.leading_attack(party, judged)
+    assert leading == max(known, key=lambda name: known[name])
+    assert leading != "random"
+    finding = page_words.findings(judged)[0]
+    assert finding.attack == leading
+    verdict = judged.verdicts[party.label, "participant-0", leading]
+    assert finding.accuracy == verdict.accuracy.value
+    assert f"<small>{leading}</small>" in RunDirectory(finished).report.read_text()
+
+
+def test_known_records_are_judged_as_the_tested_ones_are(finished: Path) -> None:
+    judged = judge_run(RunDirectory(finished))
+    # A balanced accuracy at the best of thresholds is never below guessing.
+    assert all(0.5 <= accuracy <= 1 for accuracy in judged.known.values())
+    assert judged.known.keys() == judged.verdicts.keys()
+
+
+def test_charts_name_the_victim_where_there_are_others(finished: Path) -> None:
+    judged = judge_run(RunDirectory(finished))
+    said = {(one.adversary, one.about) for one in page_charts.histograms(judged)}
+    assert said == {
+        ("curious-server", "first victim: participant 0"),
+        ("curious-participant", ""),
+    }
+    assert {one.about for one in page_charts.by_class(judged)} == {about for _, about in said}
+    page = RunDirectory(finished).report.read_text()
+    assert "<figcaption>loss · curious-server · first victim: participant 0</figcaption>" in page
+    assert "Of several victims the first; the table has the others." in page
+    assert "<figcaption>the honest federation</figcaption>" in page
