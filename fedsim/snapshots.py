@@ -166,7 +166,8 @@ class SnapshotStore:
         for owner in owners:
             if all(snapshot.owner != owner for snapshot in kept):
                 raise SnapshotError(
-                    f"no snapshot of {owner} in {self.folder}; run the federation first"
+                    f"no snapshot of {owner} in {self.folder}; run the federation first, or, if it "
+                    "ran, observe rounds in which whoever keeps it and whoever sends it take part"
                 )
         order = {owner: place for place, owner in enumerate((*also, *owners))}
         wanted = [snapshot for snapshot in kept if snapshot.owner in order]

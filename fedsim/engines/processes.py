@@ -144,7 +144,10 @@ def portable(error: Exception) -> Exception:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this line
     except Exception:  # a plugin's own error may fail in any way
         kind = FedsimError if isinstance(error, FedsimError) else RuntimeError
-        return kind(str(error))
+        sent = kind(str(error))
+        for note in getattr(error, "__notes__", ()):
+            sent.add_note(note)
+        return sent
     return error
 
 

@@ -6,7 +6,7 @@ where the honest one stood, if the party remembers what it would remember then. 
 messages, and `catch_up` shows them to the party again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
@@ -16,7 +16,7 @@ from fedsim.federation.server_position import ServerAdversary
 
 _ROUND = "round"
 _AGGREGATE = "aggregate"
-_SENT, _RECEIVED = "sent-", "received-"
+_SENT, _RECEIVED, _EVALUATED = "sent-", "received-", "evaluated-"
 
 
 class Witness(ServerAdversary):
@@ -45,10 +45,16 @@ class Witness(ServerAdversary):
         """Remember the aggregate."""
         self.memory[_AGGREGATE] = arrays
 
+    def send_evaluation(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord:
+        """Remember who evaluates it: a strategy may ask others than those that it trained."""
+        self.memory[f"{_EVALUATED}{participant}"] = MetricRecord({_ROUND: round_number})
+        return arrays
+
 
 def catch_up(
     seen: RecordDict,
-    evaluated: bool,
     servers: Sequence[ServerAdversary],
     participants: Sequence[ParticipantAdversary],
     states: Mapping[int, RecordDict],
@@ -59,8 +65,6 @@ def catch_up(
     ----------
     seen
         A witness's memory.
-    evaluated
-        Whether the participants evaluated the aggregate at the end of that round.
     servers, participants
         The parties; their memories are filled.
     states
@@ -68,30 +72,39 @@ def catch_up(
     """
     current = _round(seen)
     arrays = seen.array_records
+    evaluating = _participants(seen, _EVALUATED)
     for party in servers:
-        _show_server(party, current, arrays, evaluated)
+        _show_server(party, current, arrays, evaluating)
     for one in participants:
+        one.memory = RecordDict()
         sent = arrays.get(f"{_SENT}{one.participant}")
         if sent is not None:
-            one.memory = RecordDict()
             one.arrived(current - 1, sent)
             one.leaving(current, arrays[f"{_RECEIVED}{one.participant}"])
-            if evaluated:
-                one.arrived(current, arrays[_AGGREGATE])
-            one.memorise(states[one.participant])
+        if one.participant in evaluating:
+            one.arrived(current, arrays[_AGGREGATE])
+        one.memorise(states[one.participant])
 
 
 def _show_server(
-    party: ServerAdversary, current: int, arrays: Mapping[str, ArrayRecord], evaluated: bool
+    party: ServerAdversary,
+    current: int,
+    arrays: Mapping[str, ArrayRecord],
+    evaluating: Sequence[int],
 ) -> None:
-    present = sorted(int(key.removeprefix(_SENT)) for key in arrays if key.startswith(_SENT))
+    present = _participants(arrays, _SENT)
     for participant in present:
         party.send(current, participant, arrays[f"{_SENT}{participant}"])
     for participant in present:
         party.receive(current, participant, arrays[f"{_RECEIVED}{participant}"])
     party.aggregated(current, arrays[_AGGREGATE])
-    for participant in present if evaluated else ():
+    for participant in evaluating:
         party.send_evaluation(current, participant, arrays[_AGGREGATE])
+
+
+def _participants(keys: Iterable[str], prefix: str) -> list[int]:
+    """Return the participants of whom something is remembered under a prefix, in their order."""
+    return sorted(int(key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
 
 
 def _round(memory: RecordDict) -> int:

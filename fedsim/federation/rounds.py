@@ -5,7 +5,7 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -188,10 +188,20 @@ class _Round:
                 require_finite(reply.content, sender)
             aggregate, metrics = self.strategy.aggregate_train(self.number, replies)
         if aggregate is None:
-            raise MessageError(f"round {self.number} has no aggregate: no usable reply came back")
+            raise MessageError(f"round {self.number} has no aggregate: {self._why_none(replies)}")
         require_usable(aggregate, self.schedule.expected, f"the strategy in round {self.number}")
         loss, accuracy = _figures(metrics)
         return aggregate, RoundFigures(self.number, loss, accuracy)
+
+    def _why_none(self, replies: Sequence[Message]) -> str:
+        """Return why a strategy made no aggregate; whoever failed or was silent is told before."""
+        if not replies:
+            return "the strategy asked nobody to train"
+        who = ", ".join(str(self.participant_of[r.metadata.src_node_id]) for r in replies)
+        return (
+            f"only participants {who} trained, and a dishonest server, or the strategy, left all "
+            "that they sent out; let more take part in each round, or leave out fewer"
+        )
 
     def evaluate(self, arrays: ArrayRecord, figures: RoundFigures) -> RoundFigures:
         with seeds.global_draws(self.schedule.seed, "strategy-evaluation", self.number):

@@ -210,8 +210,8 @@ def _note(
     which therefore has no figure itself.
     """
     place = _uploaded(participant)
-    base = crafter.memory.array_records.get(place)
-    if base is None:
+    base = crafter.memory.get(place)
+    if not isinstance(base, ArrayRecord):
         crafter.memory[place] = honest
     else:
         figures = compare(base, honest, crafted)

@@ -1,7 +1,7 @@
 """Where a federation stands: where it starts from, and what is written while it goes on."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,10 +18,9 @@ from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
 from fedsim.report.words import plural
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import Snapshot
 from fedsim.stages.federations import Federation
 from fedsim.stages.history import read_crafted, read_history_file
-from fedsim.stages.states import WITNESS, States, take_over
+from fedsim.stages.states import WITNESS, Kept, States, take_over
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -71,9 +70,9 @@ class Keeper:
             write_history(history, self.progress, self.taken_over)
         self.kept_round = self.progress.round
 
-    def _branched(self, state: Checkpoint, snapshots: Sequence[Snapshot]) -> Checkpoint:
+    def _branched(self, state: Checkpoint, kept: Kept) -> Checkpoint:
         """Return a state as if this federation's parties had been there."""
-        take_over(self.federation, snapshots, self.states.scene, self.run)
+        take_over(self.federation, kept, self.states.scene, self.run)
         if state.progress.round == self.schedule.rounds:
             memories = {k: memory for k, memory in state.memories.items() if k != WITNESS}
             return replace(state, memories=memories)
@@ -81,7 +80,6 @@ class Keeper:
         servers = self.federation.servers
         catch_up(
             state.memories[WITNESS],
-            self.schedule.evaluates(state.progress.round),
             tuple(servers.values()),
             self.federation.participants,
             dict(enumerate(nodes.values())),

@@ -10,6 +10,7 @@ An entry is a folder: a checkpoint whose memories include a witness's of the las
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +28,11 @@ from fedsim.files import make_private_folder
 from fedsim.rundir import RunDirectory
 from fedsim.snapshots import AGGREGATE, Snapshot, SnapshotStore
 from fedsim.stages.federations import Federation
+from fedsim.stages.parties import Party
 from fedsim.stages.scene import Scene
+
+Kept = Mapping[str, Sequence[Snapshot]]
+"""A state's snapshots, by the label of the party whose seat they were seen from."""
 
 WITNESS = "witness"
 _DECIDING = ("fedsim", "flwr", "torch", "numpy")
@@ -43,14 +48,14 @@ class States:
     def keep(self, federation: Federation, checkpoint: Checkpoint, run: RunDirectory) -> None:
         """Keep where a federation stands, with the snapshots that its parties have so far."""
         entry = self._entry(federation, checkpoint.progress.round)
-        snapshots = SnapshotStore(make_private_folder(entry / "snapshots"))
         for party in federation.parties:
+            snapshots = SnapshotStore(make_private_folder(_seat(entry, party)))
             for snapshot in party.store(self.scene.experiment, run).index():
                 if snapshot.round <= checkpoint.progress.round:
                     snapshots.adopt(snapshot)
         checkpoint.save(self._checkpoint(entry))
 
-    def longest(self, federation: Federation) -> tuple[Checkpoint, Sequence[Snapshot]] | None:
+    def longest(self, federation: Federation) -> tuple[Checkpoint, Kept] | None:
         """Return the latest state that a federation may start from, and the snapshots up to it.
 
         States whose snapshots lack one that the federation's parties want are passed over, and so
@@ -58,10 +63,13 @@ class States:
         """
         for round_number in self._rounds(federation):
             entry = self._entry(federation, round_number)
-            kept = SnapshotStore(entry / "snapshots").index()
-            if self._checkpoint(entry).is_file() and self._suffices(kept, federation, round_number):
+            kept = {p.label: SnapshotStore(_seat(entry, p)).index() for p in federation.parties}
+            if self._checkpoint(entry).is_file() and all(
+                self._suffices(kept[party.label], party, round_number)
+                for party in federation.parties
+            ):
                 with suppress(RunDirectoryError, SnapshotError):
-                    for snapshot in kept:
+                    for snapshot in itertools.chain.from_iterable(kept.values()):
                         snapshot.load()
                     return Checkpoint.load(self._checkpoint(entry)), kept
         return None
@@ -71,14 +79,11 @@ class States:
         yield rounds
         yield from range(min(federation.acts_from() or rounds, rounds) - 1, 0, -1)
 
-    def _suffices(
-        self, kept: Sequence[Snapshot], federation: Federation, round_number: int
-    ) -> bool:
-        """Return whether snapshots up to a round are all that a federation's parties want."""
+    def _suffices(self, kept: Sequence[Snapshot], party: Party, round_number: int) -> bool:
+        """Return whether snapshots up to a round are all that a party wants."""
         experiment = self.scene.experiment
         wanted = {
             (observed, owner)
-            for party in federation.parties
             for owner in party.owners_throughout(experiment)
             for observed in experiment.observed_rounds
             # The aggregate of the last round may reach a participant in the next one only.
@@ -140,14 +145,21 @@ class States:
         return [chosen, self._whole["audit"]["victims"], digest_of_arrays(*targets)]
 
 
-def take_over(
-    federation: Federation, snapshots: Sequence[Snapshot], scene: Scene, run: RunDirectory
-) -> None:
+def take_over(federation: Federation, kept: Kept, scene: Scene, run: RunDirectory) -> None:
     """Give a federation's parties the snapshots of a state that it starts from."""
     for party in federation.parties:
         store = party.store(scene.experiment, run)
-        for snapshot in snapshots:
+        for snapshot in kept[party.label]:
             store.adopt(snapshot)
+
+
+def _seat(entry: Path, party: Party) -> Path:
+    """Return where an entry keeps what was seen from a party's seat.
+
+    From another seat other aggregates are seen: a participant that is away is sent none.
+    """
+    seat = "server" if party.participant is None else f"participant-{party.participant}"
+    return entry / "snapshots" / seat
 
 
 def _until(by_round: Mapping[str, Any], round_number: int) -> dict[str, Any]:
