@@ -4,6 +4,7 @@ Whatever produces such scores, a trained network or one line of arithmetic, is j
 code. This layer knows no attack by name.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fedsim.progress import Watcher
 from fedsim.snapshots import Snapshot
 
 RecordIds = NDArray[np.int64]
+_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,56 @@ class Known:
     member: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Prospect:
+    """What an attack is going to be given, as far as it is known before anything is simulated.
+
+    Attributes
+    ----------
+    new_model
+        Makes the model whose parameters will be seen.
+    dataset
+        Where the audited records' features and labels are. Its membership is not in here.
+    records
+        All audited record ids, sorted.
+    snapshots
+        In how many rounds the victim is sure to be seen.
+    """
+
+    new_model: Callable[[], nn.Module]
+    dataset: Dataset
+    records: RecordIds
+    snapshots: int
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """How much memory an attack takes for one question.
+
+    Attributes
+    ----------
+    size
+        Bytes.
+    what
+        What takes them: ``5 networks, one after the other, of 262 million weights``.
+    instead
+        What to do for less, as the end of a sentence: ``set network: default``.
+    """
+
+    size: int
+    what: str
+    instead: str
+
+
+def memory_there() -> int:
+    """Return the bytes of memory of this machine, or of the container that this is in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return machine
+
+
 class Attack(ABC):
     """Scores records by how much they look like members."""
 
@@ -101,6 +153,19 @@ class Attack(ABC):
 
     rehearsals: int = 0
     """How many federations of its own it wants to have seen."""
+
+    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+        """Return how much memory one question will take; None if it is little, or not known.
+
+        Asked before anything is simulated, so that what this machine cannot do is refused then and
+        not after the last round. Mistakes in the settings may be told here, too.
+
+        Raises
+        ------
+        FedsimError
+            If the attack cannot be made on such a model.
+        """
+        return None
 
     @abstractmethod
     def score(

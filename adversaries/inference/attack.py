@@ -10,7 +10,7 @@ from adversaries.inference.observed import observed_inputs, own_features, positi
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds
 from fedsim.progress import Watcher
 
 Scores = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Supervised(Attack):
         choice of layers: ``{outputs: [-1, -2], gradients: [conv5]}``; see `chosen.InputSettings`.
     network
         ``default``; ``paper``, the network of the paper with its training, which takes gigabytes
-        and hours; ``paper-shared``, the same with one set of component weights for all snapshots;
+        and days; ``paper-shared``, the same with one set of component weights for all snapshots;
         or the default with other sizes: ``{shared: true, kernels: 8}``, see
         `network.NetworkSettings`.
     training
@@ -50,6 +50,10 @@ class Supervised(Attack):
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer
+
+    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+        """Return what its networks take."""
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
         self,
@@ -157,6 +161,10 @@ class Unsupervised(Attack):
         self.training = training or UnsupervisedSettings()
         self.inputs = input_settings(inputs)
         self.last_layer = last_layer
+
+    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+        """Return what its networks take."""
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
         self,

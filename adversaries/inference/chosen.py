@@ -153,11 +153,14 @@ class Chosen:
 
 
 def layer_names(model: nn.Module, last_layer: str | None = None) -> tuple[str, ...]:
-    """Return the names of a model's linear and convolutional layers, the last layer last."""
+    """Return the names of a model's linear and convolutional layers, the last layer last.
+
+    A model that is one layer itself has the name "".
+    """
     found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
     linear = [name for name, module in found.items() if isinstance(module, nn.Linear)]
-    last = last_layer or (linear[-1] if linear else None)
-    return tuple(name for name in found if name != last) + ((last,) if last else ())
+    last = [last_layer] if last_layer else linear[-1:]
+    return (*(name for name in found if name not in last), *last)
 
 
 def _name(layer: str | int, names: tuple[str, ...], modules: Mapping[str, nn.Module]) -> str:
@@ -168,6 +171,8 @@ def _name(layer: str | int, names: tuple[str, ...], modules: Mapping[str, nn.Mod
                 f"{listed(filter(None, modules))}"
             )
         return layer
+    if not names:
+        raise ConfigError(f"inputs name layer {layer}, but the model has no Linear or Conv2d layer")
     if not -len(names) <= layer < 0:
         raise ConfigError(
             f"inputs name layer {layer}; valid for this model: -{len(names)} ({names[0]}) to -1 "

@@ -18,6 +18,9 @@ from adversaries.inference.components import Components, ComponentSettings
 from adversaries.inference.inputs import Inputs
 from fedsim.errors import ConfigError
 
+MOST_FLOATS = 2**28
+"""How many numbers the convolutions may give in a pass without gradients: 1 GB."""
+
 
 class MembershipNetwork(nn.Module):
     """From the `Inputs` of N records to N membership logits; what training needs to know of it."""
@@ -33,6 +36,18 @@ class MembershipNetwork(nn.Module):
         return [p for name, p in self.named_parameters() if not name.startswith("components.")]
 
 
+def membership_logits(network: MembershipNetwork, inputs: Inputs) -> Tensor:
+    """Return logits (N,) without dropout, of so many records a pass as memory allows."""
+    at_once = max(1, MOST_FLOATS // max(1, network.components.floats_per_record))
+    network.eval()
+    with torch.no_grad():
+        if len(inputs) <= at_once:
+            logits: Tensor = network(inputs)
+            return logits
+        parts = torch.split(torch.arange(len(inputs)), at_once)
+        return torch.cat([network(inputs.take(part)) for part in parts])
+
+
 class NetworkPlan(Protocol):
     """Sizes that a network can be made of."""
 
@@ -45,7 +60,7 @@ class NetworkPlan(Protocol):
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
+class EncoderSettings:
     """Sizes of the attack network. Empty widths leave a component out.
 
     Attributes
@@ -65,9 +80,6 @@ class NetworkSettings:
     shared
         Whether one set of component weights serves all snapshots (as in the authors' federated
         code) or each snapshot has its own (as in their paper).
-    vector_snapshots
-        From how many of the last snapshots the components read; None for all. The scalars are read
-        from all. Components are nearly all of the work, and add little beyond the last few.
     """
 
     kernels: int = 2
@@ -79,11 +91,9 @@ class NetworkSettings:
     component_dropout: float = 0.5
     encoder_dropout: float = 0.5
     shared: bool = False
-    vector_snapshots: int | None = 4
 
     def __post_init__(self) -> None:
         widths = [
-            self.vector_snapshots or 1,
             self.kernels,
             *self.gradient_widths,
             *self.output_widths,
@@ -117,6 +127,28 @@ class NetworkSettings:
         return AttackNetwork(like, self)
 
 
+@dataclass(frozen=True)
+class NetworkSettings(EncoderSettings):
+    """Sizes of the attack network, and how much of what was seen its components read.
+
+    Attributes
+    ----------
+    kernels, gradient_widths, output_widths, loss_widths, label_widths, encoder_widths, \
+component_dropout, encoder_dropout, shared
+        As in `network.EncoderSettings`.
+    vector_snapshots
+        From how many of the last snapshots the components read; None for all. The scalars are read
+        from all. Components are nearly all of the work, and add little beyond the last few.
+    """
+
+    vector_snapshots: int | None = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.vector_snapshots is not None and self.vector_snapshots < 1:
+            raise ConfigError(f"vector_snapshots is at least 1, not {self.vector_snapshots}")
+
+
 class AttackNetwork(MembershipNetwork):
     """From the `Inputs` of N records to N membership logits.
 
@@ -128,7 +160,7 @@ class AttackNetwork(MembershipNetwork):
         Its sizes.
     """
 
-    def __init__(self, like: Inputs, settings: NetworkSettings) -> None:
+    def __init__(self, like: Inputs, settings: EncoderSettings) -> None:
         super().__init__()
         self.components = Components(like, settings.components)
         self.dropout = nn.Dropout(settings.component_dropout)

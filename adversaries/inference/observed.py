@@ -13,8 +13,9 @@ from adversaries.inference.chosen import InputSettings
 from adversaries.inference.extraction import extract
 from adversaries.inference.features import FORMAT, FeatureSpec, SnapshotFeatures
 from adversaries.inference.inputs import Inputs, stack
+from adversaries.inference.memory import require_features_fit
 from fedsim.attacks import Observation, RecordIds
-from fedsim.errors import FedsimError, SnapshotError
+from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder
 from fedsim.progress import Watcher
 from fedsim.snapshots import Snapshot
@@ -93,15 +94,7 @@ def _require_memory(observation: Observation, spec: FeatureSpec, limit_gb: float
     """Raise `FedsimError` if the features would take more than so many GB; one record is tried."""
     records, snapshots = observation.records, len(reactions.own(observation.snapshots))
     tried = extract(observation.new_model(), observation.dataset.batch, records[:1], spec)
-    needed = tried.nbytes * len(records) * snapshots / 1e9
-    if needed > limit_gb:
-        layers = ", ".join((*spec.outputs, *spec.gradients))
-        raise FedsimError(
-            f"what the attack reads ({layers}) of {len(records):,} records on "
-            f"{snapshots} snapshots takes {needed:.2g} GB, and "
-            f"inputs.memory_limit_gb is {limit_gb:g}; name fewer or later layers, observe fewer "
-            "rounds, or raise the limit"
-        )
+    require_features_fit(tried, spec, len(records), snapshots, limit_gb)
 
 
 def _kept(path: Path) -> SnapshotFeatures | None:

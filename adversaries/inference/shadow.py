@@ -17,7 +17,7 @@ from adversaries.inference.inputs import Inputs
 from adversaries.inference.observed import observed_inputs, positions
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
 
@@ -49,6 +49,10 @@ class Shadow(Attack):
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer
+
+    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+        """Return what its networks take."""
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
         self,

@@ -18,12 +18,17 @@ from torch import Tensor
 
 from adversaries.inference.crossfit import BoolArray, Positions, Progress, Scores, folds
 from adversaries.inference.inputs import Inputs, Standardiser
-from adversaries.inference.network import MembershipNetwork, NetworkPlan, NetworkSettings
+from adversaries.inference.memory import Networks, require_network_fits
+from adversaries.inference.network import (
+    MembershipNetwork,
+    NetworkPlan,
+    NetworkSettings,
+    membership_logits,
+)
 from fedsim import seeds
 from fedsim.errors import ConfigError, DataError
 
 _MOST_WEIGHTS = 50_000_000  # kept over the epochs of one network: 200 MB
-_MOST_FLOATS = 2**28  # of a pass without gradients: 1 GB
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,16 @@ class SupervisedSettings:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
 
+    @property
+    def networks(self) -> Networks:
+        """What is trained, for the sake of the memory that it takes."""
+        return Networks(
+            self.network.build,
+            self.folds * self.repeats,
+            self.epochs,
+            self.network.vector_snapshots,
+        )
+
 
 def fit_and_score(
     inputs: Inputs,
@@ -111,11 +126,14 @@ def fit_and_score(
     ------
     DataError
         If truths and records differ in number, or a side has fewer records than there are folds.
+    FedsimError
+        If a network takes more memory than there is.
     """
     if len(member) != len(inputs):
         raise DataError(f"{len(inputs)} records are known but the truth of {len(member)} is given")
     read = settings.network.vector_snapshots
     inputs, candidates = inputs.latest(read), candidates.latest(read)
+    require_network_fits(settings.network.build, inputs)
     held_out_scores, candidate_scores = np.zeros(len(inputs)), np.zeros(len(candidates))
     for repeat in range(settings.repeats):
         fits: list[_Fit] = []
@@ -168,11 +186,11 @@ def _fit(
             _loss(network(training.take(batch)), truth[batch], settings).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-        logits = _logits(network, validation)
+        logits = membership_logits(network, validation)
         losses.append(float(_loss(logits, held_out_truth, settings)))
         scores.append(logits.double().numpy())
         series.note()
-    return _Fit(held_out, scores, losses, series.scores)
+    return _Fit(held_out, scores, losses, series.ended())
 
 
 class _Series:
@@ -199,29 +217,24 @@ class _Series:
         else:
             self._scores.append(self._scored())
 
-    def scores(self, epoch: int) -> Scores:
-        """Return the candidates' membership logits after an epoch."""
+    def ended(self) -> Callable[[int], Scores]:
+        """Return what gives the candidates' membership logits after an epoch.
+
+        A large network is let go: those of all folds together would take far more than one.
+        """
         if not self._few:
-            return self._scores[epoch]
+            return self._scores.__getitem__
+        self._network.zero_grad()
+        return self._scored_after
+
+    def _scored_after(self, epoch: int) -> Scores:
         self._network.load_state_dict(self._states[epoch])
         return self._scored()
 
     def _scored(self) -> Scores:
-        logits = _logits(self._network, self._standardiser.apply(self._raw))
+        logits = membership_logits(self._network, self._standardiser.apply(self._raw))
         scores: Scores = logits.double().numpy()
         return scores
-
-
-def _logits(network: MembershipNetwork, inputs: Inputs) -> Tensor:
-    """Return membership logits without dropout, of so many records a pass as memory allows."""
-    at_once = max(1, _MOST_FLOATS // max(1, network.components.floats_per_record))
-    network.eval()
-    with torch.no_grad():
-        if len(inputs) <= at_once:
-            logits: Tensor = network(inputs)
-            return logits
-        parts = torch.split(torch.arange(len(inputs)), at_once)
-        return torch.cat([network(inputs.take(part)) for part in parts])
 
 
 def _optimizer(

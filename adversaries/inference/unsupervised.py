@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import Inputs, Standardiser
-from adversaries.inference.network import NetworkSettings
+from adversaries.inference.memory import Networks
+from adversaries.inference.network import EncoderSettings, membership_logits
 from fedsim import seeds
 from fedsim.errors import ConfigError
 
@@ -52,7 +53,7 @@ class UnsupervisedSettings:
     Attributes
     ----------
     network
-        Sizes of the encoder.
+        Sizes of the encoder, which reads all snapshots.
     decoder_width
         Hidden width of the decoder.
     epochs, batch_size, learning_rate
@@ -63,7 +64,7 @@ class UnsupervisedSettings:
         Of the Gaussian affinity, in standard deviations of the embeddings.
     """
 
-    network: NetworkSettings = field(default_factory=NetworkSettings)
+    network: EncoderSettings = field(default_factory=EncoderSettings)
     decoder_width: int = 64
     epochs: int = 10
     batch_size: int = 128
@@ -79,6 +80,12 @@ class UnsupervisedSettings:
         for name in ("learning_rate", "kernel_width"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is positive, not {getattr(self, name)}")
+
+    @property
+    def networks(self) -> Networks:
+        """What is trained, for the sake of the memory that it takes."""
+        smaller = "set fewer training.network.kernels"
+        return Networks(self.network.build, 1, self.epochs, smaller=smaller)
 
 
 def score_unlabelled(
@@ -177,9 +184,7 @@ def _embeddings(
                 schedule.step()
             if progress is not None:
                 progress(epoch + 1)
-    encoder.eval()
-    with torch.no_grad():
-        embeddings: Scores = encoder(inputs).double().tanh().numpy()
+    embeddings: Scores = membership_logits(encoder, inputs).double().tanh().numpy()
     return embeddings
 
 

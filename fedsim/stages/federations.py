@@ -52,8 +52,3 @@ def federations_of(parties: Sequence[Party]) -> tuple[Federation, ...]:
     honest = (Federation(HONEST, passive),) if passive else ()
     active = (party for party in parties if party.acts_from() is not None)
     return (*honest, *(Federation(party.label, (party,)) for party in active))
-
-
-def federation_of(party: Party) -> str:
-    """Return the name of the federation in which a party is."""
-    return HONEST if party.acts_from() is None else party.label

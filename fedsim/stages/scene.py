@@ -6,93 +6,31 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim import plugins
-from fedsim.attacks import Attack
-from fedsim.config import Choice, DishonestParty, Experiment, LabelledChoice
+from fedsim.attacks import Attack, Prospect
+from fedsim.config import Experiment, LabelledChoice
 from fedsim.data import (
     AuditSizes,
     Dataset,
     Ledger,
-    Question,
     draw_audit,
     load_dataset,
     new_ledger,
     partition,
 )
 from fedsim.errors import ConfigError, DataError, PluginError
-from fedsim.federation.adversary import Adversary, Threat
 from fedsim.federation.optimizers import optimizer_factory
-from fedsim.federation.participant_position import ParticipantAdversary
 from fedsim.federation.participants import Participants
-from fedsim.federation.server_position import ServerAdversary
 from fedsim.federation.stack_trainer import required_stack_training, stacking_pays
-from fedsim.federation.strategies import build_strategy
+from fedsim.federation.strategies import INNER, build_strategy
 from fedsim.models import build_model
 from fedsim.progress import Watcher
-from fedsim.rundir import RunDirectory
-from fedsim.snapshots import Policy, SnapshotStore, participant_owner
-
-
-@dataclass(frozen=True)
-class Party:
-    """A dishonest party: its label, the adversaries in its seat, and what it asks."""
-
-    label: str
-    adversaries: tuple[Adversary, ...]
-    questions: tuple[Question, ...]
-
-    @property
-    def participant(self) -> int | None:
-        """The participant in whose seat it sits; None for the server's."""
-        seats = [a.participant for a in self.adversaries if isinstance(a, ParticipantAdversary)]
-        return seats[0] if seats else None
-
-    def acts_from(self) -> int | None:
-        """Return the first round in which any of its adversaries acts; None if none ever does."""
-        starts = [adversary.acts_from() for adversary in self.adversaries]
-        return min((start for start in starts if start is not None), default=None)
-
-    def threat(self) -> Threat:
-        """Return the threat model of its adversaries together."""
-        threats = [adversary.threat() for adversary in self.adversaries]
-        deeds = [threat.does for threat in threats if threat.active]
-        return Threat(
-            who=threats[0].who,
-            sees="; ".join(dict.fromkeys(threat.sees for threat in threats)),
-            does="; and ".join(deeds) or threats[0].does,
-            active=bool(deeds),
-            outside=all(threat.outside for threat in threats),
-        )
-
-    def answering(self, question: Question) -> tuple[str, ...]:
-        """Return the owners of the snapshots that answer a question."""
-        return tuple(dict.fromkeys(o for a in self.adversaries for o in a.owners(question)))
-
-    def answering_while_acting(self, question: Question) -> tuple[str, ...]:
-        """Return the owners of those that there are only from rounds in which it acts."""
-        found = (o for a in self.adversaries for o in a.owners_while_acting(question))
-        return tuple(dict.fromkeys(found))
-
-    def owners(self, experiment: Experiment) -> frozenset[str]:
-        """Return whose snapshots it keeps, in whatever round."""
-        return self.owners_throughout(experiment) | {
-            owner for q in self.questions for owner in self.answering_while_acting(q)
-        }
-
-    def owners_throughout(self, experiment: Experiment) -> frozenset[str]:
-        """Return whose snapshots it keeps in every observed round."""
-        owners = {owner for question in self.questions for owner in self.answering(question)}
-        uploads = {participant_owner(victim) for victim in experiment.audit.victims}
-        if experiment.snapshots.participants == "all" and uploads <= owners:
-            owners |= {participant_owner(p) for p in range(experiment.partition.participants)}
-        return frozenset(owners)
-
-    def store(self, experiment: Experiment, run: RunDirectory) -> SnapshotStore:
-        """Return where it keeps them, and which rounds."""
-        policy = Policy(frozenset(experiment.observed_rounds), self.owners(experiment))
-        return SnapshotStore(run.snapshots(self.label), policy)
+from fedsim.stages.memory import require_memory
+from fedsim.stages.parties import Party as Party
+from fedsim.stages.parties import parties_of as parties_of
 
 
 @dataclass(frozen=True)
@@ -163,6 +101,7 @@ def set_scene(
     ledger = ledger or _ledger(experiment, dataset, parties)
     scene = Scene(experiment, dataset, ledger, new_model, parties, attacks)
     _require_buildable(scene)
+    require_memory(attacks, _prospects(scene), experiment.engine.workers, watcher.say)
     return _with_stacking_chosen(scene)
 
 
@@ -224,45 +163,6 @@ def build_attack(choice: LabelledChoice) -> Attack:
     return attack
 
 
-def parties_of(experiment: Experiment) -> tuple[Party, ...]:
-    """Return the dishonest parties of an experiment, built; no data is needed.
-
-    Raises
-    ------
-    PluginError
-        If a plugin cannot be built, or is not an `Adversary`.
-    """
-    return tuple(_party(choice, experiment) for choice in experiment.adversaries)
-
-
-def _party(chosen: DishonestParty, experiment: Experiment) -> Party:
-    victims, participants = experiment.audit.victims, experiment.partition.participants
-    adversaries = tuple(_adversary(choice, experiment) for choice in chosen.together)
-    asked = {adversary.questions(victims, participants) for adversary in adversaries}
-    if len(asked) > 1 or len({isinstance(a, ServerAdversary) for a in adversaries}) > 1:
-        raise PluginError(
-            f"adversaries {chosen.label} cannot act together: they sit in different seats or are "
-            "after different victims; list them apart, or give them the same seat and victims"
-        )
-    return Party(chosen.label, adversaries, asked.pop())
-
-
-def _adversary(choice: Choice, experiment: Experiment) -> Adversary:
-    adversary = plugins.build(
-        "adversaries",
-        choice.name,
-        choice.settings,
-        victims=experiment.audit.victims,
-        participants=experiment.partition.participants,
-    )
-    if not isinstance(adversary, ServerAdversary | ParticipantAdversary):
-        raise PluginError(
-            f"adversary {choice.name!r} gave a {type(adversary).__name__}; a plugin of group "
-            "adversaries must derive from fedsim.ServerAdversary or fedsim.ParticipantAdversary"
-        )
-    return adversary
-
-
 def _ledger(experiment: Experiment, dataset: Dataset, parties: Sequence[Party]) -> Ledger:
     """Return who holds which record, with the audit of every question drawn, once."""
     chosen, audited = experiment.partition, experiment.audit
@@ -300,8 +200,34 @@ def _require_buildable(scene: Scene) -> None:
                 f"{party.label} acts from round {start} on, but federation.rounds is "
                 f"{federation.rounds}; let it act earlier, or run for longer"
             )
-    strategy, optimizer = federation.strategy, federation.local.optimizer
-    present = federation.fewest_present(scene.ledger.participants)
-    build_strategy(strategy.name, strategy.settings, present)
+    _strategy(scene)
+    optimizer = federation.local.optimizer
     optimizer_factory(optimizer.name, optimizer.settings)
     scene.new_model()
+
+
+def _strategy(scene: Scene) -> Strategy:
+    federation = scene.experiment.federation
+    chosen, present = federation.strategy, federation.fewest_present(scene.ledger.participants)
+    return build_strategy(chosen.name, chosen.settings, present)
+
+
+def _samples(strategy: Strategy) -> bool:
+    """Return whether a strategy, or one that it is worn over, trains only some who are there."""
+    inner = getattr(strategy, INNER, None)
+    return getattr(strategy, "fraction_train", 1.0) < 1.0 or (inner is not None and _samples(inner))
+
+
+def _prospects(scene: Scene) -> list[Prospect]:
+    """Return what the attacks will be given, for each question of each party."""
+    sampled, experiment = _samples(_strategy(scene)), scene.experiment
+    return [
+        Prospect(
+            scene.new_model,
+            scene.dataset,
+            scene.ledger.audit(question).records,
+            party.sure_rounds(experiment, question, sampled=sampled),
+        )
+        for party in scene.parties
+        for question in party.questions
+    ]

@@ -93,7 +93,10 @@ class ReferenceSpec(Strict):
 
 
 class Comparison(Strict):
-    """Paired differences along one coordinate: first minus second, everything else equal."""
+    """Paired differences along one coordinate: first minus second, everything else equal.
+
+    A pair of values that an axis has at another scale only is left out at this one.
+    """
 
     along: str
     pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
@@ -107,7 +110,8 @@ class FigureSpec(Strict):
     ----------
     kind
         ``line``: a metric against an axis; ``roc``; ``histogram``: scores of members and of
-        non-members; ``course``: a traced signal over the observed rounds; ``by-class``: a traced
+        non-members; ``course``: a traced signal over the observed rounds, in what victims were
+        sent and in what came back; ``reaction``: the latter over the former; ``by-class``: a traced
         signal in the last observed round, by class.
     panels
         The coordinate that has a panel for each value; None draws one panel.
@@ -121,7 +125,7 @@ class FigureSpec(Strict):
         Leaves out results whose coordinates are not named.
     """
 
-    kind: Literal["line", "roc", "histogram", "course", "by-class"]
+    kind: Literal["line", "roc", "histogram", "course", "reaction", "by-class"]
     caption: str
     panels: str | None = None
     lines: str | None = None

@@ -1,7 +1,7 @@
 """The scores behind a study's rows: what differences and figures are made of, read when needed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from fedsim.config import load_experiment
 from fedsim.data import Ledger, Question, read_ledger
+from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Verdict, mean_verdict
 from fedsim.rundir import RunDirectory
+from fedsim.snapshots import AGGREGATE, CLEAN, sent_owner
 from fedsim.stages.judging import judge_scores
 from fedsim.stages.scene import Party, parties_of
 from fedsim.stages.scores import read_scores, read_trace
@@ -41,6 +43,33 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Course:
+    """A signal at both ends of the victims' local training, round by round.
+
+    Attributes
+    ----------
+    returned
+        In what training made: the victim's upload or, for a participant, the aggregate without its
+        own climb.
+    sent
+        In what the same round's training began with, an active adversary's changes included; only
+        rounds that `returned` has, and perhaps none.
+    acting
+        (K,): the observed rounds in which the adversary acts.
+    """
+
+    returned: Trace
+    sent: Trace
+    acting: np.ndarray
+
+    @property
+    def reaction(self) -> Trace:
+        """What training makes of the signal: returned over sent, where both were observed."""
+        behind = self.returned.values[np.isin(self.returned.rounds, self.sent.rounds)]
+        return replace(self.sent, values=behind / self.sent.values)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a finished run knows beside its results; `folder` is the run directory."""
 
@@ -57,12 +86,49 @@ class Evidence:
     def trace(self, row: Row) -> Trace:
         """Return the signal that a row's attack traced, of its adversary's first question."""
         party = self._party(row)
+        return self._traced(row, party.answering(party.questions[0])[-1])
+
+    def course(self, row: Row) -> Course:
+        """Return the signal at both ends of the victims' training, of the first question."""
+        party = self._party(row)
         question = party.questions[0]
-        audit = self._ledger.audit(question)
-        owner = party.answering(question)[-1]
-        path = self._run.traces(party.label, question.key, owner, row.result.attack)
+        returned = self._traced(row, party.answering(question)[-1])
+        sent = self._sent(row, party, returned)
+        kept = {
+            owner: self._traced(row, owner)
+            for owner in party.answering_while_acting(question)
+            if self._path(row, owner).is_file()  # a run may end before it acts
+        }
+        if CLEAN in kept:
+            returned = _with_rounds_of(kept[CLEAN], returned)
+        return Course(
+            returned, _only(returned.rounds, sent), _acting(party, returned, kept.values())
+        )
+
+    def _sent(self, row: Row, party: Party, returned: Trace) -> Trace:
+        """Return the signal in what training began with, of whatever rounds it is known.
+
+        A server keeps what it sends. What a participant sees is sent to all in the next round.
+        """
+        question = party.questions[0]
+        *before, last = party.answering(question)
+        crafted = [owner for owner in map(sent_owner, question.victims) if owner in before]
+        if crafted:
+            return self._traced(row, crafted[0])
+        if last == AGGREGATE:
+            return replace(returned, rounds=returned.rounds + 1)
+        return _only(np.array([], dtype=np.int64), returned)
+
+    def _traced(self, row: Row, owner: str) -> Trace:
+        path, audit = self._path(row, owner), self._ledger.audit(self._party(row).questions[0])
         rounds, values = read_trace(path)
+        if values.shape != (len(rounds), len(audit.records)):
+            raise RunDirectoryError(f"{path} does not fit the audit; attack the run again")
         return Trace(rounds, values, audit.member, self._ledger.labels[audit.records])
+
+    def _path(self, row: Row, owner: str) -> Path:
+        party = self._party(row)
+        return self._run.traces(party.label, party.questions[0].key, owner, row.result.attack)
 
     def _judged(self, party: Party, question: Question, attack: str) -> Verdict:
         scores = read_scores(self._run.scores(party.label, question.key, attack))
@@ -82,6 +148,31 @@ class Evidence:
     @cached_property
     def _ledger(self) -> Ledger:
         return read_ledger(self._run.ledger)
+
+
+def _only(rounds: np.ndarray, trace: Trace) -> Trace:
+    """Return the rows of a trace whose rounds are among these."""
+    among = np.isin(trace.rounds, rounds)
+    return replace(trace, rounds=trace.rounds[among], values=trace.values[among])
+
+
+def _with_rounds_of(clean: Trace, trace: Trace) -> Trace:
+    """Return a trace with the rows of another one wherever that has the round."""
+    rows = dict(zip(clean.rounds.tolist(), clean.values, strict=True))
+    own = zip(trace.rounds.tolist(), trace.values, strict=True)
+    return replace(trace, values=np.stack([rows.get(number, row) for number, row in own]))
+
+
+def _acting(party: Party, observed: Trace, kept: Iterable[Trace]) -> np.ndarray:
+    """Return the observed rounds in which a party acts.
+
+    They are those of what it keeps only then, or else all from its first one.
+    """
+    told = [trace.rounds for trace in kept]
+    if told:
+        return np.unique(np.concatenate(told))
+    first = party.acts_from()
+    return observed.rounds[:0] if first is None else observed.rounds[observed.rounds >= first]
 
 
 Finder = Callable[[Row], Evidence]

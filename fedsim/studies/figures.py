@@ -5,7 +5,7 @@ bytes.
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -18,10 +18,11 @@ from fedsim.errors import FedsimError
 from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
 from fedsim.report.drawing import ADVERSARY_COLOURS, MEMBER, NONMEMBER
 from fedsim.studies.definition import FigureSpec
-from fedsim.studies.evidence import Finder
+from fedsim.studies.evidence import Course, Finder, Trace
 from fedsim.studies.rows import HEADINGS, Row, fits, measured
 
 PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
+ACTING = ADVERSARY_COLOURS[1]
 STYLE: dict[Any, object] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "fedsim",  # names of parts do not change from run to run
@@ -48,17 +49,27 @@ def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
     down = -(-len(panels) // across)
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(PANEL_WIDTH * across, PANEL_HEIGHT * down), layout="constrained")
-        axes = canvas.subplots(down, across, squeeze=False).flatten()
+        same = spec.kind in _SAME_SCALE
+        axes = canvas.subplots(down, across, squeeze=False, sharey=same).flatten()
         for place, (name, own) in zip(axes, panels.items(), strict=False):
             _KINDS[spec.kind](place, spec, own, evidence)
             place.set_title(name, fontsize=9)
         for unused in axes[len(panels) :]:
             unused.set_visible(False)
-        handles, labels = axes[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels) or 1))
+        _legend(canvas, axes)
         text = io.StringIO()
         canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": "fedsim"})
     return text.getvalue()
+
+
+def _legend(canvas: Canvas, axes: Iterable[Axes]) -> None:
+    """Explain below the panels whatever is drawn in any of them."""
+    named: dict[str, Any] = {}
+    for place in axes:
+        handles, labels = place.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    columns = min(3, len(named) or 1)
+    canvas.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
 
 
 def _line(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
@@ -107,18 +118,52 @@ def _histogram(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Fin
 
 
 def _course(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
-    trace = evidence(rows[0]).trace(rows[0])
-    # Of a round seen twice (what was sent, what came back) the later one.
-    rounds, backwards = np.unique(trace.rounds[::-1], return_index=True)
-    values = trace.values[::-1][backwards]
-    for side, colour, name in (
-        (trace.member, MEMBER, "members"),
-        (~trace.member, NONMEMBER, "non-members"),
-    ):
-        low, middle, high = quartiles(values[:, side]).T
-        place.plot(rounds, middle, color=colour, marker="o", markersize=3, label=name)
-        place.fill_between(rounds, low, high, color=colour, alpha=0.2, linewidth=0)
-    place.set(xlabel="round", ylabel=f"{rows[0].result.attack}: quartiles")
+    course = evidence(rows[0]).course(rows[0])
+    for side, colour, name in _sides(course.returned):
+        sent = quartiles(course.sent.values[:, side])[:, 1]
+        _band(place, course.returned, side, colour, f"{name}, returned")
+        place.plot(
+            course.sent.rounds,
+            sent,
+            color=colour,
+            linestyle="--",
+            marker="o",
+            markersize=3,
+            markerfacecolor="white",
+            linewidth=1.2,
+            label=f"{name}, sent",
+        )
+    place.set_ylabel(f"{rows[0].result.attack}: quartiles")
+    _over_rounds(place, course)
+
+
+def _reaction(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
+    course = evidence(rows[0]).course(rows[0])
+    place.axhline(1, color=NONMEMBER, linestyle=":", linewidth=1)
+    for side, colour, name in _sides(course.reaction):
+        _band(place, course.reaction, side, colour, name)
+    place.set_ylabel(f"{rows[0].result.attack}: returned / sent")
+    _over_rounds(place, course)
+
+
+def _sides(trace: Trace) -> list[tuple[np.ndarray, str, str]]:
+    """Return which records are members and which are not, with their colours and names."""
+    return [(trace.member, MEMBER, "members"), (~trace.member, NONMEMBER, "non-members")]
+
+
+def _band(place: Axes, trace: Trace, side: np.ndarray, colour: str, name: str) -> None:
+    """Draw the median of some records over the rounds, in a band between the quartiles."""
+    low, middle, high = quartiles(trace.values[:, side]).T
+    place.plot(trace.rounds, middle, color=colour, marker="o", markersize=3, label=name)
+    place.fill_between(trace.rounds, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _over_rounds(place: Axes, course: Course) -> None:
+    """Shade the rounds in which the adversary acts, among all that it observed."""
+    if len(course.acting):
+        first, last = course.acting[0] - 0.5, course.acting[-1] + 0.5
+        place.axvspan(first, last, color=ACTING, alpha=0.12, linewidth=0, label="it acts")
+    place.set(xlabel="round", xlim=(course.returned.rounds[0] - 1, course.returned.rounds[-1] + 1))
     place.xaxis.set_major_locator(MaxNLocator(integer=True))
     _logarithmic(place, "y")
 
@@ -165,8 +210,13 @@ _KINDS: Mapping[str, Drawer] = {
     "roc": _roc,
     "histogram": _histogram,
     "course": _course,
+    "reaction": _reaction,
     "by-class": _by_class,
 }
+
+
+_SAME_SCALE = ("course", "reaction")
+"""Kinds whose panels are to be compared with each other."""
 
 
 def _grouped(rows: Sequence[Row], coordinate: str | None) -> dict[str, list[Row]]:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.report.results import Results, read_results
+from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import Cell
+from fedsim.studies.took import Took, read_took
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Layout:
     def output(self, study: str, scale: str) -> Path:
         """Return the folder of a study's outputs."""
         return self.root / f"{study}-{scale}"
+
+    def took(self, cell: Cell) -> Took | None:
+        """Return how long the run of a cell took, or None where it is not known."""
+        return read_took(RunDirectory(self.run(cell)))
 
     def finished(self, cell: Cell) -> Results | None:
         """Return the results of a cell that was run to its end, or None.

@@ -1,7 +1,8 @@
 """The reference figures of the paper, each with the evidence that there is for it.
 
 A figure that nobody has checked in a source must never look like one that the paper reports, so a
-figure cannot be printed without its evidence: `Reference.shown` is the only text there is of it.
+figure cannot be printed without its evidence: `Reference.shown` is the only text there is of it,
+and `SizeReference.shown` of a size.
 """
 
 from collections.abc import Mapping
@@ -40,11 +41,29 @@ class Reference(Strict):
         return f"{self.percent:g} ({MEANINGS[self.evidence][0]})"
 
 
+class SizeReference(Strict):
+    """One size of a target or an attack: where it belongs, which of ours, in words, its evidence.
+
+    `size` is a name of `fedsim.studies.rows.sizes`.
+    """
+
+    at: dict[str, str]
+    size: Literal["trained by", "known", "tested"]
+    words: str
+    evidence: Evidence
+
+    @property
+    def shown(self) -> str:
+        """The size as it may be printed: never without its evidence."""
+        return f"{self.words} ({MEANINGS[self.evidence][0]})"
+
+
 class ReferenceTable(Strict):
-    """What is known of one table: its figures, and anything to be said of all of them."""
+    """What is known of one table: its figures or sizes, and anything to be said of all of them."""
 
     about: str
-    figures: tuple[Reference, ...]
+    figures: tuple[Reference, ...] = ()
+    sizes: tuple[SizeReference, ...] = ()
 
     def find(self, coordinates: Mapping[str, str], metric: str) -> Reference | None:
         """Return the figure whose coordinates are all among these, or None."""
@@ -80,3 +99,9 @@ def reference_table(name: str) -> ReferenceTable:
     if name not in tables:
         raise ConfigError(f"there are no reference figures {name!r}; valid: {listed(tables)}")
     return tables[name]
+
+
+def sizes_beside(table: str, coordinates: Mapping[str, str]) -> list[SizeReference]:
+    """Return the sizes of a table that stand beside those of a cell."""
+    every = reference_table(table).sizes
+    return [size for size in every if size.at.items() <= coordinates.items()]

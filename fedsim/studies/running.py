@@ -6,7 +6,7 @@ states, so one that was simulated for another cell, or another study in the same
 simulated again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,14 +14,17 @@ from typing import Protocol
 from fedsim import experiment as programme
 from fedsim.progress import Watcher
 from fedsim.report.results import Results
+from fedsim.rundir import RunDirectory
 from fedsim.stages.scene import parties_of
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
 from fedsim.studies.layout import Layout
+from fedsim.studies.makers import this_maker, told_of_others
 from fedsim.studies.pairs import Pair, pairs
 from fedsim.studies.rows import Row, rows_of
 from fedsim.studies.tables import Table, check_coordinates, tables
+from fedsim.studies.took import Took, timed
 
 
 class Audience(Watcher, Protocol):
@@ -48,6 +51,8 @@ class Findings:
         Finds the scores behind a row.
     reused
         The cells that were finished before.
+    took
+        How long the runs took, by their digests; those of which it is known.
     """
 
     study: Study
@@ -59,19 +64,34 @@ class Findings:
     pairs: Sequence[Pair]
     evidence: Finder
     reused: Sequence[Cell]
+    took: Mapping[str, Took]
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell before it runs: whether it is finished, and which earlier cell shares its federation.
+    """A cell before it runs.
 
-    `active` counts the adversaries that have a federation of their own.
+    Attributes
+    ----------
+    cell
+        The cell.
+    results
+        Those of its run, if it is finished.
+    shares_with
+        Which earlier cell shares its federation.
+    active
+        How many adversaries have a federation of their own.
     """
 
     cell: Cell
-    finished: bool
+    results: Results | None
     shares_with: Cell | None
     active: int
+
+    @property
+    def finished(self) -> bool:
+        """Return whether there is nothing to run."""
+        return self.results is not None
 
 
 def plan(study: Study, cells: Sequence[Cell], layout: Layout) -> list[PlannedCell]:
@@ -90,7 +110,7 @@ def plan(study: Study, cells: Sequence[Cell], layout: Layout) -> list[PlannedCel
         planned.append(
             PlannedCell(
                 cell,
-                layout.finished(cell) is not None,
+                layout.finished(cell),
                 None if earlier is cell else earlier,
                 sum(party.acts_from() is not None for party in parties_of(cell.experiment)),
             )
@@ -103,24 +123,32 @@ def run_cells(
 ) -> list[tuple[Cell, Results, bool]]:
     """Run cells that are not finished; return each with its results, and whether they were there.
 
-    See `run_study`.
+    Those that another fedsim has finished are told. See `run_study`.
     """
     found = []
+    _tell_others(cells, layout, audience)
     for cell in cells:
         finished = layout.finished(cell)
         results = finished
         if results is None:
             audience.begins(cell)
-            results = programme.run(
-                cell.experiment,
-                layout.run(cell),
-                data_dir=data_dir,
-                watcher=audience,
-                states=layout.states,
-            )
+            with timed(RunDirectory(layout.run(cell))):
+                results = programme.run(
+                    cell.experiment,
+                    layout.run(cell),
+                    data_dir=data_dir,
+                    watcher=audience,
+                    states=layout.states,
+                )
         audience.ended(cell, results, reused=finished is not None)
         found.append((cell, results, finished is not None))
     return found
+
+
+def _tell_others(cells: Sequence[Cell], layout: Layout, audience: Audience) -> None:
+    finished = [(cell, results) for cell in cells if (results := layout.finished(cell))]
+    if finished and (line := told_of_others(finished, this_maker())):
+        audience.say(line)
 
 
 def run_study(
@@ -161,6 +189,16 @@ def run_study(
     def find(row: Row) -> Evidence:
         return evidence.setdefault(row.cell.digest, Evidence(layout.run(row.cell)))
 
+    took = {cell.digest: layout.took(cell) for cell, _, _ in found}
     return Findings(
-        study, path, scale, cells, rows, tables(study, rows), pairs(study, rows, find), find, reused
+        study,
+        path,
+        scale,
+        cells,
+        rows,
+        tables(study, rows),
+        pairs(study, rows, find),
+        find,
+        reused,
+        {digest: known for digest, known in took.items() if known},
     )

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from fedsim.errors import ConfigError, listed
 from fedsim.studies.cells import Cell
-from fedsim.studies.definition import METRIC, Metric, Only, ReferenceSpec, Study, TableSpec
+from fedsim.studies.definition import (
+    METRIC,
+    Comparison,
+    Metric,
+    Only,
+    ReferenceSpec,
+    Study,
+    TableSpec,
+)
 from fedsim.studies.references import Reference, reference_table
 from fedsim.studies.rows import HEADINGS, Coordinates, Figure, Row, expected, fits, measured
 
@@ -75,10 +83,18 @@ def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
     for number, comparison in enumerate(study.compare):
         where = f"compare.{number}"
         _require_left(found, comparison.only, where)
-        _require_left(found, {comparison.along: sum(comparison.pairs, ())}, where)
+        _require_left(found, {comparison.along: _here(study, comparison, found)}, where)
     for number, figure in enumerate(study.figures):
         named = tuple(n for n in (figure.panels, figure.lines, figure.along) if n)
         _require_places(found, figure.only, named, f"figures.{number}")
+
+
+def _here(study: Study, comparison: Comparison, found: Sequence[Coordinates]) -> tuple[str, ...]:
+    """Return what is compared at this scale: a value that only another scale's axis has is not."""
+    axes = [study.axes_at(scale) for scale in study.scales]
+    anywhere = {value for one in axes for value in one.get(comparison.along, ())}
+    elsewhere = anywhere - {one[comparison.along] for one in found}
+    return tuple(value for value in sum(comparison.pairs, ()) if value not in elsewhere)
 
 
 def _require_places(

@@ -75,12 +75,20 @@ def as_json(findings: Findings, made_by: Mapping[str, Any]) -> dict[str, Any]:
         "references": [one.model_dump(mode="json") for one in reference.figures]
         if reference
         else [],
+        "sizes_of_the_paper": [one.model_dump(mode="json") for one in reference.sizes]
+        if reference
+        else [],
         "differences": [
             {"first": p.first, "second": p.second, "where": p.where, **asdict(p.difference)}
             for p in findings.pairs
         ],
         "cells": [
-            {"coordinates": dict(c.coordinates), "run": c.digest, "sizes": sizes(c.experiment)}
+            {
+                "coordinates": dict(c.coordinates),
+                "run": c.digest,
+                "sizes": sizes(c.experiment),
+                "seconds": asdict(took) if (took := findings.took.get(c.digest)) else None,
+            }
             for c in findings.cells
         ],
         "made_by": {"commit": made_by["commit"], "versions": made_by["versions"]},

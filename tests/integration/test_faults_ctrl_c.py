@@ -1,8 +1,9 @@
-"""Ctrl-C once stops between two of anything, twice in the middle of stopping; nothing is lost."""
+"""Ctrl-C stops between two of anything, or again in the middle of stopping; nothing is lost."""
 
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,93 @@ from faults import (
     written,
 )
 
+from fedsim.interrupts import ONCE_WITHIN
 from fedsim.rundir import RunDirectory
+from fedsim.stages import simulate
 
 ROUNDS: dict[str, Any] = {"federation": {"rounds": 150, "evaluation": {"every": 7}}}
 STOPPED = "stopped; the same command resumes where it was\n"
+STOPPING, AGAIN = "stopping", "pressed-again"
+SLOW_DISK = 10 * ONCE_WITHIN
+
+
+def stop_slowly() -> None:
+    """Let the disk be slow once this process is stopping, so that a hand can press again.
+
+    Files in the current folder tell that it is stopping, and that it was pressed while it wrote.
+    """
+    checkpoint_every_round()
+    keep, sync = simulate._keep_what_is_there, os.fsync
+
+    def synced(descriptor: int) -> None:
+        try:
+            Path(STOPPING).touch()
+            time.sleep(SLOW_DISK)
+        except KeyboardInterrupt:
+            Path(AGAIN).touch()
+            raise
+        sync(descriptor)
+
+    def kept(*arguments: Any) -> None:
+        os.fsync = synced  # type: ignore[assignment]
+        keep(*arguments)
+
+    simulate._keep_what_is_there = kept
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("times", [1, 2])
-def test_stopped_by_the_terminal_it_goes_on(tmp_path: Path, workers: int, times: int) -> None:
-    experiment, run = written(tmp_path, **ROUNDS), RunDirectory(tmp_path / "r")
-    words = ("run", experiment, "--out", "r", "--quiet", "--set", f"engine.workers={workers}")
-    with commands(tmp_path) as fedsim:
-        command = fedsim(*words, first=checkpoint_every_round)
+@pytest.mark.parametrize("presses", [1, 2])
+def test_stopped_by_the_terminal_it_goes_on(tmp_path: Path, workers: int, presses: int) -> None:
+    """Two presses at once are one."""
+    whole = toys.simulated(tmp_path / "whole", **ROUNDS)
+
+    def press(group: int) -> None:
+        for _ in range(presses):
+            os.killpg(group, signal.SIGINT)
+            time.sleep(0.002)
+
+    assert stopped_and_gone_on(tmp_path, workers, checkpoint_every_round, press) == files(whole)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pressed_again_while_it_stops_it_goes_on(tmp_path: Path, workers: int) -> None:
+    """The second press hits in the middle of writing where the federation stands."""
+    whole = toys.simulated(tmp_path / "whole", **ROUNDS)
+
+    def press(group: int) -> None:
+        os.killpg(group, signal.SIGINT)
+        wait_until((tmp_path / STOPPING).is_file)
+        time.sleep(1.2 * ONCE_WITHIN)
+        os.killpg(group, signal.SIGINT)
+
+    assert stopped_and_gone_on(tmp_path, workers, stop_slowly, press) == files(whole)
+    assert (tmp_path / AGAIN).is_file()
+
+
+def stopped_and_gone_on(
+    folder: Path, workers: int, first: Callable[[], None], press: Callable[[int], None]
+) -> dict[str, str]:
+    """Run the toy, press Ctrl-C as a terminal does, run it again; return what it has simulated.
+
+    Parameters
+    ----------
+    folder, workers
+        Where, and on how many processes.
+    first
+        What the process that is stopped does first.
+    press
+        Presses; a terminal sends it to the whole group.
+    """
+    experiment, run = written(folder, **ROUNDS), RunDirectory(folder / "r")
+    words: Sequence[object] = (
+        *("run", experiment, "--out", "r", "--quiet"),
+        *("--set", f"engine.workers={workers}"),
+    )
+    with commands(folder) as fedsim:
+        command = fedsim(*words, first=first)
         wait_until(lambda: reached(run) >= 5)
         forked = children(command.pid)
-        for _ in range(times):  # a terminal sends it to the whole group
-            os.killpg(command.pid, signal.SIGINT)
-            time.sleep(0.002)
+        press(command.pid)
         code, told = command.ended()
         assert code == 130
         assert told.endswith(STOPPED)
@@ -46,5 +116,4 @@ def test_stopped_by_the_terminal_it_goes_on(tmp_path: Path, workers: int, times:
         assert 5 <= reached(run) < 150
         code, told = fedsim(*words).ended()
         assert code == 0, told
-    simulated = {k: v for k, v in files(run).items() if not k.startswith(("scores/", "traces/"))}
-    assert simulated == files(toys.simulated(tmp_path / "whole", **ROUNDS))
+    return {k: v for k, v in files(run).items() if not k.startswith(("scores/", "traces/"))}

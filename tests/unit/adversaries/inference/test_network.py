@@ -166,6 +166,7 @@ def test_a_column_that_does_not_vary_stays_finite() -> None:
         ({"kernels": 0}, "start at 1"),
         ({"encoder_widths": (64, 0)}, "start at 1"),
         ({"encoder_dropout": 1.0}, "from 0 to below 1, not 1.0"),
+        ({"vector_snapshots": 0}, "vector_snapshots is at least 1, not 0"),
     ],
 )
 def test_impossible_sizes_are_refused(setting: dict[str, object], sentence: str) -> None:

@@ -11,15 +11,17 @@ from flwr.app import ArrayRecord
 from adversaries.inference.attack import Unsupervised
 from adversaries.inference.features import SCALARS, SnapshotFeatures
 from adversaries.inference.inputs import stack
+from adversaries.inference.network import EncoderSettings
 from adversaries.inference.unsupervised import (
     UnsupervisedSettings,
     known_signals,
     score_unlabelled,
     spectral_coordinate,
 )
+from fedsim import plugins
 from fedsim.attacks import Known, Observation
 from fedsim.data import about_participant
-from fedsim.errors import ConfigError, SnapshotError
+from fedsim.errors import ConfigError, PluginError, SnapshotError
 from fedsim.evaluation.metrics import auc
 from fedsim.progress import SILENCE
 from fedsim.snapshots import SnapshotStore
@@ -217,3 +219,12 @@ def test_what_is_known_changes_nothing(observation: Observation) -> None:
 def test_the_plugin_is_no_baseline_and_has_seeds() -> None:
     assert Unsupervised.stochastic
     assert not Unsupervised.baseline
+
+
+def test_its_encoder_has_no_setting_that_it_would_not_heed() -> None:
+    told = r"unknown setting 'training.network.vector_snapshots'; valid: .*, kernels, .*, shared"
+    with pytest.raises(PluginError, match=told):
+        plugins.build("attacks", "unsupervised", {"training": {"network": {"vector_snapshots": 4}}})
+    sizes = {"kernels": 3, "shared": True}
+    built = plugins.build("attacks", "unsupervised", {"training": {"network": sizes}})
+    assert built.training.network == EncoderSettings(kernels=3, shared=True)

@@ -142,6 +142,23 @@ def test_what_is_not_valid_is_one_sentence(
     assert "\n" not in str(refused.value)
 
 
+def test_a_pair_of_another_scale_is_left_out(write_study: WriteStudy) -> None:
+    path = write_study(
+        axes={},
+        scales={
+            "cpu": {"axes": {"rate": {"fast": {}, "slow": {"seed": 4}}}},
+            "paper": {"axes": {"rate": {"fast": {}, "slower": {"seed": 5}}}},
+        },
+        compare=[{"along": "rate", "pairs": [["fast", "slow"], ["fast", "slower"]]}],
+    )
+    study = load_study(path)
+    for scale in study.scales:
+        check_coordinates(study, cells_of(path, scale))
+    nowhere = load_study(write_study(compare=[{"along": "rate", "pairs": [["fast", "slowest"]]}]))
+    with pytest.raises(ConfigError, match="no cell has rate 'slowest' at this scale"):
+        check_coordinates(nowhere, cells_of(path))
+
+
 def test_a_scale_that_the_study_has_not_is_refused(write_study: WriteStudy) -> None:
     path = write_study(scales={"cpu": {}})
     with pytest.raises(ConfigError, match="there is no scale 'paper'; valid: cpu"):

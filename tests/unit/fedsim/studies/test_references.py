@@ -1,11 +1,12 @@
 """Reference figures: each has its evidence, and nobody prints one without it."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from fedsim.studies.references import MEANINGS, reference_tables
+from fedsim.studies.references import MEANINGS, reference_tables, sizes_beside
 
 SOURCES = Path(__file__).parents[4]
 READ = {82.0, 74.3, 79.2, 87.3, 72.2}
@@ -18,9 +19,29 @@ def test_only_the_figures_that_were_read_in_a_source_say_so() -> None:
     assert sum(figure.evidence == "recalled" for figure in figures) == len(figures) - len(READ) - 1
 
 
+def test_sizes_are_shown_with_their_evidence() -> None:
+    sizes = reference_tables()["tables II and XI"].sizes
+    evidence = Counter(size.evidence for size in sizes)
+    assert evidence == {"agrees": 11, "recalled": 8, "read": 2}
+    table, cell = "tables II and XI", {"target": "stand-alone cifar100-densenet", "pair": "any"}
+    assert {size.size: size.shown for size in sizes_beside(table, cell)} == {
+        "trained by": "50,000 records, 10,000 to test the model (C)",
+        "known": "25,000 members, 5,000 non-members (C)",
+        "tested": "5,000 members, 5,000 non-members (C)",
+    }
+    texas = sizes_beside(table, {"target": "federated texas100"})
+    assert [size.shown for size in texas] == [
+        "8,000 records each (recalled, unverified)",
+        "disjoint (V)",
+    ]
+
+
 def test_the_tables_are_complete() -> None:
-    counts = {name: len(table.figures) for name, table in reference_tables().items()}
+    counts = {
+        name: len(table.figures) + len(table.sizes) for name, table in reference_tables().items()
+    }
     assert counts == {
+        "tables II and XI": 21,
         "table III": 4,
         "table IV": 5,
         "table VI": 4,
@@ -72,10 +93,11 @@ def test_nobody_writes_a_reference_figure_but_through_its_evidence() -> None:
         f"{path.name}: {line.strip()}"
         for path in sorted((SOURCES / "fedsim" / "studies").glob("*.py"))
         for line in path.read_text().splitlines()
-        if re.search(r"\.percent\b", line)
+        if re.search(r"\.percent\b|\.words\b", line) and "report.words" not in line
     ]
     assert uses == [
         'references.py: return f"{self.percent:g} ({MEANINGS[self.evidence][0]})"',
+        'references.py: return f"{self.words} ({MEANINGS[self.evidence][0]})"',
     ]
 
 
@@ -85,4 +107,4 @@ def test_no_published_page_shows_an_unverified_figure_without_saying_so(page: Pa
     marks = "|".join(re.escape(mark) for mark, _ in MEANINGS.values())
     assert "the paper reports" not in text.lower()
     for italic in re.findall(r"\*(\d[^*]*)\*", text.replace("**", "")):
-        assert re.fullmatch(rf"[\d.]+ \(({marks})\)", italic)
+        assert re.fullmatch(rf"[\d.]+ \(({marks})\)|[\d,]+ [a-z][\w, -]+ \(({marks})\)", italic)

@@ -1,23 +1,34 @@
 """Running a study: nothing twice, stopped anywhere, and what is in its tables and files."""
 
+import io
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from toy_study import WriteStudy
 
 from fedsim import experiment as programme
 from fedsim.progress import Advance
-from fedsim.report.results import Results, read_results
+from fedsim.provenance import provenance
+from fedsim.report.results import Results, read_results, write_results
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import load_study
 from fedsim.studies.layout import Layout
+from fedsim.studies.live import show_plan
+from fedsim.studies.page import page
 from fedsim.studies.running import Findings, plan, run_study
+from fedsim.studies.took import added
 from fedsim.studies.writing import publish, write_outputs
+
+OLD = "0123456789abcdef" * 2 + "01234567"
+"""A commit that is not this one."""
 
 
 @dataclass
@@ -27,6 +38,7 @@ class Listening:
     stop_at: str = ""
     begun: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def begins(self, cell: Cell) -> None:
         """Count a cell that is computed."""
@@ -40,7 +52,8 @@ class Listening:
             self.reused.append(cell.name)
 
     def say(self, text: str) -> None:
-        """Drop the line."""
+        """Keep the line."""
+        self.said.append(text)
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
@@ -79,6 +92,7 @@ def test_finished_cells_are_never_computed_twice(
     resumed = Listening()
     findings = run(write_study(), shared, resumed)
     assert (resumed.begun, resumed.reused) == (["slow"], ["fast"])
+    assert not any("finished before" in line for line in resumed.said)
     again = Listening()
     assert run(write_study(), shared, again).rows == findings.rows
     assert (again.begun, again.reused) == ([], ["fast", "slow"])
@@ -92,6 +106,88 @@ def test_finished_cells_are_never_computed_twice(
     run(other, shared, shares)
     assert (shares.begun, shares.reused) == ([], ["quick"])
     assert len(calls) == 2
+
+
+@pytest.fixture
+def from_elsewhere(shared: Path, tmp_path: Path, write_study: WriteStudy) -> Path:
+    """Return a copy of that folder in which another commit has made the run of the cell fast."""
+    run(write_study(), shared)
+    out = tmp_path / "copy"
+    shutil.copytree(shared, out)
+    path = write_study()
+    fast, _ = expand(load_study(path), path, "cpu")
+    results = read_results(Layout(out).run(fast) / "results.json")
+    told = {**results.provenance, "commit": OLD, "fedsim version": "0.0.9"}
+    write_results(
+        Layout(out).run(fast) / "results.json", results.model_copy(update={"provenance": told})
+    )
+    return out
+
+
+def test_a_run_of_another_commit_is_told_and_not_computed_again(
+    write_study: WriteStudy, from_elsewhere: Path
+) -> None:
+    audience = Listening()
+    run(write_study(), from_elsewhere, audience)
+    assert (audience.begun, audience.reused) == ([], ["fast", "slow"])
+    (line,) = audience.said
+    assert re.match(
+        "finished before, and not computed again: fast by commit 0123456789ab, fedsim 0.0.9; this "
+        r"is commit \w{12}(-dirty)?, fedsim \d",
+        line,
+    )
+    assert "slow" not in line
+
+
+def test_the_plan_tells_of_a_run_of_another_commit(
+    write_study: WriteStudy, from_elsewhere: Path
+) -> None:
+    path = write_study()
+    study = load_study(path)
+    planned = plan(study, expand(study, path, "cpu"), Layout(from_elsewhere))
+    console = Console(width=400, record=True, quiet=False, file=io.StringIO())
+    show_plan(console, planned)
+    said = console.export_text()
+    assert said.count("fast by commit 0123456789ab, fedsim 0.0.9; this is commit") == 1
+
+
+def test_the_page_tells_the_runs_commits_from_its_own(
+    write_study: WriteStudy, from_elsewhere: Path
+) -> None:
+    findings = run(write_study(), from_elsewhere)
+    other = findings.rows[-1].results.provenance["commit"]
+    made_by = {**provenance(None), "commit": "f" * 40}
+    last = page(findings, made_by, []).splitlines()[-1]
+    assert f"runs of commits `{OLD}`, `{other}`, page of `{'f' * 40}`; python" in last
+    left = replace(findings, rows=[row for row in findings.rows if row.cell.name == "fast"])
+    assert f"runs of commit `{OLD}`, page of" in page(left, made_by, [])
+    assert f"(2 runs); commit `{OLD}`; python" in page(left, {**made_by, "commit": OLD}, [])
+
+
+def test_a_run_says_how_long_it_took_unless_it_was_resumed(
+    write_study: WriteStudy, shared: Path, tmp_path: Path
+) -> None:
+    findings = run(write_study(), shared)
+    fast, slow = findings.cells
+    assert set(findings.took) == {fast.digest, slow.digest}
+    known = added(findings.took.values())
+    assert 0 < findings.took[fast.digest].wall < known.wall
+    told = page(findings, provenance(None), [])
+    assert f"; the runs took {known} (what had been simulated for other runs is not in it)." in told
+
+    layout = Layout(tmp_path / "resumed")
+    shutil.copytree(shared / "runs", layout.root / "runs")
+    (layout.run(fast) / "results.json").unlink()
+    resumed = run(write_study(), layout.root)
+    assert set(resumed.took) == {slow.digest}
+    assert "; 1 of the runs took 0:00:" in page(resumed, provenance(None), [])
+    output = write_outputs(resumed, layout, [])
+    cells = json.loads((output / "table.json").read_text())["cells"]
+    seconds = resumed.took[slow.digest]
+    assert [cell["seconds"] for cell in cells] == [
+        None,
+        {"wall": seconds.wall, "processor": seconds.processor},
+    ]
 
 
 def test_the_plan_says_what_is_finished_and_what_is_shared(
@@ -189,6 +285,29 @@ def test_the_page_says_figures_sizes_references_and_what_made_it(
     assert {one["evidence"] for one in figures["references"]} == {"read", "recalled"}
     assert (output / "provenance.json").is_file()
     assert findings.cells[0].digest in (output / "study.yaml").read_text()
+
+
+def test_a_course_shows_both_ends_of_training_and_who_acts(
+    write_study: WriteStudy, tmp_path: Path
+) -> None:
+    ascent = {"name": "gradient-ascent-server", "first": 3, "targets": None, "steps": 1}
+    nothing_before = {"name": "curious-participant", "participant": 2}
+    changes = {
+        "adversaries": ["curious-server", ascent, nothing_before],
+        "attacks": ["gradient-norm"],
+        "snapshots.rounds": [2, 4],
+    }
+    figures = [
+        {"kind": kind, "caption": kind, "panels": "adversary", "only": {"rate": ["fast"]}}
+        for kind in ("course", "reaction")
+    ]
+    path = write_study(changes=changes, tables=[], reference=None, figures=figures)
+    output = write_outputs(run(path, tmp_path / "out"), Layout(tmp_path / "out"), [])
+    course, reaction = ((output / f"figure-{n}.svg").read_text() for n in (1, 2))
+    words = ("members, sent", "members, returned", "non-members, sent", "it acts")
+    assert all(word in course for word in words)
+    assert "gradient-norm: returned / sent" in reaction
+    assert course.count("stroke-dasharray") > reaction.count("stroke-dasharray") > 0
 
 
 FIGURES = {

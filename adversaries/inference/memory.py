@@ -1,0 +1,127 @@
+"""What an attack takes of this machine, told from one record before anything is simulated.
+
+The weights of a network follow from the shapes of what it reads, so one record on a model that was
+never trained is enough. Training holds four numbers a weight: itself, its gradient, and Adam's two
+moments; Adam makes two more of the largest tensor at each step. Scoring holds the maps of the
+convolutions instead, of as many records as a pass has. Measured on the paper's network with 300
+kernels, 79 million weights: 2.17 GB, where this says 1.90.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from adversaries.inference import network
+from adversaries.inference.chosen import InputSettings
+from adversaries.inference.extraction import extract
+from adversaries.inference.features import FeatureSpec, SnapshotFeatures
+from adversaries.inference.inputs import Inputs, stack
+from fedsim.attacks import MemoryNeed, Prospect, memory_there
+from fedsim.errors import FedsimError
+from fedsim.report.words import plural
+
+_BYTES = 4  # a number in single precision
+_A_WEIGHT = 4  # numbers held
+_PASSING = 2  # numbers held for a moment, of the largest tensor or of all maps
+
+Build = Callable[[Inputs], network.MembershipNetwork]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of an attack: how one is made, how many there are, and for how many epochs.
+
+    Attributes
+    ----------
+    build
+        Returns one for inputs of some shapes.
+    count, epochs
+        They are trained one after the other.
+    vector_snapshots
+        From how many of the last snapshots their components read; None for all.
+    smaller
+        How to choose a smaller one, as the end of a sentence.
+    """
+
+    build: Build
+    count: int
+    epochs: int
+    vector_snapshots: int | None = None
+    smaller: str = "set network: default, or fewer kernels (network: {kernels: 8})"
+
+    def need(
+        self, prospect: Prospect, inputs: InputSettings, last_layer: str | None
+    ) -> MemoryNeed | None:
+        """Return what they take, where they read `inputs`.
+
+        None where the model does not take the records: that is told where it is trained.
+
+        Raises
+        ------
+        ConfigError
+            If a layer is chosen that the model does not have.
+        FedsimError
+            If the features take more memory than the settings allow, or the attack cannot be made
+            on such a model.
+        """
+        model, records, seen = prospect.new_model(), prospect.records, prospect.snapshots
+        chosen = inputs.resolved(model, last_layer)
+        spec = chosen.spec(last_layer)
+        try:
+            one = extract(model, prospect.dataset.batch, records[:1], spec)
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            return None
+        require_features_fit(one, spec, len(records), seen, inputs.memory_limit_gb)
+        like = stack([one] * seen, chosen).latest(self.vector_snapshots)
+        weights, size = network_size(self.build, like, len(records))
+        fewer = "observe fewer rounds (snapshots.rounds), " if seen > 1 else ""
+        return MemoryNeed(
+            size,
+            f"{plural(self.count, 'network')} of {_counted(weights)} weights, {self.epochs} epochs "
+            "each",
+            f"{self.smaller}, {fewer}or read fewer or later layers (inputs)",
+        )
+
+
+def network_size(build: Build, like: Inputs, records: int) -> tuple[int, int]:
+    """Return how many weights a network has, and the bytes that training and scoring it take."""
+    with torch.device("meta"):  # shapes without memory
+        made = build(like)
+    weights = [parameter.numel() for parameter in made.parameters()]
+    maps = min(records * made.components.floats_per_record, network.MOST_FLOATS)
+    return sum(weights), _BYTES * (_A_WEIGHT * sum(weights) + _PASSING * max(*weights, maps))
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}" if number < 1e6 else f"{number / 1e6:,.0f} million"
+
+
+def require_network_fits(build: Build, like: Inputs) -> None:
+    """Raise `FedsimError` if a network takes more memory than there is."""
+    (weights, size), there = network_size(build, like, len(like)), memory_there()
+    if size > there:
+        raise FedsimError(
+            f"the attack network has {_counted(weights)} weights for "
+            f"{len(like.scalars)} snapshots of this model and takes {size / 1e9:.1f} GB to train, "
+            f"but this machine has {there / 1e9:.1f} GB; choose a smaller network, or observe "
+            "fewer rounds (snapshots.rounds)"
+        )
+
+
+def require_features_fit(
+    one: SnapshotFeatures, spec: FeatureSpec, records: int, snapshots: int, limit_gb: float
+) -> None:
+    """Raise `FedsimError` if what is chosen by layer is too much; all else is small.
+
+    `one` has the features of one record on one snapshot.
+    """
+    needed = one.nbytes * records * snapshots / 1e9
+    if (spec.outputs or spec.gradients) and needed > limit_gb:
+        layers = ", ".join((*spec.outputs, *spec.gradients))
+        raise FedsimError(
+            f"what the attack reads ({layers}) of {records:,} records on "
+            f"{snapshots} snapshots takes {needed:.2g} GB, and "
+            f"inputs.memory_limit_gb is {limit_gb:g}; name fewer or later layers, observe fewer "
+            "rounds, or raise the limit"
+        )

@@ -1,0 +1,79 @@
+"""Whether this machine has the memory that the attacks will take: told before round 1."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fedsim.attacks import Attack, MemoryNeed, Prospect, memory_there
+from fedsim.errors import FedsimError, PluginError
+from fedsim.report.words import plural
+
+WORTH_A_WORD = 1e9  # bytes
+
+
+def require_memory(
+    attacks: Mapping[str, Attack],
+    prospects: Sequence[Prospect],
+    workers: int,
+    say: Callable[[str], None],
+) -> None:
+    """Ask each attack what memory it needs, and say so where that is much.
+
+    Parameters
+    ----------
+    attacks
+        By label.
+    prospects
+        What they will be given, one for each question of each party.
+    workers
+        How many questions are attacked side by side.
+    say
+        Takes a sentence for the user.
+
+    Raises
+    ------
+    FedsimError
+        If an attack needs more than there is, or cannot be made on what it will be given.
+    PluginError
+        If it cannot say what it needs.
+    """
+    at_once = min(workers, len(prospects))
+    apart = {(one.snapshots, len(one.records)): one for one in prospects}
+    for label, attack in attacks.items():
+        found = [(need, one) for one in apart.values() if (need := _need(label, attack, one))]
+        if not found:
+            continue
+        need, prospect = max(found, key=lambda pair: pair[0].size)
+        _require(label, need, prospect, at_once)
+        if need.size >= WORTH_A_WORD:
+            say(
+                f"attack {label} takes {need.size / 1e9:.1f} GB of memory: {need.what}, for each "
+                f"seed of {plural(len(prospects), 'question')}"
+            )
+
+
+def _require(label: str, need: MemoryNeed, prospect: Prospect, at_once: int) -> None:
+    there = memory_there()
+    if need.size * at_once <= there:
+        return
+    times = f" in each of {at_once} processes" if at_once > 1 else ""
+    fewer = "set engine.workers: 1, " if need.size <= there else ""
+    raise FedsimError(
+        f"attack {label} takes {need.size / 1e9:.1f} GB of memory{times} ({need.what}, on "
+        f"{plural(prospect.snapshots, 'snapshot')}), but this machine has {there / 1e9:.1f} GB; "
+        f"{fewer}{need.instead}"
+    )
+
+
+def _need(label: str, attack: Attack, prospect: Prospect) -> MemoryNeed | None:
+    try:
+        need = attack.memory_needed(prospect)
+    except FedsimError as error:
+        raise type(error)(f"attack {label}: {error}") from error
+    except Exception as error:  # a stranger's plugin may raise anything
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise PluginError(f"attack {label} cannot say what memory it needs: {told}") from error
+    if need is not None and not isinstance(need, MemoryNeed):
+        raise PluginError(
+            f"attack {label} says that it needs {need!r}; memory_needed must return a "
+            "fedsim.attacks.MemoryNeed or None"
+        )
+    return need

@@ -1,0 +1,58 @@
+"""Which fedsim made a run, and what is said where it is another one than this.
+
+A finished run is never computed again, so the figures of a study may be those of an older commit.
+That is told, and left to whoever reads it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fedsim.provenance import provenance
+from fedsim.report.results import Results
+from fedsim.studies.cells import Cell
+
+_SHORT = 12
+"""Digits of a commit in a line for a person."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A fedsim by its version, and by the commit of its checkout; "None" where there is none."""
+
+    commit: str
+    version: str
+
+    def __str__(self) -> str:
+        """Return both in words, the commit's first digits only."""
+        digits, dash, changed = self.commit.partition("-")
+        return f"commit {digits[:_SHORT]}{dash}{changed}, fedsim {self.version}"
+
+
+def maker_of(results: Results) -> Maker:
+    """Return which fedsim made a run, as its results tell."""
+    told = results.provenance
+    return Maker(str(told.get("commit")), str(told.get("fedsim version")))
+
+
+def this_maker() -> Maker:
+    """Return the fedsim that is running."""
+    made_by = provenance(None)
+    versions = made_by["versions"]
+    return Maker(
+        str(made_by["commit"]),
+        str(versions.get("fedsim") if isinstance(versions, dict) else None),
+    )
+
+
+def told_of_others(finished: Iterable[tuple[Cell, Results]], this: Maker) -> str | None:
+    """Return one line on the finished cells that another fedsim made; None if there are none."""
+    by_maker: dict[Maker, list[str]] = {}
+    for cell, results in finished:
+        by_maker.setdefault(maker_of(results), []).append(cell.name)
+    others = [f"{', '.join(names)} by {one}" for one, names in by_maker.items() if one != this]
+    if not others:
+        return None
+    return (
+        f"finished before, and not computed again: {'; '.join(others)}; this is {this} (delete a "
+        "run's folder, and it is computed anew)"
+    )
