@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from yaml.emitter import ScalarAnalysis
 
 from fedsim import plugins
 from fedsim.engine_settings import AnyEngine, LocalEngine
@@ -385,8 +386,19 @@ def _values_in(node: yaml.Node, counted: dict[yaml.Node, int | None]) -> int:
     return total
 
 
+LINE_ENDS = "\x85\u2028\u2029"  # PyYAML writes them as they are, and folds them to a space
+
+
 class _Dumper(yaml.SafeDumper):
-    """The other way round: a text that `_Loader` would take for a number gets quotes."""
+    """The other way round: what `_Loader` would take for a number or a line's end is quoted."""
+
+    def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
+        """Say which forms a text may be written in."""
+        found = super().analyze_scalar(scalar)
+        if any(end in scalar for end in LINE_ENDS):
+            found.allow_flow_plain = found.allow_block_plain = found.allow_single_quoted = False
+            found.allow_block = False
+        return found
 
 
 for kind in (_Loader, _Dumper):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toys
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -82,6 +82,7 @@ def test_any_text_is_yaml_or_refused(text: str) -> None:
 
 @QUICK
 @given(PLAIN)
+@example({"\x85": ["a\u2028b", "\u2029"]})
 def test_what_is_written_as_yaml_is_read_as_it_was(tree: Any) -> None:
     assert parsed_yaml(written_yaml(tree), "x") == tree
 
