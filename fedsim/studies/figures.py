@@ -23,6 +23,8 @@ from fedsim.studies.rows import HEADINGS, Row, fits, measured
 
 PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
 ACTING = ADVERSARY_COLOURS[1]
+MANY = 10_000
+"""From smallest to largest, more than which few ticks of a logarithmic axis are labelled."""
 STYLE: dict[Any, object] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "fedsim",  # names of parts do not change from run to run
@@ -49,7 +51,8 @@ def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
     down = -(-len(panels) // across)
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(PANEL_WIDTH * across, PANEL_HEIGHT * down), layout="constrained")
-        same = spec.kind in _SAME_SCALE
+        # What training does can be compared between panels; levels differ by powers of ten.
+        same = spec.kind == "reaction"
         axes = canvas.subplots(down, across, squeeze=False, sharey=same).flatten()
         for place, (name, own) in zip(axes, panels.items(), strict=False):
             _KINDS[spec.kind](place, spec, own, evidence)
@@ -194,11 +197,12 @@ def _by_class(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Find
 
 
 def _logarithmic(place: Axes, *axes: str) -> None:
-    """Make axes logarithmic, with ticks at 1, 2 and 5 times powers of ten, written plainly."""
+    """Make axes logarithmic, with ticks at powers of ten, if few at 2 and 5 times them, too."""
     for name in axes:
         place.set(**{f"{name}scale": "log"})
         axis = getattr(place, f"{name}axis")
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1,) if high > MANY * low else (1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 
@@ -213,10 +217,6 @@ _KINDS: Mapping[str, Drawer] = {
     "reaction": _reaction,
     "by-class": _by_class,
 }
-
-
-_SAME_SCALE = ("course", "reaction")
-"""Kinds whose panels are to be compared with each other."""
 
 
 def _grouped(rows: Sequence[Row], coordinate: str | None) -> dict[str, list[Row]]:

@@ -147,7 +147,7 @@ def test_damage_in_what_studies_share_costs_simulating_again(
     shared = tmp_path / "states"
     first = RunDirectory(tmp_path / "first")
     programme.run(EXPERIMENT, first.path, states=shared)
-    [snapshot] = shared.glob("*/snapshots/round-00004.participant-0.safetensors")
+    [snapshot] = shared.glob("*/snapshots/server/round-00004.participant-0.safetensors")
     [checkpoint] = shared.glob("*/checkpoint.safetensors")
     damage(snapshot if what == "snapshot" else checkpoint, first)
     second = RunDirectory(tmp_path / "second")
