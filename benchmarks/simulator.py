@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true", help="fedsim and the loop only")
     parser.add_argument("--pfl", metavar="PYTHON", help="a Python with pfl-research and fedsim")
     parser.add_argument("--only", type=int, metavar="N", help="one of the federations, from 1")
+    parser.add_argument("--repetitions", type=int, default=8, help="beside the first")
     options = parser.parse_args()
     names = list(WORKLOADS) if options.only is None else [list(WORKLOADS)[options.only - 1]]
     figures = {}
@@ -115,7 +116,7 @@ def main() -> None:
                     commands(name, options.pfl, not options.no_peers).items()
                 )
             }
-            figures[name] = compare(name, simulators, 1 if options.quick else 8)
+            figures[name] = compare(name, simulators, 1 if options.quick else options.repetitions)
     publish(figures, options.json)
 
 
