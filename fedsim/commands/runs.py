@@ -37,11 +37,9 @@ def run(
 ) -> None:
     """Simulate, attack and report; run it again to resume what was stopped."""
     from fedsim import experiment as programme
-    from fedsim.commands.strangers import require_threats
     from fedsim.config import load_experiment
     from fedsim.narrators import narrator
     from fedsim.rundir import RunDirectory
-    from fedsim.stages.parties import parties_of
     from fedsim.stages.plan import plan, stated_threats
     from fedsim.stages.scene import set_scene
     from fedsim.watchers import Several, open_scalars
@@ -51,7 +49,6 @@ def run(
     out = out or Path("runs") / config.stem
     scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
     watcher = Several(teller.watcher, scalars) if scalars else teller.watcher
-    require_threats(parties_of(experiment))
     scene = set_scene(experiment, data_dir, watcher)
     teller.planned(stated_threats(scene.parties, experiment), plan(scene))
     results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, scene=scene)

@@ -12,12 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fedsim.errors import PluginError
-
-if TYPE_CHECKING:
-    from fedsim.stages.parties import Party
 
 OURS = ("fedsim", "adversaries")
 INSTALLED = {"site-packages", "dist-packages"}
@@ -54,20 +50,6 @@ def told_of_plugin(error: Exception) -> str | None:
             f"({_short(last.file)}, line {last.line})"
         )
     )
-
-
-def require_threats(parties: Iterable["Party"]) -> None:
-    """Raise `PluginError` if an adversary states its threat model as anything but a `Threat`."""
-    from fedsim.federation.adversary import Threat
-
-    for party in parties:
-        for adversary in party.adversaries:
-            stated: object = adversary.threat()
-            if not isinstance(stated, Threat):
-                raise PluginError(
-                    f"{_named('adversary', adversary)} returned a {type(stated).__name__} from "
-                    "threat(); a fedsim.Threat is needed"
-                )
 
 
 def _calls(error: Exception) -> Iterator[_Call]:

@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import FedAvg, FedProx
 from numpy.typing import NDArray
 
 from fedsim.federation.arrays import recorded, seen
+from fedsim.federation.contents import of_kind
 
 PIECE = 2**16  # numbers: with their products they stay in a core's cache
 MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
@@ -57,9 +58,8 @@ def _alike(replies: Sequence[Message], weighted_by: str) -> list[_Upload] | None
     for reply in replies:
         if reply.has_error():
             return None
-        records = dict(reply.content.items())
-        arrays = [(k, r) for k, r in records.items() if isinstance(r, ArrayRecord)]
-        metrics = [(k, r) for k, r in records.items() if isinstance(r, MetricRecord)]
+        arrays = list(of_kind(reply.content, ArrayRecord))
+        metrics = list(of_kind(reply.content, MetricRecord))
         if len(arrays) != 1 or len(metrics) != 1:
             return None
         [(key, uploaded)], [(metrics_key, numbers)] = arrays, metrics

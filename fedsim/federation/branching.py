@@ -26,6 +26,11 @@ class Witness(ServerAdversary):
         """Return that it is none."""
         return Threat(who="the simulator", sees="the messages of the last round")
 
+    @property
+    def took_part(self) -> int:
+        """How many participants trained in the last round."""
+        return len(_participants(self.memory, _SENT))
+
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Remember what a participant is sent."""
         if _round(self.memory) != round_number:

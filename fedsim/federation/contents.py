@@ -46,7 +46,7 @@ class View(dict[str, Record]):
     """
 
     def __init__(self, content: RecordDict, kind: type[Record]) -> None:
-        super().__init__(_of_kind(content, kind))
+        super().__init__(of_kind(content, kind))
         self._content = content
         self._kind: type[Record] = kind
 
@@ -68,7 +68,8 @@ def light(content: RecordDict) -> Content:
     return content if isinstance(content, Content) else Content(dict(content))
 
 
-def _of_kind(content: RecordDict, kind: type[Record]) -> Iterator[tuple[str, Record]]:
+def of_kind(content: RecordDict, kind: type[Record]) -> Iterator[tuple[str, Record]]:
+    """Yield the keys and records of a kind; Flower's own views are dear where there are many."""
     for key, record in content.items():
         if isinstance(record, kind):
             yield key, record

@@ -6,7 +6,6 @@ together with who sent it and in which round.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -15,6 +14,7 @@ from torch import nn
 
 from fedsim.errors import MessageError, listed
 from fedsim.federation.arrays import ArrayInMemory, finite, seen
+from fedsim.federation.contents import of_kind
 from fedsim.federation.encoded import USABLE
 
 ARRAYS = "arrays"
@@ -27,7 +27,6 @@ EXAMPLES = "num-examples"
 LARGEST_METRIC = 10**300
 LAST_ROUND = 10**9
 Shapes = Mapping[str, tuple[int, ...]]
-Record = TypeVar("Record", ArrayRecord, ConfigRecord, MetricRecord)
 
 
 def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
@@ -38,15 +37,10 @@ def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
     MessageError
         If there is none or more than one.
     """
-    records = _of_kind(content, ArrayRecord)
+    records = [record for _, record in of_kind(content, ArrayRecord)]
     if len(records) != 1:
         raise MessageError(f"{sender} sent {len(records)} sets of arrays instead of one")
     return records[0]
-
-
-def _of_kind(content: RecordDict, kind: type[Record]) -> list[Record]:
-    """Return the records of a kind; Flower's own views of them are dear where there are many."""
-    return [record for record in content.values() if isinstance(record, kind)]
 
 
 def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
@@ -70,7 +64,7 @@ def round_of(message: Message) -> int:
     MessageError
         If no config record in it says so, as Flower's strategies do.
     """
-    for record in _of_kind(message.content, ConfigRecord):
+    for _, record in of_kind(message.content, ConfigRecord):
         value = dict(record.items()).get(ROUND)  # Flower's own look-ups are dear, one by one
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
             return value
@@ -88,7 +82,7 @@ def proximal_of(message: Message) -> float:
     MessageError
         If it is negative, or not finite.
     """
-    for record in _of_kind(message.content, ConfigRecord):
+    for _, record in of_kind(message.content, ConfigRecord):
         value = dict(record.items()).get(PROXIMAL)
         if isinstance(value, int | float):
             if not 0 <= value < LARGEST_METRIC:
@@ -180,7 +174,7 @@ def require_finite(content: RecordDict, sender: str) -> None:
     MessageError
         The sentence names the sender and the first metric that is wrong.
     """
-    for metrics in _of_kind(content, MetricRecord):
+    for _, metrics in of_kind(content, MetricRecord):
         for name, value in metrics.items():
             numbers = value if isinstance(value, list) else [value]
             if not all(abs(number) < LARGEST_METRIC for number in numbers):

@@ -92,7 +92,7 @@ def parties_of(experiment: Experiment) -> tuple[Party, ...]:
     Raises
     ------
     PluginError
-        If a plugin cannot be built, or is not an `Adversary`.
+        If a plugin cannot be built, is not an `Adversary`, or states no `Threat`.
     """
     return tuple(_party(choice, experiment) for choice in experiment.adversaries)
 
@@ -121,5 +121,11 @@ def _adversary(choice: Choice, experiment: Experiment) -> Adversary:
         raise PluginError(
             f"adversary {choice.name!r} gave a {type(adversary).__name__}; a plugin of group "
             "adversaries must derive from fedsim.ServerAdversary or fedsim.ParticipantAdversary"
+        )
+    stated: object = adversary.threat()
+    if not isinstance(stated, Threat):
+        raise PluginError(
+            f"adversary {choice.name} returned a {type(stated).__name__} from threat(); a "
+            "fedsim.Threat is needed"
         )
     return adversary

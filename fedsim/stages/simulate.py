@@ -131,9 +131,7 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
-            # Of each the witness has what it was sent and what came back; then, the aggregate.
-            took_part = len(keeper.witness.memory.array_records) // 2
-            advance(standing_of(progress, took_part))
+            advance(standing_of(progress, keeper.witness.took_part))
 
         seated = (keeper.witness, *federation.servers.values())
         server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
