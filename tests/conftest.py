@@ -1,10 +1,12 @@
 """What every test starts from: one torch thread, no cache of the user's, a Flower identity."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import Fedsim, Said
 
 from fedsim.engines.local import local_identity
 
@@ -32,3 +34,24 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import toys
 
     return toys.simulated(tmp_path_factory.mktemp("toy") / "run").path
+
+
+@pytest.fixture
+def fedsim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Fedsim:
+    """Return the command line, called in this process in an empty folder."""
+    from fedsim import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["fedsim", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Said(int(end.value.code or 0), *capsys.readouterr())
+
+    return call

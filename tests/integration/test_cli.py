@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,42 +13,11 @@ from typing import Any
 import pytest
 import toys
 import yaml
+from command_line import Fedsim, Said
 from safetensors.torch import save_file
 from toys import content_of
 
-from fedsim import cli
 from fedsim.rundir import RunDirectory
-
-
-@dataclass
-class Said:
-    """What a call of the command line said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Fedsim = Callable[..., Said]
-
-
-@pytest.fixture
-def fedsim(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Fedsim:
-    """Return the command line, called in this process and in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["fedsim", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return Said(int(end.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def write(folder: Path, **sections: Any) -> Path:

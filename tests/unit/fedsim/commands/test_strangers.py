@@ -1,19 +1,19 @@
 """Plugins that fail: each a sentence that names it, while a defect of ours stays a traceback."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import toys
 import yaml
+from command_line import Fedsim, Said
 from flwr.app import ArrayRecord
 from rich.console import Console
 
 from adversaries.positions.curious_server import CuriousServer
 from adversaries.signals.chance import Chance
-from fedsim import catalogue, cli, console, experiment
+from fedsim import catalogue, console, experiment
 from fedsim.commands.strangers import told_of_plugin
 from fedsim.federation.adversary import Threat
 from fedsim.studies.live import LiveStudy
@@ -21,36 +21,6 @@ from fedsim.studies.live import LiveStudy
 HERE = __name__
 FILE = Path(__file__)
 MARKUP = "[/x] [red]y :smile:"
-
-
-class Said(NamedTuple):
-    """What a call of the command line said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Fedsim = Callable[..., Said]
-
-
-@pytest.fixture
-def fedsim(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Fedsim:
-    """Return the command line, called in this process in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["fedsim", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return Said(int(end.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def write(folder: Path, **sections: Any) -> Path:
