@@ -7,6 +7,7 @@ times that were measured next to each other.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import time
@@ -24,8 +25,17 @@ def arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def processor_seconds() -> float:
+    """Return what this process has computed, and those that it has waited for."""
+    return sum(os.times()[:4])
+
+
 def interleaved(
-    contenders: Mapping[str, Callable[[], object]], repetitions: int
+    contenders: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    warm_ups: int = 1,
 ) -> dict[str, list[float]]:
     """Return the seconds of each contender's runs, taken in turn.
 
@@ -34,16 +44,20 @@ def interleaved(
     contenders
         What to time, by name.
     repetitions
-        Runs of each that count; one more goes before them and does not.
+        Runs of each that count.
+    clock
+        What tells the seconds.
+    warm_ups
+        Runs of each that go before them and do not count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
-    for repetition in range(repetitions + 1):
-        for name in names if repetition % 2 else reversed(names):
-            began = time.perf_counter()
+    for repetition in range(-warm_ups, repetitions):
+        for name in reversed(names) if repetition % 2 else names:
+            began = clock()
             contenders[name]()
-            if repetition:
-                seconds[name].append(time.perf_counter() - began)
+            if repetition >= 0:
+                seconds[name].append(clock() - began)
     return seconds
 
 

@@ -8,14 +8,16 @@ simulated again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 from fedsim import experiment as programme
-from fedsim.progress import Watcher
+from fedsim.data import Dataset
+from fedsim.progress import SILENCE, Watcher
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.scene import parties_of
+from fedsim.stages.scene import parties_of, set_scene
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
@@ -123,10 +125,12 @@ def run_cells(
 ) -> list[tuple[Cell, Results, bool]]:
     """Run cells that are not finished; return each with its results, and whether they were there.
 
-    Those that another fedsim has finished are told. See `run_study`.
+    Those that another fedsim has finished are told. What cannot work in any of them (a plugin, a
+    file, the memory) is told before the first one runs. See `run_study`.
     """
     found = []
     _tell_others(cells, layout, audience)
+    _require_runnable([cell for cell in cells if layout.finished(cell) is None], data_dir)
     for cell in cells:
         finished = layout.finished(cell)
         results = finished
@@ -143,6 +147,16 @@ def run_cells(
         audience.ended(cell, results, reused=finished is not None)
         found.append((cell, results, finished is not None))
     return found
+
+
+def _require_runnable(cells: Sequence[Cell], data_dir: Path | None) -> None:
+    if len(cells) < 2:
+        return  # a single one is looked at when it runs
+    for _, alike in groupby(cells, lambda cell: (cell.experiment.data, cell.experiment.seed)):
+        dataset: Dataset | None = None
+        for cell in alike:
+            scene = set_scene(cell.experiment, data_dir, SILENCE, dataset=dataset)
+            dataset = scene.dataset
 
 
 def _tell_others(cells: Sequence[Cell], layout: Layout, audience: Audience) -> None:

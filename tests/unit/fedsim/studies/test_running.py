@@ -15,6 +15,7 @@ from rich.console import Console
 from toy_study import WriteStudy
 
 from fedsim import experiment as programme
+from fedsim.errors import DataError
 from fedsim.progress import Advance
 from fedsim.provenance import provenance
 from fedsim.report.results import Results, read_results, write_results
@@ -109,6 +110,17 @@ def test_finished_cells_are_never_computed_twice(
     run(other, shared, shares)
     assert (shares.begun, shares.reused) == ([], ["quick"])
     assert len(calls) == 2
+
+
+def test_a_cell_that_cannot_run_is_told_before_the_first_one_runs(
+    write_study: WriteStudy, tmp_path: Path
+) -> None:
+    impossible = {"audit.tested_members": 10**6}
+    path = write_study(axes={"rate": {"possible": {"seed": 5}, "impossible": impossible}})
+    audience = Listening()
+    with pytest.raises(DataError, match="1000000 tested were asked for"):
+        run(path, tmp_path / "out", audience)
+    assert audience.begun == []
 
 
 @pytest.fixture
