@@ -160,10 +160,13 @@ class _Packer(pickle.Pickler):
 
     def persistent_id(self, thing: object) -> Place | Ticket | None:
         """Return where long bytes are, a ticket, or None for everything that is to be pickled."""
-        if type(thing) is not bytes or len(thing) < LONG:
-            return None if self._lender is None else self._lender.ticket(thing)
-        self.placed += 1
-        return self._memory.place(thing)
+        # Asked of everything that is pickled, most of which is neither.
+        if type(thing) is bytes and len(thing) >= LONG:
+            self.placed += 1
+            return self._memory.place(thing)
+        if type(thing) is ArrayRecord and self._lender is not None:
+            return self._lender.ticket(thing)
+        return None
 
 
 class _Unpacker(pickle.Unpickler):

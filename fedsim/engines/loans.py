@@ -22,13 +22,11 @@ class Lender:
 
     arena: Arena
 
-    def ticket(self, thing: object) -> Ticket | None:
+    def ticket(self, record: ArrayRecord) -> Ticket | None:
         """Return a ticket for a record that is, as it is, an upload in the arena; else None."""
-        if type(thing) is not ArrayRecord:
-            return None
         finite: list[bool | None] = []
         room: Room | None = None
-        for number, (name, array) in enumerate(thing.items()):
+        for number, (name, array) in enumerate(record.items()):
             if not isinstance(array, ArrayInMemory) or array.lies is None:
                 return None
             lies_in, as_number = array.lies

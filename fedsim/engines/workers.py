@@ -1,7 +1,8 @@
 """The local engine with several processes: each runs its share of the participants.
 
-A participant stays in one process, so what it keeps from round to round (its momentum) stays there
-too; it travels only when a checkpoint is written. The processes are forks, so the data is there
+A participant that keeps something from round to round (its momentum) stays in one process, and so
+does what it keeps, which travels only when a checkpoint is written. Others are shared out evenly in
+each round. The processes are forks, so the data is there
 once; parameters go through memory that both sides share (see `line`). Every process runs its
 participants as `LocalGrid` does, and every random draw comes from the seed, so the numbers are
 those of one process, bit for bit.
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 
 from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -29,6 +31,8 @@ from fedsim.federation.arena import Arena
 from fedsim.federation.client import ForeseeingApp
 from fedsim.federation.messages import round_of
 
+# Of this process, where another one has 1: what the others do has to be sent and received, too.
+OWN_SHARE = 1.25
 SECONDS_BETWEEN_LOOKS = 0.02  # while this process runs participants: at what the others sent
 SECONDS_TO_ANSWER = 5.0  # of a process whose participant hangs; if that allows it, it answers
 
@@ -65,26 +69,43 @@ def local_grid(
         return
     # Stacked participants are so quick that waiting and carrying cost as much as they do: their
     # replies go together, and this process runs a share of them.
-    quick = isinstance(client_app, ForeseeingApp) and client_app.stacked and not apart
+    ours = client_app if isinstance(client_app, ForeseeingApp) else None
+    quick = ours is not None and ours.stacked and not apart
+    stay = ours is None or not ours.forgets
     arenas = [Arena.of_machine() for _ in range(count - quick)]
     hosts = [partial(host, client_app, participants, threads, quick, arena) for arena in arenas]
     with forked(hosts) as processes:
         own = LocalGrid(client_app, participants) if quick else None
-        yield WorkersGrid(participants, [*map(_borrowing, processes, arenas)], own)
+        yield WorkersGrid(participants, [*map(_borrowing, processes, arenas)], own, stay=stay)
 
 
 class WorkersGrid(NodesGrid):
     """All participants of a federation, in several processes; see `local_grid`.
 
-    `own`: what runs a share of them in this process.
+    Parameters
+    ----------
+    participants
+        How many there are.
+    workers
+        The processes.
+    own
+        What runs a share of the participants in this process.
+    stay
+        Whether each participant is to run in the same process always.
     """
 
     def __init__(
-        self, participants: int, workers: Sequence[Worker], own: LocalGrid | None = None
+        self,
+        participants: int,
+        workers: Sequence[Worker],
+        own: LocalGrid | None = None,
+        *,
+        stay: bool = True,
     ) -> None:
         super().__init__(participants)
         self._workers = workers
         self._own = own
+        self._stay = stay
         self._times_kept = 0
         self._hung: set[Worker] = set()
 
@@ -103,9 +124,7 @@ class WorkersGrid(NodesGrid):
             If a participant raises one, or the process of a participant ends.
         """
         asked = list(messages)
-        turns = [deque[int]() for _ in range(self._shares)]
-        for number, message in enumerate(asked):
-            turns[self._place(message.metadata.dst_node_id)].append(number)
+        turns = self._turns(asked)
         busy = {w: turn for w, turn in zip(self._workers, turns, strict=False) if turn}
         send_all(
             (worker.line, ("run", ([asked[number] for number in turn], _dropped(worker))))
@@ -158,6 +177,19 @@ class WorkersGrid(NodesGrid):
             worker.line.send(("restore", (share,)))
         if self._own is not None:
             self._own.restore(shares[-1])
+
+    def _turns(self, asked: Sequence[Message]) -> list[deque[int]]:
+        """Return the numbers of the messages that each process runs; this one comes last."""
+        turns = [deque[int]() for _ in range(self._shares)]
+        if self._stay:
+            for number, message in enumerate(asked):
+                turns[self._place(message.metadata.dst_node_id)].append(number)
+            return turns
+        weights = [1.0] * len(self._workers) + [OWN_SHARE] * (self._own is not None)
+        ends = [round(len(asked) * end / sum(weights)) for end in accumulate(weights)]
+        for turn, start, end in zip(turns, [0, *ends], ends, strict=False):
+            turn.extend(range(start, end))
+        return turns
 
     @property
     def _shares(self) -> int:

@@ -5,19 +5,17 @@ the product is made a piece at a time, in memory that stays in a core's cache. W
 about the replies is left to Flower's own code, which also says what is wrong with them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg, FedProx
 from numpy.typing import NDArray
 
 from fedsim.federation.arrays import recorded, seen
-from fedsim.federation.contents import of_kind
 
-PIECE = 2**16  # numbers: with their products they stay in a core's cache
+PIECE = 2**17  # numbers: with their products they stay in a core's cache
 MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
 Values = NDArray[Any]
 
@@ -30,10 +28,11 @@ class QuickFedAvg(FedAvg):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the weighted means of the uploads and of their metrics."""
         received = list(replies)
-        uploads = _alike(received, self.weighted_by_key)
-        if uploads is None or self.train_metrics_aggr_fn is not MEAN_OF_METRICS:
+        uploads = _alike(received)
+        shares = _shares(uploads, self.weighted_by_key) if uploads else None
+        if not uploads or not shares or self.train_metrics_aggr_fn is not MEAN_OF_METRICS:
             return super().aggregate_train(server_round, received)
-        return _mean(uploads), _mean_metrics(uploads, self.weighted_by_key)
+        return _mean(uploads, shares), _mean_metrics(uploads, shares, self.weighted_by_key)
 
 
 class QuickFedProx(QuickFedAvg, FedProx):
@@ -44,68 +43,72 @@ QUICK: dict[str, type[FedAvg]] = {"FedAvg": QuickFedAvg, "FedProx": QuickFedProx
 """By the name of the strategy that they stand for."""
 
 
-@dataclass(frozen=True)
-class _Upload:
-    arrays: ArrayRecord
-    metrics: dict[str, Any]
-    weight: float
+class _Upload(NamedTuple):
+    arrays: Mapping[str, Array]
+    metrics: Mapping[str, Any]
 
 
-def _alike(replies: Sequence[Message], weighted_by: str) -> list[_Upload] | None:
-    """Return what was uploaded, its weight as a share; None where replies are not all alike."""
+def _alike(replies: Iterable[Message]) -> list[_Upload] | None:
+    """Return what was uploaded; None where replies are not all alike."""
     found: list[_Upload] = []
     expected: object = None
     for reply in replies:
         if reply.has_error():
             return None
-        arrays = list(of_kind(reply.content, ArrayRecord))
-        metrics = list(of_kind(reply.content, MetricRecord))
+        records = list(reply.content.items())
+        arrays = [(key, dict(r.items())) for key, r in records if isinstance(r, ArrayRecord)]
+        metrics = [(key, dict(r.items())) for key, r in records if isinstance(r, MetricRecord)]
         if len(arrays) != 1 or len(metrics) != 1:
             return None
-        [(key, uploaded)], [(metrics_key, numbers)] = arrays, metrics
-        values: dict[str, Any] = dict(numbers.items())
-        shape = key, [(n, a.dtype, a.shape) for n, a in uploaded.items()], metrics_key, list(values)
-        if expected is None:
-            expected = shape
+        [(key, uploaded)], [(metrics_key, values)] = arrays, metrics
+        shapes = [(name, array.dtype, array.shape) for name, array in uploaded.items()]
+        shape = key, shapes, metrics_key, list(values)
+        expected = expected or shape
         if shape != expected or any(not isinstance(v, int | float) for v in values.values()):
             return None
-        found.append(_Upload(uploaded, values, values.get(weighted_by, 0)))
-    total = sum(upload.weight for upload in found)
-    if not total or weighted_by not in found[0].metrics:
-        return None
-    return [_Upload(one.arrays, one.metrics, one.weight / total) for one in found]
+        found.append(_Upload(uploaded, values))
+    return found
 
 
-def _mean(uploads: Sequence[_Upload]) -> ArrayRecord:
-    sums: dict[str, Values] = {}
-    for upload in uploads:
-        for name, array in upload.arrays.items():
-            values: Values = seen(array)
-            if name not in sums:
-                sums[name] = np.asarray(values * upload.weight)
-            elif values.dtype == sums[name].dtype and values.flags.c_contiguous:
-                _add_product(sums[name], values, upload.weight)
-            else:
-                sums[name] += values * upload.weight
-    return recorded(sums)
+def _shares(uploads: Sequence[_Upload], weighted_by: str) -> list[float] | None:
+    """Return the weight of each upload in the mean; None where they have no weights."""
+    weights = [upload.metrics.get(weighted_by, 0) for upload in uploads]
+    total = sum(weights)
+    return [weight / total for weight in weights] if total else None
 
 
-def _add_product(total: Values, values: Values, factor: float) -> None:
-    """Add ``values * factor`` to `total`."""
-    sums, terms = total.reshape(-1), values.reshape(-1)
-    product = np.empty(min(PIECE, sums.size), sums.dtype)
+def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
+    names = uploads[0].arrays
+    held = {name: [seen(upload.arrays[name]) for upload in uploads] for name in names}
+    return recorded({name: _weighted_sum(values, shares) for name, values in held.items()})
+
+
+def _weighted_sum(values: Sequence[Values], weights: Sequence[float]) -> Values:
+    """Return the sum of arrays of one shape, each times its weight."""
+    total: Values = np.asarray(values[0] * weights[0])
+    rest = list(zip(values[1:], weights[1:], strict=True))
+    if any(value.dtype != total.dtype or not value.flags.c_contiguous for value in values):
+        for value, weight in rest:
+            total += value * weight
+        return total
+    sums, flat = total.reshape(-1), [(value.reshape(-1), weight) for value, weight in rest]
+    product = np.empty_like(sums[:PIECE])
     for start in range(0, sums.size, PIECE):
         piece = sums[start : start + PIECE]
         room = product[: piece.size]
-        np.multiply(terms[start : start + PIECE], factor, out=room)
-        np.add(piece, room, out=piece)
+        for terms, weight in flat:
+            np.multiply(terms[start : start + PIECE], weight, out=room)
+            np.add(piece, room, out=piece)
+    return total
 
 
-def _mean_metrics(uploads: Sequence[_Upload], weighted_by: str) -> MetricRecord:
+def _mean_metrics(
+    uploads: Sequence[_Upload], shares: Sequence[float], weighted_by: str
+) -> MetricRecord:
     means: dict[str, Any] = {}
-    for upload in uploads:
+    for upload, weight in zip(uploads, shares, strict=True):
         for name, value in upload.metrics.items():
             if name != weighted_by:
-                share = value * upload.weight
+                share = value * weight
                 means[name] = means[name] + share if name in means else share
     return MetricRecord(means)

@@ -34,9 +34,18 @@ __all__ = [
 
 
 class Trainer(Protocol):
-    """What computes for the participants of a federation: one at a time, or stacked."""
+    """What computes for the participants of a federation: one at a time, or stacked.
+
+    Attributes
+    ----------
+    uploads
+        The memory that trained parameters are written to.
+    keeps
+        Whether participants keep what their optimisers remember from round to round.
+    """
 
     uploads: Uploads
+    keeps: bool
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come."""
@@ -63,12 +72,15 @@ class ForeseeingApp(ClientApp):
         Whether it leaves the contents of messages as they are: a mod may change them.
     stacked
         Whether it trains many participants at once.
+    forgets
+        Whether participants keep nothing between rounds.
     """
 
     def __init__(self, trainer: Trainer, mods: Sequence[Mod]) -> None:
         super().__init__(mods=list(mods))
         self._trainer = trainer
         self.only_reads = not mods
+        self.forgets = not mods and not trainer.keeps
         self.stacked = isinstance(trainer, StackTrainer)
 
     def lay_uploads_into(self, arena: Arena | None) -> None:
@@ -107,7 +119,7 @@ def make_client_app(
     @app.train()
     def train(message: Message, context: Context) -> Message:
         trained = trainer.train(trainer.task(message, context))
-        if trained.kept is not None and participants.local.keep_optimizer_state:
+        if trained.kept is not None and trainer.keeps:
             context.state[OPTIMIZER_STATE] = trained.kept
         content = Content({ARRAYS: trained.arrays, METRICS: _metrics(trained.utility)})
         return Message(content, reply_to=message)

@@ -64,6 +64,15 @@ def optimizer_factory(name: str, settings: Mapping[str, object]) -> Factory:
     return OPTIMIZERS[name](**plugins.checked(OPTIMIZERS[name], name, settings))
 
 
+def remembers(new_optimizer: Factory) -> bool:
+    """Return whether optimisers of a kind remember anything from one step to the next."""
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    optimizer = new_optimizer([parameter], 1.0)
+    optimizer.step()
+    return bool(optimizer_arrays(optimizer))
+
+
 def optimizer_arrays(optimizer: Optimizer) -> ArrayRecord:
     """Return the buffers of an optimiser that has made its last step, without a copy.
 

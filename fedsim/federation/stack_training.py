@@ -28,6 +28,7 @@ from fedsim.federation.training import EVALUATION_BATCH, RecordIds, Utility
 
 ROUND_SIZE = 4  # records; a last batch is filled up to a multiple of it
 STACK_BYTES = 2**22  # of parameters and inputs at once: more do not stay in a core's cache
+ONE_STEP_BYTES = 2**24  # where there is one step only, for which nothing has to stay there
 LARGEST_STACK = 64  # participants
 
 
@@ -75,11 +76,18 @@ class StackTraining:
     seed: int
     uploads: Uploads = field(default_factory=Uploads)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the optimiser remembers anything from one step to the next."""
+        return bool(self.optimizer.fresh(torch.empty(0)))
+
     def fitting(self, records: int, batch_size: int, trained: bool) -> int:
         """Return how many participants with so many records each are worth stacking at once."""
         parameters = sum(shape.numel() for shape in self.model.shapes.values()) * trained
         inputs = min(records, batch_size) * math.prod(self.dataset.input_shape)
-        return max(1, min(LARGEST_STACK, STACK_BYTES // (4 * (parameters + inputs))))
+        one_step = trained and self.local.epochs == 1 and records <= batch_size
+        most = ONE_STEP_BYTES if one_step else STACK_BYTES
+        return max(1, min(LARGEST_STACK, most // (4 * (parameters + inputs))))
 
     def train(
         self,

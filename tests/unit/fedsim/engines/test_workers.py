@@ -21,6 +21,8 @@ from fedsim.engines.threads import limited_threads
 from fedsim.engines.workers import WorkersGrid, local_grid
 from fedsim.errors import FedsimError, MessageError, SnapshotError
 from fedsim.federation.adversary import Briefing
+from fedsim.federation.arena import Uploads
+from fedsim.federation.client import ForeseeingApp
 from fedsim.federation.participant_position import ParticipantAdversary
 from fedsim.federation.rounds import Progress
 
@@ -150,6 +152,31 @@ def test_participants_stay_in_their_process_and_replies_in_order() -> None:
     assert len({a, b, os.getpid()}) == 3
     assert told(pulled, "participant") == [0]
     assert stranger.error.reason == "there is no node 99"
+
+
+class Forgetful:
+    """A trainer whose participants keep nothing."""
+
+    uploads = Uploads()
+    keeps = False
+
+    def foresee(self, asked: object) -> None:
+        """Do nothing."""
+
+
+def test_participants_that_keep_nothing_are_shared_out_evenly_in_each_round() -> None:
+    app = ForeseeingApp(Forgetful(), [])  # type: ignore[arg-type]  # it trains nobody
+    app.train()(
+        lambda message, context: Message(
+            RecordDict({"m": MetricRecord({"process": os.getpid()})}), reply_to=message
+        )
+    )
+    with local_grid(app, 12, 3, 1) as grid:
+        every_third = grid.get_node_ids()[::3]  # each of which would stay in the first process
+        assert len(set(told(grid.send_and_receive(asked(every_third)), "process"))) == 3
+        one = told(grid.send_and_receive(asked(every_third[:1])), "process")
+        assert len(one) == 1
+        assert all(not state for state in grid.states().values())
 
 
 def test_a_killed_process_is_one_sentence_with_participant_and_round() -> None:

@@ -1,7 +1,7 @@
 """Stacked training is training one by one, but for the last digits, whoever goes with whom."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from fedsim.errors import ConfigError
 from fedsim.federation.client import Participants, make_client_app
 from fedsim.federation.messages import shapes_of, with_arrays
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.stack_trainer import StackTrainer, stacking_pays
+from fedsim.federation.stack_trainer import StackTrainer, stack_training, stacking_pays
 from fedsim.federation.stack_training import StackTraining
 from fedsim.federation.strategies import build_strategy
 from fedsim.federation.training import evaluate
@@ -186,9 +186,11 @@ def test_who_goes_with_whom_changes_no_bit(
         require_same(together, case.run(stacked=True))
 
 
-def test_processes_change_no_bit() -> None:
-    case = Case()
-    require_same(case.run(stacked=True), case.run(stacked=True, workers=2))
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_processes_change_no_bit(workers: int, momentum: float) -> None:
+    case = Case(local=LocalTraining(optimizer=Choice(name="sgd", momentum=momentum)))
+    require_same(case.run(stacked=True), case.run(stacked=True, workers=workers))
 
 
 def test_a_dishonest_participant_trains_on_what_it_wants_and_uploads_what_it_wants(
@@ -242,6 +244,15 @@ def test_those_with_batches_of_the_same_sizes_go_together(stacks: list[tuple[str
     Case((20, 5, 7, 8, 17, 30), settings={}).run(stacked=True)
     assert sorted(stacks[:3]) == [("train", 1), ("train", 2), ("train", 3)]
     assert sum(size for kind, size in stacks if kind == "evaluate") == 2 * 6
+
+
+def test_more_go_together_where_there_is_one_step_only() -> None:
+    def fitting(**settings: Any) -> int:
+        found = stack_training(replace(w3(), local=LocalTraining(batch_size=20, **settings)))
+        assert isinstance(found, StackTraining)
+        return found.fitting(20, 20, trained=True)
+
+    assert (fitting(), fitting(epochs=2)) == (46, 11)
 
 
 def w3(participants: int = 500, records: int = 20) -> Participants:

@@ -1,12 +1,13 @@
 """Local training is the plain PyTorch loop, bit for bit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.clientapp.typing import Mod
 from torch import nn
 from torch.nn import functional
 from toys import dataset, new_model, training_sets
@@ -197,6 +198,29 @@ def test_an_optimisers_state_survives_as_arrays(name: str) -> None:
             assert torch.equal(value, two[number][key])
             assert value.shape == two[number][key].shape
     assert other.param_groups[0]["lr"] == 0.2
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize(
+    ("optimizer", "keeps"),
+    [
+        (Choice(name="sgd", momentum=0.0, weight_decay=0.1), False),
+        (Choice(name="sgd"), True),
+        (Choice(name="adam"), True),
+        (Choice(name="adamw"), True),
+    ],
+)
+def test_participants_keep_what_their_optimiser_remembers(
+    optimizer: Choice, keeps: bool, stacked: bool
+) -> None:
+    def forgets(mods: Sequence[Mod] = (), **settings: Any) -> bool:
+        local = LocalTraining(optimizer=optimizer, **settings)
+        members = Participants(DATA, SETS, new_model, local, None, 0)
+        return make_client_app(members, mods, stacked=stacked).forgets
+
+    assert forgets() == (not keeps)
+    assert forgets(keep_optimizer_state=False)
+    assert not forgets([lambda message, context, call_next: call_next(message, context)])
 
 
 def test_a_wrong_optimiser_is_one_sentence() -> None:
