@@ -94,6 +94,16 @@ class Ascent:
         if self.drop is not None and not 0 < self.drop < 1:
             raise ValueError(f"drop must be between 0 and 1, not {self.drop}")
 
+    def in_words(self) -> str:
+        """Return when it climbs and what, for the words of a threat model."""
+        until = "on" if self.last is None else f"to round {self.last}"
+        climbed = (
+            "raises the loss of the target records"
+            if self.objective == "loss"
+            else "lowers the model's confidence in the target records"
+        )
+        return f"from round {self.first} {until} it {climbed} by gradient ascent"
+
     def active(self, round_number: int) -> bool:
         """Return whether this round is an active one."""
         return self.first <= round_number and (self.last is None or round_number <= self.last)

@@ -74,10 +74,7 @@ class GradientAscentParticipant(ParticipantAdversary):
         return Threat(
             who=f"participant {self.participant}",
             sees="the aggregate that the server sends, in the observed rounds",
-            does=(
-                f"from round {self.ascent.first} on it ascends the loss of the target records in "
-                "its own upload"
-            ),
+            does=f"{self.ascent.in_words()} in its own upload",
             active=True,
         )
 

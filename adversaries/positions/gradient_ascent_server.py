@@ -56,10 +56,7 @@ class GradientAscentServer(CuriousServer):
         return Threat(
             who="the server",
             sees="the victim's parameters before and after its local training",
-            does=(
-                f"from round {self.ascent.first} on it ascends the loss of the target records in "
-                "the parameters that it sends the victim"
-            ),
+            does=f"{self.ascent.in_words()} in the parameters that it sends the victim",
             active=True,
         )
 

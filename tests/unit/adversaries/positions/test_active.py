@@ -50,6 +50,19 @@ def parameters(content: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in content.items() if name.startswith("arrays/")}
 
 
+def test_the_threat_says_when_and_what_is_climbed() -> None:
+    paper = GradientAscentServer(first=3, last=9, **PAPER).threat().does
+    assert paper == (
+        "from round 3 to round 9 it raises the loss of the target records by gradient ascent in "
+        "the parameters that it sends the victim"
+    )
+    ours = GradientAscentParticipant(1, first=2).threat().does
+    assert ours == (
+        "from round 2 on it lowers the model's confidence in the target records by gradient ascent "
+        "in its own upload"
+    )
+
+
 def test_somebody_must_be_left_to_aggregate() -> None:
     isolating = IsolatingServer(victims=(0, 1))
     assert [q.victims for q in isolating.questions((0,), 3)] == [(0,), (1,)]
