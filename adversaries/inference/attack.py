@@ -10,7 +10,9 @@ from adversaries.inference.observed import observed_inputs, own_features, positi
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
+from fedsim import seeds
 from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds
+from fedsim.errors import DataError
 from fedsim.progress import Watcher
 
 Scores = NDArray[np.float64]
@@ -36,6 +38,10 @@ class Supervised(Attack):
         `plans.TrainingChanges`.
     last_layer
         Name of the layer that gives the logits; found where it is not named.
+    learns_from
+        How many of the known members, and of the known non-members, it learns from:
+        ``[250, 250]``. They are drawn with each attack seed, fewer out of more; the others are
+        scored like unknown ones. By default it learns from all.
     """
 
     stochastic = True
@@ -46,10 +52,12 @@ class Supervised(Attack):
         network: NetworkChoice = "default",
         training: TrainingChanges | None = None,
         last_layer: str | None = None,
+        learns_from: tuple[int, int] | None = None,
     ) -> None:
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer
+        self.learns_from = learns_from
 
     def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
         """Return what its networks take."""
@@ -64,6 +72,8 @@ class Supervised(Attack):
         watcher: Watcher,
     ) -> Scores:
         """Return membership logits; a known record's come from networks that have not seen it."""
+        if self.learns_from is not None:
+            known = _drawn(known, *self.learns_from, seed)
         inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
         fits = self.training.folds * self.training.repeats
         with watcher.task("attack networks", fits) as advance:
@@ -115,6 +125,31 @@ class ScalarLogistic(Attack):
 
 
 _SIX_SCALARS = InputSettings(outputs=(-1,), gradients=(-1,), gradient_norms="none")
+
+
+def _drawn(known: Known, members: int, nonmembers: int, seed: int) -> Known:
+    """Return so many of the known members and non-members.
+
+    Raises
+    ------
+    DataError
+        If there are not so many, or none are asked for.
+    """
+    places = []
+    for wanted, kind, those in (
+        (members, "members", known.member),
+        (nonmembers, "non-members", ~known.member),
+    ):
+        there = np.flatnonzero(those)
+        if not 0 < wanted <= len(there):
+            raise DataError(
+                f"the supervised attack cannot learn from {wanted} known {kind}: {len(there)} are "
+                f"known (learns_from; see audit.known_{kind.replace('-', '')})"
+            )
+        order = seeds.generator(seed, "learns-from", kind).permutation(there)
+        places.append(order[:wanted])
+    chosen = np.sort(np.concatenate(places))
+    return Known(known.records[chosen], known.member[chosen])
 
 
 def _places(observation: Observation, records: RecordIds) -> torch.Tensor:

@@ -42,6 +42,9 @@ def _alternatives(schema: Schema, defs: Schemas, many: bool) -> Iterator[str]:
         yield _named(schema["$ref"].rpartition("/")[2], defs, many)
     elif "enum" in schema or "const" in schema:
         yield from (f"`{value}`" for value in schema.get("enum") or [schema["const"]])
+    elif "prefixItems" in schema:
+        parts = schema["prefixItems"]
+        yield f"a list of {len(parts)} {type_in_words(parts[0], defs, many=True)}"
     elif schema.get("type") == "array":
         yield f"a list of {type_in_words(schema['items'], defs, many=True)}"
     elif schema.get("type") == "object":

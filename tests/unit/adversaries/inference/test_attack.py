@@ -10,7 +10,7 @@ import torch
 import toys
 from flwr.app import ArrayRecord
 
-from adversaries.inference.attack import ScalarLogistic, Supervised, Unsupervised
+from adversaries.inference.attack import ScalarLogistic, Supervised, Unsupervised, _drawn
 from adversaries.inference.chosen import PRESETS, InputSettings
 from adversaries.inference.features import SCALARS
 from adversaries.inference.inputs import LAST_LAYER
@@ -20,7 +20,7 @@ from adversaries.signals.loss import Loss
 from fedsim import plugins
 from fedsim.attacks import Known, Observation
 from fedsim.data import about_participant, read_ledger
-from fedsim.errors import FedsimError, SnapshotError
+from fedsim.errors import DataError, FedsimError, SnapshotError
 from fedsim.evaluation.metrics import auc
 from fedsim.experiment import attack, run
 from fedsim.progress import SILENCE
@@ -95,6 +95,32 @@ def test_known_records_are_scored_without_their_own_truth(
     )
     # 60 + 60 records: the standard deviation of a null AUC is .053.
     assert abs(auc(scores[shuffled], scores[~shuffled]) - 0.5) < 0.16
+
+
+def test_it_may_learn_from_some_of_the_known_records_only(
+    leaky: RunDirectory, tmp_path: Path
+) -> None:
+    observation, known, _ = observation_of(leaky, tmp_path)
+
+    def scored(attack: Supervised, told: Known = known) -> np.ndarray:
+        return attack.score(observation, told, observation.records, 1, SILENCE)
+
+    some = _drawn(known, 20, 15, 1)
+    assert (some.member.sum(), (~some.member).sum()) == (20, 15)
+    assert all(
+        known.member[known.records == r] == m
+        for r, m in zip(some.records, some.member, strict=True)
+    )
+    # As if nobody else were known: what is drawn is all that it learns from.
+    few = scored(Supervised(learns_from=(20, 15)))
+    np.testing.assert_array_equal(few, scored(Supervised(), some))
+    assert not np.array_equal(few, scored(Supervised()))
+    np.testing.assert_array_equal(scored(Supervised(learns_from=(60, 60))), scored(Supervised()))
+    assert np.isin(_drawn(known, 10, 15, 1).records, some.records).all()
+    with pytest.raises(DataError, match="cannot learn from 61 known non-members: 60 are known"):
+        scored(Supervised(learns_from=(60, 61)))
+    with pytest.raises(DataError, match="cannot learn from 0 known members"):
+        scored(Supervised(learns_from=(0, 60)))
 
 
 def test_scores_do_not_depend_on_the_order_of_the_candidates(
