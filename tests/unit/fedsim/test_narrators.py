@@ -3,16 +3,15 @@
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
 
 import pytest
 import toys
 import yaml
+from command_line import Fedsim, Said
 
-from fedsim import cli, conformance, doctor
+from fedsim import conformance, doctor
 from fedsim.commands import options
 from fedsim.conformance import checklist
 from fedsim.doctor import Finding, Status
@@ -31,41 +30,12 @@ STUDY = {
 }
 
 
-class Said(NamedTuple):
-    """What a call of the command line said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Every line as the JSON object that it must be."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Fedsim = Callable[..., Said]
-
-
 @pytest.fixture
-def fedsim(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Fedsim:
+def fedsim(fedsim: Fedsim, tmp_path: Path) -> Fedsim:
     """Return the command line, called in this process in a folder with the toy's files."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(toys.tree()))
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
-
-    def call(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["fedsim", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return Said(int(end.value.code or 0), *capsys.readouterr())
-
-    return call
+    return fedsim
 
 
 def documented(whose: str) -> dict[str, set[str]]:
