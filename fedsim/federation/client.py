@@ -34,18 +34,9 @@ __all__ = [
 
 
 class Trainer(Protocol):
-    """What computes for the participants of a federation: one at a time, or stacked.
-
-    Attributes
-    ----------
-    uploads
-        The memory that trained parameters are written to.
-    keeps
-        Whether participants keep what their optimisers remember from round to round.
-    """
+    """What computes for the participants of a federation: one at a time, or stacked."""
 
     uploads: Uploads
-    keeps: bool
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come."""
@@ -76,11 +67,11 @@ class ForeseeingApp(ClientApp):
         Whether participants keep nothing between rounds.
     """
 
-    def __init__(self, trainer: Trainer, mods: Sequence[Mod]) -> None:
+    def __init__(self, trainer: Trainer, mods: Sequence[Mod], *, keep_state: bool) -> None:
         super().__init__(mods=list(mods))
         self._trainer = trainer
         self.only_reads = not mods
-        self.forgets = not mods and not trainer.keeps
+        self.forgets = not mods and not keep_state
         self.stacked = isinstance(trainer, StackTrainer)
 
     def lay_uploads_into(self, arena: Arena | None) -> None:
@@ -114,12 +105,12 @@ def make_client_app(
         If the optimiser is not valid, or the training cannot be stacked and is to be.
     """
     trainer: Trainer = StackTrainer(participants) if stacked else OneByOne(participants)
-    app = ForeseeingApp(trainer, mods)
+    app = ForeseeingApp(trainer, mods, keep_state=participants.keep_state)
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
         trained = trainer.train(trainer.task(message, context))
-        if trained.kept is not None and trainer.keeps:
+        if trained.kept is not None and participants.keep_state:
             context.state[OPTIMIZER_STATE] = trained.kept
         content = Content({ARRAYS: trained.arrays, METRICS: _metrics(trained.utility)})
         return Message(content, reply_to=message)

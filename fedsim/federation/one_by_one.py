@@ -8,12 +8,7 @@ from flwr.app import ArrayRecord, Context, Message
 from fedsim.federation.arena import Layout, Uploads
 from fedsim.federation.arrays import recorded, seen_finite
 from fedsim.federation.messages import shapes_of
-from fedsim.federation.optimizers import (
-    optimizer_arrays,
-    optimizer_factory,
-    remembers,
-    restore_optimizer,
-)
+from fedsim.federation.optimizers import optimizer_arrays, optimizer_factory, restore_optimizer
 from fedsim.federation.participants import Participants, Received, Task, Trained
 from fedsim.federation.training import Utility, evaluate, train_locally
 
@@ -31,7 +26,6 @@ class OneByOne:
         optimizer = participants.local.optimizer
         self._participants = participants
         self._new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
-        self.keeps = participants.local.keep_optimizer_state and remembers(self._new_optimizer)
         self._model = participants.new_model()
         self._received = Received(shapes_of(self._model))
         self.uploads = Uploads()
@@ -50,7 +44,7 @@ class OneByOne:
         local = common.local
         self._load(task)
         optimizer = self._new_optimizer(model.parameters(), local.learning_rate_in(task.round))
-        if self.keeps and task.kept is not None:
+        if common.keep_state and task.kept is not None:
             restore_optimizer(optimizer, task.kept)
         utility = train_locally(
             model,

@@ -21,6 +21,7 @@ from fedsim.federation.messages import (
     require_usable,
     round_of,
 )
+from fedsim.federation.optimizers import optimizer_factory, remembers
 from fedsim.federation.training import RecordIds, Utility
 
 OPTIMIZER_STATE = "fedsim-optimizer"
@@ -52,6 +53,14 @@ class Participants:
     local: LocalTraining
     evaluation_records: int | None
     seed: int
+
+    @cached_property
+    def keep_state(self) -> bool:
+        """Whether participants keep what their optimisers remember from round to round."""
+        optimizer = self.local.optimizer
+        return self.local.keep_optimizer_state and remembers(
+            optimizer_factory(optimizer.name, optimizer.settings)
+        )
 
     def evaluated(self, participant: int) -> RecordIds:
         """Return the records, always the same, that a participant evaluates on."""

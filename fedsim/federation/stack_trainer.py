@@ -38,7 +38,6 @@ class StackTrainer:
         self._training = required_stack_training(participants)
         self._received = Received(shapes_of(participants.new_model()))
         self.uploads = self._training.uploads
-        self.keeps = participants.local.keep_optimizer_state and self._training.remembers
         self._foreseen: dict[int, tuple[Message, RecordDict, Task]] = {}
         self._planned: dict[Hashable, Sequence[Task]] = {}
         self._trained: dict[Hashable, tuple[Task, Trained]] = {}
@@ -100,9 +99,9 @@ class StackTrainer:
         return waiting.pop(task.identity)[1]
 
     def _train(self, stack: Sequence[Task]) -> list[Trained]:
-        first = stack[0]
+        first, keeps = stack[0], self._participants.keep_state
         members = [
-            Member(task.participant, self._records(task), task.kept if self.keeps else None)
+            Member(task.participant, self._records(task), task.kept if keeps else None)
             for task in stack
         ]
         received = self._received.by(first)

@@ -76,11 +76,6 @@ class StackTraining:
     seed: int
     uploads: Uploads = field(default_factory=Uploads)
 
-    @property
-    def remembers(self) -> bool:
-        """Whether the optimiser remembers anything from one step to the next."""
-        return bool(self.optimizer.fresh(torch.empty(0)))
-
     def fitting(self, records: int, batch_size: int, trained: bool) -> int:
         """Return how many participants with so many records each are worth stacking at once."""
         parameters = sum(shape.numel() for shape in self.model.shapes.values()) * trained

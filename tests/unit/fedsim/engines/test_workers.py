@@ -154,18 +154,17 @@ def test_participants_stay_in_their_process_and_replies_in_order() -> None:
     assert stranger.error.reason == "there is no node 99"
 
 
-class Forgetful:
-    """A trainer whose participants keep nothing."""
+class Idle:
+    """A trainer that trains nobody."""
 
     uploads = Uploads()
-    keeps = False
 
     def foresee(self, asked: object) -> None:
         """Do nothing."""
 
 
 def test_participants_that_keep_nothing_are_shared_out_evenly_in_each_round() -> None:
-    app = ForeseeingApp(Forgetful(), [])  # type: ignore[arg-type]  # it trains nobody
+    app = ForeseeingApp(Idle(), [], keep_state=False)  # type: ignore[arg-type]
     app.train()(
         lambda message, context: Message(
             RecordDict({"m": MetricRecord({"process": os.getpid()})}), reply_to=message
