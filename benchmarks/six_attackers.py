@@ -67,12 +67,13 @@ def main() -> None:
         *(f"audit.{side}={audited}" for side in ("known_members", "known_nonmembers")),
         *(f"audit.{side}={audited}" for side in ("tested_members", "tested_nonmembers")),
     ]
-    ascent = f"first: {half + 1}, targets: {audited}"
+    acting = f"first: {half + 1}"
+    ascent = f"{acting}, targets: {audited}"
     six = [
         "curious-server",
-        f"{{name: isolating-server, first: {half + 1}}}",
+        f"{{name: isolating-server, {acting}}}",
         f"{{name: gradient-ascent-server, {ascent}}}",
-        f"{{label: both, together: [{{name: isolating-server, first: {half + 1}}}, "
+        f"{{label: both, together: [{{name: isolating-server, {acting}}}, "
         f"{{name: gradient-ascent-server, {ascent}}}]}}",
         "{name: curious-participant, participant: 3}",
         f"{{name: gradient-ascent-participant, participant: 3, {ascent}}}",

@@ -2,10 +2,9 @@
 
 A participant that keeps something from round to round (its momentum) stays in one process, and so
 does what it keeps, which travels only when a checkpoint is written. Others are shared out evenly in
-each round. The processes are forks, so the data is there
-once; parameters go through memory that both sides share (see `line`). Every process runs its
-participants as `LocalGrid` does, and every random draw comes from the seed, so the numbers are
-those of one process, bit for bit.
+each round. The processes are forks, so the data is there once; parameters go through memory that
+both sides share (see `line`). Every process runs its participants as `LocalGrid` does, and every
+random draw comes from the seed, so the numbers are those of one process, bit for bit.
 """
 
 import math
