@@ -4,19 +4,20 @@
   of these copies alone, so all there is to measure is the engine; against 15 ms + 1 ms a
   participant. The local engine's is given beside it; and what goes through the object store in such
   a round, in sets of parameters.
-- ``two nodes``: a round of real training on two nodes of one core each, on loopback, against one
-  process with one thread; final parameters must be equal bit for bit.
+- ``two nodes``: rounds of real training on two nodes of one core each, on loopback, against one
+  process with one thread: this one, and one of the cluster's. Final parameters must be equal bit
+  for bit.
 
 How cost grows with the participants is in `growth`.
 """
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from federations import LOCAL, SEED, Workload
+from federations import LOCAL, SEED, WORKLOADS, Workload
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 from paired import arguments, interleaved, publish, ratios
@@ -151,33 +152,43 @@ def two_nodes() -> Iterator[str]:
             cluster.shutdown()
 
 
-def side_by_side(participants: int, records: int, rounds: int, repetitions: int) -> dict[str, Any]:
-    """Time real training on two nodes against one process."""
-    work = federation(participants, records, [1024, 512, 256, 128])
+def side_by_side(work: Workload, rounds: int, repetitions: int) -> dict[str, Any]:
+    """Time real training on two nodes against one process, ours and the cluster's."""
     members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
     app, model = make_client_app(members, stacked=stacking_pays(members)), work.new_model()
     ends: dict[str, ArrayRecord] = {}
 
     def block(name: str, grid: NodesGrid) -> None:
-        ends[name] = train(grid, participants, rounds, model)
+        ends[name] = train(grid, work.participants, rounds, model)
 
-    with (
-        two_nodes() as address,
-        opened(RayEngine(address=address)) as on_ray,
-        on_ray(app, participants) as ray_grid,
-        opened(LocalEngine()) as locally,
-        locally(app, participants) as local_grid,
-    ):
-        contenders: dict[str, Callable[[], object]] = {
-            "one thread": partial(block, "one thread", local_grid),
-            "two nodes": partial(block, "two nodes", ray_grid),
+    with ExitStack() as stack:
+        address = stack.enter_context(two_nodes())
+
+        def grid_on(engine: LocalEngine | RayEngine) -> NodesGrid:
+            new_grid = stack.enter_context(opened(engine))
+            return stack.enter_context(new_grid(app, work.participants))
+
+        grids = {
+            "one thread": grid_on(LocalEngine()),
+            # They take turns, and half a core each on paper: so there is room for all of them.
+            "two nodes": grid_on(RayEngine(address=address, actors=2, cpus=0.5)),
+            "one worker of the cluster": grid_on(RayEngine(address=address, actors=1, cpus=0.5)),
         }
+        contenders = {name: partial(block, name, grid) for name, grid in grids.items()}
         seconds = interleaved(contenders, repetitions)
-    same = all(ends["two nodes"][k].data == a.data for k, a in ends["one thread"].items())
+    reference = ends["one thread"].items()
     return {
-        "participants": participants,
+        "participants": work.participants,
+        "seconds a round, one thread": statistics.median(seconds["one thread"]) / rounds,
         "times one thread's speed": ratios(seconds, "one thread", "two nodes"),
-        "parameters are equal": same,
+        "times the speed of one worker of the cluster": ratios(
+            seconds, "one worker of the cluster", "two nodes"
+        ),
+        "parameters are equal": all(
+            end[name].data == array.data
+            for end in ends.values()
+            for name, array in reference.items()
+        ),
     }
 
 
@@ -188,7 +199,12 @@ def main() -> None:
     with limited_threads(1), local_identity():
         figures: dict[str, Any] = {
             "overhead": [overhead(n, 3 if quick else 30) for n in ([10] if quick else [10, 100])],
-            "two nodes": side_by_side(*((4, 50, 1, 1) if quick else (20, 1000, 2, 5))),
+            "two nodes": {"quick": side_by_side(federation(4, 50, [128]), 1, 1)}
+            if quick
+            else {
+                name: side_by_side(work, rounds, 5)
+                for (name, work), rounds in zip(list(WORKLOADS.items())[1:], (4, 1), strict=True)
+            },
         }
     publish(figures, chosen.json)
 

@@ -10,6 +10,8 @@ they were some rounds ago, and which messages were run since; another process ta
 those messages again, which gives what it gave before, and goes on.
 """
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,6 +96,7 @@ class RayGrid(NodesGrid):
         self._fetched_at = 0
         self._asked_for_states = False
         self._turns, self._sent_before = 0, 0
+        self._seconds_each: dict[str, float] = {}  # a participant took in the last turn, by kind
         self.restore({})
 
     @property
@@ -121,7 +124,9 @@ class RayGrid(NodesGrid):
         waiting = {share: list[int]() for share in self._shares}
         for number, message in enumerate(asked):
             waiting[self._shares[self._place(message.metadata.dst_node_id)]].append(number)
-        turn = Turn(asked, waiting, self._in_flight, timeout)
+        kind = asked[0].metadata.message_type if asked else ""
+        turn = Turn(asked, waiting, self._in_flight, timeout, self._seconds_each.get(kind, 0.0))
+        began = time.monotonic()
         spool = Spool()
         replies: dict[int, Message] = {}
         losses: Counter[Share] = Counter()
@@ -144,6 +149,9 @@ class RayGrid(NodesGrid):
                     turn.done(reference)
         finally:
             self._out_of_step |= turn.unfinished
+        if asked:
+            most = math.ceil(len(asked) / len(self._shares))
+            self._seconds_each[kind] = (time.monotonic() - began) / most
         return [replies[number] for number in sorted(replies)]
 
     def states(self) -> Mapping[int, RecordDict]:

@@ -14,7 +14,7 @@ from platform import python_version
 from threading import Condition
 
 import ray
-from flwr.app import Message, RecordDict
+from flwr.app import ArrayRecord, Message, RecordDict
 
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.local import LocalGrid
@@ -57,6 +57,7 @@ class Host:
 
     def __init__(self) -> None:
         self._shares: dict[int, _Share] = {}
+        self._received: dict[int, ArrayRecord] = {}
         self._keeping = Condition()
         self._snapshots: list[Kept] = []
 
@@ -88,6 +89,7 @@ class Host:
             return f"{type(error).__name__}: {error}"
         self._participants = participants
         self._shares.clear()
+        self._received.clear()
         return versions()
 
     @ray.method(concurrency_group="computing")
@@ -98,10 +100,16 @@ class Host:
         self._shares[share] = _Share(grid)
 
     @ray.method(concurrency_group="computing")
-    def run(self, share: int, head: bytes, *records: Parcel) -> Parcel:
-        """Run a batch of messages as `LocalGrid` does, and return a `Ran`."""
+    def run(self, share: int, head: bytes, numbers: Sequence[int], *records: Parcel) -> Parcel:
+        """Run a batch of messages as `LocalGrid` does, and return a `Ran`.
+
+        `numbers` are those of the records in the life of a grid; what the batch before it had, too,
+        is unpacked once.
+        """
         here = self._shares[share]
-        messages = messages_of(head, [unpacked(record) for record in records])
+        arrived = zip(numbers, records, strict=True)
+        self._received = {n: self._received.get(n) or unpacked(one) for n, one in arrived}
+        messages = messages_of(head, list(self._received.values()))
         here.ran.update(message.metadata.dst_node_id for message in messages)
         self._snapshots.clear()
         answer: list[Message] | Exception

@@ -22,12 +22,15 @@ from numpy.typing import NDArray
 from ray.cloudpickle import CloudPickler
 
 from fedsim.errors import FedsimError
+from fedsim.federation.arrays import ArrayInMemory, Values
 from fedsim.snapshots import Policy, SnapshotStore
 
-LONG = 1024  # bytes; shorter ones stay in the pickle
+LONG = 1024  # bytes; what is shorter stays in the pickle
 LONG_ARRAY = 65536  # those that are shared between processes are read-only, so small ones are not
 
 Bytes = NDArray[np.uint8]
+Numbers = tuple[int, str, tuple[int, ...]]
+"""Where a long array is: its place, its type and its shape."""
 
 
 class Parcel(NamedTuple):
@@ -66,12 +69,11 @@ class Ran(NamedTuple):
 
 
 def packed(thing: object) -> Parcel:
-    """Return an object as a parcel; bytes that occur in it several times travel once."""
+    """Return an object as a parcel; what is long and occurs in it several times travels once."""
     head = io.BytesIO()
     packer = _Packer(head)
     packer.dump(thing)
-    parts = tuple(np.frombuffer(part, np.uint8) for part in packer.parts)
-    return Parcel(head.getvalue(), parts)
+    return Parcel(head.getvalue(), tuple(packer.parts))
 
 
 def unpacked(parcel: Parcel) -> Any:
@@ -143,18 +145,32 @@ class TravellingStore(SnapshotStore):
 
 
 class _Packer(pickle.Pickler):
+    """Pickles an object but for its long parts; arrays without bytes yet travel as numbers."""
+
     def __init__(self, head: io.BytesIO) -> None:
         super().__init__(head, pickle.HIGHEST_PROTOCOL)
-        self.parts: list[bytes] = []
-        self._places: dict[int, int] = {}  # by the id of bytes, which `parts` keeps alive
+        self.parts: list[Bytes] = []
+        self._places: dict[int, int] = {}  # by the id of what `parts` keeps alive
 
-    def persistent_id(self, thing: object) -> int | None:
-        """Return the place of long bytes, and None for everything that is to be pickled."""
-        if type(thing) is not bytes or len(thing) < LONG:
-            return None
+    def reducer_override(self, thing: object) -> Any:
+        """Take the numbers of an array that has no bytes yet: making them would copy it."""
+        if type(thing) is ArrayInMemory and not thing.has_bytes:
+            return _arrived, (np.asarray(thing.seen(), order="C"), thing.known_finite)
+        return NotImplemented
+
+    def persistent_id(self, thing: object) -> int | Numbers | None:
+        """Return where long bytes or numbers are, and None for everything that is to be pickled."""
+        if type(thing) is bytes and len(thing) >= LONG:
+            return self._place(thing, np.frombuffer(thing, np.uint8))
+        if type(thing) is np.ndarray and thing.nbytes >= LONG and _is_plain(thing):
+            place = self._place(thing, thing.reshape(-1).view(np.uint8))
+            return place, thing.dtype.str, thing.shape
+        return None
+
+    def _place(self, thing: object, part: Bytes) -> int:
         if id(thing) not in self._places:
             self._places[id(thing)] = len(self.parts)
-            self.parts.append(thing)
+            self.parts.append(part)
         return self._places[id(thing)]
 
 
@@ -164,11 +180,23 @@ class _Unpacker(pickle.Unpickler):
         self._parts = parcel.parts
         self._copies: dict[int, bytes] = {}
 
-    def persistent_load(self, place: int) -> bytes:
-        """Return the long bytes at a place; the same object for the same place."""
-        if place not in self._copies:
-            self._copies[place] = self._parts[place].tobytes()
-        return self._copies[place]
+    def persistent_load(self, where: int | Numbers) -> bytes | Values:
+        """Return a copy of what is there; the same object for the same bytes."""
+        if isinstance(where, tuple):
+            place, kind, shape = where
+            return self._parts[place].copy().view(kind).reshape(shape)
+        if where not in self._copies:
+            self._copies[where] = self._parts[where].tobytes()
+        return self._copies[where]
+
+
+def _is_plain(values: Values) -> bool:
+    """Return whether an array is all there in its bytes, its type's name and its shape."""
+    return values.dtype.isbuiltin == 1 and not values.dtype.hasobject and values.flags.c_contiguous
+
+
+def _arrived(values: Values, finite: bool | None) -> ArrayInMemory:
+    return ArrayInMemory(values, finite=finite)
 
 
 class _MessagePacker(pickle.Pickler):

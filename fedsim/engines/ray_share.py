@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from flwr.app import Array, ArrayRecord, Message, RecordDict
@@ -29,13 +29,20 @@ class Traffic:
     received_bytes: int = 0
 
 
+class Put(NamedTuple):
+    """Parameters in the object store: their number in the life of a grid, and Ray's reference."""
+
+    number: int
+    reference: Any
+
+
 class Contents:
     """Parameters in the object store: each set once a round, and no longer than it is wanted."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._shared: frozenset[tuple[object, ...]] = frozenset()
-        self._there: dict[tuple[object, ...], tuple[tuple[Array, ...], Any]] = {}
+        self._there: dict[tuple[object, ...], tuple[tuple[Array, ...], Put]] = {}
 
     def expect(self, messages: Iterable[Message]) -> None:
         """Take note of a round's messages: what several of them carry stays in the store.
@@ -53,18 +60,18 @@ class Contents:
         self._shared = frozenset(key for key, count in counts.items() if count > 1)
         self._there = {key: one for key, one in self._there.items() if key in self._shared}
 
-    def reference(self, record: ArrayRecord) -> Any:
-        """Return Ray's reference of parameters in the store, put there if they are not yet."""
+    def put(self, record: ArrayRecord) -> Put:
+        """Return where parameters are in the store, put there if they are not yet."""
         key = key_of(record)
         if key in self._there:
             return self._there[key][1]
         parcel = packed(record)
-        reference = ray.put(parcel)
+        put = Put(self._traffic.puts, ray.put(parcel))
         self._traffic.puts += 1
         self._traffic.sent_bytes += parcel.size
         if key in self._shared:
-            self._there[key] = tuple(record.values()), reference  # the key holds while they live
-        return reference
+            self._there[key] = tuple(record.values()), put  # the key holds while they live
+        return put
 
 
 @dataclass(eq=False)
@@ -101,8 +108,9 @@ class Share:
 
     def run(self, batch: Batch, contents: Contents) -> Any:
         """Let the process run a batch, and return Ray's reference of what comes of it."""
-        records = [contents.reference(record) for record in batch.records]
-        return self.host.run.remote(self.number, batch.head, *records)
+        puts = [contents.put(record) for record in batch.records]
+        numbers = [put.number for put in puts]
+        return self.host.run.remote(self.number, batch.head, numbers, *(p.reference for p in puts))
 
     def keep(self, mark: int) -> None:
         """Let the process keep the states as they are now, under a number that grows."""

@@ -15,6 +15,7 @@ from fedsim.engines.ray_parcel import Batch, batch_of
 from fedsim.engines.ray_share import Contents, Share
 
 CALLS = 2  # a process has another one waiting when it ends one, so it never waits for the driver
+SECONDS_OF_A_CALL = 0.1  # of training, at least, where that is known: a call costs some 3 ms
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Turn:
         How many a process is given before its first reply is back.
     timeout
         How many seconds a process may take for a participant.
+    seconds_each
+        How many it took for one in an earlier turn like this; 0 if that is not known.
 
     Attributes
     ----------
@@ -53,16 +56,15 @@ class Turn:
         waiting: Mapping[Share, Iterable[int]],
         in_flight: int,
         timeout: float | None,
+        seconds_each: float = 0.0,
     ) -> None:
         self.calls: dict[Any, Call] = {}
         self._asked = asked
         self._waiting = {share: deque(numbers) for share, numbers in waiting.items()}
-        most = max(len(numbers) for numbers in self._waiting.values())
         self._calls_each = min(CALLS, in_flight)
-        # Few messages are given in several calls, too: replies are taken while others train. And
-        # participants who are timed must be told apart.
-        most_at_once = min(in_flight // self._calls_each, math.ceil(most / self._calls_each))
-        self._batch = 1 if timeout else max(1, most_at_once)
+        # Participants who are timed must be told apart.
+        self._most_at_once = 1 if timeout else in_flight // self._calls_each
+        self._worth_a_call = math.ceil(SECONDS_OF_A_CALL / seconds_each) if seconds_each else 1
         self._patience = timeout or math.inf
         self._until: dict[Handle, float] = {}
         self._hung: set[Share] = set()
@@ -114,7 +116,10 @@ class Turn:
             self._until.pop(share.host, None)
 
     def _give(self, share: Share, numbers: deque[int], contents: Contents) -> None:
-        chosen = tuple(numbers.popleft() for _ in range(min(self._batch, len(numbers))))
+        # Half of what waits: replies are taken while others train, and there are few at the end.
+        half = math.ceil(len(numbers) / self._calls_each)
+        at_once = min(max(half, self._worth_a_call), self._most_at_once, len(numbers))
+        chosen = tuple(numbers.popleft() for _ in range(at_once))
         messages = [self._asked[number] for number in chosen]
         batch = batch_of(messages)
         nodes = tuple(message.metadata.dst_node_id for message in messages)

@@ -11,6 +11,8 @@ import weakref
 
 from flwr.app import Array, ArrayRecord, Message
 
+from fedsim.federation.arrays import length
+
 MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
 
 
@@ -89,7 +91,7 @@ class Spool:
                 self._take(record)
 
     def _take(self, record: ArrayRecord) -> None:
-        size = sum(len(array.data) for array in record.values())
+        size = sum(length(array) for array in record.values())
         if size <= self._left:
             self._left -= size
             return

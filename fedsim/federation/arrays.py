@@ -81,6 +81,11 @@ class ArrayInMemory(Array):
         return lies
 
     @property
+    def has_bytes(self) -> bool:
+        """Whether its bytes were made, or came with it."""
+        return self.__dict__["_serialised"] is not None
+
+    @property
     def known_finite(self) -> bool | None:
         """Whether all values are finite; None if nobody has looked."""
         known: bool | None = self.__dict__["_finite"]
@@ -155,6 +160,11 @@ def seen(array: Array) -> Values:
 def finite(array: Array) -> bool:
     """Return whether all values of an array are finite."""
     return array.finite() if isinstance(array, ArrayInMemory) else _finite(seen(array))
+
+
+def length(array: Array) -> int:
+    """Return how many bytes the values of an array take; of one that came as bytes, its own."""
+    return array.seen().nbytes if isinstance(array, ArrayInMemory) else len(array.data)
 
 
 def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:

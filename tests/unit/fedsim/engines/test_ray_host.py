@@ -11,6 +11,7 @@ import toys
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedsim.config import LocalTraining
+from fedsim.engines import ray_host
 from fedsim.engines.local import LocalGrid
 from fedsim.engines.ray_host import Host, versions
 from fedsim.engines.ray_parcel import (
@@ -24,6 +25,7 @@ from fedsim.engines.ray_parcel import (
     unpacked_app,
 )
 from fedsim.federation.adversary import Threat
+from fedsim.federation.arrays import ArrayInMemory, recorded, seen
 from fedsim.federation.client import Participants, make_client_app
 from fedsim.federation.messages import ROUND
 from fedsim.federation.participant_position import ParticipantAdversary
@@ -31,6 +33,7 @@ from fedsim.models import build_model
 from fedsim.snapshots import AGGREGATE, Policy, SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
+SENT: list[ArrayRecord] = []
 
 
 class Keeping(ParticipantAdversary):
@@ -68,7 +71,9 @@ def seated(kept_in: SnapshotStore) -> Host:
 
 def run(host: Host, messages: list[Message]) -> Any:
     batch = batch_of(messages)
-    return unpacked(host.run(0, batch.head, *[packed(record) for record in batch.records]))
+    SENT.extend(batch.records)  # alive from now on, so their ids are theirs
+    numbers = [id(record) for record in batch.records]
+    return unpacked(host.run(0, batch.head, numbers, *[packed(one) for one in batch.records]))
 
 
 def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: Path) -> None:
@@ -147,6 +152,57 @@ def test_long_bytes_travel_beside_the_pickle_and_once() -> None:
     assert len(parcel.head) < 200
     assert parcel.size == len(parcel.head) + 5000
     assert unpacked(parcel) == [long, short, {"again": long}]
+
+
+def test_arrays_without_bytes_travel_as_their_numbers() -> None:
+    grid = np.arange(3000, dtype=np.float32).reshape(50, 60)
+    record = recorded({"whole": grid, "turned": grid.T, "one": np.float64(3) * np.ones(())})
+    parcel = packed([record, record.copy()])
+    assert [part.nbytes for part in parcel.parts] == [grid.nbytes, grid.nbytes]
+    assert not any(array.has_bytes for array in in_memory_of(record))
+    there = unpacked(parcel)
+    assert not any(array.has_bytes for arrived in there for array in in_memory_of(arrived))
+    for arrived in there:
+        assert toys.raw(RecordDict({"arrays": arrived})) == toys.raw(RecordDict({"arrays": record}))
+    other = unpacked(parcel)
+    seen(other[0]["whole"])[0, 0] = 7
+    assert parcel.parts[0][0] == 0  # nothing of what arrives is the parcel's
+
+
+@pytest.mark.parametrize("known", [True, None])
+def test_what_is_known_of_numbers_travels_with_them(known: bool | None) -> None:
+    record = recorded({"a": np.ones(1000)}, finite=known)
+    [array] = in_memory_of(unpacked(packed(record)))
+    assert array.known_finite is known
+
+
+def in_memory_of(record: ArrayRecord) -> list[ArrayInMemory]:
+    return [array for array in record.values() if isinstance(array, ArrayInMemory)]
+
+
+def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpackings: list[Parcel] = []
+
+    def counted(parcel: Parcel) -> Any:
+        unpackings.append(parcel)
+        return unpacked(parcel)
+
+    monkeypatch.setattr(ray_host, "unpacked", counted)
+    host, local = Host(), LocalGrid(app(), 3)
+    host.seat(packed_app(app())[0], 3, 1, [])
+    host.restore(0, packed({}))
+    del unpackings[:]
+    first, second = to_train(1), to_train(2)
+    for sent, expected in ((first[:2], 1), (first[2:], 1), (second, 2), (first[:1], 3)):
+        ran = run(host, sent).answer
+        assert [toys.raw(r.content) for r in ran] == [
+            toys.raw(r.content) for r in local.send_and_receive(sent)
+        ]
+        assert len(unpackings) == expected
+    host.seat(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
+    host.restore(0, packed({}))
+    run(host, first[:1])
+    assert len(unpackings) == 5
 
 
 def test_large_arrays_of_an_app_are_shared_and_small_ones_are_its_own(tmp_path: Path) -> None:
