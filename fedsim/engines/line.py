@@ -164,7 +164,7 @@ class _Packer(pickle.Pickler):
         if type(thing) is bytes and len(thing) >= LONG:
             self.placed += 1
             return self._memory.place(thing)
-        if type(thing) is ArrayRecord and self._lender is not None:
+        if isinstance(thing, ArrayRecord) and self._lender is not None:
             return self._lender.ticket(thing)
         return None
 

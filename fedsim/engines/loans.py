@@ -11,6 +11,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.federation.arena import Arena, Room
 from fedsim.federation.arrays import ArrayInMemory
+from fedsim.federation.records import QuickArrays
 
 Ticket = tuple[Room, list[bool | None]]
 """Where a record's arrays lie, and of each of them whether it is known to be finite."""
@@ -52,10 +53,10 @@ class Borrower:
         """Return the record that a ticket is for."""
         room, known = ticket
         block = self.arena.borrowed(room, self._dropped)
-        record = ArrayRecord()
-        for part, finite in zip(room.layout.parts, known, strict=True):
-            record[part.name] = ArrayInMemory(room.values(block, part), finite=finite)
-        return record
+        parts = zip(room.layout.parts, known, strict=True)
+        return QuickArrays(
+            {p.name: ArrayInMemory(room.values(block, p), finite=finite) for p, finite in parts}
+        )
 
     def dropped(self) -> list[int]:
         """Return what was dropped since last asked, to be returned to the lender."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fedsim.federation.arena import Room
 from fedsim.federation.encoded import decoded
+from fedsim.federation.records import QuickArrays
 
 Values = NDArray[np.generic]
 
@@ -130,11 +131,11 @@ def recorded(
 
     `room`: where all of them lie, if they are an upload in an arena.
     """
-    record = ArrayRecord()
+    arrays: dict[str, Array] = {}
     for number, (name, held) in enumerate(values.items()):
         lies = None if room is None else (room, number)
-        record[name] = ArrayInMemory(held, finite=finite, lies=lies)
-    return record
+        arrays[name] = ArrayInMemory(held, finite=finite, lies=lies)
+    return QuickArrays(arrays)
 
 
 def seen_finite(tensors: Iterable[Tensor]) -> bool | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
 from fedsim.federation.adversary import Threat
+from fedsim.federation.contents import Content
 from fedsim.federation.participant_position import ParticipantAdversary
 from fedsim.federation.server_position import ServerAdversary
 
@@ -34,7 +35,7 @@ class Witness(ServerAdversary):
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Remember what a participant is sent."""
         if _round(self.memory) != round_number:
-            self.memory = RecordDict()
+            self.memory = Content({})
             self.memory[_ROUND] = MetricRecord({_ROUND: round_number})
         self.memory[f"{_SENT}{participant}"] = arrays
         return arrays

@@ -19,6 +19,7 @@ from fedsim.federation.participants import (
     participant_of,
     sampled,
 )
+from fedsim.federation.records import QuickMetrics
 from fedsim.federation.stack_trainer import StackTrainer
 from fedsim.federation.training import Utility
 
@@ -131,6 +132,6 @@ def introduction(message: Message, context: Context) -> Message:
 
 
 def _metrics(utility: Utility) -> MetricRecord:
-    return MetricRecord(
+    return QuickMetrics(
         {EXAMPLES: utility.records, "loss": utility.loss, "accuracy": utility.accuracy}
     )

@@ -10,11 +10,17 @@ from typing import TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-Record = TypeVar("Record", bound=ArrayRecord | ConfigRecord | MetricRecord)
+from fedsim.federation.records import Quick
+
+AnyRecord = ArrayRecord | ConfigRecord | MetricRecord
+Record = TypeVar("Record", bound=AnyRecord)
 
 
-class Content(RecordDict):
-    """A `RecordDict` whose views are cheap."""
+class Content(Quick[AnyRecord], RecordDict):
+    """A `RecordDict` whose views are cheap, and which is quick itself."""
+
+    flowers = RecordDict
+    fitting = (ArrayRecord, ConfigRecord, MetricRecord)
 
     @property
     def array_records(self) -> "View[ArrayRecord]":  # type: ignore[override]  # a dict, not its own
@@ -31,9 +37,9 @@ class Content(RecordDict):
         """The records of settings."""
         return View(self, ConfigRecord)
 
-    def deflate(self) -> bytes:
-        """Return what Flower sends, under the name of its own class."""
-        return RecordDict(dict(self)).deflate()
+    def __repr__(self) -> str:
+        """Return it as Flower's own is shown."""
+        return RecordDict.__repr__(self)
 
 
 class View(dict[str, Record]):

@@ -2,19 +2,20 @@
 
 import pytest
 import toys
-from flwr.app import ArrayRecord, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, MetricRecord
 
 from fedsim.federation import branching
 from fedsim.federation.branching import Witness
+from fedsim.federation.contents import Content, View
 
 
-class Counted(RecordDict):
+class Counted(Content):
     """A memory that knows how often somebody went through all of it."""
 
     times = 0
 
     @property
-    def metric_records(self) -> dict[str, MetricRecord]:
+    def metric_records(self) -> View[MetricRecord]:
         self.times += 1
         return super().metric_records
 
@@ -22,7 +23,7 @@ class Counted(RecordDict):
 def test_a_witness_remembers_the_last_round_without_going_through_it_for_each_participant(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(branching, "RecordDict", Counted)
+    monkeypatch.setattr(branching, "Content", Counted)
     witness = Witness()
     sent = ArrayRecord(toys.new_model().state_dict())
     for number in (1, 2):
