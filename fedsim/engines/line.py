@@ -26,6 +26,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.engines.loans import Borrower, Lender, Ticket
 from fedsim.federation.arena import Room
+from fedsim.federation.records import QuickArrays
 
 LONG = 1024  # bytes; shorter things go through the socket itself
 # Of a socket. It holds a few packets only, so that a sender who is quicker than the receiver waits:
@@ -164,7 +165,7 @@ class _Packer(pickle.Pickler):
         if type(thing) is bytes and len(thing) >= LONG:
             self.placed += 1
             return self._memory.place(thing)
-        if isinstance(thing, ArrayRecord) and self._lender is not None:
+        if type(thing) is QuickArrays and self._lender is not None:
             return self._lender.ticket(thing)
         return None
 
