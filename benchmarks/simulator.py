@@ -2,9 +2,10 @@
 
 Three federations (see `federations`), the same arithmetic in each simulator, each in processes of
 its own that live throughout; blocks of rounds are timed in turn, so that the ratio of two blocks
-next to each other says something on a busy machine, too. Start-up and first round are given apart;
-so is the peak of the memory of all of a simulator's processes (proportional set size), from the
-start on and in blocks that are not timed. Final parameters may differ from the loop's by 1e-3.
+next to each other says something on a busy machine, too. Start-up and first round are given apart.
+Final parameters may differ from the loop's by 1e-3. The peak of the memory of all of a simulator's
+processes (proportional set size) is looked at in a pass of its own, from the start on, one
+simulator at a time: libraries that several have loaded would count in shares.
 
 pfl-research is no dependency: name a Python that has it and fedsim with ``--pfl``.
 """
@@ -25,7 +26,7 @@ from pace import Simulator
 from paired import publish, ratios
 
 HERE = Path(__file__).parent
-LOOP = "plain loop"
+LOOP, OURS = "plain loop", "fedsim, 2 workers"
 APART, LARGEST_DIFFERENCE = "largest difference of a parameter", 1e-3
 WATCHED_SECONDS = 2.0  # of the loop's rounds, while the memory is looked at
 
@@ -40,7 +41,7 @@ def commands(name: str, pfl: str | None, peers: bool) -> dict[str, list[str]]:
         LOOP: script("run_plain.py"),
         "fedsim": script("run_fedsim.py", "1", "auto"),
         "fedsim, one by one": script("run_fedsim.py", "1", "false"),
-        "fedsim, 2 workers": script("run_fedsim.py", "2", "auto"),
+        OURS: script("run_fedsim.py", "2", "auto"),
     }
     if peers and find_spec("ray"):
         found["Flower, 2 actors"] = script("run_flower.py")
@@ -56,10 +57,14 @@ def commands(name: str, pfl: str | None, peers: bool) -> dict[str, list[str]]:
 
 
 def compare(
-    name: str, simulators: Mapping[str, Simulator], repetitions: int
+    name: str, commands: Mapping[str, list[str]], folder: Path, repetitions: int
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of every simulator on one workload."""
     rounds = WORKLOADS[name].rounds
+    simulators = {
+        one: Simulator(command, folder / f"timed-{place}")
+        for place, (one, command) in enumerate(commands.items())
+    }
     try:
         for simulator in simulators.values():
             simulator.start()
@@ -69,15 +74,16 @@ def compare(
                 seconds = simulators[one].block(rounds)
                 if repetition:  # the first block warms up
                     simulators[one].blocks.append(seconds)
-        # Equally many for all, so that all end after the same round.
-        watched = math.ceil(WATCHED_SECONDS / statistics.median(simulators[LOOP].blocks))
-        for simulator in simulators.values():
-            simulator.watched_rounds(watched)
         ends = {one: simulator.end() for one, simulator in simulators.items()}
     finally:
         for simulator in simulators.values():
             simulator.kill()
     blocks = {one: simulator.blocks for one, simulator in simulators.items()}
+    watched = math.ceil(WATCHED_SECONDS / statistics.median(blocks[LOOP]))
+    peaks = {
+        one: peak(Simulator(command, folder / f"watched-{place}"), watched)
+        for place, (one, command) in enumerate(commands.items())
+    }
     apart = {
         one: max(float(np.abs(v - ends[LOOP][key]).max()) for key, v in end.items())
         for one, end in ends.items()
@@ -86,12 +92,24 @@ def compare(
         one: {
             "seconds a round": statistics.median(simulator.blocks),
             f"times the {LOOP}": ratios(blocks, one, LOOP),
+            f"times {OURS}": ratios(blocks, one, OURS),
             "start-up and first round, seconds": simulator.start_up,
-            "peak memory, MB": simulator.peak_bytes / 1e6,
+            "peak memory, MB": peaks[one] / 1e6,
             APART: apart[one],
         }
         for one, simulator in simulators.items()
     }
+
+
+def peak(simulator: Simulator, rounds: int) -> int:
+    """Return the most memory, in bytes, that a simulator takes while it is alone."""
+    try:
+        simulator.start()
+        simulator.watched_rounds(rounds)
+        simulator.end()
+    finally:
+        simulator.kill()
+    return simulator.peak_bytes
 
 
 def main() -> None:
@@ -108,13 +126,9 @@ def main() -> None:
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(names):
-            simulators = {
-                one: Simulator(command, Path(folder) / f"{number}-{place}")
-                for place, (one, command) in enumerate(
-                    commands(name, options.pfl, not options.no_peers).items()
-                )
-            }
-            figures[name] = compare(name, simulators, 1 if options.quick else options.repetitions)
+            chosen = commands(name, options.pfl, not options.no_peers)
+            repetitions = 1 if options.quick else options.repetitions
+            figures[name] = compare(name, chosen, Path(folder) / str(number), repetitions)
     publish(figures, options.json)
     apart = {
         f"{one}, {name}": f[APART] for name, each in figures.items() for one, f in each.items()
