@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedsim.api import attack, attack_given, compare, open_run, run, study
-    from fedsim.attacks import Attack, Known, Observation, Traced
+    from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, Traced
     from fedsim.config import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset
     from fedsim.errors import FedsimError
@@ -36,8 +36,10 @@ _HOMES = {
     "FinishedStudy": "fedsim.outcomes",
     "GivenModel": "fedsim.stages.given",
     "Known": "fedsim.attacks",
+    "MemoryNeed": "fedsim.attacks",
     "Observation": "fedsim.attacks",
     "ParticipantAdversary": "fedsim.federation.participant_position",
+    "Prospect": "fedsim.attacks",
     "Results": "fedsim.report.results",
     "ServerAdversary": "fedsim.federation.server_position",
     "Snapshot": "fedsim.snapshots",
@@ -66,8 +68,10 @@ __all__ = [
     "FinishedStudy",
     "GivenModel",
     "Known",
+    "MemoryNeed",
     "Observation",
     "ParticipantAdversary",
+    "Prospect",
     "Results",
     "ServerAdversary",
     "Snapshot",

@@ -6,13 +6,16 @@ sent. An isolated participant, for one, is sent an update of length zero.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedsim.federation.records import QuickMetrics
+
 CRAFTED = "crafted"
+_COLUMNS = ("round", "participant", "norm-ratio", "cosine")
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ def compare(base: ArrayRecord, honest: ArrayRecord, crafted: ArrayRecord) -> tup
 
 def note(memory: RecordDict, entry: Crafted) -> None:
     """Add an entry to what an adversary remembers."""
-    entries = [*noted(memory), entry]
-    memory[CRAFTED] = MetricRecord(
+    record = memory.get(CRAFTED)
+    columns = dict(record.items()) if isinstance(record, MetricRecord) else {}
+    # A quick record: Flower's own would look at all that was ever noted, for each message.
+    memory[CRAFTED] = QuickMetrics(
         {
-            "round": [e.round for e in entries],
-            "participant": [e.participant for e in entries],
-            "norm-ratio": [e.norm_ratio for e in entries],
-            "cosine": [e.cosine for e in entries],
+            name: [*_column(columns.get(name)), value]
+            for name, value in zip(_COLUMNS, astuple(entry), strict=True)
         }
     )
 
@@ -67,7 +70,7 @@ def noted(memory: RecordDict) -> tuple[Crafted, ...]:
     record = memory.metric_records.get(CRAFTED)
     if record is None:
         return ()
-    columns = (_column(record[name]) for name in ("round", "participant", "norm-ratio", "cosine"))
+    columns = (_column(record[name]) for name in _COLUMNS)
     return tuple(
         Crafted(int(round_number), int(participant), ratio, cosine)
         for round_number, participant, ratio, cosine in zip(*columns, strict=True)
@@ -75,7 +78,7 @@ def noted(memory: RecordDict) -> tuple[Crafted, ...]:
 
 
 def _column(value: object) -> list[float]:
-    return [float(v) for v in value] if isinstance(value, Iterable) else []
+    return value if isinstance(value, list) else []
 
 
 def _dot(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> float:
