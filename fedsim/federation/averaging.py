@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg, FedProx
 from numpy.typing import NDArray
 
-from fedsim.federation.arrays import recorded, seen
+from fedsim.federation.arrays import ArrayInMemory, recorded, seen
 
 PIECE = 2**17  # numbers: with their products they stay in a core's cache
 MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
@@ -78,28 +78,39 @@ def _shares(uploads: Sequence[_Upload], weighted_by: str) -> list[float] | None:
 
 
 def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
-    names = uploads[0].arrays
-    held = {name: [seen(upload.arrays[name]) for upload in uploads] for name in names}
-    return recorded({name: _weighted_sum(values, shares) for name, values in held.items()})
+    return recorded(
+        {
+            name: _weighted_sum([upload.arrays[name] for upload in uploads], shares)
+            for name in uploads[0].arrays
+        }
+    )
 
 
-def _weighted_sum(values: Sequence[Values], weights: Sequence[float]) -> Values:
+def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> Values:
     """Return the sum of arrays of one shape, each times its weight."""
-    total: Values = np.asarray(values[0] * weights[0])
-    rest = list(zip(values[1:], weights[1:], strict=True))
-    if any(value.dtype != total.dtype or not value.flags.c_contiguous for value in values):
-        for value, weight in rest:
+    first: Values = seen(arrays[0])
+    total: Values = np.asarray(first * weights[0])
+    values: list[Values] = [array.seen() for array in arrays if isinstance(array, ArrayInMemory)]
+    if len(values) < len(arrays) or not all(_like(total, value) for value in values):
+        # One by one: what is read from a file when it is looked at may be too much for memory.
+        for array, weight in zip(arrays[1:], weights[1:], strict=True):
+            value: Values = seen(array)
             total += value * weight
         return total
-    sums, flat = total.reshape(-1), [(value.reshape(-1), weight) for value, weight in rest]
+    sums, flat = total.reshape(-1), [value.reshape(-1) for value in values[1:]]
     product = np.empty_like(sums[:PIECE])
     for start in range(0, sums.size, PIECE):
         piece = sums[start : start + PIECE]
         room = product[: piece.size]
-        for terms, weight in flat:
+        for terms, weight in zip(flat, weights[1:], strict=True):
             np.multiply(terms[start : start + PIECE], weight, out=room)
             np.add(piece, room, out=piece)
     return total
+
+
+def _like(total: Values, value: Values) -> bool:
+    """Return whether the numbers of an array can be added to a sum piece by piece."""
+    return value.dtype == total.dtype and value.flags.c_contiguous
 
 
 def _mean_metrics(

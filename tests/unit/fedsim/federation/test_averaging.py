@@ -1,5 +1,6 @@
 """The quick mean is Flower's, bit for bit, and what is unusual is left to Flower."""
 
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as npst
 from fedsim.engines.local import local_identity
 from fedsim.federation.arrays import ArrayInMemory
 from fedsim.federation.averaging import PIECE, QuickFedAvg, QuickFedProx
+from fedsim.federation.records import QuickArrays
 from fedsim.federation.strategies import build_strategy
 
 KINDS = [np.float32, np.float64, np.float16, np.int64, np.bool_]
@@ -27,7 +29,7 @@ def replies(
     arrays: Sequence[dict[str, Array]], metrics: Sequence[dict[str, object]]
 ) -> list[Message]:
     return [
-        reply(RecordDict({"arrays": ArrayRecord(a), "metrics": MetricRecord(m)}))
+        reply(RecordDict({"arrays": QuickArrays(dict(a)), "metrics": MetricRecord(m)}))
         for a, m in zip(arrays, metrics, strict=True)
     ]
 
@@ -49,9 +51,10 @@ def test_it_is_flowers_own_mean_bit_for_bit(data: st.DataObject) -> None:
             st.one_of(st.integers(1, 5000), st.floats(0.01, 99)), min_size=count, max_size=count
         )
     )
+    new = data.draw(st.sampled_from([Array, ArrayInMemory]))
     arrays = [
         {
-            f"p{n}": Array(np.asarray(draw.normal(size=shape) * 3).astype(kind))
+            f"p{n}": new(np.asarray(draw.normal(size=shape) * 3).astype(kind))
             for n, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))
         }
         for _ in range(count)
@@ -70,7 +73,8 @@ def test_arrays_of_several_pieces(size: int) -> None:
     draw = np.random.default_rng(1)
     values = [draw.normal(size=size).astype(np.float32) for _ in range(3)]
     metrics = [{"num-examples": weight} for weight in (3, 5, 11)]
-    means, _ = QuickFedAvg().aggregate_train(1, replies([{"w": Array(v)} for v in values], metrics))
+    ours = replies([{"w": ArrayInMemory(v)} for v in values], metrics)
+    means, _ = QuickFedAvg().aggregate_train(1, ours)
     theirs, _ = FedAvg().aggregate_train(1, replies([{"w": Array(v)} for v in values], metrics))
     assert bytes_of(means) == bytes_of(theirs)
 
@@ -91,6 +95,32 @@ def test_uploads_are_left_as_they_are() -> None:
     assert means is not None
     np.testing.assert_array_equal(means["w"].numpy(), np.ones(10, np.float32))
     assert [own[0] for own in values] == [0, 1, 2]
+
+
+class ReadAnew(Array):
+    """An array whose bytes are made whenever somebody looks, as if they came from a file."""
+
+    def __init__(self, value: float) -> None:
+        data = Array(np.full(100_000, value, np.float32)).data
+        self.__dict__.update(dtype="float32", shape=(100_000,), stype="numpy.ndarray")
+        self.__dict__["_data"] = data
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
+        return bytes(bytearray(self.__dict__["_data"]))
+
+
+@pytest.mark.usefixtures("flower")
+def test_what_is_read_when_looked_at_is_not_held_all_at_once() -> None:
+    uploads = [{"w": ReadAnew(n), "v": ReadAnew(-n)} for n in range(30)]
+    asked = replies(uploads, [{"num-examples": 1}] * 30)
+    tracemalloc.start()
+    means, _ = QuickFedAvg().aggregate_train(1, asked)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert means is not None
+    np.testing.assert_allclose(means["w"].numpy(), 14.5, rtol=1e-6)
+    assert peak < 8 * 400_000  # of 60 arrays of that size
 
 
 @pytest.mark.usefixtures("flower")
