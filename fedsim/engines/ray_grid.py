@@ -10,7 +10,6 @@ they were some rounds ago, and which messages were run since; another process ta
 those messages again, which gives what it gave before, and goes on.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,7 +149,7 @@ class RayGrid(NodesGrid):
         finally:
             self._out_of_step |= turn.unfinished
         if asked:
-            most = math.ceil(len(asked) / len(self._shares))
+            most = max(map(len, waiting.values()))
             self._seconds_each[kind] = (time.monotonic() - began) / most
         return [replies[number] for number in sorted(replies)]
 

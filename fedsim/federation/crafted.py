@@ -54,27 +54,24 @@ def compare(base: ArrayRecord, honest: ArrayRecord, crafted: ArrayRecord) -> tup
 
 def note(memory: RecordDict, entry: Crafted) -> None:
     """Add an entry to what an adversary remembers."""
-    record = memory.get(CRAFTED)
-    columns = dict(record.items()) if isinstance(record, MetricRecord) else {}
+    columns = zip(_COLUMNS, _columns(memory), astuple(entry), strict=True)
     # A quick record: Flower's own would look at all that was ever noted, for each message.
-    memory[CRAFTED] = QuickMetrics(
-        {
-            name: [*_column(columns.get(name)), value]
-            for name, value in zip(_COLUMNS, astuple(entry), strict=True)
-        }
-    )
+    memory[CRAFTED] = QuickMetrics({name: [*before, value] for name, before, value in columns})
 
 
 def noted(memory: RecordDict) -> tuple[Crafted, ...]:
     """Return the entries that an adversary remembers."""
-    record = memory.metric_records.get(CRAFTED)
-    if record is None:
-        return ()
-    columns = (_column(record[name]) for name in _COLUMNS)
     return tuple(
         Crafted(int(round_number), int(participant), ratio, cosine)
-        for round_number, participant, ratio, cosine in zip(*columns, strict=True)
+        for round_number, participant, ratio, cosine in zip(*_columns(memory), strict=True)
     )
+
+
+def _columns(memory: RecordDict) -> list[list[float]]:
+    record = memory.get(CRAFTED)
+    if not isinstance(record, MetricRecord):
+        return [[] for _ in _COLUMNS]
+    return [_column(record[name]) for name in _COLUMNS]
 
 
 def _column(value: object) -> list[float]:

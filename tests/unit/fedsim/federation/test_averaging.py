@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fedsim.engines.local import local_identity
+from fedsim.engines.spool import Spool
 from fedsim.federation.arrays import ArrayInMemory
 from fedsim.federation.averaging import PIECE, QuickFedAvg, QuickFedProx
 from fedsim.federation.records import QuickArrays
@@ -97,23 +98,16 @@ def test_uploads_are_left_as_they_are() -> None:
     assert [own[0] for own in values] == [0, 1, 2]
 
 
-class ReadAnew(Array):
-    """An array whose bytes are made whenever somebody looks, as if they came from a file."""
-
-    def __init__(self, value: float) -> None:
-        data = Array(np.full(100_000, value, np.float32)).data
-        self.__dict__.update(dtype="float32", shape=(100_000,), stype="numpy.ndarray")
-        self.__dict__["_data"] = data
-
-    @property
-    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
-        return bytes(bytearray(self.__dict__["_data"]))
-
-
 @pytest.mark.usefixtures("flower")
 def test_what_is_read_when_looked_at_is_not_held_all_at_once() -> None:
-    uploads = [{"w": ReadAnew(n), "v": ReadAnew(-n)} for n in range(30)]
+    def uploaded(value: float) -> ArrayInMemory:
+        return ArrayInMemory(np.full(100_000, value, np.float32))
+
+    uploads = [{"w": uploaded(n), "v": uploaded(-n)} for n in range(30)]
     asked = replies(uploads, [{"num-examples": 1}] * 30)
+    spool = Spool(memory=0)
+    for one in asked:
+        spool.take(one)
     tracemalloc.start()
     means, _ = QuickFedAvg().aggregate_train(1, asked)
     peak = tracemalloc.get_traced_memory()[1]
