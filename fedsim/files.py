@@ -15,7 +15,7 @@ from pathlib import Path
 
 OWNER_ONLY_FILE = 0o600
 OWNER_ONLY_FOLDER = 0o700
-UNFINISHED = ".part"  # how the names of files end that are being written
+UNFINISHED = ".part"  # how the names of folders end in which a file is being written
 
 
 def make_private_folder(path: Path) -> Path:
@@ -28,10 +28,12 @@ def make_private_folder(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well it becomes `path`.
+    """Give a path in a temporary folder beside `path`; when the block ends well it becomes `path`.
 
     The content is on the disk before the name changes, so after a crash or a power cut `path` holds
-    either the old content or the new, never a part. When the block fails nothing is left behind.
+    either the old content or the new, never a part. When the block fails nothing is left behind;
+    when the process is killed one folder is, which `remove_unfinished` knows, with whatever the
+    writing library put beside the file (safetensors begins with a name of its own).
 
     Raises
     ------
@@ -41,9 +43,9 @@ def replacing(path: Path) -> Iterator[Path]:
     make_private_folder(path.parent)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
-    os.close(descriptor)  # mkstemp has made it with owner-only permissions
-    temporary = Path(name)
+    # The owner's only, and so is all in it.
+    folder = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
+    temporary = Path(folder) / path.name
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -52,12 +54,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         # Writing names no file, and the temporary one is nobody's business.
-        if error.errno is not None and error.filename in (None, name):
+        if error.errno is not None and error.filename in (None, str(temporary)):
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder)
     sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes were writing anywhere below `folder`."""
+    for left_over in [path for path in folder.rglob(f".*{UNFINISHED}") if path.is_dir()]:
+        shutil.rmtree(left_over)
 
 
 def share(source: Path, target: Path) -> None:
@@ -66,7 +74,6 @@ def share(source: Path, target: Path) -> None:
     Files written here are replaced and never changed in place, so two names may share one content.
     """
     with replacing(target) as temporary:
-        temporary.unlink()
         try:
             os.link(source, temporary)
         except OSError:  # another file system, or one without links

@@ -25,7 +25,13 @@ from pathlib import Path
 from fedsim.config import parsed_yaml
 from fedsim.engine_settings import DECIDING
 from fedsim.errors import ConfigError, RunDirectoryError
-from fedsim.files import OWNER_ONLY_FILE, UNFINISHED, make_private_folder, write_text
+from fedsim.files import (
+    OWNER_ONLY_FILE,
+    UNFINISHED,
+    make_private_folder,
+    remove_unfinished,
+    write_text,
+)
 from fedsim.reading import read_text
 
 
@@ -118,8 +124,7 @@ class RunDirectory:
                     "choose another --out"
                 ) from error
             _say_who_works_here(descriptor)
-            for left_over in self.path.rglob(f"*{UNFINISHED}"):
-                left_over.unlink()
+            remove_unfinished(self.path)
             yield
         finally:
             os.close(descriptor)

@@ -306,8 +306,9 @@ def checkpoint_every_round() -> None:
 def die_while_writing(number: int) -> None:
     """Let this process be killed at the n-th dangerous moment of writing files.
 
-    A file has four: it is made; it is written, but not on the disk yet (half of it is lost then);
-    it is on the disk under a temporary name; it has its name, but its folder is not on the disk.
+    A file has four: a folder is made for it; it is written, but not on the disk yet (half of it is
+    lost then); it is on the disk under a temporary name; it has its name, but that is not on the
+    disk.
     """
     checkpoint_every_round()
     moments = itertools.count(1)
@@ -315,14 +316,14 @@ def die_while_writing(number: int) -> None:
     def dying(call: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **options: Any) -> Any:
             if next(moments) == number:
-                for half in Path.cwd().rglob(f"*{UNFINISHED}"):
+                for half in Path.cwd().rglob(f"*{UNFINISHED}/*"):
                     os.truncate(half, half.stat().st_size // 2)
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*arguments, **options)
 
         return called
 
-    tempfile.mkstemp = dying(tempfile.mkstemp)
+    tempfile.mkdtemp = dying(tempfile.mkdtemp)
     os.fsync = dying(os.fsync)
     Path.replace = dying(Path.replace)  # type: ignore[method-assign]
 

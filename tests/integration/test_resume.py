@@ -44,6 +44,7 @@ def work(path: Path, module: str | None = None, deadly: int = 0) -> None:
             save(tensors, place, metadata)
             written.append(place)
             if len(written) == deadly:
+                place.with_name(".tmpHaLf").write_bytes(b"half")  # as safetensors begins a file
                 place.write_bytes(place.read_bytes()[: place.stat().st_size // 2])
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -89,9 +90,29 @@ def test_until_the_block_ends_a_reader_sees_the_old_content(tmp_path: Path) -> N
     files.write_bytes(path, b"old")
     with files.replacing(path) as temporary:
         temporary.write_bytes(b"new")
-        assert temporary.parent == tmp_path
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
+
+
+def test_what_a_library_puts_beside_the_file_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    with files.replacing(path) as temporary:
+        assert mode(temporary.parent) == 0o700
+        temporary.with_name(".tmpHaLf").touch()
+        temporary.write_bytes(b"new")
+    assert (path.read_bytes(), mode(path)) == (b"new", 0o600)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_were_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = tmp_path / "a" / "notes.part"
+    files.write_text(kept, "of the user's")
+    with files.replacing(tmp_path / "a" / "x.bin") as temporary:
+        temporary.with_name(".tmpHaLf").touch()
+        shutil.copytree(temporary.parent, tmp_path / "a" / ".x.bin.killed.part")
+        temporary.touch()
+    files.remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "notes.part", "x.bin"]
 
 
 def test_json_is_readable_and_strict(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def test_what_a_killed_process_was_writing_is_swept(tmp_path: Path) -> None:
     folder = run.snapshots("server")
     folder.mkdir(parents=True)
     left = folder / ".round-00001.aggregate.safetensors.abc.part"
-    left.write_bytes(b"half")
+    left.mkdir()
+    (left / "round-00001.aggregate.safetensors").write_bytes(b"half")
     kept = folder / "round-00001.aggregate.safetensors"
     kept.write_bytes(b"whole")
     with run.locked():
