@@ -140,16 +140,16 @@ class _Ear:
 def _work(jobs: Mapping[str, Job], threads: int, line: Line) -> NoReturn:
     """Do the jobs that the line names."""
 
-    def do(job: Job) -> None:
+    def do(name: str) -> None:
         try:
-            for standing in job(_Relay(line)):
+            for standing in jobs[name](_Relay(line)):
                 line.send(_Step(standing))
         except Exception as error:  # it is raised again in the parent
-            error.add_note(traceback.format_exc())
+            error.add_note(f"At work on {name}:\n{traceback.format_exc()}")
             line.send(portable(error))
         else:
             line.send(_Finished())
 
     with computing(threads) as thread:
         while True:
-            thread.submit(do, jobs[line.receive()]).add_done_callback(end_on_defect)
+            thread.submit(do, line.receive()).add_done_callback(end_on_defect)

@@ -5,13 +5,16 @@ order of the participants. So what is beyond the memory that they may take is wr
 which has no name, is served again from the disk's cache, and is gone with the last array in it.
 """
 
+import mmap
 import os
 import tempfile
 import weakref
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
-from fedsim.federation.arrays import length
+from fedsim.federation.arrays import LazyArray, Values, length, serialised
+from fedsim.federation.encoded import decoded
 
 MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
 
@@ -25,7 +28,7 @@ class _File:
         weakref.finalize(self, os.close, self._descriptor)
         self._length = 0
 
-    def append(self, content: bytes) -> int:
+    def append(self, content: bytes | memoryview) -> int:
         """Return where bytes are, written at the end."""
         start, rest = self._length, memoryview(content)
         while rest:  # Linux writes at most 2 GiB at once
@@ -34,36 +37,60 @@ class _File:
             rest = rest[written:]
         return start
 
-    def read(self, start: int, length: int) -> bytes:
-        """Return bytes."""
-        parts = [os.pread(self._descriptor, length, start)]
-        while (have := sum(map(len, parts))) < length:  # as above
-            parts.append(os.pread(self._descriptor, length - have, start + have))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+    def look(self, start: int, length: int) -> memoryview:
+        """Return bytes; nothing is read before it is looked at, and then from the disk's cache."""
+        if not length:
+            return memoryview(b"")
+        into = start % mmap.ALLOCATIONGRANULARITY
+        size, offset = into + length, start - into
+        mapped = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ, offset=offset)
+        return memoryview(mapped)[into:]
 
 
-class SpooledArray(Array):
-    """An array whose bytes are in a file; each look at them reads them."""
+class SpooledArray(LazyArray):
+    """An array that is in a file.
+
+    What came as bytes is kept as it came, whatever it is; of other arrays the numbers are.
+    """
 
     def __init__(self, array: Array, file: _File) -> None:
-        data = array.data
+        finite: bool | None = None
+        content: bytes | memoryview
+        if isinstance(array, LazyArray):
+            finite = array.known_finite
+            content = np.ascontiguousarray(array.seen()).reshape(-1).data.cast("B")
+        else:
+            content = array.data
         self.__dict__.update(
             dtype=array.dtype,
             shape=array.shape,
             stype=array.stype,
-            _place=(file, file.append(data), len(data)),
+            _finite=finite,
+            _is_numbers=isinstance(array, LazyArray),
+            _place=(file, file.append(content), len(content)),
         )
 
-    @property
-    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
-        """The bytes, read now."""
-        file, start, length = self.__dict__["_place"]
-        read: bytes = file.read(start, length)
-        return read
+    def seen(self) -> Values:
+        """Return the values, in the file.
 
-    def deflate(self) -> bytes:
-        """Return what Flower sends, under the name of its own class."""
-        return Array(self.dtype, self.shape, self.stype, self.data).deflate()
+        Raises
+        ------
+        ValueError
+            If the array came as bytes that cannot be read.
+        """
+        if self.__dict__["_is_numbers"]:
+            return np.frombuffer(self._content(), self.dtype).reshape(self.shape)
+        return decoded(Array(self.dtype, self.shape, self.stype, self.data))
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]
+        """The bytes of the .npy file, made or read now."""
+        return serialised(self.seen()) if self.__dict__["_is_numbers"] else bytes(self._content())
+
+    def _content(self) -> memoryview:
+        file, start, length = self.__dict__["_place"]
+        content: memoryview = file.look(start, length)
+        return content
 
     def __reduce__(self) -> tuple[object, ...]:
         return Array, (self.dtype, self.shape, self.stype, self.data)

@@ -8,6 +8,7 @@ first asked for, which is where it leaves the process.
 
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -25,7 +26,53 @@ from fedsim.federation.records import QuickArrays
 Values = NDArray[np.generic]
 
 
-class ArrayInMemory(Array):
+class LazyArray(Array, ABC):
+    """An `Array` that makes its bytes, the same as Flower's own, only where they are asked for.
+
+    Flower's attributes are put past its constructor, which wants the bytes, and so is ``_finite``:
+    whether all values are finite, or None if nobody has looked.
+    """
+
+    @abstractmethod
+    def seen(self) -> Values:
+        """Return the values themselves, which are not to be changed."""
+
+    @property
+    @abstractmethod
+    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
+        """The bytes of the .npy file."""
+
+    @property
+    def known_finite(self) -> bool | None:
+        """Whether all values are finite; None if nobody has looked."""
+        known: bool | None = self.__dict__["_finite"]
+        return known
+
+    def finite(self) -> bool:
+        """Return whether all values are finite; looked at once."""
+        found: bool | None = self.__dict__["_finite"]
+        if found is None:
+            found = self.__dict__["_finite"] = _finite(self.seen())
+        return found
+
+    def numpy(self) -> Values:
+        """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
+        return self.seen().copy()
+
+    def deflate(self) -> bytes:
+        """Return what Flower sends, under the name of its own class."""
+        return Array(self.dtype, self.shape, self.stype, self.data).deflate()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and (
+            (self.dtype, self.shape, self.stype, self.data)
+            == (other.dtype, other.shape, other.stype, other.data)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as Flower's, which can be changed
+
+
+class ArrayInMemory(LazyArray):
     """An `Array` that was not serialised yet.
 
     Parameters
@@ -59,16 +106,15 @@ class ArrayInMemory(Array):
         )
 
     @property
-    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
+    def data(self) -> bytes:  # type: ignore[override]
         """The bytes of the .npy file, from now on kept."""
         if self.__dict__["_serialised"] is None:
-            values = np.ascontiguousarray(self.seen()).reshape(-1)
-            data = b"".join((_npy_header(self.dtype, self.shape), values.data.cast("B")))
+            data = serialised(self.seen())
             # The bytes have the values, too, so they are kept once.
             read = _read(self.dtype, self.shape, data)
             self.__dict__.update(_serialised=data, _values=read, _lies=None)
-        serialised: bytes = self.__dict__["_serialised"]
-        return serialised
+        made: bytes = self.__dict__["_serialised"]
+        return made
 
     def seen(self) -> Values:
         """Return the values themselves, which are not to be changed."""
@@ -85,35 +131,6 @@ class ArrayInMemory(Array):
     def has_bytes(self) -> bool:
         """Whether its bytes were made, or came with it."""
         return self.__dict__["_serialised"] is not None
-
-    @property
-    def known_finite(self) -> bool | None:
-        """Whether all values are finite; None if nobody has looked."""
-        known: bool | None = self.__dict__["_finite"]
-        return known
-
-    def finite(self) -> bool:
-        """Return whether all values are finite; looked at once."""
-        found: bool | None = self.__dict__["_finite"]
-        if found is None:
-            found = self.__dict__["_finite"] = _finite(self.seen())
-        return found
-
-    def numpy(self) -> Values:
-        """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
-        return self.seen().copy()
-
-    def deflate(self) -> bytes:
-        """Return what Flower sends, under the name of its own class."""
-        return Array(self.dtype, self.shape, self.stype, self.data).deflate()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Array) and (
-            (self.dtype, self.shape, self.stype, self.data)
-            == (other.dtype, other.shape, other.stype, other.data)
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # as Flower's, which can be changed
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (self.dtype, self.shape, self.data)
@@ -155,12 +172,12 @@ def seen(array: Array) -> Values:
     ValueError
         If an array came as bytes that cannot be read.
     """
-    return array.seen() if isinstance(array, ArrayInMemory) else decoded(array)
+    return array.seen() if isinstance(array, LazyArray) else decoded(array)
 
 
 def finite(array: Array) -> bool:
     """Return whether all values of an array are finite."""
-    return array.finite() if isinstance(array, ArrayInMemory) else _finite(seen(array))
+    return array.finite() if isinstance(array, LazyArray) else _finite(seen(array))
 
 
 def length(array: Array) -> int:
@@ -194,6 +211,12 @@ def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     np.lib.format.write_array_header_1_0(head, described)
     # The first version of the format, as np.save writes it wherever the header fits.
     return head.getvalue()
+
+
+def serialised(values: Values) -> bytes:
+    """Return the .npy file of values, as numpy writes it."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return b"".join((_npy_header(_name(values.dtype), values.shape), flat.data.cast("B")))
 
 
 def _unpickled(dtype: str, shape: tuple[int, ...], data: bytes) -> ArrayInMemory:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from fedsim.errors import RunDirectoryError
 from fedsim.report.compared import ComparedRow, compared_rows, contenders_of, differences
 from fedsim.report.comparison import ComparedRun, ComparisonData
 from fedsim.report.results import Results, read_results
@@ -31,8 +32,7 @@ def compare_runs(paths: Sequence[Path]) -> list[ComparedRow]:
     FedsimError
         If one of the runs is missing, unfinished or damaged.
     """
-    runs = _existing(paths)
-    return _rows(_results(runs), _judged(runs))
+    return _rows(*_read(_existing(paths)))
 
 
 def comparison(paths: Sequence[Path]) -> ComparisonData:
@@ -44,7 +44,7 @@ def comparison(paths: Sequence[Path]) -> ComparisonData:
         If one of the runs is missing, unfinished or damaged.
     """
     runs = _existing(paths)
-    results, judged = _results(runs), _judged(runs)
+    results, judged = _read(runs)
     rows = _rows(results, judged)
     contenders = contenders_of(rows)
     return ComparisonData(
@@ -74,12 +74,18 @@ def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
     }
 
 
-def _results(runs: Mapping[str, RunDirectory]) -> dict[str, Results]:
-    return {name: read_results(run.results) for name, run in runs.items()}
-
-
-def _judged(runs: Mapping[str, RunDirectory]) -> dict[str, Judged]:
-    return {name: judge_run(run) for name, run in runs.items()}
+def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[str, Judged]]:
+    """Return each run's results, and the verdicts on the scores that they are of."""
+    results = {name: read_results(run.results) for name, run in runs.items()}
+    judged = {name: judge_run(run) for name, run in runs.items()}
+    for name, run in runs.items():
+        told = {(row.adversary, row.attack) for row in results[name].summary()}
+        if told != judged[name].means.keys():
+            raise RunDirectoryError(
+                f"{run.results} is of other attacks than the scores beside it; run `fedsim report "
+                f"{run.path}` and compare again"
+            )
+    return results, judged
 
 
 def _rows(results: Mapping[str, Results], judged: Mapping[str, Judged]) -> list[ComparedRow]:

@@ -98,7 +98,9 @@ def test_errors_reach_the_parent_and_end_the_others(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
         list(steps_of(jobs, 2, 1, watcher))
     assert str(raised.value) == str(error)
-    assert any("in failing" in note for note in raised.value.__notes__)
+    [note] = raised.value.__notes__
+    assert note.startswith("At work on bad:\nTraceback")
+    assert "in failing" in note
     assert watcher.open == []
     assert time.monotonic() - begun < 10
 

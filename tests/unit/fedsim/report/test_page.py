@@ -93,6 +93,18 @@ def test_a_mean_over_several_questions_is_shown(report):
     assert body.split("<tbody>")[1].split("</tbody>")[0].count("<td>mean</td>") == 6
 
 
+def test_differences_of_baselines_stand_behind_others_and_else_alone(report, page):
+    of_baselines = "<summary>Of the baselines</summary>"
+    assert page.count('aria-label="differences') == 2
+    assert of_baselines in page
+    baselines = [row for row in report.compared if row.result.baseline]
+    alone = render(replace(report, compared=baselines))
+    table = alone.split('aria-label="differences"')[1].split("</table>")[0]
+    told = sum(row.difference is not None for row in baselines)
+    assert table.count('class="baseline"') == told > 0
+    assert of_baselines not in alone
+
+
 def test_figures_and_words_are_there(page):
     verdict = example_report.verdicts()["curious-server", "supervised"]
     assert f"{100 * verdict.accuracy.value:.1f}" in page

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from fedsim.cli import app
-from fedsim.experiment import run
+from fedsim.errors import RunDirectoryError
+from fedsim.experiment import report, run
 from fedsim.report.comparison import render_comparison
 from fedsim.rundir import RunDirectory
 from fedsim.stages import compare
@@ -53,6 +55,24 @@ def test_the_page_says_what_each_row_is_compared_with(runs: list[Path]) -> None:
     data = compare.comparison(runs)
     assert ">against</button>" in render_comparison(data)
     assert data.settings == [("seed", ["3", "4"])]
+
+
+def test_results_of_other_attacks_than_the_scores_are_one_sentence(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    old = shutil.copytree(runs[0], tmp_path / "old")
+    results = json.loads((old / "results.json").read_text())
+    kept = [row for row in results["results"] if row["adversary"] != "curious-participant"]
+    (old / "results.json").write_text(json.dumps(results | {"results": kept}))
+    for compared in (compare.compare_runs, compare.comparison):
+        with pytest.raises(RunDirectoryError) as caught:
+            compared([runs[1], old])
+        assert str(caught.value) == (
+            f"{old / 'results.json'} is of other attacks than the scores beside it; run `fedsim "
+            f"report {old}` and compare again"
+        )
+    report(old)
+    assert compare.comparison([runs[1], old]).rows
 
 
 def test_settings_are_spelled_as_in_the_experiment(tmp_path: Path) -> None:
