@@ -3,7 +3,13 @@
 A source (one file each) returns `Arrays`; `load_dataset` makes them a `Dataset`; `partition` draws
 the training sets; the `Ledger` is the truth about membership; `draw_audit` chooses the records that
 attacks are judged on.
+
+What reads and writes tables is imported when it is first used: Arrow takes 40 MB of every process,
+and those that only train never look at a table.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from fedsim.data.arrays import Arrays
 from fedsim.data.audit import AuditSizes, draw_audit
@@ -17,11 +23,20 @@ from fedsim.data.ledger import (
     about_participant,
     new_ledger,
 )
-from fedsim.data.ledger_file import read_ledger, write_ledger
 from fedsim.data.loading import Fetched, fetch, load_dataset
-from fedsim.data.membership_file import Membership, read_membership
 from fedsim.data.partition import partition
 from fedsim.data.source import Place, Source
+
+if TYPE_CHECKING:
+    from fedsim.data.ledger_file import read_ledger, write_ledger
+    from fedsim.data.membership_file import Membership, read_membership
+
+_OF_TABLES = {
+    "Membership": "fedsim.data.membership_file",
+    "read_ledger": "fedsim.data.ledger_file",
+    "read_membership": "fedsim.data.membership_file",
+    "write_ledger": "fedsim.data.ledger_file",
+}
 
 __all__ = [
     "Arrays",
@@ -46,3 +61,9 @@ __all__ = [
     "read_membership",
     "write_ledger",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_TABLES:
+        raise AttributeError(f"module 'fedsim.data' has no attribute {name!r}")
+    return getattr(import_module(_OF_TABLES[name]), name)

@@ -22,7 +22,7 @@ from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim.data import Dataset, Question, load_dataset, read_membership
+from fedsim.data import Dataset, Question, load_dataset
 from fedsim.errors import PluginError
 from fedsim.models import build_model
 from fedsim.snapshots import SnapshotStore
@@ -91,6 +91,8 @@ def briefing_on(model: str, data: str, ledger: Path, data_dir: Path | None, seed
     FedsimError
         If any of it is missing or not valid.
     """
+    from fedsim.data import read_membership  # here: Arrow, for the dishonest party's process only
+
     dataset = load_dataset(data, {}, data_dir=data_dir, seed=seed)
     membership = read_membership(ledger)
     targets = membership.ledger(dataset, seed).audit(membership.question).records

@@ -25,8 +25,17 @@ def test_a_notebook_completes_the_public_names_and_the_version() -> None:
     assert fedsim.__version__ == provenance.provenance(None)["versions"]["fedsim"]
 
 
-def test_the_command_line_answers_without_loading_torch() -> None:
-    program = "import sys, fedsim, fedsim.cli; print(sorted({'torch', 'flwr'} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("modules", "spared"),
+    [
+        ("fedsim, fedsim.cli", {"torch", "flwr", "pyarrow"}),  # it answers at once
+        ("fedsim.engines.ray_host, fedsim.engines.workers", {"pyarrow", "scipy", "pandas"}),
+    ],
+)
+def test_time_and_memory_go_only_into_libraries_that_are_used(
+    modules: str, spared: set[str]
+) -> None:
+    program = f"import sys, {modules}; print(sorted({spared} & set(sys.modules)))"
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
