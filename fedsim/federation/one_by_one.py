@@ -23,10 +23,12 @@ class OneByOne:
     """
 
     def __init__(self, participants: Participants) -> None:
-        optimizer = participants.local.optimizer
+        local, optimizer = participants.local, participants.local.optimizer
         self._participants = participants
         self._new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
         self._model = participants.new_model()
+        # With the first one torch loads its compiler: now, as forks that come later share it then.
+        self._new_optimizer(self._model.parameters(), local.learning_rate)
         self._received = Received(shapes_of(self._model))
         self.uploads = Uploads()
         self._layout = Layout.of(self._model.state_dict())

@@ -21,7 +21,7 @@ from fedsim.federation.messages import (
     require_usable,
     round_of,
 )
-from fedsim.federation.optimizers import optimizer_factory, remembers
+from fedsim.federation.optimizers import optimizer_factory
 from fedsim.federation.training import RecordIds, Utility
 
 OPTIMIZER_STATE = "fedsim-optimizer"
@@ -58,8 +58,9 @@ class Participants:
     def keep_state(self) -> bool:
         """Whether participants keep what their optimisers remember from round to round."""
         optimizer = self.local.optimizer
-        return self.local.keep_optimizer_state and remembers(
-            optimizer_factory(optimizer.name, optimizer.settings)
+        return (
+            self.local.keep_optimizer_state
+            and optimizer_factory(optimizer.name, optimizer.settings).remembers
         )
 
     def evaluated(self, participant: int) -> RecordIds:

@@ -1,11 +1,13 @@
 """The public surface, the errors, what is written beside results, and progress."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import toys
 
 import fedsim
 from fedsim import errors, provenance
@@ -26,18 +28,26 @@ def test_a_notebook_completes_the_public_names_and_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("modules", "spared"),
+    ("what", "spared"),
     [
-        ("fedsim, fedsim.cli", {"torch", "flwr", "pyarrow"}),  # it answers at once
-        ("fedsim.engines.ray_host, fedsim.engines.workers", {"pyarrow", "scipy", "pandas"}),
+        ("import fedsim, fedsim.cli", {"torch", "flwr", "pyarrow"}),  # it answers at once
+        ("import fedsim.engines.ray_host, fedsim.engines.workers", {"pyarrow", "scipy", "pandas"}),
+        (
+            "import pathlib, toys; toys.simulated(pathlib.Path('run'), engine={'stacked': True})",
+            {"torch._dynamo", "sympy", "triton"},
+        ),
     ],
 )
 def test_time_and_memory_go_only_into_libraries_that_are_used(
-    modules: str, spared: set[str]
+    what: str, spared: set[str], tmp_path: Path
 ) -> None:
-    program = f"import sys, {modules}; print(sorted({spared} & set(sys.modules)))"
     said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{what}; import sys; print(sorted({spared} & set(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(toys.__file__).parent)},
     )
     assert said.stdout.strip() == "[]"
 

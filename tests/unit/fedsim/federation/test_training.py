@@ -200,6 +200,24 @@ def test_an_optimisers_state_survives_as_arrays(name: str) -> None:
     assert other.param_groups[0]["lr"] == 0.2
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in sorted(OPTIMIZERS)),
+        ("sgd", {"momentum": 0.0}),
+        ("sgd", {"momentum": 0.0, "weight_decay": 0.1}),
+        ("sgd", {"momentum": 0.5, "nesterov": True}),
+        ("adam", {"beta1": 0.0}),
+    ],
+)
+def test_that_an_optimiser_remembers_is_stated_as_it_is(name: str, settings: Any) -> None:
+    model, factory = new_model(), optimizer_factory(name, settings)
+    optimizer = factory(model.parameters(), 0.1)
+    model(torch.ones(2, 12)).sum().backward()
+    optimizer.step()
+    assert factory.remembers == bool(optimizer_arrays(optimizer))
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize(
     ("optimizer", "keeps"),
