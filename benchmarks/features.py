@@ -10,6 +10,7 @@ floor, as every way has to run it.
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -97,7 +98,9 @@ def vectorised(work: Workload, count: int) -> Tensor:
         return functional.cross_entropy(logits, label[None])
 
     per_record = vmap(grad(loss), in_dims=(None, 0, 0))
-    made = [per_record(moving, *batch)[f"{LAST_LAYER}.weight"] for batch in work.batches(count)]
+    made: list[Tensor] = [
+        per_record(moving, *batch)[f"{LAST_LAYER}.weight"] for batch in work.batches(count)
+    ]
     return made[0]
 
 
@@ -110,13 +113,13 @@ def by_opacus(work: Workload, count: int) -> Tensor:
     # It records in train mode only; these networks have nothing that differs in it.
     wrapped = GradSampleModule(work.model.train(), loss_reduction="sum")
     weight = work.model.get_parameter(f"{LAST_LAYER}.weight")
-    made = []
+    made: list[Tensor] = []
     for inputs, labels in work.batches(count):
         wrapped.zero_grad()
         loss = functional.cross_entropy(wrapped(inputs), labels, reduction="sum")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Full backward hook is firing")
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         made.append(weight.grad_sample)  # type: ignore[attr-defined]
     wrapped.remove_hooks()
     work.model.eval().requires_grad_(True)
@@ -145,7 +148,7 @@ def measured(work: Workload, records: int, repetitions: int) -> dict[str, object
     if opacus_is_there():
         ways["Opacus"], counts["Opacus"] = by_opacus, records
     seconds = interleaved(
-        {name: lambda name=name: ways[name](work, counts[name]) for name in ways}, repetitions
+        {name: partial(way, work, counts[name]) for name, way in ways.items()}, repetitions
     )
     a_record = {name: [s / counts[name] for s in taken] for name, taken in seconds.items()}
     truth = one_at_a_time(work, 20)

@@ -9,6 +9,7 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from fedsim.federation.client import introduction
+from fedsim.federation.messages import round_of
 
 
 @cache
@@ -33,8 +34,8 @@ def client_app(name: str) -> ClientApp:
     def train_one(message: Message, context: Context) -> Message:
         work, model = loaded(name)
         participant = int(context.node_config["partition-id"])
-        model.load_state_dict(message.content["arrays"].to_torch_state_dict())
-        round_number = message.content["config"]["server-round"]
+        model.load_state_dict(message.content.array_records["arrays"].to_torch_state_dict())
+        round_number = round_of(message)
         train(model, data_of(name, participant), work.order(round_number, participant))
         metrics = MetricRecord({"num-examples": work.records})
         content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})

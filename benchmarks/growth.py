@@ -60,7 +60,7 @@ class Growth:
         finally:
             simulator.kill()
         of_rounds = {k.removeprefix(ROUNDS): v for k, v in ended.items() if k.startswith(ROUNDS)}
-        point = {
+        point: Point = {
             "engine": engine,
             "participants": participants,
             "cohort": cohort,

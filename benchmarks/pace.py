@@ -44,7 +44,7 @@ class Pace:
 
     def end(self, parameters: Mapping[str, NDArray[np.generic]]) -> None:
         """Hand over the parameters that the last round ended with."""
-        np.savez(sys.argv[-1], **parameters)
+        np.savez(sys.argv[-1], allow_pickle=False, **parameters)
 
 
 @dataclass

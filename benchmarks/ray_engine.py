@@ -142,14 +142,14 @@ def overhead(participants: int, repetitions: int) -> dict[str, Any]:
 @contextmanager
 def two_nodes() -> Iterator[str]:
     """Give the address of a cluster of two nodes with a core each, on this machine."""
-    node = {"num_cpus": 1, "object_store_memory": 2**29}
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 2**29}
     with quiet_ray():
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         cluster.add_node(**node)
         try:
             yield cluster.address
         finally:
-            cluster.shutdown()
+            cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def side_by_side(work: Workload, rounds: int, repetitions: int) -> dict[str, Any]:
@@ -185,9 +185,7 @@ def side_by_side(work: Workload, rounds: int, repetitions: int) -> dict[str, Any
             seconds, "one worker of the cluster", "two nodes"
         ),
         "parameters are equal": all(
-            end[name].data == array.data
-            for end in ends.values()
-            for name, array in reference.items()
+            end[name].data == array.data for end in ends.values() for name, array in reference
         ),
     }
 

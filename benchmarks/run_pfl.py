@@ -41,7 +41,7 @@ class Net(nn.Module):
         return {}
 
 
-class Rounds(TrainingProcessCallback):
+class Rounds(TrainingProcessCallback):  # type: ignore[misc] # pfl is not installed here
     """Ask for leave after each round; the other process waits for the first."""
 
     def __init__(self, pace: Pace | None) -> None:

@@ -73,8 +73,8 @@ def tree(**sections: Any) -> dict[str, Any]:
     }
     for name, section in sections.items():
         old = toy.get(name)
-        both = isinstance(old, dict) and isinstance(section, dict)
-        toy[name] = {**old, **section} if both else section
+        extended = isinstance(old, dict) and isinstance(section, dict)
+        toy[name] = old | section if extended else section
     return copy.deepcopy(toy)
 
 

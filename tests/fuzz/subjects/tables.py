@@ -116,7 +116,8 @@ def traces(corpus: Corpus) -> Subject:
 
     def read(path: Path) -> None:
         rounds, values = read_trace(path)
-        assert (rounds.dtype, values.dtype) == (np.int64, np.float64)
+        assert rounds.dtype == np.int64
+        assert values.dtype == np.float64
         assert values.ndim == 2
         assert len(rounds) == len(values)
 
