@@ -105,11 +105,10 @@ _STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> type[BaseModel]:
     """Return a strict pydantic model of a plugin's settings, read off its signature.
 
-    Parameters that fedsim provides are settings too, but never missing. A signature that ends in
-    ``**settings`` takes settings of any name, and says itself what it does not know.
+    Parameters that fedsim provides are settings too, but never missing.
     """
     try:
-        parameters = list(inspect.signature(plugin, eval_str=True).parameters.values())
+        parameters = inspect.signature(plugin, eval_str=True).parameters.values()
     except (TypeError, ValueError, NameError) as error:
         raise PluginError(f"cannot read the settings of plugin {plugin!r}: {error}") from error
     fields: dict[str, Any] = {}
@@ -118,9 +117,7 @@ def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> ty
             kind = p.annotation if _can_be_checked(p.annotation) else Any
             default = None if p.name in provided else ... if p.default is p.empty else p.default
             fields[p.name] = (kind, default)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    config = ConfigDict(**_STRICT | {"extra": "allow"}) if takes_any else _STRICT
-    return create_model("Settings", __config__=config, **fields)
+    return create_model("Settings", __config__=_STRICT, **fields)
 
 
 def _can_be_checked(annotation: Any) -> bool:

@@ -48,10 +48,6 @@ def odd(anything, helper: Accountant | None = None, *rest: int) -> tuple[Any, An
     return anything, helper
 
 
-def passing_on(size: int, **others: Any) -> Any:
-    return Thing(size, **others)
-
-
 NOT_CALLABLE = 3
 HERE = __name__
 
@@ -88,15 +84,6 @@ def test_a_type_that_cannot_be_checked_takes_anything() -> None:
     assert plugins.build("attacks", f"{HERE}:odd", {"anything": [1, "x"]}) == ([1, "x"], None)
     with pytest.raises(PluginError, match="unknown setting 'rest'; valid: anything, helper"):
         plugins.check("attacks", f"{HERE}:odd", {"anything": 1, "rest": [2]})
-
-
-def test_a_factory_that_passes_settings_on_takes_any_and_refuses_them_itself() -> None:
-    name = f"{HERE}:passing_on"
-    assert plugins.build("attacks", name, {"size": 2, "rate": 0.25}).given == (2, 0.25, "a", ())
-    with pytest.raises(PluginError, match="setting 'size' is '2': Input should be a valid integer"):
-        plugins.check("attacks", name, {"size": "2", "rate": 0.25})
-    with pytest.raises(PluginError, match=r"cannot be built: TypeError: .*argument 'colour'"):
-        plugins.build("attacks", name, {"size": 2, "colour": 1})
 
 
 def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
