@@ -13,7 +13,7 @@ import weakref
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
-from fedsim.federation.arrays import LazyArray, Values, length, serialised
+from fedsim.federation.arrays import LazyArray, Values, length, raw, serialised
 from fedsim.federation.encoded import decoded
 
 MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
@@ -54,19 +54,14 @@ class SpooledArray(LazyArray):
     """
 
     def __init__(self, array: Array, file: _File) -> None:
-        finite: bool | None = None
-        content: bytes | memoryview
-        if isinstance(array, LazyArray):
-            finite = array.known_finite
-            content = np.ascontiguousarray(array.seen()).reshape(-1).data.cast("B")
-        else:
-            content = array.data
+        numbers = array if isinstance(array, LazyArray) else None
+        content = array.data if numbers is None else raw(numbers.seen())
         self.__dict__.update(
             dtype=array.dtype,
             shape=array.shape,
             stype=array.stype,
-            _finite=finite,
-            _is_numbers=isinstance(array, LazyArray),
+            _finite=None if numbers is None else numbers.known_finite,
+            _is_numbers=numbers is not None,
             _place=(file, file.append(content), len(content)),
         )
 

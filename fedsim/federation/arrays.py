@@ -215,8 +215,12 @@ def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
 
 def serialised(values: Values) -> bytes:
     """Return the .npy file of values, as numpy writes it."""
-    flat = np.ascontiguousarray(values).reshape(-1)
-    return b"".join((_npy_header(_name(values.dtype), values.shape), flat.data.cast("B")))
+    return b"".join((_npy_header(_name(values.dtype), values.shape), raw(values)))
+
+
+def raw(values: Values) -> memoryview:
+    """Return the bytes of the numbers alone, row by row; no copy of values that lie so."""
+    return np.ascontiguousarray(values).reshape(-1).data.cast("B")
 
 
 def _unpickled(dtype: str, shape: tuple[int, ...], data: bytes) -> ArrayInMemory:
