@@ -22,19 +22,19 @@ from torch.nn import functional
 
 from adversaries import CuriousParticipant, CuriousServer
 from fedsim import seeds
-from fedsim.config import LocalTraining
+from fedsim.adversary.server_position import DishonestServer
+from fedsim.config.experiment import LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays
-from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import shapes_of
+from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility, evaluate
 from fedsim.models import alexnet
-from fedsim.snapshots import Policy, SnapshotStore
+from fedsim.observation.snapshots import Policy, SnapshotStore
+from fedsim.training.sgd_loop import Utility, evaluate
+from fedsim.transport.messages import shapes_of
 
 ROUNDS = 5
 PARTICIPANTS = 4

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedsim import seeds
-from fedsim.config import Choice, LocalTraining
+from fedsim.config.experiment import Choice, LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays
 from fedsim.models import build_model

@@ -8,8 +8,8 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor
 
-from fedsim.federation.client import introduction
-from fedsim.federation.messages import round_of
+from fedsim.federation.client_app import introduction
+from fedsim.transport.messages import round_of
 
 
 @cache

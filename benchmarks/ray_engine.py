@@ -24,20 +24,20 @@ from paired import arguments, interleaved, publish, ratios
 from ray.cluster_utils import Cluster
 from torch import nn
 
-from fedsim.chatter import quiet_ray
-from fedsim.config import Choice
-from fedsim.engine_settings import LocalEngine, RayEngine
+from fedsim.config.engine import LocalEngine, RayEngine
+from fedsim.config.experiment import Choice
+from fedsim.engines.base import NodesGrid
+from fedsim.engines.factory import opened
 from fedsim.engines.flower_identity import local_identity
-from fedsim.engines.nodes import NodesGrid
-from fedsim.engines.opening import opened
-from fedsim.engines.ray_grid import RayGrid
+from fedsim.engines.ray.grid import RayGrid
 from fedsim.engines.threads import limited_threads
-from fedsim.federation.client import Participants, introduction, make_client_app
-from fedsim.federation.messages import ROUND, shapes_of
+from fedsim.federation.client_app import Participants, introduction, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.stack_trainer import stacking_pays
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility
+from fedsim.log_filters import quiet_ray
+from fedsim.training.sgd_loop import Utility
+from fedsim.training.vectorized.trainer import stacking_pays
+from fedsim.transport.messages import ROUND, shapes_of
 
 BAR_SECONDS, BAR_SECONDS_EACH = 0.015, 0.001
 

@@ -6,19 +6,19 @@ from federations import LOCAL, SEED, WORKLOADS
 from flwr.app import ArrayRecord
 from pace import Pace
 
-from fedsim.chatter import only_warnings_of_flower
-from fedsim.engines.local import local_identity
+from fedsim.adversary.server_position import DishonestServer
+from fedsim.engines.in_process import local_identity
+from fedsim.engines.multiprocess import local_grid
 from fedsim.engines.threads import limited_threads
-from fedsim.engines.workers import local_grid
-from fedsim.federation.branching import Witness
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import shapes_of
+from fedsim.federation.client_app import Participants, make_client_app
+from fedsim.federation.replay import Witness
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer
-from fedsim.federation.stack_trainer import stacking_pays
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility
+from fedsim.log_filters import only_warnings_of_flower
+from fedsim.training.sgd_loop import Utility
+from fedsim.training.vectorized.trainer import stacking_pays
+from fedsim.transport.messages import shapes_of
 
 
 class _Enough(Exception):  # noqa: N818 - nothing went wrong

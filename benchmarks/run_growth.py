@@ -16,21 +16,21 @@ from federations import LOCAL, SEED, Workload
 from flwr.app import ArrayRecord, Message
 from pace import Pace, family
 
-from fedsim.chatter import only_warnings_of_flower
-from fedsim.config import Choice
-from fedsim.engine_settings import Engine, LocalEngine, RayEngine
+from fedsim.adversary.server_position import DishonestServer
+from fedsim.config.engine import Engine, LocalEngine, RayEngine
+from fedsim.config.experiment import Choice
+from fedsim.engines.base import NodesGrid
+from fedsim.engines.factory import opened
 from fedsim.engines.flower_identity import local_identity
-from fedsim.engines.nodes import NodesGrid
-from fedsim.engines.opening import opened
 from fedsim.engines.threads import limited_threads
-from fedsim.federation.branching import Witness
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import shapes_of
+from fedsim.federation.client_app import Participants, make_client_app
+from fedsim.federation.replay import Witness
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility
+from fedsim.log_filters import only_warnings_of_flower
+from fedsim.training.sgd_loop import Utility
+from fedsim.transport.messages import shapes_of
 
 RECORDS = 20
 ENGINES: dict[str, tuple[Engine, bool]] = {

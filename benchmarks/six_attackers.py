@@ -19,12 +19,12 @@ import torch
 from paired import interleaved, processor_seconds, publish, ratios
 
 from fedsim import seeds
-from fedsim.chatter import only_warnings_of_flower
-from fedsim.config import Experiment, load_experiment
+from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import Arrays
+from fedsim.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.scene import set_scene
+from fedsim.stages.setup import set_scene
 from fedsim.stages.simulate import simulate
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cifar100-alexnet-small.yaml"

@@ -8,49 +8,49 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedsim.adversary.base import Adversary, Threat
+    from fedsim.adversary.participant_position import ParticipantAdversary
+    from fedsim.adversary.server_position import ServerAdversary
     from fedsim.api import attack, attack_given, compare, open_run, run, study
     from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, Traced
-    from fedsim.config import Experiment, load_experiment
+    from fedsim.config.experiment import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset
     from fedsim.errors import FedsimError
-    from fedsim.federation.adversary import Adversary, Threat
-    from fedsim.federation.participant_position import ParticipantAdversary
-    from fedsim.federation.server_position import ServerAdversary
-    from fedsim.outcomes import ComparedRuns, FinishedRun, FinishedStudy
+    from fedsim.observation.snapshots import Snapshot, SnapshotStore
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
-    from fedsim.snapshots import Snapshot, SnapshotStore
-    from fedsim.stages.given import GivenModel
+    from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
+    from fedsim.stages.external_model import GivenModel
 
     __version__: str
 
 _HOMES = {
-    "Adversary": "fedsim.federation.adversary",
+    "Adversary": "fedsim.adversary.base",
     "Arrays": "fedsim.data",
     "Attack": "fedsim.attacks",
-    "ComparedRuns": "fedsim.outcomes",
+    "ComparedRuns": "fedsim.result_objects",
     "Dataset": "fedsim.data",
-    "Experiment": "fedsim.config",
+    "Experiment": "fedsim.config.experiment",
     "FedsimError": "fedsim.errors",
-    "FinishedRun": "fedsim.outcomes",
-    "FinishedStudy": "fedsim.outcomes",
-    "GivenModel": "fedsim.stages.given",
+    "FinishedRun": "fedsim.result_objects",
+    "FinishedStudy": "fedsim.result_objects",
+    "GivenModel": "fedsim.stages.external_model",
     "Known": "fedsim.attacks",
     "MemoryNeed": "fedsim.attacks",
     "Observation": "fedsim.attacks",
-    "ParticipantAdversary": "fedsim.federation.participant_position",
+    "ParticipantAdversary": "fedsim.adversary.participant_position",
     "Prospect": "fedsim.attacks",
     "Results": "fedsim.report.results",
-    "ServerAdversary": "fedsim.federation.server_position",
-    "Snapshot": "fedsim.snapshots",
-    "SnapshotStore": "fedsim.snapshots",
-    "Threat": "fedsim.federation.adversary",
+    "ServerAdversary": "fedsim.adversary.server_position",
+    "Snapshot": "fedsim.observation.snapshots",
+    "SnapshotStore": "fedsim.observation.snapshots",
+    "Threat": "fedsim.adversary.base",
     "Traced": "fedsim.attacks",
     "Watcher": "fedsim.progress",
     "attack": "fedsim.api",
     "attack_given": "fedsim.api",
     "compare": "fedsim.api",
-    "load_experiment": "fedsim.config",
+    "load_experiment": "fedsim.config.experiment",
     "open_run": "fedsim.api",
     "run": "fedsim.api",
     "study": "fedsim.api",

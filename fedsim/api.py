@@ -1,7 +1,7 @@
 """The verbs of the command line as functions: run, attack, compare, study.
 
 Each does what its namesake does, to the same files, and returns what was found as an object that a
-notebook shows and that turns into a data frame (`fedsim.outcomes`)::
+notebook shows and that turns into a data frame (`fedsim.result_objects`)::
 
     audit = fedsim.run("configs/quickstart.yaml", settings=["seed=1"])
     audit.to_frame().query("metric == 'auc'")
@@ -12,20 +12,20 @@ The whole of it, cell by cell, is in ``docs/api_example.py``.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fedsim import experiment as programme
-from fedsim.chatter import only_warnings_of_flower
-from fedsim.config import Experiment, load_experiment, parse_experiment
+from fedsim import pipeline as programme
+from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
 from fedsim.errors import ConfigError
-from fedsim.outcomes import ComparedRuns, FinishedRun, FinishedStudy
+from fedsim.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE, Watcher
+from fedsim.progress_sinks.study import watching_cells
+from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
 from fedsim.stages.compare import compare_runs
-from fedsim.stages.given import GivenModel
+from fedsim.stages.external_model import GivenModel
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import Scale, load_study
 from fedsim.studies.layout import Layout
 from fedsim.studies.running import run_study
 from fedsim.studies.writing import write_outputs
-from fedsim.watchers.cells import watching_cells
 
 RUNS = Path("runs")
 STUDIES = RUNS / "studies"
@@ -56,7 +56,8 @@ def run(
     data_dir
         Where the data set's files are; None downloads them.
     watcher
-        Is told how far it is; ``fedsim.console.ConsoleWatcher(rich.console.Console())`` draws bars.
+        Is told how far it is; ``fedsim.cli.console.ConsoleWatcher(rich.console.Console())`` draws
+        bars.
 
     Raises
     ------

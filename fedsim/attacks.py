@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.data import Dataset, Question
+from fedsim.observation.snapshots import Snapshot
 from fedsim.progress import Watcher
-from fedsim.snapshots import Snapshot
 
 RecordIds = NDArray[np.int64]
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container

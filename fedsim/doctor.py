@@ -24,12 +24,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim import plugins, seeds
-from fedsim.config import parse_experiment
+from fedsim.config.experiment import parse_experiment
 from fedsim.data import Arrays, default_cache_dir
 from fedsim.errors import FedsimError
-from fedsim.experiment import run
+from fedsim.pipeline import run
+from fedsim.report.formatting import area
 from fedsim.report.results import Results
-from fedsim.report.words import area
 
 PACKAGES = ("fedsim", "flwr", "torch", "numpy", "scikit-learn", "datasets")
 LEAST_FREE_BYTES = 1_000_000_000

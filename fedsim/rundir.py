@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedsim.config import parsed_yaml
-from fedsim.engine_settings import DECIDING
+from fedsim.bounded_io import read_text
+from fedsim.config.engine import DECIDING
+from fedsim.config.experiment import parsed_yaml
 from fedsim.errors import ConfigError, RunDirectoryError
 from fedsim.files import (
     OWNER_ONLY_FILE,
@@ -32,7 +33,6 @@ from fedsim.files import (
     remove_unfinished,
     write_text,
 )
-from fedsim.reading import read_text
 
 
 @dataclass(frozen=True)

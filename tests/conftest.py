@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import Fedsim, Said
 
-from fedsim.engines.local import local_identity
+from fedsim.engines.in_process import local_identity
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,7 +41,7 @@ def fedsim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Fedsim:
     """Return the command line, called in this process in an empty folder."""
-    from fedsim import cli
+    from fedsim.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -51,7 +51,7 @@ def fedsim(
         monkeypatch.setattr(sys, "argv", ["fedsim", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         return Said(int(end.value.code or 0), *capsys.readouterr())
 
     return call

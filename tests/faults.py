@@ -27,13 +27,13 @@ from flwr.app import Array, ArrayRecord, Context, Message, MessageType, MetricRe
 
 from adversaries import CuriousParticipant
 from adversaries.signals.chance import Chance
-from fedsim import cli
+from fedsim.cli.main import main
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.messages import METRICS, round_of, with_arrays
 from fedsim.files import UNFINISHED
 from fedsim.progress import Advance
 from fedsim.rundir import RunDirectory
-from fedsim.stages import keeping
+from fedsim.stages import checkpointing
+from fedsim.transport.messages import METRICS, round_of, with_arrays
 
 
 class Misbehaving(CuriousParticipant):
@@ -246,7 +246,7 @@ class Command:
 
 
 # The tests' own, and what a run imports when it first needs it: most of a short one's time.
-PRELOADED = ["faults", "fedsim.experiment", "torch._dynamo", "sklearn.model_selection", "plotly.io"]
+PRELOADED = ["faults", "fedsim.pipeline", "torch._dynamo", "sklearn.model_selection", "plotly.io"]
 
 
 @contextmanager
@@ -295,12 +295,12 @@ def _be_fedsim(
     torch.set_num_threads(1)
     sys.argv = ["fedsim", *arguments]
     first()
-    cli.main()
+    main()
 
 
 def checkpoint_every_round() -> None:
     """Let this process write a checkpoint after each round, and not after some seconds."""
-    keeping.CHECKPOINT_SECONDS = 0.0
+    checkpointing.CHECKPOINT_SECONDS = 0.0
 
 
 def die_while_writing(number: int) -> None:

@@ -17,23 +17,23 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.clientapp.typing import Mod
 from torch import nn
 
-from fedsim.config import Experiment, LocalTraining, parse_experiment
+from fedsim.adversary.base import Threat
+from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.adversary.server_position import DishonestServer, ServerAdversary
+from fedsim.config.experiment import Experiment, LocalTraining, parse_experiment
 from fedsim.conformance.trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
-from fedsim.engines.local import LocalGrid
-from fedsim.federation.adversary import Threat
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import shapes_of
-from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.engines.in_process import LocalGrid
+from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer, ServerAdversary
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import evaluate
 from fedsim.models import build_model
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.scene import set_scene
+from fedsim.stages.setup import set_scene
 from fedsim.stages.simulate import simulate
+from fedsim.training.sgd_loop import evaluate
+from fedsim.transport.messages import shapes_of
 
 FEATURES, CLASSES = 12, 4
 PASSIVE = "nothing: it follows the protocol"

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adversaries.inference.backward import Trace, backpropagate, evaluating
-from adversaries.inference.compact import CompactGradients, compact, joined
+from adversaries.inference.factored_gradients import CompactGradients, compact, joined
 from adversaries.inference.features import FeatureSpec, IntArray, SnapshotFeatures
 from adversaries.inference.gradients import squared_norms, trainable_layers
 from adversaries.inference.last_layer import LastLayer

@@ -20,8 +20,8 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from adversaries.inference.compact import CompactGradients
-from adversaries.inference.unfolding import Unfolding
+from adversaries.inference.conv_unfold import Unfolding
+from adversaries.inference.factored_gradients import CompactGradients
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.files import replacing
 

@@ -11,8 +11,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from adversaries.inference.compact import DELTAS, INPUTS, MATRIX, CompactGradients
-from adversaries.inference.unfolding import Unfolding
+from adversaries.inference.conv_unfold import Unfolding
+from adversaries.inference.factored_gradients import DELTAS, INPUTS, MATRIX, CompactGradients
 
 PerUnit = Callable[[Tensor], Tensor]
 """Something done to values (T, N, units, ...) unit by unit, as dropout does."""

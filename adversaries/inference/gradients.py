@@ -19,7 +19,7 @@ from functools import singledispatch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from adversaries.inference.unfolding import Unfolding
+from adversaries.inference.conv_unfold import Unfolding
 from fedsim.errors import FedsimError, listed
 
 

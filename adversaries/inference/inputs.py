@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adversaries.inference.chosen import Chosen
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.gradient_inputs import GradientInputs, RankOne, stacked
+from adversaries.inference.input_selection import Chosen
 from fedsim.errors import SnapshotError
 
 LAST_LAYER = "logits"

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 
 from adversaries.inference import network
-from adversaries.inference.chosen import InputSettings
 from adversaries.inference.extraction import extract
 from adversaries.inference.features import FeatureSpec, SnapshotFeatures
+from adversaries.inference.input_selection import InputSettings
 from adversaries.inference.inputs import Inputs, stack
 from fedsim.attacks import MemoryNeed, Prospect, memory_there
 from fedsim.errors import FedsimError
-from fedsim.report.words import plural
+from fedsim.report.formatting import plural
 
 _BYTES = 4  # a number in single precision
 _A_WEIGHT = 4  # numbers held

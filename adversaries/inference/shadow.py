@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adversaries.inference.chosen import InputChoice, input_settings
+from adversaries.inference.feature_cache import observed_inputs, positions
+from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.inputs import Inputs
-from adversaries.inference.observed import observed_inputs, positions
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedsim import seeds
+from fedsim.adversary.base import Briefing
 from fedsim.data import Question
-from fedsim.federation.adversary import Briefing
 
 RECORDS_A_PASS = 500
 LOOKED_AT = 128  # targets whose confidence tells how far to climb

@@ -5,9 +5,9 @@ Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the local attacker"; passive.
 
 from flwr.app import ArrayRecord
 
-from fedsim.federation.adversary import Threat
-from fedsim.federation.participant_position import ParticipantAdversary
-from fedsim.snapshots import AGGREGATE
+from fedsim.adversary.base import Threat
+from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.observation.snapshots import AGGREGATE
 
 
 class CuriousParticipant(ParticipantAdversary):

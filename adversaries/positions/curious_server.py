@@ -7,10 +7,10 @@ server sees is the same, so the active ones derive from this one.
 
 from flwr.app import ArrayRecord
 
+from fedsim.adversary.base import Threat
+from fedsim.adversary.server_position import ServerAdversary
 from fedsim.data import Question
-from fedsim.federation.adversary import Threat
-from fedsim.federation.server_position import ServerAdversary
-from fedsim.snapshots import participant_owner, sent_owner
+from fedsim.observation.snapshots import participant_owner, sent_owner
 
 
 class CuriousServer(ServerAdversary):

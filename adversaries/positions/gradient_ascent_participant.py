@@ -19,11 +19,11 @@ from typing import Literal
 from flwr.app import ArrayRecord, MetricRecord
 
 from adversaries.positions.ascent import Ascent, distance, moved
-from adversaries.positions.remembered import arrays_in, number_in
+from adversaries.positions.state_lookup import arrays_in, number_in
+from fedsim.adversary.base import Threat
+from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.data import Question, about_all_but
-from fedsim.federation.adversary import Threat
-from fedsim.federation.participant_position import ParticipantAdversary
-from fedsim.snapshots import AGGREGATE, CLEAN
+from fedsim.observation.snapshots import AGGREGATE, CLEAN
 
 ARRIVED = "arrived"
 CLIMBED = "climbed"

@@ -15,10 +15,10 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from adversaries.positions.ascent import Ascent, distance
 from adversaries.positions.curious_server import CuriousServer
-from adversaries.positions.remembered import arrays_in, number_in
+from adversaries.positions.state_lookup import arrays_in, number_in
+from fedsim.adversary.base import Threat
 from fedsim.data import Question, about_participant
-from fedsim.federation.adversary import Threat
-from fedsim.snapshots import meant_owner
+from fedsim.observation.snapshots import meant_owner
 
 NORM = "norm"
 

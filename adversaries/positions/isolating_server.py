@@ -13,10 +13,10 @@ from typing import Literal
 from flwr.app import ArrayRecord
 
 from adversaries.positions.curious_server import CuriousServer
-from adversaries.positions.remembered import arrays_in
+from adversaries.positions.state_lookup import arrays_in
+from fedsim.adversary.base import Threat
 from fedsim.data import Question
 from fedsim.errors import PluginError
-from fedsim.federation.adversary import Threat
 
 
 class IsolatingServer(CuriousServer):

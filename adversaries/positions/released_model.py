@@ -6,10 +6,10 @@ II-B: one finished model, or several if more versions of it were released (obser
 
 from flwr.app import ArrayRecord
 
+from fedsim.adversary.base import Threat
+from fedsim.adversary.server_position import ServerAdversary
 from fedsim.data import Question
-from fedsim.federation.adversary import Threat
-from fedsim.federation.server_position import ServerAdversary
-from fedsim.snapshots import AGGREGATE
+from fedsim.observation.snapshots import AGGREGATE
 
 
 class ReleasedModel(ServerAdversary):

@@ -7,8 +7,8 @@ members towards zero.
 import numpy as np
 from numpy.typing import NDArray
 
+from adversaries.inference.feature_cache import observed_features, own_features, positions
 from adversaries.inference.features import SCALARS, SnapshotFeatures
-from adversaries.inference.observed import observed_features, own_features, positions
 from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 

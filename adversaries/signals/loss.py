@@ -7,7 +7,7 @@ lower loss.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.observed import own_features, positions
+from adversaries.inference.feature_cache import own_features, positions
 from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 

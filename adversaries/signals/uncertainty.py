@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from adversaries.inference.feature_cache import observed_features, own_features, positions
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.observed import observed_features, own_features, positions
 from fedsim.attacks import Attack, Known, Observation, RecordIds
 from fedsim.progress import Watcher
 

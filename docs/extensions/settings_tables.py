@@ -24,8 +24,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
 from fedsim import plugins
-from fedsim.config import Choice, Experiment
-from fedsim.federation.optimizers import OPTIMIZERS
+from fedsim.config.experiment import Choice, Experiment
+from fedsim.training.optimizers import OPTIMIZERS
 
 PAGE = "settings"
 MARK = re.compile(r"<!-- settings: (\w+) -->")
@@ -214,8 +214,8 @@ def _dataclass(name: str) -> Callable[..., Any]:
 
 
 HOMES = (
-    "adversaries.inference.attack",
-    "adversaries.inference.chosen",
+    "adversaries.inference.attacks",
+    "adversaries.inference.input_selection",
     "adversaries.inference.network",
     "adversaries.inference.plans",
     "adversaries.inference.supervised",

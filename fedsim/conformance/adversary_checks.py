@@ -1,4 +1,4 @@
-"""What every adversary promises by its contract (`fedsim.federation.adversary`), one check each."""
+"""What every adversary promises by its contract (`fedsim.adversary.base`), one check each."""
 
 import re
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed, NotAsked
 from fedsim.conformance.traffic import first_difference
 from fedsim.conformance.trial import Contents, Trial, contents
-from fedsim.snapshots import AGGREGATE
-from fedsim.stages.keeping import read_taken_over
+from fedsim.observation.snapshots import AGGREGATE
+from fedsim.stages.checkpointing import read_taken_over
 
 SHORTEST_WORDS, LONGEST_WORDS = 2, 300
 

@@ -23,11 +23,11 @@ from fedsim.data import AuditSet
 from fedsim.engines.threads import limited_threads
 from fedsim.evaluation.metrics import auc
 from fedsim.models import build_model
+from fedsim.observation.snapshots import Snapshot, SnapshotStore, participant_owner, sent_owner
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import Snapshot, SnapshotStore, participant_owner, sent_owner
-from fedsim.stages.scene import Scene, set_scene
-from fedsim.stages.shadow import rehearsals_of
+from fedsim.stages.setup import Scene, set_scene
+from fedsim.stages.shadow_federations import rehearsals_of
 from fedsim.stages.simulate import simulate
 
 Scores = NDArray[np.float64]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedsim import plugins
+from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.adversary.server_position import ServerAdversary
 from fedsim.attacks import Attack
 from fedsim.conformance import toy
 from fedsim.conformance.adversary_checks import adversary_checks
@@ -15,8 +17,6 @@ from fedsim.conformance.attempt import Attempt
 from fedsim.conformance.checklist import Check, Checklist, Finding, findings_of
 from fedsim.conformance.trial import Trial
 from fedsim.errors import PluginError, listed
-from fedsim.federation.participant_position import ParticipantAdversary
-from fedsim.federation.server_position import ServerAdversary
 
 Kind = Literal["adversaries", "attacks"]
 Settings = Mapping[str, Any]

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.attacks import Attack, Known, Observation, RecordIds
-from fedsim.config import Experiment, parse_experiment
+from fedsim.config.experiment import Experiment, parse_experiment
 from fedsim.data import Arrays
 from fedsim.progress import Watcher
 
 LABEL = "checked"
-ONLOOKER = "fedsim.stages.shadow:Everything"  # a passive server that keeps what it is told to
+ONLOOKER = (
+    "fedsim.stages.shadow_federations:Everything"  # a passive server that keeps what it is told to
+)
 PARTICIPANTS = 3
 DISHONEST_PARTICIPANT = PARTICIPANTS - 1
 FEWEST_ROUNDS, MOST_ROUNDS = 6, 60

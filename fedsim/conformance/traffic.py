@@ -6,17 +6,17 @@ from typing import NamedTuple
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.adversary.base import Adversary
+from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.adversary.server_position import DishonestServer, ServerAdversary
+from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
-from fedsim.federation.adversary import Adversary
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import round_of, shapes_of
-from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer, ServerAdversary
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility
-from fedsim.stages.scene import Scene
+from fedsim.stages.setup import Scene
+from fedsim.training.sgd_loop import Utility
+from fedsim.transport.messages import round_of, shapes_of
 
 
 class Passed(NamedTuple):

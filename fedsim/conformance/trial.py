@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedsim.config import HONEST, Experiment
+from fedsim.adversary.base import Adversary
+from fedsim.config.experiment import HONEST, Experiment
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.conformance.traffic import Traffic, traffic
-from fedsim.federation.adversary import Adversary
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import SnapshotStore
-from fedsim.stages.briefing import brief
-from fedsim.stages.scene import Party, Scene, parties_of, set_scene
+from fedsim.stages.attacker_resources import brief
+from fedsim.stages.setup import Party, Scene, parties_of, set_scene
 from fedsim.stages.simulate import simulate
 
 Contents = Mapping[str, str]

@@ -25,7 +25,7 @@ from fedsim.data.ledger import (
 )
 from fedsim.data.loading import Fetched, fetch, load_dataset
 from fedsim.data.partition import partition
-from fedsim.data.source import Place, Source
+from fedsim.data.sources.base import Place, Source
 
 if TYPE_CHECKING:
     from fedsim.data.ledger_file import read_ledger, write_ledger

@@ -12,7 +12,7 @@ import requests
 
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.source import Place
+from fedsim.data.sources.base import Place
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing
 

@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsim.bounded_io import read_json
 from fedsim.data.arrays import Arrays
-from fedsim.data.source import Place
+from fedsim.data.sources.base import Place
 from fedsim.errors import DataError
 from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder
-from fedsim.reading import read_json
 
 LAYOUT = 1
 META = "meta.json"

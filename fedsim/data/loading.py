@@ -16,7 +16,7 @@ from fedsim import plugins
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset, from_arrays
-from fedsim.data.source import Place, Source, unheard
+from fedsim.data.sources.base import Place, Source, unheard
 from fedsim.errors import DataError
 
 GROUP = "datasets"

@@ -26,9 +26,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from fedsim.engines.line import Line, new_line
 from fedsim.engines.threads import limit_threads
 from fedsim.errors import FedsimError
+from fedsim.transport.channel import Line, new_line
 
 _PR_SET_PDEATHSIG = 1
 

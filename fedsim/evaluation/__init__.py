@@ -1,8 +1,8 @@
 """Judging attacks: scores joined to truth by record id, metrics, intervals, comparisons."""
 
-from fedsim.evaluation.compare import Comparison, Difference, compare
+from fedsim.evaluation.comparison import Comparison, Difference, compare
+from fedsim.evaluation.evaluate import Verdict, judge, mean_verdict
 from fedsim.evaluation.intervals import Estimate
-from fedsim.evaluation.judge import Verdict, judge, mean_verdict
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth
 
 __all__ = [

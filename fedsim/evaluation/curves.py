@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsim.evaluation.cases import Case
+from fedsim.evaluation.joined_scores import Case
 from fedsim.evaluation.metrics import Floats
 from fedsim.evaluation.scores import EvaluationError, Ids
 

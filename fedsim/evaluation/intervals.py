@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from fedsim.evaluation.cases import Case
+from fedsim.evaluation.joined_scores import Case
 from fedsim.evaluation.metrics import Floats, false_positive_budget
 from fedsim.evaluation.scores import Ids
 

@@ -22,13 +22,13 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from fedsim.adversary.base import Adversary
+from fedsim.bounded_io import parsed_json
 from fedsim.digests import digest
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.adversary import Adversary
 from fedsim.federation.rounds import Progress, RoundFigures
 from fedsim.federation.strategies import Plain, restore_strategy, strategy_state
 from fedsim.files import replacing
-from fedsim.reading import parsed_json
 
 _FORMAT = "fedsim-checkpoint-1"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)

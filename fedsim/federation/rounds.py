@@ -16,9 +16,9 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim import seeds
 from fedsim.errors import MessageError
-from fedsim.federation.attendance import PresentGrid
-from fedsim.federation.contents import light
-from fedsim.federation.messages import (
+from fedsim.federation.participation import PresentGrid
+from fedsim.training.sgd_loop import Utility
+from fedsim.transport.messages import (
     PARTICIPANT,
     ROUND,
     Shapes,
@@ -26,7 +26,7 @@ from fedsim.federation.messages import (
     require_finite,
     require_usable,
 )
-from fedsim.federation.training import Utility
+from fedsim.transport.record_views import light
 
 
 @dataclass(frozen=True)

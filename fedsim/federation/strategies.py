@@ -12,9 +12,9 @@ from flwr.serverapp.strategy import Strategy
 from pydantic import ValidationError
 
 from fedsim import plugins
-from fedsim.config import Choice
+from fedsim.config.experiment import Choice
 from fedsim.errors import ConfigError, listed
-from fedsim.federation.averaging import QUICK
+from fedsim.transport.fast_fedavg import QUICK
 
 Plain = None | bool | int | float | str
 INNER = "strategy"

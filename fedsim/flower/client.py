@@ -13,16 +13,16 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from fedsim.config import load_experiment
+from fedsim.config.experiment import load_experiment
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
-from fedsim.federation.client import introduction, participant_of
-from fedsim.flower.place import Place, place_of
+from fedsim.federation.client_app import introduction, participant_of
+from fedsim.flower.paths import Place, place_of
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
+from fedsim.stages.checkpointing import write_crafted
 from fedsim.stages.federations import Federation
-from fedsim.stages.keeping import write_crafted
-from fedsim.stages.scene import Scene, set_scene
+from fedsim.stages.setup import Scene, set_scene
 from fedsim.stages.simulate import client_app_of, seated
 
 FEDERATION = "federation"

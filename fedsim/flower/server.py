@@ -14,25 +14,25 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedsim.config import load_experiment
+from fedsim.config.experiment import load_experiment
 from fedsim.data import write_ledger
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.rounds import Progress, introduce
-from fedsim.federation.server import Server, serve
+from fedsim.federation.server_app import Server, serve
 from fedsim.files import write_json
 from fedsim.flower.client import FEDERATION
 from fedsim.flower.log import LogWatcher
-from fedsim.flower.place import place_of
+from fedsim.flower.paths import place_of
+from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import require_space
+from fedsim.stages.checkpointing import write_crafted, write_history
 from fedsim.stages.federations import Federation
-from fedsim.stages.keeping import write_crafted, write_history
 from fedsim.stages.plan import plan
-from fedsim.stages.scene import Scene, set_scene
+from fedsim.stages.setup import Scene, set_scene
 from fedsim.stages.simulate import beginning_of, schedule_of, seated, standing_of, strategy_of
 
 _LOOK_AGAIN = 1.0

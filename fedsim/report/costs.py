@@ -24,7 +24,7 @@ class Cost(BaseModel):
         At the end of the honest one; None where the run has none.
     norm_ratio, cosine
         Of the crafted updates against the honest ones in their place, the median over the messages;
-        see `fedsim.federation.crafted`. None where no message could be compared.
+        see `fedsim.adversary.update_distance`. None where no message could be compared.
     messages
         How many messages these are medians over.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.evaluation.curves import ClassAccuracy
-from fedsim.report.compared import ComparedRow
+from fedsim.report.comparison_rows import ComparedRow
 from fedsim.report.results import Results, ThreatModel
 
 Numbers = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]

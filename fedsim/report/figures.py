@@ -23,7 +23,7 @@ from fedsim.report.drawing import (
     whiskers,
     whole_numbers,
 )
-from fedsim.report.words import area
+from fedsim.report.formatting import area
 
 _PERCENT = {"tickformat": ".0%", "rangemode": "tozero"}
 _DASHES = ("solid", "dash", "longdash")

@@ -10,9 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from fedsim.evaluation import Difference
-from fedsim.report.compared import ComparedRow, auc_in_words, rate_cell, reference_name
-from fedsim.report.results import Interval
-from fedsim.report.words import (
+from fedsim.report.comparison_rows import ComparedRow, auc_in_words, rate_cell, reference_name
+from fedsim.report.formatting import (
     area,
     area_interval,
     percent,
@@ -20,6 +19,7 @@ from fedsim.report.words import (
     rate_name,
     rates_of,
 )
+from fedsim.report.results import Interval
 
 
 def as_json(rows: Sequence[ComparedRow]) -> str:

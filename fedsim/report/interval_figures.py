@@ -15,8 +15,8 @@ from fedsim.report.drawing import (
     one_line_each,
     whiskers,
 )
+from fedsim.report.formatting import area, signed
 from fedsim.report.results import Result
-from fedsim.report.words import area, signed
 
 
 def side_by_side(rows: Sequence[Result]) -> go.Figure:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedsim.files import write_text
-from fedsim.report import figures, interval_figures, words
+from fedsim.report import figures, formatting, interval_figures
 from fedsim.report.data import Finding, ReportData
 from fedsim.report.diagram import WIDTH, diagram
 from fedsim.report.legend import legend
@@ -28,10 +28,10 @@ def render(data: ReportData) -> str:
         diagrams=[(threat, diagram(threat)) for threat in data.threats],
         diagram_width=WIDTH,
         scale=_scale(data.findings),
-        rates=words.rates_of([*(r.tpr_at_fpr for r in rows), *(r.refused_fprs for r in rows)]),
-        footnotes=words.footnotes(rows),
+        rates=formatting.rates_of([*(r.tpr_at_fpr for r in rows), *(r.refused_fprs for r in rows)]),
+        footnotes=formatting.footnotes(rows),
         legend=legend(data.rocs),
-        found_at=words.rates_of(one.found for one in data.standing_out),
+        found_at=formatting.rates_of(one.found for one in data.standing_out),
         shown=any(one.records for one in data.standing_out),
         rounds_up_to=", ".join(_exposed_by(data, alone=False)),
         rounds_alone=", ".join(_exposed_by(data, alone=True)),
@@ -66,18 +66,18 @@ def sentence(findings: Sequence[Finding]) -> str:
         others = [one for one in others if one in (strongest, elsewhere)]
     parts = [
         f"{first.who[:1].upper()}{first.who[1:]} tells who was in {first.whose} "
-        f"{words.out_of_100(first.accuracy)} times in 100 (95 % interval {_range(first)})"
+        f"{formatting.out_of_100(first.accuracy)} times in 100 (95 % interval {_range(first)})"
     ]
     parts += [
         f"{one.who}{'' if one.whose == first.whose else f', among {one.whose},'} "
-        f"{words.out_of_100(one.accuracy)} times ({_range(one)})"
+        f"{formatting.out_of_100(one.accuracy)} times ({_range(one)})"
         for one in others
     ]
     return "; ".join([*parts, "guessing: 50."])
 
 
 def _range(finding: Finding) -> str:
-    return f"{words.out_of_100(finding.low)} to {words.out_of_100(finding.high)}"
+    return f"{formatting.out_of_100(finding.low)} to {formatting.out_of_100(finding.high)}"
 
 
 def _rows(results: Results) -> list[Result]:

@@ -20,7 +20,7 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from fedsim.report import words
+from fedsim.report import formatting
 from fedsim.report.costs import cost_cells
 
 _DIGITS = 5
@@ -60,7 +60,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(words, name)
+        name: getattr(formatting, name)
         for name in (
             *("percent", "percent_interval", "area", "area_interval", "signed", "points"),
             *("probability", "rate_name", "plural"),

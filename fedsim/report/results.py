@@ -25,10 +25,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedsim.bounded_io import read_bytes
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Estimate, Verdict
 from fedsim.files import write_text
-from fedsim.reading import read_bytes
 from fedsim.report.costs import Cost
 
 MEAN = "mean"

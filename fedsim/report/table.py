@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.report.costs import cost_table
-from fedsim.report.results import MEAN, Result, Results
-from fedsim.report.words import (
+from fedsim.report.formatting import (
     area,
     area_interval,
     footnotes,
@@ -25,6 +24,7 @@ from fedsim.report.words import (
     rate_name,
     rates_of,
 )
+from fedsim.report.results import MEAN, Result, Results
 
 # What separates a figure from its interval: a space where it fits, else a new line.
 _WIDE, _STACKED = " ", "\n"

@@ -14,20 +14,20 @@ import numpy as np
 
 from fedsim import plugins, seeds
 from fedsim.attacks import Attack, Known, Observation, Traced
-from fedsim.config import LabelledChoice
+from fedsim.config.experiment import LabelledChoice
 from fedsim.data import AuditSet, Ledger, Question, read_ledger
 from fedsim.digests import digest_of_arrays
-from fedsim.engines.jobs import steps_of
+from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, PluginError
 from fedsim.evaluation import Scores
+from fedsim.observation.snapshots import Snapshot
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import Snapshot
-from fedsim.stages.exposure import write_exposure
-from fedsim.stages.scene import Party, Scene, require_labels
-from fedsim.stages.scores import OVERLAPPING, up_to_date, write_scores, write_trace
-from fedsim.stages.shadow import Rehearsals, rehearsals_of
+from fedsim.stages.auc_by_round import write_exposure
+from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
+from fedsim.stages.setup import Party, Scene, require_labels
+from fedsim.stages.shadow_federations import Rehearsals, rehearsals_of
 
 
 @dataclass(frozen=True)

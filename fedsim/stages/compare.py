@@ -7,13 +7,13 @@ from pathlib import Path
 import yaml
 
 from fedsim.errors import RunDirectoryError
-from fedsim.report.compared import ComparedRow, compared_rows, contenders_of, differences
-from fedsim.report.comparison import ComparedRun, ComparisonData
+from fedsim.report.comparison_page import ComparedRun, ComparisonData
+from fedsim.report.comparison_rows import ComparedRow, compared_rows, contenders_of, differences
 from fedsim.report.results import Results, read_results
 from fedsim.rundir import RunDirectory
-from fedsim.stages import page_charts, page_words
+from fedsim.stages import report_charts, report_text
+from fedsim.stages.evaluate import Judged, judge_run
 from fedsim.stages.federations import federations_of
-from fedsim.stages.judging import Judged, judge_run
 from fedsim.stages.utility import read_history, utility_points
 
 _LABEL = "label"
@@ -54,7 +54,7 @@ def comparison(paths: Sequence[Path]) -> ComparisonData:
         rocs=[
             roc
             for name, one in judged.items()
-            for roc in page_charts.rocs(one, partial(_called, contenders, name))
+            for roc in report_charts.rocs(one, partial(_called, contenders, name))
         ],
         settings=list(_settings(runs)),
     )
@@ -100,7 +100,7 @@ def _rows(results: Mapping[str, Results], judged: Mapping[str, Judged]) -> list[
 
 def _run(name: str, run: RunDirectory, results: Results, judged: Judged) -> ComparedRun:
     history = read_history(run, federations_of(judged.parties)[0].name)
-    facts = dict(page_words.facts(judged.experiment))
+    facts = dict(report_text.facts(judged.experiment))
     facts.pop("observed rounds", None)  # too long for a cell; told where they differ
     commit = results.provenance.get("commit")
     if commit:

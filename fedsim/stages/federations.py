@@ -7,11 +7,11 @@ honest one does up to the round in which the party acts is the same in both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsim.config import HONEST
-from fedsim.federation.adversary import Adversary
-from fedsim.federation.participant_position import ParticipantAdversary
-from fedsim.federation.server_position import ServerAdversary
-from fedsim.stages.scene import Party
+from fedsim.adversary.base import Adversary
+from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.adversary.server_position import ServerAdversary
+from fedsim.config.experiment import HONEST
+from fedsim.stages.setup import Party
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from fedsim.adversary.update_distance import Crafted
+from fedsim.bounded_io import read_bytes
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.crafted import Crafted
 from fedsim.federation.rounds import RoundFigures
-from fedsim.reading import read_bytes
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 

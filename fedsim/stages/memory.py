@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fedsim.attacks import Attack, MemoryNeed, Prospect, memory_there
 from fedsim.errors import FedsimError, PluginError
-from fedsim.report.words import plural
+from fedsim.report.formatting import plural
 
 WORTH_A_WORD = 1e9  # bytes
 

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsim.config import Experiment
+from fedsim.adversary.base import Threat
+from fedsim.config.experiment import Experiment
 from fedsim.data import Question
-from fedsim.federation.adversary import Threat
-from fedsim.federation.messages import shapes_of
-from fedsim.snapshots import planned_bytes
-from fedsim.stages.scene import Party, Scene
+from fedsim.observation.snapshots import planned_bytes
+from fedsim.stages.setup import Party, Scene
+from fedsim.transport.messages import shapes_of
 
 
 @dataclass(frozen=True)

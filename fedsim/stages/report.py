@@ -6,19 +6,19 @@ and ``report.html``. The data themselves are needed only for what a page shows o
 
 from collections.abc import Iterable, Mapping
 
-from fedsim.config import HONEST
+from fedsim.bounded_io import read_json
+from fedsim.config.experiment import HONEST
 from fedsim.files import write_text
-from fedsim.reading import read_json
-from fedsim.report.compared import compared_rows, differences
+from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.page import render
 from fedsim.report.results import MEAN, Result, Results, Utility, result_row, write_results
 from fedsim.rundir import RunDirectory
-from fedsim.stages import page_charts, page_words
+from fedsim.stages import report_charts, report_text
+from fedsim.stages.evaluate import Judged, judge_run
+from fedsim.stages.exposed_records import Asked, standing_out
 from fedsim.stages.federations import federations_of
-from fedsim.stages.judging import Judged, judge_run
 from fedsim.stages.plan import stated_threats
-from fedsim.stages.standing_out import Asked, standing_out
 from fedsim.stages.utility import History, cost_of, read_history, utility_points
 
 
@@ -60,7 +60,7 @@ def _results(run: RunDirectory, judged: Judged, history: History) -> Results:
             train_accuracy=last.train_accuracy or 0.0, test_accuracy=last.test_accuracy or 0.0
         ),
         results=tuple(_rows(judged)),
-        threat_models=tuple(page_words.in_words(one, judged.experiment) for one in threats),
+        threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
     )
@@ -84,26 +84,26 @@ def _page(
     threats = stated_threats(judged.parties, experiment)
     return ReportData(
         name=name,
-        findings=page_words.findings(judged),
-        facts=page_words.facts(experiment),
-        results=page_words.shown_results(results, experiment),
+        findings=report_text.findings(judged),
+        facts=report_text.facts(experiment),
+        results=report_text.shown_results(results, experiment),
         threats=[
-            page_words.placed(party, stated, experiment)
+            report_text.placed(party, stated, experiment)
             for party, stated in zip(judged.parties, threats, strict=True)
         ],
         utility=utility_points(history),
-        rocs=page_charts.rocs(judged),
-        histograms=page_charts.histograms(judged),
-        courses=page_charts.courses(run, judged),
+        rocs=report_charts.rocs(judged),
+        histograms=report_charts.histograms(judged),
+        courses=report_charts.courses(run, judged),
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_made_by(made_by),
-        commands=page_words.commands(run.path, experiment, made_by),
-        cautions=page_words.cautions(run, judged),
+        commands=report_text.commands(run.path, experiment, made_by),
+        cautions=report_text.cautions(run, judged),
         compared=compared_rows({name: results}, paired),
-        by_class=page_charts.by_class(judged),
-        exposures=page_charts.exposures(run, judged),
+        by_class=report_charts.by_class(judged),
+        exposures=report_charts.exposures(run, judged),
         standing_out=list(standing_out(judged, asked)),
-        utility_of=page_words.utility_of(judged),
+        utility_of=report_text.utility_of(judged),
         given=experiment.given is not None,
     )
 

@@ -16,26 +16,26 @@ from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim.data import write_ledger
-from fedsim.engines.opening import NewGrid, opened
+from fedsim.engines.factory import NewGrid, opened
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError
-from fedsim.federation.client import make_client_app, sampled
-from fedsim.federation.messages import shapes_of
+from fedsim.federation.client_app import make_client_app, sampled
 from fedsim.federation.rounds import Progress, Schedule
-from fedsim.federation.server import Server, make_server_app
+from fedsim.federation.server_app import Server, make_server_app
 from fedsim.federation.strategies import build_strategy
-from fedsim.federation.training import Utility, evaluate
+from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
-from fedsim.report.words import plural
+from fedsim.report.formatting import plural
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import require_space
-from fedsim.stages.briefing import brief
+from fedsim.stages.attacker_resources import brief
+from fedsim.stages.checkpointing import Keeper, read_taken_over
 from fedsim.stages.federations import Federation, federations_of
-from fedsim.stages.keeping import Keeper, read_taken_over
 from fedsim.stages.plan import plan
-from fedsim.stages.scene import Scene
-from fedsim.stages.states import States
+from fedsim.stages.setup import Scene
+from fedsim.stages.state_cache import States
+from fedsim.training.sgd_loop import Utility, evaluate
+from fedsim.transport.messages import shapes_of
 
 
 def simulate(
@@ -48,7 +48,7 @@ def simulate(
     scene, run, watcher
         The experiment, where it lives, and who listens.
     states
-        A folder of states that runs share (see `fedsim.stages.states`): what another run has
+        A folder of states that runs share (see `fedsim.stages.state_cache`): what another run has
         simulated is not simulated again. By default the federations of this run share with each
         other only.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.config import EveryRound, Experiment, load_experiment
+from fedsim.config.experiment import EveryRound, Experiment, load_experiment
 from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
 
@@ -61,7 +61,8 @@ def expand(
     scale
         Which sizes.
     overrides
-        ``a.b=c`` each, as of `fedsim.config.load_experiment`; the last word in every cell.
+        ``a.b=c`` each, as of `fedsim.config.experiment.load_experiment`; applied last in every
+        cell.
     rounds
         Shortens every federation to so many rounds.
 

@@ -30,9 +30,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedsim.config import MOST_YAML_BYTES, Strict, parsed_yaml, sentence
+from fedsim.bounded_io import read_text
+from fedsim.config.experiment import MOST_YAML_BYTES, Strict, parsed_yaml, sentence
 from fedsim.errors import ConfigError, listed
-from fedsim.reading import read_text
 
 Scale = Literal["cpu", "paper"]
 SCALES: tuple[Scale, ...] = ("cpu", "paper")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fedsim.config import load_experiment
+from fedsim.config.experiment import load_experiment
 from fedsim.data import Ledger, Question, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Verdict, mean_verdict
+from fedsim.observation.snapshots import AGGREGATE, CLEAN, sent_owner
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import AGGREGATE, CLEAN, sent_owner
-from fedsim.stages.judging import judge_scores
-from fedsim.stages.scene import Party, parties_of
-from fedsim.stages.scores import read_scores, read_trace
+from fedsim.stages.evaluate import judge_scores
+from fedsim.stages.score_files import read_scores, read_trace
+from fedsim.stages.setup import Party, parties_of
 from fedsim.studies.rows import Row
 
 # The figures have their intervals already; the verdicts here carry scores, not intervals.

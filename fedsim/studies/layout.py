@@ -6,7 +6,7 @@ from pathlib import Path
 from fedsim.report.results import Results, read_results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import Cell
-from fedsim.studies.took import Took, read_took
+from fedsim.studies.timing import Took, read_took
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fedsim.progress import Advance
-from fedsim.report.compared import auc_in_words
+from fedsim.report.comparison_rows import auc_in_words
+from fedsim.report.formatting import area, percent, plural
 from fedsim.report.results import Results
-from fedsim.report.words import area, percent, plural
 from fedsim.studies.cells import Cell
-from fedsim.studies.makers import this_maker, told_of_others
+from fedsim.studies.provenance import this_maker, told_of_others
 from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import Entry
 

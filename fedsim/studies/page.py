@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fedsim.report.compared import auc_in_words
-from fedsim.report.words import plural, points, probability
+from fedsim.report.comparison_rows import auc_in_words
+from fedsim.report.formatting import plural, points, probability
 from fedsim.studies.cells import Cell
-from fedsim.studies.makers import maker_of
 from fedsim.studies.pairs import Pair
+from fedsim.studies.provenance import maker_of
 from fedsim.studies.references import (
     MEANINGS,
     Reference,
@@ -22,7 +22,7 @@ from fedsim.studies.references import (
 from fedsim.studies.rows import caption
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import Entry, Table, apart
-from fedsim.studies.took import added
+from fedsim.studies.timing import added
 
 VERSIONS_TOLD = ("python", "fedsim", "flwr", "torch", "numpy", "scikit-learn")
 

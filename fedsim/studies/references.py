@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedsim.config import Strict, parsed_yaml
+from fedsim.config.experiment import Strict, parsed_yaml
 from fedsim.errors import ConfigError, listed
 from fedsim.studies.definition import Metric
 

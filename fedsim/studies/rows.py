@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedsim.config import Experiment
+from fedsim.config.experiment import Experiment
 from fedsim.report.costs import Cost
+from fedsim.report.formatting import area, area_interval, percent, percent_interval, points
 from fedsim.report.results import Interval, Result, Results
-from fedsim.report.words import area, area_interval, percent, percent_interval, points
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import ADVERSARY, ATTACK, Metric, Only
 

@@ -12,21 +12,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
-from fedsim import experiment as programme
+from fedsim import pipeline as programme
 from fedsim.data import Dataset
 from fedsim.progress import SILENCE, Watcher
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.scene import parties_of, set_scene
+from fedsim.stages.setup import parties_of, set_scene
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
 from fedsim.studies.layout import Layout
-from fedsim.studies.makers import this_maker, told_of_others
 from fedsim.studies.pairs import Pair, pairs
+from fedsim.studies.provenance import this_maker, told_of_others
 from fedsim.studies.rows import Row, rows_of
 from fedsim.studies.tables import Table, check_coordinates, tables
-from fedsim.studies.took import Took, timed
+from fedsim.studies.timing import Took, timed
 
 
 class Audience(Watcher, Protocol):

@@ -8,9 +8,9 @@ import pytest
 from chromium import EXECUTABLE, Chromium
 
 from fedsim.report import data as parts
-from fedsim.report.comparison import write_comparison
+from fedsim.report.comparison_page import write_comparison
 from fedsim.report.page import write_page
-from fedsim.stages.standing_out import picture
+from fedsim.stages.exposed_records import picture
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,9 +5,9 @@ from contextlib import nullcontext
 
 import pytest
 
-from fedsim.engine_settings import RayEngine
-from fedsim.engines.opening import NewGrid, opened
-from fedsim.engines.ray_cluster import connected
+from fedsim.config.engine import RayEngine
+from fedsim.engines.factory import NewGrid, opened
+from fedsim.engines.ray.cluster import connected
 from fedsim.stages import simulate
 
 ENGINE = RayEngine(actors=2, cpus=0.1, restarts=1)

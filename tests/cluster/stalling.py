@@ -6,8 +6,8 @@ from pathlib import Path
 import ray
 from flwr.app import ArrayRecord
 
-from fedsim.federation.adversary import Threat
-from fedsim.federation.participant_position import ParticipantAdversary
+from fedsim.adversary.base import Threat
+from fedsim.adversary.participant_position import ParticipantAdversary
 
 SECONDS = 60.0
 

@@ -12,11 +12,11 @@ import toys
 from flwr.app import Context, Message
 from traffic import Next, die, hang, once, to_train, toy_app
 
-from fedsim.engine_settings import RayEngine
-from fedsim.engines.local import LocalGrid
-from fedsim.engines.opening import NewGrid, opened
-from fedsim.engines.ray_grid import RayGrid
-from fedsim.engines.ray_turn import Turn
+from fedsim.config.engine import RayEngine
+from fedsim.engines.factory import NewGrid, opened
+from fedsim.engines.in_process import LocalGrid
+from fedsim.engines.ray.dispatch import Turn
+from fedsim.engines.ray.grid import RayGrid
 from fedsim.errors import FedsimError
 from fedsim.rundir import RunDirectory
 

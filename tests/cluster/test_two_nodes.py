@@ -12,7 +12,7 @@ import toys
 from ray.cluster_utils import Cluster
 from stalling import SECONDS
 
-from fedsim.chatter import quiet_ray
+from fedsim.log_filters import quiet_ray
 from fedsim.rundir import RunDirectory
 
 # Ray's own cluster of processes leaves their files and handles to be collected.

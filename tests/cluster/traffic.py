@@ -11,9 +11,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, R
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
-from fedsim.config import LocalTraining
-from fedsim.federation.client import Participants, make_client_app, participant_of
-from fedsim.federation.messages import PARTICIPANT, ROUND, round_of
+from fedsim.config.experiment import LocalTraining
+from fedsim.federation.client_app import Participants, make_client_app, participant_of
+from fedsim.transport.messages import PARTICIPANT, ROUND, round_of
 
 Next = Callable[[Message, Context], Message]
 LOCAL = LocalTraining(batch_size=10, learning_rate=0.1)

@@ -20,8 +20,9 @@ import pytest
 import yaml
 from snippets import Snippet
 
-from fedsim import cli, doctor, plugins
-from fedsim.config import Experiment, parse_experiment
+from fedsim import doctor, plugins
+from fedsim.cli.main import main
+from fedsim.config.experiment import Experiment, parse_experiment
 from fedsim.data import read_membership
 
 SHELL = set("$|&;<>*?`")
@@ -101,7 +102,7 @@ class Reader:
             # How full the disk of this machine is is no fault of a page.
             patch.setattr(doctor, "LEAST_FREE_BYTES", 0)
             with pytest.raises(SystemExit) as end:
-                cli.main()
+                main()
         assert not end.value.code, f"{shlex.join(arguments)} ended with {end.value.code}"
 
     @contextmanager

@@ -8,7 +8,7 @@ from settings_tables import Words, page_of_settings, read_words
 from snippets import ROOT
 
 from fedsim import plugins
-from fedsim.config import Experiment, LocalTraining
+from fedsim.config.experiment import Experiment, LocalTraining
 
 DOCS = ROOT / "docs"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import toys
 
-from fedsim import experiment as programme
+from fedsim import pipeline as programme
 from fedsim.data import Place
 from fedsim.data.cache import cached
 

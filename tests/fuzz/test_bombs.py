@@ -18,18 +18,18 @@ import pytest
 from flwr.app import Array, ArrayRecord
 
 from adversaries.inference.features import SnapshotFeatures
-from fedsim.config import load_experiment, parsed_yaml
+from fedsim.config.experiment import load_experiment, parsed_yaml
 from fedsim.data import read_ledger, read_membership
-from fedsim.data.location30 import decoded
+from fedsim.data.sources.location30 import decoded
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.messages import require_readable, require_usable
+from fedsim.observation.snapshots import Snapshot
 from fedsim.report.results import read_results
-from fedsim.snapshots import Snapshot
 from fedsim.stages.history import read_crafted, read_history_file
-from fedsim.stages.scores import made_from, read_scores, read_trace
+from fedsim.stages.score_files import made_from, read_scores, read_trace
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
+from fedsim.transport.messages import require_readable, require_usable
 from fuzz.harness import Subject, limited_memory, run
 from fuzz.mutators import npy, tables, tensors, texts
 

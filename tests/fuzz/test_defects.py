@@ -18,24 +18,24 @@ from PIL import Image, PngImagePlugin
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.config import load_experiment, parsed_yaml
+from fedsim.config.experiment import load_experiment, parsed_yaml
 from fedsim.data import Arrays, Place, read_ledger, read_membership
 from fedsim.data.cache import cached
-from fedsim.data.cifar import pixels
-from fedsim.data.location30 import decoded
+from fedsim.data.sources.cifar import pixels
+from fedsim.data.sources.location30 import decoded
 from fedsim.errors import DataError, FedsimError, MessageError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.encoded import decoded as decoded_array
-from fedsim.federation.messages import proximal_of, require_finite, require_readable, round_of
 from fedsim.federation.strategies import build_strategy
 from fedsim.rundir import RunDirectory
-from fedsim.stages.given import read_weights
+from fedsim.stages.checkpointing import read_taken_over
+from fedsim.stages.external_model import read_weights
 from fedsim.stages.history import read_history_file
-from fedsim.stages.keeping import read_taken_over
 from fedsim.stages.report import flat_provenance
-from fedsim.stages.scores import made_from, overlapping, read_scores, read_trace
+from fedsim.stages.score_files import made_from, overlapping, read_scores, read_trace
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
+from fedsim.transport.messages import proximal_of, require_finite, require_readable, round_of
+from fedsim.transport.npy_decoding import decoded as decoded_array
 from fuzz.corpus import Corpus
 from fuzz.harness import unclear
 from fuzz.mutators import npy, tables, tensors

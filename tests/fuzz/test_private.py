@@ -9,7 +9,7 @@ import pytest
 import toys
 import yaml
 
-from fedsim import experiment as programme
+from fedsim import pipeline as programme
 from fedsim.errors import RunDirectoryError
 from fedsim.rundir import RunDirectory
 from fedsim.stages.compare import compare_runs

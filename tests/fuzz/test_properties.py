@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fedsim.config import load_experiment, parse_experiment, parsed_yaml, written_yaml
+from fedsim.bounded_io import parsed_json, read_bytes
+from fedsim.config.experiment import load_experiment, parse_experiment, parsed_yaml, written_yaml
 from fedsim.errors import FedsimError
-from fedsim.federation.encoded import decoded
-from fedsim.federation.messages import require_finite, require_usable
 from fedsim.files import write_json
-from fedsim.reading import parsed_json, read_bytes
 from fedsim.report.results import parse_results
 from fedsim.stages.history import read_history_file
+from fedsim.transport.messages import require_finite, require_usable
+from fedsim.transport.npy_decoding import decoded
 from fuzz.harness import unclear
 from fuzz.mutators import npy
 

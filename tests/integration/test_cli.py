@@ -29,7 +29,7 @@ def write(folder: Path, **sections: Any) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a finished run of the toy; not to be changed."""
-    from fedsim.experiment import run
+    from fedsim.pipeline import run
 
     path = tmp_path_factory.mktemp("finished") / "run"
     run(toys.experiment(), path)
@@ -118,7 +118,7 @@ def test_compare_and_report_read_what_is_there(fedsim: Fedsim, copied: Path) -> 
 @pytest.fixture
 def stopped(fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Said:
     """Return what is said when Ctrl-C is pressed after the second round."""
-    from fedsim import console
+    from fedsim.cli import console
 
     with monkeypatch.context() as patched:
         patched.setattr(console, "ConsoleWatcher", lambda shown: toys.Stopping(after=2))

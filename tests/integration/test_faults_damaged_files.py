@@ -8,10 +8,10 @@ import pytest
 import toys
 from faults import files
 
-from fedsim import experiment as programme
+from fedsim import pipeline as programme
 from fedsim.errors import FedsimError, RunDirectoryError, SnapshotError
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import SnapshotStore
 
 EXPERIMENT = toys.experiment(attacks=["loss", "label"])  # one reads what snapshots hold
 Damage = Callable[[Path, RunDirectory], None]

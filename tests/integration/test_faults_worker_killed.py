@@ -25,7 +25,7 @@ from faults import (
 
 from fedsim.engines.processes import WorkerEnded
 from fedsim.rundir import RunDirectory
-from fedsim.stages import keeping
+from fedsim.stages import checkpointing
 
 # Momentum in the server and in the participants, and parties with memories in either seat: all that
 # a federation would have to remember.
@@ -53,7 +53,7 @@ def stateful(how: str, once: Path) -> dict[str, Any]:
 def test_killed_in_mid_round_it_goes_on_in_the_same_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, kept: int
 ) -> None:
-    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", seconds)
     once, watcher = tmp_path / "once", Listening()
     run = toys.simulated(tmp_path / "r", watcher=watcher, **stateful("is killed", once), **WORKERS)
     [told] = [text for text in watcher.said if "killed" in text]

@@ -16,8 +16,8 @@ import yaml
 from flower_processes import new_key, superlink
 from toys import arrays_equal, content_of
 
-from fedsim import experiment as programme
-from fedsim.config import load_experiment
+from fedsim import pipeline as programme
+from fedsim.config.experiment import load_experiment
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.rundir import RunDirectory
 from fedsim.scaffold import write_flower_app

@@ -14,11 +14,11 @@ import pytest
 import torch
 import toys
 
-from fedsim import snapshots
 from fedsim.federation import checkpoint
 from fedsim.files import UNFINISHED
+from fedsim.observation import snapshots
 from fedsim.rundir import RunDirectory
-from fedsim.stages import keeping
+from fedsim.stages import checkpointing
 
 ROUNDS = 40
 LONG: dict[str, Any] = {
@@ -35,7 +35,7 @@ LONG: dict[str, Any] = {
 def work(path: Path, module: str | None = None, deadly: int = 0) -> None:
     """Run the experiment; die by SIGKILL half way through the file number `deadly` of `module`."""
     torch.set_num_threads(1)
-    keeping.CHECKPOINT_SECONDS = 0.0
+    checkpointing.CHECKPOINT_SECONDS = 0.0
     if module is not None:
         home = {"snapshots": snapshots, "checkpoint": checkpoint}[module]
         save, written = home.save_file, []

@@ -18,10 +18,10 @@ import torch
 from flower_processes import superlink
 from flwr.app import Context, RecordDict
 
-from fedsim import cli
-from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.cli.main import main
+from fedsim.engines.in_process import LocalGrid, local_identity
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.report.results import Results
-from fedsim.snapshots import SnapshotStore
 
 APP = Path(__file__).parents[1] / "strangers_app"
 RUN_CONFIG = {
@@ -100,7 +100,7 @@ class Stranger:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(sys, "argv", ["fedsim", "attack", *words, "--quiet"])
             with pytest.raises(SystemExit) as end:
-                cli.main()
+                main()
         assert not end.value.code
         assert (out / "report.html").is_file()
         results = Results.model_validate_json((out / "results.json").read_text())

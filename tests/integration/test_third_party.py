@@ -40,7 +40,7 @@ import numpy as np
 import torch
 
 from fedsim import Attack, ServerAdversary, Threat
-from fedsim.snapshots import participant_owner
+from fedsim.observation.snapshots import participant_owner
 
 
 class ForgetfulServer(ServerAdversary):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedsim import cli
+from fedsim.cli.main import main
 from fedsim.data import load_dataset
 
 RECORDS, MEMBERS, CLASSES = 80, 40, 4
@@ -64,7 +64,7 @@ def attacked(given: Path, out: Path, model: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "argv", [*words, "--out", str(out)])
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     return int(end.value.code or 0)
 
 

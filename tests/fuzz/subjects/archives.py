@@ -12,9 +12,9 @@ from PIL import Image
 
 from fedsim.data import Arrays, Place
 from fedsim.data.cache import cached
-from fedsim.data.cifar import pixels
 from fedsim.data.dataset import from_arrays
-from fedsim.data.location30 import BITS, decoded
+from fedsim.data.sources.cifar import pixels
+from fedsim.data.sources.location30 import BITS, decoded
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import npy, raw, tars, texts, trees

@@ -7,7 +7,7 @@ from typing import Any
 import toys
 import yaml
 
-from fedsim.config import Experiment, load_experiment, parsed_yaml
+from fedsim.config.experiment import Experiment, load_experiment, parsed_yaml
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import Study, load_study

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedsim.progress_sinks.tensorboard import Scalars
 from fedsim.provenance import recorded_data_dir
 from fedsim.report.results import Result, Results, read_results
 from fedsim.rundir import RunDirectory
+from fedsim.stages.checkpointing import read_taken_over
 from fedsim.stages.history import read_crafted, read_history_file
-from fedsim.stages.keeping import read_taken_over
 from fedsim.stages.report import flat_provenance
-from fedsim.watchers.scalars import Scalars
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import texts

@@ -14,11 +14,11 @@ from toys import Federation, SilentServer, new_model
 
 from adversaries.inference.features import FORMAT, SnapshotFeatures
 from fedsim.digests import digest
-from fedsim.engines.local import local_identity
+from fedsim.engines.in_process import local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
-from fedsim.snapshots import Snapshot
-from fedsim.stages.given import fitted, read_weights
+from fedsim.observation.snapshots import Snapshot
+from fedsim.stages.external_model import fitted, read_weights
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import tensors

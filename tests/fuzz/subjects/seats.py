@@ -13,14 +13,14 @@ from toys import Federation, dataset, new_model, training_sets
 
 from adversaries.positions.curious_participant import CuriousParticipant
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.chatter import only_warnings_of_flower
-from fedsim.config import LocalTraining
-from fedsim.engines.local import LocalGrid, local_identity
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.federation.messages import require_usable, shapes_of
+from fedsim.adversary.server_position import DishonestServer
+from fedsim.config.experiment import LocalTraining
+from fedsim.engines.in_process import LocalGrid, local_identity
+from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import introduce, run_rounds
-from fedsim.federation.server_position import DishonestServer
-from fedsim.snapshots import Policy, SnapshotStore
+from fedsim.log_filters import only_warnings_of_flower
+from fedsim.observation.snapshots import Policy, SnapshotStore
+from fedsim.transport.messages import require_usable, shapes_of
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import records

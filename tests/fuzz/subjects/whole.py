@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from random import Random
 
-from fedsim.cli import main
+from fedsim.cli.main import main
 from fedsim.errors import FedsimError
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject

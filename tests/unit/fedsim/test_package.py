@@ -30,8 +30,11 @@ def test_a_notebook_completes_the_public_names_and_the_version() -> None:
 @pytest.mark.parametrize(
     ("what", "spared"),
     [
-        ("import fedsim, fedsim.cli", {"torch", "flwr", "pyarrow"}),  # it answers at once
-        ("import fedsim.engines.ray_host, fedsim.engines.workers", {"pyarrow", "scipy", "pandas"}),
+        ("import fedsim, fedsim.cli.main", {"torch", "flwr", "pyarrow"}),  # it answers at once
+        (
+            "import fedsim.engines.ray.actor, fedsim.engines.multiprocess",
+            {"pyarrow", "scipy", "pandas"},
+        ),
         (
             "import pathlib, toys; toys.simulated(pathlib.Path('run'), engine={'stacked': True})",
             {"torch._dynamo", "sympy", "triton"},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedsim.config import Experiment, load_experiment, parse_experiment
+from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 

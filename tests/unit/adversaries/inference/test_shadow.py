@@ -13,13 +13,13 @@ from fedsim.attacks import Known, Observation
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Verdict
-from fedsim.experiment import attack, run
+from fedsim.pipeline import attack, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages import shadow as stage
-from fedsim.stages.judging import judge_run
-from fedsim.stages.scene import set_scene
-from fedsim.stages.shadow import rehearsals_of, shadow_ledger
+from fedsim.stages import shadow_federations as stage
+from fedsim.stages.evaluate import judge_run
+from fedsim.stages.setup import set_scene
+from fedsim.stages.shadow_federations import rehearsals_of, shadow_ledger
 
 SETTINGS: dict[str, Any] = {
     "data": {"name": "toys:blobs", "records": 1600, "noise": 4.0, "test_records": 100},

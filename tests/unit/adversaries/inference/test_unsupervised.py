@@ -8,7 +8,7 @@ import pytest
 import toys
 from flwr.app import ArrayRecord
 
-from adversaries.inference.attack import Unsupervised
+from adversaries.inference.attacks import Unsupervised
 from adversaries.inference.features import SCALARS, SnapshotFeatures
 from adversaries.inference.inputs import stack
 from adversaries.inference.network import EncoderSettings
@@ -23,8 +23,8 @@ from fedsim.attacks import Known, Observation
 from fedsim.data import about_participant
 from fedsim.errors import ConfigError, PluginError, SnapshotError
 from fedsim.evaluation.metrics import auc
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
-from fedsim.snapshots import SnapshotStore
 
 CLASSES, HIDDEN, LAYERS = 5, 8, 3
 QUICK = UnsupervisedSettings(epochs=4)

@@ -13,11 +13,11 @@ from torch.nn import functional
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
+from fedsim.adversary.base import Briefing
 from fedsim.data import about_participant
 from fedsim.errors import PluginError
-from fedsim.federation.adversary import Briefing
-from fedsim.federation.client import Participants, make_client_app
-from fedsim.snapshots import SnapshotStore
+from fedsim.federation.client_app import Participants, make_client_app
+from fedsim.observation.snapshots import SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
 TARGETS = np.arange(20)

@@ -12,10 +12,10 @@ from faults import Listening
 from flwr.app import ArrayRecord, Context, Message, MessageType
 
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
-from fedsim.federation.messages import round_of
-from fedsim.snapshots import SnapshotStore
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.stages.attack import attack
-from fedsim.stages.scene import set_scene
+from fedsim.stages.setup import set_scene
+from fedsim.transport.messages import round_of
 
 pytestmark = pytest.mark.usefixtures("flower")
 RECORDS = [40, 30, 20]  # participant 1, who ascends, has a third

@@ -11,8 +11,8 @@ from attending import ANYBODY, SAMPLING, SEEDS, Attendance, Onlooker, attended, 
 
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
 VICTIM, OTHERS, WEIGHTS = 0, (1, 2), [30, 20]

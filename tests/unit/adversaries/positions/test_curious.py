@@ -11,7 +11,7 @@ from adversaries.positions.curious_server import CuriousServer
 from fedsim import plugins
 from fedsim.data import about_all_but, about_participant
 from fedsim.errors import PluginError
-from fedsim.snapshots import Policy, SnapshotStore
+from fedsim.observation.snapshots import Policy, SnapshotStore
 
 
 def test_they_are_found_like_anybodys() -> None:

@@ -18,8 +18,8 @@ from adversaries.signals.loss import Loss
 from fedsim.attacks import Attack, Known, Observation, Traced
 from fedsim.data import about_participant
 from fedsim.errors import PluginError, SnapshotError
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
-from fedsim.snapshots import SnapshotStore
 
 RECORDS = np.arange(5, 45)
 KNOWN = Known(RECORDS[::2], np.arange(20) % 2 == 0)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fedsim import Attack, ServerAdversary, Threat
 from fedsim.data import Question, read_ledger
-from fedsim.snapshots import participant_owner
+from fedsim.observation.snapshots import participant_owner
 
 
 class Honest(ServerAdversary):

@@ -11,10 +11,10 @@ import pytest
 from fedsim.data import Place
 from fedsim.data.archive import git_blob_id
 from fedsim.data.digits import read_digits
-from fedsim.data.location30 import Location30
-from fedsim.data.members import read_members
-from fedsim.data.purchase100 import Purchase100
-from fedsim.data.texas100 import Texas100
+from fedsim.data.sources.location30 import Location30
+from fedsim.data.sources.purchase100 import Purchase100
+from fedsim.data.sources.texas100 import Texas100
+from fedsim.data.tar_reader import read_members
 from fedsim.errors import DataError
 
 RANDOM = np.random.default_rng(0)

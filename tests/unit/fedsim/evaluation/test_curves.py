@@ -5,7 +5,7 @@ import pytest
 
 from fedsim.errors import FedsimError
 from fedsim.evaluation import curves
-from fedsim.evaluation.cases import Case
+from fedsim.evaluation.joined_scores import Case
 from fedsim.evaluation.scores import Scores, Truth, join
 
 MEMBER = np.arange(2000) % 2 == 0

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from fedsim.evaluation import intervals
-from fedsim.evaluation.cases import Case
+from fedsim.evaluation.joined_scores import Case
 from fedsim.evaluation.metrics import auc, balanced_accuracy, tpr_at_fpr
 from fedsim.evaluation.scores import Scores, Truth, join
 

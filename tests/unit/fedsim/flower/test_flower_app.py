@@ -11,12 +11,12 @@ import yaml
 from flwr.app import Context, Message, RecordDict
 from toys import arrays_equal, content_of, simulated
 
-from fedsim.engines.local import LocalGrid, local_identity
+from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.errors import ConfigError, FedsimError, MessageError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.flower import new_client_app, new_server_app
 from fedsim.flower.client import TURN
-from fedsim.flower.place import Place, place_of
+from fedsim.flower.paths import Place, place_of
 from fedsim.flower.server import meet
 from fedsim.rundir import RunDirectory
 

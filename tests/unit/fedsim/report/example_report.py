@@ -6,8 +6,8 @@ import numpy as np
 
 from fedsim.evaluation import Scores, Truth, Verdict, curves, judge
 from fedsim.report import data as parts
-from fedsim.report.compared import compared_rows, contenders_of, differences
-from fedsim.report.comparison import ComparedRun, ComparisonData
+from fedsim.report.comparison_page import ComparedRun, ComparisonData
+from fedsim.report.comparison_rows import compared_rows, contenders_of, differences
 from fedsim.report.results import Results, ThreatModel, Utility, result_row
 
 RECORDS = 2000

@@ -13,7 +13,7 @@ import yaml
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from fedsim.config import load_experiment
+from fedsim.config.experiment import load_experiment
 from fedsim.conformance import identified
 from fedsim.errors import FedsimError
 from fedsim.scaffold import TEMPLATES, write_flower_app, write_package

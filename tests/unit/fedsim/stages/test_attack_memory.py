@@ -8,11 +8,11 @@ import pytest
 import toys
 from numpy.typing import NDArray
 
-from fedsim import experiment as programme
+from fedsim import pipeline as programme
 from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds, memory_there
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.progress import SILENCE, Watcher
-from fedsim.stages.scene import set_scene
+from fedsim.stages.setup import set_scene
 
 
 class Silent(Attack):

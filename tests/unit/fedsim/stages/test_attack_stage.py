@@ -15,7 +15,7 @@ from fedsim.errors import SnapshotError
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
-from fedsim.stages.scene import set_scene
+from fedsim.stages.setup import set_scene
 
 NETWORK = {"folds": 2, "repeats": 1, "epochs": 2}
 ATTACKS = [

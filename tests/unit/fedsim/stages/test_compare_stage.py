@@ -10,10 +10,10 @@ import toys
 import yaml
 from typer.testing import CliRunner
 
-from fedsim.cli import app
+from fedsim.cli.main import app
 from fedsim.errors import RunDirectoryError
-from fedsim.experiment import report, run
-from fedsim.report.comparison import render_comparison
+from fedsim.pipeline import report, run
+from fedsim.report.comparison_page import render_comparison
 from fedsim.rundir import RunDirectory
 from fedsim.stages import compare
 

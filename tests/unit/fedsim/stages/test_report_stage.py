@@ -7,10 +7,10 @@ import pytest
 import toys
 
 from fedsim.errors import RunDirectoryError
-from fedsim.experiment import attack, report
+from fedsim.pipeline import attack, report
 from fedsim.rundir import RunDirectory
-from fedsim.stages import page_charts, page_words
-from fedsim.stages.judging import judge_run
+from fedsim.stages import report_charts, report_text
+from fedsim.stages.evaluate import judge_run
 
 WRITTEN = ("results.json", "report.html")
 GUESS_FIRST = ["random", "loss", "scalar-logistic"]
@@ -87,7 +87,7 @@ def test_a_page_that_fails_leaves_the_results(
     def failing(*_: object) -> None:
         raise RunDirectoryError("no page")
 
-    monkeypatch.setattr(page_charts, "rocs", failing)
+    monkeypatch.setattr(report_charts, "rocs", failing)
     run.results.write_bytes(before + b"\n")
     with pytest.raises(RunDirectoryError, match="no page"):
         report(run.path)
@@ -98,10 +98,10 @@ def test_the_headline_is_about_what_does_best_on_the_known_records(finished: Pat
     judged = judge_run(RunDirectory(finished))
     party = judged.parties[0]
     known = {a: judged.known[party.label, "participant-0", a] for a in GUESS_FIRST}
-    leading = page_words.leading_attack(party, judged)
+    leading = report_text.leading_attack(party, judged)
     assert leading == max(known, key=lambda name: known[name])
     assert leading != "random"
-    finding = page_words.findings(judged)[0]
+    finding = report_text.findings(judged)[0]
     assert finding.attack == leading
     verdict = judged.verdicts[party.label, "participant-0", leading]
     assert finding.accuracy == verdict.accuracy.value
@@ -117,12 +117,12 @@ def test_known_records_are_judged_as_the_tested_ones_are(finished: Path) -> None
 
 def test_charts_name_the_victim_where_there_are_others(finished: Path) -> None:
     judged = judge_run(RunDirectory(finished))
-    said = {(one.adversary, one.about) for one in page_charts.histograms(judged)}
+    said = {(one.adversary, one.about) for one in report_charts.histograms(judged)}
     assert said == {
         ("curious-server", "first victim: participant 0"),
         ("curious-participant", ""),
     }
-    assert {one.about for one in page_charts.by_class(judged)} == {about for _, about in said}
+    assert {one.about for one in report_charts.by_class(judged)} == {about for _, about in said}
     page = RunDirectory(finished).report.read_text()
     assert "<figcaption>loss · curious-server · first victim: participant 0</figcaption>" in page
     assert "Of several victims the first; the table has the others." in page

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedsim.evaluation import Scores
-from fedsim.stages.scores import (
+from fedsim.stages.score_files import (
     ScoresError,
     read_scores,
     read_trace,

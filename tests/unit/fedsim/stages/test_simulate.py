@@ -12,12 +12,12 @@ from toys import Stopping, content_of, experiment, simulated
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import DataError, FedsimError, RunDirectoryError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.snapshots import SnapshotStore
-from fedsim.stages import keeping
+from fedsim.stages import checkpointing
 from fedsim.stages.plan import plan, stated_threats
-from fedsim.stages.scene import set_scene
+from fedsim.stages.setup import set_scene
 
 
 def test_the_files_of_a_run(toy_run: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_crash_while_the_end_is_written_is_made_good(
     def crashes(*arguments: object) -> None:
         raise SystemExit
 
-    target = (keeping, "write_json") if missing == "history" else (Checkpoint, "save")
+    target = (checkpointing, "write_json") if missing == "history" else (Checkpoint, "save")
     with monkeypatch.context() as patched:
         patched.setattr(*target, crashes)
         with pytest.raises(SystemExit):
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
 def test_a_disk_that_is_too_small_is_told_before_round_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedsim import snapshots
+    from fedsim.observation import snapshots
 
     usage = snapshots.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(snapshots.shutil, "disk_usage", lambda folder: usage)

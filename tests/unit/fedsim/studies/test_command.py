@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from toy_study import WriteStudy
 
-from fedsim import cli
+from fedsim.cli.main import main
 
 Fedsim = Callable[..., tuple[int, str, str]]
 
@@ -21,7 +21,7 @@ def fedsim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["fedsim", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         said = capsys.readouterr()
         return int(end.value.code or 0), said.out, said.err
 

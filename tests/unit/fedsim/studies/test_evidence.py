@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import toys
 
-from fedsim import experiment as programme
-from fedsim.config import Experiment
+from fedsim import pipeline as programme
+from fedsim.config.experiment import Experiment
 from fedsim.errors import RunDirectoryError
 from fedsim.rundir import RunDirectory
-from fedsim.stages.scores import read_trace, write_trace
+from fedsim.stages.score_files import read_trace, write_trace
 from fedsim.studies.cells import Cell
 from fedsim.studies.evidence import Course, Evidence
 from fedsim.studies.rows import Row, rows_of

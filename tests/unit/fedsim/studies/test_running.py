@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from toy_study import WriteStudy
 
-from fedsim import experiment as programme
+from fedsim import pipeline as programme
 from fedsim.errors import DataError
 from fedsim.progress import Advance
 from fedsim.provenance import provenance
@@ -23,10 +23,10 @@ from fedsim.studies import live, running
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import load_study
 from fedsim.studies.layout import Layout
-from fedsim.studies.makers import Maker, this_maker
 from fedsim.studies.page import page
+from fedsim.studies.provenance import Maker, this_maker
 from fedsim.studies.running import Findings, plan, run_study
-from fedsim.studies.took import added
+from fedsim.studies.timing import added
 from fedsim.studies.writing import publish, write_outputs
 
 OLD, THIS = 8 * "01234", 8 * "abcde" + "-dirty"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fedsim.config import load_experiment
+from fedsim.config.experiment import load_experiment
 from fedsim.progress import SILENCE
+from fedsim.progress_sinks import watching_cells
 from fedsim.provenance import provenance
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import SCALES, Scale, load_study
@@ -16,7 +17,6 @@ from fedsim.studies.references import reference_table
 from fedsim.studies.rows import expected, fits
 from fedsim.studies.running import run_study
 from fedsim.studies.tables import check_coordinates
-from fedsim.watchers import watching_cells
 
 FOLDER = Path(__file__).parents[4] / "configs" / "studies"
 STUDIES = sorted(FOLDER.glob("*.yaml"))

@@ -1,0 +1,224 @@
+"""The inference attacks as plugins: what an adversary saw, in; one score a record, out."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adversaries.inference.crossfit import scalar_logistic
+from adversaries.inference.feature_cache import observed_inputs, own_features, positions
+from adversaries.inference.input_selection import InputChoice, InputSettings, input_settings
+from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
+from adversaries.inference.supervised import fit_and_score
+from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
+from fedsim import seeds
+from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds
+from fedsim.errors import DataError
+from fedsim.progress import Watcher
+
+Scores = NDArray[np.float64]
+
+
+class Supervised(Attack):
+    """A white-box network over all snapshots, trained on the known records (Nasr et al. 2019).
+
+    Parameters
+    ----------
+    inputs
+        What the attack reads: ``white-box-gradients`` (default: the last layer's gradient and
+        output, loss, label, every layer's gradient norm), ``white-box-outputs`` (the last three
+        layers' outputs, loss, label), ``black-box`` (the last layer's output, loss, label), or a
+        choice of layers: ``{outputs: [-1, -2], gradients: [conv5]}``; see `chosen.InputSettings`.
+    network
+        ``default``; ``paper``, the network of the paper with its training, which takes gigabytes
+        and days; ``paper-shared``, the same with one set of component weights for all snapshots;
+        or the default with other sizes: ``{shared: true, kernels: 8}``, see
+        `network.NetworkSettings`.
+    training
+        What is trained otherwise than suits the network: ``{epochs: 20, folds: 3}``, see
+        `plans.TrainingChanges`.
+    last_layer
+        Name of the layer that gives the logits; found where it is not named.
+    learns_from
+        How many of the known members, and of the known non-members, it learns from:
+        ``[250, 250]``. They are drawn with each attack seed, fewer out of more; the others are
+        scored like unknown ones. By default it learns from all.
+    """
+
+    stochastic = True
+
+    def __init__(
+        self,
+        inputs: InputChoice = "white-box-gradients",
+        network: NetworkChoice = "default",
+        training: TrainingChanges | None = None,
+        last_layer: str | None = None,
+        learns_from: tuple[int, int] | None = None,
+    ) -> None:
+        self.inputs = input_settings(inputs)
+        self.training = plan(network, training)
+        self.last_layer = last_layer
+        self.learns_from = learns_from
+
+    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+        """Return what its networks take."""
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Scores:
+        """Return membership logits; a known record's come from networks that have not seen it."""
+        if self.learns_from is not None:
+            known = _drawn(known, *self.learns_from, seed)
+        inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
+        fits = self.training.folds * self.training.repeats
+        with watcher.task("attack networks", fits) as advance:
+            held_out, others = fit_and_score(
+                inputs.take(_places(observation, known.records)),
+                known.member,
+                inputs.take(_places(observation, _unknown(known, candidates))),
+                self.training,
+                seed,
+                lambda done: advance(f"{done} of {fits}"),
+            )
+        return _joined(known, held_out, candidates, others)
+
+
+class ScalarLogistic(Attack):
+    """Logistic regression on six scalars of every snapshot: the simple attack to beat.
+
+    Parameters
+    ----------
+    folds
+        Parts that the known records are cut into.
+    """
+
+    stochastic = True
+    baseline = True
+    by_rounds = True
+
+    def __init__(self, folds: int = 5) -> None:
+        self.folds = folds
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Scores:
+        """Return log-odds of membership; a known record's come from folds without it."""
+        rows = observed_inputs(observation, watcher, _SIX_SCALARS).summary.numpy()
+        held_out, others = scalar_logistic(
+            rows[positions(observation, known.records)],
+            known.member,
+            rows[positions(observation, _unknown(known, candidates))],
+            self.folds,
+            seed,
+        )
+        return _joined(known, held_out, candidates, others)
+
+
+_SIX_SCALARS = InputSettings(outputs=(-1,), gradients=(-1,), gradient_norms="none")
+
+
+def _drawn(known: Known, members: int, nonmembers: int, seed: int) -> Known:
+    """Return so many of the known members and non-members.
+
+    Raises
+    ------
+    DataError
+        If there are not so many, or none are asked for.
+    """
+    places = []
+    for wanted, kind, those in (
+        (members, "members", known.member),
+        (nonmembers, "non-members", ~known.member),
+    ):
+        there = np.flatnonzero(those)
+        if not 0 < wanted <= len(there):
+            raise DataError(
+                f"the supervised attack cannot learn from {wanted} known {kind}: {len(there)} are "
+                f"known (learns_from; see audit.known_{kind.replace('-', '')})"
+            )
+        order = seeds.generator(seed, "learns-from", kind).permutation(there)
+        places.append(order[:wanted])
+    chosen = np.sort(np.concatenate(places))
+    return Known(known.records[chosen], known.member[chosen])
+
+
+def _places(observation: Observation, records: RecordIds) -> torch.Tensor:
+    return torch.from_numpy(positions(observation, records))
+
+
+def _unknown(known: Known, candidates: RecordIds) -> RecordIds:
+    return candidates[~np.isin(candidates, known.records)]
+
+
+def _joined(known: Known, held_out: Scores, candidates: RecordIds, others: Scores) -> Scores:
+    """Return the candidates' scores in their own order."""
+    records = np.concatenate([known.records, _unknown(known, candidates)])
+    scores = np.concatenate([held_out, others])
+    order = np.argsort(records)
+    joined: Scores = scores[order][np.searchsorted(records, candidates, sorter=order)]
+    return joined
+
+
+class Unsupervised(Attack):
+    """The white-box network with nothing to learn from: records are clustered (Nasr et al. 2019).
+
+    The membership of the known records is not used at all; they are scored like any candidate.
+
+    Parameters
+    ----------
+    training
+        Sizes of the autoencoder, how it is trained, and how its embeddings are clustered.
+    inputs
+        What the encoder reads: as in `Supervised`. The four signals that the decoder rebuilds need
+        the model's gradients whatever is chosen here.
+    last_layer
+        Name of the layer that gives the logits; found where it is not named.
+    """
+
+    stochastic = True
+
+    def __init__(
+        self,
+        training: UnsupervisedSettings | None = None,
+        inputs: InputChoice = "white-box-gradients",
+        last_layer: str | None = None,
+    ) -> None:
+        self.training = training or UnsupervisedSettings()
+        self.inputs = input_settings(inputs)
+        self.last_layer = last_layer
+
+    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+        """Return what its networks take."""
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
+
+    def score(
+        self,
+        observation: Observation,
+        known: Known,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Scores:
+        """Return places between the clusters' centres; those above 0 are called members."""
+        inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
+        signals = known_signals(own_features(observation, watcher, self.last_layer))
+        places = _places(observation, candidates)
+        epochs = self.training.epochs
+        with watcher.task("autoencoder", epochs) as advance:
+            return score_unlabelled(
+                inputs.take(places),
+                signals[:, places],
+                self.training,
+                seed,
+                lambda done: advance(f"epoch {done} of {epochs}"),
+            )

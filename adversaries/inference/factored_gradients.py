@@ -1,0 +1,101 @@
+"""The weight gradients of single records, kept in the smallest form that loses nothing.
+
+The gradient of a weight is a sum over positions p of delta_p a_p^T, with a_p what the layer saw
+there and delta_p the gradient of the loss with respect to what it returned. A linear layer on plain
+vectors has one position: two vectors instead of a matrix. A convolution has few positions where its
+maps are small: its input and its deltas (8 kB a record for the fifth convolution of AlexNet) say
+what 2.4 MB of matrix say. Where maps are large and channels few, the matrix is smaller; then it is
+kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+
+import torch
+from torch import Tensor, nn
+
+from adversaries.inference.conv_unfold import Unfolding
+from adversaries.inference.gradients import gradients
+from fedsim.errors import FedsimError
+
+MATRIX, INPUTS, DELTAS = "matrix", "inputs", "deltas"
+
+
+@dataclass(frozen=True)
+class CompactGradients:
+    """The gradients of one layer's weight, (C, F) for each of N records.
+
+    Attributes
+    ----------
+    parts
+        Either ``matrix`` (N, C, F), or the two factors. ``deltas`` are (N, C), with ``inputs``
+        (N, F); or (N, C, P) for P positions, with ``inputs`` (N, F, P), or (N, channels, height,
+        width) if there is an unfolding.
+    unfolding
+        Turns ``inputs`` of a convolution into what each position saw.
+    """
+
+    parts: Mapping[str, Tensor]
+    unfolding: Unfolding | None = None
+
+    @property
+    def matrices(self) -> Tensor:
+        """The gradients themselves, (N, C, F); for checks, as they are large."""
+        if MATRIX in self.parts:
+            return self.parts[MATRIX]
+        inputs, deltas = self.parts[INPUTS], self.parts[DELTAS]
+        if self.unfolding is None:
+            by_position = (side.reshape(*side.shape[:2], -1) for side in (deltas, inputs))
+            return torch.einsum("ncp,nfp->ncf", *by_position)
+        grouped = self.unfolding.by_group(deltas) @ self.unfolding.patches(inputs).mT
+        return grouped.flatten(1, 2)
+
+
+@singledispatch
+def compact(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> CompactGradients:
+    """Return the gradients of a layer's weight from its trace (see `backward.Trace`).
+
+    Raises
+    ------
+    FedsimError
+        If the layer is of a type whose weight gradient is no matrix.
+    """
+    raise FedsimError(
+        f"the gradients of a {type(layer).__name__} cannot be attacked as a matrix; name layers of "
+        "type Linear or Conv2d"
+    )
+
+
+@compact.register
+def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> CompactGradients:
+    if inputs.dim() == 2:
+        return CompactGradients({INPUTS: inputs, DELTAS: deltas})
+    positions = {INPUTS: _last_but_one(inputs), DELTAS: _last_but_one(deltas)}
+    return _smaller(CompactGradients(positions), layer, inputs, deltas)
+
+
+@compact.register
+def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> CompactGradients:
+    factors = {INPUTS: inputs, DELTAS: deltas.flatten(2)}
+    return _smaller(CompactGradients(factors, Unfolding.of(layer)), layer, inputs, deltas)
+
+
+def _smaller(
+    factored: CompactGradients, layer: nn.Linear | nn.Conv2d, inputs: Tensor, deltas: Tensor
+) -> CompactGradients:
+    """Return the factors, or the matrix if that is smaller; it depends on the shapes alone."""
+    if sum(part[0].numel() for part in factored.parts.values()) <= layer.weight.numel():
+        return factored
+    return CompactGradients({MATRIX: gradients(layer, inputs, deltas)["weight"].flatten(2)})
+
+
+def _last_but_one(values: Tensor) -> Tensor:
+    """Return (N, width, positions) of a linear layer's (N, ..., width)."""
+    return values.reshape(len(values), -1, values.shape[-1]).mT
+
+
+def joined(batches: list[CompactGradients]) -> CompactGradients:
+    """Return the records of several batches as one."""
+    parts = {name: torch.cat([b.parts[name] for b in batches]) for name in batches[0].parts}
+    return CompactGradients(parts, batches[0].unfolding)

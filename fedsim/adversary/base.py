@@ -1,0 +1,224 @@
+"""What every dishonest party is: a threat model, questions, and a store for what it sees.
+
+An adversary touches only the Flower messages that its position carries. Its hooks are called on a
+fixed timeline and do nothing by default, so a plugin overrides what it needs::
+
+    round r   server: send -> ... -> receive -> aggregated -> send_evaluation
+              participant: arrived (the aggregate of round r - 1) -> leaving -> arrived (of round r)
+
+The two positions are in `server_position` and `participant_position`. This layer knows no adversary
+by name.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from flwr.app import ArrayRecord, RecordDict
+from numpy.typing import NDArray
+from torch import nn
+
+from fedsim.data import Dataset, Question, load_dataset
+from fedsim.errors import PluginError
+from fedsim.models import build_model
+from fedsim.observation.snapshots import SnapshotStore
+
+
+@dataclass(frozen=True)
+class Threat:
+    """A threat model in words, printed before anything runs.
+
+    Attributes
+    ----------
+    who
+        The position: "the server", "participant 3".
+    sees
+        What its position shows it.
+    does
+        What it does beyond the protocol; by default nothing.
+    active
+        Whether it does anything beyond the protocol.
+    outside
+        Whether it has no part in the federation, and sees only what comes out of it.
+    """
+
+    who: str
+    sees: str
+    does: str = "nothing: it follows the protocol"
+    active: bool = False
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What an active adversary needs to compute on its target records.
+
+    Attributes
+    ----------
+    new_model
+        Makes the model that is trained.
+    dataset
+        Where the target records' features and labels are.
+    targets
+        Record ids (n,), or such by the key of the question that they are asked about: members and
+        non-members alike, and nothing here says which is which.
+    seed
+        All randomness comes from it.
+    """
+
+    new_model: Callable[[], nn.Module]
+    dataset: Dataset
+    targets: NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
+    seed: int = 0
+
+    def targets_of(self, question: Question) -> NDArray[np.int64]:
+        """Return the targets (n,) of a question."""
+        if isinstance(self.targets, Mapping):
+            return self.targets[question.key]
+        return self.targets
+
+
+@lru_cache(maxsize=1)
+def briefing_on(model: str, data: str, ledger: Path, data_dir: Path | None, seed: int) -> Briefing:
+    """Return a briefing on the records that a membership file lists; see `Adversary.aim_at`.
+
+    Raises
+    ------
+    FedsimError
+        If any of it is missing or not valid.
+    """
+    from fedsim.data import read_membership  # here: Arrow, for the dishonest party's process only
+
+    dataset = load_dataset(data, {}, data_dir=data_dir, seed=seed)
+    membership = read_membership(ledger)
+    targets = membership.ledger(dataset, seed).audit(membership.question).records
+    new_model = partial(
+        build_model,
+        model,
+        {},
+        input_shape=dataset.input_shape,
+        num_classes=dataset.num_classes,
+        seed=seed,
+    )
+    return Briefing(new_model, dataset, targets, seed)
+
+
+class Adversary(ABC):
+    """A dishonest party; plugins derive from one of the two positions.
+
+    Attributes
+    ----------
+    store
+        Where `record` keeps snapshots.
+    briefing
+        What it may compute with; None until it was briefed.
+    memory
+        What it remembers from round to round. Only this survives a stop and a resume.
+    """
+
+    store: SnapshotStore | None = None
+    briefing: Briefing | None = None
+    _aim: Callable[[], Briefing] | None = None
+
+    @cached_property
+    def memory(self) -> RecordDict:
+        """What it remembers from round to round, as Flower records."""
+        return RecordDict()
+
+    @abstractmethod
+    def threat(self) -> Threat:
+        """Return the threat model in words."""
+
+    @abstractmethod
+    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+        """Return whose data this position asks about, one question an observation."""
+
+    @abstractmethod
+    def owners(self, question: Question) -> tuple[str, ...]:
+        """Return the owners of the snapshots that answer a question, in the order of a round."""
+
+    def owners_while_acting(self, question: Question) -> tuple[str, ...]:
+        """Return the owners of further snapshots, which it keeps in the rounds in which it acts."""
+        return ()
+
+    def acts_from(self) -> int | None:
+        """Return the first round in which it changes a message; None if it never does.
+
+        An active run branches from an honest one just before that round, so until then it may
+        remember nothing but what the last round alone showed it.
+        """
+        return 1 if self.threat().active else None
+
+    def keep_in(self, store: SnapshotStore | Path | str) -> Self:
+        """Keep what is recorded in `store` (a folder keeps everything), and return self."""
+        self.store = store if isinstance(store, SnapshotStore) else SnapshotStore(Path(store))
+        return self
+
+    def brief(self, briefing: Briefing) -> Self:
+        """Tell an active adversary what it may compute with, and return self."""
+        self.briefing = briefing
+        return self
+
+    def aim_at(
+        self,
+        model: str,
+        data: str,
+        ledger: Path | str,
+        *,
+        data_dir: Path | str | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Name what an active adversary may compute with in an app of somebody's, and return self.
+
+        It is read when the adversary first needs it, as the runtimes of Flower copy an app's mods
+        from process to process, and only the dishonest party needs its targets.
+
+        Parameters
+        ----------
+        model, data
+            A plugin's name, or ``module:function``, as for `fedsim attack`.
+        ledger
+            The file that lists the target records (see `fedsim.data.membership_file`); which of
+            them are members the adversary does not look at.
+        data_dir
+            Where the data set's files are; None downloads them.
+        seed
+            All randomness comes from it.
+        """
+        where = None if data_dir is None else Path(data_dir)
+        self._aim = partial(briefing_on, model, data, Path(ledger), where, seed)
+        return self
+
+    def briefed(self) -> Briefing:
+        """Return the briefing.
+
+        Raises
+        ------
+        PluginError
+            If it was not briefed, and aims at nothing.
+        """
+        if self.briefing is not None:
+            return self.briefing
+        if self._aim is None:
+            raise PluginError(
+                f"{type(self).__name__} has no targets; call aim_at(model, data, ledger) first"
+            )
+        return self._aim()
+
+    def record(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
+        """Keep a snapshot, as far as the store's policy wants it.
+
+        Raises
+        ------
+        PluginError
+            If the adversary was given no place to keep it.
+        SnapshotError
+            If the disk does not take it.
+        """
+        if self.store is None:
+            raise PluginError(f"{type(self).__name__} has no store; call keep_in(folder) first")
+        self.store.keep(round_number, owner, arrays)

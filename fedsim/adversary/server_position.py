@@ -1,0 +1,218 @@
+"""The server's seat: a strategy that lets dishonest parties see and change what passes it.
+
+A server adversary is worn over any Flower strategy by delegation, as Flower's own wrappers for
+differential privacy are, so it works in an app that knows nothing else of fedsim::
+
+    strategy = CuriousServer().keep_in("audit").around(FedAvg())
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app.exception import AppExitException
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedsim.adversary.base import Adversary
+from fedsim.adversary.update_distance import Crafted, compare, note
+from fedsim.data import Question, about_participant
+from fedsim.errors import FedsimError, MessageError, PluginError
+from fedsim.observation.snapshots import participant_owner
+from fedsim.transport.messages import arrays_of, require_readable, with_arrays
+
+
+class ServerAdversary(Adversary):
+    """A dishonest server: it sees each participant's upload and decides what each receives."""
+
+    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+        """Ask about each victim separately: its uploads are told apart."""
+        return tuple(about_participant(victim) for victim in victims)
+
+    def about(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+        """Return the questions of an adversary that is after some participants only.
+
+        Raises
+        ------
+        PluginError
+            If there is no such participant, or none is named.
+        """
+        strangers = [victim for victim in victims if not 0 <= victim < participants]
+        if strangers or not victims or len(set(victims)) < len(victims):
+            raise PluginError(
+                f"{type(self).__name__}: cannot be after participants {list(victims)}; name some "
+                f"of 0 to {participants - 1}, each once"
+            )
+        return tuple(about_participant(victim) for victim in victims)
+
+    def owners(self, question: Question) -> tuple[str, ...]:
+        """Answer from the victim's uploads."""
+        return (participant_owner(question.victims[0]),)
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Return what a participant is to train on."""
+        return arrays
+
+    def receive(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord | None:
+        """Return what goes into the aggregate of a participant's upload; None leaves it out."""
+        return arrays
+
+    def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
+        """See the aggregate of a round."""
+
+    def send_evaluation(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord:
+        """Return what a participant is to evaluate after a round."""
+        return arrays
+
+    def around(self, strategy: Strategy) -> Strategy:
+        """Return `strategy` with this adversary over it."""
+        return DishonestServer(strategy, (self,))
+
+
+class DishonestServer(Strategy):
+    """Any Flower strategy with server adversaries over it.
+
+    Parameters
+    ----------
+    honest
+        The strategy that is worn over; it never notices.
+    adversaries
+        Asked in order on the way out, and in the same order on the way in.
+    participant_of
+        Node ids to participants; a node that is not in it goes by its id.
+    """
+
+    def __init__(
+        self,
+        honest: Strategy,
+        adversaries: Sequence[ServerAdversary],
+        participant_of: Mapping[int, int] | None = None,
+    ) -> None:
+        self.honest = honest
+        self.adversaries = tuple(adversaries)
+        self.participant_of = dict(participant_of or {})
+
+    def summary(self) -> None:
+        """Log the honest strategy's configuration."""
+        self.honest.summary()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Let each adversary change what each participant trains on."""
+        messages = self.honest.configure_train(server_round, arrays, config, grid)
+        return [self._altered(m, server_round, lambda a: a.send, noted=True) for m in messages]
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Let each adversary change what each participant evaluates."""
+        messages = self.honest.configure_evaluate(server_round, arrays, config, grid)
+        return [self._altered(m, server_round, lambda a: a.send_evaluation) for m in messages]
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Show each adversary each upload, aggregate what they leave, and show the aggregate."""
+        left = (self._received(reply, server_round) for reply in replies)
+        replies = [m for m in left if m]
+        with self._telling_what_failed(server_round):
+            arrays, metrics = self.honest.aggregate_train(server_round, replies)
+        if arrays is not None:
+            for adversary in self.adversaries:
+                adversary.aggregated(server_round, arrays)
+        return arrays, metrics
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Aggregate evaluations as the honest strategy does."""
+        with self._telling_what_failed(server_round):
+            return self.honest.aggregate_evaluate(server_round, replies)
+
+    @contextmanager
+    def _telling_what_failed(self, server_round: int) -> Iterator[None]:
+        """Say in one sentence what a strategy that is not ours made of replies that are not."""
+        try:
+            yield
+        except (AppExitException, FedsimError):
+            raise
+        except Exception as error:  # a hostile reply may make it fail in any way
+            reason = " ".join(str(error).split())
+            raise MessageError(
+                f"the strategy {type(self.honest).__name__} cannot use the replies of round "
+                f"{server_round}: {type(error).__name__}: {reason}"
+            ) from error
+
+    def _altered(
+        self,
+        message: Message,
+        server_round: int,
+        hook: Callable[[ServerAdversary], Callable[[int, int, ArrayRecord], ArrayRecord]],
+        noted: bool = False,
+    ) -> Message:
+        honest = arrays = arrays_of(message.content, "the server")
+        participant = self._participant(message.metadata.dst_node_id)
+        crafter: ServerAdversary | None = None
+        for adversary in self.adversaries:
+            left = hook(adversary)(server_round, participant, arrays)
+            crafter = crafter if left is arrays else adversary
+            arrays = left
+        if crafter is not None:
+            message.content = with_arrays(message.content, arrays)
+            if noted:
+                _note(crafter, server_round, participant, honest, arrays)
+        return message
+
+    def _received(self, reply: Message, server_round: int) -> Message | None:
+        if reply.has_error():
+            return reply
+        participant = self._participant(reply.metadata.src_node_id)
+        honest = arrays = arrays_of(reply.content, f"participant {participant}")
+        require_readable(honest, f"participant {participant} in round {server_round}")
+        left_out = False
+        for adversary in self.adversaries:
+            if _uploaded(participant) in adversary.memory:
+                adversary.memory[_uploaded(participant)] = honest
+            left = adversary.receive(server_round, participant, arrays)
+            # One that leaves the upload out does not hide it from the next.
+            left_out |= left is None
+            arrays = arrays if left is None else left
+        if left_out:
+            return None
+        if arrays is not honest:
+            reply.content = with_arrays(reply.content, arrays)
+        return reply
+
+    def _participant(self, node: int) -> int:
+        return self.participant_of.get(node, node)
+
+
+def _uploaded(participant: int) -> str:
+    """Return where a crafter's memory has the last upload of somebody it sends crafted messages."""
+    return f"uploaded-{participant}"
+
+
+def _note(
+    crafter: ServerAdversary,
+    server_round: int,
+    participant: int,
+    honest: ArrayRecord,
+    crafted: ArrayRecord,
+) -> None:
+    """Note how far a sent message lies from the honest one.
+
+    Both are updates from the receiver's last upload. It is kept from the first crafted message on,
+    which therefore has no figure itself.
+    """
+    place = _uploaded(participant)
+    base = crafter.memory.get(place)
+    if not isinstance(base, ArrayRecord):
+        crafter.memory[place] = honest
+    else:
+        figures = compare(base, honest, crafted)
+        note(crafter.memory, Crafted(server_round, participant, *figures))

@@ -1,0 +1,82 @@
+"""How far a crafted message lies from the honest one: what a defender could notice.
+
+Both are seen as updates from the parameters that the receiver knows already: for what the server
+sends, the receiver's own last upload; for what a participant uploads, the parameters that it was
+sent. An isolated participant, for one, is sent an update of length zero.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
+from torch import Tensor
+
+from fedsim.transport.flower_records import QuickMetrics
+
+CRAFTED = "crafted"
+_COLUMNS = ("round", "participant", "norm-ratio", "cosine")
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """One crafted message against the honest one in its place.
+
+    Attributes
+    ----------
+    round, participant
+        Which message: the one to or from this participant.
+    norm_ratio
+        Euclidean length of the crafted update over that of the honest one.
+    cosine
+        Of the angle between the two updates; 0 where one of them has no length.
+    """
+
+    round: int
+    participant: int
+    norm_ratio: float
+    cosine: float
+
+
+def compare(base: ArrayRecord, honest: ArrayRecord, crafted: ArrayRecord) -> tuple[float, float]:
+    """Return norm ratio and cosine of the updates ``crafted - base`` and ``honest - base``."""
+    start, meant, made = (
+        {name: value.double() for name, value in arrays.to_torch_state_dict().items()}
+        for arrays in (base, honest, crafted)
+    )
+    true = {name: meant[name] - value for name, value in start.items()}
+    false = {name: made[name] - value for name, value in start.items()}
+    length, altered = math.sqrt(_dot(true, true)), math.sqrt(_dot(false, false))
+    ratio = altered / length if length else float(altered > 0)
+    cosine = _dot(true, false) / (length * altered) if length and altered else 0.0
+    return ratio, cosine
+
+
+def note(memory: RecordDict, entry: Crafted) -> None:
+    """Add an entry to what an adversary remembers."""
+    columns = zip(_COLUMNS, _columns(memory), astuple(entry), strict=True)
+    # A quick record: Flower's own would look at all that was ever noted, for each message.
+    memory[CRAFTED] = QuickMetrics({name: [*before, value] for name, before, value in columns})
+
+
+def noted(memory: RecordDict) -> tuple[Crafted, ...]:
+    """Return the entries that an adversary remembers."""
+    return tuple(
+        Crafted(int(round_number), int(participant), ratio, cosine)
+        for round_number, participant, ratio, cosine in zip(*_columns(memory), strict=True)
+    )
+
+
+def _columns(memory: RecordDict) -> list[list[float]]:
+    record = memory.get(CRAFTED)
+    if not isinstance(record, MetricRecord):
+        return [[] for _ in _COLUMNS]
+    return [_column(record[name]) for name in _COLUMNS]
+
+
+def _column(value: object) -> list[float]:
+    return value if isinstance(value, list) else []
+
+
+def _dot(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> float:
+    return sum(float((value * right[name]).sum()) for name, value in left.items())

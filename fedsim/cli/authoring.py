@@ -1,0 +1,144 @@
+"""The verbs of an author: `fedsim new` writes a package or app, `fedsim check` tries a plugin."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from fedsim.cli.options import EXIT_PROBLEM, AsJson, DataDir
+from fedsim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedsim.conformance import Finding
+
+MARKS = {
+    "passed": ("✓", "green"),
+    "failed": ("✗", "bold red"),
+    "not asked": ("-", "dim"),
+    "figure": ("=", "cyan"),
+}
+
+new_app = typer.Typer(
+    no_args_is_help=True,
+    help="Write a package of your own for a new adversary or attack, or a Flower app.",
+)
+
+PluginName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Small letters and dashes, as in noisy-server.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The package's folder; default NAME.")
+]
+
+
+class Position(StrEnum):
+    """Where an adversary sits."""
+
+    SERVER = "server"
+    PARTICIPANT = "participant"
+
+
+@new_app.command()
+def adversary(
+    name: PluginName,
+    position: Annotated[
+        Position, typer.Option("--position", help="Where it sits.")
+    ] = Position.SERVER,
+    out: Out = None,
+) -> None:
+    """Write a package with an adversary that works, its test, and an experiment."""
+    _write(position.value, name, out)
+
+
+@new_app.command()
+def attack(name: PluginName, out: Out = None) -> None:
+    """Write a package with an attack that works, its test, and an experiment."""
+    _write("attack", name, out)
+
+
+@new_app.command()
+def flower_app(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder.")],
+    config: Annotated[Path, typer.Option("--config", help="The experiment (YAML).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Its run directory; default runs/CONFIG-NAME.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a Flower app of an experiment, for `flwr run`: simulated, or deployed."""
+    from fedsim.scaffold import write_flower_app
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    run = out or Path("runs") / config.stem
+    for path in write_flower_app(folder, config, run, data_dir):
+        console.print(f"  {path}", soft_wrap=True)
+    console.print(f"next: cd {folder}, and read README.md: its commands work", soft_wrap=True)
+
+
+def check(
+    plugin: Annotated[
+        str, typer.Argument(metavar="PLUGIN", help="module:Class, or an installed plugin's name.")
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A=B", help="One of its settings.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try whether an adversary or an attack keeps its contract; exit code 1 if it does not."""
+    from fedsim.conformance import Checklist, findings, identified
+
+    given = _settings(settings or ())
+    kind = identified(plugin)
+    console = Console(highlight=False, markup=False, emoji=False, quiet=as_json)
+    found: list[Finding] = []
+    for finding in findings(kind, plugin, given):
+        if not found:
+            console.print(f"{plugin} as one of the {kind}:")
+        found.append(finding)
+        _show(console, finding)
+    checklist = Checklist(plugin, kind, tuple(found))
+    counts = Counter(finding.status.value for finding in found)
+    told = ", ".join(f"{counts[mark]} {mark}" for mark in MARKS if counts[mark])
+    console.print(told)
+    if as_json:
+        typer.echo(json.dumps(checklist.as_json()))
+    if checklist.failures:
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _write(template: str, name: str, out: Path | None) -> None:
+    from fedsim.scaffold import write_package
+
+    folder = out or Path(name)
+    console = Console(highlight=False, markup=False, emoji=False)
+    for path in write_package(template, name, folder):
+        console.print(f"  {path}", soft_wrap=True)
+    console.print(f"next: cd {folder}, and read README.md: its three commands work", soft_wrap=True)
+
+
+def _show(console: Console, finding: "Finding") -> None:
+    mark, style = MARKS[finding.status.value]
+    console.print(Text.assemble((f"{mark} ", style), finding.claim))
+    if finding.said:
+        said = Text(finding.said, style="red" if finding.status == "failed" else "dim")
+        console.print(Padding(said, (0, 0, 0, 4), expand=False))
+
+
+def _settings(given: Iterable[str]) -> dict[str, Any]:
+    """Return settings by name, each value read as YAML."""
+    from fedsim.config.experiment import parsed_yaml
+
+    found: dict[str, Any] = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--set {setting!r} is not of the form name=value")
+        found[name] = parsed_yaml(value, f"--set {setting!r}")
+    return found

@@ -1,0 +1,51 @@
+"""`fedsim compare`: runs side by side."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedsim.cli.options import AsJson, Quiet
+from fedsim.errors import FedsimError
+
+
+class Format(StrEnum):
+    """How `fedsim compare` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+
+
+def compare(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    form: Annotated[
+        Format | None, typer.Option("--format", help="How to print; default a table.")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", metavar="FILE", help="Write the comparison as one HTML page, too."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side: local against global, with differences and their intervals."""
+    from fedsim.cli.output import narrator
+    from fedsim.report.comparison_page import write_comparison
+    from fedsim.report.formats import FORMATS
+    from fedsim.stages.compare import compare_runs, comparison
+
+    teller = narrator(quiet=quiet, as_json=as_json)
+    if form is not None and (quiet or as_json):
+        raise FedsimError("--format, --quiet and --json are ways to print; give one of them")
+    compared = comparison(paths) if page else None
+    rows = compared.rows if compared else compare_runs(paths)
+    if page and compared:
+        write_comparison(page, compared)
+    if form is None or form is Format.TABLE:
+        teller.compared(rows, page)
+    else:
+        typer.echo(FORMATS[form.value](rows))

@@ -1,0 +1,102 @@
+"""What a person at a terminal sees: threat models and plan, progress with time left, tables.
+
+Names and sentences come from configs and plugins and are shown as plain text: nothing in them is
+taken for markup, whatever console is given.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from fedsim.progress import Advance
+from fedsim.report.formatting import plural
+from fedsim.stages.plan import Plan, StatedThreat
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time that a task will still take, and that it is that."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time left, or nothing where it is not known or over."""
+        known = task.time_remaining is not None and not task.finished
+        return super().render(task).append(" left") if known else Text()
+
+
+class ConsoleWatcher:
+    """A watcher that draws bars with the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            _TimeLeft(),
+            TextColumn("{task.fields[standing]}", markup=False),
+            console=console,
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(text, highlight=False, markup=False, emoji=False)
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Draw a bar for the length of a block; the outermost block starts and ends the drawing."""
+        outermost = not self._progress.live.is_started
+        if outermost:
+            self._progress.start()
+        task = self._progress.add_task(what, total=total, completed=done, standing="")
+
+        def advance(standing: str) -> None:
+            self._progress.update(task, advance=1, standing=standing)
+
+        try:
+            yield advance
+        finally:
+            if outermost:
+                self._progress.stop()
+                for shown in self._progress.task_ids:
+                    self._progress.remove_task(shown)
+            else:
+                self._progress.remove_task(task)
+
+
+def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
+    """Print who is dishonest, what it sees, does, knows, and asks."""
+    for stated in threats:
+        grid = Table.grid(padding=(0, 2))
+        for name, text in (
+            ("who", stated.threat.who),
+            ("sees", stated.threat.sees),
+            ("does", stated.threat.does),
+            ("knows", stated.knows),
+            ("asks", f"was this record in the training data of {' / '.join(stated.asks)}?"),
+        ):
+            grid.add_row(Text(name, "dim"), Text(text))
+        title = Text(f"threat model: {stated.adversary}")
+        console.print(Panel(grid, title=title, title_align="left", expand=False))
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Print the size of the run."""
+    rounds = ", ".join(map(str, plan.observed_rounds))
+    console.print(
+        f"plan: {plural(plan.participants, 'participant')}, {plural(plan.rounds, 'round')}, "
+        f"a model of {plan.parameters:,} parameters; observed rounds {rounds}; "
+        f"{plan.snapshot_bytes / 1e6:,.1f} MB of snapshots; "
+        f"{plan.audited_records:,} audited records",
+        highlight=False,
+    )

@@ -1,0 +1,206 @@
+"""Who tells what a command does: tables and bars for a person, next to nothing, or JSON lines.
+
+The commands are the same for all; `narrator` chooses by their options. As JSON (``--json``), stdout
+has one object a line: the events of `fedsim.progress_sinks.json_lines`, and
+
+``planned``
+    Of a run: ``plan``, its sizes, and ``threat_models``. Of ``fedsim study --plan``: ``cells``,
+    each with ``coordinates``, ``run``, ``finished``, and the run that it ``shares_with`` or null.
+``results``, the last line
+    ``path``, ``page``, and ``results``, a list of rows as in ``results.json``: the mean row of
+    each adversary and attack. Of a run, ``utility`` too; of a study, each row has its
+    ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and the
+    rows are the tidy ones of ``--format json``.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import typer
+from rich.console import Console
+
+from fedsim.cli import console as terminal
+from fedsim.errors import FedsimError
+from fedsim.progress import SILENCE, Watcher
+from fedsim.progress_sinks import JsonLines, watching_cells
+from fedsim.report.comparison_rows import ComparedRow, compared_table
+from fedsim.report.formats import tidy
+from fedsim.report.results import Results
+from fedsim.report.table import RunTable
+from fedsim.rundir import RunDirectory
+from fedsim.stages.plan import Plan, StatedThreat
+from fedsim.studies.cells import Cell
+from fedsim.studies.live import LiveStudy, show_findings, show_plan
+from fedsim.studies.running import Audience, Findings, PlannedCell
+
+
+class Narrator(Protocol):
+    """Whoever tells what a command is going to do, does, and has found."""
+
+    @property
+    def watcher(self) -> Watcher:
+        """Who is told how far the work is."""
+
+    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+        """Tell what a run is going to do."""
+
+    def finished(self, results: Results, out: Path) -> None:
+        """Tell what a run has found, and where it is."""
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Tell how runs compare, and where the page is, if one was asked for."""
+
+    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+        """Tell what a study would do."""
+
+    def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
+        """Return what is told of the cells of a study while they run."""
+
+    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+        """Tell what a study has found, and where it is."""
+
+
+def narrator(*, quiet: bool, as_json: bool) -> Narrator:
+    """Return who tells what a command does.
+
+    Raises
+    ------
+    FedsimError
+        If both are asked for.
+    """
+    if quiet and as_json:
+        raise FedsimError("--quiet and --json are two ways to print; give one of them")
+    if as_json:
+        return AsJson(JsonLines(sys.stdout))
+    return Quietly() if quiet else AtTerminal(Console(markup=False, emoji=False))
+
+
+class AtTerminal:
+    """Tells a person: threat models, bars with the time left, tables."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.watcher: Watcher = terminal.ConsoleWatcher(console)
+
+    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+        """Print the threat models and the sizes."""
+        terminal.show_threats(self._console, threats)
+        terminal.show_plan(self._console, plan)
+
+    def finished(self, results: Results, out: Path) -> None:
+        """Print the tables, and where everything is."""
+        run = RunDirectory(out)
+        self._console.print()
+        self._console.print(RunTable(results))
+        self._console.print(f"figures: {run.results}   page: {run.report}", highlight=False)
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Print the table, and where the page is."""
+        self._console.print(compared_table(rows))
+        if page is not None:
+            self._console.print(f"page: {page}", highlight=False)
+
+    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+        """Print a table of the cells."""
+        show_plan(self._console, cells)
+
+    def studying(self, cells: Sequence[Cell]) -> LiveStudy:
+        """Return a table of the cells that changes while they run."""
+        return LiveStudy(self._console, cells)
+
+    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+        """Print the tables, and where everything is."""
+        show_findings(self._console, findings)
+        self._console.print(f"page: {page}   figures: {output}/table.json", highlight=False)
+
+
+class Quietly:
+    """Tells nothing but where the figures are."""
+
+    watcher: Watcher = SILENCE
+
+    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+        """Tell nothing."""
+
+    def finished(self, results: Results, out: Path) -> None:
+        """Print the path of the figures, alone on its line."""
+        typer.echo(RunDirectory(out).results)
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Print the path of the page, alone on its line, if one was asked for."""
+        if page is not None:
+            typer.echo(page)
+
+    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+        """Tell nothing: that the study is valid is told by the exit code."""
+
+    def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
+        """Return what tells nothing."""
+        return watching_cells(self.watcher, cells)
+
+    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+        """Print the path of the figures, alone on its line."""
+        typer.echo(output / "table.json")
+
+
+class AsJson:
+    """Tells a program, one JSON object a line; the module says which."""
+
+    def __init__(self, lines: JsonLines) -> None:
+        self._lines = lines
+        self.watcher: Watcher = lines
+
+    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+        """Write ``planned``."""
+        models = [
+            {"adversary": stated.adversary, "knows": stated.knows, "asks": list(stated.asks)}
+            | asdict(stated.threat)
+            for stated in threats
+        ]
+        self._lines.tell("planned", plan=asdict(plan), threat_models=models)
+
+    def finished(self, results: Results, out: Path) -> None:
+        """Write ``results``."""
+        run = RunDirectory(out)
+        self._lines.tell(
+            "results",
+            path=str(run.results),
+            page=str(run.report),
+            utility=results.utility.model_dump(),
+            results=[row.model_dump(mode="json") for row in results.summary()],
+        )
+
+    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Write ``results``."""
+        self._lines.tell("results", page=None if page is None else str(page), results=tidy(rows))
+
+    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+        """Write ``planned``."""
+        told = [
+            {
+                "coordinates": dict(one.cell.coordinates),
+                "run": one.cell.digest,
+                "finished": one.finished,
+                "shares_with": one.shares_with.digest if one.shares_with else None,
+            }
+            for one in cells
+        ]
+        self._lines.tell("planned", cells=told)
+
+    def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
+        """Return what writes the cells as the steps of one task."""
+        return watching_cells(self._lines, cells)
+
+    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+        """Write ``results``."""
+        rows = [
+            {"coordinates": dict(row.coordinates), "run": row.cell.digest}
+            | row.result.model_dump(mode="json")
+            for row in findings.rows
+        ]
+        table = output / "table.json"
+        self._lines.tell("results", path=str(table), page=str(page), results=rows)

@@ -1,0 +1,121 @@
+"""Whose exception it was: one that a stranger's plugin raised is told in a sentence.
+
+A plugin may raise anything, wherever it is called. Its author needs the plugin, the kind of the
+exception and the line; eighty lines of ours around it help nobody. An exception that passed through
+our own code alone is a defect of ours and stays a traceback.
+"""
+
+import re
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from fedsim.errors import PluginError
+
+OURS = ("fedsim", "adversaries")
+INSTALLED = {"site-packages", "dist-packages"}
+_SENT = re.compile(
+    r'^ *File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE
+)
+_BEGINS = "Traceback (most recent call last):"
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call in a traceback; `whose` names the adversary or attack whose method it was."""
+
+    file: str
+    line: int
+    function: str
+    whose: str = ""
+
+
+def told_of_plugin(error: Exception) -> str | None:
+    """Return one sentence on an exception that passed through a plugin; None if none did."""
+    calls = [*_calls(error), *_calls_elsewhere(error)]
+    homes = _homes_of_plugins()
+    theirs = [call for call in calls if call.whose or _is_theirs(call.file, homes)]
+    if not theirs:
+        return None
+    last = theirs[-1]
+    named = [call for call in theirs if call.whose] or [last]
+    text = " ".join(str(error).split())
+    return str(
+        PluginError(
+            f"{named[-1].whose or 'a plugin'} failed in {named[-1].function}: "
+            f"{type(error).__name__}{': ' if text else ''}{text} "
+            f"({_short(last.file)}, line {last.line})"
+        )
+    )
+
+
+def _calls(error: Exception) -> Iterator[_Call]:
+    """Yield the calls that an exception passed through in this process, the outermost first."""
+    from fedsim.adversary.base import Adversary
+    from fedsim.attacks import Attack
+
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code, owner = frame.f_code, frame.f_locals.get("self")
+        whose = ""
+        if _top(frame.f_globals.get("__name__")) not in OURS:
+            if isinstance(owner, Adversary):
+                whose = _named("adversary", owner)
+            elif isinstance(owner, Attack):
+                whose = _named("attack", owner)
+        yield _Call(code.co_filename, line, code.co_name, whose)
+
+
+def _calls_elsewhere(error: Exception) -> Iterator[_Call]:
+    """Yield those in the worker process that it came from, whose traceback is sent as a note."""
+    for note in getattr(error, "__notes__", ()):
+        _, begins, sent = str(note).rpartition(_BEGINS)
+        for found in _SENT.finditer(sent) if begins else ():
+            yield _Call(found["file"], int(found["line"]), found["function"])
+
+
+def _is_theirs(file: str, homes: Iterable[Path]) -> bool:
+    """Return whether a file is neither ours nor of Python or a library; `homes` are plugins'."""
+    path = Path(file)
+    if file.startswith("<") or _is_below(path, _homes(OURS)):
+        return False
+    if _is_below(path, homes):
+        return True
+    of_python = _is_below(path, [Path(sysconfig.get_path("stdlib"))])
+    return not of_python and INSTALLED.isdisjoint(path.parts)
+
+
+def _homes_of_plugins() -> list[Path]:
+    """Return where the plugins are that other packages have installed."""
+    from fedsim import plugins
+
+    points = [point for group in plugins.GROUPS for point in plugins.available(group).values()]
+    return list(_homes({_top(point.module) for point in points} - {*OURS}))
+
+
+def _homes(modules: Iterable[str]) -> Iterator[Path]:
+    """Yield the folders of packages, and the files of modules that are none."""
+    for module in modules:
+        if (spec := find_spec(module)) is not None:
+            places = spec.submodule_search_locations or [spec.origin or ""]
+            yield from map(Path, filter(None, places))
+
+
+def _is_below(path: Path, homes: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(home) for home in homes)
+
+
+def _named(kind: str, plugin: object) -> str:
+    return f"{kind} {type(plugin).__module__}:{type(plugin).__qualname__}"
+
+
+def _top(module: object) -> str:
+    return str(module).partition(".")[0]
+
+
+def _short(file: str) -> str:
+    """Return a file as seen from here, if it is below here."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

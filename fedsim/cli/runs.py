@@ -1,0 +1,146 @@
+"""The verbs about one run: simulate and attack it, attack it again, report it again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedsim.cli.options import (
+    Address,
+    AsJson,
+    DataDir,
+    EngineName,
+    Quiet,
+    RunPath,
+    TensorBoard,
+    on_engine,
+)
+from fedsim.errors import FedsimError, listed
+
+DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment (YAML).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory; default runs/CONFIG-NAME.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting.")
+    ] = None,
+    engine: EngineName = None,
+    address: Address = None,
+    data_dir: DataDir = None,
+    tensorboard: TensorBoard = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate, attack and report; run it again to resume what was stopped."""
+    from fedsim import pipeline as programme
+    from fedsim.cli.output import narrator
+    from fedsim.config.experiment import load_experiment
+    from fedsim.progress_sinks import Several, open_scalars
+    from fedsim.rundir import RunDirectory
+    from fedsim.stages.plan import plan, stated_threats
+    from fedsim.stages.setup import set_scene
+
+    teller = narrator(quiet=quiet, as_json=as_json)
+    experiment = load_experiment(config, [*(settings or ()), *on_engine(engine, address)])
+    out = out or Path("runs") / config.stem
+    scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
+    watcher = Several(teller.watcher, scalars) if scalars else teller.watcher
+    scene = set_scene(experiment, data_dir, watcher)
+    teller.planned(stated_threats(scene.parties, experiment), plan(scene))
+    results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, scene=scene)
+    if scalars:
+        scalars.end(results)
+    teller.finished(results, out)
+
+
+def attack(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run directory, or --model ...")
+    ] = None,
+    attacks: Annotated[
+        list[str] | None,
+        typer.Option("--attack", metavar="NAME", help="An attack; default: all of the run's."),
+    ] = None,
+    data_dir: DataDir = None,
+    model: Annotated[
+        str | None, typer.Option(help="Instead of a run, a model trained elsewhere: its factory.")
+    ] = None,
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="Its safetensors; several: versions, earliest first.")
+    ] = None,
+    snapshots: Annotated[
+        Path | None, typer.Option(help="Instead of weights: snapshots kept in a Flower app.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose snapshots.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set, or module:function.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="CSV or parquet: record, member and perhaps known.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the attacks on a given model.")] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Attack a finished run again, or a model that was trained elsewhere."""
+    from fedsim import pipeline as programme
+    from fedsim.cli.output import narrator
+    from fedsim.config.experiment import parsed_yaml
+    from fedsim.stages.external_model import GivenModel
+
+    teller = narrator(quiet=quiet, as_json=as_json)
+    watcher = teller.watcher
+    needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
+    given = [name for name, value in needed.items() if value is not None]
+    if path is not None and not given and not weights and snapshots is None and owner is None:
+        results = programme.attack(path, data_dir=data_dir, attacks=attacks or (), watcher=watcher)
+        teller.finished(results, path)
+        return
+    if path is not None or model is None or data is None or ledger is None or out is None:
+        raise FedsimError(
+            "give either a run directory alone, or a model with --model, --weights (or "
+            f"--snapshots), --data, --ledger and --out; given: {listed(given)}"
+        )
+    if bool(weights) == (snapshots is not None):
+        raise FedsimError("give the model's parameters as --weights or as --snapshots, one of both")
+    asked = GivenModel(
+        model=parsed_yaml(model, "--model"),
+        data=parsed_yaml(data, "--data"),
+        membership=ledger,
+        adversary="released-model",
+        attacks=tuple(attacks or DEFAULT_ATTACKS),
+        weights=tuple(weights or ()),
+        snapshots=snapshots,
+        owner=owner,
+        seed=seed,
+    )
+    results = programme.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
+    teller.finished(results, out)
+
+
+def report(
+    path: RunPath,
+    exposed: Annotated[
+        int,
+        typer.Option(
+            "--exposed",
+            metavar="N",
+            min=0,
+            max=100,
+            help="Show the N most exposed training records of each adversary on the page: images, "
+            "or ids where the data are no images. Such a page is as private as the data.",
+        ),
+    ] = 0,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a run's scores again, and write its results and its page."""
+    from fedsim import pipeline as programme
+    from fedsim.cli.output import narrator
+
+    teller = narrator(quiet=quiet, as_json=as_json)
+    teller.finished(programme.report(path, exposed=exposed, data_dir=data_dir), path)

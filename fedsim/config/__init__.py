@@ -1,0 +1,1 @@
+"""Experiments as typed objects: the schema, the YAML around it, and the engine's settings."""

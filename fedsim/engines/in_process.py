@@ -1,0 +1,108 @@
+"""The local engine: a Flower Grid that calls the ClientApp in this process.
+
+No Ray, no polling, no serialisation beyond what Flower's `ArrayRecord` is. Participants run one
+after the other in the order of their messages; each keeps its own `Context` between rounds. An app
+that computes for many of them at once is told beforehand which messages are coming.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedsim.engines.base import NodesGrid
+from fedsim.engines.flower_identity import local_identity
+from fedsim.errors import FedsimError
+from fedsim.federation.client_app import ForeseeingApp
+from fedsim.transport.messages import PARTICIPANT
+
+CLIENT_APP_RAISED = 2  # Flower's code for it
+
+
+class LocalGrid(NodesGrid):
+    """All participants of a federation, in this process.
+
+    Parameters
+    ----------
+    client_app
+        The participants' app, fedsim's or anybody's.
+    participants
+        How many nodes there are.
+    """
+
+    def __init__(self, client_app: ClientApp, participants: int) -> None:
+        super().__init__(participants)
+        self._client_app = client_app
+        self._only_reads = isinstance(client_app, ForeseeingApp) and client_app.only_reads
+        self._contexts = {
+            node: Context(
+                run_id=1,
+                node_id=node,
+                node_config={PARTICIPANT: participant, "num-partitions": participants},
+                state=RecordDict(),
+                run_config={},
+            )
+            for participant, node in enumerate(self._nodes)
+        }
+        self._states = {node: RecordDict() for node in self._nodes}
+        self._ran: set[int] = set()
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
+        """Run all messages and return the replies, in the same order.
+
+        `timeout` cannot be kept: nothing in this process could stop a participant that hangs.
+        """
+        coming = list(messages)
+        if len(coming) > 1:
+            self.foresee(coming)
+        return [self._run(message) for message in coming]
+
+    def foresee(self, messages: Iterable[Message]) -> None:
+        """Tell the app, if it can make use of it, which messages are about to be sent."""
+        if isinstance(self._client_app, ForeseeingApp):
+            nodes = ((message, message.metadata.dst_node_id) for message in messages)
+            known = [(message, node) for message, node in nodes if node in self._contexts]
+            self._client_app.foresee((m, self._contexts[node]) for m, node in known)
+
+    def states(self) -> dict[int, RecordDict]:
+        """Return what each node keeps between rounds; later rounds do not change the result."""
+        self._states |= {node: _detached(self._contexts[node].state) for node in self._ran}
+        self._ran.clear()
+        return dict(self._states)
+
+    def restore(self, states: Mapping[int, RecordDict]) -> None:
+        """Put back what `states` returned."""
+        for node, state in states.items():
+            self._contexts[node].state = _detached(state)
+            self._ran.add(node)
+
+    def _run(self, message: Message) -> Message:
+        node = message.metadata.dst_node_id
+        if node not in self._contexts:
+            return Message(Error(CLIENT_APP_RAISED, f"there is no node {node}"), reply_to=message)
+        if not self._only_reads:
+            # Strategies put one content into all messages; what one participant does to it must
+            # not reach the next one.
+            message.content = _detached(message.content)
+        self._ran.add(node)
+        try:
+            reply = self._client_app(message, self._contexts[node])
+            if not isinstance(reply, Message):
+                raise TypeError(f"it answered with {type(reply).__name__} instead of Message")
+        except FedsimError:
+            raise
+        # A participant may fail in any way, and leave; the server decides.
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}"
+            return Message(Error(CLIENT_APP_RAISED, reason), reply_to=message)
+        return reply
+
+
+def _detached(content: RecordDict) -> RecordDict:
+    """Return a copy whose records can be changed apart; the arrays in them are immutable."""
+    return RecordDict({key: record.copy() for key, record in content.items()})
+
+
+__all__ = ["LocalGrid", "local_identity"]

@@ -1,0 +1,1 @@
+"""Participants on a Ray cluster."""

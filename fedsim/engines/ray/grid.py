@@ -1,0 +1,265 @@
+"""Participants on a Ray cluster, as a Flower grid.
+
+Participants stay with the process that has their share, so what they keep between rounds stays
+there, too. Parameters go into the object store once a round, however many participants get them. A
+process is given a few messages at a time, and more as replies come back, so what is under way does
+not grow with the federation.
+
+A process may end at any time, and so may its node. The driver knows the states of every share as
+they were some rounds ago, and which messages were run since; another process takes the states, runs
+those messages again, which gives what it gave before, and goes on.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import ray
+from flwr.app import Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedsim.config.engine import RayEngine
+from fedsim.engines.base import FetchedStates, NodesGrid
+from fedsim.engines.factory import NewGrid
+from fedsim.engines.ray.cluster import LOST, Handle, Hosts, hosts_on
+from fedsim.engines.ray.dispatch import Call, Turn
+from fedsim.engines.ray.serialization import Parcel, Ran, unpacked
+from fedsim.engines.ray.shard import Contents, Share, Traffic
+from fedsim.errors import FedsimError
+from fedsim.observation.snapshots import SnapshotStore
+from fedsim.transport.disk_spill import Spool
+
+# After so many calls, or bytes sent, the states are asked for: no more than that is run again when
+# a process is lost, and no more is kept for it.
+LOGGED_TURNS = 20
+LOGGED_BYTES = 256 * 2**20
+
+
+@contextmanager
+def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
+    """Give what opens a grid on the cluster that an engine names, or on one started for the block.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such cluster, or it has not the room.
+    """
+    with hosts_on(engine) as hosts:
+        yield partial(_opened, hosts, engine)
+
+
+@contextmanager
+def _opened(
+    hosts: Hosts, engine: RayEngine, client_app: ClientApp, participants: int
+) -> Iterator["RayGrid"]:
+    seated, stores = hosts.seat(client_app, participants)
+    shares = [Share(number, host) for number, host in enumerate(seated)]
+    grid = RayGrid(participants, hosts, shares, stores, engine)
+    try:
+        yield grid
+    finally:
+        for host in grid.out_of_step:
+            hosts.give_up(host)
+
+
+class RayGrid(NodesGrid):
+    """All participants of a federation, on a Ray cluster; see `on_cluster`.
+
+    Attributes
+    ----------
+    traffic
+        What went through the object store so far.
+    """
+
+    def __init__(
+        self,
+        participants: int,
+        hosts: Hosts,
+        shares: Sequence[Share],
+        stores: Sequence[SnapshotStore],
+        engine: RayEngine,
+    ) -> None:
+        super().__init__(participants)
+        self.traffic = Traffic()
+        self._hosts = hosts
+        self._shares = shares
+        self._stores = stores
+        self._in_flight = engine.in_flight
+        self._restarts = engine.restarts
+        self._contents = Contents(self.traffic)
+        self._out_of_step: set[Share] = set()
+        self._marks = 0  # how often the states were marked, and by which mark they were fetched
+        self._fetched_at = 0
+        self._asked_for_states = False
+        self._turns, self._sent_before = 0, 0
+        self._seconds_each: dict[str, float] = {}  # a participant took in the last turn, by kind
+        self.restore({})
+
+    @property
+    def out_of_step(self) -> set[Handle]:
+        """The processes that still run what nobody waits for any more."""
+        return {share.host for share in self._out_of_step}
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
+        """Run all messages side by side and return the replies, in the order of the messages.
+
+        A participant has `timeout` seconds from when its process turns to it. Whoever takes longer
+        is left out, and so is whoever comes after it in that process, which is ended.
+
+        Raises
+        ------
+        FedsimError
+            If a participant raises one, or a share's process is lost again and again.
+        """
+        asked = list(messages)
+        self._get_in_step()
+        self._shorten_log()
+        self._contents.expect(asked)
+        waiting = {share: list[int]() for share in self._shares}
+        for number, message in enumerate(asked):
+            waiting[self._shares[self._place(message.metadata.dst_node_id)]].append(number)
+        kind = asked[0].metadata.message_type if asked else ""
+        turn = Turn(asked, waiting, self._in_flight, timeout, self._seconds_each.get(kind, 0.0))
+        began = time.monotonic()
+        spool = Spool()
+        replies: dict[int, Message] = {}
+        losses: Counter[Share] = Counter()
+        try:
+            while turn.go_on(self._contents):
+                for reference in turn.ready():
+                    call = turn.calls[reference]
+                    try:
+                        parcel: Parcel = ray.get(reference)
+                    except LOST as error:
+                        losses[call.share] += 1
+                        self._give_up_after(losses[call.share], call, error)
+                        turn.take_back(call.share)
+                        self._resume(call.share)
+                        break  # what else is ready may be of a process that is gone, too
+                    for number, reply in zip(call.numbers, self._answers(parcel), strict=True):
+                        spool.take(reply)
+                        replies[number] = reply
+                    call.share.since.append(call.batch)
+                    turn.done(reference)
+        finally:
+            self._out_of_step |= turn.unfinished
+        if asked:
+            most = max(map(len, waiting.values()))
+            self._seconds_each[kind] = (time.monotonic() - began) / most
+        return [replies[number] for number in sorted(replies)]
+
+    def states(self) -> Mapping[int, RecordDict]:
+        """Return what each node keeps between rounds; later rounds do not change the result.
+
+        The processes keep it, and it is fetched when it is first looked at. That must be before
+        the next call, and inside the block of `on_cluster`; a round that was broken off in the
+        meantime does no harm.
+        """
+        self._get_in_step()
+        self._asked_for_states = True
+        self._mark()
+        return FetchedStates(partial(self._states_at, self._marks))
+
+    def restore(self, states: Mapping[int, RecordDict]) -> None:
+        """Put back what `states` returned."""
+        of_share: list[dict[int, RecordDict]] = [{} for _ in self._shares]
+        for node, state in states.items():
+            if state:
+                of_share[self._place(node)][node] = state
+        self._out_of_step.clear()
+        self._fetched_at = self._marks
+        begun = [share.begin(own) for share, own in zip(self._shares, of_share, strict=True)]
+        for share, done in zip(self._shares, begun, strict=True):
+            try:
+                ray.get(done)
+            except LOST:
+                self._resume(share)
+
+    def _place(self, node: int) -> int:
+        return (node - self._nodes.start) % len(self._shares)
+
+    def _answers(self, parcel: Parcel) -> list[Message]:
+        """Return the replies in a parcel, and keep the snapshots that came with them."""
+        self.traffic.received_bytes += parcel.size
+        ran: Ran = unpacked(parcel)
+        for one in ran.kept:
+            self._stores[one.store].keep(one.round, one.owner, one.arrays)
+        if isinstance(ran.answer, Exception):
+            raise ran.answer
+        return ran.answer
+
+    def _get_in_step(self) -> None:
+        """Replace processes that still run what nobody waits for any more."""
+        hosts = self.out_of_step
+        for share in [share for share in self._shares if share.host in hosts]:
+            self._resume(share)
+        self._out_of_step.clear()
+
+    def _resume(self, share: Share) -> None:
+        """Let another process go on with a share."""
+        for _ in range(self._restarts + 1):
+            lost = share.host
+            share.host = self._hosts.instead_of(lost, [other.host for other in self._shares])
+            try:
+                share.resume(self._contents)
+            except LOST:
+                continue
+            return
+        raise FedsimError(
+            f"processes of the Ray cluster end as soon as they take over participants of a lost "
+            f"one ({self._restarts + 1} in a row); run the same command again when the cluster is "
+            "well, it goes on where it was"
+        )
+
+    def _give_up_after(self, losses: int, call: Call, error: Exception) -> None:
+        if losses > self._restarts:
+            who = ", ".join(str(node - self._nodes.start) for node in call.nodes)
+            raise FedsimError(
+                f"the process that ran participants {who} was lost {losses} times in one round "
+                f"({type(error).__name__}); out of memory? give it fewer at a time "
+                "(engine.in_flight), or more of a node (engine.cpus)"
+            ) from error
+
+    def _mark(self) -> None:
+        self._marks += 1
+        for share in self._shares:
+            share.keep(self._marks)
+
+    def _states_at(self, mark: int) -> dict[int, RecordDict]:
+        if mark not in (self._marks, self._fetched_at):
+            raise FedsimError("these states are gone: states() was called again")
+        if mark != self._fetched_at:
+            self._fetch()
+        found = {node: state for share in self._shares for node, state in share.states.items()}
+        return {node: found.get(node, RecordDict()) for node in self._nodes}
+
+    def _fetch(self) -> None:
+        """Take the states as they were when they were marked last."""
+        asked = [share.fetch() for share in self._shares]
+        for share, reference in zip(self._shares, asked, strict=True):
+            share.fetched(unpacked(self._got(share, reference)))
+        self._fetched_at = self._marks
+        self._turns, self._sent_before = 0, self.traffic.sent_bytes
+
+    def _got(self, share: Share, reference: Any) -> Parcel:
+        while True:
+            try:
+                return ray.get(reference)  # type: ignore[no-any-return]
+            except LOST:
+                self._resume(share)
+                self._out_of_step.discard(share)
+                reference = share.fetch()
+
+    def _shorten_log(self) -> None:
+        """Ask for the states now and then, so that what would be run again stays bounded."""
+        self._turns += 1
+        sent = self.traffic.sent_bytes - self._sent_before
+        if self._turns > LOGGED_TURNS or sent > LOGGED_BYTES:
+            if not self._asked_for_states:  # else somebody may still want those that are marked
+                self._mark()
+            self._fetch()

@@ -1,0 +1,263 @@
+"""What travels between the driver and the processes of a Ray cluster, and in what form.
+
+Ray copies into its object store what it is given, and maps it into the processes of a node without
+a copy where it is an array. So everything long travels as arrays beside a short pickle: the data
+set once for the whole cluster, parameters once a round, replies once each.
+
+Objects are pickled, as everything is that Ray carries: whoever can reach a cluster's ports can run
+code in it anyway.
+"""
+
+import io
+import pickle
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from flwr.app import ArrayRecord, Message
+from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
+from ray.cloudpickle import CloudPickler
+
+from fedsim.errors import FedsimError
+from fedsim.observation.snapshots import Policy, SnapshotStore
+from fedsim.transport.lazy_arrays import ArrayInMemory, Values
+
+LONG = 1024  # bytes; what is shorter stays in the pickle
+LONG_ARRAY = 65536  # those that are shared between processes are read-only, so small ones are not
+
+Bytes = NDArray[np.uint8]
+Numbers = tuple[int, str, tuple[int, ...]]
+"""Where a long array is: its place, its type and its shape."""
+
+
+class Parcel(NamedTuple):
+    """An object on its way: a pickle, and its long parts beside it."""
+
+    head: bytes
+    parts: tuple[Bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has in all."""
+        return len(self.head) + sum(part.nbytes for part in self.parts)
+
+
+class Batch(NamedTuple):
+    """Messages on their way: without their parameters, and each set of parameters once."""
+
+    head: bytes
+    records: tuple[ArrayRecord, ...]
+
+
+class Kept(NamedTuple):
+    """A snapshot that a dishonest participant keeps in the store of that number."""
+
+    store: int
+    round: int
+    owner: str
+    arrays: ArrayRecord
+
+
+class Ran(NamedTuple):
+    """What came of a batch: its replies or an error, and what was kept beside them."""
+
+    answer: list[Message] | Exception
+    kept: list[Kept]
+
+
+def packed(thing: object) -> Parcel:
+    """Return an object as a parcel; what is long and occurs in it several times travels once."""
+    head = io.BytesIO()
+    packer = _Packer(head)
+    packer.dump(thing)
+    return Parcel(head.getvalue(), tuple(packer.parts))
+
+
+def unpacked(parcel: Parcel) -> Any:
+    """Return what was packed; nothing of it needs the parcel any more."""
+    return _Unpacker(parcel).load()
+
+
+def batch_of(messages: Iterable[Message]) -> Batch:
+    """Return messages as a batch; see `key_of` for which parameters are the same."""
+    head = io.BytesIO()
+    packer = _MessagePacker(head)
+    packer.dump(list(messages))
+    return Batch(head.getvalue(), tuple(packer.records.values()))
+
+
+def messages_of(head: bytes, records: Sequence[ArrayRecord]) -> list[Message]:
+    """Return the messages of a batch."""
+    return _MessageUnpacker(head, records).load()  # type: ignore[no-any-return]
+
+
+def key_of(record: ArrayRecord) -> tuple[object, ...]:
+    """Return what parameters have in common that are the same: names, and the very same arrays.
+
+    It holds for as long as the arrays are there. A strategy puts one record into all messages of a
+    round.
+    """
+    return tuple((name, id(array)) for name, array in record.items())
+
+
+def packed_app(app: ClientApp) -> tuple[Parcel, tuple[SnapshotStore, ...]]:
+    """Return the participants' app as a parcel, and the stores that its adversaries have.
+
+    In the cluster each store is a `TravellingStore`.
+
+    Raises
+    ------
+    FedsimError
+        If a part of it cannot be pickled.
+    """
+    head, parts = io.BytesIO(), list[pickle.PickleBuffer]()
+    packer = _AppPacker(head, parts)
+    try:
+        packer.dump(app)  # type: ignore[no-untyped-call]
+    except Exception as error:  # a stranger's objects may fail in any way
+        raise FedsimError(
+            f"the participants' app cannot be sent to a Ray cluster, as a part of it cannot be "
+            f"pickled: {type(error).__name__}: {error}"
+        ) from error
+    arrays = tuple(np.frombuffer(part.raw(), np.uint8) for part in parts)
+    return Parcel(head.getvalue(), arrays), tuple(packer.stores)
+
+
+def unpacked_app(parcel: Parcel, kept: list[Kept]) -> ClientApp:
+    """Return the app; its large arrays are the parcel's, read-only; `kept` takes its snapshots."""
+    return _AppUnpacker(parcel, kept).load()  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class TravellingStore(SnapshotStore):
+    """A store whose folder is on the driver's disk: what is kept goes there beside the reply."""
+
+    number: int = 0
+    kept: list[Kept] = field(default_factory=list)
+
+    def keep(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
+        """Have `arrays` stored where the driver is, if the policy keeps them."""
+        if self.policy.keeps(round_number, owner):
+            self.kept.append(Kept(self.number, round_number, owner, arrays))
+
+
+class _Packer(pickle.Pickler):
+    """Pickles an object but for its long parts; arrays without bytes yet travel as numbers."""
+
+    def __init__(self, head: io.BytesIO) -> None:
+        super().__init__(head, pickle.HIGHEST_PROTOCOL)
+        self.parts: list[Bytes] = []
+        self._places: dict[int, int] = {}  # by the id of what `parts` keeps alive
+
+    def reducer_override(self, thing: object) -> Any:
+        """Take the numbers of an array that has no bytes yet: making them would copy it."""
+        if type(thing) is ArrayInMemory and not thing.has_bytes:
+            return _arrived, (np.asarray(thing.seen(), order="C"), thing.known_finite)
+        return NotImplemented
+
+    def persistent_id(self, thing: object) -> int | Numbers | None:
+        """Return where long bytes or numbers are, and None for everything that is to be pickled."""
+        if type(thing) is bytes and len(thing) >= LONG:
+            return self._place(thing, np.frombuffer(thing, np.uint8))
+        if type(thing) is np.ndarray and thing.nbytes >= LONG and _is_plain(thing):
+            place = self._place(thing, thing.reshape(-1).view(np.uint8))
+            return place, thing.dtype.str, thing.shape
+        return None
+
+    def _place(self, thing: object, part: Bytes) -> int:
+        if id(thing) not in self._places:
+            self._places[id(thing)] = len(self.parts)
+            self.parts.append(part)
+        return self._places[id(thing)]
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, parcel: Parcel) -> None:
+        super().__init__(io.BytesIO(parcel.head))
+        self._parts = parcel.parts
+        self._copies: dict[int, bytes] = {}
+
+    def persistent_load(self, where: int | Numbers) -> bytes | Values:
+        """Return a copy of what is there; the same object for the same bytes."""
+        if isinstance(where, tuple):
+            place, kind, shape = where
+            return self._parts[place].copy().view(kind).reshape(shape)
+        if where not in self._copies:
+            self._copies[where] = self._parts[where].tobytes()
+        return self._copies[where]
+
+
+def _is_plain(values: Values) -> bool:
+    """Return whether an array is all there in its bytes, its type's name and its shape."""
+    return values.dtype.isbuiltin == 1 and not values.dtype.hasobject and values.flags.c_contiguous
+
+
+def _arrived(values: Values, finite: bool | None) -> ArrayInMemory:
+    return ArrayInMemory(values, finite=finite)
+
+
+class _MessagePacker(pickle.Pickler):
+    def __init__(self, head: io.BytesIO) -> None:
+        super().__init__(head, pickle.HIGHEST_PROTOCOL)
+        self.records: dict[tuple[object, ...], ArrayRecord] = {}
+
+    def persistent_id(self, thing: object) -> int | None:
+        """Return which of the batch's sets of parameters this is, and None for anything else."""
+        if not isinstance(thing, ArrayRecord):
+            return None
+        key = key_of(thing)
+        self.records.setdefault(key, thing)
+        return list(self.records).index(key)
+
+
+class _MessageUnpacker(pickle.Unpickler):
+    def __init__(self, head: bytes, records: Sequence[ArrayRecord]) -> None:
+        super().__init__(io.BytesIO(head))
+        self._records = records
+
+    def persistent_load(self, number: int) -> ArrayRecord:
+        """Return the parameters of that number, which messages may share."""
+        return self._records[number]
+
+
+class _AppPacker(CloudPickler):
+    """Pickles code by value where it has no module of its own, as closures have not."""
+
+    def __init__(self, head: io.BytesIO, parts: list[pickle.PickleBuffer]) -> None:
+        def stays(part: pickle.PickleBuffer) -> bool:
+            if part.raw().nbytes < LONG_ARRAY:
+                return True
+            parts.append(part)
+            return False
+
+        super().__init__(  # type: ignore[no-untyped-call]
+            head, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=stays
+        )
+        self.stores: list[SnapshotStore] = []
+
+    def persistent_id(self, thing: object) -> tuple[int, Path, Policy] | None:
+        """Return what makes a travelling store, and None for everything that is to be pickled."""
+        if not isinstance(thing, SnapshotStore):
+            return None
+        self.stores.append(thing)
+        return len(self.stores) - 1, thing.folder, thing.policy
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Take the plain view of a file that is mapped: numpy would copy it into the pickle."""
+        if isinstance(thing, np.memmap):
+            return np.asarray(thing).__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return super().reducer_override(thing)  # type: ignore[no-untyped-call]
+
+
+class _AppUnpacker(pickle.Unpickler):
+    def __init__(self, parcel: Parcel, kept: list[Kept]) -> None:
+        super().__init__(io.BytesIO(parcel.head), buffers=parcel.parts)
+        self._kept = kept
+
+    def persistent_load(self, place: tuple[int, Path, Policy]) -> TravellingStore:
+        """Return the store that stands for the driver's."""
+        number, folder, policy = place
+        return TravellingStore(folder, policy, number, self._kept)

@@ -1,0 +1,112 @@
+"""A process that runs its share of the participants: the other side of `WorkersGrid`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from flwr.app import Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedsim.engines.flower_identity import local_identity
+from fedsim.engines.in_process import LocalGrid
+from fedsim.engines.processes import computing, end_on_defect, portable
+from fedsim.errors import FedsimError
+from fedsim.federation.client_app import ForeseeingApp
+from fedsim.transport.buffer_lending import Lender
+from fedsim.transport.buffer_pool import Arena
+from fedsim.transport.channel import Line
+
+SECONDS_TOGETHER = 0.02  # of training: replies that are ready that soon are sent together
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The answer to `fetch`; told from the replies of participants by its type."""
+
+    states: dict[int, RecordDict]
+
+
+class _Host:
+    """The other side: a process that runs its participants, called by method name over the line.
+
+    Participants run in a second thread, so that the first one can always answer: after a Ctrl-C the
+    states are wanted while participants still train.
+    """
+
+    def __init__(
+        self, grid: LocalGrid, line: Line, thread: ThreadPoolExecutor, quick: bool
+    ) -> None:
+        self._grid = grid
+        self._line = line
+        self._thread = thread
+        self._together = SECONDS_TOGETHER if quick else 0.0
+        self._kept: dict[int, RecordDict] = {}
+
+    def run(self, messages: Sequence[Message], dropped: Sequence[int]) -> None:
+        """Run messages one after the other, and send each reply as soon as it is there.
+
+        `dropped`: what our parent returns of its loans; see `loans`.
+        """
+        if self._line.loans is not None:
+            self._line.loans.arena.returned(dropped)
+        self._thread.submit(self._run, messages).add_done_callback(end_on_defect)
+
+    def keep(self) -> None:
+        """Keep the states as they are now, between two rounds."""
+        self._kept = self._grid.states()
+
+    def fetch(self) -> None:
+        """Send what was kept; nodes of other processes have nothing here."""
+        self._line.send(Kept({node: state for node, state in self._kept.items() if state}))
+
+    def restore(self, states: Mapping[int, RecordDict]) -> None:
+        """Take the states of our nodes."""
+        self._grid.restore(states)
+
+    def _run(self, messages: Sequence[Message]) -> None:
+        self._grid.foresee(messages)
+        ready: list[Message | Exception] = []
+        sent = time.monotonic()
+        for message in messages:
+            try:
+                ready += self._grid.send_and_receive([message])
+            except FedsimError as error:
+                ready.append(portable(error))
+            if message is messages[-1] or time.monotonic() - sent >= self._together:
+                self._line.send(ready)
+                ready, sent = [], time.monotonic()
+
+
+def host(
+    client_app: ClientApp,
+    participants: int,
+    threads: int,
+    quick: bool,
+    arena: Arena | None,
+    line: Line,
+) -> NoReturn:
+    """Be a process that runs a share of so many participants, as the line asks.
+
+    Parameters
+    ----------
+    client_app, participants, threads
+        See `workers.local_grid`.
+    quick
+        Whether replies that are ready soon after each other are sent together.
+    arena
+        Where what the participants upload is shown to our parent; None where there is none.
+    line
+        To our parent.
+    """
+    grid = LocalGrid(client_app, participants)
+    if isinstance(client_app, ForeseeingApp):
+        client_app.lay_uploads_into(arena)
+    if arena is not None:
+        line = replace(line, loans=Lender(arena))
+    with local_identity(), computing(threads) as thread:
+        host = _Host(grid, line, thread, quick)
+        while True:
+            method, arguments = line.receive()
+            getattr(host, method)(*arguments)

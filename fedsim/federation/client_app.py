@@ -1,0 +1,137 @@
+"""The participants' side: a Flower ClientApp that trains on the data of whoever it is run for."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+
+from fedsim.training.client_tasks import (
+    OPTIMIZER_STATE,
+    Participants,
+    Task,
+    Trained,
+    participant_of,
+    sampled,
+)
+from fedsim.training.sequential_trainer import OneByOne
+from fedsim.training.sgd_loop import Utility
+from fedsim.training.vectorized.trainer import StackTrainer
+from fedsim.transport.buffer_pool import Arena, Uploads
+from fedsim.transport.flower_records import QuickMetrics
+from fedsim.transport.messages import ARRAYS, EXAMPLES, METRICS, PARTICIPANT
+from fedsim.transport.record_views import Content
+
+__all__ = [
+    "OPTIMIZER_STATE",
+    "ForeseeingApp",
+    "Participants",
+    "introduction",
+    "make_client_app",
+    "participant_of",
+    "sampled",
+]
+
+
+class Trainer(Protocol):
+    """What computes for the participants of a federation: one at a time, or stacked."""
+
+    uploads: Uploads
+
+    def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
+        """Take note of messages that are about to come."""
+
+    def task(self, message: Message, context: Context) -> Task:
+        """Return what a message asks of a node."""
+
+    def train(self, task: Task) -> Trained:
+        """Train a participant from the parameters that it was sent."""
+
+    def evaluate(self, task: Task) -> Utility:
+        """Evaluate the parameters that a participant was sent."""
+
+
+class ForeseeingApp(ClientApp):
+    """A ClientApp that may be told which messages are coming, so that it does them together.
+
+    Every message still goes through the app, one by one, with its mods. What was computed ahead
+    counts only if the message arrives as it was foreseen; telling changes no number.
+
+    Attributes
+    ----------
+    only_reads
+        Whether it leaves the contents of messages as they are: a mod may change them.
+    stacked
+        Whether it trains many participants at once.
+    forgets
+        Whether participants keep nothing between rounds.
+    """
+
+    def __init__(self, trainer: Trainer, mods: Sequence[Mod], *, keep_state: bool) -> None:
+        super().__init__(mods=list(mods))
+        self._trainer = trainer
+        self.only_reads = not mods
+        self.forgets = not mods and not keep_state
+        self.stacked = isinstance(trainer, StackTrainer)
+
+    def lay_uploads_into(self, arena: Arena | None) -> None:
+        """Have what participants upload written into this memory, or into fresh one."""
+        self._trainer.uploads.lie_in(arena)
+
+    def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
+        """Take note of messages that are about to come, each with its node's context."""
+        self._trainer.foresee(asked)
+
+
+def make_client_app(
+    participants: Participants, mods: Sequence[Mod] = (), *, stacked: bool = False
+) -> ForeseeingApp:
+    """Return the ClientApp of all participants; a node's ``partition-id`` says which one it is.
+
+    Parameters
+    ----------
+    participants
+        What they have in common, and what each holds.
+    mods
+        Given here, and not at import, because a dishonest participant's settings are known only
+        when the experiment is.
+    stacked
+        Whether they train with their parameters stacked: the same numbers but for the last digits.
+        An engine that tells the app what is coming then has it done for many at once.
+
+    Raises
+    ------
+    ConfigError, PluginError
+        If the optimiser is not valid, or the training cannot be stacked and is to be.
+    """
+    trainer: Trainer = StackTrainer(participants) if stacked else OneByOne(participants)
+    app = ForeseeingApp(trainer, mods, keep_state=participants.keep_state)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        trained = trainer.train(trainer.task(message, context))
+        if trained.kept is not None and participants.keep_state:
+            context.state[OPTIMIZER_STATE] = trained.kept
+        content = Content({ARRAYS: trained.arrays, METRICS: _metrics(trained.utility)})
+        return Message(content, reply_to=message)
+
+    @app.evaluate()
+    def evaluate_received(message: Message, context: Context) -> Message:
+        utility = trainer.evaluate(trainer.task(message, context))
+        return Message(Content({METRICS: _metrics(utility)}), reply_to=message)
+
+    app.query()(introduction)
+    return app
+
+
+def introduction(message: Message, context: Context) -> Message:
+    """Answer the server's question which participant this node is."""
+    answer = MetricRecord({PARTICIPANT: participant_of(context)})
+    return Message(RecordDict({METRICS: answer}), reply_to=message)
+
+
+def _metrics(utility: Utility) -> MetricRecord:
+    return QuickMetrics(
+        {EXAMPLES: utility.records, "loss": utility.loss, "accuracy": utility.accuracy}
+    )

@@ -1,0 +1,72 @@
+"""The server's side of the app: a Flower ServerApp around the rounds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Strategy
+
+from fedsim.adversary.server_position import DishonestServer, ServerAdversary
+from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the server of a federation needs.
+
+    Attributes
+    ----------
+    strategy
+        The honest strategy; the adversaries are worn over it.
+    adversaries
+        The dishonest parties in the server's seat.
+    participants
+        How many participants there must be.
+    schedule
+        How many rounds, and when to evaluate.
+    start
+        Where to begin, or to go on.
+    after_round
+        Called with the progress after each round.
+    """
+
+    strategy: Strategy
+    adversaries: Sequence[ServerAdversary]
+    participants: int
+    schedule: Schedule
+    start: Progress
+    after_round: Callable[[Progress], None]
+
+
+def make_server_app(server: Server) -> ServerApp:
+    """Return the ServerApp; any engine that has a Grid runs it."""
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        serve(server, grid, introduce(grid, server.participants, server.schedule.timeout))
+
+    return app
+
+
+def serve(server: Server, grid: Grid, participant_of: Mapping[int, int]) -> Progress:
+    """Run the rounds that are left, and return where they end.
+
+    Parameters
+    ----------
+    server
+        What is to be run.
+    grid
+        What reaches the participants.
+    participant_of
+        Which participant each node is; see `introduce`.
+    """
+    return run_rounds(
+        grid,
+        DishonestServer(server.strategy, server.adversaries, participant_of),
+        server.start,
+        server.schedule,
+        participant_of,
+        server.after_round,
+    )

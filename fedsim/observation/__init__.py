@@ -1,0 +1,1 @@
+"""What an adversary saw, and how inference reads it."""

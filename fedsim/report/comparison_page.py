@@ -1,0 +1,162 @@
+"""Runs beside each other as a page; `fedsim.report.rendering` says what a page is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.files import write_text
+from fedsim.report import figures, formatting, interval_figures
+from fedsim.report.comparison_rows import ComparedRow, reference_name
+from fedsim.report.data import RocTrace, UtilityPoint
+from fedsim.report.legend import legend
+from fedsim.report.rendering import Chart, rendered
+from fedsim.report.results import Utility
+from fedsim.report.roc_charts import roc_charts
+
+CAUTIONS = (
+    "Intervals and p-values are over the audited records: they do not cover training the "
+    "federations again. A difference between two runs may be one of their seeds.",
+    "Many differences stand on this page: of twenty that are none, one has p below .05.",
+    "“Partly paired” and “unpaired” differences are less sure than paired ones of the same size, "
+    "as the contenders were tested on different records; so their intervals are wider.",
+)
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs.
+
+    Attributes
+    ----------
+    name
+        What it is called here.
+    facts
+        What frames it, label and value: data, model, participants.
+    utility, course
+        What its model achieves at the end, and round by round.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    utility: Utility
+    course: Sequence[UtilityPoint]
+
+
+@dataclass(frozen=True)
+class ComparisonData:
+    """Runs beside each other, ready to be shown.
+
+    Attributes
+    ----------
+    runs
+        In the order given.
+    rows
+        As `compared.compared_rows` has them.
+    contenders
+        What each run and adversary of `rows` is called here.
+    rocs
+        With contenders as their adversaries.
+    settings
+        What the experiments set differently: setting, and its value in each run.
+    """
+
+    runs: Sequence[ComparedRun]
+    rows: Sequence[ComparedRow]
+    contenders: Mapping[tuple[str, str], str]
+    rocs: Sequence[RocTrace]
+    settings: Sequence[tuple[str, Sequence[str]]] = ()
+
+    def called(self, row: ComparedRow) -> str:
+        """Return what a row's contender is called."""
+        return self.contenders[row.run, row.result.adversary]
+
+
+def render_comparison(data: ComparisonData) -> str:
+    """Return the page of a comparison."""
+    names = ", ".join(run.name for run in data.runs)
+    return rendered(
+        "comparison.html",
+        dict(_sections(data)),
+        data=data,
+        title=names,
+        names=names,
+        sentence=sentence(data),
+        reference_name=reference_name,
+        labels=list(dict.fromkeys(label for run in data.runs for label in run.facts)),
+        rates=formatting.rates_of(row.result.tpr_at_fpr for row in data.rows),
+        legend=legend(data.rocs),
+        cautions=CAUTIONS,
+    )
+
+
+def write_comparison(path: Path, data: ComparisonData) -> None:
+    """Write the page of a comparison, all or nothing, readable by its owner only."""
+    write_text(path, render_comparison(data))
+
+
+def sentence(data: ComparisonData) -> str:
+    """Return the largest difference in one attack, in one sentence.
+
+    The attack is the first that two runs' same adversary ran, and no baseline, if there is one.
+    """
+    found = [
+        (row, row.reference, row.difference.auc)
+        for row in _telling(data.rows)
+        if row.reference is not None and row.difference is not None
+    ]
+    if not found:
+        return "There is nothing to compare: no two contenders ran the same attack."
+    row, reference, auc = max(found, key=lambda one: abs(one[2].value))
+    if auc.low <= 0 <= auc.high:
+        how = "tells members from others no better and no worse, as far as could be measured, than"
+    else:
+        how = f"tells members from others {'better' if auc.value > 0 else 'worse'} than"
+    most = "the largest difference is " if len(found) > 1 else "a difference of "
+    return (
+        f"With {row.result.attack}, {data.called(row)} {how} {data.called(reference)}: AUC "
+        f"{formatting.area(row.result.auc)} against {formatting.area(reference.result.auc)}; {most}"
+        f"{formatting.signed(auc.value)} (95 % interval {formatting.signed(auc.low)} to "
+        f"{formatting.signed(auc.high)}, {_p(auc.p)})."
+    )
+
+
+def _telling(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
+    """Return the rows that the sentence chooses from; a wish that none fulfils is dropped."""
+    found = [row for row in rows if row.reference is not None]
+    # Another adversary in another run confounds the two.
+    found = [row for row in found if row.like_with_like] or found
+    found = [row for row in found if not row.result.baseline] or found
+    return [row for row in found if row.result.attack == found[0].result.attack]
+
+
+def _p(p: float) -> str:
+    said = formatting.probability(p)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"
+
+
+def _sections(data: ComparisonData) -> Iterator[tuple[str, Iterator[Chart]]]:
+    yield "figures", _figures(data)
+    yield "roc", roc_charts(data.rocs)
+    yield "utility", _utility(data)
+
+
+def _figures(data: ComparisonData) -> Iterator[Chart]:
+    named = [row.result.model_copy(update={"adversary": data.called(row)}) for row in data.rows]
+    alt = "AUC of every attack with its interval, for each contender; figures in the table"
+    yield Chart("side-by-side", interval_figures.side_by_side(named), "AUC", alt)
+    differences = [
+        interval_figures.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
+        for row in data.rows
+        if row.difference is not None
+    ]
+    if differences:
+        chart = interval_figures.differences(differences, list(data.contenders.values()))
+        alt = "Differences of AUC from what the table says, with intervals"
+        yield Chart("differences", chart, "Difference, against what the table says", alt)
+
+
+def _utility(data: ComparisonData) -> Iterator[Chart]:
+    courses = {run.name: run.course for run in data.runs if run.course}
+    if courses:
+        alt = "Train and test accuracy of each run's model over the rounds"
+        yield Chart("utility", figures.utilities(courses), "", alt)

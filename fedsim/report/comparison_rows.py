@@ -1,0 +1,228 @@
+"""Several runs, or several adversaries of one run, beside each other.
+
+Whoever attacks is a contender: an adversary of a run. Contenders are compared attack by attack,
+like with like: with the same adversary in an earlier run, else with the first contender of the
+attack (`references`). Differences come from the scores (`differences`); without scores the rows
+stand alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fedsim.evaluation import Comparison, Verdict, compare
+from fedsim.evaluation.intervals import RESAMPLES
+from fedsim.report.formatting import (
+    area,
+    percent,
+    plural,
+    probability,
+    rate_name,
+    rates_of,
+    signed,
+)
+from fedsim.report.results import Result, Results
+
+Contender = tuple[str, str, str]
+"""Run, adversary, attack: what a row of a comparison is about."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """What a contender is compared with, and how it differs from that."""
+
+    reference: Contender
+    difference: Comparison
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One contender's result in one attack, and how it differs from its reference.
+
+    Attributes
+    ----------
+    run, result
+        The contender's.
+    difference
+        None where there is nothing to differ from.
+    reference
+        The row that the difference is from, alone; None where there is no difference.
+    """
+
+    run: str
+    result: Result
+    difference: Comparison | None = None
+    reference: "ComparedRow | None" = None
+
+    @property
+    def contender(self) -> Contender:
+        """What the row is about."""
+        return self.run, self.result.adversary, self.result.attack
+
+    @property
+    def like_with_like(self) -> bool:
+        """Whether the reference is the same adversary, in another run."""
+        reference = self.reference
+        return reference is not None and reference.result.adversary == self.result.adversary
+
+
+def references(contenders: Iterable[Contender]) -> dict[Contender, Contender]:
+    """Return what each contender is compared with, in the same attack.
+
+    That is the same adversary in the first run that has it. Where that is the contender itself, it
+    is the first contender of the attack, which has no reference.
+    """
+    firsts: dict[str, Contender] = {}
+    same: dict[tuple[str, str], Contender] = {}
+    found = {}
+    for contender in contenders:
+        _, adversary, attack = contender
+        first = firsts.setdefault(attack, contender)
+        alike = same.setdefault((adversary, attack), contender)
+        reference = first if alike == contender else alike
+        if reference != contender:
+            found[contender] = reference
+    return found
+
+
+def differences(
+    verdicts: Mapping[Contender, Verdict],
+    populations: Mapping[str, str],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> dict[Contender, Against]:
+    """Compare every contender with its reference (see `references`).
+
+    Parameters
+    ----------
+    verdicts
+        In the order of the runs; each the mean over its victims, or of the only victim.
+    populations
+        What the record ids of each run count in (the data set); records of different populations
+        are never paired.
+    seed, resamples
+        Of the bootstrap.
+    """
+    compared = {}
+    for contender, reference in references(verdicts).items():
+        difference = compare(
+            verdicts[reference],
+            verdicts[contender],
+            seed=seed,
+            resamples=resamples,
+            same_records=populations[reference[0]] == populations[contender[0]],
+        )
+        compared[contender] = Against(reference, difference)
+    return compared
+
+
+def compared_rows(
+    runs: Mapping[str, Results], differences: Mapping[Contender, Against]
+) -> list[ComparedRow]:
+    """Return the rows of all runs, those of one attack together, in the order of the runs."""
+    attacks = dict.fromkeys(attack for results in runs.values() for attack in results.attacks())
+    rows = [
+        ComparedRow(run, row)
+        for attack in attacks
+        for run, results in runs.items()
+        for row in results.summary()
+        if row.attack == attack
+    ]
+    alone = {row.contender: row for row in rows}
+    return [_with_difference(row, differences.get(row.contender), alone) for row in rows]
+
+
+def _with_difference(
+    row: ComparedRow, against: Against | None, alone: Mapping[Contender, ComparedRow]
+) -> ComparedRow:
+    """Return the row with its difference, if the reference stands in the comparison, too."""
+    if against is None or against.reference not in alone:
+        return row
+    return replace(row, difference=against.difference, reference=alone[against.reference])
+
+
+def contenders_of(rows: Sequence[ComparedRow]) -> dict[tuple[str, str], str]:
+    """Return a name for each run and adversary, no longer than it takes to tell them apart."""
+    found = list(dict.fromkeys((row.run, row.result.adversary) for row in rows))
+    runs, adversaries = ({who[part] for who in found} for part in (0, 1))
+    if len(runs) == 1:
+        return {who: who[1] for who in found}
+    if len(adversaries) == 1:
+        return {who: who[0] for who in found}
+    return {who: " · ".join(who) for who in found}
+
+
+def reference_name(row: ComparedRow) -> str:
+    """Return what a row is compared with by what differs: the run, the adversary, or both."""
+    if row.reference is None:
+        return ""
+    run, adversary = row.reference.run, row.reference.result.adversary
+    parts = (run if run != row.run else "", adversary if adversary != row.result.adversary else "")
+    return " · ".join(part for part in parts if part)
+
+
+def compared_table(rows: Sequence[ComparedRow]) -> RenderableType:
+    """Return the comparison for the terminal: who is who, then a section for each attack.
+
+    "3 against 1": the figures are those of 3, the difference is 3 minus 1.
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    for row in rows:
+        numbers.setdefault((row.run, row.result.adversary), len(numbers) + 1)
+    rates = rates_of(row.result.tpr_at_fpr for row in rows)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("attack", no_wrap=True)
+    for heading in ("acc.", "AUC", *(f"TPR {rate_name(rate)}" for rate in rates)):
+        table.add_column(heading, justify="right")
+    for heading in ("Δ AUC (95 % interval)", "p"):
+        table.add_column(heading)
+    previous = None
+    for row in rows:
+        if row.result.attack != previous:
+            table.add_row(Text(row.result.attack, "bold"))
+        previous = row.result.attack
+        who = Text(f"  {_number(row, numbers)}")
+        if row.reference is not None:
+            who.append(f" against {_number(row.reference, numbers)}", "dim")
+        cells = [percent(row.result.accuracy), area(row.result.auc)]
+        cells += [rate_cell(row.result, rate) for rate in rates]
+        table.add_row(who, *cells, *auc_in_words(row.difference))
+    return Group(*_legend(rows, numbers), Text(), table)
+
+
+def _legend(rows: Sequence[ComparedRow], numbers: Mapping[tuple[str, str], int]) -> Iterator[Text]:
+    """Yield who each number is, and how its records were paired with whose."""
+    for who, number in numbers.items():
+        against = [
+            f"{row.difference.pairing} with {_number(row.reference, numbers)} "
+            f"({plural(row.difference.shared, 'record')})"
+            for row in rows
+            if row.difference is not None
+            and row.reference is not None
+            and (row.run, row.result.adversary) == who
+        ]
+        pairing = "; ".join(dict.fromkeys(against))
+        yield Text.assemble((f"{number}  ", "bold"), " · ".join(who), (f"  {pairing}", "dim"))
+
+
+def _number(row: ComparedRow, numbers: Mapping[tuple[str, str], int]) -> int:
+    return numbers[row.run, row.result.adversary]
+
+
+def rate_cell(result: Result, rate: str) -> str:
+    """Return the TPR at a rate in percent, or a dash where it was not measured."""
+    return percent(result.tpr_at_fpr[rate]) if rate in result.tpr_at_fpr else "-"
+
+
+def auc_in_words(comparison: Comparison | None) -> tuple[str, str]:
+    """Return the AUC's difference with its interval, and its p-value."""
+    if comparison is None:
+        return "", ""
+    auc = comparison.auc
+    bounds = f"{signed(auc.low)}, {signed(auc.high)}"
+    return f"{signed(auc.value)} ({bounds})", probability(auc.p)

@@ -1,0 +1,157 @@
+"""From files of scores to verdicts: the ledger's truth joined to every attack's scores by record.
+
+Needs neither the data set nor the model: the ledger and the scores say it all.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.data import AuditSet, Ledger, read_ledger
+from fedsim.errors import RunDirectoryError, listed
+from fedsim.evaluation import Scores, Truth, Verdict, judge, mean_verdict
+from fedsim.evaluation.intervals import RESAMPLES
+from fedsim.evaluation.metrics import balanced_accuracy
+from fedsim.rundir import RunDirectory
+from fedsim.stages.score_files import made_from, read_scores
+from fedsim.stages.setup import Party, parties_of
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts of a run.
+
+    Attributes
+    ----------
+    experiment, ledger, parties
+        What was run.
+    verdicts
+        By (adversary, question key, attack).
+    means
+        By (adversary, attack): the mean over that adversary's questions.
+    baselines
+        The labels of the attacks that stand for comparison only.
+    known
+        As `verdicts`: the balanced accuracy on the known records, which alone may say which attack
+        is shown first: a choice by the tested records would flatter what they say of it.
+    """
+
+    experiment: Experiment
+    ledger: Ledger
+    parties: tuple[Party, ...]
+    verdicts: Mapping[tuple[str, str, str], Verdict]
+    means: Mapping[tuple[str, str], Verdict]
+    baselines: frozenset[str]
+    known: Mapping[tuple[str, str, str], float]
+
+
+def judge_run(run: RunDirectory) -> Judged:
+    """Judge every attack whose scores are in a run directory.
+
+    Not every attack of the experiment need be there, but what has scored one question must have
+    scored all: a table must not lose a line, nor an adversary, without a word.
+
+    Raises
+    ------
+    RunDirectoryError
+        If there are no scores yet, or not of every question.
+    FedsimError
+        If the experiment, the ledger or the scores are damaged or do not fit each other.
+    """
+    experiment = load_experiment(run.experiment)
+    ledger = read_ledger(run.ledger)
+    parties = parties_of(experiment)
+    verdicts: dict[tuple[str, str, str], Verdict] = {}
+    means: dict[tuple[str, str], Verdict] = {}
+    known: dict[tuple[str, str, str], float] = {}
+    attacks = _attacks(run, parties, experiment)
+    for party in parties:
+        for attack in attacks:
+            several = []
+            for question in party.questions:
+                audit = ledger.audit(question)
+                scores = read_scores(run.scores(party.label, question.key, attack))
+                verdict = judge_scores(audit, scores, experiment.seed)
+                place = (party.label, question.key, attack)
+                verdicts[place] = verdict
+                known[place] = known_accuracy(audit, scores, verdict)
+                several.append(verdict)
+            means[party.label, attack] = (
+                several[0] if len(several) == 1 else mean_verdict(several, seed=experiment.seed)
+            )
+    baselines = frozenset(
+        attack
+        for who, key, attack in verdicts
+        if made_from(run.scores(who, key, attack)).get("baseline")
+    )
+    return Judged(experiment, ledger, parties, verdicts, means, baselines, known)
+
+
+def _attacks(run: RunDirectory, parties: Sequence[Party], experiment: Experiment) -> list[str]:
+    """Return the attacks that were made, the experiment's own first.
+
+    Raises
+    ------
+    RunDirectoryError
+        If there are none, or one of them has not scored every question.
+    """
+    scored = {
+        (party.label, question.key): {path.stem for path in run.scored(party.label, question.key)}
+        for party in parties
+        for question in party.questions
+    }
+    made = set[str]().union(*scored.values())
+    own = [choice.label for choice in experiment.attacks]
+    attacks = [label for label in own if label in made] + sorted(made - set(own))
+    if not attacks:
+        raise RunDirectoryError(f"{run.path} has no scores yet; run `fedsim attack {run.path}`")
+    for (who, _), there in scored.items():
+        if missing := [label for label in attacks if label not in there]:
+            chosen = missing if set(missing) != set(own) else []
+            named = "".join(f" --attack {shlex.quote(label)}" for label in chosen)
+            raise RunDirectoryError(
+                f"{who} has no scores of {listed(missing)} yet; `fedsim attack "
+                f"{shlex.quote(str(run.path))}{named}` makes them"
+            )
+    return attacks
+
+
+def known_accuracy(audit: AuditSet, scores: Scores, verdict: Verdict) -> float:
+    """Return the balanced accuracy on the known records, at the thresholds chosen on them.
+
+    Their scores are out of fold, so an attack that learned from them gains little by it. The mean
+    over the attack's seeds.
+    """
+    members = np.isin(scores.records, audit.records[audit.known & audit.member])
+    others = np.isin(scores.records, audit.records[audit.known & ~audit.member])
+    thresholds = verdict.cases[0].thresholds
+    return float(
+        np.mean(
+            [
+                balanced_accuracy(row[members], row[others], float(threshold))
+                for row, threshold in zip(scores.scores, thresholds, strict=True)
+            ]
+        )
+    )
+
+
+def judge_scores(audit: AuditSet, scores: Scores, seed: int, resamples: int = RESAMPLES) -> Verdict:
+    """Judge the scores of an audit set: figures on the tested records, threshold on the known.
+
+    Raises
+    ------
+    EvaluationError
+        If the scores are not those of exactly these records.
+    """
+    known = np.isin(scores.records, audit.records[audit.known])
+    return judge(
+        Scores(scores.records[~known], scores.scores[:, ~known]),
+        Scores(scores.records[known], scores.scores[:, known]),
+        Truth(audit.records[~audit.known], audit.member[~audit.known]),
+        Truth(audit.records[audit.known], audit.member[audit.known]),
+        seed=seed,
+        resamples=resamples,
+    )

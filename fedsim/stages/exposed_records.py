@@ -1,0 +1,101 @@
+"""The members that an attack is surest of: how many, and on request which, with their images.
+
+Only records of tested audit sets are ever named, and only true members: who looks at them has the
+ledger anyway. The order is the attack's: how far a score lies above the threshold that was chosen
+on the known records, mean over the attack's seeds.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fedsim.data import Dataset
+from fedsim.data.arrays import IMAGE_AXES
+from fedsim.evaluation.joined_scores import Case
+from fedsim.report.data import ExposedRecord, StandingOut
+from fedsim.stages.evaluate import Judged
+from fedsim.stages.report_text import leading_attack, whose
+
+_LARGEST_SIDE = 96
+_CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many records of each adversary are to be shown, and the data that they are from."""
+
+    records: int
+    dataset: Dataset
+
+
+def standing_out(judged: Judged, asked: Asked | None) -> Iterator[StandingOut]:
+    """Yield what stands out to the strongest attack of each party, first victim only.
+
+    Parameters
+    ----------
+    judged
+        The verdicts.
+    asked
+        None for counts alone.
+    """
+    for party in judged.parties:
+        question, attack = party.questions[0], leading_attack(party, judged)
+        verdict = judged.verdicts[party.label, question.key, attack]
+        case = verdict.cases[0]
+        yield StandingOut(
+            adversary=party.label,
+            attack=attack,
+            whose=whose(question, judged.experiment),
+            members=case.joined.members,
+            nonmembers=case.joined.nonmembers,
+            found={
+                str(rate): round(tpr.value * case.joined.members)
+                for rate, tpr in verdict.tpr_at_fpr.items()
+            },
+            records=[] if asked is None else list(_most_exposed(case, asked)),
+        )
+
+
+def _most_exposed(case: Case, asked: Asked) -> Iterator[ExposedRecord]:
+    joined = case.joined
+    above = (joined.scores - case.thresholds[:, None]).mean(axis=0)
+    members = np.flatnonzero(joined.member)
+    for place in members[np.argsort(-above[members], kind="stable")][: asked.records]:
+        record = int(joined.records[place])
+        yield ExposedRecord(
+            record,
+            _class_of(record, asked.dataset),
+            as_high=int((above[~joined.member] >= above[place]).sum()),
+            image=picture(np.asarray(asked.dataset.features[record])),
+        )
+
+
+def _class_of(record: int, dataset: Dataset) -> str:
+    label = int(dataset.labels[record])
+    return str(label) if dataset.class_names is None else dataset.class_names[label]
+
+
+def picture(features: NDArray[np.generic]) -> bytes | None:
+    """Return a record as a PNG, or None if it is no image.
+
+    Parameters
+    ----------
+    features
+        As stored; (1 or 3, height, width) is an image. What is no uint8 is stretched from the
+        record's smallest value to its largest.
+    """
+    if features.ndim != IMAGE_AXES - 1 or len(features) not in _CHANNELS:
+        return None
+    values = features.astype(np.float64)
+    if features.dtype != np.uint8:
+        values = 255 * (values - values.min()) / (float(np.ptp(values)) or 1.0)
+    pixels = values.round().astype(np.uint8).transpose(1, 2, 0)
+    image = Image.fromarray(pixels[..., 0] if len(features) == 1 else pixels)
+    image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return stream.getvalue()

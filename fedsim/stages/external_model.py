@@ -1,0 +1,272 @@
+"""The first stage for a model that was trained elsewhere: no federation, its weights as snapshots.
+
+What comes out is a run directory like any other, so the attacks and the report need not know. Each
+file of weights counts as a round, and whoever trained the model as the one participant. No pickle
+is ever loaded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fedsim.config.experiment import HONEST, Audit, Experiment, Given, parse_experiment
+from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
+from fedsim.digests import digest, digest_of_arrays
+from fedsim.errors import PluginError, SnapshotError, listed
+from fedsim.federation.rounds import RoundFigures
+from fedsim.files import write_json
+from fedsim.observation.snapshots import AGGREGATE, SnapshotStore, require_space
+from fedsim.progress import Watcher
+from fedsim.rundir import RunDirectory
+from fedsim.stages.plan import plan
+from fedsim.stages.setup import Scene, load_data, set_scene
+from fedsim.training.sgd_loop import evaluate
+from fedsim.transport.messages import shapes_of
+
+_NUMBERS = {
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+}
+_VALID = listed(str(kind).removeprefix("torch.") for kind in _NUMBERS)
+
+States = Mapping[int, Mapping[str, Tensor]]
+"""By round, the parameters of a snapshot."""
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A model that was trained elsewhere, and what is to be done to it.
+
+    Attributes
+    ----------
+    model, data
+        A plugin's name, ``module:function``, or a mapping with `name` and settings.
+    membership
+        The file that says which records were in its training data (see
+        `fedsim.data.membership_file`).
+    weights
+        safetensors state dicts: the model, or several versions of it from the earliest on.
+    snapshots
+        Instead of weights: a folder of snapshots that an adversary kept in a Flower app.
+    owner
+        Whose snapshots; needed where the folder has those of several.
+    adversary, attacks
+        Who holds the model, and what it does with it, by plugin name.
+    seed, attack_seeds
+        All randomness comes from the seed; so many seeds each attack is averaged over.
+    """
+
+    model: object
+    data: object
+    membership: Path
+    adversary: str
+    attacks: tuple[str, ...]
+    weights: tuple[Path, ...] = ()
+    snapshots: Path | None = None
+    owner: str | None = None
+    seed: int = 0
+    attack_seeds: int = 1
+
+
+def set_given_scene(
+    given: GivenModel, data_dir: Path | None, watcher: Watcher
+) -> tuple[Scene, States]:
+    """Load and check everything that is given, before anything is written.
+
+    Raises
+    ------
+    FedsimError
+        If any of it is missing, damaged, or does not fit the rest.
+    """
+    states = _read(given)
+    membership = read_membership(given.membership)
+    experiment = _experiment(given, states)
+    dataset = load_data(experiment, data_dir, watcher)
+    ledger = membership.ledger(dataset, given.seed)
+    audit = ledger.audit(membership.question)
+    if copies := len(membership.records) - len(audit):
+        watcher.say(f"{copies} of the listed records have an exact copy and are not audited")
+    found = Given(
+        weights=tuple(digest(state) for state in states.values()),
+        membership=digest_of_arrays(audit.records, audit.member, audit.known),
+    )
+    sizes = _sizes(audit, given.attack_seeds)
+    experiment = experiment.model_copy(update={"audit": sizes, "given": found})
+    scene = set_scene(experiment, data_dir, watcher, dataset=dataset, ledger=ledger)
+    model = scene.new_model()
+    _require_classifier(model, dataset)
+    return scene, {
+        number: fitted(model, state, _name(given, number)) for number, state in states.items()
+    }
+
+
+def keep_given(scene: Scene, states: States, run: RunDirectory) -> None:
+    """Write what a simulation would have left: the ledger, the snapshots, and the utility.
+
+    Raises
+    ------
+    SnapshotError
+        If the disk does not take the snapshots.
+    """
+    require_space(run.path, plan(scene).snapshot_bytes)
+    write_ledger(scene.ledger, run.ledger)
+    for party in scene.parties:
+        store = party.store(scene.experiment, run)
+        for round_number, state in states.items():
+            store.keep(round_number, AGGREGATE, ArrayRecord(dict(state)))
+    figures = [asdict(_utility(scene, number, state)) for number, state in states.items()]
+    write_json(run.history(HONEST), {"schema": 1, "taken_over": 0, "rounds": figures})
+
+
+def _utility(scene: Scene, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
+    """Return the loss and accuracy on the listed members, and on the listed non-members."""
+    model = scene.new_model()
+    model.load_state_dict(state)
+    members = evaluate(model, scene.dataset, scene.ledger.training_sets[0])
+    others = evaluate(model, scene.dataset, np.flatnonzero(scene.ledger.test))
+    return RoundFigures(
+        round_number,
+        train_loss=members.loss,
+        train_accuracy=members.accuracy,
+        test_loss=others.loss,
+        test_accuracy=others.accuracy,
+    )
+
+
+def _experiment(given: GivenModel, states: States) -> Experiment:
+    tree = {
+        "seed": given.seed,
+        "data": given.data,
+        "partition": {"name": "listed", "participants": 1},
+        "model": given.model,
+        "federation": {"rounds": max(states)},
+        "snapshots": {"rounds": sorted(states)},
+        "adversaries": [given.adversary],
+        "attacks": list(given.attacks),
+    }
+    return parse_experiment(tree, "what is given")
+
+
+def _sizes(audit: AuditSet, attack_seeds: int) -> Audit:
+    member, known = audit.member, audit.known
+    return Audit(
+        known_members=int((known & member).sum()),
+        known_nonmembers=int((known & ~member).sum()),
+        tested_members=int((~known & member).sum()),
+        tested_nonmembers=int((~known & ~member).sum()),
+        attack_seeds=attack_seeds,
+    )
+
+
+def _read(given: GivenModel) -> States:
+    if given.snapshots is None:
+        if not given.weights:
+            raise SnapshotError("no weights are given; name at least one safetensors file")
+        return {number: read_weights(path) for number, path in enumerate(given.weights, 1)}
+    index = SnapshotStore(given.snapshots).index()
+    owners = sorted({snapshot.owner for snapshot in index})
+    if not owners:
+        raise SnapshotError(f"{given.snapshots} is not a folder with snapshots in it")
+    owner = given.owner or owners[0]
+    if owner not in owners or (given.owner is None and len(owners) > 1):
+        raise SnapshotError(
+            f"{given.snapshots} has snapshots of {listed(owners)}; name one of them as the owner"
+        )
+    # What a participant was sent at first, the initial parameters, is about nobody.
+    return {s.round: s.load() for s in index if s.owner == owner and s.round > 0}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return what is in a safetensors file.
+
+    Raises
+    ------
+    SnapshotError
+        If it is missing, or no safetensors file, or holds numbers that no model has.
+    """
+    try:
+        state = load_file(path)
+    except FileNotFoundError as error:
+        raise SnapshotError(f"there is no file of weights {path}") from error
+    except (OSError, SafetensorError, ValueError, LookupError, AttributeError) as error:
+        target = path.parent / f"{path.stem}.safetensors"
+        raise SnapshotError(
+            f"{path} is not a safetensors file, and no pickle is loaded because it may run any "
+            'code; convert it where you trust it: python -c "import torch, safetensors.torch as s; '
+            f"s.save_file(torch.load('{path}', weights_only=True), '{target}')\""
+        ) from error
+    for name, tensor in state.items():
+        if tensor.dtype not in _NUMBERS:
+            raise SnapshotError(f"{path} has {name!r} of type {tensor.dtype}; valid: {_VALID}")
+    return state
+
+
+def _name(given: GivenModel, round_number: int) -> str:
+    if given.snapshots is not None:
+        return f"the snapshot of round {round_number} in {given.snapshots}"
+    return str(given.weights[round_number - 1])
+
+
+def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return a state in the model's types.
+
+    Raises
+    ------
+    SnapshotError
+        If it has not the model's names and shapes, or is not all finite.
+    """
+    expected = shapes_of(model)
+    missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
+    if missing or surplus:
+        raise SnapshotError(
+            f"{name} does not fit the model {type(model).__name__}: missing {_few(missing)}; not "
+            f"known {_few(surplus)}"
+        )
+    for key, tensor in state.items():
+        if tuple(tensor.shape) != expected[key]:
+            raise SnapshotError(
+                f"{name} has {key!r} of shape {tuple(tensor.shape)} where the model "
+                f"{type(model).__name__} has {expected[key]}; a factory of your own "
+                "(module:function) can make one with other settings"
+            )
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise SnapshotError(f"{name} has values in {key!r} that are not finite")
+    model.load_state_dict(state)
+    return {key: tensor.clone() for key, tensor in model.state_dict().items()}
+
+
+def _few(names: Sequence[str] | set[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    first = sorted(names)[:5]
+    more = len(names) - len(first)
+    return listed(first) + (f", and {more} more" if more else "")
+
+
+@torch.no_grad()
+def _require_classifier(model: nn.Module, dataset: Dataset) -> None:
+    """Raise unless the model gives one row of logits a record, a logit a class."""
+    inputs, _ = dataset.batch(np.arange(min(2, len(dataset))))
+    model.eval()
+    try:
+        logits = model(inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise PluginError(
+            f"the model {type(model).__name__} does not take records of shape "
+            f"{dataset.input_shape}: {reason}"
+        ) from error
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or logits.shape[:-1] != (len(inputs),):
+        raise PluginError(f"the model {type(model).__name__} returns {shape}, not rows of logits")
+    if logits.shape[1] < dataset.num_classes:
+        raise PluginError(
+            f"the model {type(model).__name__} tells {logits.shape[1]} classes apart, but "
+            f"{dataset.name} has {dataset.num_classes}"
+        )

@@ -1,0 +1,241 @@
+"""What a report page says in words: the sentence at the top, the facts, threat models, cautions."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from fedsim.config.experiment import HONEST, Audit, Experiment
+from fedsim.data import Question
+from fedsim.report.data import Finding, Threat
+from fedsim.report.formatting import plural
+from fedsim.report.results import MEAN, Results, ThreatModel
+from fedsim.rundir import RunDirectory
+from fedsim.stages.evaluate import Judged
+from fedsim.stages.federations import federations_of
+from fedsim.stages.plan import StatedThreat
+from fedsim.stages.score_files import overlapping
+from fedsim.stages.setup import Party
+
+_KIND = {
+    ("server", False): "a curious",
+    ("server", True): "a dishonest",
+    ("participant", False): "a fellow",
+    ("participant", True): "a dishonest",
+}
+_HOLDER = "whoever holds the model"
+_OF_ANY = (
+    "An attack that fails proves nothing: a better one may not.",
+    "Members and non-members count alike here; where members are rare, the same attacker is right "
+    "less often when it says member. Read the TPR at a low FPR.",
+)
+_OF_A_FEDERATION = (
+    "The figures are of this federation: its data, model, rounds and seed; another may leak more.",
+    "The intervals are over the audited records; they do not cover training the federation again.",
+    *_OF_ANY,
+)
+_OF_A_GIVEN_MODEL = (
+    "The figures are of this model and of the records in its list; other records may be easier to "
+    "tell, and another model may leak more.",
+    "The list of members is taken as true: what it says wrongly counts against the attacks.",
+    "The intervals are over the audited records; they do not cover training the model again.",
+    *_OF_ANY,
+)
+
+
+def findings(judged: Judged) -> list[Finding]:
+    """Return what each party achieves; those in the same seat are told apart by their labels."""
+    found = [_finding(party, judged) for party in judged.parties]
+    seats = [finding.who for finding in found]
+    return [
+        replace(finding, who=f"{finding.who} ({party.label})")
+        if seats.count(finding.who) > 1
+        else finding
+        for party, finding in zip(judged.parties, found, strict=True)
+    ]
+
+
+def _finding(party: Party, judged: Judged) -> Finding:
+    """Return what a party's leading attack achieves, first victim only."""
+    question, attack = party.questions[0], leading_attack(party, judged)
+    accuracy = judged.verdicts[party.label, question.key, attack].accuracy
+    seat = "server" if party.participant is None else "participant"
+    threat = party.threat()
+    if judged.experiment.given is not None:
+        who = _HOLDER
+    else:
+        who = threat.who if threat.outside else f"{_KIND[seat, threat.active]} {seat}"
+    return Finding(
+        *(who, whose(question, judged.experiment)),
+        *(accuracy.value, accuracy.low, accuracy.high),
+        attack,
+    )
+
+
+def leading_attack(party: Party, judged: Judged) -> str:
+    """Return the attack of a party that does best on the records that it knows.
+
+    The tested records have no say in it, else their figures would flatter. On the first victim;
+    of several alike, the first.
+    """
+    question = party.questions[0].key
+    own = [attack for adversary, attack in judged.means if adversary == party.label]
+    return max(own, key=lambda attack: judged.known[party.label, question, attack])
+
+
+def whose(question: Question, experiment: Experiment) -> str:
+    """Return whose data a question asks about, as a sentence calls them."""
+    if experiment.partition.participants == 1:
+        return "the model's training data"
+    if len(question.victims) == 1:
+        return f"participant {question.victims[0]}'s training data"
+    return "the other participants' training data"
+
+
+def about(party: Party) -> str:
+    """Return the first victim of a party as a chart's title calls it, where there are others."""
+    if len(party.questions) == 1:
+        return ""
+    return f"first victim: {party.questions[0].key.replace('-', ' ')}"
+
+
+def facts(experiment: Experiment) -> list[tuple[str, str]]:
+    """Return what frames a run, label and value."""
+    if experiment.given is not None:
+        return [
+            ("data", experiment.data.name),
+            ("model", f"{experiment.model.name}, trained elsewhere"),
+            ("snapshots", str(len(experiment.given.weights))),
+        ]
+    partition, federation = experiment.partition, experiment.federation
+    each = f" x {partition.records:,} records" if partition.records else ""
+    return [
+        ("data", experiment.data.name),
+        ("model", experiment.model.name),
+        ("participants", f"{partition.participants}{each}, {partition.name}"),
+        ("rounds", str(federation.rounds)),
+        ("strategy", federation.strategy.name),
+        ("observed rounds", ", ".join(map(str, experiment.observed_rounds))),
+    ]
+
+
+def utility_of(judged: Judged) -> str:
+    """Return whose model the chart of utility is about: that of the first federation."""
+    if judged.experiment.given is not None:
+        return "the given model"
+    name = federations_of(judged.parties)[0].name
+    return "the honest federation" if name == HONEST else f"the federation attacked by {name}"
+
+
+def in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel:
+    """Return a threat model as the results file has it."""
+    threat = stated.threat
+    if experiment.given is not None:
+        return _of_a_given_model(stated, len(experiment.given.weights), experiment.audit)
+    return ThreatModel(
+        adversary=stated.adversary,
+        who=threat.who,
+        sees=threat.sees,
+        does=threat.does,
+        knows=stated.knows,
+    )
+
+
+def _of_a_given_model(stated: StatedThreat, versions: int, audit: Audit) -> ThreatModel:
+    """Return the threat model of who holds a model, of whose training nothing was seen."""
+    sees = "the trained model" if versions == 1 else f"{versions} versions of the model"
+    return ThreatModel(
+        adversary=stated.adversary,
+        who=_HOLDER,
+        sees=f"{sees}, and nothing of the training",
+        does="nothing to the training, which was over: it only looks at the model",
+        knows=f"{audit.known_members:,} members and {audit.known_nonmembers:,} non-members",
+    )
+
+
+def placed(party: Party, stated: StatedThreat, experiment: Experiment) -> Threat:
+    """Return a threat model for the diagram of who sees what."""
+    position: Literal["server", "participant", "outside", "no federation"] = "server"
+    if experiment.given is not None:
+        position = "no federation"
+    elif stated.threat.outside:
+        position = "outside"
+    elif party.participant is not None:
+        position = "participant"
+    return Threat(
+        words=in_words(stated, experiment),
+        position=position,
+        participants=experiment.partition.participants,
+        victims=tuple(sorted({v for question in party.questions for v in question.victims})),
+        participant=party.participant,
+        active=stated.threat.active,
+    )
+
+
+def shown_results(results: Results, experiment: Experiment) -> Results:
+    """Return the results as the page calls them: a given model has no participants."""
+    if experiment.given is None:
+        return results
+    rows = [
+        row.model_copy(update={"victim": "its training data"})
+        for row in results.results
+        if row.victim != MEAN
+    ]
+    return results.model_copy(update={"results": tuple(rows)})
+
+
+def cautions(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
+    """Return what the figures do not prove, a sentence each."""
+    given = judged.experiment.given is not None
+    return (_OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION) + overlaps(run, judged)
+
+
+def overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
+    """Return a line for each attack that learned from federations with the real one's records."""
+    found: dict[str, int] = {}
+    for who, key, attack in judged.verdicts:
+        count = overlapping(run.scores(who, key, attack))
+        found[attack] = max(found.get(attack, 0), count)
+    return tuple(
+        f"{attack}: its own federations share {plural(count, 'record')} with the real one, as the "
+        "data set has too few others; an attacker with other data of the same kind may do worse."
+        for attack, count in found.items()
+        if count
+    )
+
+
+def commands(path: Path, experiment: Experiment, provenance: Mapping[str, object]) -> list[str]:
+    """Return how to make a run again, and where, without the folders of the machine that made it.
+
+    Parameters
+    ----------
+    path
+        The run as it was given. A relative path names no folder of the machine; of an absolute
+        one, the last part is told.
+    experiment, provenance
+        What was run, and how.
+    """
+    inside = not path.is_absolute() and ".." not in path.parts and path.name != ""
+    name = str(path) if inside else path.resolve().name
+    where = "# in the folder where it was run" if inside else "# in the folder that holds the run"
+    run, own, again = map(shlex.quote, (name, f"{name}/experiment.yaml", f"{name}-again"))
+    data = " --data-dir DIR" if provenance.get("data_dir") else ""
+    if experiment.given is None:
+        first = f"fedsim run {own} --out {again}{data}"
+    else:
+        first = _without_folders(provenance.get("command"))
+    return [where, first, f"fedsim attack {run}{data}", f"fedsim report {run}"]
+
+
+def _without_folders(command: object) -> str:
+    """Return a command, its absolute paths cut to their last part."""
+    if not isinstance(command, list):
+        return "fedsim attack --model ..."
+    return shlex.join(_without_folder(str(word)) for word in command)
+
+
+def _without_folder(word: str) -> str:
+    """Return a word of a command, an absolute path in it (`--out=/...`) cut to its last part."""
+    option, equals, value = word.rpartition("=")
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)

@@ -1,0 +1,71 @@
+"""How long a run took: measured around it, and kept in the run's own provenance.
+
+Of a run that was stopped and resumed it is not known, and nothing is kept. What was simulated
+before, for another run in the same folder, is not in it: the run did not do that.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fedsim.bounded_io import read_json
+from fedsim.files import write_json
+from fedsim.rundir import RunDirectory
+
+SECONDS = "seconds"
+WALL, PROCESSOR = "wall", "processor"
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds from beginning to end, and of all processors together.
+
+    Processors of other machines, and of processes that are not ours (Ray, Flower's SuperNodes), are
+    not counted.
+    """
+
+    wall: float
+    processor: float
+
+    def __str__(self) -> str:
+        """Return both in hours, minutes and seconds."""
+        return f"{_clock(self.wall)} of wall time, {_clock(self.processor)} of processor time"
+
+
+def added(several: Iterable[Took]) -> Took:
+    """Return how long runs took together."""
+    each = list(several)
+    return Took(sum(one.wall for one in each), sum(one.processor for one in each))
+
+
+@contextmanager
+def timed(run: RunDirectory) -> Iterator[None]:
+    """Keep how long the block takes that makes a run, unless it goes on with one."""
+    new = not run.experiment.is_file()
+    began, spent = time.monotonic(), _processor_seconds()
+    yield
+    wall, processor = time.monotonic() - began, _processor_seconds() - spent
+    if new:
+        seconds = {WALL: round(wall, 1), PROCESSOR: round(processor, 1)}
+        write_json(run.provenance, {**read_json(run.provenance), SECONDS: seconds})
+
+
+def read_took(run: RunDirectory) -> Took | None:
+    """Return how long a run took, or None where it is not known."""
+    try:
+        seconds = read_json(run.provenance)[SECONDS]
+        return Took(float(seconds[WALL]), float(seconds[PROCESSOR]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _processor_seconds() -> float:
+    """Return what this process has used, and those it started, as far as they have ended."""
+    return sum(os.times()[:4])
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -1,0 +1,1 @@
+"""Local training: objectives, optimisers, and the loops that participants run."""

@@ -1,0 +1,208 @@
+"""Who takes part in a federation, what each holds, and what one is asked to do in a round."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message
+from torch import Tensor, nn
+
+from fedsim import seeds
+from fedsim.config.experiment import LocalTraining
+from fedsim.data import Dataset
+from fedsim.errors import MessageError
+from fedsim.training.optimizers import optimizer_factory
+from fedsim.training.sgd_loop import RecordIds, Utility
+from fedsim.transport.lazy_arrays import tensors_of
+from fedsim.transport.messages import (
+    PARTICIPANT,
+    Shapes,
+    arrays_of,
+    proximal_of,
+    require_usable,
+    round_of,
+)
+
+OPTIMIZER_STATE = "fedsim-optimizer"
+
+
+@dataclass(frozen=True)
+class Participants:
+    """What the participants of a federation have in common, and who holds which records.
+
+    Attributes
+    ----------
+    dataset
+        All records there are.
+    training_records
+        One array of record ids a participant.
+    new_model
+        Makes the model; called once a process.
+    local
+        How a participant trains.
+    evaluation_records
+        At most so many of its records a participant evaluates on; None for all.
+    seed
+        The experiment's seed.
+    """
+
+    dataset: Dataset
+    training_records: Sequence[RecordIds]
+    new_model: Callable[[], nn.Module]
+    local: LocalTraining
+    evaluation_records: int | None
+    seed: int
+
+    @cached_property
+    def keep_state(self) -> bool:
+        """Whether participants keep what their optimisers remember from round to round."""
+        optimizer = self.local.optimizer
+        return (
+            self.local.keep_optimizer_state
+            and optimizer_factory(optimizer.name, optimizer.settings).remembers
+        )
+
+    def evaluated(self, participant: int) -> RecordIds:
+        """Return the records, always the same, that a participant evaluates on."""
+        return sampled(
+            self.training_records[participant], self.evaluation_records, self.seed, participant
+        )
+
+
+def sampled(records: RecordIds, at_most: int | None, seed: int, who: int | str) -> RecordIds:
+    """Return `records`, or a seeded sample of them when there are more than `at_most`."""
+    if at_most is None or len(records) <= at_most:
+        return records
+    return np.sort(seeds.generator(seed, "evaluated", who).choice(records, at_most, replace=False))
+
+
+def participant_of(context: Context) -> int:
+    """Return the participant that a node is: its ``partition-id``.
+
+    Raises
+    ------
+    MessageError
+        If its configuration does not say so.
+    """
+    found = context.node_config.get(PARTICIPANT)
+    if not isinstance(found, int):
+        raise MessageError(
+            f"node {context.node_id} does not say which participant it is; its node "
+            f"configuration must have {PARTICIPANT}=N, with N from 0"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the content of a message asks for: the same of everybody who is sent the same one."""
+
+    round: int
+    proximal: float
+    arrays: ArrayRecord
+
+    @classmethod
+    def by(cls, message: Message) -> "Asked":
+        """Return what a message asks for.
+
+        Raises
+        ------
+        MessageError
+            If it does not say its round, or has no parameters.
+        """
+        content = message.content
+        return cls(round_of(message), proximal_of(message), arrays_of(content, "the server"))
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What one participant is asked to do: in which round, from which parameters.
+
+    Attributes
+    ----------
+    kind
+        Flower's message type.
+    participant, round
+        Who, and when.
+    proximal
+        The mu of FedProx; see `training.train_locally`.
+    arrays
+        The parameters that it was sent.
+    kept
+        What its optimiser kept from an earlier round.
+    """
+
+    kind: str
+    participant: int
+    round: int
+    proximal: float
+    arrays: ArrayRecord
+    kept: ArrayRecord | None
+
+    @classmethod
+    def of(cls, message: Message, context: Context, asked: Asked | None = None) -> "Task":
+        """Return what a message asks of a node; `asked` is what its content does, if known.
+
+        Raises
+        ------
+        MessageError
+            If the message does not say its round, or has no parameters.
+        """
+        kept = context.state.get(OPTIMIZER_STATE)
+        asked = asked or Asked.by(message)
+        return cls(
+            message.metadata.message_type,
+            participant_of(context),
+            asked.round,
+            asked.proximal,
+            asked.arrays,
+            kept if isinstance(kept, ArrayRecord) else None,
+        )
+
+    @cached_property
+    def start(self) -> tuple[int, ...]:
+        """What tells its parameters from others, as long as it is there: which arrays they are."""
+        return tuple(map(id, self.arrays.values()))
+
+    @cached_property
+    def identity(self) -> Hashable:
+        """What tells it from other tasks, as long as it is there."""
+        kept = () if self.kept is None else tuple(map(id, self.kept.values()))
+        return self.kind, self.participant, self.round, self.proximal, self.start, kept
+
+
+class Received:
+    """Parameters as tensors, checked; once for all participants that are sent the same ones.
+
+    Parameters
+    ----------
+    expected
+        The names and shapes that they must have.
+    """
+
+    def __init__(self, expected: Shapes) -> None:
+        self._expected = expected
+        self._latest: tuple[Task, dict[str, Tensor]] | None = None
+
+    def by(self, task: Task) -> dict[str, Tensor]:
+        """Return the parameters of a task, which are not to be changed.
+
+        Raises
+        ------
+        MessageError
+            If they do not fit the model, or are not finite.
+        """
+        if self._latest is None or self._latest[0].start != task.start:
+            require_usable(task.arrays, self._expected, f"the server in round {task.round}")
+            self._latest = task, tensors_of(task.arrays)
+        return self._latest[1]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a participant's training gave: parameters, its optimiser's state, and figures."""
+
+    arrays: ArrayRecord
+    kept: ArrayRecord | None
+    utility: Utility

@@ -1,0 +1,256 @@
+"""Local training and evaluation of many participants at once, their parameters stacked.
+
+What it computes is what `training` computes for each of them, but for the last digits: the same
+shuffles, batches and steps. Participants whose batches have the same sizes go together; a last
+batch is filled up to a round size with records that weigh nothing, so that a few sizes are enough.
+What comes out for a participant depends on its own records only, not on who went with it.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedsim import seeds
+from fedsim.config.experiment import LocalTraining
+from fedsim.data import Dataset
+from fedsim.training.client_tasks import Trained
+from fedsim.training.sgd_loop import EVALUATION_BATCH, RecordIds, Utility
+from fedsim.training.vectorized.layers import Gradient, StackedModel
+from fedsim.training.vectorized.optimizers import StackedOptimizer, State
+from fedsim.transport.buffer_pool import Layout, Room, Uploads
+from fedsim.transport.lazy_arrays import recorded, seen_finite, tensors_of
+
+ROUND_SIZE = 4  # records; a last batch is filled up to a multiple of it
+STACK_BYTES = 2**22  # of parameters and inputs at once: more do not stay in a core's cache
+ONE_STEP_BYTES = 2**24  # where there is one step only, for which nothing has to stay there
+LARGEST_STACK = 64  # participants
+
+
+@dataclass(frozen=True)
+class Member:
+    """A participant in a stack: its number, its records, and its optimiser's state if any."""
+
+    participant: int
+    records: RecordIds
+    kept: ArrayRecord | None = None
+
+
+def filled_size(records: int, batch_size: int) -> int:
+    """Return a participant's number of records with its last batch filled up.
+
+    >>> filled_size(20, 100), filled_size(117, 100), filled_size(99, 100), filled_size(19, 10)
+    (20, 120, 100, 20)
+    """
+    whole, rest = divmod(records, batch_size)
+    return whole * batch_size + min(-(-rest // ROUND_SIZE) * ROUND_SIZE, batch_size)
+
+
+@dataclass(frozen=True)
+class StackTraining:
+    """Trains and evaluates participants of one federation, so many at once as are given.
+
+    Attributes
+    ----------
+    model, optimizer
+        The stacked forms of the participants' own.
+    dataset
+        Where their records are.
+    local
+        How they train.
+    seed
+        The experiment's.
+    uploads
+        The memory that trained parameters are written to.
+    """
+
+    model: StackedModel
+    optimizer: StackedOptimizer
+    dataset: Dataset
+    local: LocalTraining
+    seed: int
+    uploads: Uploads = field(default_factory=Uploads)
+
+    def fitting(self, records: int, batch_size: int, trained: bool) -> int:
+        """Return how many participants with so many records each are worth stacking at once."""
+        parameters = sum(shape.numel() for shape in self.model.shapes.values()) * trained
+        inputs = min(records, batch_size) * math.prod(self.dataset.input_shape)
+        one_step = trained and self.local.epochs == 1 and records <= batch_size
+        most = ONE_STEP_BYTES if one_step else STACK_BYTES
+        return max(1, min(LARGEST_STACK, most // (4 * (parameters + inputs))))
+
+    def train(
+        self,
+        members: Sequence[Member],
+        received: Mapping[str, Tensor],
+        round_number: int,
+        proximal: float,
+    ) -> list[Trained]:
+        """Train participants that have the same `filled_size`, from the same parameters.
+
+        See `training.train_locally` for `proximal`.
+        """
+        stack = _Stack.of(self, members, received, proximal)
+        rate = self.local.learning_rate_in(round_number)
+        tally = _Tally.of(len(members))
+        for shuffled in self._epochs(members, round_number):
+            for batch in _batches(self.dataset, shuffled, self.local.batch_size):
+                values = self.model.forward(batch.inputs, stack.parameters)
+                delta = tally.add(values[-1], batch)
+                stack.step(self.model.backward(delta, values, stack.parameters), rate)
+        utilities = tally.utilities([self.local.epochs * len(m.records) for m in members])
+        ended = zip(stack.members(), utilities, strict=True)
+        return [Trained(arrays, kept, utility) for (arrays, kept), utility in ended]
+
+    def _epochs(
+        self, members: Sequence[Member], round_number: int
+    ) -> Iterator[Sequence[RecordIds]]:
+        """Yield each participant's records in the order of each epoch."""
+        if all(len(member.records) <= self.local.batch_size for member in members):
+            # All in one batch: their order would decide nothing but the last digits of its sums.
+            yield from [[member.records for member in members]] * self.local.epochs
+            return
+        orders = [
+            seeds.generator(self.seed, "batches", round_number, member.participant)
+            for member in members
+        ]
+        for _ in range(self.local.epochs):
+            yield [
+                order.permutation(member.records)
+                for order, member in zip(orders, members, strict=True)
+            ]
+
+    def evaluate(self, members: Sequence[Member], received: Mapping[str, Tensor]) -> list[Utility]:
+        """Return the utility of the same parameters on each participant's records.
+
+        Participants must have the same `filled_size`, for batches of `EVALUATION_BATCH`.
+        """
+        shared = [received[name].expand(len(members), *s) for name, s in self.model.shapes.items()]
+        tally = _Tally.of(len(members))
+        for batch in _batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
+            tally.add(self.model.forward(batch.inputs, shared)[-1], batch)
+        return tally.utilities([len(member.records) for member in members])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of each participant: inputs (members, records, ...), labels (members, records).
+
+    `counts`: records that weigh something, (members, records, 1), one or zero.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    counts: Tensor
+
+
+def _batches(dataset: Dataset, records: Sequence[RecordIds], batch_size: int) -> Iterator[_Batch]:
+    """Yield the batches of participants that have the same `filled_size`."""
+    members, total = len(records), filled_size(len(records[0]), batch_size)
+    sizes = np.array([len(own) for own in records])
+    filled = (own if len(own) == total else np.resize(own, total) for own in records)
+    ids: NDArray[np.int64] = np.stack(list(filled))
+    for start in range(0, total, batch_size):
+        chosen = ids[:, start : start + batch_size]
+        inputs, labels = dataset.batch(chosen.reshape(-1))
+        places = np.arange(start, start + chosen.shape[1])
+        counts = torch.from_numpy((places < sizes[:, None]).astype(np.float32)).unsqueeze(2)
+        shaped = inputs.view(*chosen.shape, *inputs.shape[1:])
+        yield _Batch(shaped, labels.view(members, -1), counts)
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Sums over batches, one a participant: of the losses in nats, and of what was right."""
+
+    losses: Tensor
+    right: Tensor
+
+    @classmethod
+    def of(cls, members: int) -> "_Tally":
+        return cls(torch.zeros(members), torch.zeros(members))
+
+    def add(self, outputs: Tensor, batch: _Batch) -> Tensor:
+        """Count a batch, and return the derivative of each participant's mean loss."""
+        labels = batch.labels.unsqueeze(2)
+        likely = torch.log_softmax(outputs, 2)
+        self.losses.sub_((likely.gather(2, labels) * batch.counts).sum((1, 2)))
+        right = outputs.argmax(2, keepdim=True) == labels
+        self.right.add_((right * batch.counts).sum((1, 2)))
+        delta = likely.exp_().scatter_add_(2, labels, torch.full((1, 1, 1), -1.0).expand_as(labels))
+        return delta.mul_(batch.counts / batch.counts.sum(1, keepdim=True))
+
+    def utilities(self, records: Sequence[int]) -> list[Utility]:
+        """Return the means over so many records."""
+        figures = zip(self.losses.tolist(), self.right.tolist(), records, strict=True)
+        return [Utility(loss / count, right / count, count) for loss, right, count in figures]
+
+
+@dataclass
+class _Stack:
+    """The parameters of several participants while they train, and what their optimisers keep."""
+
+    optimizer: StackedOptimizer
+    uploads: Uploads
+    received: dict[str, Tensor]
+    parameters: list[Tensor]
+    states: list[State]
+    proximal: float
+    untouched: bool = True
+    places: list[Room] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        training: StackTraining,
+        members: Sequence[Member],
+        received: Mapping[str, Tensor],
+        proximal: float,
+    ) -> "_Stack":
+        start = {name: received[name] for name in training.model.shapes}
+        kept = [{} if m.kept is None else tensors_of(m.kept) for m in members]
+        states = [
+            {
+                key: torch.stack([own.get(f"{number}.{key}", fresh) for own in kept])
+                for key, fresh in training.optimizer.fresh(parameter).items()
+            }
+            for number, parameter in enumerate(start.values())
+        ]
+        shared = [parameter.expand(len(members), *parameter.shape) for parameter in start.values()]
+        return cls(training.optimizer, training.uploads, start, shared, states, proximal)
+
+    def step(self, gradients: Mapping[int, Gradient], rate: float) -> None:
+        """Let each participant take a step."""
+        if self.untouched:  # until now they had the same parameters, in the same memory
+            rooms = self.uploads.rooms(len(self.parameters[0]), Layout.of(self.received))
+            for own, shared in zip(rooms.tensors, self.parameters, strict=True):
+                own.copy_(shared)
+            self.parameters, self.places, self.untouched = rooms.tensors, rooms.places, False
+        received = list(self.received.values())
+        for number, gradient in gradients.items():
+            parameter = self.parameters[number]
+            if self.proximal:
+                pull = (parameter - received[number]).mul_(self.proximal)
+                gradient = replace(gradient, also=pull)
+            self.optimizer.step(parameter, gradient, self.states[number], rate)
+
+    def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord | None]]:
+        """Yield the parameters and the optimiser's state, if it has one, of each participant."""
+        finite = seen_finite(self.parameters)
+        parameters = [(n, p.numpy()) for n, p in zip(self.received, self.parameters, strict=True)]
+        states = [
+            (f"{number}.{key}", stacked.numpy())
+            for number, state in enumerate(self.states)
+            for key, stacked in state.items()
+        ]
+        for place in range(len(parameters[0][1])):
+            # What is kept for many rounds is copied, or it would keep that of the whole stack.
+            uploaded = {name: stacked[place, ...] for name, stacked in parameters}
+            room = None if self.places is None else self.places[place]
+            kept = {key: np.array(stacked[place]) for key, stacked in states}
+            yield recorded(uploaded, finite=finite, room=room), recorded(kept) if kept else None

@@ -1,0 +1,174 @@
+"""Which participants of a round are trained together, and when.
+
+The app is told what is coming and plans stacks; a stack is trained when the first of its members is
+asked for, and the others' results wait until their own messages come. Each message still passes its
+participant's mods: a dishonest participant that changes what it trains on asks for something that
+was not planned, and is trained by itself.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from flwr.app import Context, Message, MessageType, RecordDict
+
+from fedsim.errors import ConfigError, MessageError
+from fedsim.training.client_tasks import Asked, Participants, Received, Task, Trained
+from fedsim.training.sgd_loop import EVALUATION_BATCH, RecordIds, Utility
+from fedsim.training.vectorized.layers import stacked_model
+from fedsim.training.vectorized.optimizers import stacked_optimizer
+from fedsim.training.vectorized.sgd_loop import Member, StackTraining, filled_size
+from fedsim.transport.messages import shapes_of
+
+Result = TypeVar("Result", Trained, Utility)
+MANY = 10  # participants
+
+
+class StackTrainer:
+    """Trains and evaluates the participants of a federation, many at once.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be stacked; the sentence says why.
+    """
+
+    def __init__(self, participants: Participants) -> None:
+        self._participants = participants
+        self._training = required_stack_training(participants)
+        self._received = Received(shapes_of(participants.new_model()))
+        self.uploads = self._training.uploads
+        self._foreseen: dict[int, tuple[Message, RecordDict, Task]] = {}
+        self._planned: dict[Hashable, Sequence[Task]] = {}
+        self._trained: dict[Hashable, tuple[Task, Trained]] = {}
+        self._evaluated: dict[Hashable, tuple[Task, Utility]] = {}
+
+    def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
+        """Plan the stacks of messages that are about to come; forget what was planned before."""
+        for made in (self._foreseen, self._planned, self._trained, self._evaluated):
+            made.clear()
+        contents: dict[int, Asked] = {}
+        alike: dict[Hashable, list[Task]] = {}
+        for message, context in asked:
+            with suppress(MessageError):  # it will be raised when the message comes
+                content = message.content
+                if id(content) not in contents:
+                    contents[id(content)] = Asked.by(message)
+                task = Task.of(message, context, contents[id(content)])
+                self._foreseen[id(message)] = message, content, task
+                size = filled_size(len(self._records(task)), self._batch_size(task))
+                key = task.kind, task.round, task.proximal, task.start, size
+                alike.setdefault(key, []).append(task)
+        for tasks in alike.values():
+            at_once = self._training.fitting(
+                len(self._records(tasks[0])), self._batch_size(tasks[0]), _trains(tasks[0])
+            )
+            for start in range(0, len(tasks), at_once):
+                stack = tasks[start : start + at_once]
+                self._planned |= {task.identity: stack for task in stack}
+
+    def task(self, message: Message, context: Context) -> Task:
+        """Return what a message asks of a node, as foreseen if its content is still the same one.
+
+        An engine copies the content where a mod could have changed it.
+        """
+        _, content, task = self._foreseen.pop(id(message), (None, None, None))
+        if task is not None and message.content is content:
+            return task
+        return Task.of(message, context)
+
+    def train(self, task: Task) -> Trained:
+        """Train a participant, and those that were planned to go with it."""
+        return self._result(task, self._trained, self._train)
+
+    def evaluate(self, task: Task) -> Utility:
+        """Evaluate what a participant was sent, and what others were."""
+        return self._result(task, self._evaluated, self._evaluate)
+
+    def _result(
+        self,
+        task: Task,
+        waiting: dict[Hashable, tuple[Task, Result]],
+        make: Callable[[Sequence[Task]], list[Result]],
+    ) -> Result:
+        if task.identity not in waiting:
+            stack = self._planned.pop(task.identity, [task])
+            # With their tasks: an identity is one as long as the task is there.
+            made = ((one, result) for one, result in zip(stack, make(stack), strict=True))
+            waiting.update({one.identity: (one, result) for one, result in made})
+        return waiting.pop(task.identity)[1]
+
+    def _train(self, stack: Sequence[Task]) -> list[Trained]:
+        first, keeps = stack[0], self._participants.keep_state
+        members = [
+            Member(task.participant, self._records(task), task.kept if keeps else None)
+            for task in stack
+        ]
+        received = self._received.by(first)
+        return self._training.train(members, received, first.round, first.proximal)
+
+    def _evaluate(self, stack: Sequence[Task]) -> list[Utility]:
+        members = [Member(task.participant, self._records(task)) for task in stack]
+        return self._training.evaluate(members, self._received.by(stack[0]))
+
+    def _records(self, task: Task) -> RecordIds:
+        if _trains(task):
+            return self._participants.training_records[task.participant]
+        return self._participants.evaluated(task.participant)
+
+    def _batch_size(self, task: Task) -> int:
+        return self._participants.local.batch_size if _trains(task) else EVALUATION_BATCH
+
+
+def stack_training(participants: Participants) -> StackTraining | str:
+    """Return what trains participants stacked, or why that cannot be.
+
+    Raises
+    ------
+    PluginError
+        If the optimiser's settings are not valid.
+    """
+    local = participants.local
+    model = stacked_model(participants.new_model())
+    if isinstance(model, str):
+        return model
+    optimizer = stacked_optimizer(local.optimizer.name, local.optimizer.settings)
+    if isinstance(optimizer, str):
+        return optimizer
+    if local.precision != "fp32":
+        return f"its precision is {local.precision}, and only fp32 can be stacked"
+    return StackTraining(model, optimizer, participants.dataset, local, participants.seed)
+
+
+def required_stack_training(participants: Participants) -> StackTraining:
+    """Return what trains participants stacked.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be stacked; the sentence says why.
+    PluginError
+        If the optimiser's settings are not valid.
+    """
+    found = stack_training(participants)
+    if isinstance(found, str):
+        raise ConfigError(
+            f"engine.stacked is true, but this training cannot be stacked: {found}; set "
+            "engine.stacked to auto or false"
+        )
+    return found
+
+
+def stacking_pays(participants: Participants) -> bool:
+    """Return whether training stacked is possible, and worth it: for ten participants or more.
+
+    Small networks share their calls; large ones, each in a stack of its own, save the writing of
+    gradients. It goes by numbers and not by the clock, as the choice decides the last digits.
+    """
+    if len(participants.training_records) < MANY:
+        return False
+    return not isinstance(stack_training(participants), str)
+
+
+def _trains(task: Task) -> bool:
+    return task.kind.partition(".")[0] == MessageType.TRAIN

@@ -1,0 +1,1 @@
+"""What makes messages cheap: buffers, channels, lazy arrays, serialisation."""

@@ -1,0 +1,195 @@
+"""A line between two processes of ours: objects go in at one end and come out at the other.
+
+Parameters are long `bytes`, and bytes that go through a socket are copied through its small buffer.
+So long ones travel in a memory file: the sender copies them in, its descriptor goes through the
+socket, and the receiver copies them out, straight into the `bytes` that Flower wants. Bytes that
+occur in several objects that are sent together are copied in once. The memory has no name and is
+gone when both ends have closed it, so nothing is left behind by a process that is killed.
+
+Where both ends see an `Arena`, parameters that lie in it are not copied at all (see `loans`).
+
+Objects are pickled. Both ends are forks of one process and the socket has no name, so nobody else's
+pickles can come in.
+"""
+
+import io
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.app import ArrayRecord
+
+from fedsim.transport.buffer_lending import Borrower, Lender, Ticket
+from fedsim.transport.buffer_pool import Room
+from fedsim.transport.flower_records import QuickArrays
+
+LONG = 1024  # bytes; shorter things go through the socket itself
+# Of a socket. It holds a few packets only, so that a sender who is quicker than the receiver waits:
+# what is under way takes little memory, and few of the descriptors that Linux lets be under way.
+BUFFER = 8192
+_PLACE = struct.Struct("<QQ")
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One end of a line."""
+
+    socket: socket.socket
+    loans: Lender | Borrower | None = None
+
+    def close(self) -> None:
+        """Close this end; the other one's `receive` will raise an `EOFError`."""
+        self.socket.close()
+
+    def send(self, content: object) -> None:
+        """Send an object; wait while the other end lags behind. See `send_all`."""
+        send_all([(self, content)])
+
+    def receive(self) -> Any:
+        """Return the next object; wait for it.
+
+        Raises
+        ------
+        EOFError, ConnectionResetError
+            If the other end is closed.
+        """
+        # A packet comes whole, so a Ctrl-C cannot stop this in the middle of one.
+        packet, descriptors, _, _ = socket.recv_fds(self.socket, LONG, 1)
+        if not packet:
+            raise EOFError("the other end of the line is closed")
+        if not descriptors:
+            return _Unpacker(packet, None, self.loans).load()
+        [memory] = descriptors
+        try:
+            head = _read(memory, _PLACE.unpack(packet))
+            return _Unpacker(head, memory, self.loans).load()
+        finally:
+            os.close(memory)
+
+
+def new_line() -> tuple[Line, Line]:
+    """Return the two ends of a line."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+    return Line(ends[0]), Line(ends[1])
+
+
+def send_all(sent: Iterable[tuple[Line, object]]) -> int:
+    """Send an object over each line; bytes that are in several of them are copied once.
+
+    A line whose other end is closed is passed over; who waits for its answer will learn of it.
+
+    Returns
+    -------
+    int
+        How many bytes were copied into memory.
+    """
+    memory = _Memory()
+    try:
+        heads = [(line, memory.packed(content, line.loans)) for line, content in sent]
+        for line, head in heads:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                if isinstance(head, bytes):
+                    line.socket.sendall(head)
+                else:
+                    socket.send_fds(line.socket, [_PLACE.pack(*head)], [memory.descriptor])
+    finally:
+        memory.close()
+    return memory.length
+
+
+class _Memory:
+    """A memory file while it is filled."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._descriptor: int | None = None
+        self._places: dict[int, Place] = {}  # by the id of bytes, which the sender keeps alive
+
+    @property
+    def descriptor(self) -> int:
+        """The file, made when it is first wanted."""
+        if self._descriptor is None:
+            self._descriptor = os.memfd_create("fedsim")
+        return self._descriptor
+
+    def packed(self, content: object, loans: Lender | Borrower | None) -> bytes | Place:
+        """Return an object as bytes short enough for a packet, or where it is in this memory."""
+        head = io.BytesIO()
+        packer = _Packer(head, self, loans if isinstance(loans, Lender) else None)
+        packer.dump(content)
+        short = head.tell() <= LONG and not packer.placed
+        return head.getvalue() if short else self._written(head.getbuffer())
+
+    def place(self, content: bytes) -> Place:
+        """Return where these bytes are, put there if they are not yet."""
+        if id(content) not in self._places:
+            self._places[id(content)] = self._written(content)
+        return self._places[id(content)]
+
+    def close(self) -> None:
+        """Let go of the file; who was sent its descriptor still has it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def _written(self, content: bytes | memoryview) -> Place:
+        place = (self.length, len(content))
+        rest = memoryview(content)
+        while rest:  # Linux writes at most 2 GiB at once
+            written = os.pwrite(self.descriptor, rest, self.length)
+            self.length += written
+            rest = rest[written:]
+        return place
+
+
+class _Packer(pickle.Pickler):
+    """Pickles an object, but for its long bytes, which it leaves to a memory, and what is lent."""
+
+    def __init__(self, head: io.BytesIO, memory: _Memory, lender: Lender | None) -> None:
+        super().__init__(head, pickle.HIGHEST_PROTOCOL)
+        self._memory = memory
+        self._lender = lender
+        self.placed = 0
+
+    def persistent_id(self, thing: object) -> Place | Ticket | None:
+        """Return where long bytes are, a ticket, or None for everything that is to be pickled."""
+        # Asked of everything that is pickled, most of which is neither.
+        if type(thing) is bytes and len(thing) >= LONG:
+            self.placed += 1
+            return self._memory.place(thing)
+        if type(thing) is QuickArrays and self._lender is not None:
+            return self._lender.ticket(thing)
+        return None
+
+
+class _Unpacker(pickle.Unpickler):
+    """Reads what a `_Packer` made."""
+
+    def __init__(self, head: bytes, memory: int | None, loans: Lender | Borrower | None) -> None:
+        super().__init__(io.BytesIO(head))
+        self._memory = memory
+        self._loans = loans
+
+    def persistent_load(self, where: Place | Ticket) -> bytes | ArrayRecord:
+        """Return the long bytes at a place, or what a ticket is for."""
+        if isinstance(where[0], Room):
+            assert isinstance(self._loans, Borrower)  # noqa: S101 - the other end is a lender
+            return self._loans.record(where)
+        assert self._memory is not None  # noqa: S101 - it came with the packet
+        return _read(self._memory, where)
+
+
+def _read(memory: int, place: Place) -> bytes:
+    offset, length = place
+    parts = [os.pread(memory, length, offset)]
+    while (have := sum(map(len, parts))) < length:  # Linux reads at most 2 GiB at once
+        parts.append(os.pread(memory, length - have, offset + have))
+    return parts[0] if len(parts) == 1 else b"".join(parts)

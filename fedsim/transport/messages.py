@@ -1,0 +1,196 @@
+"""Reading and checking what Flower messages carry.
+
+Everything that arrives from another party is checked here before it is used: exactly one set of
+parameters, the expected names and shapes, finite numbers. The first thing that is wrong is named
+together with who sent it and in which round.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from numpy.typing import NDArray
+from torch import nn
+
+from fedsim.errors import MessageError, listed
+from fedsim.transport.lazy_arrays import ArrayInMemory, finite, seen
+from fedsim.transport.npy_decoding import USABLE
+from fedsim.transport.record_views import of_kind
+
+ARRAYS = "arrays"
+CONFIG = "config"
+METRICS = "metrics"
+ROUND = "server-round"
+PROXIMAL = "proximal-mu"
+PARTICIPANT = "partition-id"
+EXAMPLES = "num-examples"
+LARGEST_METRIC = 10**300
+LAST_ROUND = 10**9
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
+    """Return the one `ArrayRecord` of a message's content.
+
+    Raises
+    ------
+    MessageError
+        If there is none or more than one.
+    """
+    records = [record for _, record in of_kind(content, ArrayRecord)]
+    if len(records) != 1:
+        raise MessageError(f"{sender} sent {len(records)} sets of arrays instead of one")
+    return records[0]
+
+
+def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
+    """Return a copy of `content` that carries `arrays` instead of its own.
+
+    Flower's strategies put one and the same content into all messages of a round, so changing it
+    in place would change what everybody gets.
+    """
+    changed = RecordDict(dict(content))
+    for key, record in content.items():
+        if isinstance(record, ArrayRecord):
+            changed[key] = arrays
+    return changed
+
+
+def round_of(message: Message) -> int:
+    """Return the round that a message belongs to, from 1.
+
+    Raises
+    ------
+    MessageError
+        If no config record in it says so, as Flower's strategies do.
+    """
+    for _, record in of_kind(message.content, ConfigRecord):
+        value = dict(record.items()).get(ROUND)  # Flower's own look-ups are dear, one by one
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
+            return value
+    raise MessageError(
+        f"a message to node {message.metadata.dst_node_id} does not say its round; its config "
+        f"record must have {ROUND!r}, a number above 0"
+    )
+
+
+def proximal_of(message: Message) -> float:
+    """Return the mu that FedProx sends, 0 where no config record has one.
+
+    Raises
+    ------
+    MessageError
+        If it is negative, or not finite.
+    """
+    for _, record in of_kind(message.content, ConfigRecord):
+        value = dict(record.items()).get(PROXIMAL)
+        if isinstance(value, int | float):
+            if not 0 <= value < LARGEST_METRIC:
+                raise MessageError(
+                    f"the server sent {PROXIMAL!r} as {_short(value)}, not 0 or more"
+                )
+            return float(value)
+    return 0.0
+
+
+def shapes_of(model: nn.Module) -> Shapes:
+    """Return the names and shapes that parameters of `model` must have."""
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
+    """Raise unless `arrays` has the expected names and shapes, and only finite numbers.
+
+    The declared shape is compared before any content is decoded, so that an absurd size costs
+    nothing.
+
+    Raises
+    ------
+    MessageError
+        The sentence names the sender and the first array that is wrong.
+    """
+    if arrays.keys() != expected.keys():
+        missing, surplus = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
+        raise MessageError(
+            f"{sender} sent parameters that do not fit the model: missing {listed(missing)}; "
+            f"not known {listed(surplus)}"
+        )
+    for name, array in arrays.items():
+        if tuple(array.shape) != expected[name]:
+            raise MessageError(
+                f"{sender} sent {name!r} with shape {tuple(array.shape)} instead of "
+                f"{expected[name]}"
+            )
+        values = _values(name, array, sender)
+        if values.shape != expected[name]:
+            raise MessageError(
+                f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
+            )
+        if not finite(array):
+            raise MessageError(
+                f"{sender} sent {name!r} with values that are not finite; lower the learning rate, "
+                "or the rate of an active adversary"
+            )
+
+
+def require_readable(arrays: ArrayRecord, sender: str) -> None:
+    """Raise unless every array can be read as what it is declared to be, whatever its name.
+
+    Raises
+    ------
+    MessageError
+        The sentence names the sender and the first array that is wrong.
+    """
+    for name, array in arrays.items():
+        if isinstance(array, ArrayInMemory):
+            continue
+        values = _values(name, array, sender)
+        if values.shape != tuple(array.shape):
+            raise MessageError(
+                f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
+            )
+
+
+def _values(name: str, array: Array, sender: str) -> NDArray[np.generic]:
+    """Return the numbers in an array that was sent."""
+    try:
+        values = seen(array)
+    except ValueError as error:
+        raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
+    if values.dtype not in USABLE:
+        raise MessageError(
+            f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
+        )
+    return values
+
+
+def require_finite(content: RecordDict, sender: str) -> None:
+    """Raise unless all metrics of a reply are ordinary numbers, and no weight is below 0.
+
+    Strategies weight uploads by one of them, and a mean with one that is not finite says nothing.
+
+    Raises
+    ------
+    MessageError
+        The sentence names the sender and the first metric that is wrong.
+    """
+    for _, metrics in of_kind(content, MetricRecord):
+        for name, value in metrics.items():
+            numbers = value if isinstance(value, list) else [value]
+            if not all(abs(number) < LARGEST_METRIC for number in numbers):
+                raise MessageError(
+                    f"{sender} sent the metric {name!r} as {_short(value)}, which is not finite; "
+                    "lower the learning rate, or the rate of an active adversary"
+                )
+            if name == EXAMPLES and not (isinstance(value, int | float) and value >= 0):
+                raise MessageError(
+                    f"{sender} sent the metric {name!r} as {_short(value)}; it must be one number, "
+                    "0 or more"
+                )
+
+
+def _short(value: object) -> str:
+    """Return a metric as a sentence may quote it."""
+    if isinstance(value, int) and abs(value) >= LARGEST_METRIC:
+        return "a number of more than 300 digits"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)[:80]

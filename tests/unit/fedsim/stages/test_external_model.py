@@ -1,0 +1,174 @@
+"""A model that was trained elsewhere is judged as a run is, and what does not fit is refused."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toys
+from flwr.app import ArrayRecord
+from safetensors.torch import save_file
+from torch import nn
+
+from fedsim.config.experiment import load_experiment
+from fedsim.data import load_dataset
+from fedsim.errors import ConfigError, FedsimError
+from fedsim.observation.snapshots import AGGREGATE, SnapshotStore
+from fedsim.pipeline import attack, attack_given, run
+from fedsim.progress import SILENCE
+from fedsim.rundir import RunDirectory
+from fedsim.stages.external_model import GivenModel, set_given_scene
+
+MEMBERS = np.arange(0, 120)
+NOISY = {"name": "toys:blobs", "noise": 4.0}
+
+
+def trained(steps: int) -> nn.Module:
+    """Return the toy model, overfitted to the members in full batches."""
+    model = toys.new_model()
+    data = load_dataset("toys:blobs", {"noise": 4.0}, data_dir=None, seed=3, test_records=60)
+    inputs, labels = data.batch(MEMBERS)
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with weights after 40 and 400 steps, and who was in the data."""
+    path = tmp_path_factory.mktemp("given")
+    for steps in (40, 400):
+        save_file(trained(steps).state_dict(), path / f"after-{steps}.safetensors")
+    rows = (f"{record},{record < len(MEMBERS)}".lower() for record in range(240))
+    (path / "who.csv").write_text("\n".join(["record,member", *rows]))
+    return path
+
+
+def given(folder: Path, **changed: object) -> GivenModel:
+    usual = GivenModel(
+        model={"name": "fully-connected", "widths": [16]},
+        data=NOISY,
+        membership=folder / "who.csv",
+        adversary="released-model",
+        attacks=("loss", "label", "random"),
+        weights=(folder / "after-40.safetensors", folder / "after-400.safetensors"),
+    )
+    return dataclasses.replace(usual, **changed)  # type: ignore[arg-type]
+
+
+def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
+    attacks = ("random", "loss", "gradient-norm", "scalar-logistic")
+    results = attack_given(given(folder, attacks=attacks), tmp_path / "run")
+    (threat,) = results.threat_models
+    assert (threat.who, threat.sees) == (
+        "whoever holds the model",
+        "2 versions of the model, and nothing of the training",
+    )
+    page = (tmp_path / "run" / "report.html").read_text().split("<h1>")[1].split("<pre>")[0]
+    assert page.startswith("Whoever holds the model tells who was in the model&#39;s training data")
+    assert "asked about: its training data" in page
+    assert "How exposure grows with observed snapshots" in page
+    for foreign in ("federation", "participant", "server", "the protocol", "rounds"):
+        assert foreign not in page, foreign
+    # The file of results keeps its keys: others read it.
+    assert {row.victim for row in results.results} == {"participant-0", "mean"}
+
+
+def test_a_leak_is_found_and_the_weights_are_the_snapshots(folder: Path, tmp_path: Path) -> None:
+    results = attack_given(given(folder), tmp_path / "out")
+    directory = RunDirectory(tmp_path / "out")
+    seen = SnapshotStore(directory.snapshots("released-model")).series(AGGREGATE)
+    assert [snapshot.round for snapshot in seen] == [1, 2]
+    last = trained(400).state_dict()
+    assert all(torch.equal(last[k], v) for k, v in seen[-1].load().items())
+    found = {(r.attack, r.victim): r for r in results.results}
+    assert found["loss", "participant-0"].auc > 0.75
+    assert found["loss", "participant-0"].members == 60
+    assert abs(found["random", "participant-0"].auc - 0.5) < 0.15
+    assert results.utility.train_accuracy > results.utility.test_accuracy + 0.1
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_it_is_attacked_again_and_the_scores_are_the_same(folder: Path, tmp_path: Path) -> None:
+    first = attack_given(given(folder), tmp_path / "out")
+    again = attack(tmp_path / "out", attacks=["loss", "gradient-norm"])
+    old = {r.attack: r.auc for r in first.results}
+    new = {r.attack: r.auc for r in again.results}
+    assert new["loss"] == old["loss"]
+    assert set(new) == {"loss", "label", "random", "gradient-norm"}
+
+
+def test_it_cannot_be_run_as_a_federation(folder: Path, tmp_path: Path) -> None:
+    attack_given(given(folder), tmp_path / "out")
+    experiment = load_experiment(tmp_path / "out" / "experiment.yaml")
+    with pytest.raises(ConfigError, match="trained elsewhere"):
+        run(experiment, tmp_path / "again")
+
+
+def test_other_weights_are_another_run(folder: Path, tmp_path: Path) -> None:
+    attack_given(given(folder), tmp_path / "out")
+    weights = (folder / "after-400.safetensors", folder / "after-40.safetensors")
+    with pytest.raises(FedsimError, match="another experiment"):
+        attack_given(given(folder, weights=weights), tmp_path / "out")
+
+
+def test_snapshots_of_a_strangers_app_are_taken(folder: Path, tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path / "kept")
+    for number, steps in ((3, 40), (7, 400)):
+        store.keep(number, "participant-1", ArrayRecord(trained(steps).state_dict()))
+    asked = given(folder, weights=(), snapshots=tmp_path / "kept")
+    attack_given(asked, tmp_path / "out")
+    kept = SnapshotStore(RunDirectory(tmp_path / "out").snapshots("released-model")).series(
+        AGGREGATE
+    )
+    assert [snapshot.round for snapshot in kept] == [3, 7]
+    by_weights = attack_given(given(folder), tmp_path / "weights")
+    by_snapshots = json.loads((tmp_path / "out" / "results.json").read_text())
+    aucs = {r["attack"]: r["auc"] for r in by_snapshots["results"]}
+    assert aucs["loss"] == next(r.auc for r in by_weights.results if r.attack == "loss")
+    store.keep(7, AGGREGATE, ArrayRecord(trained(1).state_dict()))
+    with pytest.raises(FedsimError, match="snapshots of aggregate, participant-1; name one"):
+        set_given_scene(asked, None, SILENCE)
+    set_given_scene(dataclasses.replace(asked, owner="participant-1"), None, SILENCE)
+
+
+def saved(path: Path, **changed: torch.Tensor | None) -> tuple[Path]:
+    state = {**toys.new_model().state_dict(), **changed}
+    save_file({k: v for k, v in state.items() if v is not None}, path)
+    return (path,)
+
+
+def headless(input_shape: tuple[int, ...]) -> nn.Module:
+    """Return a model that takes other inputs than the toy's."""
+    return nn.Linear(5, 4)
+
+
+def few_classes(input_shape: tuple[int, ...]) -> nn.Module:
+    """Return a model with too few logits."""
+    return nn.Linear(*input_shape, 2)
+
+
+def test_what_does_not_fit_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pt")
+    bias = "classifier.bias"
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"weights": (tmp_path / "w.pt",)}, r"no pickle is loaded.*save_file"),
+        ({"weights": (tmp_path / "no.safetensors",)}, "there is no file of weights"),
+        ({"weights": ()}, "no weights are given"),
+        ({"weights": saved(tmp_path / "a", **{bias: None})}, f"missing {bias}; not known none"),
+        ({"weights": saved(tmp_path / "b", **{bias: torch.zeros(9)})}, r"of shape \(9,\) where"),
+        ({"weights": saved(tmp_path / "c", **{bias: torch.full((4,), torch.nan)})}, "not finite"),
+        ({"model": "test_given:headless"}, r"does not take records of shape \(12,\)"),
+        ({"model": "test_given:few_classes"}, "tells 2 classes apart, but toys:blobs has 4"),
+        ({"snapshots": tmp_path / "none"}, "not a folder with snapshots"),
+        ({"model": {"name": "fully-connected", "width": 3}}, "unknown setting 'width'"),
+    ]
+    for changed, sentence in cases:
+        with pytest.raises(FedsimError, match=sentence) as error:
+            set_given_scene(given(folder, **changed), None, SILENCE)
+        assert "\n" not in str(error.value)

@@ -1,0 +1,102 @@
+"""Parameters that go from process to process without a copy, and only where that is the same."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import toys
+from flwr.app import ArrayRecord
+
+from fedsim.transport.buffer_lending import Borrower, Lender
+from fedsim.transport.buffer_pool import Arena, Layout, Uploads
+from fedsim.transport.channel import Line, new_line
+from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
+
+SHAPES = {
+    "w": torch.zeros(40, 30),
+    "v": torch.zeros(40, 30),
+    "n": torch.zeros((), dtype=torch.int64),
+}
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Line, Line]]:
+    """The two ends of a line whose processes see one arena; here both are this process."""
+    arena = Arena.of_machine()
+    assert arena is not None
+    ours, theirs = new_line()
+    yield replace(ours, loans=Lender(arena)), replace(theirs, loans=Borrower(arena))
+    ours.close()
+    theirs.close()
+
+
+def upload(arena: Arena, value: int, finite: bool | None = None) -> ArrayRecord:
+    uploads = Uploads()
+    uploads.lie_in(arena)
+    rooms = uploads.rooms(2, Layout.of(SHAPES))
+    assert rooms.places is not None
+    for number, tensor in enumerate(rooms.tensors):
+        tensor.fill_(value + number)
+    named = {name: t.numpy()[1, ...] for name, t in zip(SHAPES, rooms.tensors, strict=True)}
+    return recorded(named, finite=finite, room=rooms.places[1])
+
+
+def is_same_memory(left: ArrayRecord, right: ArrayRecord) -> bool:
+    return all(np.shares_memory(seen(left[name]), seen(right[name])) for name in left)
+
+
+def test_an_upload_arrives_as_it_was_sent_in_the_same_memory(ends: tuple[Line, Line]) -> None:
+    ours, theirs = ends
+    assert isinstance(ours.loans, Lender)
+    sent = upload(ours.loans.arena, 5, finite=True)
+    ours.send([sent, "and more"])
+    came, more = theirs.receive()
+    assert (more, list(came)) == ("and more", ["w", "v", "n"])
+    assert is_same_memory(sent, came)
+    known = [a.known_finite for a in came.values() if isinstance(a, ArrayInMemory)]
+    assert known == [True] * 3
+    assert toys.arrays_equal(came, sent)
+
+
+@pytest.mark.parametrize(
+    "change", ["swapped", "renamed", "one of another", "one less", "serialised"]
+)
+def test_what_is_not_an_upload_as_it_is_travels_as_bytes(
+    ends: tuple[Line, Line], change: str
+) -> None:
+    ours, theirs = ends
+    assert isinstance(ours.loans, Lender)
+    one, two = (upload(ours.loans.arena, value) for value in (5, 9))
+    records = {
+        "swapped": {"w": one["v"], "v": one["w"], "n": one["n"]},
+        "renamed": {"w": one["w"], "x": one["v"], "n": one["n"]},
+        "one of another": {"w": one["w"], "v": two["v"], "n": one["n"]},
+        "one less": {"w": one["w"], "v": one["v"]},
+        "serialised": dict(one),
+    }
+    sent = ArrayRecord()
+    for name, array in records[change].items():
+        sent[name] = array
+    if change == "serialised":
+        assert sent["w"].data
+    ours.send(sent)
+    came = theirs.receive()
+    assert not is_same_memory(sent, came)
+    assert toys.arrays_equal(came, sent)
+
+
+def test_what_was_dropped_is_returned_once(ends: tuple[Line, Line]) -> None:
+    ours, theirs = ends
+    assert isinstance(ours.loans, Lender)
+    assert isinstance(theirs.loans, Borrower)
+    sent = [upload(ours.loans.arena, value) for value in (1, 2)]
+    ours.send(sent)
+    came = theirs.receive()
+    kept = came.pop()
+    assert theirs.loans.dropped() == []
+    came.clear()
+    assert theirs.loans.dropped() == [0]
+    assert theirs.loans.dropped() == []
+    assert seen(kept["w"])[0, 0] == 2
