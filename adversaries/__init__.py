@@ -1,4 +1,4 @@
-"""Dishonest parties and their attacks, as plugins of fedsim like anybody's."""
+"""Attackers and their attacks, as plugins of fedsim like anybody's."""
 
 from adversaries.positions.curious_participant import CuriousParticipant
 from adversaries.positions.curious_server import CuriousServer

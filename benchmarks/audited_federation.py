@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from adversaries import CuriousParticipant, CuriousServer
 from fedsim import seeds
-from fedsim.adversary.server_position import DishonestServer
+from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.config.experiment import LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays
@@ -88,7 +88,9 @@ class Fedsim:
         work = self.workload
         observed = Policy(frozenset({ROUNDS}), frozenset({"aggregate", "participant-0"}))
         server = CuriousServer().keep_in(SnapshotStore(self.folder / "server", observed))
-        seat = CuriousParticipant(3).keep_in(SnapshotStore(self.folder / "participant", observed))
+        position = CuriousParticipant(3).keep_in(
+            SnapshotStore(self.folder / "participant", observed)
+        )
         app = make_client_app(
             Participants(
                 work.dataset,
@@ -98,13 +100,13 @@ class Fedsim:
                 EVALUATED // PARTICIPANTS,
                 SEED,
             ),
-            [seat],
+            [position],
         )
         self.model = work.new_model()
         self.grid = LocalGrid(app, PARTICIPANTS)
         self.participant_of = introduce(self.grid, PARTICIPANTS)
         honest = build_strategy("FedAvg", {}, PARTICIPANTS)
-        self.strategy = DishonestServer(honest, [server], self.participant_of)
+        self.strategy = AdversarialStrategy(honest, [server], self.participant_of)
         self.initial = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def block(self) -> None:

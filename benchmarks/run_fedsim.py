@@ -1,4 +1,4 @@
-"""A federation as `fedsim run` runs it: messages, checks, a witness, states for a checkpoint."""
+"""A federation as `fedsim run` runs it: messages, checks, last-round recorder, checkpoints."""
 
 import sys
 
@@ -6,13 +6,13 @@ from federations import LOCAL, SEED, WORKLOADS
 from flwr.app import ArrayRecord
 from pace import Pace
 
-from fedsim.adversary.server_position import DishonestServer
+from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.engines.in_process import local_identity
 from fedsim.engines.multiprocess import local_grid
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.replay import Witness
+from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.log_filters import only_warnings_of_flower
@@ -35,7 +35,7 @@ def main() -> None:
         participant_of = introduce(grid, work.participants)
         sampled = {"fraction_train": work.cohort / work.participants}
         honest = build_strategy("FedAvg", sampled, work.participants)
-        strategy = DishonestServer(honest, [Witness()], participant_of)
+        strategy = AdversarialStrategy(honest, [LastRoundRecorder()], participant_of)
         model = work.new_model()
         latest = Progress(0, ArrayRecord(model.state_dict()))
         schedule = Schedule(2**60, 2**60, SEED, shapes_of(model), _never)

@@ -1,7 +1,7 @@
 """A federation of so many participants on one engine, and what each of its rounds takes.
 
 Everything that `fedsim run` does in a round is done here, too: attendance, messages, checks, a
-witness, states for a checkpoint. Nothing is evaluated.
+last-round recorder, states for a checkpoint. Nothing is evaluated.
 """
 
 import os
@@ -16,7 +16,7 @@ from federations import LOCAL, SEED, Workload
 from flwr.app import ArrayRecord, Message
 from pace import Pace, family
 
-from fedsim.adversary.server_position import DishonestServer
+from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.config.engine import Engine, LocalEngine, RayEngine
 from fedsim.config.experiment import Choice
 from fedsim.engines.base import NodesGrid
@@ -25,7 +25,7 @@ from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.replay import Witness
+from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.log_filters import only_warnings_of_flower
@@ -110,7 +110,7 @@ def main() -> None:
         meter.end()
         sampled = {"fraction_train": cohort / participants}
         honest = build_strategy("FedAvg", sampled, participants)
-        strategy = DishonestServer(honest, [Witness()], participant_of)
+        strategy = AdversarialStrategy(honest, [LastRoundRecorder()], participant_of)
         model = work.new_model()
         latest = Progress(0, ArrayRecord(model.state_dict()))
         everybody = frozenset(range(participants))

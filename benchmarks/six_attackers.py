@@ -24,7 +24,7 @@ from fedsim.data import Arrays
 from fedsim.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 from fedsim.stages.simulate import simulate
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cifar100-alexnet-small.yaml"
@@ -41,7 +41,7 @@ def simulated(experiment: Experiment) -> None:
     """Run the federations of an experiment, with snapshots, states and checkpoints."""
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.create(Path(folder) / "run", experiment.resolved())
-        simulate(set_scene(experiment, None, SILENCE), run, SILENCE)
+        simulate(set_setup(experiment, None, SILENCE), run, SILENCE)
 
 
 def main() -> None:

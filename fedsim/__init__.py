@@ -1,4 +1,4 @@
-"""Simulate a federation with a dishonest party in it, and measure what that party learns.
+"""Simulate a federation with an attacker in it, and measure what that attacker learns.
 
 The names below are the public surface for scripts and plugins; they are imported when first used,
 so that the command line answers at once.
@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from fedsim.adversary.participant_position import ParticipantAdversary
     from fedsim.adversary.server_position import ServerAdversary
     from fedsim.api import attack, attack_given, compare, open_run, run, study
-    from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, Traced
+    from fedsim.attacks import (
+        Attack,
+        AuxiliaryRecords,
+        ExpectedObservation,
+        MemoryNeed,
+        Observation,
+        Traced,
+    )
     from fedsim.config.experiment import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset
     from fedsim.errors import FedsimError
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
     from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
-    from fedsim.stages.external_model import GivenModel
+    from fedsim.stages.external_model import ExternalModel
 
     __version__: str
 
@@ -34,12 +41,12 @@ _HOMES = {
     "FedsimError": "fedsim.errors",
     "FinishedRun": "fedsim.result_objects",
     "FinishedStudy": "fedsim.result_objects",
-    "GivenModel": "fedsim.stages.external_model",
-    "Known": "fedsim.attacks",
+    "ExternalModel": "fedsim.stages.external_model",
+    "AuxiliaryRecords": "fedsim.attacks",
     "MemoryNeed": "fedsim.attacks",
     "Observation": "fedsim.attacks",
     "ParticipantAdversary": "fedsim.adversary.participant_position",
-    "Prospect": "fedsim.attacks",
+    "ExpectedObservation": "fedsim.attacks",
     "Results": "fedsim.report.results",
     "ServerAdversary": "fedsim.adversary.server_position",
     "Snapshot": "fedsim.observation.snapshots",
@@ -60,18 +67,18 @@ __all__ = [
     "Adversary",
     "Arrays",
     "Attack",
+    "AuxiliaryRecords",
     "ComparedRuns",
     "Dataset",
+    "ExpectedObservation",
     "Experiment",
+    "ExternalModel",
     "FedsimError",
     "FinishedRun",
     "FinishedStudy",
-    "GivenModel",
-    "Known",
     "MemoryNeed",
     "Observation",
     "ParticipantAdversary",
-    "Prospect",
     "Results",
     "ServerAdversary",
     "Snapshot",

@@ -20,10 +20,10 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks.study import watching_cells
 from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
 from fedsim.stages.compare import compare_runs
-from fedsim.stages.external_model import GivenModel
+from fedsim.stages.external_model import ExternalModel
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import Scale, load_study
-from fedsim.studies.layout import Layout
+from fedsim.studies.layout import StudyPaths
 from fedsim.studies.running import run_study
 from fedsim.studies.writing import write_outputs
 
@@ -104,13 +104,13 @@ def attack(
 
 @only_warnings_of_flower()
 def attack_given(
-    given: GivenModel,
+    given: ExternalModel,
     out: PathLike,
     *,
     data_dir: PathLike | None = None,
     watcher: Watcher = SILENCE,
 ) -> FinishedRun:
-    """Attack a model that was trained elsewhere; see `fedsim.GivenModel`.
+    """Attack a model that was trained elsewhere; see `fedsim.ExternalModel`.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def study(
     FedsimError
         If the study is not valid, or a cell cannot be run.
     """
-    changes, layout, file = tuple(settings), Layout(Path(out)), Path(path)
+    changes, layout, file = tuple(settings), StudyPaths(Path(out)), Path(path)
     definition = load_study(file)
     cells = expand(definition, file, scale, changes, rounds)
     with watching_cells(watcher, cells) as audience:

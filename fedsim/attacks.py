@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim.data import Dataset, Question
+from fedsim.data import Dataset, MembershipQuery
 from fedsim.observation.snapshots import Snapshot
 from fedsim.progress import Watcher
 
@@ -31,7 +31,7 @@ class Observation:
     ----------
     adversary
         The adversary's label.
-    question
+    query
         Whose data is asked about.
     snapshots
         What was seen, in the order of the rounds; never empty.
@@ -43,22 +43,22 @@ class Observation:
         All audited record ids, sorted: what an attack may be asked about.
     features
         A folder in which extracted features are kept; attacks share it.
-    rehearsals
+    shadow federations
         What the attacker saw in federations of its own, as many as the attacks ask for.
     """
 
     adversary: str
-    question: Question
+    query: MembershipQuery
     snapshots: tuple[Snapshot, ...]
     new_model: Callable[[], nn.Module]
     dataset: Dataset
     records: RecordIds
     features: Path
-    rehearsals: tuple["Rehearsal", ...] = ()
+    shadows: tuple["ShadowFederation", ...] = ()
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class ShadowFederation:
     """A federation of the attacker's own, like the real one but on other records.
 
     Attributes
@@ -81,7 +81,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class Known:
+class AuxiliaryRecords:
     """The records whose membership the attacker knows: ids (n,) and truth (n,)."""
 
     records: RecordIds
@@ -89,7 +89,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Prospect:
+class ExpectedObservation:
     """What an attack is going to be given, as far as it is known before anything is simulated.
 
     Attributes
@@ -112,7 +112,7 @@ class Prospect:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """How much memory an attack takes for one question.
+    """How much memory an attack takes for one query.
 
     Attributes
     ----------
@@ -151,11 +151,11 @@ class Attack(ABC):
     """Whether it is quick enough to be scored again on the first observed rounds only, several
     times, so that reports can say how exposure grows with them."""
 
-    rehearsals: int = 0
+    shadows: int = 0
     """How many federations of its own it wants to have seen."""
 
-    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
-        """Return how much memory one question will take; None if it is little, or not known.
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
+        """Return how much memory one query will take; None if it is little, or not known.
 
         Asked before anything is simulated, so that what this machine cannot do is refused then and
         not after the last round. Mistakes in the settings may be told here, too.
@@ -171,7 +171,7 @@ class Attack(ABC):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

@@ -36,7 +36,7 @@ LEAST_FREE_BYTES = 1_000_000_000
 _GUESSING, _LOSS = "random", "loss"
 
 
-class Status(StrEnum):
+class MachineStatus(StrEnum):
     """How a finding is to be taken."""
 
     GOOD = "good"
@@ -45,15 +45,15 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineCheck:
     """One thing that was looked at: what it is, how it is, and what was found."""
 
     name: str
-    status: Status
+    status: MachineStatus
     found: str
 
 
-def examine(data_dir: Path | None) -> Iterator[Finding]:
+def examine(data_dir: Path | None) -> Iterator[MachineCheck]:
     """Yield what is found, one thing after the other; the self-test last.
 
     `data_dir` is where data sets' files may be, beside the cache.
@@ -68,14 +68,18 @@ def examine(data_dir: Path | None) -> Iterator[Finding]:
     yield self_test()
 
 
-def healthy(findings: Sequence[Finding]) -> bool:
+def healthy(findings: Sequence[MachineCheck]) -> bool:
     """Return whether nothing that was found is a problem."""
-    return all(finding.status is not Status.PROBLEM for finding in findings)
+    return all(finding.status is not MachineStatus.PROBLEM for finding in findings)
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def findings_table(findings: Sequence[MachineCheck]) -> Table:
     """Return the findings for a terminal."""
-    colours = {Status.GOOD: "green", Status.NOTE: "yellow", Status.PROBLEM: "bold red"}
+    colours = {
+        MachineStatus.GOOD: "green",
+        MachineStatus.NOTE: "yellow",
+        MachineStatus.PROBLEM: "bold red",
+    }
     table = Table(box=None, pad_edge=False)
     for heading in ("", "", "found"):
         table.add_column(heading, overflow="fold")
@@ -84,7 +88,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+def as_json(findings: Sequence[MachineCheck]) -> dict[str, Any]:
     """Return the findings for a program: schema 1."""
     return {
         "schema": 1,
@@ -95,7 +99,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _versions() -> Finding:
+def _versions() -> MachineCheck:
     found = [f"python {platform.python_version()}"]
     missing = []
     for package in PACKAGES:
@@ -104,40 +108,46 @@ def _versions() -> Finding:
         except metadata.PackageNotFoundError:
             missing.append(package)
     if missing:
-        return Finding("versions", Status.PROBLEM, f"not installed: {', '.join(missing)}")
-    return Finding("versions", Status.GOOD, ", ".join(found))
+        return MachineCheck(
+            "versions", MachineStatus.PROBLEM, f"not installed: {', '.join(missing)}"
+        )
+    return MachineCheck("versions", MachineStatus.GOOD, ", ".join(found))
 
 
-def _cores() -> Finding:
+def _cores() -> MachineCheck:
     cores = os.cpu_count() or 1
     told = f"{cores} cores; torch would compute with {torch.get_num_threads()} threads, "
-    return Finding("cores", Status.GOOD, told + "fedsim with `engine.threads` (1) in each worker")
+    return MachineCheck(
+        "cores", MachineStatus.GOOD, told + "fedsim with `engine.threads` (1) in each worker"
+    )
 
 
-def _gpu() -> Finding:
+def _gpu() -> MachineCheck:
     names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]
     told = f"{', '.join(names) or 'none that torch can use'}; fedsim computes on the CPU"
-    return Finding("GPU", Status.NOTE, told)
+    return MachineCheck("GPU", MachineStatus.NOTE, told)
 
 
-def _ray() -> Finding:
+def _ray() -> MachineCheck:
     try:
         version = metadata.version("ray")
     except metadata.PackageNotFoundError:
-        return Finding("Ray", Status.NOTE, "not installed; only a Ray cluster needs it")
+        return MachineCheck("Ray", MachineStatus.NOTE, "not installed; only a Ray cluster needs it")
     address = os.environ.get("RAY_ADDRESS")
-    return Finding("Ray", Status.GOOD, f"{version}; " + (address or "$RAY_ADDRESS is not set"))
+    return MachineCheck(
+        "Ray", MachineStatus.GOOD, f"{version}; " + (address or "$RAY_ADDRESS is not set")
+    )
 
 
-def _disks() -> Iterator[Finding]:
+def _disks() -> Iterator[MachineCheck]:
     for name, folder in (("disk, here", Path.cwd()), ("disk, cache", default_cache_dir())):
         there = next(one for one in (folder, *folder.parents) if one.exists())
         free = shutil.disk_usage(there).free
-        status = Status.GOOD if free >= LEAST_FREE_BYTES else Status.PROBLEM
-        yield Finding(name, status, f"{free / 1e9:,.1f} GB free in {folder}")
+        status = MachineStatus.GOOD if free >= LEAST_FREE_BYTES else MachineStatus.PROBLEM
+        yield MachineCheck(name, status, f"{free / 1e9:,.1f} GB free in {folder}")
 
 
-def _plugins() -> Iterator[Finding]:
+def _plugins() -> Iterator[MachineCheck]:
     """Yield one finding for each kind of plugin: all can be imported, or the first that cannot."""
     for group in plugins.GROUPS:
         try:
@@ -145,41 +155,47 @@ def _plugins() -> Iterator[Finding]:
             for name in found:
                 plugins.resolve(group, name)
         except FedsimError as error:
-            yield Finding(group, Status.PROBLEM, str(error))
+            yield MachineCheck(group, MachineStatus.PROBLEM, str(error))
         else:
-            yield Finding(group, Status.GOOD, ", ".join(found))
+            yield MachineCheck(group, MachineStatus.GOOD, ", ".join(found))
 
 
-def _datasets(data_dir: Path | None) -> Iterator[Finding]:
+def _datasets(data_dir: Path | None) -> Iterator[MachineCheck]:
     """Yield for each installed data set whether it is there; nothing is read or downloaded."""
     if data_dir and not data_dir.is_dir():
         told = "is not a folder" if data_dir.exists() else "there is no such folder"
-        yield Finding("data folder", Status.PROBLEM, f"{data_dir}: {told}")
+        yield MachineCheck("data folder", MachineStatus.PROBLEM, f"{data_dir}: {told}")
     cache = default_cache_dir()
     for name in plugins.available("datasets"):
         files = data_dir / name if data_dir else None
         if any(cache.glob(f"{name}-*/meta.json")):
-            yield Finding(f"data {name}", Status.GOOD, "decoded in the cache")
+            yield MachineCheck(f"data {name}", MachineStatus.GOOD, "decoded in the cache")
         elif files is not None and files.is_dir() and any(files.iterdir()):
-            yield Finding(f"data {name}", Status.GOOD, f"files in {files}, not decoded yet")
+            yield MachineCheck(
+                f"data {name}", MachineStatus.GOOD, f"files in {files}, not decoded yet"
+            )
         else:
-            yield Finding(f"data {name}", Status.NOTE, f"not here; `fedsim data fetch {name}`")
+            yield MachineCheck(
+                f"data {name}", MachineStatus.NOTE, f"not here; `fedsim data fetch {name}`"
+            )
 
 
-def self_test() -> Finding:
+def self_test() -> MachineCheck:
     """Run a small audit whose figures are known, and compare."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fedsim-doctor-") as folder:
         try:
             results = run(parse_experiment(_AUDIT, "the self-test"), Path(folder) / "run")
         except FedsimError as error:
-            return Finding("self-test", Status.PROBLEM, str(error))
+            return MachineCheck("self-test", MachineStatus.PROBLEM, str(error))
     wrong = not_as_known(results)
     if wrong:
-        return Finding("self-test", Status.PROBLEM, "; ".join(wrong))
+        return MachineCheck("self-test", MachineStatus.PROBLEM, "; ".join(wrong))
     auc = {row.attack: area(row.auc) for row in results.summary()}
     told = f"an audit with AUC {auc[_LOSS]} by the loss and {auc[_GUESSING]} by guessing"
-    return Finding("self-test", Status.GOOD, f"{told}, in {time.monotonic() - started:.1f} s")
+    return MachineCheck(
+        "self-test", MachineStatus.GOOD, f"{told}, in {time.monotonic() - started:.1f} s"
+    )
 
 
 def not_as_known(results: Results) -> list[str]:

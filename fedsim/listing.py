@@ -11,7 +11,7 @@ from fedsim.federation.strategies import strategies
 from fedsim.training.optimizers import OPTIMIZERS
 
 
-class Entry(NamedTuple):
+class ListedPlugin(NamedTuple):
     """One thing that can be named: its name, what it is, and the package it comes from."""
 
     name: str
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     origin: str
 
 
-def catalogue() -> dict[str, Callable[[], list[Entry]]]:
+def catalogue() -> dict[str, Callable[[], list[ListedPlugin]]]:
     """Return what lists each kind of thing, by the kind's name."""
     return {
         **{group: partial(_plugins, group) for group in plugins.GROUPS},
@@ -30,9 +30,9 @@ def catalogue() -> dict[str, Callable[[], list[Entry]]]:
     }
 
 
-def _plugins(group: str) -> list[Entry]:
+def _plugins(group: str) -> list[ListedPlugin]:
     return [
-        Entry(
+        ListedPlugin(
             name,
             plugins.summary(plugins.resolve(group, name)),
             point.dist.name if point.dist else "",
@@ -41,7 +41,7 @@ def _plugins(group: str) -> list[Entry]:
     ]
 
 
-def _partitions() -> list[Entry]:
+def _partitions() -> list[ListedPlugin]:
     from flwr_datasets import partitioner  # here: it takes seconds to import
 
     theirs = [n for n in partitioner.__all__ if n != "Partitioner" and "Vertical" not in n]
@@ -50,5 +50,5 @@ def _partitions() -> list[Entry]:
     )
 
 
-def _described(things: Mapping[str, Callable[..., object]], origin: str) -> list[Entry]:
-    return [Entry(name, plugins.summary(thing), origin) for name, thing in things.items()]
+def _described(things: Mapping[str, Callable[..., object]], origin: str) -> list[ListedPlugin]:
+    return [ListedPlugin(name, plugins.summary(thing), origin) for name, thing in things.items()]

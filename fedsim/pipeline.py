@@ -11,10 +11,10 @@ from fedsim.provenance import provenance, recorded_data_dir
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack as attack_stage
-from fedsim.stages.exposed_records import Asked
-from fedsim.stages.external_model import GivenModel, keep_given, set_given_scene
+from fedsim.stages.exposed_records import ExposedRequest
+from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
 from fedsim.stages.report import report as report_stage
-from fedsim.stages.setup import Scene, load_data, require_labels, set_scene
+from fedsim.stages.setup import Setup, load_data, require_labels, set_setup
 from fedsim.stages.simulate import simulate as simulate_stage
 
 
@@ -24,7 +24,7 @@ def run(
     *,
     data_dir: Path | None = None,
     watcher: Watcher = SILENCE,
-    scene: Scene | None = None,
+    setup: Setup | None = None,
     states: Path | None = None,
 ) -> Results:
     """Run an experiment into a run directory, or go on with one that was stopped.
@@ -39,7 +39,7 @@ def run(
         Where the data set's files are; None downloads them.
     watcher
         Is told how far it is.
-    scene
+    setup
         The experiment's data and plugins, where the caller has loaded them already.
     states
         A folder of federations' states that runs share: what another run with it has simulated is
@@ -50,12 +50,12 @@ def run(
     FedsimError
         If anything that the experiment needs is missing or not valid.
     """
-    scene = scene or set_scene(experiment, data_dir, watcher)
-    directory = RunDirectory.create(out, scene.experiment.resolved())
+    setup = setup or set_setup(experiment, data_dir, watcher)
+    directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
         write_json(directory.provenance, provenance(data_dir))
-        simulate_stage(scene, directory, watcher, states)
-        attack_stage(scene, directory, watcher, fresh=False)
+        simulate_stage(setup, directory, watcher, states)
+        attack_stage(setup, directory, watcher, fresh=False)
         return report_stage(directory)
 
 
@@ -90,14 +90,14 @@ def attack(
     names = tuple(attacks)
     chosen = experiment.with_attacks(names) if names else experiment
     where = data_dir or recorded_data_dir(directory.provenance)
-    scene = set_scene(chosen, where, watcher, ledger=read_ledger(directory.ledger))
+    setup = set_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
     with directory.locked():
-        attack_stage(scene, directory, watcher, fresh=True)
+        attack_stage(setup, directory, watcher, fresh=True)
         return report_stage(directory)
 
 
 def attack_given(
-    given: GivenModel, out: Path, *, data_dir: Path | None = None, watcher: Watcher = SILENCE
+    given: ExternalModel, out: Path, *, data_dir: Path | None = None, watcher: Watcher = SILENCE
 ) -> Results:
     """Attack a model that was trained elsewhere, and report as of a run.
 
@@ -117,12 +117,12 @@ def attack_given(
     FedsimError
         If anything given is missing, damaged, or does not fit the rest.
     """
-    scene, snapshots = set_given_scene(given, data_dir, watcher)
-    directory = RunDirectory.create(out, scene.experiment.resolved())
+    setup, snapshots = set_given_setup(given, data_dir, watcher)
+    directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
         write_json(directory.provenance, provenance(data_dir))
-        keep_given(scene, snapshots, directory)
-        attack_stage(scene, directory, watcher, fresh=False)
+        keep_given(setup, snapshots, directory)
+        attack_stage(setup, directory, watcher, fresh=False)
         return report_stage(directory)
 
 
@@ -150,8 +150,8 @@ def report(path: Path, *, exposed: int = 0, data_dir: Path | None = None) -> Res
         return report_stage(directory, _asked(directory, exposed, data_dir) if exposed else None)
 
 
-def _asked(directory: RunDirectory, exposed: int, data_dir: Path | None) -> Asked:
+def _asked(directory: RunDirectory, exposed: int, data_dir: Path | None) -> ExposedRequest:
     where = data_dir or recorded_data_dir(directory.provenance)
     dataset = load_data(load_experiment(directory.experiment), where, SILENCE)
     require_labels(read_ledger(directory.ledger), dataset, directory.ledger)
-    return Asked(exposed, dataset)
+    return ExposedRequest(exposed, dataset)

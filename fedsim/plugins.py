@@ -91,7 +91,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a stranger's module may raise anything while it is imported
+    except Exception as error:  # a third party's module may raise anything while it is imported
         raise PluginError(f"cannot import plugin {reference!r}: {_told(error)}") from error
     if not callable(found):
         raise PluginError(f"plugin {reference!r} is a {type(found).__name__}, not a callable")
@@ -121,7 +121,7 @@ def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> ty
 
 
 def _can_be_checked(annotation: Any) -> bool:
-    """Return whether pydantic has a check for a type; it has none for a stranger's protocol."""
+    """Return whether pydantic has a check for a type; it has none for a third party's protocol."""
     try:
         create_model("Probe", __config__=_STRICT, probe=(annotation, ...))
     except (PydanticUserError, SchemaError):
@@ -152,7 +152,7 @@ def checked(
 
 
 def _told(error: Exception) -> str:
-    """Return a stranger's exception as part of a sentence, on one line."""
+    """Return a third party's exception as part of a sentence, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -222,7 +222,7 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
         return plugin(**filled)
     except FedsimError:
         raise
-    except Exception as error:  # a stranger's plugin may raise anything while it is built
+    except Exception as error:  # a third party's plugin may raise anything while it is built
         raise PluginError(f"{name} cannot be built: {_told(error)}") from error
 
 

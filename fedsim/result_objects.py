@@ -16,7 +16,7 @@ from fedsim.report.html_table import Heading, html_table
 from fedsim.report.results import Interval, Result, Results, read_results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.running import Findings
-from fedsim.studies.tables import Entry, Table
+from fedsim.studies.tables import Table, TableEntry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,7 +157,7 @@ def _study_table(table: Table) -> str:
     return html_table(headings, lines, table.title)
 
 
-def _entry(entry: Entry | None) -> str:
+def _entry(entry: TableEntry | None) -> str:
     if entry is None or entry.figure is None:
         return ""
     value, interval = entry.figure.shown(entry.metric)

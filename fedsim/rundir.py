@@ -179,40 +179,38 @@ class RunDirectory:
         """Return the folder of what an adversary saw."""
         return self.path / "snapshots" / adversary
 
-    def features(self, adversary: str, question: str) -> Path:
+    def features(self, adversary: str, query: str) -> Path:
         """Return the folder of what was extracted from an adversary's snapshots."""
-        return self.path / "features" / adversary / question
+        return self.path / "features" / adversary / query
 
     def shadows(self, name: str) -> Path:
         """Return the folder of a federation of the attacker's own; laid out as this one."""
         return self.path / "shadows" / name
 
-    def scores(self, adversary: str, question: str, attack: str) -> Path:
+    def scores(self, adversary: str, query: str, attack: str) -> Path:
         """Return the file of an attack's scores."""
-        return self.path / "scores" / adversary / question / f"{attack}.parquet"
+        return self.path / "scores" / adversary / query / f"{attack}.parquet"
 
-    def scored(self, adversary: str, question: str) -> tuple[Path, ...]:
+    def scored(self, adversary: str, query: str) -> tuple[Path, ...]:
         """Return the files of scores that are there."""
-        return tuple(sorted((self.path / "scores" / adversary / question).glob("*.parquet")))
+        return tuple(sorted((self.path / "scores" / adversary / query).glob("*.parquet")))
 
-    def exposure(self, adversary: str, question: str, attack: str, last: int) -> Path:
+    def exposure(self, adversary: str, query: str, attack: str, last: int) -> Path:
         """Return the file of an attack's scores from no more than the rounds until `last`."""
-        folder = self.path / "exposure" / adversary / question / attack
+        folder = self.path / "exposure" / adversary / query / attack
         return folder / f"round-{last:05d}.parquet"
 
-    def exposures(self, adversary: str, question: str, attack: str) -> tuple[Path, ...]:
+    def exposures(self, adversary: str, query: str, attack: str) -> tuple[Path, ...]:
         """Return those that are there, by rising round."""
-        return tuple(sorted(self.exposure(adversary, question, attack, 0).parent.glob("*.parquet")))
+        return tuple(sorted(self.exposure(adversary, query, attack, 0).parent.glob("*.parquet")))
 
-    def traces(self, adversary: str, question: str, owner: str, attack: str) -> Path:
+    def traces(self, adversary: str, query: str, owner: str, attack: str) -> Path:
         """Return the file of a signal's course over the snapshots of an owner."""
-        return self.path / "traces" / adversary / question / owner / f"{attack}.parquet"
+        return self.path / "traces" / adversary / query / owner / f"{attack}.parquet"
 
-    def traced(self, adversary: str, question: str, owner: str) -> tuple[Path, ...]:
+    def traced(self, adversary: str, query: str, owner: str) -> tuple[Path, ...]:
         """Return the files of traces that are there."""
-        return tuple(
-            sorted((self.path / "traces" / adversary / question / owner).glob("*.parquet"))
-        )
+        return tuple(sorted((self.path / "traces" / adversary / query / owner).glob("*.parquet")))
 
 
 def _is_empty(folder: Path) -> bool:

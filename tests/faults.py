@@ -94,7 +94,7 @@ def _leaves(one: Misbehaving, reply: Message) -> Message:
 
 
 def _forgets(one: Misbehaving, reply: Message) -> Message:
-    return None  # type: ignore[return-value] - as strangers do
+    return None  # type: ignore[return-value] - as third parties do
 
 
 def _is_late(one: Misbehaving, reply: Message) -> Message:

@@ -19,7 +19,7 @@ from torch import nn
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.adversary.server_position import DishonestServer, ServerAdversary
+from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
 from fedsim.config.experiment import Experiment, LocalTraining, parse_experiment
 from fedsim.conformance.trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
@@ -30,7 +30,7 @@ from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 from fedsim.stages.simulate import simulate
 from fedsim.training.sgd_loop import evaluate
 from fedsim.transport.messages import shapes_of
@@ -88,7 +88,7 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     toy = experiment(**sections)
     run = RunDirectory.create(path, toy.resolved())
     with run.locked():
-        simulate(set_scene(toy, None, watcher), run, watcher)
+        simulate(set_setup(toy, None, watcher), run, watcher)
     return run
 
 
@@ -185,7 +185,7 @@ class Federation:
         self.participant_of = introduce(self.grid, self.participants)
         self.grid.sent.clear()
         self.grid.returned.clear()
-        self.server = DishonestServer(
+        self.server = AdversarialStrategy(
             build_strategy(self.strategy, self.settings, self.participants),
             [a for a in self.adversaries if isinstance(a, ServerAdversary)],
             self.participant_of,

@@ -11,7 +11,14 @@ from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
 from fedsim import seeds
-from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds
+from fedsim.attacks import (
+    Attack,
+    AuxiliaryRecords,
+    ExpectedObservation,
+    MemoryNeed,
+    Observation,
+    RecordIds,
+)
 from fedsim.errors import DataError
 from fedsim.progress import Watcher
 
@@ -59,14 +66,14 @@ class Supervised(Attack):
         self.last_layer = last_layer
         self.learns_from = learns_from
 
-    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
@@ -107,7 +114,7 @@ class ScalarLogistic(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
@@ -127,7 +134,7 @@ class ScalarLogistic(Attack):
 _SIX_SCALARS = InputSettings(outputs=(-1,), gradients=(-1,), gradient_norms="none")
 
 
-def _drawn(known: Known, members: int, nonmembers: int, seed: int) -> Known:
+def _drawn(known: AuxiliaryRecords, members: int, nonmembers: int, seed: int) -> AuxiliaryRecords:
     """Return so many of the known members and non-members.
 
     Raises
@@ -149,18 +156,20 @@ def _drawn(known: Known, members: int, nonmembers: int, seed: int) -> Known:
         order = seeds.generator(seed, "learns-from", kind).permutation(there)
         places.append(order[:wanted])
     chosen = np.sort(np.concatenate(places))
-    return Known(known.records[chosen], known.member[chosen])
+    return AuxiliaryRecords(known.records[chosen], known.member[chosen])
 
 
 def _places(observation: Observation, records: RecordIds) -> torch.Tensor:
     return torch.from_numpy(positions(observation, records))
 
 
-def _unknown(known: Known, candidates: RecordIds) -> RecordIds:
+def _unknown(known: AuxiliaryRecords, candidates: RecordIds) -> RecordIds:
     return candidates[~np.isin(candidates, known.records)]
 
 
-def _joined(known: Known, held_out: Scores, candidates: RecordIds, others: Scores) -> Scores:
+def _joined(
+    known: AuxiliaryRecords, held_out: Scores, candidates: RecordIds, others: Scores
+) -> Scores:
     """Return the candidates' scores in their own order."""
     records = np.concatenate([known.records, _unknown(known, candidates)])
     scores = np.concatenate([held_out, others])
@@ -197,14 +206,14 @@ class Unsupervised(Attack):
         self.inputs = input_settings(inputs)
         self.last_layer = last_layer
 
-    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

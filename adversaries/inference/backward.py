@@ -16,7 +16,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from fedsim.errors import FedsimError
 
 
-class Trace(NamedTuple):
+class LayerTrace(NamedTuple):
     """What one layer did with one batch of N records.
 
     `inputs` (N, ...) is what the layer was given; `deltas` (N, ...) is the gradient of each
@@ -44,8 +44,8 @@ def backpropagate(
     inputs: Tensor,
     layers: Mapping[str, nn.Module],
     output_gradient: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, dict[str, Trace]]:
-    """Run one batch through `model` and back, and return every named layer's `Trace`.
+) -> tuple[Tensor, dict[str, LayerTrace]]:
+    """Run one batch through `model` and back, and return every named layer's `LayerTrace`.
 
     Parameters
     ----------
@@ -107,5 +107,5 @@ def backpropagate(
                 f"the input of layer '{name}' is overwritten in place later in the forward pass; "
                 "build the model with inplace=False behind it"
             )
-        traces[name] = Trace(given, delta)
+        traces[name] = LayerTrace(given, delta)
     return output.detach(), traces

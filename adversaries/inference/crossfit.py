@@ -2,7 +2,7 @@
 
 A few thousand records are known to an attacker; none can be spared for validation alone. They are
 cut into K folds, and a model is trained without each. What it says of its own fold is as honest as
-what it says of a stranger, so thresholds (and epochs) may be chosen on it.
+what it says of a third party, so thresholds (and epochs) may be chosen on it.
 """
 
 from collections.abc import Callable

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adversaries.inference.backward import Trace, backpropagate, evaluating
-from adversaries.inference.factored_gradients import CompactGradients, compact, joined
+from adversaries.inference.backward import LayerTrace, backpropagate, evaluating
+from adversaries.inference.factored_gradients import FactoredGradients, compact, joined
 from adversaries.inference.features import FeatureSpec, IntArray, SnapshotFeatures
 from adversaries.inference.gradients import squared_norms, trainable_layers
 from adversaries.inference.last_layer import LastLayer
@@ -57,7 +57,7 @@ def extract(
         raise FedsimError("features were asked for no record at all; at least one is needed")
     plan = _Plan.of(model, spec)
     parts: list[dict[str, Tensor]] = []
-    gradients: dict[str, list[CompactGradients]] = {name: [] for name in plan.gradients}
+    gradients: dict[str, list[FactoredGradients]] = {name: [] for name in plan.gradients}
     with evaluating(model):
         for start in range(0, len(records), spec.batch_size):
             inputs, labels = batch(records[start : start + spec.batch_size])
@@ -125,7 +125,7 @@ class _Plan:
 
 def _batch_features(
     model: nn.Module, inputs: Tensor, labels: Tensor, plan: _Plan, spec: FeatureSpec
-) -> tuple[dict[str, Tensor], dict[str, CompactGradients]]:
+) -> tuple[dict[str, Tensor], dict[str, FactoredGradients]]:
     """Return the features of one batch, by the names of `SnapshotFeatures`, and its gradients."""
     half = spec.precision == "bf16"
     # Entered for each batch: autocast keeps copies of the weights as long as its block lasts.
@@ -152,7 +152,7 @@ def _batch_features(
         logits = F.linear(hidden, plan.last.weight, plan.last.bias).detach()
     last = LastLayer.of(logits, labels)
     scale = last.log_scale.exp()[:, None]
-    traces = {n: Trace(*(side.to(hidden.dtype) for side in t)) for n, t in traces.items()}
+    traces = {n: LayerTrace(*(side.to(hidden.dtype) for side in t)) for n, t in traces.items()}
     norms = [squared_norms(layer, *traces[name]) for name, layer in plan.normed.items()]
     found = {
         "losses": F.softplus(-last.log_odds),
@@ -170,12 +170,12 @@ def _batch_features(
     return {"labels": labels.cpu()} | whole, gradients
 
 
-def _compacted(layer: nn.Module, trace: Trace, scale: Tensor) -> CompactGradients:
+def _compacted(layer: nn.Module, trace: LayerTrace, scale: Tensor) -> FactoredGradients:
     """Return the gradients of one layer, scaled back (see `LastLayer.direction`)."""
     scale = scale.view(-1, *[1] * (trace.deltas.dim() - 1))
     found = compact(layer, trace.inputs, trace.deltas * scale)
     parts = {name: part.detach().float().cpu() for name, part in found.parts.items()}
-    return CompactGradients(parts, found.unfolding)
+    return FactoredGradients(parts, found.unfolding)
 
 
 _HIDDEN, _LOGITS = "hidden", "logits"

@@ -23,7 +23,7 @@ MATRIX, INPUTS, DELTAS = "matrix", "inputs", "deltas"
 
 
 @dataclass(frozen=True)
-class CompactGradients:
+class FactoredGradients:
     """The gradients of one layer's weight, (C, F) for each of N records.
 
     Attributes
@@ -53,7 +53,7 @@ class CompactGradients:
 
 
 @singledispatch
-def compact(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> CompactGradients:
+def compact(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> FactoredGradients:
     """Return the gradients of a layer's weight from its trace (see `backward.Trace`).
 
     Raises
@@ -68,26 +68,26 @@ def compact(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> CompactGradient
 
 
 @compact.register
-def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> CompactGradients:
+def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> FactoredGradients:
     if inputs.dim() == 2:
-        return CompactGradients({INPUTS: inputs, DELTAS: deltas})
+        return FactoredGradients({INPUTS: inputs, DELTAS: deltas})
     positions = {INPUTS: _last_but_one(inputs), DELTAS: _last_but_one(deltas)}
-    return _smaller(CompactGradients(positions), layer, inputs, deltas)
+    return _smaller(FactoredGradients(positions), layer, inputs, deltas)
 
 
 @compact.register
-def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> CompactGradients:
+def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> FactoredGradients:
     factors = {INPUTS: inputs, DELTAS: deltas.flatten(2)}
-    return _smaller(CompactGradients(factors, Unfolding.of(layer)), layer, inputs, deltas)
+    return _smaller(FactoredGradients(factors, Unfolding.of(layer)), layer, inputs, deltas)
 
 
 def _smaller(
-    factored: CompactGradients, layer: nn.Linear | nn.Conv2d, inputs: Tensor, deltas: Tensor
-) -> CompactGradients:
+    factored: FactoredGradients, layer: nn.Linear | nn.Conv2d, inputs: Tensor, deltas: Tensor
+) -> FactoredGradients:
     """Return the factors, or the matrix if that is smaller; it depends on the shapes alone."""
     if sum(part[0].numel() for part in factored.parts.values()) <= layer.weight.numel():
         return factored
-    return CompactGradients({MATRIX: gradients(layer, inputs, deltas)["weight"].flatten(2)})
+    return FactoredGradients({MATRIX: gradients(layer, inputs, deltas)["weight"].flatten(2)})
 
 
 def _last_but_one(values: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def _last_but_one(values: Tensor) -> Tensor:
     return values.reshape(len(values), -1, values.shape[-1]).mT
 
 
-def joined(batches: list[CompactGradients]) -> CompactGradients:
+def joined(batches: list[FactoredGradients]) -> FactoredGradients:
     """Return the records of several batches as one."""
     parts = {name: torch.cat([b.parts[name] for b in batches]) for name in batches[0].parts}
-    return CompactGradients(parts, batches[0].unfolding)
+    return FactoredGradients(parts, batches[0].unfolding)

@@ -71,7 +71,7 @@ def observed_features(
     make_private_folder(observation.features)
     missing = len(paths) - len(features)
     features = []
-    with watcher.task(f"features of {observation.question.key}", missing) as advance:
+    with watcher.task(f"features of {observation.query.key}", missing) as advance:
         for (snapshot, of), path, there in zip(wanted, paths, kept, strict=True):
             if there is not None:
                 features.append(there)
@@ -115,11 +115,11 @@ def positions(observation: Observation, records: RecordIds) -> NDArray[np.intp]:
     """
     places = np.searchsorted(observation.records, records)
     places = np.minimum(places, len(observation.records) - 1)
-    strangers = records[observation.records[places] != records]
-    if strangers.size:
+    unknown = records[observation.records[places] != records]
+    if unknown.size:
         raise SnapshotError(
-            f"record {strangers[0]} is not among the {len(observation.records)} audited records of "
-            f"{observation.question.key}"
+            f"record {unknown[0]} is not among the {len(observation.records)} audited records of "
+            f"{observation.query.key}"
         )
     return places
 

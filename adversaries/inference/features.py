@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from adversaries.inference.conv_unfold import Unfolding
-from adversaries.inference.factored_gradients import CompactGradients
+from adversaries.inference.factored_gradients import FactoredGradients
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.files import replacing
 
@@ -116,7 +116,7 @@ class SnapshotFeatures:
     gradient_norms: FloatArray
     outputs: Mapping[str, FloatArray] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
-    gradients: Mapping[str, CompactGradients] = field(default_factory=dict)
+    gradients: Mapping[str, FactoredGradients] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -128,7 +128,7 @@ class SnapshotFeatures:
             outputs={name: values[index] for name, values in self.outputs.items()},
             layers=self.layers,
             gradients={
-                name: CompactGradients({k: v[index] for k, v in of.parts.items()}, of.unfolding)
+                name: FactoredGradients({k: v[index] for k, v in of.parts.items()}, of.unfolding)
                 for name, of in self.gradients.items()
             },
         )
@@ -185,7 +185,7 @@ class SnapshotFeatures:
                 outputs=_below(_OUTPUTS, tensors),
                 layers=header.layers,
                 gradients={
-                    name: CompactGradients(_parts(name, tensors), unfolding)
+                    name: FactoredGradients(_parts(name, tensors), unfolding)
                     for name, unfolding in header.unfoldings.items()
                 },
             )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from adversaries.inference.conv_unfold import Unfolding
-from adversaries.inference.factored_gradients import DELTAS, INPUTS, MATRIX, CompactGradients
+from adversaries.inference.factored_gradients import DELTAS, INPUTS, MATRIX, FactoredGradients
 
 PerUnit = Callable[[Tensor], Tensor]
 """Something done to values (T, N, units, ...) unit by unit, as dropout does."""
@@ -70,7 +70,7 @@ class RankOne:
 
 
 @dataclass(frozen=True)
-class OverPositions:
+class SummedOverPositions:
     """Gradients that are sums over P positions: `deltas` (T, N, C, P) and `inputs`.
 
     `inputs` are (T, N, F, P), or with an unfolding images (T, N, channels, height, width), which it
@@ -92,14 +92,14 @@ class OverPositions:
         """Deltas, inputs."""
         return self.deltas, self.inputs
 
-    def replaced(self, *parts: Tensor) -> "OverPositions":
+    def replaced(self, *parts: Tensor) -> "SummedOverPositions":
         """Return the same form of other tensors."""
         deltas, inputs = parts
-        return OverPositions(deltas, inputs, self.unfolding)
+        return SummedOverPositions(deltas, inputs, self.unfolding)
 
-    def dropped(self, dropout: PerUnit) -> "OverPositions":
+    def dropped(self, dropout: PerUnit) -> "SummedOverPositions":
         """Drop channels of what the layer returned and of what it was given."""
-        return OverPositions(dropout(self.deltas), dropout(self.inputs), self.unfolding)
+        return SummedOverPositions(dropout(self.deltas), dropout(self.inputs), self.unfolding)
 
     def projected(self, weight: Tensor) -> Tensor:
         """Return the sum over positions of (W^T delta_p) a_p^T."""
@@ -148,7 +148,7 @@ class Matrices:
         return weight.mT[:, None] @ self.matrices
 
 
-def stacked(snapshots: Sequence[CompactGradients]) -> GradientInputs:
+def stacked(snapshots: Sequence[FactoredGradients]) -> GradientInputs:
     """Return the gradients of one layer on T snapshots as one."""
     names = snapshots[0].parts
     parts = {name: torch.stack([found.parts[name] for found in snapshots]) for name in names}
@@ -157,4 +157,4 @@ def stacked(snapshots: Sequence[CompactGradients]) -> GradientInputs:
     deltas, inputs = parts[DELTAS], parts[INPUTS]
     if deltas.dim() == 3:
         return RankOne(deltas, inputs)
-    return OverPositions(deltas, inputs, snapshots[0].unfolding)
+    return SummedOverPositions(deltas, inputs, snapshots[0].unfolding)

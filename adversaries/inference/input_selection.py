@@ -68,7 +68,7 @@ class InputSettings:
         if not self.memory_limit_gb > 0:
             raise ConfigError(f"memory_limit_gb is above 0, not {self.memory_limit_gb}")
 
-    def resolved(self, model: nn.Module, last_layer: str | None = None) -> "Chosen":
+    def resolved(self, model: nn.Module, last_layer: str | None = None) -> "SelectedInputs":
         """Return the choice by the names of a model's layers.
 
         Raises
@@ -88,7 +88,7 @@ class InputSettings:
         last_output, last_gradient = names[-1] in outputs, names[-1] in gradients
         follow = [last_output if s in OF_THE_OUTPUT else last_gradient for s in SCALARS]
         norms = {"all": None, "chosen": gradients, "none": ()}
-        return Chosen(
+        return SelectedInputs(
             last_output=last_output,
             outputs=tuple(name for name in outputs if name != names[-1]),
             last_gradient=last_gradient,
@@ -123,7 +123,7 @@ def input_settings(inputs: Preset | InputSettings) -> InputSettings:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedInputs:
     """Which features are read, by the names of a model's layers; everything that is always kept.
 
     Attributes

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.gradient_inputs import GradientInputs, RankOne, stacked
-from adversaries.inference.input_selection import Chosen
+from adversaries.inference.input_selection import SelectedInputs
 from fedsim.errors import SnapshotError
 
 LAST_LAYER = "logits"
@@ -95,7 +95,7 @@ def by_record(values: Tensor) -> Tensor:
 
 def stack(
     snapshots: Sequence[SnapshotFeatures],
-    chosen: Chosen | None = None,
+    chosen: SelectedInputs | None = None,
     pairs: Sequence[tuple[SnapshotFeatures, SnapshotFeatures]] = (),
 ) -> Inputs:
     """Return the features of the same records on T snapshots as one `Inputs`, as they are.
@@ -103,7 +103,7 @@ def stack(
     Parameters
     ----------
     snapshots
-        What was seen of the party that is attacked.
+        What was seen of the attacker that is attacked.
     chosen
         What of it is read; by default all that is always extracted.
     pairs
@@ -114,7 +114,7 @@ def stack(
     SnapshotError
         If there is no snapshot, or the snapshots disagree on the records or their labels.
     """
-    chosen = chosen or Chosen()
+    chosen = chosen or SelectedInputs()
     if not snapshots:
         raise SnapshotError("an attack needs the features of at least one snapshot")
     first = snapshots[0]
@@ -142,12 +142,14 @@ def stack(
     )
 
 
-def _outputs(snapshots: Sequence[SnapshotFeatures], chosen: Chosen) -> dict[str, Tensor]:
+def _outputs(snapshots: Sequence[SnapshotFeatures], chosen: SelectedInputs) -> dict[str, Tensor]:
     last = {LAST_LAYER: _stacked([f.logits for f in snapshots])} if chosen.last_output else {}
     return last | {n: _stacked([f.outputs[n] for f in snapshots]) for n in chosen.outputs}
 
 
-def _gradients(snapshots: Sequence[SnapshotFeatures], chosen: Chosen) -> dict[str, GradientInputs]:
+def _gradients(
+    snapshots: Sequence[SnapshotFeatures], chosen: SelectedInputs
+) -> dict[str, GradientInputs]:
     found: dict[str, GradientInputs] = {}
     if chosen.last_gradient:
         deltas, hidden = ([getattr(f, side) for f in snapshots] for side in ("deltas", "hidden"))
@@ -155,7 +157,7 @@ def _gradients(snapshots: Sequence[SnapshotFeatures], chosen: Chosen) -> dict[st
     return found | {n: stacked([f.gradients[n] for f in snapshots]) for n in chosen.gradients}
 
 
-def scalar_columns(features: SnapshotFeatures, chosen: Chosen) -> NDArray[np.float32]:
+def scalar_columns(features: SnapshotFeatures, chosen: SelectedInputs) -> NDArray[np.float32]:
     """Return the chosen scalars and the log gradient norms of layers, side by side."""
     norms = np.log(np.maximum(features.gradient_norms, _SMALLEST_NORM))
     if chosen.norms is not None:

@@ -17,7 +17,7 @@ from adversaries.inference.extraction import extract
 from adversaries.inference.features import FeatureSpec, SnapshotFeatures
 from adversaries.inference.input_selection import InputSettings
 from adversaries.inference.inputs import Inputs, stack
-from fedsim.attacks import MemoryNeed, Prospect, memory_there
+from fedsim.attacks import ExpectedObservation, MemoryNeed, memory_there
 from fedsim.errors import FedsimError
 from fedsim.report.formatting import plural
 
@@ -51,7 +51,7 @@ class Networks:
     smaller: str = "set network: default, or fewer kernels (network: {kernels: 8})"
 
     def need(
-        self, prospect: Prospect, inputs: InputSettings, last_layer: str | None
+        self, prospect: ExpectedObservation, inputs: InputSettings, last_layer: str | None
     ) -> MemoryNeed | None:
         """Return what they take, where they read `inputs`.
 

@@ -17,7 +17,14 @@ from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
-from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds
+from fedsim.attacks import (
+    Attack,
+    AuxiliaryRecords,
+    ExpectedObservation,
+    MemoryNeed,
+    Observation,
+    RecordIds,
+)
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
 
@@ -45,31 +52,31 @@ class Shadow(Attack):
     ) -> None:
         if federations < 1:
             raise ValueError(f"federations must be at least 1, not {federations}")
-        self.rehearsals = federations
+        self.shadows = federations
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer
 
-    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return membership logits by networks that have seen none of the candidates."""
-        rehearsals = observation.rehearsals[: self.rehearsals]
-        if len(rehearsals) < self.rehearsals:
+        federations = observation.shadows[: self.shadows]
+        if len(federations) < self.shadows:
             raise FedsimError(
                 "the shadow attack trains models as the real ones were trained, which is not known "
                 "of a model that was trained elsewhere; choose another attack"
             )
-        seen = _in_common([observation, *(rehearsal.observation for rehearsal in rehearsals)])
+        seen = _in_common([observation, *(one.observation for one in federations)])
         target, *shadows = (
             observed_inputs(one, watcher, self.inputs, self.last_layer) for one in seen
         )
@@ -77,7 +84,7 @@ class Shadow(Attack):
         with watcher.task("shadow attack networks", fits) as advance:
             _, scores = fit_and_score(
                 joined(shadows),
-                np.concatenate([rehearsal.member for rehearsal in rehearsals]),
+                np.concatenate([one.member for one in federations]),
                 target.take(torch.from_numpy(positions(observation, candidates))),
                 self.training,
                 seed,
@@ -112,8 +119,8 @@ def joined(several: Sequence[Inputs]) -> Inputs:
 def _in_common(observations: Sequence[Observation]) -> list[Observation]:
     """Return observations with only what each of them has.
 
-    Where a strategy samples, the victim and its stand-ins take part in different rounds. Rehearsals
-    are passive: there is no reaction to a crafted message in them.
+    Where a strategy samples, the victim and its stand-ins take part in different rounds. Shadow
+    federations are passive: there is no reaction to a crafted message in them.
     """
     common = set.intersection(
         *({(s.round, s.owner) for s in one.snapshots} for one in observations)

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedsim import seeds
-from fedsim.adversary.base import Briefing
-from fedsim.data import Question
+from fedsim.adversary.base import AttackerResources
+from fedsim.data import MembershipQuery
 
 RECORDS_A_PASS = 500
 LOOKED_AT = 128  # targets whose confidence tells how far to climb
@@ -108,23 +108,25 @@ class Ascent:
         """Return whether this round is an active one."""
         return self.first <= round_number and (self.last is None or round_number <= self.last)
 
-    def chosen(self, briefing: Briefing, question: Question, round_number: int) -> RecordIds:
+    def chosen(
+        self, briefing: AttackerResources, query: MembershipQuery, round_number: int
+    ) -> RecordIds:
         """Return the targets (n,) that are climbed in a round; none in one that is not active.
 
         They are shuffled once and cut into groups of about `targets`, which take turns.
         """
-        targets = briefing.targets_of(question)
+        targets = briefing.targets_of(query)
         if not self.active(round_number):
             return targets[:0]
         groups = max(1, round(len(targets) / self.targets)) if self.targets else 1
-        order = seeds.generator(briefing.seed, "targets", question.key).permutation(targets)
+        order = seeds.generator(briefing.seed, "targets", query.key).permutation(targets)
         return order[(round_number - self.first) % groups :: groups]
 
     def climb(
         self,
         arrays: ArrayRecord,
-        briefing: Briefing,
-        question: Question,
+        briefing: AttackerResources,
+        query: MembershipQuery,
         round_number: int,
         update_norm: float,
     ) -> ArrayRecord:
@@ -136,7 +138,7 @@ class Ascent:
             Where to start.
         briefing
             The model, and the target records.
-        question
+        query
             Whose targets.
         round_number
             Which round; it decides whose turn it is.
@@ -147,7 +149,7 @@ class Ascent:
         model.load_state_dict(arrays.to_torch_state_dict())
         model.eval()
         parameters = [p for p in model.parameters() if p.requires_grad]
-        chosen = self.chosen(briefing, question, round_number)
+        chosen = self.chosen(briefing, query, round_number)
         if self.drop is None:
             self._rise(model, parameters, briefing, chosen, update_norm)
             return ArrayRecord(model.state_dict())
@@ -162,7 +164,7 @@ class Ascent:
         self,
         model: nn.Module,
         parameters: list[nn.Parameter],
-        briefing: Briefing,
+        briefing: AttackerResources,
         chosen: RecordIds,
         update_norm: float,
     ) -> None:
@@ -180,7 +182,7 @@ class Ascent:
         self,
         model: nn.Module,
         parameters: list[nn.Parameter],
-        briefing: Briefing,
+        briefing: AttackerResources,
         batch: RecordIds,
     ) -> list[Tensor]:
         """Return the gradient of the objective's mean over a batch of records."""
@@ -196,7 +198,7 @@ class Ascent:
 
 
 @torch.no_grad()
-def _confidence(model: nn.Module, briefing: Briefing, records: RecordIds) -> float:
+def _confidence(model: nn.Module, briefing: AttackerResources, records: RecordIds) -> float:
     """Return the mean probability that a model gives to the true class of records."""
     total = 0.0
     for start in range(0, len(records), RECORDS_A_PASS):

@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.data import Question
+from fedsim.data import MembershipQuery
 from fedsim.observation.snapshots import participant_owner, sent_owner
 
 
@@ -24,9 +24,9 @@ class CuriousServer(ServerAdversary):
             "observed rounds",
         )
 
-    def owners(self, question: Question) -> tuple[str, ...]:
+    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
         """Answer from what the victim was sent and what it uploaded."""
-        (victim,) = question.victims
+        (victim,) = query.victims
         return sent_owner(victim), participant_owner(victim)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:

@@ -22,7 +22,7 @@ from adversaries.positions.ascent import Ascent, distance, moved
 from adversaries.positions.state_lookup import arrays_in, number_in
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.data import Question, about_all_but
+from fedsim.data import MembershipQuery, about_all_but
 from fedsim.observation.snapshots import AGGREGATE, CLEAN
 
 ARRIVED = "arrived"
@@ -82,7 +82,7 @@ class GradientAscentParticipant(ParticipantAdversary):
         """Return the first round of the ascent."""
         return self.ascent.first
 
-    def owners_while_acting(self, question: Question) -> tuple[str, ...]:
+    def owners_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
         """Keep the aggregates without its own climb, too."""
         return (CLEAN,)
 

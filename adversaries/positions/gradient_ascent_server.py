@@ -17,7 +17,7 @@ from adversaries.positions.ascent import Ascent, distance
 from adversaries.positions.curious_server import CuriousServer
 from adversaries.positions.state_lookup import arrays_in, number_in
 from fedsim.adversary.base import Threat
-from fedsim.data import Question, about_participant
+from fedsim.data import MembershipQuery, about_participant
 from fedsim.observation.snapshots import meant_owner
 
 NORM = "norm"
@@ -64,13 +64,13 @@ class GradientAscentServer(CuriousServer):
         """Return the first round of the ascent."""
         return self.ascent.first
 
-    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
         """Ask about each participant that is sent crafted parameters."""
         return self.about(self.victims, participants)
 
-    def owners_while_acting(self, question: Question) -> tuple[str, ...]:
+    def owners_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
         """Keep what the victim would have been sent, too."""
-        (victim,) = question.victims
+        (victim,) = query.victims
         return (meant_owner(victim),)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:

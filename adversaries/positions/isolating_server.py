@@ -15,7 +15,7 @@ from flwr.app import ArrayRecord
 from adversaries.positions.curious_server import CuriousServer
 from adversaries.positions.state_lookup import arrays_in
 from fedsim.adversary.base import Threat
-from fedsim.data import Question
+from fedsim.data import MembershipQuery
 from fedsim.errors import PluginError
 
 
@@ -62,7 +62,7 @@ class IsolatingServer(CuriousServer):
         """Return the first round in which a victim is sent its own parameters."""
         return self.first
 
-    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
         """Ask about each isolated participant.
 
         Raises

@@ -8,7 +8,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.data import Question
+from fedsim.data import MembershipQuery
 from fedsim.observation.snapshots import AGGREGATE
 
 
@@ -23,7 +23,7 @@ class ReleasedModel(ServerAdversary):
             outside=True,
         )
 
-    def owners(self, question: Question) -> tuple[str, ...]:
+    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
         """Answer from the released model, whoever is asked about."""
         return (AGGREGATE,)
 

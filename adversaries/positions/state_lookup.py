@@ -1,4 +1,4 @@
-"""Looking up one thing that a dishonest party remembers.
+"""Looking up one thing that an attacker remembers.
 
 Flower's views of a memory (`array_records` and the like) go through all that is in it. A server
 that remembers something of each participant and asks once for each would go through all

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.progress import Watcher
 
 
@@ -17,7 +17,7 @@ class Chance(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

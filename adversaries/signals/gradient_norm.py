@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import observed_features, own_features, positions
 from adversaries.inference.features import SCALARS, SnapshotFeatures
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.progress import Watcher
 
 
@@ -21,7 +21,7 @@ class GradientNorm(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from fedsim import seeds
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.errors import PluginError
 from fedsim.progress import Watcher
 
@@ -26,7 +26,7 @@ class LabelOnly(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

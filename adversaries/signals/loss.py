@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import own_features, positions
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.progress import Watcher
 
 
@@ -20,7 +20,7 @@ class Loss(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

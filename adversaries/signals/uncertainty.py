@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from adversaries.inference.feature_cache import observed_features, own_features, positions
 from adversaries.inference.features import SnapshotFeatures
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.progress import Watcher
 
 
@@ -22,7 +22,7 @@ class Uncertainty(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,

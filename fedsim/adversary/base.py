@@ -1,4 +1,4 @@
-"""What every dishonest party is: a threat model, questions, and a store for what it sees.
+"""What every attacker is: a threat model, queries, and a store for what it sees.
 
 An adversary touches only the Flower messages that its position carries. Its hooks are called on a
 fixed timeline and do nothing by default, so a plugin overrides what it needs::
@@ -22,7 +22,7 @@ from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim.data import Dataset, Question, load_dataset
+from fedsim.data import Dataset, MembershipQuery, load_dataset
 from fedsim.errors import PluginError
 from fedsim.models import build_model
 from fedsim.observation.snapshots import SnapshotStore
@@ -54,7 +54,7 @@ class Threat:
 
 
 @dataclass(frozen=True)
-class Briefing:
+class AttackerResources:
     """What an active adversary needs to compute on its target records.
 
     Attributes
@@ -64,7 +64,7 @@ class Briefing:
     dataset
         Where the target records' features and labels are.
     targets
-        Record ids (n,), or such by the key of the question that they are asked about: members and
+        Record ids (n,), or such by the key of the query that they are asked about: members and
         non-members alike, and nothing here says which is which.
     seed
         All randomness comes from it.
@@ -75,15 +75,17 @@ class Briefing:
     targets: NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
     seed: int = 0
 
-    def targets_of(self, question: Question) -> NDArray[np.int64]:
-        """Return the targets (n,) of a question."""
+    def targets_of(self, query: MembershipQuery) -> NDArray[np.int64]:
+        """Return the targets (n,) of a query."""
         if isinstance(self.targets, Mapping):
-            return self.targets[question.key]
+            return self.targets[query.key]
         return self.targets
 
 
 @lru_cache(maxsize=1)
-def briefing_on(model: str, data: str, ledger: Path, data_dir: Path | None, seed: int) -> Briefing:
+def briefing_on(
+    model: str, data: str, ledger: Path, data_dir: Path | None, seed: int
+) -> AttackerResources:
     """Return a briefing on the records that a membership file lists; see `Adversary.aim_at`.
 
     Raises
@@ -91,11 +93,11 @@ def briefing_on(model: str, data: str, ledger: Path, data_dir: Path | None, seed
     FedsimError
         If any of it is missing or not valid.
     """
-    from fedsim.data import read_membership  # here: Arrow, for the dishonest party's process only
+    from fedsim.data import read_membership  # here: Arrow, for the attacker's process only
 
     dataset = load_dataset(data, {}, data_dir=data_dir, seed=seed)
     membership = read_membership(ledger)
-    targets = membership.ledger(dataset, seed).audit(membership.question).records
+    targets = membership.ledger(dataset, seed).audit(membership.query).records
     new_model = partial(
         build_model,
         model,
@@ -104,11 +106,11 @@ def briefing_on(model: str, data: str, ledger: Path, data_dir: Path | None, seed
         num_classes=dataset.num_classes,
         seed=seed,
     )
-    return Briefing(new_model, dataset, targets, seed)
+    return AttackerResources(new_model, dataset, targets, seed)
 
 
 class Adversary(ABC):
-    """A dishonest party; plugins derive from one of the two positions.
+    """An attacker; plugins derive from one of the two positions.
 
     Attributes
     ----------
@@ -121,8 +123,8 @@ class Adversary(ABC):
     """
 
     store: SnapshotStore | None = None
-    briefing: Briefing | None = None
-    _aim: Callable[[], Briefing] | None = None
+    briefing: AttackerResources | None = None
+    _aim: Callable[[], AttackerResources] | None = None
 
     @cached_property
     def memory(self) -> RecordDict:
@@ -134,14 +136,14 @@ class Adversary(ABC):
         """Return the threat model in words."""
 
     @abstractmethod
-    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
-        """Return whose data this position asks about, one question an observation."""
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
+        """Return whose data this position asks about, one query an observation."""
 
     @abstractmethod
-    def owners(self, question: Question) -> tuple[str, ...]:
-        """Return the owners of the snapshots that answer a question, in the order of a round."""
+    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
+        """Return the owners of the snapshots that answer a query, in the order of a round."""
 
-    def owners_while_acting(self, question: Question) -> tuple[str, ...]:
+    def owners_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
         """Return the owners of further snapshots, which it keeps in the rounds in which it acts."""
         return ()
 
@@ -158,7 +160,7 @@ class Adversary(ABC):
         self.store = store if isinstance(store, SnapshotStore) else SnapshotStore(Path(store))
         return self
 
-    def brief(self, briefing: Briefing) -> Self:
+    def brief(self, briefing: AttackerResources) -> Self:
         """Tell an active adversary what it may compute with, and return self."""
         self.briefing = briefing
         return self
@@ -175,7 +177,7 @@ class Adversary(ABC):
         """Name what an active adversary may compute with in an app of somebody's, and return self.
 
         It is read when the adversary first needs it, as the runtimes of Flower copy an app's mods
-        from process to process, and only the dishonest party needs its targets.
+        from process to process, and only the attacker needs its targets.
 
         Parameters
         ----------
@@ -193,7 +195,7 @@ class Adversary(ABC):
         self._aim = partial(briefing_on, model, data, Path(ledger), where, seed)
         return self
 
-    def briefed(self) -> Briefing:
+    def briefed(self) -> AttackerResources:
         """Return the briefing.
 
         Raises

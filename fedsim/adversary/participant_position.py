@@ -1,4 +1,4 @@
-"""A participant's seat: a Flower mod that lets a dishonest one see and change what passes it.
+"""A participant's position: a Flower mod that lets a dishonest one see and change what passes it.
 
 It works in an app that knows nothing else of fedsim::
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
 
 from fedsim.adversary.base import Adversary
-from fedsim.adversary.update_distance import Crafted, compare, note
-from fedsim.data import Question, about_all_but
+from fedsim.adversary.update_distance import UpdateDistance, compare, note
+from fedsim.data import MembershipQuery, about_all_but
 from fedsim.errors import PluginError
 from fedsim.observation.snapshots import AGGREGATE
 from fedsim.transport.messages import (
@@ -35,7 +35,7 @@ class ParticipantAdversary(Adversary):
     def __init__(self, participant: int) -> None:
         self.participant = participant
 
-    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
         """Ask about everybody else together: an aggregate does not tell them apart."""
         if not 0 <= self.participant < participants or participants < 2:
             raise PluginError(
@@ -44,7 +44,7 @@ class ParticipantAdversary(Adversary):
             )
         return (about_all_but(self.participant, participants),)
 
-    def owners(self, question: Question) -> tuple[str, ...]:
+    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
         """Answer from the aggregates."""
         return (AGGREGATE,)
 
@@ -85,7 +85,10 @@ class ParticipantAdversary(Adversary):
             left = self.leaving(current, honest)
             if left is not honest:
                 reply.content = with_arrays(reply.content, left)
-                note(self.memory, Crafted(current, self.participant, *compare(came, honest, left)))
+                note(
+                    self.memory,
+                    UpdateDistance(current, self.participant, *compare(came, honest, left)),
+                )
         self.memorise(context.state)
         return reply
 

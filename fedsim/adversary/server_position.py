@@ -1,4 +1,4 @@
-"""The server's seat: a strategy that lets dishonest parties see and change what passes it.
+"""The server's position: a strategy that lets attackers see and change what passes it.
 
 A server adversary is worn over any Flower strategy by delegation, as Flower's own wrappers for
 differential privacy are, so it works in an app that knows nothing else of fedsim::
@@ -15,8 +15,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.adversary.base import Adversary
-from fedsim.adversary.update_distance import Crafted, compare, note
-from fedsim.data import Question, about_participant
+from fedsim.adversary.update_distance import UpdateDistance, compare, note
+from fedsim.data import MembershipQuery, about_participant
 from fedsim.errors import FedsimError, MessageError, PluginError
 from fedsim.observation.snapshots import participant_owner
 from fedsim.transport.messages import arrays_of, require_readable, with_arrays
@@ -25,29 +25,29 @@ from fedsim.transport.messages import arrays_of, require_readable, with_arrays
 class ServerAdversary(Adversary):
     """A dishonest server: it sees each participant's upload and decides what each receives."""
 
-    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
         """Ask about each victim separately: its uploads are told apart."""
         return tuple(about_participant(victim) for victim in victims)
 
-    def about(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
-        """Return the questions of an adversary that is after some participants only.
+    def about(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
+        """Return the queries of an adversary that is after some participants only.
 
         Raises
         ------
         PluginError
             If there is no such participant, or none is named.
         """
-        strangers = [victim for victim in victims if not 0 <= victim < participants]
-        if strangers or not victims or len(set(victims)) < len(victims):
+        third_parties = [victim for victim in victims if not 0 <= victim < participants]
+        if third_parties or not victims or len(set(victims)) < len(victims):
             raise PluginError(
                 f"{type(self).__name__}: cannot be after participants {list(victims)}; name some "
                 f"of 0 to {participants - 1}, each once"
             )
         return tuple(about_participant(victim) for victim in victims)
 
-    def owners(self, question: Question) -> tuple[str, ...]:
+    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
         """Answer from the victim's uploads."""
-        return (participant_owner(question.victims[0]),)
+        return (participant_owner(query.victims[0]),)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Return what a participant is to train on."""
@@ -70,10 +70,10 @@ class ServerAdversary(Adversary):
 
     def around(self, strategy: Strategy) -> Strategy:
         """Return `strategy` with this adversary over it."""
-        return DishonestServer(strategy, (self,))
+        return AdversarialStrategy(strategy, (self,))
 
 
-class DishonestServer(Strategy):
+class AdversarialStrategy(Strategy):
     """Any Flower strategy with server adversaries over it.
 
     Parameters
@@ -215,4 +215,4 @@ def _note(
         crafter.memory[place] = honest
     else:
         figures = compare(base, honest, crafted)
-        note(crafter.memory, Crafted(server_round, participant, *figures))
+        note(crafter.memory, UpdateDistance(server_round, participant, *figures))

@@ -12,14 +12,14 @@ from dataclasses import astuple, dataclass
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from torch import Tensor
 
-from fedsim.transport.flower_records import QuickMetrics
+from fedsim.transport.flower_records import FastMetrics
 
 CRAFTED = "crafted"
 _COLUMNS = ("round", "participant", "norm-ratio", "cosine")
 
 
 @dataclass(frozen=True)
-class Crafted:
+class UpdateDistance:
     """One crafted message against the honest one in its place.
 
     Attributes
@@ -52,17 +52,17 @@ def compare(base: ArrayRecord, honest: ArrayRecord, crafted: ArrayRecord) -> tup
     return ratio, cosine
 
 
-def note(memory: RecordDict, entry: Crafted) -> None:
+def note(memory: RecordDict, entry: UpdateDistance) -> None:
     """Add an entry to what an adversary remembers."""
     columns = zip(_COLUMNS, _columns(memory), astuple(entry), strict=True)
     # A quick record: Flower's own would look at all that was ever noted, for each message.
-    memory[CRAFTED] = QuickMetrics({name: [*before, value] for name, before, value in columns})
+    memory[CRAFTED] = FastMetrics({name: [*before, value] for name, before, value in columns})
 
 
-def noted(memory: RecordDict) -> tuple[Crafted, ...]:
+def noted(memory: RecordDict) -> tuple[UpdateDistance, ...]:
     """Return the entries that an adversary remembers."""
     return tuple(
-        Crafted(int(round_number), int(participant), ratio, cosine)
+        UpdateDistance(int(round_number), int(participant), ratio, cosine)
         for round_number, participant, ratio, cosine in zip(*_columns(memory), strict=True)
     )
 

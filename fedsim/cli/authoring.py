@@ -16,7 +16,7 @@ from fedsim.cli.options import EXIT_PROBLEM, AsJson, DataDir
 from fedsim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fedsim.conformance import Finding
+    from fedsim.conformance import CheckResult
 
 MARKS = {
     "passed": ("✓", "green"),
@@ -97,7 +97,7 @@ def check(
     given = _settings(settings or ())
     kind = identified(plugin)
     console = Console(highlight=False, markup=False, emoji=False, quiet=as_json)
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for finding in findings(kind, plugin, given):
         if not found:
             console.print(f"{plugin} as one of the {kind}:")
@@ -123,7 +123,7 @@ def _write(template: str, name: str, out: Path | None) -> None:
     console.print(f"next: cd {folder}, and read README.md: its three commands work", soft_wrap=True)
 
 
-def _show(console: Console, finding: "Finding") -> None:
+def _show(console: Console, finding: "CheckResult") -> None:
     mark, style = MARKS[finding.status.value]
     console.print(Text.assemble((f"{mark} ", style), finding.claim))
     if finding.said:

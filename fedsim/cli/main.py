@@ -1,6 +1,7 @@
 """The command line: run, attack, compare, report, study, doctor, list, data, new, check.
 
-What each verb does is in the modules beside this one; here they are put together, and errors become sentences.
+What each verb does is in the modules beside this one. Here they are put together, and errors become
+sentences.
 Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 """
 

@@ -38,7 +38,7 @@ from fedsim.studies.live import LiveStudy, show_findings, show_plan
 from fedsim.studies.running import Audience, Findings, PlannedCell
 
 
-class Narrator(Protocol):
+class OutputMode(Protocol):
     """Whoever tells what a command is going to do, does, and has found."""
 
     @property
@@ -64,7 +64,7 @@ class Narrator(Protocol):
         """Tell what a study has found, and where it is."""
 
 
-def narrator(*, quiet: bool, as_json: bool) -> Narrator:
+def narrator(*, quiet: bool, as_json: bool) -> OutputMode:
     """Return who tells what a command does.
 
     Raises

@@ -1,4 +1,4 @@
-"""Whose exception it was: one that a stranger's plugin raised is told in a sentence.
+"""Whose exception it was: one that a third party's plugin raised is told in a sentence.
 
 A plugin may raise anything, wherever it is called. Its author needs the plugin, the kind of the
 exception and the line; eighty lines of ours around it help nobody. An exception that passed through

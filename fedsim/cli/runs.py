@@ -39,19 +39,19 @@ def run(
     from fedsim import pipeline as programme
     from fedsim.cli.output import narrator
     from fedsim.config.experiment import load_experiment
-    from fedsim.progress_sinks import Several, open_scalars
+    from fedsim.progress_sinks import FanOut, open_scalars
     from fedsim.rundir import RunDirectory
     from fedsim.stages.plan import plan, stated_threats
-    from fedsim.stages.setup import set_scene
+    from fedsim.stages.setup import set_setup
 
     teller = narrator(quiet=quiet, as_json=as_json)
     experiment = load_experiment(config, [*(settings or ()), *on_engine(engine, address)])
     out = out or Path("runs") / config.stem
     scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
-    watcher = Several(teller.watcher, scalars) if scalars else teller.watcher
-    scene = set_scene(experiment, data_dir, watcher)
-    teller.planned(stated_threats(scene.parties, experiment), plan(scene))
-    results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, scene=scene)
+    watcher = FanOut(teller.watcher, scalars) if scalars else teller.watcher
+    setup = set_setup(experiment, data_dir, watcher)
+    teller.planned(stated_threats(setup.attackers, experiment), plan(setup))
+    results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, setup=setup)
     if scalars:
         scalars.end(results)
     teller.finished(results, out)
@@ -89,7 +89,7 @@ def attack(
     from fedsim import pipeline as programme
     from fedsim.cli.output import narrator
     from fedsim.config.experiment import parsed_yaml
-    from fedsim.stages.external_model import GivenModel
+    from fedsim.stages.external_model import ExternalModel
 
     teller = narrator(quiet=quiet, as_json=as_json)
     watcher = teller.watcher
@@ -106,7 +106,7 @@ def attack(
         )
     if bool(weights) == (snapshots is not None):
         raise FedsimError("give the model's parameters as --weights or as --snapshots, one of both")
-    asked = GivenModel(
+    asked = ExternalModel(
         model=parsed_yaml(model, "--model"),
         data=parsed_yaml(data, "--data"),
         membership=ledger,

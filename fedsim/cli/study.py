@@ -48,13 +48,13 @@ def study(
     from fedsim.progress_sinks import CellScalars
     from fedsim.studies.cells import chosen, expand
     from fedsim.studies.definition import load_study
-    from fedsim.studies.layout import Layout
+    from fedsim.studies.layout import StudyPaths
     from fedsim.studies.running import plan, run_cells, run_study
     from fedsim.studies.tables import check_coordinates
     from fedsim.studies.writing import publish as publish_page
     from fedsim.studies.writing import write_outputs
 
-    teller, layout = narrator(quiet=quiet, as_json=as_json), Layout(out)
+    teller, layout = narrator(quiet=quiet, as_json=as_json), StudyPaths(out)
     options = [part for change in settings or () for part in ("--set", change)]
     options += ["--rounds", str(rounds)] if rounds else []
     definition = load_study(path)

@@ -64,7 +64,7 @@ class Choice(BaseModel):
 
 
 HONEST = "honest"
-"""The name of the federation that all passive parties share."""
+"""The name of the federation that all passive attackers share."""
 
 
 def _usable_label(label: str) -> str:
@@ -87,11 +87,11 @@ class LabelledChoice(Choice):
         return self
 
 
-class DishonestParty(Strict):
-    """Adversaries that act together in one seat, in this order; most often there is one.
+class AttackerSettings(Strict):
+    """Adversaries that act together in one position, in this order; most often there is one.
 
     Written as a plugin's name, as a mapping with `name` and its settings, as a list of those, or in
-    full. Passive parties share the honest federation; an active one has a federation of its own.
+    full. Passive attackers share the honest federation; an active one has a federation of its own.
     """
 
     label: str = ""
@@ -118,13 +118,13 @@ class DishonestParty(Strict):
         return self
 
 
-class Data(Choice):
+class DataSettings(Choice):
     """A data set; `test_records` are held out where the source has no test split of its own."""
 
     test_records: PositiveInt | None = None
 
 
-class Partition(Choice):
+class PartitionSettings(Choice):
     """How records go to participants: `records` each, or all there are."""
 
     name: str = "disjoint"
@@ -149,14 +149,14 @@ class LocalTraining(Strict):
         return self.schedule[max(started)] if started else self.learning_rate
 
 
-class Evaluation(Strict):
+class EvaluationSettings(Strict):
     """How often and on how many records the aggregate's utility is measured."""
 
     every: PositiveInt = 5
     records: PositiveInt | None = None
 
 
-class Federation(Strict):
+class FederationSettings(Strict):
     """The honest part of the experiment.
 
     `attendance` says who takes part from which round on (``{1: [0], 41: [1]}``: participant 0 in
@@ -167,7 +167,7 @@ class Federation(Strict):
     rounds: Count
     strategy: Choice = Choice(name="FedAvg")
     local: LocalTraining = LocalTraining()
-    evaluation: Evaluation = Evaluation()
+    evaluation: EvaluationSettings = EvaluationSettings()
     attendance: dict[PositiveInt, tuple[Participant, ...]] = {}
 
     def present(self, round_number: int, participants: int) -> frozenset[int]:
@@ -193,7 +193,7 @@ class EveryRound(Strict):
     first: PositiveInt | None = None
 
 
-class Snapshots(Strict):
+class SnapshotSettings(Strict):
     """Which rounds are kept, and whose uploads: the victims' only, or everybody's."""
 
     rounds: Annotated[
@@ -203,7 +203,7 @@ class Snapshots(Strict):
     participants: Literal["victims", "all"] = "victims"
 
 
-class Audit(Strict):
+class AuditSettings(Strict):
     """Whose data is asked about, and how many records are known to the attacker and tested."""
 
     victims: tuple[Participant, ...] = (0,)
@@ -215,7 +215,7 @@ class Audit(Strict):
     attack_seeds: PositiveInt = 1
 
 
-class Given(Strict):
+class ExternalModelSettings(Strict):
     """What a model that was trained elsewhere goes by.
 
     Checksums: of its weights, one a snapshot, and of who was in its data.
@@ -233,16 +233,16 @@ class Experiment(Strict):
     """
 
     seed: NaturalNumber = 0
-    data: Data
-    partition: Partition = Partition()
+    data: DataSettings
+    partition: PartitionSettings = PartitionSettings()
     model: Choice
-    federation: Federation
-    snapshots: Snapshots = Snapshots()
-    audit: Audit = Audit()
-    adversaries: tuple[DishonestParty, ...]
+    federation: FederationSettings
+    snapshots: SnapshotSettings = SnapshotSettings()
+    audit: AuditSettings = AuditSettings()
+    adversaries: tuple[AttackerSettings, ...]
     attacks: tuple[LabelledChoice, ...]
     engine: AnyEngine = LocalEngine()
-    given: Given | None = None
+    given: ExternalModelSettings | None = None
 
     @property
     def observed_rounds(self) -> tuple[int, ...]:
@@ -260,14 +260,14 @@ class Experiment(Strict):
                 f"snapshots.rounds has {late[0]}, but federation.rounds is {self.federation.rounds}"
             )
         self._attendance_fits()
-        strangers = [v for v in self.audit.victims if v >= self.partition.participants]
-        if strangers or not self.audit.victims:
+        third_parties = [v for v in self.audit.victims if v >= self.partition.participants]
+        if third_parties or not self.audit.victims:
             raise ValueError(
                 f"audit.victims is {list(self.audit.victims)}, but participants are numbered 0 to "
                 f"{self.partition.participants - 1}"
             )
         for kind, labels in (
-            ("adversaries", [party.label for party in self.adversaries]),
+            ("adversaries", [attacker.label for attacker in self.adversaries]),
             ("attacks", [choice.label for choice in self.attacks]),
         ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
@@ -328,7 +328,7 @@ class Experiment(Strict):
         tree = self.model_dump(mode="json")
         choices = [("datasets", tree["data"]), ("models", tree["model"])]
         choices += [
-            ("adversaries", one) for party in tree["adversaries"] for one in party["together"]
+            ("adversaries", one) for attacker in tree["adversaries"] for one in attacker["together"]
         ]
         choices += [("attacks", one) for one in tree["attacks"]]
         for group, choice in choices:
@@ -452,7 +452,7 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     for group, choices in (
         ("datasets", (experiment.data,)),
         ("models", (experiment.model,)),
-        ("adversaries", [one for party in experiment.adversaries for one in party.together]),
+        ("adversaries", [one for attacker in experiment.adversaries for one in attacker.together]),
         ("attacks", experiment.attacks),
     ):
         for choice in choices:

@@ -9,12 +9,12 @@ For the command line (``fedsim check module:Class``) and for a plugin's own test
 """
 
 from fedsim.conformance.checking import check_adversary, check_attack, findings, identified
-from fedsim.conformance.checklist import Checklist, Finding, Status
+from fedsim.conformance.checklist import Checklist, CheckResult, CheckStatus
 
 __all__ = [
+    "CheckResult",
+    "CheckStatus",
     "Checklist",
-    "Finding",
-    "Status",
     "check_adversary",
     "check_attack",
     "findings",

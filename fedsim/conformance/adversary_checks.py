@@ -6,7 +6,7 @@ from functools import partial
 
 from fedsim import plugins
 from fedsim.conformance import toy
-from fedsim.conformance.checklist import Check, Failed, NotAsked
+from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.conformance.traffic import first_difference
 from fedsim.conformance.trial import Contents, Trial, contents
 from fedsim.observation.snapshots import AGGREGATE
@@ -23,11 +23,11 @@ def adversary_checks(trial: Trial) -> Sequence[Check]:
         "threat() and acts_from() agree": agrees_with_itself,
     }
     gates = {
-        "asks questions that can be answered": asks_well,
+        "asks queries that can be answered": asks_well,
         "takes part in a tiny federation": takes_part,
     }
     more = {
-        "keeps what its questions are answered from": keeps_what_it_needs,
+        "keeps what its queries are answered from": keeps_what_it_needs,
         "changes no bit of any message before it acts": is_honest_until_it_acts,
         "acts when it says so": acts,
         "does the same in a second run, bit for bit": repeats,
@@ -72,23 +72,23 @@ def agrees_with_itself(trial: Trial) -> None:
 
 def asks_well(trial: Trial) -> str:
     """Whose data is asked about must exist, and never change."""
-    victims, party = (0,), trial.party
-    asked = trial.adversary.questions(victims, toy.PARTICIPANTS)
+    victims, attacker = (0,), trial.attacker
+    asked = trial.adversary.queries(victims, toy.PARTICIPANTS)
     if not asked:
         raise Failed("questions() is empty; an adversary asks about at least one participant")
-    if asked != trial.adversary.questions(victims, toy.PARTICIPANTS):
-        raise Failed("questions() gives other questions when it is called again")
-    for question in asked:
-        strangers = {*question.victims, *question.holders} - set(range(toy.PARTICIPANTS))
-        if strangers or not question.victims:
+    if asked != trial.adversary.queries(victims, toy.PARTICIPANTS):
+        raise Failed("questions() gives other queries when it is called again")
+    for query in asked:
+        third_parties = {*query.victims, *query.holders} - set(range(toy.PARTICIPANTS))
+        if third_parties or not query.victims:
             raise Failed(
-                f"question {question.key!r} is about participants {list(question.victims)}; valid: "
+                f"query {query.key!r} is about participants {list(query.victims)}; valid: "
                 f"some of 0 to {toy.PARTICIPANTS - 1}"
             )
-        if not party.answering(question):
-            raise Failed(f"owners({question.key!r}) is empty: nothing would answer that question")
-    trial.scene.ledger.audit(asked[0])  # drawn with the scene; an error where it cannot be
-    return "about " + ", ".join(question.key for question in asked)
+        if not attacker.answering(query):
+            raise Failed(f"owners({query.key!r}) is empty: nothing would answer that query")
+    trial.setup.ledger.audit(asked[0])  # drawn with the setup; an error where it cannot be
+    return "about " + ", ".join(query.key for query in asked)
 
 
 def takes_part(trial: Trial) -> str:
@@ -100,21 +100,21 @@ def takes_part(trial: Trial) -> str:
 
 def keeps_what_it_needs(trial: Trial) -> str:
     """An attack reads the snapshots of `owners`, of each observed round."""
-    store = trial.party.store(trial.experiment, trial.run)
+    store = trial.attacker.store(trial.experiment, trial.run)
     rounds = trial.experiment.observed_rounds
     kept = {(snapshot.round, snapshot.owner) for snapshot in store.index()}
-    for question in trial.party.questions:
-        for owner in trial.party.answering(question):
+    for query in trial.attacker.queries:
+        for owner in trial.attacker.answering(query):
             lost = [r for r in rounds if (r, owner) not in kept]
             if lost:
                 raise Failed(
-                    f"owners({question.key!r}) names {owner!r}, but nothing is recorded of it in "
+                    f"owners({query.key!r}) names {owner!r}, but nothing is recorded of it in "
                     f"round {lost[0]}; call self.record(round_number, {owner!r}, arrays)"
                 )
-        for owner in trial.party.answering_while_acting(question):
+        for owner in trial.attacker.answering_while_acting(query):
             if not any(kept_owner == owner for _, kept_owner in kept):
                 raise Failed(
-                    f"owners_while_acting({question.key!r}) names {owner!r}, but nothing is ever "
+                    f"owners_while_acting({query.key!r}) names {owner!r}, but nothing is ever "
                     "recorded of it"
                 )
     return f"{len(kept)} snapshots of {', '.join(sorted({owner for _, owner in kept}))}"
@@ -138,7 +138,7 @@ def is_honest_until_it_acts(trial: Trial) -> str:
 def acts(trial: Trial) -> str:
     """An active adversary that changes nothing costs a federation and shows nothing."""
     if trial.start is None:
-        raise NotAsked("it is passive")
+        raise NotApplicable("it is passive")
     found = first_difference(trial.honest, trial.with_it)
     if found is None:
         last = trial.experiment.federation.rounds
@@ -184,13 +184,15 @@ def remembers_in_memory(trial: Trial) -> str | None:
 def branches(trial: Trial) -> str:
     """What it remembers when it begins to act is what the last honest round alone shows it."""
     if trial.start is None:
-        raise NotAsked("it is passive")
+        raise NotApplicable("it is passive")
     if trial.start == 1:
-        raise NotAsked("it acts from round 1 on, so there is no honest round before")
+        raise NotApplicable("it acts from round 1 on, so there is no honest round before")
     run = trial.simulated("branched", trial.beside_an_onlooker())
     taken = read_taken_over(run.history(toy.LABEL))
     if taken != trial.start - 1:
-        raise NotAsked("it keeps snapshots that no honest federation has, so it never branches")
+        raise NotApplicable(
+            "it keeps snapshots that no honest federation has, so it never branches"
+        )
     ours = {k: v for k, v in contents(trial.run).items() if "history" not in k}
     theirs = {k: v for k, v in contents(run).items() if "history" not in k}
     return _require_same(ours, theirs, f"of a run that branched after round {taken}", trial)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from fedsim import plugins, seeds
-from fedsim.attacks import Known, Traced
+from fedsim.attacks import AuxiliaryRecords, Traced
 from fedsim.conformance.attempt import SEED, Attempt, Scores
-from fedsim.conformance.checklist import Check, Failed, NotAsked
+from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.engines.threads import limited_threads
 from fedsim.progress import SILENCE
 
@@ -169,7 +169,7 @@ def is_cross_fitted(attempt: Attempt) -> str:
         told = audit.member.copy()
         random = seeds.generator(SEED, "shuffle", number)
         told[audit.known] = random.permutation(told[audit.known])
-        known = Known(audit.records[audit.known], told[audit.known])
+        known = AuxiliaryRecords(audit.records[audit.known], told[audit.known])
         areas.append(attempt.area(attempt.scored(known=known), told, audit.known))
     mean = float(np.mean(areas))
     told_members = int(audit.member[audit.known].sum())
@@ -199,17 +199,16 @@ def finds_the_leak(attempt: Attempt) -> str:
     tested = ~attempt.audit.known
     area = attempt.area(attempt.scores, attempt.audit.member, tested)
     width = _width(*_sides(attempt))
-    verdict = "better than chance" if area > 0.5 + width else "no better than chance"
-    return (
-        f"AUC {area:.3f} on {tested.sum()} tested records, guessing .500 ± {width:.3f}: {verdict}"
-    )
+    outcome = "better than chance" if area > 0.5 + width else "no better than chance"
+    found = f"AUC {area:.3f} on {tested.sum()} tested records"
+    return f"{found}, guessing .500 ± {width:.3f}: {outcome}"
 
 
 def traces(attempt: Attempt) -> str:
     """The report draws the course of an attack's signal."""
     attack, observation = attempt.attack, attempt.observation
     if not isinstance(attack, Traced):
-        raise NotAsked("it has no trace()")
+        raise NotApplicable("it has no trace()")
     with limited_threads(1):
         signal = np.asarray(attack.trace(observation, SILENCE))
     wanted = (len(observation.snapshots), len(observation.records))

@@ -1,7 +1,7 @@
 """One attack, and what it is tried on: a victim that has learned its labels by heart.
 
 Labels are drawn at random there, so whoever fits them has memorised them: a leak as plain as it can
-be. Beside it stands the same question about models that were never trained, where there is nothing
+be. Beside it stands the same query about models that were never trained, where there is nothing
 to find.
 """
 
@@ -16,7 +16,7 @@ from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.data import AuditSet
@@ -26,8 +26,8 @@ from fedsim.models import build_model
 from fedsim.observation.snapshots import Snapshot, SnapshotStore, participant_owner, sent_owner
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import Scene, set_scene
-from fedsim.stages.shadow_federations import rehearsals_of
+from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.shadow_federations import shadows_of
 from fedsim.stages.simulate import simulate
 
 Scores = NDArray[np.float64]
@@ -48,45 +48,45 @@ class Attempt:
     folder: Path
 
     @cached_property
-    def scene(self) -> Scene:
+    def setup(self) -> Setup:
         """The tiny federation, and the attack."""
         chosen = {**self.settings, "name": self.name}
-        return set_scene(toy.memorised(chosen, ONLOOKER), None, SILENCE)
+        return set_setup(toy.memorised(chosen, ONLOOKER), None, SILENCE)
 
     @cached_property
     def attack(self) -> Attack:
         """The attack itself."""
-        return self.scene.attacks[toy.LABEL]
+        return self.setup.attacks[toy.LABEL]
 
     @cached_property
     def run(self) -> RunDirectory:
         """The run directory of the federation, simulated."""
-        run = RunDirectory.create(self.folder / "run", self.scene.experiment.resolved())
-        simulate(self.scene, run, SILENCE)
+        run = RunDirectory.create(self.folder / "run", self.setup.experiment.resolved())
+        simulate(self.setup, run, SILENCE)
         return run
 
     @cached_property
     def audit(self) -> AuditSet:
         """The audited records, and the truth about them."""
-        (party,) = self.scene.parties
-        return self.scene.ledger.audit(party.questions[0])
+        (attacker,) = self.setup.attackers
+        return self.setup.ledger.audit(attacker.queries[0])
 
     @cached_property
     def observation(self) -> Observation:
         """What a server saw of the victim."""
-        (party,) = self.scene.parties
-        (question,) = party.questions
-        store = party.store(self.scene.experiment, self.run)
-        rehearsals = rehearsals_of(self.scene, self.run, SILENCE)
+        (attacker,) = self.setup.attackers
+        (query,) = attacker.queries
+        store = attacker.store(self.setup.experiment, self.run)
+        shadows = shadows_of(self.setup, self.run, SILENCE)
         return Observation(
-            adversary=party.label,
-            question=question,
-            snapshots=store.series(*party.answering(question)),
-            new_model=self.scene.new_model,
-            dataset=self.scene.dataset,
+            adversary=attacker.label,
+            query=query,
+            snapshots=store.series(*attacker.answering(query)),
+            new_model=self.setup.new_model,
+            dataset=self.setup.dataset,
             records=self.audit.records,
             features=self.folder / "features",
-            rehearsals=rehearsals.get((party.label, question.key), ()),
+            shadows=shadows.get((attacker.label, query.key), ()),
         )
 
     @cached_property
@@ -103,7 +103,7 @@ class Attempt:
         )
 
     def _untrained(self, snapshot: Snapshot) -> ArrayRecord:
-        model, data = self.scene.experiment.model, self.scene.dataset
+        model, data = self.setup.experiment.model, self.setup.dataset
         fresh = build_model(
             model.name,
             model.settings,
@@ -114,9 +114,11 @@ class Attempt:
         return ArrayRecord(fresh.state_dict())
 
     @property
-    def known(self) -> Known:
+    def known(self) -> AuxiliaryRecords:
         """What the attacker is told."""
-        return Known(self.audit.records[self.audit.known], self.audit.member[self.audit.known])
+        return AuxiliaryRecords(
+            self.audit.records[self.audit.known], self.audit.member[self.audit.known]
+        )
 
     @cached_property
     def scores(self) -> Scores:
@@ -126,7 +128,7 @@ class Attempt:
     def scored(
         self,
         observation: Observation | None = None,
-        known: Known | None = None,
+        known: AuxiliaryRecords | None = None,
         candidates: RecordIds | None = None,
         seed: int = SEED,
     ) -> Scores:

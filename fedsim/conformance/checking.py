@@ -14,7 +14,7 @@ from fedsim.conformance import toy
 from fedsim.conformance.adversary_checks import adversary_checks
 from fedsim.conformance.attack_checks import attack_checks
 from fedsim.conformance.attempt import Attempt
-from fedsim.conformance.checklist import Check, Checklist, Finding, findings_of
+from fedsim.conformance.checklist import Check, Checklist, CheckResult, findings_of
 from fedsim.conformance.trial import Trial
 from fedsim.errors import PluginError, listed
 
@@ -90,7 +90,7 @@ def identified(name: str) -> Kind:
     )
 
 
-def findings(kind: Kind, name: str, settings: Settings) -> Iterator[Finding]:
+def findings(kind: Kind, name: str, settings: Settings) -> Iterator[CheckResult]:
     """Yield what comes of each check of a plugin, one after the other.
 
     Raises
@@ -113,7 +113,7 @@ def _checked(kind: Kind, name: str, settings: Settings) -> Checklist:
 
 
 def _completed(kind: Kind, name: str, settings: Settings) -> Settings:
-    """Return settings with a participant for an adversary that sits in a participant's seat."""
+    """Return settings with a participant for an adversary that sits in a participant's position."""
     plugin = plugins.resolve(kind, name)
     fields = plugins.settings_schema(plugin, plugins.GROUPS[kind].provided).model_fields
     if kind == "adversaries" and "participant" in fields and fields["participant"].is_required():

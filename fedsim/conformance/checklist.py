@@ -1,8 +1,8 @@
 """A list of checks and what came of each: passed, failed and why, or not asked of this plugin.
 
 A check is a function without arguments. It returns a remark (most often none), or it raises
-`Failed` with one sentence, or `NotAsked` with the reason. Whatever else it raises is a failure too:
-a plugin under test may break in any way.
+`Failed` with one sentence, or `NotApplicable` with the reason. Any other exception is a failure
+too: a plugin under test may break in any way.
 """
 
 import traceback
@@ -14,7 +14,7 @@ from typing import Any
 from fedsim.errors import FedsimError
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     """What came of a check; a figure is told and not judged."""
 
     PASSED = "passed"
@@ -27,7 +27,7 @@ class Failed(Exception):  # noqa: N818 - raised by checks and caught below, no m
     """What is wrong with a plugin, in one sentence."""
 
 
-class NotAsked(Exception):  # noqa: N818
+class NotApplicable(Exception):  # noqa: N818
     """Why a check does not apply to a plugin."""
 
 
@@ -44,7 +44,7 @@ class Check:
     gate
         Whether nothing after it makes sense if it fails.
     judged
-        Whether its remark is a verdict; if not, it is a figure.
+        Whether its remark is an evaluation result; if not, it is a figure.
     """
 
     claim: str
@@ -54,11 +54,11 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What came of one check, with the sentence that goes with it (perhaps empty)."""
 
     claim: str
-    status: Status
+    status: CheckStatus
     said: str = ""
 
 
@@ -68,12 +68,12 @@ class Checklist:
 
     plugin: str
     kind: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
 
     @property
-    def failures(self) -> tuple[Finding, ...]:
+    def failures(self) -> tuple[CheckResult, ...]:
         """The checks that failed."""
-        return tuple(f for f in self.findings if f.status is Status.FAILED)
+        return tuple(f for f in self.findings if f.status is CheckStatus.FAILED)
 
     def as_json(self) -> dict[str, Any]:
         """Return the checklist for a program: schema 1."""
@@ -95,32 +95,34 @@ class Checklist:
             raise AssertionError(f"{self.plugin} fails as one of the {self.kind}:\n{told}")
 
 
-def findings_of(checks: Iterable[Check]) -> Iterator[Finding]:
+def findings_of(checks: Iterable[Check]) -> Iterator[CheckResult]:
     """Try one check after another, and yield what came of each."""
     closed = False
     for check in checks:
         if closed:
-            yield Finding(check.claim, Status.NOT_ASKED, "not tried, as an earlier check failed")
+            yield CheckResult(
+                check.claim, CheckStatus.NOT_ASKED, "not tried, as an earlier check failed"
+            )
             continue
         found = _finding(check)
-        closed = check.gate and found.status is Status.FAILED
+        closed = check.gate and found.status is CheckStatus.FAILED
         yield found
 
 
-def _finding(check: Check) -> Finding:
-    passed = Status.PASSED if check.judged else Status.FIGURE
+def _finding(check: Check) -> CheckResult:
+    passed = CheckStatus.PASSED if check.judged else CheckStatus.FIGURE
     try:
-        return Finding(check.claim, passed, check.attempt() or "")
-    except NotAsked as reason:
-        return Finding(check.claim, Status.NOT_ASKED, str(reason))
+        return CheckResult(check.claim, passed, check.attempt() or "")
+    except NotApplicable as reason:
+        return CheckResult(check.claim, CheckStatus.NOT_ASKED, str(reason))
     except (Failed, FedsimError) as reason:
-        return Finding(check.claim, Status.FAILED, str(reason))
-    except Exception as error:  # a stranger's plugin may raise anything
-        return Finding(check.claim, Status.FAILED, _told(error))
+        return CheckResult(check.claim, CheckStatus.FAILED, str(reason))
+    except Exception as error:  # a third party's plugin may raise anything
+        return CheckResult(check.claim, CheckStatus.FAILED, _told(error))
 
 
 def _told(error: Exception) -> str:
-    """Return a stranger's exception as one line: what it is, and where it was raised."""
+    """Return a third party's exception as one line: what it is, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

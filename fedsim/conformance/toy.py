@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.attacks import Attack, Known, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
 from fedsim.config.experiment import Experiment, parse_experiment
 from fedsim.data import Arrays
 from fedsim.progress import Watcher
@@ -48,7 +48,7 @@ class Unmoved(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
@@ -58,7 +58,7 @@ class Unmoved(Attack):
 
 
 def federation_with(
-    parties: Sequence[Mapping[str, Any]], rounds: int = FEWEST_ROUNDS
+    attackers: Sequence[Mapping[str, Any]], rounds: int = FEWEST_ROUNDS
 ) -> Experiment:
     """Return the experiment in which adversaries are tried; every round is observed."""
     local = {"batch_size": 10, "learning_rate": 0.1}
@@ -73,7 +73,7 @@ def federation_with(
         "federation": {"rounds": rounds, "local": local, "evaluation": {"every": 2}},
         "snapshots": {"rounds": {"every": 1}},
         "audit": {"victims": [0], **audit},
-        "adversaries": list(parties),
+        "adversaries": list(attackers),
         "attacks": [f"{__name__}:Unmoved"],
     }
     return parse_experiment(tree, "the tiny federation")

@@ -1,4 +1,4 @@
-"""Every message of a tiny federation, to see what a dishonest party changed in them."""
+"""Every message of a tiny federation, to see what an attacker changed in them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,13 +8,13 @@ from flwr.clientapp import ClientApp
 
 from fedsim.adversary.base import Adversary
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.adversary.server_position import DishonestServer, ServerAdversary
+from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
-from fedsim.stages.setup import Scene
+from fedsim.stages.setup import Setup
 from fedsim.training.sgd_loop import Utility
 from fedsim.transport.messages import round_of, shapes_of
 
@@ -30,39 +30,39 @@ Traffic = Mapping[Passed, Mapping[str, bytes]]
 """All messages of a federation in their order, each as bytes by name."""
 
 
-def traffic(scene: Scene, adversaries: Sequence[Adversary] = ()) -> Traffic:
-    """Run the federation of a scene with these adversaries in it, and return what passed.
+def traffic(setup: Setup, adversaries: Sequence[Adversary] = ()) -> Traffic:
+    """Run the federation of a setup with these adversaries in it, and return what passed.
 
     The aggregate of each round is in it too: what the server leaves out of it shows there only.
     """
-    settings, participants = scene.experiment.federation, scene.ledger.participants
+    settings, participants = setup.experiment.federation, setup.ledger.participants
     app = make_client_app(
         Participants(
-            scene.dataset,
-            scene.ledger.training_sets,
-            scene.new_model,
+            setup.dataset,
+            setup.ledger.training_sets,
+            setup.new_model,
             settings.local,
             settings.evaluation.records,
-            scene.experiment.seed,
+            setup.experiment.seed,
         ),
         [one for one in adversaries if isinstance(one, ParticipantAdversary)],
     )
     strategy = build_strategy(settings.strategy.name, settings.strategy.settings, participants)
-    model = scene.new_model()
+    model = setup.new_model()
     schedule = Schedule(
         settings.rounds,
         settings.evaluation.every,
-        scene.experiment.seed,
+        setup.experiment.seed,
         shapes_of(model),
         lambda arrays: Utility(0.0, 0.0, 0),
     )
-    with local_identity(), limited_threads(scene.experiment.engine.threads):
+    with local_identity(), limited_threads(setup.experiment.engine.threads):
         grid = _RecordingGrid(app, participants)
         servers = [one for one in adversaries if isinstance(one, ServerAdversary)]
         participant_of = introduce(grid, participants)
         run_rounds(
             grid,
-            DishonestServer(strategy, servers, participant_of),
+            AdversarialStrategy(strategy, servers, participant_of),
             Progress(0, ArrayRecord(model.state_dict())),
             schedule,
             participant_of,

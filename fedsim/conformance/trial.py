@@ -17,7 +17,7 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import brief
-from fedsim.stages.setup import Party, Scene, parties_of, set_scene
+from fedsim.stages.setup import Attacker, Setup, attackers_of, set_setup
 from fedsim.stages.simulate import simulate
 
 Contents = Mapping[str, str]
@@ -38,20 +38,20 @@ class Trial:
         return {**self.settings, "name": self.name, "label": toy.LABEL}
 
     @cached_property
-    def party(self) -> Party:
-        """The adversary in its seat, freshly built."""
-        (party,) = parties_of(toy.federation_with([self.chosen]))
-        return party
+    def attacker(self) -> Attacker:
+        """The adversary in its position, freshly built."""
+        (attacker,) = attackers_of(toy.federation_with([self.chosen]))
+        return attacker
 
     @property
     def adversary(self) -> Adversary:
         """The adversary itself."""
-        return self.party.adversaries[0]
+        return self.attacker.adversaries[0]
 
     @cached_property
     def start(self) -> int | None:
         """The first round in which it acts, by its own word."""
-        return self.party.acts_from()
+        return self.attacker.acts_from()
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -71,27 +71,27 @@ class Trial:
         return toy.federation_with([self.chosen], rounds)
 
     @cached_property
-    def scene(self) -> Scene:
+    def setup(self) -> Setup:
         """Everything that the federation needs, the adversary not yet used."""
-        return set_scene(self.experiment, None, SILENCE)
+        return set_setup(self.experiment, None, SILENCE)
 
     @cached_property
     def honest(self) -> Traffic:
         """What passes in a federation in which everybody is honest."""
-        return traffic(self.scene)
+        return traffic(self.setup)
 
     @cached_property
     def with_it(self) -> Traffic:
         """What passes with the adversary in it."""
-        return traffic(self.scene, self._seated(self.scene))
+        return traffic(self.setup, self._seated(self.setup))
 
     @cached_property
     def changed_attributes(self) -> tuple[str, ...]:
         """The attributes that a federation changes on the adversary, its memory left aside."""
-        scene = set_scene(self.experiment, None, SILENCE)
-        (adversary,) = self._seated(scene)
+        setup = set_setup(self.experiment, None, SILENCE)
+        (adversary,) = self._seated(setup)
         before = _attributes(adversary)
-        traffic(scene, (adversary,))
+        traffic(setup, (adversary,))
         after = _attributes(adversary)
         return tuple(sorted(k for k in after if after[k] != before.get(k)))
 
@@ -107,7 +107,7 @@ class Trial:
         experiment = experiment or self.experiment
         run = RunDirectory.create(self.folder / name, experiment.resolved())
         with run.locked():
-            simulate(set_scene(experiment, None, SILENCE), run, watcher)
+            simulate(set_setup(experiment, None, SILENCE), run, watcher)
         return run
 
     def stopped(self, name: str, after: int) -> None:
@@ -122,15 +122,15 @@ class Trial:
 
         Its onlooker keeps what the adversary needs to have kept before it acts.
         """
-        wanted = sorted(self.party.owners_throughout(self.experiment))
+        wanted = sorted(self.attacker.owners_throughout(self.experiment))
         onlooker = {"name": toy.ONLOOKER, "label": "onlooker", "wanted": wanted}
         return toy.federation_with([onlooker, self.chosen], self.experiment.federation.rounds)
 
-    def _seated(self, scene: Scene) -> tuple[Adversary, ...]:
-        (party,) = scene.parties
-        brief(scene, party)
+    def _seated(self, setup: Setup) -> tuple[Adversary, ...]:
+        (attacker,) = setup.attackers
+        brief(setup, attacker)
         store = SnapshotStore(self.folder / "kept")
-        return tuple(adversary.keep_in(store) for adversary in party.adversaries)
+        return tuple(adversary.keep_in(store) for adversary in attacker.adversaries)
 
 
 def contents(run: RunDirectory) -> Contents:

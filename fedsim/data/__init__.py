@@ -18,14 +18,14 @@ from fedsim.data.dataset import Dataset
 from fedsim.data.ledger import (
     AuditSet,
     Ledger,
-    Question,
+    MembershipQuery,
     about_all_but,
     about_participant,
     new_ledger,
 )
 from fedsim.data.loading import Fetched, fetch, load_dataset
 from fedsim.data.partition import partition
-from fedsim.data.sources.base import Place, Source
+from fedsim.data.sources.base import Source, SourceLocation
 
 if TYPE_CHECKING:
     from fedsim.data.ledger_file import read_ledger, write_ledger
@@ -46,9 +46,9 @@ __all__ = [
     "Fetched",
     "Ledger",
     "Membership",
-    "Place",
-    "Question",
+    "MembershipQuery",
     "Source",
+    "SourceLocation",
     "about_all_but",
     "about_participant",
     "default_cache_dir",

@@ -12,7 +12,7 @@ import requests
 
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.sources.base import Place
+from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing
 
@@ -40,7 +40,12 @@ def git_blob_id(path: Path) -> str:
 
 
 def decoded_once(
-    archive: Archive, name: str, place: Place, *, decoder: int, decode: Callable[[Path], Arrays]
+    archive: Archive,
+    name: str,
+    place: SourceLocation,
+    *,
+    decoder: int,
+    decode: Callable[[Path], Arrays],
 ) -> Arrays:
     """Return an archive's arrays from the cache; if they are not there, obtain and decode it.
 
@@ -68,7 +73,7 @@ def decoded_once(
     return cached(place, name, decoder=decoder, source=archive.blob_id, decode=from_archive)
 
 
-def obtain(archive: Archive, name: str, place: Place) -> Path:
+def obtain(archive: Archive, name: str, place: SourceLocation) -> Path:
     """Return a verified copy of `archive`, downloading it if no data directory was given.
 
     Parameters
@@ -107,7 +112,7 @@ def _verified(path: Path, archive: Archive) -> Path:
     return path
 
 
-def _download(archive: Archive, path: Path, place: Place) -> None:
+def _download(archive: Archive, path: Path, place: SourceLocation) -> None:
     place.say(f"downloading {archive.url}")
     try:
         with (
@@ -124,7 +129,7 @@ def _download(archive: Archive, path: Path, place: Place) -> None:
         ) from error
 
 
-def _receive(reply: requests.Response, path: Path, archive: Archive, place: Place) -> None:
+def _receive(reply: requests.Response, path: Path, archive: Archive, place: SourceLocation) -> None:
     received, told = 0, 0
     total = int(reply.headers.get("Content-Length", 0))
     with path.open("wb") as file:

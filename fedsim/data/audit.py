@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.data.ledger import AuditSet, Ledger, Question
+from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
 from fedsim.errors import DataError, listed
 
 NonMembers = Literal["unseen", "others", "both"]
@@ -28,24 +28,24 @@ class AuditSizes:
     tested_nonmembers: int
 
 
-def _unseen(ledger: Ledger, question: Question) -> NDArray[np.bool_]:
+def _unseen(ledger: Ledger, query: MembershipQuery) -> NDArray[np.bool_]:
     """Mark the records in nobody's training set: the rest of the pool, and test records."""
     return ~ledger.holders_of(range(ledger.participants))
 
 
-def _others(ledger: Ledger, question: Question) -> NDArray[np.bool_]:
+def _others(ledger: Ledger, query: MembershipQuery) -> NDArray[np.bool_]:
     """Mark the records in the training set of someone who is neither victim nor attacker."""
-    asked = {*question.victims, *question.holders}
+    asked = {*query.victims, *query.holders}
     others = [p for p in range(ledger.participants) if p not in asked]
-    return ledger.holders_of(others) & ~ledger.holders_of(question.victims)
+    return ledger.holders_of(others) & ~ledger.holders_of(query.victims)
 
 
-def _both(ledger: Ledger, question: Question) -> NDArray[np.bool_]:
+def _both(ledger: Ledger, query: MembershipQuery) -> NDArray[np.bool_]:
     """Mark every record that is in no victim's training set."""
-    return ~ledger.holders_of(question.victims)
+    return ~ledger.holders_of(query.victims)
 
 
-NONMEMBERS: Mapping[str, Callable[[Ledger, Question], NDArray[np.bool_]]] = {
+NONMEMBERS: Mapping[str, Callable[[Ledger, MembershipQuery], NDArray[np.bool_]]] = {
     "unseen": _unseen,
     "others": _others,
     "both": _both,
@@ -54,13 +54,13 @@ NONMEMBERS: Mapping[str, Callable[[Ledger, Question], NDArray[np.bool_]]] = {
 
 def draw_audit(
     ledger: Ledger,
-    question: Question,
+    query: MembershipQuery,
     sizes: AuditSizes,
     *,
     nonmembers: NonMembers = "unseen",
     seed: int,
 ) -> AuditSet:
-    """Draw the audit of one question.
+    """Draw the audit of one query.
 
     Members are drawn evenly from the union of the victims' training sets.
 
@@ -77,19 +77,19 @@ def draw_audit(
     """
     if nonmembers not in NONMEMBERS:
         raise DataError(f"there are no non-members {nonmembers!r}; valid: {listed(NONMEMBERS)}")
-    allowed = ~ledger.duplicate & ~ledger.holders_of(question.holders)
-    members = np.flatnonzero(allowed & ledger.holders_of(question.victims))
-    others = np.flatnonzero(allowed & NONMEMBERS[nonmembers](ledger, question))
-    random = seeds.generator(seed, "audit", question.key)
+    allowed = ~ledger.duplicate & ~ledger.holders_of(query.holders)
+    members = np.flatnonzero(allowed & ledger.holders_of(query.victims))
+    others = np.flatnonzero(allowed & NONMEMBERS[nonmembers](ledger, query))
+    random = seeds.generator(seed, "audit", query.key)
     chosen_members, known_members = _drawn(
-        members, sizes.known_members, sizes.tested_members, random, f"{question.key}: members"
+        members, sizes.known_members, sizes.tested_members, random, f"{query.key}: members"
     )
     chosen_others, known_others = _drawn(
         others,
         sizes.known_nonmembers,
         sizes.tested_nonmembers,
         random,
-        f"{question.key}: {nonmembers} non-members",
+        f"{query.key}: {nonmembers} non-members",
     )
     records = np.concatenate([chosen_members, chosen_others])
     member = np.arange(len(records)) < len(chosen_members)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fedsim.bounded_io import read_json
 from fedsim.data.arrays import Arrays
-from fedsim.data.sources.base import Place
+from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError
 from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder
 
@@ -39,7 +39,7 @@ def default_cache_dir() -> Path:
 
 
 def cached(
-    place: Place, name: str, *, decoder: int, source: str, decode: Callable[[], Arrays]
+    place: SourceLocation, name: str, *, decoder: int, source: str, decode: Callable[[], Arrays]
 ) -> Arrays:
     """Return the entry for `name`, decoding it first if there is none.
 

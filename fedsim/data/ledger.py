@@ -18,7 +18,7 @@ NEITHER, KNOWN, TESTED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Question:
+class MembershipQuery:
     """Whose training data is asked about: "was the record in the data of any of the victims?".
 
     Parameters
@@ -28,7 +28,7 @@ class Question:
     victims
         The participants asked about.
     holders
-        Participants whose records the attacker itself holds, which are therefore not in question.
+        Participants whose records the attacker itself holds, which are therefore not in query.
     """
 
     key: str
@@ -37,30 +37,30 @@ class Question:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.key):
-            raise DataError(f"question key {self.key!r} must be letters, digits, dots and dashes")
+            raise DataError(f"query key {self.key!r} must be letters, digits, dots and dashes")
         if not self.victims or len({*self.victims, *self.holders}) < len(
             self.victims + self.holders
         ):
             raise DataError(
-                f"question {self.key} needs at least one victim, and nobody named twice among "
+                f"query {self.key} needs at least one victim, and nobody named twice among "
                 f"victims {self.victims} and holders {self.holders}"
             )
 
 
-def about_participant(victim: int) -> Question:
-    """Return the question of an attacker who sees a participant's own updates (the server)."""
-    return Question(key=f"participant-{victim}", victims=(victim,))
+def about_participant(victim: int) -> MembershipQuery:
+    """Return the query of an attacker who sees a participant's own updates (the server)."""
+    return MembershipQuery(key=f"participant-{victim}", victims=(victim,))
 
 
-def about_all_but(attacker: int, participants: int) -> Question:
-    """Return the question of a participant who sees only aggregates: in anybody else's data."""
+def about_all_but(attacker: int, participants: int) -> MembershipQuery:
+    """Return the query of a participant who sees only aggregates: in anybody else's data."""
     others = tuple(p for p in range(participants) if p != attacker)
-    return Question(key=f"all-but-{attacker}", victims=others, holders=(attacker,))
+    return MembershipQuery(key=f"all-but-{attacker}", victims=others, holders=(attacker,))
 
 
 @dataclass(frozen=True, eq=False)
 class AuditSet:
-    """The records of one question's audit.
+    """The records of one query's audit.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Ledger:
     training_sets
         One ascending array of record ids a participant.
     roles
-        By question key, shape (N,) of `NEITHER`, `KNOWN` or `TESTED`.
+        By query key, shape (N,) of `NEITHER`, `KNOWN` or `TESTED`.
 
     Raises
     ------
@@ -124,17 +124,17 @@ class Ledger:
 
     def holders_of(self, participants: Sequence[int]) -> NDArray[np.bool_]:
         """Return for each record, shape (N,), whether any of `participants` trains on it."""
-        strangers = [p for p in participants if not 0 <= p < self.participants]
-        if strangers:
+        unknown = [p for p in participants if not 0 <= p < self.participants]
+        if unknown:
             raise DataError(
-                f"there is no participant {listed(strangers)}; valid: 0..{self.participants - 1}"
+                f"there is no participant {listed(unknown)}; valid: 0..{self.participants - 1}"
             )
         held = np.zeros(len(self), dtype=np.bool_)
         for participant in participants:
             held[self.training_sets[participant]] = True
         return held
 
-    def join(self, question: Question, records: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def join(self, query: MembershipQuery, records: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the truth about `records`, in their order: whether a victim trains on it.
 
         Raises
@@ -142,38 +142,36 @@ class Ledger:
         DataError
             If an id is unknown or occurs twice.
         """
-        checked = _checked_records(records, len(self), f"question {question.key}")
-        return self.holders_of(question.victims)[checked]
+        checked = _checked_records(records, len(self), f"query {query.key}")
+        return self.holders_of(query.victims)[checked]
 
-    def with_audit(self, question: Question, audit: AuditSet) -> "Ledger":
-        """Return this ledger with the roles of one more question written in.
+    def with_audit(self, query: MembershipQuery, audit: AuditSet) -> "Ledger":
+        """Return this ledger with the roles of one more query written in.
 
         Raises
         ------
         DataError
             If the audit's idea of who is a member is not this ledger's.
         """
-        if not np.array_equal(self.join(question, audit.records), audit.member):
-            raise DataError(f"the audit of {question.key} contradicts the ledger about members")
+        if not np.array_equal(self.join(query, audit.records), audit.member):
+            raise DataError(f"the audit of {query.key} contradicts the ledger about members")
         roles = np.full(len(self), NEITHER, dtype=np.int8)
         roles[audit.records] = np.where(audit.known, KNOWN, TESTED)
-        return replace(self, roles={**self.roles, question.key: roles})
+        return replace(self, roles={**self.roles, query.key: roles})
 
-    def audit(self, question: Question) -> AuditSet:
-        """Return the records audited for `question`, with the truth joined.
+    def audit(self, query: MembershipQuery) -> AuditSet:
+        """Return the records audited for `query`, with the truth joined.
 
         Raises
         ------
         DataError
-            If the ledger has no such question.
+            If the ledger has no such query.
         """
-        if question.key not in self.roles:
-            raise DataError(
-                f"the ledger has no audit of {question.key}; valid: {listed(self.roles)}"
-            )
-        roles = self.roles[question.key]
+        if query.key not in self.roles:
+            raise DataError(f"the ledger has no audit of {query.key}; valid: {listed(self.roles)}")
+        roles = self.roles[query.key]
         records = np.flatnonzero(roles != NEITHER)
-        return AuditSet(records, self.join(question, records), roles[records] == KNOWN)
+        return AuditSet(records, self.join(query, records), roles[records] == KNOWN)
 
 
 def new_ledger(dataset: Dataset, training_sets: Sequence[NDArray[np.int64]]) -> Ledger:

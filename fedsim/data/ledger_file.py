@@ -2,7 +2,7 @@
 
 Columns: ``record`` int64, ``label`` int64, ``split`` (pool, test), ``duplicate`` bool,
 ``participants`` list of int32 (whose training set holds it), and one nullable column
-``role/<question>`` (known, tested) a question. Reading is strict: a file that is not exactly so is
+``role/<query>`` (known, tested) a query. Reading is strict: a file that is not exactly so is
 refused in one sentence.
 """
 
@@ -149,9 +149,9 @@ def _training_sets(table: pa.Table, records: NDArray[np.int64]) -> tuple[NDArray
     if values.null_count:
         raise DataError("column participants has empty cells")
     participants = values.to_numpy()
-    strangers = participants[(participants < 0) | (participants >= count)]
-    if strangers.size:
-        raise DataError(f"there is no participant {strangers[0]}; valid: 0..{count - 1}")
+    third_parties = participants[(participants < 0) | (participants >= count)]
+    if third_parties.size:
+        raise DataError(f"there is no participant {third_parties[0]}; valid: 0..{count - 1}")
     holders = column.value_lengths().to_numpy(zero_copy_only=False)
     held = np.repeat(records, holders)
     by_participant = np.lexsort((held, participants))

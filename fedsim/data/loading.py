@@ -16,7 +16,7 @@ from fedsim import plugins
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset, from_arrays
-from fedsim.data.sources.base import Place, Source, unheard
+from fedsim.data.sources.base import Source, SourceLocation, unheard
 from fedsim.errors import DataError
 
 GROUP = "datasets"
@@ -110,7 +110,9 @@ def _arrays(
     say: Callable[[str], None] | None,
 ) -> Arrays:
     built: Any = plugins.build(GROUP, name, settings)
-    place = Place(cache_dir=cache_dir or default_cache_dir(), data_dir=data_dir, say=say or unheard)
+    place = SourceLocation(
+        cache_dir=cache_dir or default_cache_dir(), data_dir=data_dir, say=say or unheard
+    )
     found = built.arrays(place) if isinstance(built, Source) else built
     if isinstance(found, tuple) and len(found) == 2:
         found = Arrays(*found)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fedsim import seeds
 from fedsim.data.dataset import Dataset
-from fedsim.data.ledger import AuditSet, Ledger, Question, about_participant
+from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery, about_participant
 from fedsim.data.parquet_file import read_parquet
 from fedsim.errors import DataError, listed
 
@@ -47,7 +47,7 @@ class Membership:
     known: NDArray[np.bool_] | None = None
 
     @property
-    def question(self) -> Question:
+    def query(self) -> MembershipQuery:
         """Whether a record was in the model's training data: those of the one participant."""
         return about_participant(OWNER)
 
@@ -80,7 +80,7 @@ class Membership:
                         f"no {name} {what} are left; list at least one of each that has no exact "
                         "copy in the data"
                     )
-        return ledger.with_audit(self.question, audit)
+        return ledger.with_audit(self.query, audit)
 
     def _require_fitting(self, dataset: Dataset) -> None:
         outside = self.records[(self.records < 0) | (self.records >= len(dataset))]

@@ -24,7 +24,7 @@ TrainingSets = tuple[NDArray[np.int64], ...]
 
 
 @dataclass(frozen=True)
-class Task:
+class LabelTask:
     """What a scheme has to do: draw `participants` training sets from the records of a pool."""
 
     pool: NDArray[np.int64]
@@ -85,7 +85,7 @@ def partition(
             f"cannot give {records} records to each of {participants} participants; both must be "
             "at least 1"
         )
-    task = Task(dataset.pool_records, dataset.labels, participants, records, seed)
+    task = LabelTask(dataset.pool_records, dataset.labels, participants, records, seed)
     scheme = SCHEMES.get(name)
     if scheme is None:
         return _by_flower(task, name, settings)
@@ -94,14 +94,14 @@ def partition(
     return scheme(task)
 
 
-def _disjoint(task: Task) -> TrainingSets:
+def _disjoint(task: LabelTask) -> TrainingSets:
     each = task.records or max(1, len(task.pool) // task.participants)
     needed = each * task.participants
     task.require(needed)
     return tuple(np.split(task.shuffled("disjoint", needed), task.participants))
 
 
-def _overlapping(task: Task) -> TrainingSets:
+def _overlapping(task: LabelTask) -> TrainingSets:
     if task.records is None:
         raise DataError("partition overlapping needs records, the size of each participant's draw")
     if task.records > len(task.pool):
@@ -115,13 +115,13 @@ def _overlapping(task: Task) -> TrainingSets:
     )
 
 
-SCHEMES: Mapping[str, Callable[[Task], TrainingSets]] = {
+SCHEMES: Mapping[str, Callable[[LabelTask], TrainingSets]] = {
     "disjoint": _disjoint,
     "overlapping": _overlapping,
 }
 
 
-def _by_flower(task: Task, name: str, settings: Mapping[str, object]) -> TrainingSets:
+def _by_flower(task: LabelTask, name: str, settings: Mapping[str, object]) -> TrainingSets:
     from datasets import Dataset as Table  # here: these two take seconds to import
     from flwr_datasets import partitioner as offered
 
@@ -160,7 +160,7 @@ def _by_flower(task: Task, name: str, settings: Mapping[str, object]) -> Trainin
 
 
 def _built(
-    plugin: Callable[..., Any], name: str, task: Task, settings: Mapping[str, object]
+    plugin: Callable[..., Any], name: str, task: LabelTask, settings: Mapping[str, object]
 ) -> Any:
     """Build a partitioner, giving it what the experiment already says."""
     known = {

@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 from fedsim.engines.base import NodesGrid
 from fedsim.engines.flower_identity import local_identity
 from fedsim.errors import FedsimError
-from fedsim.federation.client_app import ForeseeingApp
+from fedsim.federation.client_app import PrefetchingApp
 from fedsim.transport.messages import PARTICIPANT
 
 CLIENT_APP_RAISED = 2  # Flower's code for it
@@ -33,7 +33,7 @@ class LocalGrid(NodesGrid):
     def __init__(self, client_app: ClientApp, participants: int) -> None:
         super().__init__(participants)
         self._client_app = client_app
-        self._only_reads = isinstance(client_app, ForeseeingApp) and client_app.only_reads
+        self._only_reads = isinstance(client_app, PrefetchingApp) and client_app.only_reads
         self._contexts = {
             node: Context(
                 run_id=1,
@@ -61,7 +61,7 @@ class LocalGrid(NodesGrid):
 
     def foresee(self, messages: Iterable[Message]) -> None:
         """Tell the app, if it can make use of it, which messages are about to be sent."""
-        if isinstance(self._client_app, ForeseeingApp):
+        if isinstance(self._client_app, PrefetchingApp):
             nodes = ((message, message.metadata.dst_node_id) for message in messages)
             known = [(message, node) for message, node in nodes if node in self._contexts]
             self._client_app.foresee((m, self._contexts[node]) for m, node in known)

@@ -22,11 +22,11 @@ from flwr.clientapp import ClientApp
 from fedsim.engines.base import FetchedStates, NodesGrid
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.processes import Worker, forked, who_sent
-from fedsim.engines.worker import Kept, host
+from fedsim.engines.worker import KeptModels, host
 from fedsim.errors import FedsimError, MessageError
-from fedsim.federation.client_app import ForeseeingApp
-from fedsim.transport.buffer_lending import Borrower
-from fedsim.transport.buffer_pool import Arena
+from fedsim.federation.client_app import PrefetchingApp
+from fedsim.transport.buffer_lending import BufferBorrower
+from fedsim.transport.buffer_pool import BufferPool
 from fedsim.transport.channel import send_all
 from fedsim.transport.messages import round_of
 
@@ -68,10 +68,10 @@ def local_grid(
         return
     # Stacked participants are so quick that waiting and carrying cost as much as they do: their
     # replies go together, and this process runs a share of them.
-    ours = client_app if isinstance(client_app, ForeseeingApp) else None
+    ours = client_app if isinstance(client_app, PrefetchingApp) else None
     quick = ours is not None and ours.stacked and not apart
     stay = ours is None or not ours.forgets
-    arenas = [Arena.of_machine() for _ in range(count - quick)]
+    arenas = [BufferPool.of_machine() for _ in range(count - quick)]
     hosts = [partial(host, client_app, participants, threads, quick, arena) for arena in arenas]
     with forked(hosts) as processes:
         own = LocalGrid(client_app, participants) if quick else None
@@ -223,20 +223,20 @@ class WorkersGrid(NodesGrid):
             found |= self._kept_by(worker).states
         return {node: found.get(node, RecordDict()) for node in self._nodes}
 
-    def _kept_by(self, worker: Worker) -> "Kept":
+    def _kept_by(self, worker: Worker) -> "KeptModels":
         """Return what a process kept, past the replies of a round that was broken off."""
         left = SECONDS_TO_ANSWER if worker in self._hung else math.inf
         while who_sent([worker], left):
             answer = worker.receive("was to give its participants' states")
-            if isinstance(answer, Kept):
+            if isinstance(answer, KeptModels):
                 return answer
         raise FedsimError("the process of a participant that hangs does not give its states")
 
 
-def _borrowing(worker: Worker, arena: Arena | None) -> Worker:
-    loans = None if arena is None else Borrower(arena)
+def _borrowing(worker: Worker, arena: BufferPool | None) -> Worker:
+    loans = None if arena is None else BufferBorrower(arena)
     return replace(worker, line=replace(worker.line, loans=loans))
 
 
 def _dropped(worker: Worker) -> list[int]:
-    return worker.line.loans.dropped() if isinstance(worker.line.loans, Borrower) else []
+    return worker.line.loans.dropped() if isinstance(worker.line.loans, BufferBorrower) else []

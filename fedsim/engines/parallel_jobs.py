@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from fedsim.engines.processes import Worker, computing, end_on_defect, forked, portable, who_sent
 from fedsim.progress import Advance, Watcher
-from fedsim.transport.channel import Line
+from fedsim.transport.channel import Channel
 
 Job = Callable[[Watcher], Iterator[str]]
 
@@ -94,7 +94,7 @@ class _Finished:
 class _Relay:
     """A watcher in a process of ours: everything goes over the line to an `_Ear`, by method."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Channel) -> None:
         self._line = line
         self._numbers = count()
 
@@ -137,7 +137,7 @@ class _Ear:
             self._tasks.popitem()[1][1].close()
 
 
-def _work(jobs: Mapping[str, Job], threads: int, line: Line) -> NoReturn:
+def _work(jobs: Mapping[str, Job], threads: int, line: Channel) -> NoReturn:
     """Do the jobs that the line names."""
 
     def do(name: str) -> None:

@@ -28,11 +28,11 @@ from typing import Any
 
 from fedsim.engines.threads import limit_threads
 from fedsim.errors import FedsimError
-from fedsim.transport.channel import Line, new_line
+from fedsim.transport.channel import Channel, new_line
 
 _PR_SET_PDEATHSIG = 1
 
-Task = Callable[[Line], None]
+Task = Callable[[Channel], None]
 
 
 class WorkerEnded(FedsimError):  # noqa: N818 - it says what happened
@@ -52,7 +52,7 @@ class Worker:
     """A forked process, and our end of the line to it."""
 
     process: BaseProcess
-    line: Line
+    line: Channel
 
     def receive(self, doing: str) -> Any:
         """Return the next object that the process sends.
@@ -151,7 +151,7 @@ def portable(error: Exception) -> Exception:
     return error
 
 
-def _live(task: Task, line: Line, not_ours: Sequence[Line], parent: int) -> None:
+def _live(task: Task, line: Channel, not_ours: Sequence[Channel], parent: int) -> None:
     """Be a forked process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; our parent deals with it
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -13,22 +13,22 @@ from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.processes import computing, end_on_defect, portable
 from fedsim.errors import FedsimError
-from fedsim.federation.client_app import ForeseeingApp
-from fedsim.transport.buffer_lending import Lender
-from fedsim.transport.buffer_pool import Arena
-from fedsim.transport.channel import Line
+from fedsim.federation.client_app import PrefetchingApp
+from fedsim.transport.buffer_lending import BufferLender
+from fedsim.transport.buffer_pool import BufferPool
+from fedsim.transport.channel import Channel
 
 SECONDS_TOGETHER = 0.02  # of training: replies that are ready that soon are sent together
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptModels:
     """The answer to `fetch`; told from the replies of participants by its type."""
 
     states: dict[int, RecordDict]
 
 
-class _Host:
+class _WorkerProcess:
     """The other side: a process that runs its participants, called by method name over the line.
 
     Participants run in a second thread, so that the first one can always answer: after a Ctrl-C the
@@ -36,7 +36,7 @@ class _Host:
     """
 
     def __init__(
-        self, grid: LocalGrid, line: Line, thread: ThreadPoolExecutor, quick: bool
+        self, grid: LocalGrid, line: Channel, thread: ThreadPoolExecutor, quick: bool
     ) -> None:
         self._grid = grid
         self._line = line
@@ -59,7 +59,7 @@ class _Host:
 
     def fetch(self) -> None:
         """Send what was kept; nodes of other processes have nothing here."""
-        self._line.send(Kept({node: state for node, state in self._kept.items() if state}))
+        self._line.send(KeptModels({node: state for node, state in self._kept.items() if state}))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Take the states of our nodes."""
@@ -84,8 +84,8 @@ def host(
     participants: int,
     threads: int,
     quick: bool,
-    arena: Arena | None,
-    line: Line,
+    arena: BufferPool | None,
+    line: Channel,
 ) -> NoReturn:
     """Be a process that runs a share of so many participants, as the line asks.
 
@@ -101,12 +101,12 @@ def host(
         To our parent.
     """
     grid = LocalGrid(client_app, participants)
-    if isinstance(client_app, ForeseeingApp):
+    if isinstance(client_app, PrefetchingApp):
         client_app.lay_uploads_into(arena)
     if arena is not None:
-        line = replace(line, loans=Lender(arena))
+        line = replace(line, loans=BufferLender(arena))
     with local_identity(), computing(threads) as thread:
-        host = _Host(grid, line, thread, quick)
+        host = _WorkerProcess(grid, line, thread, quick)
         while True:
             method, arguments = line.receive()
             getattr(host, method)(*arguments)

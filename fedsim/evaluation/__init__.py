@@ -1,7 +1,7 @@
 """Judging attacks: scores joined to truth by record id, metrics, intervals, comparisons."""
 
 from fedsim.evaluation.comparison import Comparison, Difference, compare
-from fedsim.evaluation.evaluate import Verdict, judge, mean_verdict
+from fedsim.evaluation.evaluate import EvaluationResult, judge, mean_evaluation_result
 from fedsim.evaluation.intervals import Estimate
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth
 
@@ -10,10 +10,10 @@ __all__ = [
     "Difference",
     "Estimate",
     "EvaluationError",
+    "EvaluationResult",
     "Scores",
     "Truth",
-    "Verdict",
     "compare",
     "judge",
-    "mean_verdict",
+    "mean_evaluation_result",
 ]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedsim.evaluation.evaluate import Verdict
+from fedsim.evaluation.evaluate import EvaluationResult
 from fedsim.evaluation.intervals import RESAMPLES, Replicates, bootstrap, percentile_interval
-from fedsim.evaluation.joined_scores import Case, mean_over
+from fedsim.evaluation.joined_scores import EvaluationCase, mean_over
 from fedsim.evaluation.metrics import Floats
 from fedsim.evaluation.scores import Ids
 from fedsim.seeds import generator
@@ -29,7 +29,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two verdicts differ.
+    """How two evaluation results differ.
 
     Attributes
     ----------
@@ -49,14 +49,14 @@ class Comparison:
 
 
 def compare(
-    reference: Verdict,
-    other: Verdict,
+    reference: EvaluationResult,
+    other: EvaluationResult,
     *,
     seed: int,
     resamples: int = RESAMPLES,
     same_records: bool = True,
 ) -> Comparison:
-    """Compare two verdicts, paired wherever their records coincide.
+    """Compare two evaluation results, paired wherever their records coincide.
 
     Parameters
     ----------
@@ -82,11 +82,13 @@ def compare(
         pairing=pairing,
         shared=shared,
         accuracy=_difference(
-            mean_over(other.cases, Case.accuracy) - mean_over(reference.cases, Case.accuracy),
+            mean_over(other.cases, EvaluationCase.accuracy)
+            - mean_over(reference.cases, EvaluationCase.accuracy),
             after.accuracy - before.accuracy,
         ),
         auc=_difference(
-            mean_over(other.cases, Case.auc) - mean_over(reference.cases, Case.auc),
+            mean_over(other.cases, EvaluationCase.auc)
+            - mean_over(reference.cases, EvaluationCase.auc),
             after.auc - before.auc,
         ),
         tpr_at_fpr=_tpr_differences(reference, other, before, after),
@@ -94,7 +96,7 @@ def compare(
 
 
 def _tpr_differences(
-    reference: Verdict, other: Verdict, before: Replicates, after: Replicates
+    reference: EvaluationResult, other: EvaluationResult, before: Replicates, after: Replicates
 ) -> dict[float, Difference]:
     return {
         fpr: _difference(
@@ -117,7 +119,7 @@ def _difference(value: float, replicates: Floats) -> Difference:
     return Difference(value, *percentile_interval(replicates), p)
 
 
-def _pairing(reference: Verdict, other: Verdict) -> tuple[str, int]:
+def _pairing(reference: EvaluationResult, other: EvaluationResult) -> tuple[str, int]:
     """Return how far the two sides judged the same records, and how many they share."""
     first, second = _judged(reference), _judged(other)
     shared = np.intersect1d(first[0], second[0])
@@ -126,8 +128,8 @@ def _pairing(reference: Verdict, other: Verdict) -> tuple[str, int]:
     return name, int(shared.size)
 
 
-def _judged(verdict: Verdict) -> tuple[Ids, Ids, Ids]:
+def _judged(evaluation_result: EvaluationResult) -> tuple[Ids, Ids, Ids]:
     """Return the ids of all judged records, of members, and of non-members, over the victims."""
-    records = np.concatenate([case.joined.records for case in verdict.cases])
-    member = np.concatenate([case.joined.member for case in verdict.cases])
+    records = np.concatenate([case.joined.records for case in evaluation_result.cases])
+    member = np.concatenate([case.joined.member for case in evaluation_result.cases])
     return np.unique(records), np.unique(records[member]), np.unique(records[~member])

@@ -1,4 +1,4 @@
-"""What a report draws of a verdict's scores: ROC, histogram, accuracy by class, quartiles.
+"""What a report draws of an attack's scores: ROC, histogram, accuracy by class, quartiles.
 
 Plain arrays, small enough to embed: the drawing itself is somebody else's work.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsim.evaluation.joined_scores import Case
+from fedsim.evaluation.joined_scores import EvaluationCase
 from fedsim.evaluation.metrics import Floats
 from fedsim.evaluation.scores import EvaluationError, Ids
 
@@ -43,7 +43,7 @@ class ClassAccuracy:
     records: int
 
 
-def mean_roc(cases: Sequence[Case], points: int = 200) -> Roc:
+def mean_roc(cases: Sequence[EvaluationCase], points: int = 200) -> Roc:
     """Return the ROC averaged vertically over seeds and victims (Fawcett 2006, section 9.1).
 
     Each point is a whole number of false positives, spaced evenly on a logarithmic axis, so that
@@ -56,7 +56,7 @@ def mean_roc(cases: Sequence[Case], points: int = 200) -> Roc:
     return Roc(fpr, np.mean(curves, axis=0))
 
 
-def score_histogram(case: Case, bins: int = 40) -> Histogram:
+def score_histogram(case: EvaluationCase, bins: int = 40) -> Histogram:
     """Return how the scores of members and of non-members are spread, all seeds together.
 
     Bins are equal between the 0.5 % and the 99.5 % quantile: one outlier would flatten the rest.
@@ -74,7 +74,7 @@ def score_histogram(case: Case, bins: int = 40) -> Histogram:
     return Histogram(edges, *shares)
 
 
-def accuracy_by_class(case: Case, records: Ids, labels: ArrayLike) -> list[ClassAccuracy]:
+def accuracy_by_class(case: EvaluationCase, records: Ids, labels: ArrayLike) -> list[ClassAccuracy]:
     """Return the plain accuracy on the records of each class, mean over seeds, by rising label.
 
     Parameters

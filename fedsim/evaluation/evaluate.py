@@ -19,7 +19,7 @@ from fedsim.evaluation.intervals import (
     clopper_pearson,
     estimate,
 )
-from fedsim.evaluation.joined_scores import Case, mean_over
+from fedsim.evaluation.joined_scores import EvaluationCase, mean_over
 from fedsim.evaluation.metrics import best_threshold, refusal
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth, join
 from fedsim.seeds import generator
@@ -28,7 +28,7 @@ FPRS = (0.01, 0.001)
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class EvaluationResult:
     """What an attack achieves on one victim, or on average over several.
 
     Attributes
@@ -61,7 +61,7 @@ class Verdict:
     seeds: int
     resamples: int
     confidence: float
-    cases: tuple[Case, ...]
+    cases: tuple[EvaluationCase, ...]
 
 
 def judge(
@@ -73,7 +73,7 @@ def judge(
     seed: int,
     fprs: Sequence[float] = FPRS,
     resamples: int = RESAMPLES,
-) -> Verdict:
+) -> EvaluationResult:
     """Judge one attack on one victim.
 
     Parameters
@@ -97,29 +97,31 @@ def judge(
         if the two scores come from different numbers of seeds.
     """
     case = calibrated(tested, calibration, truth_tested, truth_calibration)
-    return _verdict([case], fprs, seed, resamples)
+    return _evaluation_result([case], fprs, seed, resamples)
 
 
-def mean_verdict(
-    verdicts: Sequence[Verdict],
+def mean_evaluation_result(
+    evaluation_results: Sequence[EvaluationResult],
     *,
     seed: int,
     fprs: Sequence[float] = FPRS,
     resamples: int = RESAMPLES,
-) -> Verdict:
+) -> EvaluationResult:
     """Return the mean over victims of one attack, each victim counting once, with intervals.
 
     Records that several victims share (non-members of all) are resampled together, so the interval
     is not narrowed by counting them twice.
     """
-    if not verdicts:
+    if not evaluation_results:
         raise EvaluationError("a mean over no victims was asked for; at least one is needed")
-    return _verdict([case for one in verdicts for case in one.cases], fprs, seed, resamples)
+    return _evaluation_result(
+        [case for one in evaluation_results for case in one.cases], fprs, seed, resamples
+    )
 
 
 def calibrated(
     tested: Scores, calibration: Scores, truth_tested: Truth, truth_calibration: Truth
-) -> Case:
+) -> EvaluationCase:
     """Join scores to truth and choose each seed's threshold on the calibration scores.
 
     See `judge` for the parameters and the errors.
@@ -136,10 +138,12 @@ def calibrated(
             f"the tested records have scores from {joined.seeds} seeds of the attack and the known "
             f"ones from {known.seeds}; both must come from the same seeds"
         )
-    return Case(joined, np.array([best_threshold(*scores) for scores in known.split()]))
+    return EvaluationCase(joined, np.array([best_threshold(*scores) for scores in known.split()]))
 
 
-def _verdict(cases: Sequence[Case], fprs: Sequence[float], seed: int, resamples: int) -> Verdict:
+def _evaluation_result(
+    cases: Sequence[EvaluationCase], fprs: Sequence[float], seed: int, resamples: int
+) -> EvaluationResult:
     """Measure the cases and their mean; `cases` is not empty."""
     refused = _refused(cases, fprs)
     supported = [fpr for fpr in fprs if fpr not in refused]
@@ -148,15 +152,17 @@ def _verdict(cases: Sequence[Case], fprs: Sequence[float], seed: int, resamples:
     members = min(case.joined.members for case in cases)
     # As many independent (member, non-member) pairs as the smaller side has records.
     pairs = min(members, *(case.joined.nonmembers for case in cases))
-    return Verdict(
+    return EvaluationResult(
         accuracy=_exact_accuracy(cases)
-        or estimate(mean_over(cases, Case.accuracy), replicates.accuracy, pairs),
-        auc=estimate(mean_over(cases, Case.auc), replicates.auc, pairs),
+        or estimate(mean_over(cases, EvaluationCase.accuracy), replicates.accuracy, pairs),
+        auc=estimate(mean_over(cases, EvaluationCase.auc), replicates.auc, pairs),
         tpr_at_fpr={
-            fpr: estimate(mean_over(cases, Case.tpr, fpr), replicates.tpr[fpr], members)
+            fpr: estimate(mean_over(cases, EvaluationCase.tpr, fpr), replicates.tpr[fpr], members)
             for fpr in supported
         },
-        false_positives={fpr: mean_over(cases, Case.false_positives, fpr) for fpr in supported},
+        false_positives={
+            fpr: mean_over(cases, EvaluationCase.false_positives, fpr) for fpr in supported
+        },
         refused_fprs=refused,
         members=sum(case.joined.members for case in cases),
         nonmembers=sum(case.joined.nonmembers for case in cases),
@@ -167,7 +173,7 @@ def _verdict(cases: Sequence[Case], fprs: Sequence[float], seed: int, resamples:
     )
 
 
-def _refused(cases: Sequence[Case], fprs: Sequence[float]) -> dict[float, str]:
+def _refused(cases: Sequence[EvaluationCase], fprs: Sequence[float]) -> dict[float, str]:
     """Return the FPRs that the victim with the fewest non-members cannot support, and why."""
     for fpr in fprs:
         if not 0 < fpr < 1:
@@ -176,7 +182,7 @@ def _refused(cases: Sequence[Case], fprs: Sequence[float]) -> dict[float, str]:
     return {fpr: reason for fpr in fprs if (reason := refusal(fpr, fewest)) is not None}
 
 
-def _exact_accuracy(cases: Sequence[Case]) -> Estimate | None:
+def _exact_accuracy(cases: Sequence[EvaluationCase]) -> Estimate | None:
     """Return the accuracy with its exact interval where it is a plain proportion of records.
 
     That is: one victim, one seed, as many members as non-members. A mean over seeds counts the

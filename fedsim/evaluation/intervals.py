@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from fedsim.evaluation.joined_scores import Case
+from fedsim.evaluation.joined_scores import EvaluationCase
 from fedsim.evaluation.metrics import Floats, false_positive_budget
 from fedsim.evaluation.scores import Ids
 
@@ -49,7 +49,7 @@ class Replicates:
 
 
 def bootstrap(
-    groups: Sequence[Sequence[Case]],
+    groups: Sequence[Sequence[EvaluationCase]],
     fprs: Sequence[float],
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
@@ -123,7 +123,7 @@ def estimate(value: float, replicates: Floats, trials: int) -> Estimate:
     return Estimate(value, *percentile_interval(replicates), "bootstrap")
 
 
-def _strata(cases: Sequence[Case]) -> tuple[Ids, list[NDArray[np.intp]]]:
+def _strata(cases: Sequence[EvaluationCase]) -> tuple[Ids, list[NDArray[np.intp]]]:
     """Return all record ids, sorted, and the groups of them that play the same part everywhere.
 
     With one case the strata are its members and its non-members. With several, a record's part is
@@ -161,7 +161,7 @@ class _Weigher:
     Weights are whole numbers whose sum over members, and over non-members, is the case's own.
     """
 
-    def __init__(self, case: Case, fprs: Sequence[float]) -> None:
+    def __init__(self, case: EvaluationCase, fprs: Sequence[float]) -> None:
         self._member = case.joined.member
         self._budgets = [false_positive_budget(fpr, case.joined.nonmembers) for fpr in fprs]
         self._seeds = list(zip(case.joined.split(), case.thresholds, strict=True))

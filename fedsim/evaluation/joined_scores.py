@@ -13,7 +13,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class EvaluationCase:
     """Scores of one attack on one victim, joined to the truth.
 
     Attributes
@@ -53,8 +53,8 @@ class Case:
 
 
 def mean_over(
-    cases: Sequence[Case],
-    metric: Callable[Concatenate[Case, P], float],
+    cases: Sequence[EvaluationCase],
+    metric: Callable[Concatenate[EvaluationCase, P], float],
     *args: P.args,
     **kw: P.kwargs,
 ) -> float:

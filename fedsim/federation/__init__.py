@@ -1,1 +1,1 @@
-"""The honest federation as a Flower app, and the seats in it that a dishonest party can take."""
+"""The honest federation as a Flower app, and the positions in it that an attacker can take."""

@@ -1,7 +1,7 @@
 """A federation between two rounds, as one file that is there whole or not at all.
 
 It holds the aggregate, what each participant keeps (its optimiser's state, and whatever a
-stranger's app puts into its context), what the strategy remembers, and the history. Arrays are
+third party's app puts into its context), what the strategy remembers, and the history. Arrays are
 safetensors; everything else is JSON in the header. A run resumed from it equals one that was never
 interrupted, bit for bit.
 """
@@ -61,7 +61,7 @@ class Checkpoint:
     ) -> "Checkpoint":
         """Return the state of a federation now; going on with it does not change the result.
 
-        `adversaries` are those in the server's seat, by label; a participant's memory is in
+        `adversaries` are those in the server's position, by label; a participant's memory is in
         `states`.
         """
         memories = {label: copied(one.memory) for label, one in adversaries.items()}

@@ -9,24 +9,24 @@ from flwr.clientapp.typing import Mod
 
 from fedsim.training.client_tasks import (
     OPTIMIZER_STATE,
+    ClientTask,
     Participants,
-    Task,
     Trained,
     participant_of,
     sampled,
 )
-from fedsim.training.sequential_trainer import OneByOne
+from fedsim.training.sequential_trainer import SequentialTrainer
 from fedsim.training.sgd_loop import Utility
-from fedsim.training.vectorized.trainer import StackTrainer
-from fedsim.transport.buffer_pool import Arena, Uploads
-from fedsim.transport.flower_records import QuickMetrics
+from fedsim.training.vectorized.trainer import VectorizedTrainer
+from fedsim.transport.buffer_pool import BufferPool, Uploads
+from fedsim.transport.flower_records import FastMetrics
 from fedsim.transport.messages import ARRAYS, EXAMPLES, METRICS, PARTICIPANT
 from fedsim.transport.record_views import Content
 
 __all__ = [
     "OPTIMIZER_STATE",
-    "ForeseeingApp",
     "Participants",
+    "PrefetchingApp",
     "introduction",
     "make_client_app",
     "participant_of",
@@ -42,17 +42,17 @@ class Trainer(Protocol):
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come."""
 
-    def task(self, message: Message, context: Context) -> Task:
+    def task(self, message: Message, context: Context) -> ClientTask:
         """Return what a message asks of a node."""
 
-    def train(self, task: Task) -> Trained:
+    def train(self, task: ClientTask) -> Trained:
         """Train a participant from the parameters that it was sent."""
 
-    def evaluate(self, task: Task) -> Utility:
+    def evaluate(self, task: ClientTask) -> Utility:
         """Evaluate the parameters that a participant was sent."""
 
 
-class ForeseeingApp(ClientApp):
+class PrefetchingApp(ClientApp):
     """A ClientApp that may be told which messages are coming, so that it does them together.
 
     Every message still goes through the app, one by one, with its mods. What was computed ahead
@@ -73,9 +73,9 @@ class ForeseeingApp(ClientApp):
         self._trainer = trainer
         self.only_reads = not mods
         self.forgets = not mods and not keep_state
-        self.stacked = isinstance(trainer, StackTrainer)
+        self.stacked = isinstance(trainer, VectorizedTrainer)
 
-    def lay_uploads_into(self, arena: Arena | None) -> None:
+    def lay_uploads_into(self, arena: BufferPool | None) -> None:
         """Have what participants upload written into this memory, or into fresh one."""
         self._trainer.uploads.lie_in(arena)
 
@@ -86,7 +86,7 @@ class ForeseeingApp(ClientApp):
 
 def make_client_app(
     participants: Participants, mods: Sequence[Mod] = (), *, stacked: bool = False
-) -> ForeseeingApp:
+) -> PrefetchingApp:
     """Return the ClientApp of all participants; a node's ``partition-id`` says which one it is.
 
     Parameters
@@ -105,8 +105,10 @@ def make_client_app(
     ConfigError, PluginError
         If the optimiser is not valid, or the training cannot be stacked and is to be.
     """
-    trainer: Trainer = StackTrainer(participants) if stacked else OneByOne(participants)
-    app = ForeseeingApp(trainer, mods, keep_state=participants.keep_state)
+    trainer: Trainer = (
+        VectorizedTrainer(participants) if stacked else SequentialTrainer(participants)
+    )
+    app = PrefetchingApp(trainer, mods, keep_state=participants.keep_state)
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
@@ -126,12 +128,12 @@ def make_client_app(
 
 
 def introduction(message: Message, context: Context) -> Message:
-    """Answer the server's question which participant this node is."""
+    """Answer the server's query which participant this node is."""
     answer = MetricRecord({PARTICIPANT: participant_of(context)})
     return Message(RecordDict({METRICS: answer}), reply_to=message)
 
 
 def _metrics(utility: Utility) -> MetricRecord:
-    return QuickMetrics(
+    return FastMetrics(
         {EXAMPLES: utility.records, "loss": utility.loss, "accuracy": utility.accuracy}
     )

@@ -2,7 +2,8 @@
 
 Participants who join late, drop out, or train one after the other (fine-tuning: first those with D,
 then those with D_delta) are away in some rounds. To the strategy they are nodes that are not
-connected, so it samples among the others, and nobody in the server's seat sees a message for them.
+connected, so it samples among the others, and nobody in the server's position sees a message for
+them.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 
-class PresentGrid(Grid):
+class ParticipatingGrid(Grid):
     """A grid on which only some nodes are connected, in an order that is always the same.
 
     Flower's own runtimes give nodes at random; a strategy that samples some of them draws places in

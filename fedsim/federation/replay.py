@@ -1,9 +1,9 @@
-"""Going on from an honest federation as if a dishonest party had been in it from the start.
+"""Going on from an honest federation as if an attacker had been in it from the start.
 
-Until an active party acts, its federation is the honest one, message by message. So a run may start
-where the honest one stood, if the party remembers what it would remember then. By its contract
-(`Adversary.acts_from`) that is what the last round alone showed it: a witness keeps that round's
-messages, and `catch_up` shows them to the party again.
+Until an active attacker acts, its federation is the honest one, message by message. So a run may
+start where the honest one stood, if the attacker remembers what it would remember then. By its
+contract (`Adversary.acts_from`) that is what the last round alone showed it: a last-round recorder
+keeps that round's messages, and `catch_up` shows them to the attacker again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ _AGGREGATE = "aggregate"
 _SENT, _RECEIVED, _EVALUATED = "sent-", "received-", "evaluated-"
 
 
-class Witness(ServerAdversary):
+class LastRoundRecorder(ServerAdversary):
     """Remember every message of the last round, and change none."""
 
     def threat(self) -> Threat:
@@ -65,22 +65,22 @@ def catch_up(
     participants: Sequence[ParticipantAdversary],
     states: Mapping[int, RecordDict],
 ) -> None:
-    """Show dishonest parties the messages of the last honest round.
+    """Show attackers the messages of the last honest round.
 
     Parameters
     ----------
     seen
-        A witness's memory.
+        A last-round recorder's memory.
     servers, participants
-        The parties; their memories are filled.
+        The attackers; their memories are filled.
     states
         Each participant's state between rounds; a dishonest participant's memory is written there.
     """
     current = _round(seen)
     arrays = seen.array_records
     evaluating = _participants(seen, _EVALUATED)
-    for party in servers:
-        _show_server(party, current, arrays, evaluating)
+    for attacker in servers:
+        _show_server(attacker, current, arrays, evaluating)
     for one in participants:
         one.memory = RecordDict()
         sent = arrays.get(f"{_SENT}{one.participant}")
@@ -93,19 +93,19 @@ def catch_up(
 
 
 def _show_server(
-    party: ServerAdversary,
+    attacker: ServerAdversary,
     current: int,
     arrays: Mapping[str, ArrayRecord],
     evaluating: Sequence[int],
 ) -> None:
     present = _participants(arrays, _SENT)
     for participant in present:
-        party.send(current, participant, arrays[f"{_SENT}{participant}"])
+        attacker.send(current, participant, arrays[f"{_SENT}{participant}"])
     for participant in present:
-        party.receive(current, participant, arrays[f"{_RECEIVED}{participant}"])
-    party.aggregated(current, arrays[_AGGREGATE])
+        attacker.receive(current, participant, arrays[f"{_RECEIVED}{participant}"])
+    attacker.aggregated(current, arrays[_AGGREGATE])
     for participant in evaluating:
-        party.send_evaluation(current, participant, arrays[_AGGREGATE])
+        attacker.send_evaluation(current, participant, arrays[_AGGREGATE])
 
 
 def _participants(keys: Iterable[str], prefix: str) -> list[int]:

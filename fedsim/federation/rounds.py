@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim import seeds
 from fedsim.errors import MessageError
-from fedsim.federation.participation import PresentGrid
+from fedsim.federation.participation import ParticipatingGrid
 from fedsim.training.sgd_loop import Utility
 from fedsim.transport.messages import (
     PARTICIPANT,
@@ -88,9 +88,9 @@ def introduce(grid: Grid, participants: int, timeout: float | None = None) -> di
         If a node does not answer, or the answers are not the participants 0 to n - 1.
     """
     nodes = sorted(grid.get_node_ids())
-    question = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
+    query = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
     answers: dict[int, int] = {}
-    for reply in grid.send_and_receive(question, timeout=timeout):
+    for reply in grid.send_and_receive(query, timeout=timeout):
         _require_content(reply, f"node {reply.metadata.src_node_id}")
         metrics = next(iter(reply.content.metric_records.values()), MetricRecord())
         answer = metrics.get(PARTICIPANT)
@@ -160,7 +160,7 @@ def _present(
     if schedule.present is None:
         return grid
     here = schedule.present(round_number)
-    return PresentGrid(grid, (node for node, p in participant_of.items() if p in here))
+    return ParticipatingGrid(grid, (node for node, p in participant_of.items() if p in here))
 
 
 @dataclass(frozen=True)
@@ -251,11 +251,11 @@ class _Round:
         return sorted(replies, key=lambda r: self.participant_of[r.metadata.src_node_id])
 
     def _require_current(self, reply: Message, asked: str) -> None:
-        """Raise if a reply answers another question than the one that was asked of everybody."""
+        """Raise if a reply answers another query than the one that was asked of everybody."""
         answered, group = reply.metadata.message_type, reply.metadata.group_id
         if (answered, group) != (asked, str(self.number)):
             raise MessageError(
-                f"{self._name(reply)} answered a question that is not open: it was asked to "
+                f"{self._name(reply)} answered a query that is not open: it was asked to "
                 f"{asked} in round {self.number}, and its reply is to {answered} in round "
                 f"{group or 'unknown'}"
             )

@@ -7,7 +7,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.adversary.server_position import DishonestServer, ServerAdversary
+from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 
 
@@ -20,7 +20,7 @@ class Server:
     strategy
         The honest strategy; the adversaries are worn over it.
     adversaries
-        The dishonest parties in the server's seat.
+        The attackers in the server's position.
     participants
         How many participants there must be.
     schedule
@@ -64,7 +64,7 @@ def serve(server: Server, grid: Grid, participant_of: Mapping[int, int]) -> Prog
     """
     return run_rounds(
         grid,
-        DishonestServer(server.strategy, server.adversaries, participant_of),
+        AdversarialStrategy(server.strategy, server.adversaries, participant_of),
         server.start,
         server.schedule,
         participant_of,

@@ -17,12 +17,12 @@ from fedsim.config.experiment import load_experiment
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
 from fedsim.federation.client_app import introduction, participant_of
-from fedsim.flower.paths import Place, place_of
+from fedsim.flower.paths import RunPaths, place_of
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_crafted
-from fedsim.stages.federations import Federation
-from fedsim.stages.setup import Scene, set_scene
+from fedsim.stages.federations import PlannedFederation
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import client_app_of, seated
 
 FEDERATION = "federation"
@@ -50,10 +50,10 @@ def new_client_app(experiment: Path) -> ClientApp:
 
 
 @dataclass(frozen=True)
-class _Seat:
-    """A federation as this process takes part in it: its app, and where its parties write."""
+class _Position:
+    """A federation as this process takes part in it: its app, and where its attackers write."""
 
-    federation: Federation
+    federation: PlannedFederation
     app: ClientApp
     run: RunDirectory
     threads: int
@@ -61,11 +61,11 @@ class _Seat:
 
 def _answer(experiment: Path, message: Message, context: Context) -> Message:
     name = _federation(message)
-    seat = _seat(experiment, place_of(context), name)
+    position = _position(experiment, place_of(context), name)
     _forget_other_turns(context, name)
-    with limited_threads(seat.threads):
-        reply = seat.app(message, context)
-    _write_crafted(seat, participant_of(context))
+    with limited_threads(position.threads):
+        reply = position.app(message, context)
+    _write_crafted(position, participant_of(context))
     return reply
 
 
@@ -87,25 +87,25 @@ def _forget_other_turns(context: Context, federation: str) -> None:
         context.state[TURN] = turn
 
 
-def _write_crafted(seat: _Seat, participant: int) -> None:
+def _write_crafted(position: _Position, participant: int) -> None:
     """Write how far the uploads of this dishonest participant lie from honest ones."""
-    own = [one for one in seat.federation.participants if one.participant == participant]
-    if own and seat.federation.acts_from() is not None:
-        write_crafted(seat.run.crafted(seat.federation.name), own)
+    own = [one for one in position.federation.participants if one.participant == participant]
+    if own and position.federation.acts_from() is not None:
+        write_crafted(position.run.crafted(position.federation.name), own)
 
 
 @lru_cache(maxsize=1)
-def _seat(experiment: Path, place: Place, name: str) -> _Seat:
-    scene, run = _scene(experiment, place.data_dir), RunDirectory(place.out)
-    found = {federation.name: federation for federation in seated(scene, run)}
+def _position(experiment: Path, place: RunPaths, name: str) -> _Position:
+    setup, run = _setup(experiment, place.data_dir), RunDirectory(place.out)
+    found = {federation.name: federation for federation in seated(setup, run)}
     if name not in found:
         raise MessageError(f"the server runs a federation {name!r} that {experiment} has not")
-    threads = scene.experiment.engine.threads
-    return _Seat(found[name], client_app_of(scene, found[name]), run, threads)
+    threads = setup.experiment.engine.threads
+    return _Position(found[name], client_app_of(setup, found[name]), run, threads)
 
 
 @lru_cache(maxsize=1)
-def _scene(experiment: Path, data_dir: Path | None) -> Scene:
-    """Return an experiment's scene without its attacks: they are no business of a participant."""
+def _setup(experiment: Path, data_dir: Path | None) -> Setup:
+    """Return an experiment's setup without its attacks: they are no business of a participant."""
     read = load_experiment(experiment).model_copy(update={"attacks": ()})
-    return set_scene(read, data_dir, SILENCE)
+    return set_setup(read, data_dir, SILENCE)

@@ -19,7 +19,7 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Place:
+class RunPaths:
     """Where a run works.
 
     Attributes
@@ -37,7 +37,7 @@ class Place:
     patience: float
 
 
-def place_of(context: Context) -> Place:
+def place_of(context: Context) -> RunPaths:
     """Return where to work: by the node's config, and else by the run's.
 
     Raises
@@ -54,7 +54,7 @@ def place_of(context: Context) -> Place:
     patience = given.get(PATIENCE, _PATIENCE)
     if not isinstance(patience, int | float) or patience < 0:
         raise ConfigError(f"{PATIENCE} in the run's config is {patience!r}, not seconds")
-    return Place(out, _path(given, DATA_DIR), float(patience))
+    return RunPaths(out, _path(given, DATA_DIR), float(patience))
 
 
 def _path(given: dict[str, bool | float | int | str], key: str) -> Path | None:

@@ -30,9 +30,9 @@ from fedsim.progress import Watcher
 from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_crafted, write_history
-from fedsim.stages.federations import Federation
+from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.plan import plan
-from fedsim.stages.setup import Scene, set_scene
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import beginning_of, schedule_of, seated, standing_of, strategy_of
 
 _LOOK_AGAIN = 1.0
@@ -51,16 +51,16 @@ def new_server_app(experiment: Path) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         place, watcher = place_of(context), LogWatcher()
-        scene = set_scene(load_experiment(experiment), place.data_dir, watcher)
-        run = RunDirectory.create(place.out, scene.experiment.resolved())
-        with run.locked(), limited_threads(scene.experiment.engine.threads):
+        setup = set_setup(load_experiment(experiment), place.data_dir, watcher)
+        run = RunDirectory.create(place.out, setup.experiment.resolved())
+        with run.locked(), limited_threads(setup.experiment.engine.threads):
             write_json(run.provenance, provenance(place.data_dir))
-            write_ledger(scene.ledger, run.ledger)
-            require_space(run.path, plan(scene).snapshot_bytes)
-            participants, timeout = scene.ledger.participants, scene.experiment.engine.timeout
+            write_ledger(setup.ledger, run.ledger)
+            require_space(run.path, plan(setup).snapshot_bytes)
+            participants, timeout = setup.ledger.participants, setup.experiment.engine.timeout
             participant_of = meet(grid, participants, place.patience, timeout)
-            hosted = _Hosted(scene, run, grid, participant_of, watcher)
-            for federation in seated(scene, run):
+            hosted = _Hosted(setup, run, grid, participant_of, watcher)
+            for federation in seated(setup, run):
                 hosted.run_to_its_end(federation)
         watcher.say(f"done; `fedsim attack {run.path}` attacks what was kept, and reports")
 
@@ -104,16 +104,16 @@ def meet(
 class _Hosted:
     """An experiment on a grid of Flower's."""
 
-    scene: Scene
+    setup: Setup
     run: RunDirectory
     grid: Grid
     participant_of: Mapping[int, int]
     watcher: Watcher
 
-    def run_to_its_end(self, federation: Federation) -> None:
+    def run_to_its_end(self, federation: PlannedFederation) -> None:
         """Run a federation from round 1, unless it has ended before."""
-        name, strategy = federation.name, strategy_of(self.scene)
-        schedule = replace(schedule_of(self.scene), told={FEDERATION: name})
+        name, strategy = federation.name, strategy_of(self.setup)
+        schedule = replace(schedule_of(self.setup), told={FEDERATION: name})
         if self._round_reached(name) == schedule.rounds:
             self.watcher.say(f"federation {name} has ended before and is not run again")
             return
@@ -129,7 +129,7 @@ class _Hosted:
                 adversaries,
                 len(self.participant_of),
                 schedule,
-                beginning_of(self.scene),
+                beginning_of(self.setup),
                 after_round,
             )
             end = serve(server, self.grid, self.participant_of)

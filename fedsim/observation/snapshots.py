@@ -1,4 +1,4 @@
-"""The store of what a dishonest party saw: parameters over the rounds.
+"""The store of what an attacker saw: parameters over the rounds.
 
 One file a snapshot, in safetensors (no pickle, memory-mapped when read), named after its round and
 owner, so that the index is always rebuilt from the files. A snapshot is written to a temporary

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from fedsim.progress import Advance, Watcher
 
 
-class Several:
+class FanOut:
     """A watcher that tells others everything, in their order."""
 
     def __init__(self, *watchers: Watcher) -> None:

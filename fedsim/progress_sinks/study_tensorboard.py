@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from fedsim.progress import Advance
-from fedsim.progress_sinks.fan_out import Several
+from fedsim.progress_sinks.fan_out import FanOut
 from fedsim.progress_sinks.tensorboard import Scalars, writers
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import Cell
-from fedsim.studies.layout import Layout
+from fedsim.studies.layout import StudyPaths
 from fedsim.studies.running import Audience
 
 _DIGITS = 6
@@ -35,7 +35,7 @@ class CellScalars:
         If TensorBoard is not installed.
     """
 
-    def __init__(self, audience: Audience, layout: Layout, folder: Path) -> None:
+    def __init__(self, audience: Audience, layout: StudyPaths, folder: Path) -> None:
         self._audience, self._layout, self._folder = audience, layout, folder
         self._new_writer = writers()
         self._current: Scalars | None = None
@@ -59,7 +59,7 @@ class CellScalars:
         """Pass the work on, and look for new figures at its steps."""
         if self._current is None:
             return self._audience.task(what, total, done)
-        return Several(self._audience, self._current).task(what, total, done)
+        return FanOut(self._audience, self._current).task(what, total, done)
 
     def _opened(self, cell: Cell) -> Scalars:
         named = re.sub(r"[^\w.=-]+", "-", cell.name).strip("-")

@@ -10,7 +10,7 @@ from fedsim.report.comparison_rows import ComparedRow, reference_name
 from fedsim.report.data import RocTrace, UtilityPoint
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
-from fedsim.report.results import Utility
+from fedsim.report.results import UtilityResult
 from fedsim.report.roc_charts import roc_charts
 
 CAUTIONS = (
@@ -38,7 +38,7 @@ class ComparedRun:
 
     name: str
     facts: Mapping[str, str]
-    utility: Utility
+    utility: UtilityResult
     course: Sequence[UtilityPoint]
 
 

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedsim.evaluation import Comparison, Verdict, compare
+from fedsim.evaluation import Comparison, EvaluationResult, compare
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.report.formatting import (
     area,
@@ -90,7 +90,7 @@ def references(contenders: Iterable[Contender]) -> dict[Contender, Contender]:
 
 
 def differences(
-    verdicts: Mapping[Contender, Verdict],
+    evaluation_results: Mapping[Contender, EvaluationResult],
     populations: Mapping[str, str],
     *,
     seed: int,
@@ -100,7 +100,7 @@ def differences(
 
     Parameters
     ----------
-    verdicts
+    evaluation results
         In the order of the runs; each the mean over its victims, or of the only victim.
     populations
         What the record ids of each run count in (the data set); records of different populations
@@ -109,10 +109,10 @@ def differences(
         Of the bootstrap.
     """
     compared = {}
-    for contender, reference in references(verdicts).items():
+    for contender, reference in references(evaluation_results).items():
         difference = compare(
-            verdicts[reference],
-            verdicts[contender],
+            evaluation_results[reference],
+            evaluation_results[contender],
             seed=seed,
             resamples=resamples,
             same_records=populations[reference[0]] == populations[contender[0]],

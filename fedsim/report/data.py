@@ -1,7 +1,7 @@
 """Everything that a page shows, as plain records: fill `ReportData`, then `page.render` it.
 
 Nothing here is computed from scores or snapshots; whoever fills it does that (see
-`fedsim.evaluation.curves`). There are no record ids and no images but in `StandingOut.records`,
+`fedsim.evaluation.curves`). There are no record ids and no images but in `ExposedSummary.records`,
 which is empty unless somebody asked: a page may be shown to people who may not know who was in the
 data.
 
@@ -23,7 +23,7 @@ Numbers = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Finding:
+class AttackFigures:
     """One attacker's part of the sentence at the top.
 
     Attributes
@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Threat:
+class ThreatSection:
     """A threat model in words and in places, for the diagram of who sees what.
 
     Attributes
@@ -103,7 +103,7 @@ class RocTrace:
 class ScoreHistogram:
     """Shares of members and of non-members in each bin (see `curves.score_histogram`).
 
-    `about` names the victim where the adversary has others, too; so it does in `Course`, `ByClass`.
+    `about` names the victim where the adversary has others, too, as in `SignalCourse`, `ByClass`.
     """
 
     adversary: str
@@ -116,7 +116,7 @@ class ScoreHistogram:
 
 
 @dataclass(frozen=True)
-class Course:
+class SignalCourse:
     """A signal over the observed rounds, such as the gradient norm.
 
     `members` and `nonmembers` are (rounds, 3): lower quartile, median, upper quartile (see
@@ -142,7 +142,7 @@ class ByClass:
 
 
 @dataclass(frozen=True)
-class Exposure:
+class AucByRound:
     """An attack's AUC with its interval, by the last observed round that it was given.
 
     Attributes
@@ -187,7 +187,7 @@ class ExposedRecord:
 
 
 @dataclass(frozen=True)
-class StandingOut:
+class ExposedSummary:
     """How many of the tested members stand out, and on request the most exposed of them.
 
     Attributes
@@ -248,21 +248,21 @@ class ReportData:
     """
 
     name: str
-    findings: Sequence[Finding]
+    findings: Sequence[AttackFigures]
     facts: Sequence[tuple[str, str]]
     results: Results
-    threats: Sequence[Threat]
+    threats: Sequence[ThreatSection]
     utility: Sequence[UtilityPoint]
     rocs: Sequence[RocTrace]
     histograms: Sequence[ScoreHistogram]
-    courses: Sequence[Course]
+    courses: Sequence[SignalCourse]
     config_yaml: str
     provenance: Mapping[str, str]
     commands: Sequence[str]
     cautions: Sequence[str] = ()
     compared: Sequence[ComparedRow] = ()
     by_class: Sequence[ByClass] = ()
-    exposures: Sequence[Exposure] = ()
-    standing_out: Sequence[StandingOut] = ()
+    exposures: Sequence[AucByRound] = ()
+    standing_out: Sequence[ExposedSummary] = ()
     utility_of: str = ""
     given: bool = False

@@ -5,7 +5,7 @@ Only geometry is made here; the template turns it into SVG, and the style sheet 
 
 from dataclasses import dataclass
 
-from fedsim.report.data import Threat
+from fedsim.report.data import ThreatSection
 
 WIDTH, HEIGHT = 320, 190
 _SERVER_X, _SERVER_Y = WIDTH / 2, 38
@@ -58,7 +58,7 @@ class Diagram:
     height: int = HEIGHT
 
 
-def diagram(threat: Threat) -> Diagram:
+def diagram(threat: ThreatSection) -> Diagram:
     """Return the diagram of a threat model."""
     if threat.position == "no federation":
         return _of_a_given_model(threat)
@@ -94,7 +94,7 @@ def diagram(threat: Threat) -> Diagram:
     )
 
 
-def _of_a_given_model(threat: Threat) -> Diagram:
+def _of_a_given_model(threat: ThreatSection) -> Diagram:
     """Return training data, the model that was made of them, and who holds it."""
     x, y = WIDTH - _HOLDER_X, _FLAT / 2
     trained = Link(x + 20, y, _SERVER_X - 42, y, seen=False)
@@ -109,7 +109,7 @@ def _of_a_given_model(threat: Threat) -> Diagram:
     )
 
 
-def _shown(threat: Threat) -> list[int | None]:
+def _shown(threat: ThreatSection) -> list[int | None]:
     """Return the participants to draw: the attacker, victims, others; None stands for the rest."""
     everyone = range(threat.participants)
     if threat.participants <= _MOST_SHOWN:
@@ -119,7 +119,7 @@ def _shown(threat: Threat) -> list[int | None]:
     return [*sorted(first), None]
 
 
-def _links(threat: Threat, number: int, x: float) -> tuple[Link, Link]:
+def _links(threat: ThreatSection, number: int, x: float) -> tuple[Link, Link]:
     """Return a participant's upload, on the left, and what it is sent, on the right.
 
     A server sees both of its victims and crafts what it sends them; a participant sees what it is

@@ -10,7 +10,14 @@ from html import escape
 import numpy as np
 import plotly.graph_objects as go
 
-from fedsim.report.data import ByClass, Course, Exposure, RocTrace, ScoreHistogram, UtilityPoint
+from fedsim.report.data import (
+    AucByRound,
+    ByClass,
+    RocTrace,
+    ScoreHistogram,
+    SignalCourse,
+    UtilityPoint,
+)
 from fedsim.report.drawing import (
     MEMBER,
     NONMEMBER,
@@ -156,7 +163,7 @@ def histogram(shares: ScoreHistogram) -> go.Figure:
     return figure
 
 
-def course(signal: Course, step: str = "round") -> go.Figure:
+def course(signal: SignalCourse, step: str = "round") -> go.Figure:
     """Return a signal of members and of non-members over the rounds: medians in quartile bands."""
     rounds = np.asarray(signal.rounds).tolist()
     figure = empty_figure(step, escape(signal.quantity), whole_numbers(rounds))
@@ -212,7 +219,7 @@ def by_class(accuracy: ByClass) -> go.Figure:
     return figure
 
 
-def exposure(series: Sequence[Exposure], step: str = "round") -> go.Figure:
+def exposure(series: Sequence[AucByRound], step: str = "round") -> go.Figure:
     """Return the AUC by observed round, with intervals, a line an adversary."""
     figure = empty_figure(step, "AUC", whole_numbers(r for one in series for r in one.rounds))
     colours = adversary_colours(one.adversary for one in series)
@@ -232,7 +239,7 @@ def exposure(series: Sequence[Exposure], step: str = "round") -> go.Figure:
     return figure
 
 
-def _named(series: Sequence[Exposure], one: Exposure) -> str:
+def _named(series: Sequence[AucByRound], one: AucByRound) -> str:
     """Return a line's name: the adversary, and the attack where there are several."""
     several = len({other.attack for other in series}) > 1
     return f"{one.attack} · {one.adversary}" if several else one.adversary

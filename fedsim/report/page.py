@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedsim.files import write_text
 from fedsim.report import figures, formatting, interval_figures
-from fedsim.report.data import Finding, ReportData
+from fedsim.report.data import AttackFigures, ReportData
 from fedsim.report.diagram import WIDTH, diagram
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
@@ -48,7 +48,7 @@ def write_page(path: Path, data: ReportData) -> None:
     write_text(path, render(data))
 
 
-def sentence(findings: Sequence[Finding]) -> str:
+def sentence(findings: Sequence[AttackFigures]) -> str:
     """Return what was found, in one sentence: the first attacker in full, then the others.
 
     Of many others, the strongest is told, and the first that asks about other data (the local one
@@ -76,17 +76,17 @@ def sentence(findings: Sequence[Finding]) -> str:
     return "; ".join([*parts, "guessing: 50."])
 
 
-def _range(finding: Finding) -> str:
+def _range(finding: AttackFigures) -> str:
     return f"{formatting.out_of_100(finding.low)} to {formatting.out_of_100(finding.high)}"
 
 
 def _rows(results: Results) -> list[Result]:
-    """Return the rows to show: attack by attack, no mean where there is one question only."""
-    questions = {adversary: set[str]() for adversary in results.adversaries()}
+    """Return the rows to show: attack by attack, no mean where there is one query only."""
+    queries = {adversary: set[str]() for adversary in results.adversaries()}
     for row in results.results:
         if row.victim != MEAN:
-            questions[row.adversary].add(row.victim)
-    shown = [r for r in results.results if r.victim != MEAN or len(questions[r.adversary]) != 1]
+            queries[row.adversary].add(row.victim)
+    shown = [r for r in results.results if r.victim != MEAN or len(queries[r.adversary]) != 1]
     return sorted(shown, key=lambda row: results.attacks().index(row.attack))
 
 
@@ -168,7 +168,7 @@ def _made_with(provenance: Mapping[str, str]) -> str:
     return ", ".join(f"{n} {provenance[n]}" for n in ("fedsim", "commit") if n in provenance)
 
 
-def _scale(findings: Sequence[Finding]) -> list[tuple[Finding, float, float, float]]:
+def _scale(findings: Sequence[AttackFigures]) -> list[tuple[AttackFigures, float, float, float]]:
     """Return each finding with its low end, value and high end in percent of the scale's width.
 
     The scale runs from 40 to 100 times in 100.

@@ -14,8 +14,8 @@ Schema 1. Every figure is a fraction in 0..1 and has its interval; every FPR is 
                                "tpr_at_fpr": {"0.01": {"low": 0.1, "high": 0.3,
                                                        "method": "bootstrap"}}}}]}
 
-`victim` is the key of a question (``participant-0``, ``all-but-3``) or ``mean``: the mean over the
-questions of that adversary, whose `members` and `nonmembers` are sums. The remaining fields below
+`victim` is the key of a query (``participant-0``, ``all-but-3``) or ``mean``: the mean over the
+queries of that adversary, whose `members` and `nonmembers` are sums. The remaining fields below
 have defaults and may be absent. Anything else in the file is an error.
 """
 
@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fedsim.bounded_io import read_bytes
 from fedsim.errors import FedsimError
-from fedsim.evaluation import Estimate, Verdict
+from fedsim.evaluation import Estimate, EvaluationResult
 from fedsim.files import write_text
 from fedsim.report.costs import Cost
 
@@ -126,7 +126,7 @@ class Result(_Strict):
         return self.adversary, self.attack, self.victim
 
 
-class Utility(_Strict):
+class UtilityResult(_Strict):
     """What the federation's own model achieves at the end of the run."""
 
     train_accuracy: Fraction
@@ -153,7 +153,7 @@ class Results(_Strict):
 
     schema_version: Annotated[int, Field(alias="schema", ge=1, le=1)]
     name: str = ""
-    utility: Utility
+    utility: UtilityResult
     results: tuple[Result, ...]
     threat_models: tuple[ThreatModel, ...] = ()
     costs: tuple[Cost, ...] = ()
@@ -184,28 +184,35 @@ class Results(_Strict):
 
 
 def result_row(
-    adversary: str, attack: str, victim: str, verdict: Verdict, *, baseline: bool = False
+    adversary: str,
+    attack: str,
+    victim: str,
+    evaluation_result: EvaluationResult,
+    *,
+    baseline: bool = False,
 ) -> Result:
-    """Return a verdict as a row of the results."""
+    """Return an evaluation result as a row of the results."""
     return Result(
         adversary=adversary,
         attack=attack,
         victim=victim,
-        accuracy=verdict.accuracy.value,
-        auc=verdict.auc.value,
-        tpr_at_fpr={rate_key(fpr): tpr.value for fpr, tpr in verdict.tpr_at_fpr.items()},
-        members=verdict.members,
-        nonmembers=verdict.nonmembers,
+        accuracy=evaluation_result.accuracy.value,
+        auc=evaluation_result.auc.value,
+        tpr_at_fpr={rate_key(fpr): tpr.value for fpr, tpr in evaluation_result.tpr_at_fpr.items()},
+        members=evaluation_result.members,
+        nonmembers=evaluation_result.nonmembers,
         interval=Intervals(
-            confidence=verdict.confidence,
-            resamples=verdict.resamples,
-            accuracy=_interval(verdict.accuracy),
-            auc=_interval(verdict.auc),
-            tpr_at_fpr={rate_key(fpr): _interval(tpr) for fpr, tpr in verdict.tpr_at_fpr.items()},
+            confidence=evaluation_result.confidence,
+            resamples=evaluation_result.resamples,
+            accuracy=_interval(evaluation_result.accuracy),
+            auc=_interval(evaluation_result.auc),
+            tpr_at_fpr={
+                rate_key(fpr): _interval(tpr) for fpr, tpr in evaluation_result.tpr_at_fpr.items()
+            },
         ),
-        refused_fprs={rate_key(fpr): why for fpr, why in verdict.refused_fprs.items()},
-        false_positives={rate_key(fpr): n for fpr, n in verdict.false_positives.items()},
-        attack_seeds=verdict.seeds,
+        refused_fprs={rate_key(fpr): why for fpr, why in evaluation_result.refused_fprs.items()},
+        false_positives={rate_key(fpr): n for fpr, n in evaluation_result.false_positives.items()},
+        attack_seeds=evaluation_result.seeds,
         baseline=baseline,
     )
 

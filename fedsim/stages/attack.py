@@ -1,4 +1,4 @@
-"""The second stage: score the audited records by every attack, for every dishonest party.
+"""The second stage: score the audited records by every attack, for every attacker.
 
 Reads the ledger and the snapshots; writes features, scores, exposure and traces. Scores that were
 made from the same snapshots, audit and settings are kept, so a stopped stage goes on where it was.
@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 
 from fedsim import plugins, seeds
-from fedsim.attacks import Attack, Known, Observation, Traced
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, Traced
 from fedsim.config.experiment import LabelledChoice
-from fedsim.data import AuditSet, Ledger, Question, read_ledger
+from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.digests import digest_of_arrays
 from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
@@ -26,36 +26,38 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.auc_by_round import write_exposure
 from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
-from fedsim.stages.setup import Party, Scene, require_labels
-from fedsim.stages.shadow_federations import Rehearsals, rehearsals_of
+from fedsim.stages.setup import Attacker, Setup, require_labels
+from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
 
 
 @dataclass(frozen=True)
-class Case:
-    """One question that a dishonest party asks, with what it saw and what it knows."""
+class AttackJob:
+    """One query that an attacker asks, with what it saw and what it knows."""
 
-    party: Party
-    question: Question
+    attacker: Attacker
+    query: MembershipQuery
     audit: AuditSet
     observation: Observation
 
     @property
     def name(self) -> str:
         """Who asks about whom."""
-        return f"{self.party.label}, {self.question.key}"
+        return f"{self.attacker.label}, {self.query.key}"
 
     @property
-    def known(self) -> Known:
+    def known(self) -> AuxiliaryRecords:
         """The known records."""
-        return Known(self.audit.records[self.audit.known], self.audit.member[self.audit.known])
+        return AuxiliaryRecords(
+            self.audit.records[self.audit.known], self.audit.member[self.audit.known]
+        )
 
 
-def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) -> None:
-    """Score the audited records of every question by every attack of the scene.
+def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) -> None:
+    """Score the audited records of every query by every attack of the setup.
 
     Parameters
     ----------
-    scene, run, watcher
+    setup, run, watcher
         The experiment, where it lives, and who listens.
     fresh
         Whether to make scores again that are still good.
@@ -66,14 +68,14 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
         If snapshots are missing or damaged, or an attack's scores cannot be used.
     """
     ledger = read_ledger(run.ledger)
-    require_labels(ledger, scene.dataset, run.ledger)
-    rehearsals = rehearsals_of(scene, run, watcher)
-    cases = list(_cases(scene, run, ledger, rehearsals, watcher))
-    jobs = {case.name: partial(_scored, scene, run, case, fresh) for case in cases}
-    engine = scene.experiment.engine
+    require_labels(ledger, setup.dataset, run.ledger)
+    shadows = shadows_of(setup, run, watcher)
+    cases = list(_cases(setup, run, ledger, shadows, watcher))
+    jobs = {case.name: partial(_scored, setup, run, case, fresh) for case in cases}
+    engine = setup.experiment.engine
     with (
         limited_threads(engine.threads),
-        watcher.task("attacks", len(scene.experiment.attacks) * len(cases)) as advance,
+        watcher.task("attacks", len(setup.experiment.attacks) * len(cases)) as advance,
         closing(steps_of(jobs, engine.workers, engine.threads, watcher)) as steps,
     ):
         for standing in steps:
@@ -81,77 +83,77 @@ def attack(scene: Scene, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
 
 
 def _tell_missing(
-    snapshots: Sequence[Snapshot], observed: Sequence[int], party: Party, watcher: Watcher
+    snapshots: Sequence[Snapshot], observed: Sequence[int], attacker: Attacker, watcher: Watcher
 ) -> None:
     """Say which observed rounds an adversary did not see: it was not sampled, or a file is gone."""
     missing = sorted(set(observed) - {snapshot.round for snapshot in snapshots})
     if missing:
         rounds = ", ".join(map(str, missing))
         watcher.say(
-            f"{party.label} has no snapshot of rounds {rounds}; the attacks go on with the other "
-            f"{len(snapshots)}"
+            f"{attacker.label} has no snapshot of rounds {rounds}; the attacks go on with the "
+            f"other {len(snapshots)}"
         )
 
 
 def _cases(
-    scene: Scene, run: RunDirectory, ledger: Ledger, rehearsals: Rehearsals, watcher: Watcher
-) -> Iterator[Case]:
-    for party in scene.parties:
-        store = party.store(scene.experiment, run)
-        for question in party.questions:
-            audit = ledger.audit(question)
-            also = party.answering_while_acting(question)
-            snapshots = store.series(*party.answering(question), also=also)
-            main = [s for s in snapshots if s.owner == party.answering(question)[-1]]
-            _tell_missing(main, scene.experiment.observed_rounds, party, watcher)
+    setup: Setup, run: RunDirectory, ledger: Ledger, shadows: ShadowFederations, watcher: Watcher
+) -> Iterator[AttackJob]:
+    for attacker in setup.attackers:
+        store = attacker.store(setup.experiment, run)
+        for query in attacker.queries:
+            audit = ledger.audit(query)
+            also = attacker.answering_while_acting(query)
+            snapshots = store.series(*attacker.answering(query), also=also)
+            main = [s for s in snapshots if s.owner == attacker.answering(query)[-1]]
+            _tell_missing(main, setup.experiment.observed_rounds, attacker, watcher)
             observation = Observation(
-                adversary=party.label,
-                question=question,
+                adversary=attacker.label,
+                query=query,
                 snapshots=snapshots,
-                new_model=scene.new_model,
-                dataset=scene.dataset,
+                new_model=setup.new_model,
+                dataset=setup.dataset,
                 records=audit.records,
-                features=run.features(party.label, question.key),
-                rehearsals=rehearsals.get((party.label, question.key), ()),
+                features=run.features(attacker.label, query.key),
+                shadows=shadows.get((attacker.label, query.key), ()),
             )
-            yield Case(party, question, audit, observation)
+            yield AttackJob(attacker, query, audit, observation)
 
 
 def _scored(
-    scene: Scene, run: RunDirectory, case: Case, fresh: bool, watcher: Watcher
+    setup: Setup, run: RunDirectory, case: AttackJob, fresh: bool, watcher: Watcher
 ) -> Iterator[str]:
     """Score one case by every attack: a job of its own, as its attacks share what is extracted."""
-    for choice in scene.experiment.attacks:
-        _score(scene, run, watcher, case, choice, fresh)
+    for choice in setup.experiment.attacks:
+        _score(setup, run, watcher, case, choice, fresh)
         yield f"{case.name}: {choice.label}"
 
 
 def _score(
-    scene: Scene,
+    setup: Setup,
     run: RunDirectory,
     watcher: Watcher,
-    case: Case,
+    case: AttackJob,
     choice: LabelledChoice,
     fresh: bool,
 ) -> None:
-    attack_ = scene.attacks[choice.label]
-    path = run.scores(case.party.label, case.question.key, choice.label)
-    count = scene.experiment.audit.attack_seeds if attack_.stochastic else 1
+    attack_ = setup.attacks[choice.label]
+    path = run.scores(case.attacker.label, case.query.key, choice.label)
+    count = setup.experiment.audit.attack_seeds if attack_.stochastic else 1
     made_from = {
         "attack": {**plugins.defaults("attacks", choice.name), **choice.model_dump(mode="json")},
         "baseline": attack_.baseline,
-        "seed": scene.experiment.seed,
+        "seed": setup.experiment.seed,
         "seeds": count,
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
         "snapshots": _stated(case.observation),
     }
-    rehearsed = case.observation.rehearsals[: attack_.rehearsals]
-    if rehearsed:
-        made_from["rehearsals"] = [_stated(one.observation) for one in rehearsed]
-        made_from[OVERLAPPING] = sum(one.overlapping for one in rehearsed)
+    shadowed = case.observation.shadows[: attack_.shadows]
+    if shadowed:
+        made_from["shadow federations"] = [_stated(one.observation) for one in shadowed]
+        made_from[OVERLAPPING] = sum(one.overlapping for one in shadowed)
     if not fresh and up_to_date(path, made_from):
         return
-    drawn = [seeds.derive(scene.experiment.seed, "attack", choice.label, n) for n in range(count)]
+    drawn = [seeds.derive(setup.experiment.seed, "attack", choice.label, n) for n in range(count)]
     scores = _scores(case, choice.label, attack_, drawn, watcher)
     if attack_.by_rounds:
         write_exposure(
@@ -166,7 +168,7 @@ def _score(
 
 
 def _scores(
-    case: Case, label: str, attack_: Attack, drawn: Sequence[int], watcher: Watcher = SILENCE
+    case: AttackJob, label: str, attack_: Attack, drawn: Sequence[int], watcher: Watcher = SILENCE
 ) -> Scores:
     """Return what an attack says of the audited records, a row for each of its seeds."""
     rows = [
@@ -179,13 +181,15 @@ def _scores(
         raise PluginError(f"attack {label} gave scores that cannot be used: {error}") from error
 
 
-def _trace(run: RunDirectory, case: Case, label: str, attack_: Traced, watcher: Watcher) -> None:
+def _trace(
+    run: RunDirectory, case: AttackJob, label: str, attack_: Traced, watcher: Watcher
+) -> None:
     """Write the course of an attack's signal over the snapshots of each owner."""
     snapshots = case.observation.snapshots
     for owner in dict.fromkeys(snapshot.owner for snapshot in snapshots):
         own = tuple(snapshot for snapshot in snapshots if snapshot.owner == owner)
         write_trace(
-            run.traces(case.party.label, case.question.key, owner, label),
+            run.traces(case.attacker.label, case.query.key, owner, label),
             np.array([snapshot.round for snapshot in own]),
             attack_.trace(replace(case.observation, snapshots=own), watcher),
         )

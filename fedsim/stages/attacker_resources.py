@@ -1,17 +1,17 @@
-"""What a dishonest party may compute with: the model, the data set, and the audited records."""
+"""What an attacker may compute with: the model, the data set, and the audited records."""
 
 from fedsim import seeds
-from fedsim.adversary.base import Briefing
-from fedsim.stages.setup import Party, Scene
+from fedsim.adversary.base import AttackerResources
+from fedsim.stages.setup import Attacker, Setup
 
 
-def brief(scene: Scene, party: Party) -> None:
-    """Brief a party's adversaries: their targets are the audited records of their questions."""
-    briefing = Briefing(
-        scene.new_model,
-        scene.dataset,
-        {question.key: scene.ledger.audit(question).records for question in party.questions},
-        seeds.derive(scene.experiment.seed, "adversary", party.label),
+def brief(setup: Setup, attacker: Attacker) -> None:
+    """Brief an attacker's adversaries: their targets are the audited records of their queries."""
+    briefing = AttackerResources(
+        setup.new_model,
+        setup.dataset,
+        {query.key: setup.ledger.audit(query).records for query in attacker.queries},
+        seeds.derive(setup.experiment.seed, "adversary", attacker.label),
     )
-    for adversary in party.adversaries:
+    for adversary in attacker.adversaries:
         adversary.brief(briefing)

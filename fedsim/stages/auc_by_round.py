@@ -59,7 +59,7 @@ def write_exposure(
     """
     for last in last_rounds([snapshot.round for snapshot in observation.snapshots]):
         seen = tuple(s for s in observation.snapshots if s.round <= last)
-        path = run.exposure(observation.adversary, observation.question.key, attack, last)
+        path = run.exposure(observation.adversary, observation.query.key, attack, last)
         write_scores(path, score(replace(observation, snapshots=seen)), {"until round": last})
 
 
@@ -71,8 +71,8 @@ def read_exposure(path: Path, audit: AuditSet, seed: int) -> tuple[int, Estimate
     FedsimError
         If the scores are damaged or do not fit the audit.
     """
-    verdict = judge_scores(audit, read_scores(path), seed, RESAMPLES)
-    return int(path.stem.removeprefix("round-")), verdict.auc
+    evaluation_result = judge_scores(audit, read_scores(path), seed, RESAMPLES)
+    return int(path.stem.removeprefix("round-")), evaluation_result.auc
 
 
 def rounds_alone(path: Path, audit: AuditSet, seed: int) -> Iterator[tuple[int, Estimate]]:

@@ -13,20 +13,20 @@ from fedsim.adversary.update_distance import noted
 from fedsim.engines.base import NodesGrid
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.checkpoint import Checkpoint, copied
-from fedsim.federation.replay import Witness, catch_up
+from fedsim.federation.replay import LastRoundRecorder, catch_up
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
 from fedsim.report.formatting import plural
 from fedsim.rundir import RunDirectory
-from fedsim.stages.federations import Federation
+from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.history import read_crafted, read_history_file
-from fedsim.stages.state_cache import WITNESS, Kept, States, take_over
+from fedsim.stages.state_cache import WITNESS, Kept, StateCache, take_over
 
 CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass
-class Keeper:
+class Checkpointer:
     """Says where a federation starts, and writes where it stands: now and then, and when stopped.
 
     When a checkpoint is written changes nothing in the numbers, so it goes by the clock: small
@@ -34,13 +34,13 @@ class Keeper:
     """
 
     run: RunDirectory
-    federation: Federation
+    federation: PlannedFederation
     grid: NodesGrid
     strategy: Strategy
     schedule: Schedule
-    states: States
+    states: StateCache
     kept_rounds: Set[int]
-    witness: Witness = field(default_factory=Witness)
+    last_round_recorder: LastRoundRecorder = field(default_factory=LastRoundRecorder)
     progress: Progress = field(init=False)
     latest: Checkpoint | None = None
     taken_over: int = 0
@@ -71,8 +71,8 @@ class Keeper:
         self.kept_round = self.progress.round
 
     def _branched(self, state: Checkpoint, kept: Kept) -> Checkpoint:
-        """Return a state as if this federation's parties had been there."""
-        take_over(self.federation, kept, self.states.scene, self.run)
+        """Return a state as if this federation's attackers had been there."""
+        take_over(self.federation, kept, self.states.setup, self.run)
         if state.progress.round == self.schedule.rounds:
             memories = {k: memory for k, memory in state.memories.items() if k != WITNESS}
             return replace(state, memories=memories)
@@ -94,7 +94,7 @@ class Keeper:
             progress, self.grid.states(), self.strategy, self.federation.servers
         )
         if progress.round in self.kept_rounds and self._worth_keeping(progress.round):
-            witnessed = {**self.latest.memories, WITNESS: self.witness.memory}
+            witnessed = {**self.latest.memories, WITNESS: self.last_round_recorder.memory}
             state = replace(self.latest, memories=witnessed)
             self.states.keep(self.federation, state, self.run)
             self.keep()

@@ -12,7 +12,7 @@ from fedsim.report.comparison_rows import ComparedRow, compared_rows, contenders
 from fedsim.report.results import Results, read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
-from fedsim.stages.evaluate import Judged, judge_run
+from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.federations import federations_of
 from fedsim.stages.utility import read_history, utility_points
 
@@ -74,8 +74,8 @@ def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
     }
 
 
-def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[str, Judged]]:
-    """Return each run's results, and the verdicts on the scores that they are of."""
+def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[str, EvaluatedRun]]:
+    """Return each run's results, and the evaluation results on the scores that they are of."""
     results = {name: read_results(run.results) for name, run in runs.items()}
     judged = {name: judge_run(run) for name, run in runs.items()}
     for name, run in runs.items():
@@ -88,18 +88,18 @@ def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[st
     return results, judged
 
 
-def _rows(results: Mapping[str, Results], judged: Mapping[str, Judged]) -> list[ComparedRow]:
-    verdicts = {
-        (name, adversary, attack): verdict
+def _rows(results: Mapping[str, Results], judged: Mapping[str, EvaluatedRun]) -> list[ComparedRow]:
+    evaluation_results = {
+        (name, adversary, attack): evaluation_result
         for name, one in judged.items()
-        for (adversary, attack), verdict in one.means.items()
+        for (adversary, attack), evaluation_result in one.means.items()
     }
     populations = {name: one.experiment.data.model_dump_json() for name, one in judged.items()}
-    return compared_rows(results, differences(verdicts, populations, seed=0))
+    return compared_rows(results, differences(evaluation_results, populations, seed=0))
 
 
-def _run(name: str, run: RunDirectory, results: Results, judged: Judged) -> ComparedRun:
-    history = read_history(run, federations_of(judged.parties)[0].name)
+def _run(name: str, run: RunDirectory, results: Results, judged: EvaluatedRun) -> ComparedRun:
+    history = read_history(run, federations_of(judged.attackers)[0].name)
     facts = dict(report_text.facts(judged.experiment))
     facts.pop("observed rounds", None)  # too long for a cell; told where they differ
     commit = results.provenance.get("commit")

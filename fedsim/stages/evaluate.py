@@ -1,4 +1,4 @@
-"""From files of scores to verdicts: the ledger's truth joined to every attack's scores by record.
+"""From files of scores to figures: the ledger's truth joined to every attack's scores by record.
 
 Needs neither the data set nor the model: the ledger and the scores say it all.
 """
@@ -12,96 +12,99 @@ import numpy as np
 from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import RunDirectoryError, listed
-from fedsim.evaluation import Scores, Truth, Verdict, judge, mean_verdict
+from fedsim.evaluation import EvaluationResult, Scores, Truth, judge, mean_evaluation_result
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.score_files import made_from, read_scores
-from fedsim.stages.setup import Party, parties_of
+from fedsim.stages.setup import Attacker, attackers_of
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The verdicts of a run.
+class EvaluatedRun:
+    """The evaluation results of a run.
 
     Attributes
     ----------
-    experiment, ledger, parties
+    experiment, ledger, attackers
         What was run.
-    verdicts
-        By (adversary, question key, attack).
+    evaluation results
+        By (adversary, query key, attack).
     means
-        By (adversary, attack): the mean over that adversary's questions.
+        By (adversary, attack): the mean over that adversary's queries.
     baselines
         The labels of the attacks that stand for comparison only.
     known
-        As `verdicts`: the balanced accuracy on the known records, which alone may say which attack
-        is shown first: a choice by the tested records would flatter what they say of it.
+        As `evaluation results`: the balanced accuracy on the known records, which alone may say
+        which attack is shown first: a choice by the tested records would flatter what they say of
+        it.
     """
 
     experiment: Experiment
     ledger: Ledger
-    parties: tuple[Party, ...]
-    verdicts: Mapping[tuple[str, str, str], Verdict]
-    means: Mapping[tuple[str, str], Verdict]
+    attackers: tuple[Attacker, ...]
+    evaluation_results: Mapping[tuple[str, str, str], EvaluationResult]
+    means: Mapping[tuple[str, str], EvaluationResult]
     baselines: frozenset[str]
     known: Mapping[tuple[str, str, str], float]
 
 
-def judge_run(run: RunDirectory) -> Judged:
+def judge_run(run: RunDirectory) -> EvaluatedRun:
     """Judge every attack whose scores are in a run directory.
 
-    Not every attack of the experiment need be there, but what has scored one question must have
+    Not every attack of the experiment need be there, but what has scored one query must have
     scored all: a table must not lose a line, nor an adversary, without a word.
 
     Raises
     ------
     RunDirectoryError
-        If there are no scores yet, or not of every question.
+        If there are no scores yet, or not of every query.
     FedsimError
         If the experiment, the ledger or the scores are damaged or do not fit each other.
     """
     experiment = load_experiment(run.experiment)
     ledger = read_ledger(run.ledger)
-    parties = parties_of(experiment)
-    verdicts: dict[tuple[str, str, str], Verdict] = {}
-    means: dict[tuple[str, str], Verdict] = {}
+    attackers = attackers_of(experiment)
+    evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}
+    means: dict[tuple[str, str], EvaluationResult] = {}
     known: dict[tuple[str, str, str], float] = {}
-    attacks = _attacks(run, parties, experiment)
-    for party in parties:
+    attacks = _attacks(run, attackers, experiment)
+    for attacker in attackers:
         for attack in attacks:
             several = []
-            for question in party.questions:
-                audit = ledger.audit(question)
-                scores = read_scores(run.scores(party.label, question.key, attack))
-                verdict = judge_scores(audit, scores, experiment.seed)
-                place = (party.label, question.key, attack)
-                verdicts[place] = verdict
-                known[place] = known_accuracy(audit, scores, verdict)
-                several.append(verdict)
-            means[party.label, attack] = (
-                several[0] if len(several) == 1 else mean_verdict(several, seed=experiment.seed)
+            for query in attacker.queries:
+                audit = ledger.audit(query)
+                scores = read_scores(run.scores(attacker.label, query.key, attack))
+                evaluation_result = judge_scores(audit, scores, experiment.seed)
+                place = (attacker.label, query.key, attack)
+                evaluation_results[place] = evaluation_result
+                known[place] = known_accuracy(audit, scores, evaluation_result)
+                several.append(evaluation_result)
+            means[attacker.label, attack] = (
+                several[0]
+                if len(several) == 1
+                else mean_evaluation_result(several, seed=experiment.seed)
             )
     baselines = frozenset(
         attack
-        for who, key, attack in verdicts
+        for who, key, attack in evaluation_results
         if made_from(run.scores(who, key, attack)).get("baseline")
     )
-    return Judged(experiment, ledger, parties, verdicts, means, baselines, known)
+    return EvaluatedRun(experiment, ledger, attackers, evaluation_results, means, baselines, known)
 
 
-def _attacks(run: RunDirectory, parties: Sequence[Party], experiment: Experiment) -> list[str]:
+def _attacks(run: RunDirectory, attackers: Sequence[Attacker], experiment: Experiment) -> list[str]:
     """Return the attacks that were made, the experiment's own first.
 
     Raises
     ------
     RunDirectoryError
-        If there are none, or one of them has not scored every question.
+        If there are none, or one of them has not scored every query.
     """
     scored = {
-        (party.label, question.key): {path.stem for path in run.scored(party.label, question.key)}
-        for party in parties
-        for question in party.questions
+        (attacker.label, query.key): {path.stem for path in run.scored(attacker.label, query.key)}
+        for attacker in attackers
+        for query in attacker.queries
     }
     made = set[str]().union(*scored.values())
     own = [choice.label for choice in experiment.attacks]
@@ -119,7 +122,7 @@ def _attacks(run: RunDirectory, parties: Sequence[Party], experiment: Experiment
     return attacks
 
 
-def known_accuracy(audit: AuditSet, scores: Scores, verdict: Verdict) -> float:
+def known_accuracy(audit: AuditSet, scores: Scores, evaluation_result: EvaluationResult) -> float:
     """Return the balanced accuracy on the known records, at the thresholds chosen on them.
 
     Their scores are out of fold, so an attack that learned from them gains little by it. The mean
@@ -127,7 +130,7 @@ def known_accuracy(audit: AuditSet, scores: Scores, verdict: Verdict) -> float:
     """
     members = np.isin(scores.records, audit.records[audit.known & audit.member])
     others = np.isin(scores.records, audit.records[audit.known & ~audit.member])
-    thresholds = verdict.cases[0].thresholds
+    thresholds = evaluation_result.cases[0].thresholds
     return float(
         np.mean(
             [
@@ -138,7 +141,9 @@ def known_accuracy(audit: AuditSet, scores: Scores, verdict: Verdict) -> float:
     )
 
 
-def judge_scores(audit: AuditSet, scores: Scores, seed: int, resamples: int = RESAMPLES) -> Verdict:
+def judge_scores(
+    audit: AuditSet, scores: Scores, seed: int, resamples: int = RESAMPLES
+) -> EvaluationResult:
     """Judge the scores of an audit set: figures on the tested records, threshold on the known.
 
     Raises

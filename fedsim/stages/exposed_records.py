@@ -15,9 +15,9 @@ from PIL import Image
 
 from fedsim.data import Dataset
 from fedsim.data.arrays import IMAGE_AXES
-from fedsim.evaluation.joined_scores import Case
-from fedsim.report.data import ExposedRecord, StandingOut
-from fedsim.stages.evaluate import Judged
+from fedsim.evaluation.joined_scores import EvaluationCase
+from fedsim.report.data import ExposedRecord, ExposedSummary
+from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.report_text import leading_attack, whose
 
 _LARGEST_SIDE = 96
@@ -25,42 +25,42 @@ _CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExposedRequest:
     """How many records of each adversary are to be shown, and the data that they are from."""
 
     records: int
     dataset: Dataset
 
 
-def standing_out(judged: Judged, asked: Asked | None) -> Iterator[StandingOut]:
-    """Yield what stands out to the strongest attack of each party, first victim only.
+def standing_out(judged: EvaluatedRun, asked: ExposedRequest | None) -> Iterator[ExposedSummary]:
+    """Yield what stands out to the strongest attack of each attacker, first victim only.
 
     Parameters
     ----------
     judged
-        The verdicts.
+        The evaluation results.
     asked
         None for counts alone.
     """
-    for party in judged.parties:
-        question, attack = party.questions[0], leading_attack(party, judged)
-        verdict = judged.verdicts[party.label, question.key, attack]
-        case = verdict.cases[0]
-        yield StandingOut(
-            adversary=party.label,
+    for attacker in judged.attackers:
+        query, attack = attacker.queries[0], leading_attack(attacker, judged)
+        evaluation_result = judged.evaluation_results[attacker.label, query.key, attack]
+        case = evaluation_result.cases[0]
+        yield ExposedSummary(
+            adversary=attacker.label,
             attack=attack,
-            whose=whose(question, judged.experiment),
+            whose=whose(query, judged.experiment),
             members=case.joined.members,
             nonmembers=case.joined.nonmembers,
             found={
                 str(rate): round(tpr.value * case.joined.members)
-                for rate, tpr in verdict.tpr_at_fpr.items()
+                for rate, tpr in evaluation_result.tpr_at_fpr.items()
             },
             records=[] if asked is None else list(_most_exposed(case, asked)),
         )
 
 
-def _most_exposed(case: Case, asked: Asked) -> Iterator[ExposedRecord]:
+def _most_exposed(case: EvaluationCase, asked: ExposedRequest) -> Iterator[ExposedRecord]:
     joined = case.joined
     above = (joined.scores - case.thresholds[:, None]).mean(axis=0)
     members = np.flatnonzero(joined.member)

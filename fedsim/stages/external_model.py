@@ -16,7 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fedsim.config.experiment import HONEST, Audit, Experiment, Given, parse_experiment
+from fedsim.config.experiment import (
+    HONEST,
+    AuditSettings,
+    Experiment,
+    ExternalModelSettings,
+    parse_experiment,
+)
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
 from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
@@ -26,7 +32,7 @@ from fedsim.observation.snapshots import AGGREGATE, SnapshotStore, require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import plan
-from fedsim.stages.setup import Scene, load_data, set_scene
+from fedsim.stages.setup import Setup, load_data, set_setup
 from fedsim.training.sgd_loop import evaluate
 from fedsim.transport.messages import shapes_of
 
@@ -36,12 +42,12 @@ _NUMBERS = {
 }
 _VALID = listed(str(kind).removeprefix("torch.") for kind in _NUMBERS)
 
-States = Mapping[int, Mapping[str, Tensor]]
+StateCache = Mapping[int, Mapping[str, Tensor]]
 """By round, the parameters of a snapshot."""
 
 
 @dataclass(frozen=True)
-class GivenModel:
+class ExternalModel:
     """A model that was trained elsewhere, and what is to be done to it.
 
     Attributes
@@ -75,9 +81,9 @@ class GivenModel:
     attack_seeds: int = 1
 
 
-def set_given_scene(
-    given: GivenModel, data_dir: Path | None, watcher: Watcher
-) -> tuple[Scene, States]:
+def set_given_setup(
+    given: ExternalModel, data_dir: Path | None, watcher: Watcher
+) -> tuple[Setup, StateCache]:
     """Load and check everything that is given, before anything is written.
 
     Raises
@@ -90,24 +96,24 @@ def set_given_scene(
     experiment = _experiment(given, states)
     dataset = load_data(experiment, data_dir, watcher)
     ledger = membership.ledger(dataset, given.seed)
-    audit = ledger.audit(membership.question)
+    audit = ledger.audit(membership.query)
     if copies := len(membership.records) - len(audit):
         watcher.say(f"{copies} of the listed records have an exact copy and are not audited")
-    found = Given(
+    found = ExternalModelSettings(
         weights=tuple(digest(state) for state in states.values()),
         membership=digest_of_arrays(audit.records, audit.member, audit.known),
     )
     sizes = _sizes(audit, given.attack_seeds)
     experiment = experiment.model_copy(update={"audit": sizes, "given": found})
-    scene = set_scene(experiment, data_dir, watcher, dataset=dataset, ledger=ledger)
-    model = scene.new_model()
+    setup = set_setup(experiment, data_dir, watcher, dataset=dataset, ledger=ledger)
+    model = setup.new_model()
     _require_classifier(model, dataset)
-    return scene, {
+    return setup, {
         number: fitted(model, state, _name(given, number)) for number, state in states.items()
     }
 
 
-def keep_given(scene: Scene, states: States, run: RunDirectory) -> None:
+def keep_given(setup: Setup, states: StateCache, run: RunDirectory) -> None:
     """Write what a simulation would have left: the ledger, the snapshots, and the utility.
 
     Raises
@@ -115,22 +121,22 @@ def keep_given(scene: Scene, states: States, run: RunDirectory) -> None:
     SnapshotError
         If the disk does not take the snapshots.
     """
-    require_space(run.path, plan(scene).snapshot_bytes)
-    write_ledger(scene.ledger, run.ledger)
-    for party in scene.parties:
-        store = party.store(scene.experiment, run)
+    require_space(run.path, plan(setup).snapshot_bytes)
+    write_ledger(setup.ledger, run.ledger)
+    for attacker in setup.attackers:
+        store = attacker.store(setup.experiment, run)
         for round_number, state in states.items():
             store.keep(round_number, AGGREGATE, ArrayRecord(dict(state)))
-    figures = [asdict(_utility(scene, number, state)) for number, state in states.items()]
+    figures = [asdict(_utility(setup, number, state)) for number, state in states.items()]
     write_json(run.history(HONEST), {"schema": 1, "taken_over": 0, "rounds": figures})
 
 
-def _utility(scene: Scene, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
+def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
     """Return the loss and accuracy on the listed members, and on the listed non-members."""
-    model = scene.new_model()
+    model = setup.new_model()
     model.load_state_dict(state)
-    members = evaluate(model, scene.dataset, scene.ledger.training_sets[0])
-    others = evaluate(model, scene.dataset, np.flatnonzero(scene.ledger.test))
+    members = evaluate(model, setup.dataset, setup.ledger.training_sets[0])
+    others = evaluate(model, setup.dataset, np.flatnonzero(setup.ledger.test))
     return RoundFigures(
         round_number,
         train_loss=members.loss,
@@ -140,7 +146,7 @@ def _utility(scene: Scene, round_number: int, state: Mapping[str, Tensor]) -> Ro
     )
 
 
-def _experiment(given: GivenModel, states: States) -> Experiment:
+def _experiment(given: ExternalModel, states: StateCache) -> Experiment:
     tree = {
         "seed": given.seed,
         "data": given.data,
@@ -154,9 +160,9 @@ def _experiment(given: GivenModel, states: States) -> Experiment:
     return parse_experiment(tree, "what is given")
 
 
-def _sizes(audit: AuditSet, attack_seeds: int) -> Audit:
+def _sizes(audit: AuditSet, attack_seeds: int) -> AuditSettings:
     member, known = audit.member, audit.known
-    return Audit(
+    return AuditSettings(
         known_members=int((known & member).sum()),
         known_nonmembers=int((known & ~member).sum()),
         tested_members=int((~known & member).sum()),
@@ -165,7 +171,7 @@ def _sizes(audit: AuditSet, attack_seeds: int) -> Audit:
     )
 
 
-def _read(given: GivenModel) -> States:
+def _read(given: ExternalModel) -> StateCache:
     if given.snapshots is None:
         if not given.weights:
             raise SnapshotError("no weights are given; name at least one safetensors file")
@@ -208,7 +214,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _name(given: GivenModel, round_number: int) -> str:
+def _name(given: ExternalModel, round_number: int) -> str:
     if given.snapshots is not None:
         return f"the snapshot of round {round_number} in {given.snapshots}"
     return str(given.weights[round_number - 1])

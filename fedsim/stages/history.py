@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from fedsim.adversary.update_distance import Crafted
+from fedsim.adversary.update_distance import UpdateDistance
 from fedsim.bounded_io import read_bytes
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.rounds import RoundFigures
@@ -31,7 +31,7 @@ def _in_order(rounds: tuple[RoundFigures, ...]) -> tuple[RoundFigures, ...]:
     return rounds
 
 
-def _comparable(crafted: Crafted) -> Crafted:
+def _comparable(crafted: UpdateDistance) -> UpdateDistance:
     if not (crafted.norm_ratio >= 0 and abs(crafted.cosine) <= 1.001):
         raise ValueError(f"round {crafted.round} has figures that cannot be")
     return crafted
@@ -53,7 +53,7 @@ class HistoryFile:
 @dataclass(frozen=True, config=_STRICT)
 class _CraftedMessages:
     schema: Literal[1]
-    messages: tuple[Annotated[Crafted, AfterValidator(_comparable)], ...]
+    messages: tuple[Annotated[UpdateDistance, AfterValidator(_comparable)], ...]
 
 
 _HISTORY, _CRAFTED = TypeAdapter(HistoryFile), TypeAdapter(_CraftedMessages)
@@ -71,7 +71,7 @@ def read_history_file(path: Path) -> HistoryFile:
     return _read(path, _HISTORY)
 
 
-def read_crafted(path: Path) -> tuple[Crafted, ...]:
+def read_crafted(path: Path) -> tuple[UpdateDistance, ...]:
     """Return how far the crafted messages of a federation lie from honest ones.
 
     Raises

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fedsim.attacks import Attack, MemoryNeed, Prospect, memory_there
+from fedsim.attacks import Attack, ExpectedObservation, MemoryNeed, memory_there
 from fedsim.errors import FedsimError, PluginError
 from fedsim.report.formatting import plural
 
@@ -11,7 +11,7 @@ WORTH_A_WORD = 1e9  # bytes
 
 def require_memory(
     attacks: Mapping[str, Attack],
-    prospects: Sequence[Prospect],
+    prospects: Sequence[ExpectedObservation],
     workers: int,
     say: Callable[[str], None],
 ) -> None:
@@ -22,9 +22,9 @@ def require_memory(
     attacks
         By label.
     prospects
-        What they will be given, one for each question of each party.
+        What they will be given, one for each query of each attacker.
     workers
-        How many questions are attacked side by side.
+        How many queries are attacked side by side.
     say
         Takes a sentence for the user.
 
@@ -50,7 +50,7 @@ def require_memory(
             )
 
 
-def _require(label: str, need: MemoryNeed, prospect: Prospect, at_once: int) -> None:
+def _require(label: str, need: MemoryNeed, prospect: ExpectedObservation, at_once: int) -> None:
     there = memory_there()
     if need.size * at_once <= there:
         return
@@ -63,12 +63,12 @@ def _require(label: str, need: MemoryNeed, prospect: Prospect, at_once: int) -> 
     )
 
 
-def _need(label: str, attack: Attack, prospect: Prospect) -> MemoryNeed | None:
+def _need(label: str, attack: Attack, prospect: ExpectedObservation) -> MemoryNeed | None:
     try:
         need = attack.memory_needed(prospect)
     except FedsimError as error:
         raise type(error)(f"attack {label}: {error}") from error
-    except Exception as error:  # a stranger's plugin may raise anything
+    except Exception as error:  # a third party's plugin may raise anything
         told = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise PluginError(f"attack {label} cannot say what memory it needs: {told}") from error
     if need is not None and not isinstance(need, MemoryNeed):

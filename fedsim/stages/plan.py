@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from fedsim.adversary.base import Threat
 from fedsim.config.experiment import Experiment
-from fedsim.data import Question
+from fedsim.data import MembershipQuery
 from fedsim.observation.snapshots import planned_bytes
-from fedsim.stages.setup import Party, Scene
+from fedsim.stages.setup import Attacker, Setup
 from fedsim.transport.messages import shapes_of
 
 
@@ -34,8 +34,10 @@ class Plan:
     audited_records: int
 
 
-def stated_threats(parties: Sequence[Party], experiment: Experiment) -> tuple[StatedThreat, ...]:
-    """Return the threat model of each dishonest party."""
+def stated_threats(
+    attackers: Sequence[Attacker], experiment: Experiment
+) -> tuple[StatedThreat, ...]:
+    """Return the threat model of each attacker."""
     audit = experiment.audit
     knows = (
         f"the model, the training settings, and {audit.known_members:,} members and "
@@ -43,22 +45,22 @@ def stated_threats(parties: Sequence[Party], experiment: Experiment) -> tuple[St
     )
     return tuple(
         StatedThreat(
-            party.label,
-            party.threat(),
+            attacker.label,
+            attacker.threat(),
             knows,
-            tuple(_asked(question) for question in party.questions),
+            tuple(_asked(query) for query in attacker.queries),
         )
-        for party in parties
+        for attacker in attackers
     )
 
 
-def plan(scene: Scene) -> Plan:
-    """Return the size of the run that `scene` describes."""
-    experiment, audit = scene.experiment, scene.experiment.audit
-    model = scene.new_model()
+def plan(setup: Setup) -> Plan:
+    """Return the size of the run that `setup` describes."""
+    experiment, audit = setup.experiment, setup.experiment.audit
+    model = setup.new_model()
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     observed = experiment.observed_rounds
-    questions = sum(len(party.questions) for party in scene.parties)
+    queries = sum(len(attacker.queries) for attacker in setup.attackers)
     sizes = (
         audit.known_members,
         audit.known_nonmembers,
@@ -71,14 +73,14 @@ def plan(scene: Scene) -> Plan:
         participants=experiment.partition.participants,
         parameters=sum(math.prod(shape) for shape in shapes_of(model).values()),
         snapshot_bytes=sum(
-            planned_bytes(weights, len(observed), party.owners(experiment))
-            for party in scene.parties
+            planned_bytes(weights, len(observed), attacker.owners(experiment))
+            for attacker in setup.attackers
         ),
-        audited_records=questions * sum(sizes),
+        audited_records=queries * sum(sizes),
     )
 
 
-def _asked(question: Question) -> str:
-    if question.holders:
-        return f"anybody but participant {', '.join(map(str, question.holders))}"
-    return f"participant {', '.join(map(str, question.victims))}"
+def _asked(query: MembershipQuery) -> str:
+    if query.holders:
+        return f"anybody but participant {', '.join(map(str, query.holders))}"
+    return f"participant {', '.join(map(str, query.victims))}"

@@ -12,17 +12,17 @@ from fedsim.files import write_text
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.page import render
-from fedsim.report.results import MEAN, Result, Results, Utility, result_row, write_results
+from fedsim.report.results import MEAN, Result, Results, UtilityResult, result_row, write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
-from fedsim.stages.evaluate import Judged, judge_run
-from fedsim.stages.exposed_records import Asked, standing_out
+from fedsim.stages.evaluate import EvaluatedRun, judge_run
+from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.utility import History, cost_of, read_history, utility_points
 
 
-def report(run: RunDirectory, asked: Asked | None = None) -> Results:
+def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
     """Write ``results.json`` and ``report.html`` of a run, and return the results.
 
     Parameters
@@ -39,7 +39,7 @@ def report(run: RunDirectory, asked: Asked | None = None) -> Results:
     """
     judged = judge_run(run)
     # The first is the honest one, where there is one.
-    history = read_history(run, federations_of(judged.parties)[0].name)
+    history = read_history(run, federations_of(judged.attackers)[0].name)
     results = _results(run, judged, history)
     page = render(_page(run, judged, history, results, asked))
     # Nothing is written before all of it is there, so the two files tell of the same scores.
@@ -48,15 +48,15 @@ def report(run: RunDirectory, asked: Asked | None = None) -> Results:
     return results
 
 
-def _results(run: RunDirectory, judged: Judged, history: History) -> Results:
+def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Results:
     last = history[-1]
-    threats = stated_threats(judged.parties, judged.experiment)
-    federations = federations_of(judged.parties)
+    threats = stated_threats(judged.attackers, judged.experiment)
+    federations = federations_of(judged.attackers)
     honest = history if federations[0].name == HONEST else None
     return Results(
         schema_version=1,
         name=run.path.resolve().name,
-        utility=Utility(
+        utility=UtilityResult(
             train_accuracy=last.train_accuracy or 0.0, test_accuracy=last.test_accuracy or 0.0
         ),
         results=tuple(_rows(judged)),
@@ -66,30 +66,36 @@ def _results(run: RunDirectory, judged: Judged, history: History) -> Results:
     )
 
 
-def _rows(judged: Judged) -> Iterable[Result]:
+def _rows(judged: EvaluatedRun) -> Iterable[Result]:
     for (adversary, attack), mean in judged.means.items():
         baseline = attack in judged.baselines
         yield result_row(adversary, attack, MEAN, mean, baseline=baseline)
-        for (who, key, what), verdict in judged.verdicts.items():
+        for (who, key, what), evaluation_result in judged.evaluation_results.items():
             if (who, what) == (adversary, attack):
-                yield result_row(adversary, attack, key, verdict, baseline=baseline)
+                yield result_row(adversary, attack, key, evaluation_result, baseline=baseline)
 
 
 def _page(
-    run: RunDirectory, judged: Judged, history: History, results: Results, asked: Asked | None
+    run: RunDirectory,
+    judged: EvaluatedRun,
+    history: History,
+    results: Results,
+    asked: ExposedRequest | None,
 ) -> ReportData:
     experiment, name, made_by = judged.experiment, results.name, _provenance(run)
-    verdicts = {(name, *key): verdict for key, verdict in judged.means.items()}
-    paired = differences(verdicts, {name: name}, seed=experiment.seed)
-    threats = stated_threats(judged.parties, experiment)
+    evaluation_results = {
+        (name, *key): evaluation_result for key, evaluation_result in judged.means.items()
+    }
+    paired = differences(evaluation_results, {name: name}, seed=experiment.seed)
+    threats = stated_threats(judged.attackers, experiment)
     return ReportData(
         name=name,
         findings=report_text.findings(judged),
         facts=report_text.facts(experiment),
         results=report_text.shown_results(results, experiment),
         threats=[
-            report_text.placed(party, stated, experiment)
-            for party, stated in zip(judged.parties, threats, strict=True)
+            report_text.placed(attacker, stated, experiment)
+            for attacker, stated in zip(judged.attackers, threats, strict=True)
         ],
         utility=utility_points(history),
         rocs=report_charts.rocs(judged),

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from fedsim.config.experiment import HONEST, Audit, Experiment
-from fedsim.data import Question
-from fedsim.report.data import Finding, Threat
+from fedsim.config.experiment import HONEST, AuditSettings, Experiment
+from fedsim.data import MembershipQuery
+from fedsim.report.data import AttackFigures, ThreatSection
 from fedsim.report.formatting import plural
 from fedsim.report.results import MEAN, Results, ThreatModel
 from fedsim.rundir import RunDirectory
-from fedsim.stages.evaluate import Judged
+from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.federations import federations_of
 from fedsim.stages.plan import StatedThreat
 from fedsim.stages.score_files import overlapping
-from fedsim.stages.setup import Party
+from fedsim.stages.setup import Attacker
 
 _KIND = {
     ("server", False): "a curious",
@@ -44,60 +44,60 @@ _OF_A_GIVEN_MODEL = (
 )
 
 
-def findings(judged: Judged) -> list[Finding]:
-    """Return what each party achieves; those in the same seat are told apart by their labels."""
-    found = [_finding(party, judged) for party in judged.parties]
-    seats = [finding.who for finding in found]
+def findings(judged: EvaluatedRun) -> list[AttackFigures]:
+    """Return what each attacker achieves; those in one position are told apart by their labels."""
+    found = [_finding(attacker, judged) for attacker in judged.attackers]
+    positions = [finding.who for finding in found]
     return [
-        replace(finding, who=f"{finding.who} ({party.label})")
-        if seats.count(finding.who) > 1
+        replace(finding, who=f"{finding.who} ({attacker.label})")
+        if positions.count(finding.who) > 1
         else finding
-        for party, finding in zip(judged.parties, found, strict=True)
+        for attacker, finding in zip(judged.attackers, found, strict=True)
     ]
 
 
-def _finding(party: Party, judged: Judged) -> Finding:
-    """Return what a party's leading attack achieves, first victim only."""
-    question, attack = party.questions[0], leading_attack(party, judged)
-    accuracy = judged.verdicts[party.label, question.key, attack].accuracy
-    seat = "server" if party.participant is None else "participant"
-    threat = party.threat()
+def _finding(attacker: Attacker, judged: EvaluatedRun) -> AttackFigures:
+    """Return what an attacker's leading attack achieves, first victim only."""
+    query, attack = attacker.queries[0], leading_attack(attacker, judged)
+    accuracy = judged.evaluation_results[attacker.label, query.key, attack].accuracy
+    position = "server" if attacker.participant is None else "participant"
+    threat = attacker.threat()
     if judged.experiment.given is not None:
         who = _HOLDER
     else:
-        who = threat.who if threat.outside else f"{_KIND[seat, threat.active]} {seat}"
-    return Finding(
-        *(who, whose(question, judged.experiment)),
+        who = threat.who if threat.outside else f"{_KIND[position, threat.active]} {position}"
+    return AttackFigures(
+        *(who, whose(query, judged.experiment)),
         *(accuracy.value, accuracy.low, accuracy.high),
         attack,
     )
 
 
-def leading_attack(party: Party, judged: Judged) -> str:
-    """Return the attack of a party that does best on the records that it knows.
+def leading_attack(attacker: Attacker, judged: EvaluatedRun) -> str:
+    """Return the attack of an attacker that does best on the records that it knows.
 
     The tested records have no say in it, else their figures would flatter. On the first victim;
     of several alike, the first.
     """
-    question = party.questions[0].key
-    own = [attack for adversary, attack in judged.means if adversary == party.label]
-    return max(own, key=lambda attack: judged.known[party.label, question, attack])
+    query = attacker.queries[0].key
+    own = [attack for adversary, attack in judged.means if adversary == attacker.label]
+    return max(own, key=lambda attack: judged.known[attacker.label, query, attack])
 
 
-def whose(question: Question, experiment: Experiment) -> str:
-    """Return whose data a question asks about, as a sentence calls them."""
+def whose(query: MembershipQuery, experiment: Experiment) -> str:
+    """Return whose data a query asks about, as a sentence calls them."""
     if experiment.partition.participants == 1:
         return "the model's training data"
-    if len(question.victims) == 1:
-        return f"participant {question.victims[0]}'s training data"
+    if len(query.victims) == 1:
+        return f"participant {query.victims[0]}'s training data"
     return "the other participants' training data"
 
 
-def about(party: Party) -> str:
-    """Return the first victim of a party as a chart's title calls it, where there are others."""
-    if len(party.questions) == 1:
+def about(attacker: Attacker) -> str:
+    """Return an attacker's first victim as a chart's title calls it, where there are others."""
+    if len(attacker.queries) == 1:
         return ""
-    return f"first victim: {party.questions[0].key.replace('-', ' ')}"
+    return f"first victim: {attacker.queries[0].key.replace('-', ' ')}"
 
 
 def facts(experiment: Experiment) -> list[tuple[str, str]]:
@@ -120,11 +120,11 @@ def facts(experiment: Experiment) -> list[tuple[str, str]]:
     ]
 
 
-def utility_of(judged: Judged) -> str:
+def utility_of(judged: EvaluatedRun) -> str:
     """Return whose model the chart of utility is about: that of the first federation."""
     if judged.experiment.given is not None:
         return "the given model"
-    name = federations_of(judged.parties)[0].name
+    name = federations_of(judged.attackers)[0].name
     return "the honest federation" if name == HONEST else f"the federation attacked by {name}"
 
 
@@ -142,7 +142,7 @@ def in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel:
     )
 
 
-def _of_a_given_model(stated: StatedThreat, versions: int, audit: Audit) -> ThreatModel:
+def _of_a_given_model(stated: StatedThreat, versions: int, audit: AuditSettings) -> ThreatModel:
     """Return the threat model of who holds a model, of whose training nothing was seen."""
     sees = "the trained model" if versions == 1 else f"{versions} versions of the model"
     return ThreatModel(
@@ -154,21 +154,21 @@ def _of_a_given_model(stated: StatedThreat, versions: int, audit: Audit) -> Thre
     )
 
 
-def placed(party: Party, stated: StatedThreat, experiment: Experiment) -> Threat:
+def placed(attacker: Attacker, stated: StatedThreat, experiment: Experiment) -> ThreatSection:
     """Return a threat model for the diagram of who sees what."""
     position: Literal["server", "participant", "outside", "no federation"] = "server"
     if experiment.given is not None:
         position = "no federation"
     elif stated.threat.outside:
         position = "outside"
-    elif party.participant is not None:
+    elif attacker.participant is not None:
         position = "participant"
-    return Threat(
+    return ThreatSection(
         words=in_words(stated, experiment),
         position=position,
         participants=experiment.partition.participants,
-        victims=tuple(sorted({v for question in party.questions for v in question.victims})),
-        participant=party.participant,
+        victims=tuple(sorted({v for query in attacker.queries for v in query.victims})),
+        participant=attacker.participant,
         active=stated.threat.active,
     )
 
@@ -185,16 +185,16 @@ def shown_results(results: Results, experiment: Experiment) -> Results:
     return results.model_copy(update={"results": tuple(rows)})
 
 
-def cautions(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
+def cautions(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:
     """Return what the figures do not prove, a sentence each."""
     given = judged.experiment.given is not None
     return (_OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION) + overlaps(run, judged)
 
 
-def overlaps(run: RunDirectory, judged: Judged) -> tuple[str, ...]:
+def overlaps(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:
     """Return a line for each attack that learned from federations with the real one's records."""
     found: dict[str, int] = {}
-    for who, key, attack in judged.verdicts:
+    for who, key, attack in judged.evaluation_results:
         count = overlapping(run.scores(who, key, attack))
         found[attack] = max(found.get(attack, 0), count)
     return tuple(

@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim import plugins
-from fedsim.attacks import Attack, Prospect
+from fedsim.attacks import Attack, ExpectedObservation
 from fedsim.config.experiment import Experiment, LabelledChoice
 from fedsim.data import (
     AuditSizes,
@@ -25,8 +25,8 @@ from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.strategies import INNER, build_strategy
 from fedsim.models import build_model
 from fedsim.progress import Watcher
-from fedsim.stages.attackers import Party as Party
-from fedsim.stages.attackers import parties_of as parties_of
+from fedsim.stages.attackers import Attacker as Attacker
+from fedsim.stages.attackers import attackers_of as attackers_of
 from fedsim.stages.memory import require_memory
 from fedsim.training.client_tasks import Participants
 from fedsim.training.optimizers import optimizer_factory
@@ -34,14 +34,14 @@ from fedsim.training.vectorized.trainer import required_stack_training, stacking
 
 
 @dataclass(frozen=True)
-class Scene:
-    """An experiment with its data, who holds them, model factory, dishonest parties and attacks."""
+class Setup:
+    """An experiment with its data, who holds them, model factory, attackers and attacks."""
 
     experiment: Experiment
     dataset: Dataset
     ledger: Ledger
     new_model: Callable[[], nn.Module]
-    parties: tuple[Party, ...]
+    attackers: tuple[Attacker, ...]
     attacks: Mapping[str, Attack]
 
     @property
@@ -58,14 +58,14 @@ class Scene:
         )
 
 
-def set_scene(
+def set_setup(
     experiment: Experiment,
     data_dir: Path | None,
     watcher: Watcher,
     *,
     dataset: Dataset | None = None,
     ledger: Ledger | None = None,
-) -> Scene:
+) -> Setup:
     """Load, draw and build everything that an experiment names.
 
     What cannot work is told here, before anything is written.
@@ -87,7 +87,7 @@ def set_scene(
             "this experiment is about a model that was trained elsewhere, so there is nothing to "
             "run; `fedsim attack RUN` attacks it again"
         )
-    parties = parties_of(experiment)
+    attackers = attackers_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     dataset = dataset or load_data(experiment, data_dir, watcher)
     new_model = partial(
@@ -98,21 +98,21 @@ def set_scene(
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    ledger = ledger or _ledger(experiment, dataset, parties)
-    scene = Scene(experiment, dataset, ledger, new_model, parties, attacks)
-    _require_buildable(scene)
-    require_memory(attacks, _prospects(scene), experiment.engine.workers, watcher.say)
-    return _with_stacking_chosen(scene)
+    ledger = ledger or _ledger(experiment, dataset, attackers)
+    setup = Setup(experiment, dataset, ledger, new_model, attackers, attacks)
+    _require_buildable(setup)
+    require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
+    return _with_stacking_chosen(setup)
 
 
-def _with_stacking_chosen(scene: Scene) -> Scene:
-    """Return the scene with `engine.stacked` true or false: it decides the last digits."""
-    engine, participants = scene.experiment.engine, scene.participants
+def _with_stacking_chosen(setup: Setup) -> Setup:
+    """Return the setup with `engine.stacked` true or false: it decides the last digits."""
+    engine, participants = setup.experiment.engine, setup.participants
     chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
     if chosen:
         required_stack_training(participants)
     engine = engine.model_copy(update={"stacked": chosen})
-    return replace(scene, experiment=scene.experiment.model_copy(update={"engine": engine}))
+    return replace(setup, experiment=setup.experiment.model_copy(update={"engine": engine}))
 
 
 def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Dataset:
@@ -163,8 +163,8 @@ def build_attack(choice: LabelledChoice) -> Attack:
     return attack
 
 
-def _ledger(experiment: Experiment, dataset: Dataset, parties: Sequence[Party]) -> Ledger:
-    """Return who holds which record, with the audit of every question drawn, once."""
+def _ledger(experiment: Experiment, dataset: Dataset, attackers: Sequence[Attacker]) -> Ledger:
+    """Return who holds which record, with the audit of every query drawn, once."""
     chosen, audited = experiment.partition, experiment.audit
     training_sets = partition(
         dataset,
@@ -181,34 +181,34 @@ def _ledger(experiment: Experiment, dataset: Dataset, parties: Sequence[Party]) 
         audited.tested_nonmembers,
     )
     ledger = new_ledger(dataset, training_sets)
-    asked = dict.fromkeys(question for party in parties for question in party.questions)
-    for question in asked:  # in the order of the experiment, so that the file is always the same
+    asked = dict.fromkeys(query for attacker in attackers for query in attacker.queries)
+    for query in asked:  # in the order of the experiment, so that the file is always the same
         audit = draw_audit(
-            ledger, question, sizes, nonmembers=audited.nonmembers, seed=experiment.seed
+            ledger, query, sizes, nonmembers=audited.nonmembers, seed=experiment.seed
         )
-        ledger = ledger.with_audit(question, audit)
+        ledger = ledger.with_audit(query, audit)
     return ledger
 
 
-def _require_buildable(scene: Scene) -> None:
+def _require_buildable(setup: Setup) -> None:
     """Build what the first stage builds, for the sake of its errors."""
-    federation = scene.experiment.federation
-    for party in scene.parties:
-        start = party.acts_from()
+    federation = setup.experiment.federation
+    for attacker in setup.attackers:
+        start = attacker.acts_from()
         if start is not None and start > federation.rounds:
             raise ConfigError(
-                f"{party.label} acts from round {start} on, but federation.rounds is "
+                f"{attacker.label} acts from round {start} on, but federation.rounds is "
                 f"{federation.rounds}; let it act earlier, or run for longer"
             )
-    _strategy(scene)
+    _strategy(setup)
     optimizer = federation.local.optimizer
     optimizer_factory(optimizer.name, optimizer.settings)
-    scene.new_model()
+    setup.new_model()
 
 
-def _strategy(scene: Scene) -> Strategy:
-    federation = scene.experiment.federation
-    chosen, present = federation.strategy, federation.fewest_present(scene.ledger.participants)
+def _strategy(setup: Setup) -> Strategy:
+    federation = setup.experiment.federation
+    chosen, present = federation.strategy, federation.fewest_present(setup.ledger.participants)
     return build_strategy(chosen.name, chosen.settings, present)
 
 
@@ -218,16 +218,16 @@ def _samples(strategy: Strategy) -> bool:
     return getattr(strategy, "fraction_train", 1.0) < 1.0 or (inner is not None and _samples(inner))
 
 
-def _prospects(scene: Scene) -> list[Prospect]:
-    """Return what the attacks will be given, for each question of each party."""
-    sampled, experiment = _samples(_strategy(scene)), scene.experiment
+def _prospects(setup: Setup) -> list[ExpectedObservation]:
+    """Return what the attacks will be given, for each query of each attacker."""
+    sampled, experiment = _samples(_strategy(setup)), setup.experiment
     return [
-        Prospect(
-            scene.new_model,
-            scene.dataset,
-            scene.ledger.audit(question).records,
-            party.sure_rounds(experiment, question, sampled=sampled),
+        ExpectedObservation(
+            setup.new_model,
+            setup.dataset,
+            setup.ledger.audit(query).records,
+            attacker.sure_rounds(experiment, query, sampled=sampled),
         )
-        for party in scene.parties
-        for question in party.questions
+        for attacker in setup.attackers
+        for query in attacker.queries
     ]

@@ -1,4 +1,4 @@
-"""The first stage: run the federations and keep what their dishonest parties see.
+"""The first stage: run the federations and keep what their attackers see.
 
 Reads nothing but the experiment; writes the ledger, the snapshots, and for each federation the
 history of utility and a checkpoint from which it goes on when it was stopped.
@@ -29,23 +29,23 @@ from fedsim.progress import Watcher
 from fedsim.report.formatting import plural
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import brief
-from fedsim.stages.checkpointing import Keeper, read_taken_over
-from fedsim.stages.federations import Federation, federations_of
+from fedsim.stages.checkpointing import Checkpointer, read_taken_over
+from fedsim.stages.federations import PlannedFederation, federations_of
 from fedsim.stages.plan import plan
-from fedsim.stages.setup import Scene
-from fedsim.stages.state_cache import States
+from fedsim.stages.setup import Setup
+from fedsim.stages.state_cache import StateCache
 from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.transport.messages import shapes_of
 
 
 def simulate(
-    scene: Scene, run: RunDirectory, watcher: Watcher, states: Path | None = None
+    setup: Setup, run: RunDirectory, watcher: Watcher, states: Path | None = None
 ) -> dict[str, Progress]:
     """Run every federation of an experiment to its end, from its checkpoint if there is one.
 
     Parameters
     ----------
-    scene, run, watcher
+    setup, run, watcher
         The experiment, where it lives, and who listens.
     states
         A folder of states that runs share (see `fedsim.stages.state_cache`): what another run has
@@ -66,20 +66,20 @@ def simulate(
         After a checkpoint of the last finished round was written.
     """
     if not run.ledger.is_file():
-        write_ledger(scene.ledger, run.ledger)
-    federations = seated(scene, run)
+        write_ledger(setup.ledger, run.ledger)
+    federations = seated(setup, run)
     if not any(run.checkpoint(federation.name).is_file() for federation in federations):
-        require_space(run.path, plan(scene).snapshot_bytes)
-    shared = States(states or run.states, scene)
+        require_space(run.path, plan(setup).snapshot_bytes)
+    shared = StateCache(states or run.states, setup)
     branches = {start - 1 for f in federations if (start := f.acts_from()) is not None}
-    last = scene.experiment.federation.rounds
+    last = setup.experiment.federation.rounds
     kept_rounds = branches | {last} if states else branches
     ends: dict[str, Progress] = {}
-    engine = scene.experiment.engine
+    engine = setup.experiment.engine
     with limited_threads(engine.threads), opened(engine) as new_grid:
         for federation in federations:
             ends[federation.name] = _run(
-                scene, federation, run, watcher, shared, kept_rounds, new_grid
+                setup, federation, run, watcher, shared, kept_rounds, new_grid
             )
     if states is None:
         shutil.rmtree(run.states, ignore_errors=True)
@@ -87,53 +87,55 @@ def simulate(
     return ends
 
 
-def seated(scene: Scene, run: RunDirectory) -> tuple[Federation, ...]:
-    """Return the federations of an experiment, their parties briefed and with a place to keep."""
-    for party in scene.parties:
-        brief(scene, party)
-        for adversary in party.adversaries:
-            adversary.keep_in(party.store(scene.experiment, run))
-    return federations_of(scene.parties)
+def seated(setup: Setup, run: RunDirectory) -> tuple[PlannedFederation, ...]:
+    """Return the federations of an experiment, their attackers briefed and with a place to keep."""
+    for attacker in setup.attackers:
+        brief(setup, attacker)
+        for adversary in attacker.adversaries:
+            adversary.keep_in(attacker.store(setup.experiment, run))
+    return federations_of(setup.attackers)
 
 
 def _run(
-    scene: Scene,
-    federation: Federation,
+    setup: Setup,
+    federation: PlannedFederation,
     run: RunDirectory,
     watcher: Watcher,
-    states: States,
+    states: StateCache,
     kept_rounds: Set[int],
     new_grid: NewGrid,
 ) -> Progress:
     """Run a federation to its end; when a process is lost, go on from where it was last kept."""
-    participants, losses = scene.ledger.participants, 0
+    participants, losses = setup.ledger.participants, 0
     while True:
-        with new_grid(client_app_of(scene, federation), participants) as grid:
-            strategy, schedule = strategy_of(scene), schedule_of(scene)
-            keeper = Keeper(run, federation, grid, strategy, schedule, states, kept_rounds)
+        with new_grid(client_app_of(setup, federation), participants) as grid:
+            strategy, schedule = strategy_of(setup), schedule_of(setup)
+            keeper = Checkpointer(run, federation, grid, strategy, schedule, states, kept_rounds)
             try:
-                keeper.start(beginning_of(scene))
+                keeper.start(beginning_of(setup))
                 _serve(federation, keeper, participants, watcher)
                 keeper.ended()
             except WorkerEnded as ended:
                 losses += 1
-                if losses > scene.experiment.engine.restarts:
+                if losses > setup.experiment.engine.restarts:
                     raise
                 watcher.say(f"{ended.happened}; {keeper.cost_of_going_on()}")
             else:
                 return keeper.progress
 
 
-def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: Watcher) -> None:
+def _serve(
+    federation: PlannedFederation, keeper: Checkpointer, participants: int, watcher: Watcher
+) -> None:
     """Run the rounds that are left."""
     start, schedule = keeper.progress, keeper.schedule
     with watcher.task(f"federation {federation.name}", schedule.rounds, start.round) as advance:
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
-            advance(standing_of(progress, keeper.witness.took_part))
+            advance(standing_of(progress, keeper.last_round_recorder.took_part))
 
-        seated = (keeper.witness, *federation.servers.values())
+        seated = (keeper.last_round_recorder, *federation.servers.values())
         server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
         try:
             keeper.grid.serve(make_server_app(server))
@@ -142,7 +144,7 @@ def _serve(federation: Federation, keeper: Keeper, participants: int, watcher: W
             raise
 
 
-def _keep_what_is_there(keeper: Keeper, watcher: Watcher) -> None:
+def _keep_what_is_there(keeper: Checkpointer, watcher: Watcher) -> None:
     """Write where a federation stands that is about to stop for a reason of its own."""
     try:
         keeper.keep()
@@ -150,53 +152,53 @@ def _keep_what_is_there(keeper: Keeper, watcher: Watcher) -> None:
         watcher.say(f"where it stands could not be kept ({error}); {keeper.cost_of_going_on()}")
 
 
-def client_app_of(scene: Scene, federation: Federation) -> ClientApp:
+def client_app_of(setup: Setup, federation: PlannedFederation) -> ClientApp:
     """Return the app of a federation's participants, the dishonest ones among them."""
     mods: list[Mod] = list(federation.participants)
-    stacked = scene.experiment.engine.stacked is True
-    return make_client_app(scene.participants, mods, stacked=stacked)
+    stacked = setup.experiment.engine.stacked is True
+    return make_client_app(setup.participants, mods, stacked=stacked)
 
 
-def strategy_of(scene: Scene) -> Strategy:
+def strategy_of(setup: Setup) -> Strategy:
     """Return the strategy that an experiment names, as new."""
-    settings = scene.experiment.federation
-    fewest = settings.fewest_present(scene.ledger.participants)
+    settings = setup.experiment.federation
+    fewest = settings.fewest_present(setup.ledger.participants)
     return build_strategy(settings.strategy.name, settings.strategy.settings, fewest)
 
 
-def schedule_of(scene: Scene) -> Schedule:
+def schedule_of(setup: Setup) -> Schedule:
     """Return how long an experiment's federations run, who takes part, and what is measured."""
-    settings, model = scene.experiment.federation, scene.new_model()
+    settings, model = setup.experiment.federation, setup.new_model()
     return Schedule(
         settings.rounds,
         settings.evaluation.every,
-        scene.experiment.seed,
+        setup.experiment.seed,
         shapes_of(model),
-        _tester(scene, model),
-        timeout=scene.experiment.engine.timeout,
-        present=partial(settings.present, participants=scene.ledger.participants),
+        _tester(setup, model),
+        timeout=setup.experiment.engine.timeout,
+        present=partial(settings.present, participants=setup.ledger.participants),
     )
 
 
-def beginning_of(scene: Scene) -> Progress:
+def beginning_of(setup: Setup) -> Progress:
     """Return where every federation of an experiment begins: the model's initial parameters."""
-    return Progress(0, ArrayRecord(scene.new_model().state_dict()))
+    return Progress(0, ArrayRecord(setup.new_model().state_dict()))
 
 
-def _tester(scene: Scene, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
+def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
     """Return what measures an aggregate on held-out records, always the same ones."""
-    at_most, seed = scene.experiment.federation.evaluation.records, scene.experiment.seed
-    records = sampled(scene.dataset.test_records, at_most, seed, "server")
+    at_most, seed = setup.experiment.federation.evaluation.records, setup.experiment.seed
+    records = sampled(setup.dataset.test_records, at_most, seed, "server")
 
     def test(arrays: ArrayRecord) -> Utility:
         model.load_state_dict(arrays.to_torch_state_dict())
-        return evaluate(model, scene.dataset, records)
+        return evaluate(model, setup.dataset, records)
 
     return test
 
 
 def _tell_reuse(
-    run: RunDirectory, federations: Sequence[Federation], rounds: int, watcher: Watcher
+    run: RunDirectory, federations: Sequence[PlannedFederation], rounds: int, watcher: Watcher
 ) -> None:
     """Say how many rounds were simulated, and how many were another federation's."""
     reused = {f.name: read_taken_over(run.history(f.name)) for f in federations}

@@ -3,10 +3,10 @@
 The state after round t depends on the seed, the data, who holds them, the model, the training
 settings up to t, and on whoever acted until then; on nothing else. Two runs that agree in those
 have the same state, whatever else they are about: one that acts from round 21 on starts at an
-honest round 20, and one that only asks other questions starts at the end.
+honest round 20, and one that only asks other queries starts at the end.
 
-An entry is a folder: a checkpoint whose memories include a witness's of the last round (see
-`fedsim.federation.replay`), and the snapshots that were kept up to there.
+An entry is a folder: a checkpoint whose memories include a last-round recorder's of the last round
+(see `fedsim.federation.replay`), and the snapshots that were kept up to there.
 """
 
 import hashlib
@@ -27,46 +27,50 @@ from fedsim.federation.checkpoint import Checkpoint
 from fedsim.files import make_private_folder
 from fedsim.observation.snapshots import AGGREGATE, Snapshot, SnapshotStore
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attackers import Party
-from fedsim.stages.federations import Federation
-from fedsim.stages.setup import Scene
+from fedsim.stages.attackers import Attacker
+from fedsim.stages.federations import PlannedFederation
+from fedsim.stages.setup import Setup
 
 Kept = Mapping[str, Sequence[Snapshot]]
-"""A state's snapshots, by the label of the party whose seat they were seen from."""
+"""A state's snapshots, by the label of the attacker whose position they were seen from."""
 
-WITNESS = "witness"
+WITNESS = "last-round recorder"
 _DECIDING = ("fedsim", "flwr", "torch", "numpy")
 
 
 @dataclass(frozen=True)
-class States:
-    """The states in one folder, as the federations of a scene address them."""
+class StateCache:
+    """The states in one folder, as the federations of a setup address them."""
 
     folder: Path
-    scene: Scene
+    setup: Setup
 
-    def keep(self, federation: Federation, checkpoint: Checkpoint, run: RunDirectory) -> None:
-        """Keep where a federation stands, with the snapshots that its parties have so far."""
+    def keep(
+        self, federation: PlannedFederation, checkpoint: Checkpoint, run: RunDirectory
+    ) -> None:
+        """Keep where a federation stands, with the snapshots that its attackers have so far."""
         entry = self._entry(federation, checkpoint.progress.round)
-        for party in federation.parties:
-            snapshots = SnapshotStore(make_private_folder(_seat(entry, party)))
-            for snapshot in party.store(self.scene.experiment, run).index():
+        for attacker in federation.attackers:
+            snapshots = SnapshotStore(make_private_folder(_position(entry, attacker)))
+            for snapshot in attacker.store(self.setup.experiment, run).index():
                 if snapshot.round <= checkpoint.progress.round:
                     snapshots.adopt(snapshot)
         checkpoint.save(self._checkpoint(entry))
 
-    def longest(self, federation: Federation) -> tuple[Checkpoint, Kept] | None:
+    def longest(self, federation: PlannedFederation) -> tuple[Checkpoint, Kept] | None:
         """Return the latest state that a federation may start from, and the snapshots up to it.
 
-        States whose snapshots lack one that the federation's parties want are passed over, and so
+        States whose snapshots lack one that the federation's attackers want are passed over, and so
         are damaged ones: their rounds are simulated again, and the state is kept anew.
         """
         for round_number in self._rounds(federation):
             entry = self._entry(federation, round_number)
-            kept = {p.label: SnapshotStore(_seat(entry, p)).index() for p in federation.parties}
+            kept = {
+                p.label: SnapshotStore(_position(entry, p)).index() for p in federation.attackers
+            }
             if self._checkpoint(entry).is_file() and all(
-                self._suffices(kept[party.label], party, round_number)
-                for party in federation.parties
+                self._suffices(kept[attacker.label], attacker, round_number)
+                for attacker in federation.attackers
             ):
                 with suppress(RunDirectoryError, SnapshotError):
                     for snapshot in itertools.chain.from_iterable(kept.values()):
@@ -74,17 +78,17 @@ class States:
                     return Checkpoint.load(self._checkpoint(entry)), kept
         return None
 
-    def _rounds(self, federation: Federation) -> Iterator[int]:
-        rounds = self.scene.experiment.federation.rounds
+    def _rounds(self, federation: PlannedFederation) -> Iterator[int]:
+        rounds = self.setup.experiment.federation.rounds
         yield rounds
         yield from range(min(federation.acts_from() or rounds, rounds) - 1, 0, -1)
 
-    def _suffices(self, kept: Sequence[Snapshot], party: Party, round_number: int) -> bool:
-        """Return whether snapshots up to a round are all that a party wants."""
-        experiment = self.scene.experiment
+    def _suffices(self, kept: Sequence[Snapshot], attacker: Attacker, round_number: int) -> bool:
+        """Return whether snapshots up to a round are all that an attacker wants."""
+        experiment = self.setup.experiment
         wanted = {
             (observed, owner)
-            for owner in party.owners_throughout(experiment)
+            for owner in attacker.owners_throughout(experiment)
             for observed in experiment.observed_rounds
             # The aggregate of the last round may reach a participant in the next one only.
             if observed < round_number + (owner != AGGREGATE or self._ended(round_number))
@@ -92,9 +96,9 @@ class States:
         return wanted <= {(snapshot.round, snapshot.owner) for snapshot in kept}
 
     def _ended(self, round_number: int) -> bool:
-        return round_number == self.scene.experiment.federation.rounds
+        return round_number == self.setup.experiment.federation.rounds
 
-    def _entry(self, federation: Federation, round_number: int) -> Path:
+    def _entry(self, federation: PlannedFederation, round_number: int) -> Path:
         produced_by = json.dumps(self._produced_by(federation, round_number), sort_keys=True)
         name = hashlib.blake2b(produced_by.encode(), digest_size=12).hexdigest()
         return self.folder / f"round-{round_number:05d}.{name}"
@@ -102,7 +106,7 @@ class States:
     def _checkpoint(self, entry: Path) -> Path:
         return entry / "checkpoint.safetensors"
 
-    def _produced_by(self, federation: Federation, round_number: int) -> Mapping[str, Any]:
+    def _produced_by(self, federation: PlannedFederation, round_number: int) -> Mapping[str, Any]:
         """Return everything that decides a federation's state after a round, as plain data."""
         settings = dict(self._whole["federation"])
         # How long it goes on decides nothing, except that the last round is always evaluated.
@@ -121,12 +125,12 @@ class States:
 
     @cached_property
     def _whole(self) -> Mapping[str, Any]:
-        return self.scene.experiment.plain()
+        return self.setup.experiment.plain()
 
     @cached_property
     def _always(self) -> Mapping[str, Any]:
-        """Return what decides every state of this scene, whichever round or federation."""
-        ledger, engine = self.scene.ledger, self._whole["engine"]
+        """Return what decides every state of this setup, whichever round or federation."""
+        ledger, engine = self.setup.ledger, self._whole["engine"]
         return {
             "versions": {package: metadata.version(package) for package in _DECIDING},
             **{key: self._whole[key] for key in ("seed", "data", "partition", "model")},
@@ -134,32 +138,34 @@ class States:
             "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
         }
 
-    def _acting(self, federation: Federation) -> list[Any]:
-        labels = [party.label for party in federation.parties]
-        chosen = [party for party in self._whole["adversaries"] if party["label"] in labels]
+    def _acting(self, federation: PlannedFederation) -> list[Any]:
+        labels = [attacker.label for attacker in federation.attackers]
+        chosen = [
+            attacker for attacker in self._whole["adversaries"] if attacker["label"] in labels
+        ]
         targets = [
-            self.scene.ledger.audit(question).records
-            for party in federation.parties
-            for question in party.questions
+            self.setup.ledger.audit(query).records
+            for attacker in federation.attackers
+            for query in attacker.queries
         ]
         return [chosen, self._whole["audit"]["victims"], digest_of_arrays(*targets)]
 
 
-def take_over(federation: Federation, kept: Kept, scene: Scene, run: RunDirectory) -> None:
-    """Give a federation's parties the snapshots of a state that it starts from."""
-    for party in federation.parties:
-        store = party.store(scene.experiment, run)
-        for snapshot in kept[party.label]:
+def take_over(federation: PlannedFederation, kept: Kept, setup: Setup, run: RunDirectory) -> None:
+    """Give a federation's attackers the snapshots of a state that it starts from."""
+    for attacker in federation.attackers:
+        store = attacker.store(setup.experiment, run)
+        for snapshot in kept[attacker.label]:
             store.adopt(snapshot)
 
 
-def _seat(entry: Path, party: Party) -> Path:
-    """Return where an entry keeps what was seen from a party's seat.
+def _position(entry: Path, attacker: Attacker) -> Path:
+    """Return where an entry keeps what was seen from an attacker's position.
 
-    From another seat other aggregates are seen: a participant that is away is sent none.
+    From another position other aggregates are seen: a participant that is away is sent none.
     """
-    seat = "server" if party.participant is None else f"participant-{party.participant}"
-    return entry / "snapshots" / seat
+    position = "server" if attacker.participant is None else f"participant-{attacker.participant}"
+    return entry / "snapshots" / position
 
 
 def _until(by_round: Mapping[str, Any], round_number: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fedsim.federation.rounds import RoundFigures
 from fedsim.report.costs import Cost
 from fedsim.report.data import UtilityPoint
 from fedsim.rundir import RunDirectory
-from fedsim.stages.federations import Federation
+from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.history import read_crafted, read_history_file
 
 History = tuple[RoundFigures, ...]
@@ -42,7 +42,7 @@ def utility_points(history: History) -> list[UtilityPoint]:
     ]
 
 
-def cost_of(run: RunDirectory, federation: Federation, honest: History | None) -> Cost:
+def cost_of(run: RunDirectory, federation: PlannedFederation, honest: History | None) -> Cost:
     """Return what the adversary of an active federation costs.
 
     Raises
@@ -50,10 +50,10 @@ def cost_of(run: RunDirectory, federation: Federation, honest: History | None) -
     RunDirectoryError
         If a file of the federation is missing or damaged.
     """
-    (party,) = federation.parties
+    (attacker,) = federation.attackers
     crafted = read_crafted(run.crafted(federation.name))
     return Cost(
-        adversary=party.label,
+        adversary=attacker.label,
         test_accuracy=_test_accuracy(read_history(run, federation.name)),
         honest_test_accuracy=None if honest is None else _test_accuracy(honest),
         norm_ratio=statistics.median(c.norm_ratio for c in crafted) if crafted else None,

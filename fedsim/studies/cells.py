@@ -139,13 +139,18 @@ def shortening(experiment: Experiment, rounds: int) -> list[str]:
         if coming := {one for first in late for one in attendance[first]} - here:
             early[rounds] = sorted(here | coming)
         changes.append(f"federation.attendance={json.dumps(early)}")
-    parties = [party.model_dump(mode="json") for party in experiment.adversaries]
-    acting = [one for party in parties for one in party["together"] if one.get("first", 0) > rounds]
+    attackers = [attacker.model_dump(mode="json") for attacker in experiment.adversaries]
+    acting = [
+        one
+        for attacker in attackers
+        for one in attacker["together"]
+        if one.get("first", 0) > rounds
+    ]
     for one in acting:  # in the last round instead, so that it is seen to act
         one["first"] = rounds
         one.pop("last", None)
     if acting:
-        changes.append(f"adversaries={json.dumps(parties)}")
+        changes.append(f"adversaries={json.dumps(attackers)}")
     return changes
 
 

@@ -40,7 +40,7 @@ SCALES: tuple[Scale, ...] = ("cpu", "paper")
 Changes = dict[str, Any]
 Axes = dict[str, Annotated[dict[str, Changes], Field(min_length=1)]]
 Only = dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
-Judged = Literal["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
+EvaluatedRun = Literal["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
 Metric = Literal[
     "accuracy",
     "auc",
@@ -92,7 +92,7 @@ class ReferenceSpec(Strict):
     apart: bool = False
 
 
-class Comparison(Strict):
+class ComparisonSpec(Strict):
     """Paired differences along one coordinate: first minus second, everything else equal.
 
     A pair of values that an axis has at another scale only is left out at this one.
@@ -130,7 +130,7 @@ class FigureSpec(Strict):
     panels: str | None = None
     lines: str | None = None
     along: str | None = None
-    metric: Judged = "accuracy"
+    metric: EvaluatedRun = "accuracy"
     only: Only = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -166,7 +166,7 @@ class Study(Strict):
     axes: Axes = Field(default_factory=dict)
     reference: ReferenceSpec | None = None
     tables: tuple[TableSpec, ...] = ()
-    compare: tuple[Comparison, ...] = ()
+    compare: tuple[ComparisonSpec, ...] = ()
     figures: tuple[FigureSpec, ...] = ()
 
     @property
@@ -186,9 +186,9 @@ class Study(Strict):
                 raise ValueError(f"an axis cannot be called {min(taken)!r}: results have that")
             valid = (*axes, *FOUND_IN_RESULTS)
             for where, used, only in self._used():
-                if strangers := sorted({*used, *only} - {*valid}):
+                if third_parties := sorted({*used, *only} - {*valid}):
                     raise ValueError(
-                        f"{where}: at scale {scale} there is no coordinate {strangers[0]!r}; "
+                        f"{where}: at scale {scale} there is no coordinate {third_parties[0]!r}; "
                         f"valid: {listed(valid)}"
                     )
                 for name in only.keys() & axes.keys():

@@ -18,7 +18,7 @@ from fedsim.errors import FedsimError
 from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
 from fedsim.report.drawing import ADVERSARY_COLOURS, MEMBER, NONMEMBER
 from fedsim.studies.definition import FigureSpec
-from fedsim.studies.evidence import Course, Finder, Trace
+from fedsim.studies.evidence import Finder, StoredTrace, StudyCourse
 from fedsim.studies.rows import HEADINGS, Row, fits, measured
 
 PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
@@ -101,7 +101,7 @@ def _line(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) 
 def _roc(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
     lowest = 1.0
     for colour, (name, own) in _coloured(_grouped(rows, spec.lines)):
-        curve = mean_roc(evidence(own[0]).verdict(own[0]).cases)
+        curve = mean_roc(evidence(own[0]).evaluation_result(own[0]).cases)
         place.plot(curve.fpr[1:], curve.tpr[1:], color=colour, drawstyle="steps-post", label=name)
         lowest = min(lowest, float(curve.fpr[1]))
     place.plot([lowest, 1], [lowest, 1], color=NONMEMBER, linestyle=":", linewidth=1)
@@ -111,7 +111,7 @@ def _roc(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -
 
 
 def _histogram(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:
-    counted = score_histogram(evidence(rows[0]).verdict(rows[0]).cases[0])
+    counted = score_histogram(evidence(rows[0]).evaluation_result(rows[0]).cases[0])
     for shares, colour, name in (
         (counted.members, MEMBER, "members"),
         (counted.nonmembers, NONMEMBER, "non-members"),
@@ -149,19 +149,19 @@ def _reaction(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Find
     _over_rounds(place, course)
 
 
-def _sides(trace: Trace) -> list[tuple[np.ndarray, str, str]]:
+def _sides(trace: StoredTrace) -> list[tuple[np.ndarray, str, str]]:
     """Return which records are members and which are not, with their colours and names."""
     return [(trace.member, MEMBER, "members"), (~trace.member, NONMEMBER, "non-members")]
 
 
-def _band(place: Axes, trace: Trace, side: np.ndarray, colour: str, name: str) -> None:
+def _band(place: Axes, trace: StoredTrace, side: np.ndarray, colour: str, name: str) -> None:
     """Draw the median of some records over the rounds, in a band between the quartiles."""
     low, middle, high = quartiles(trace.values[:, side]).T
     place.plot(trace.rounds, middle, color=colour, marker="o", markersize=3, label=name)
     place.fill_between(trace.rounds, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _over_rounds(place: Axes, course: Course) -> None:
+def _over_rounds(place: Axes, course: StudyCourse) -> None:
     """Shade the rounds in which the adversary acts, among all that it observed."""
     if len(course.acting):
         first, last = course.acting[0] - 0.5, course.acting[-1] + 0.5

@@ -6,11 +6,11 @@ from pathlib import Path
 from fedsim.report.results import Results, read_results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import Cell
-from fedsim.studies.timing import Took, read_took
+from fedsim.studies.timing import RunTiming, read_took
 
 
 @dataclass(frozen=True)
-class Layout:
+class StudyPaths:
     """The folder that studies are run in.
 
     ``runs/DIGEST`` holds the run of one experiment, whichever studies it is a cell of; ``states``
@@ -32,7 +32,7 @@ class Layout:
         """Return the folder of a study's outputs."""
         return self.root / f"{study}-{scale}"
 
-    def took(self, cell: Cell) -> Took | None:
+    def took(self, cell: Cell) -> RunTiming | None:
         """Return how long the run of a cell took, or None where it is not known."""
         return read_took(RunDirectory(self.run(cell)))
 

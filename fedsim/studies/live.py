@@ -18,7 +18,7 @@ from fedsim.report.results import Results
 from fedsim.studies.cells import Cell
 from fedsim.studies.provenance import this_maker, told_of_others
 from fedsim.studies.running import Findings, PlannedCell
-from fedsim.studies.tables import Entry
+from fedsim.studies.tables import TableEntry
 
 WAITING, RUNNING, STOPPED = "waits", "runs", "stopped"
 DONE, REUSED = "done", "finished before"
@@ -136,7 +136,7 @@ def show_findings(console: Console, findings: Findings) -> None:
         )
 
 
-def _entry(entry: Entry | None) -> Text:
+def _entry(entry: TableEntry | None) -> Text:
     if entry is None or entry.figure is None:
         return Text("-")
     value, interval = entry.figure.shown(entry.metric)

@@ -21,7 +21,7 @@ from fedsim.studies.references import (
 )
 from fedsim.studies.rows import caption
 from fedsim.studies.running import Findings
-from fedsim.studies.tables import Entry, Table, apart
+from fedsim.studies.tables import Table, TableEntry, apart
 from fedsim.studies.timing import added
 
 VERSIONS_TOLD = ("python", "fedsim", "flwr", "torch", "numpy", "scikit-learn")
@@ -72,7 +72,7 @@ def _markdown(table: Table) -> Iterator[str]:
         yield _line([*key, *map(_entry, entries)])
 
 
-def _entry(entry: Entry | None) -> str:
+def _entry(entry: TableEntry | None) -> str:
     """Return our figure with its interval, and below it the reference figure with its evidence."""
     if entry is None:
         return "-"

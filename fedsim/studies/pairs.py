@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedsim.evaluation import Comparison as Compared
 from fedsim.evaluation import compare
-from fedsim.studies.definition import Comparison, Study
+from fedsim.studies.definition import ComparisonSpec, Study
 from fedsim.studies.evidence import Finder
 from fedsim.studies.rows import Row, fits
 
@@ -25,7 +25,7 @@ def pairs(study: Study, rows: Sequence[Row], evidence: Finder) -> list[Pair]:
     return [pair for one in study.compare for pair in _pairs(one, rows, evidence)]
 
 
-def _pairs(comparison: Comparison, rows: Sequence[Row], evidence: Finder) -> list[Pair]:
+def _pairs(comparison: ComparisonSpec, rows: Sequence[Row], evidence: Finder) -> list[Pair]:
     left = [row for row in rows if fits(row.coordinates, comparison.only)]
     found: list[Pair] = []
     for first, second in comparison.pairs:
@@ -45,8 +45,8 @@ def _difference(row: Row, other: Row, evidence: Finder) -> Compared:
     ours, theirs = row.cell.experiment, other.cell.experiment
     same = (ours.data, ours.seed) == (theirs.data, theirs.seed)
     return compare(
-        evidence(other).verdict(other),
-        evidence(row).verdict(row),
+        evidence(other).evaluation_result(other),
+        evidence(row).evaluation_result(row),
         seed=row.cell.experiment.seed,
         same_records=same,
     )

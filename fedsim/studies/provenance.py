@@ -16,7 +16,7 @@ _SHORT = 12
 
 
 @dataclass(frozen=True)
-class Maker:
+class RunOrigin:
     """A fedsim by its version, and by the commit of its checkout; "None" where there is none."""
 
     commit: str
@@ -28,25 +28,25 @@ class Maker:
         return f"commit {digits[:_SHORT]}{dash}{changed}, fedsim {self.version}"
 
 
-def maker_of(results: Results) -> Maker:
+def maker_of(results: Results) -> RunOrigin:
     """Return which fedsim made a run, as its results tell."""
     told = results.provenance
-    return Maker(str(told.get("commit")), str(told.get("fedsim version")))
+    return RunOrigin(str(told.get("commit")), str(told.get("fedsim version")))
 
 
-def this_maker() -> Maker:
+def this_maker() -> RunOrigin:
     """Return the fedsim that is running."""
     made_by = provenance(None)
     versions = made_by["versions"]
-    return Maker(
+    return RunOrigin(
         str(made_by["commit"]),
         str(versions.get("fedsim") if isinstance(versions, dict) else None),
     )
 
 
-def told_of_others(finished: Iterable[tuple[Cell, Results]], this: Maker) -> str | None:
+def told_of_others(finished: Iterable[tuple[Cell, Results]], this: RunOrigin) -> str | None:
     """Return one line on the finished cells that another fedsim made; None if there are none."""
-    by_maker: dict[Maker, list[str]] = {}
+    by_maker: dict[RunOrigin, list[str]] = {}
     for cell, results in finished:
         by_maker.setdefault(maker_of(results), []).append(cell.name)
     others = [f"{', '.join(names)} by {one}" for one, names in by_maker.items() if one != this]

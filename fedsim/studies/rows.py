@@ -62,9 +62,9 @@ def rows_of(cell: Cell, results: Results) -> list[Row]:
 def expected(cells: Iterable[Cell]) -> Iterator[Coordinates]:
     """Yield the coordinates of every row that the cells will give, before any of them is run."""
     for cell in cells:
-        for party in cell.experiment.adversaries:
+        for attacker in cell.experiment.adversaries:
             for attack in cell.experiment.attacks:
-                yield {**cell.coordinates, ADVERSARY: party.label, ATTACK: attack.label}
+                yield {**cell.coordinates, ADVERSARY: attacker.label, ATTACK: attack.label}
 
 
 def fits(coordinates: Coordinates, only: Only) -> bool:

@@ -17,16 +17,16 @@ from fedsim.data import Dataset
 from fedsim.progress import SILENCE, Watcher
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import parties_of, set_scene
+from fedsim.stages.setup import attackers_of, set_setup
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
-from fedsim.studies.layout import Layout
+from fedsim.studies.layout import StudyPaths
 from fedsim.studies.pairs import Pair, pairs
 from fedsim.studies.provenance import this_maker, told_of_others
 from fedsim.studies.rows import Row, rows_of
 from fedsim.studies.tables import Table, check_coordinates, tables
-from fedsim.studies.timing import Took, timed
+from fedsim.studies.timing import RunTiming, timed
 
 
 class Audience(Watcher, Protocol):
@@ -66,7 +66,7 @@ class Findings:
     pairs: Sequence[Pair]
     evidence: Finder
     reused: Sequence[Cell]
-    took: Mapping[str, Took]
+    took: Mapping[str, RunTiming]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class PlannedCell:
         return self.results is not None
 
 
-def plan(study: Study, cells: Sequence[Cell], layout: Layout) -> list[PlannedCell]:
+def plan(study: Study, cells: Sequence[Cell], layout: StudyPaths) -> list[PlannedCell]:
     """Return what a study is going to do, cell by cell; nothing is loaded or computed.
 
     Raises
@@ -114,14 +114,14 @@ def plan(study: Study, cells: Sequence[Cell], layout: Layout) -> list[PlannedCel
                 cell,
                 layout.finished(cell),
                 None if earlier is cell else earlier,
-                sum(party.acts_from() is not None for party in parties_of(cell.experiment)),
+                sum(attacker.acts_from() is not None for attacker in attackers_of(cell.experiment)),
             )
         )
     return planned
 
 
 def run_cells(
-    cells: Sequence[Cell], layout: Layout, audience: Audience, data_dir: Path | None
+    cells: Sequence[Cell], layout: StudyPaths, audience: Audience, data_dir: Path | None
 ) -> list[tuple[Cell, Results, bool]]:
     """Run cells that are not finished; return each with its results, and whether they were there.
 
@@ -155,11 +155,11 @@ def _require_runnable(cells: Sequence[Cell], data_dir: Path | None) -> None:
     for _, alike in groupby(cells, lambda cell: (cell.experiment.data, cell.experiment.seed)):
         dataset: Dataset | None = None
         for cell in alike:
-            scene = set_scene(cell.experiment, data_dir, SILENCE, dataset=dataset)
-            dataset = scene.dataset
+            setup = set_setup(cell.experiment, data_dir, SILENCE, dataset=dataset)
+            dataset = setup.dataset
 
 
-def _tell_others(cells: Sequence[Cell], layout: Layout, audience: Audience) -> None:
+def _tell_others(cells: Sequence[Cell], layout: StudyPaths, audience: Audience) -> None:
     finished = [(cell, results) for cell in cells if (results := layout.finished(cell))]
     if finished and (line := told_of_others(finished, this_maker())):
         audience.say(line)
@@ -170,7 +170,7 @@ def run_study(
     path: Path,
     scale: Scale,
     cells: Sequence[Cell],
-    layout: Layout,
+    layout: StudyPaths,
     audience: Audience,
     data_dir: Path | None = None,
 ) -> Findings:

@@ -7,7 +7,7 @@ from fedsim.errors import ConfigError, listed
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import (
     METRIC,
-    Comparison,
+    ComparisonSpec,
     Metric,
     Only,
     ReferenceSpec,
@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One place of a table: our figure, and a reference figure that stands beside it."""
 
     metric: Metric
@@ -36,7 +36,7 @@ class Table:
     title: str
     row_names: tuple[str, ...]
     columns: tuple[str, ...]
-    lines: tuple[tuple[Key, tuple[Entry | None, ...]], ...]
+    lines: tuple[tuple[Key, tuple[TableEntry | None, ...]], ...]
 
 
 def tables(study: Study, rows: Sequence[Row]) -> list[Table]:
@@ -89,7 +89,9 @@ def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
         _require_places(found, figure.only, named, f"figures.{number}")
 
 
-def _here(study: Study, comparison: Comparison, found: Sequence[Coordinates]) -> tuple[str, ...]:
+def _here(
+    study: Study, comparison: ComparisonSpec, found: Sequence[Coordinates]
+) -> tuple[str, ...]:
     """Return what is compared at this scale: a value that only another scale's axis has is not."""
     axes = [study.axes_at(scale) for scale in study.scales]
     anywhere = {value for one in axes for value in one.get(comparison.along, ())}
@@ -148,7 +150,7 @@ def _table(
     title: str,
     spec: TableSpec,
     columns: Sequence[str],
-    lines: Iterable[tuple[Key, Sequence[Entry | None]]],
+    lines: Iterable[tuple[Key, Sequence[TableEntry | None]]],
 ) -> Table:
     return Table(title, spec.rows, tuple(columns), tuple((key, tuple(e)) for key, e in lines))
 
@@ -157,7 +159,7 @@ def _key(row: Row, names: Sequence[str]) -> Key:
     return tuple(row.coordinates[name] for name in names)
 
 
-def _entry(row: Row | None, metric: Metric, reference: ReferenceSpec | None) -> Entry | None:
+def _entry(row: Row | None, metric: Metric, reference: ReferenceSpec | None) -> TableEntry | None:
     if row is None:
         return None
-    return Entry(metric, measured(row, metric), beside(reference, row.coordinates, metric))
+    return TableEntry(metric, measured(row, metric), beside(reference, row.coordinates, metric))

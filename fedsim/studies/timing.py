@@ -19,7 +19,7 @@ WALL, PROCESSOR = "wall", "processor"
 
 
 @dataclass(frozen=True)
-class Took:
+class RunTiming:
     """Seconds from beginning to end, and of all processors together.
 
     Processors of other machines, and of processes that are not ours (Ray, Flower's SuperNodes), are
@@ -34,10 +34,10 @@ class Took:
         return f"{_clock(self.wall)} of wall time, {_clock(self.processor)} of processor time"
 
 
-def added(several: Iterable[Took]) -> Took:
+def added(several: Iterable[RunTiming]) -> RunTiming:
     """Return how long runs took together."""
     each = list(several)
-    return Took(sum(one.wall for one in each), sum(one.processor for one in each))
+    return RunTiming(sum(one.wall for one in each), sum(one.processor for one in each))
 
 
 @contextmanager
@@ -52,11 +52,11 @@ def timed(run: RunDirectory) -> Iterator[None]:
         write_json(run.provenance, {**read_json(run.provenance), SECONDS: seconds})
 
 
-def read_took(run: RunDirectory) -> Took | None:
+def read_took(run: RunDirectory) -> RunTiming | None:
     """Return how long a run took, or None where it is not known."""
     try:
         seconds = read_json(run.provenance)[SECONDS]
-        return Took(float(seconds[WALL]), float(seconds[PROCESSOR]))
+        return RunTiming(float(seconds[WALL]), float(seconds[PROCESSOR]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -12,14 +12,14 @@ from fedsim.files import write_json, write_text
 from fedsim.provenance import provenance
 from fedsim.report.results import MEAN
 from fedsim.studies.figures import svg
-from fedsim.studies.layout import Layout
+from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
 from fedsim.studies.references import reference_table
 from fedsim.studies.rows import Row, sizes
 from fedsim.studies.running import Findings
 
 
-def write_outputs(findings: Findings, layout: Layout, options: Sequence[str]) -> Path:
+def write_outputs(findings: Findings, layout: StudyPaths, options: Sequence[str]) -> Path:
     """Write everything that a study ends with; return the folder.
 
     `options` are those that changed every cell (``--set A.B=C``), for the page to tell.

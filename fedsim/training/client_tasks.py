@@ -95,7 +95,7 @@ def participant_of(context: Context) -> int:
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskRequest:
     """What the content of a message asks for: the same of everybody who is sent the same one."""
 
     round: int
@@ -103,7 +103,7 @@ class Asked:
     arrays: ArrayRecord
 
     @classmethod
-    def by(cls, message: Message) -> "Asked":
+    def by(cls, message: Message) -> "TaskRequest":
         """Return what a message asks for.
 
         Raises
@@ -116,7 +116,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ClientTask:
     """What one participant is asked to do: in which round, from which parameters.
 
     Attributes
@@ -141,7 +141,9 @@ class Task:
     kept: ArrayRecord | None
 
     @classmethod
-    def of(cls, message: Message, context: Context, asked: Asked | None = None) -> "Task":
+    def of(
+        cls, message: Message, context: Context, asked: TaskRequest | None = None
+    ) -> "ClientTask":
         """Return what a message asks of a node; `asked` is what its content does, if known.
 
         Raises
@@ -150,7 +152,7 @@ class Task:
             If the message does not say its round, or has no parameters.
         """
         kept = context.state.get(OPTIMIZER_STATE)
-        asked = asked or Asked.by(message)
+        asked = asked or TaskRequest.by(message)
         return cls(
             message.metadata.message_type,
             participant_of(context),
@@ -183,9 +185,9 @@ class Received:
 
     def __init__(self, expected: Shapes) -> None:
         self._expected = expected
-        self._latest: tuple[Task, dict[str, Tensor]] | None = None
+        self._latest: tuple[ClientTask, dict[str, Tensor]] | None = None
 
-    def by(self, task: Task) -> dict[str, Tensor]:
+    def by(self, task: ClientTask) -> dict[str, Tensor]:
         """Return the parameters of a task, which are not to be changed.
 
         Raises

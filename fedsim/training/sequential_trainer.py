@@ -5,15 +5,15 @@ from collections.abc import Iterable
 import torch
 from flwr.app import ArrayRecord, Context, Message
 
-from fedsim.training.client_tasks import Participants, Received, Task, Trained
+from fedsim.training.client_tasks import ClientTask, Participants, Received, Trained
 from fedsim.training.optimizers import optimizer_arrays, optimizer_factory, restore_optimizer
 from fedsim.training.sgd_loop import Utility, evaluate, train_locally
-from fedsim.transport.buffer_pool import Layout, Uploads
+from fedsim.transport.buffer_pool import BufferLayout, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite
 from fedsim.transport.messages import shapes_of
 
 
-class OneByOne:
+class SequentialTrainer:
     """Trains and evaluates the participants of a federation.
 
     Raises
@@ -31,16 +31,16 @@ class OneByOne:
         self._new_optimizer(self._model.parameters(), local.learning_rate)
         self._received = Received(shapes_of(self._model))
         self.uploads = Uploads()
-        self._layout = Layout.of(self._model.state_dict())
+        self._layout = BufferLayout.of(self._model.state_dict())
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Do nothing: one at a time is as quick when its time has come."""
 
-    def task(self, message: Message, context: Context) -> Task:
+    def task(self, message: Message, context: Context) -> ClientTask:
         """Return what a message asks of a node."""
-        return Task.of(message, context)
+        return ClientTask.of(message, context)
 
-    def train(self, task: Task) -> Trained:
+    def train(self, task: ClientTask) -> Trained:
         """Train a participant from the parameters that it was sent."""
         common, model = self._participants, self._model
         local = common.local
@@ -59,7 +59,7 @@ class OneByOne:
         )
         return Trained(self._uploaded(), optimizer_arrays(optimizer) or None, utility)
 
-    def evaluate(self, task: Task) -> Utility:
+    def evaluate(self, task: ClientTask) -> Utility:
         """Evaluate the parameters that a participant was sent."""
         self._load(task)
         records = self._participants.evaluated(task.participant)
@@ -76,7 +76,7 @@ class OneByOne:
         return recorded(copies, finite=seen_finite(rooms.tensors), room=place)
 
     @torch.no_grad()
-    def _load(self, task: Task) -> None:
+    def _load(self, task: ClientTask) -> None:
         received = self._received.by(task)
         for name, value in self._model.state_dict().items():
             value.copy_(received[name])

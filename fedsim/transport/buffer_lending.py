@@ -1,6 +1,6 @@
 """Parameters that a process of ours shows its parent without a copy.
 
-They lie in an `Arena` that both sides see. The lender sends where; the borrower makes the same
+They lie in an `BufferPool` that both sides see. The lender sends where; the borrower makes the same
 arrays of it, and returns it when nobody looks at them any more.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from flwr.app import ArrayRecord
 
-from fedsim.transport.buffer_pool import Arena, Room
-from fedsim.transport.flower_records import QuickArrays
+from fedsim.transport.buffer_pool import BufferPool, Room
+from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory
 
 Ticket = tuple[Room, list[bool | None]]
@@ -18,10 +18,10 @@ Ticket = tuple[Room, list[bool | None]]
 
 
 @dataclass(frozen=True, eq=False)
-class Lender:
+class BufferLender:
     """The side of who writes into the arena."""
 
-    arena: Arena
+    arena: BufferPool
 
     def ticket(self, record: ArrayRecord) -> Ticket | None:
         """Return a ticket for a record that is, as it is, an upload in the arena; else None."""
@@ -43,10 +43,10 @@ class Lender:
 
 
 @dataclass(frozen=True, eq=False)
-class Borrower:
+class BufferBorrower:
     """The side of who reads."""
 
-    arena: Arena
+    arena: BufferPool
     _dropped: "deque[int]" = field(default_factory=deque)
 
     def record(self, ticket: Ticket) -> ArrayRecord:
@@ -54,7 +54,7 @@ class Borrower:
         room, known = ticket
         block = self.arena.borrowed(room, self._dropped)
         parts = zip(room.layout.parts, known, strict=True)
-        return QuickArrays(
+        return FastArrays(
             {p.name: ArrayInMemory(room.values(block, p), finite=finite) for p, finite in parts}
         )
 

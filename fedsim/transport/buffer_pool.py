@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class BufferLayout:
     """The arrays of an upload, behind each other: so many bytes in all.
 
     In a block of several uploads each array is stacked: the first one of all of them comes first.
@@ -51,7 +51,7 @@ class Layout:
     size: int
 
     @classmethod
-    def of(cls, values: Mapping[str, Tensor]) -> "Layout":
+    def of(cls, values: Mapping[str, Tensor]) -> "BufferLayout":
         """Return the layout of arrays like these."""
         parts, start = [], 0
         for name, value in values.items():
@@ -79,7 +79,7 @@ class Room(NamedTuple):
     offset: int
     row: int
     rows: int
-    layout: Layout
+    layout: BufferLayout
 
     def values(self, block: Bytes, part: Part) -> NDArray[np.generic]:
         """Return one of its arrays from the bytes of its block."""
@@ -97,7 +97,7 @@ class _Block:
     has_pages: bool = True
 
 
-class Arena:
+class BufferPool:
     """Blocks of memory that are used again; made by `of_machine`.
 
     One thread takes rooms in it; what else there is may be called from any.
@@ -112,7 +112,7 @@ class Arena:
         self._changes: deque[tuple[int, int]] = deque()
 
     @classmethod
-    def of_machine(cls) -> "Arena | None":
+    def of_machine(cls) -> "BufferPool | None":
         """Return one as large as can be; what is not written to takes no memory.
 
         None where the system has no such memory, or promises none that it does not have.
@@ -126,7 +126,7 @@ class Arena:
         except OSError:
             return None
 
-    def block(self, uploads: int, layout: Layout) -> tuple[Tensor, list[Room]] | None:
+    def block(self, uploads: int, layout: BufferLayout) -> tuple[Tensor, list[Room]] | None:
         """Return the bytes of a block, with anything in them, and where each upload lies in it.
 
         While one of them, or a view of one, is looked at, the memory of all stays theirs. None if
@@ -216,17 +216,17 @@ class Uploads:
     """What gives the uploads of a process their memory: its arena, or the system without one."""
 
     def __init__(self) -> None:
-        self._arena: Arena | None = None
+        self._arena: BufferPool | None = None
         self._process = 0
 
-    def lie_in(self, arena: Arena | None) -> None:
+    def lie_in(self, arena: BufferPool | None) -> None:
         """Have them lie in this arena from now on; with None, in fresh memory."""
         self._arena, self._process = arena, os.getpid()
 
-    def rooms(self, uploads: int, layout: Layout) -> Rooms:
-        """Return memory for so many uploads, with anything in it; see `Arena.block`."""
+    def rooms(self, uploads: int, layout: BufferLayout) -> Rooms:
+        """Return memory for so many uploads, with anything in it; see `BufferPool.block`."""
         if self._process != os.getpid():  # a fork's uploads are not to lie over its parent's
-            self.lie_in(Arena.of_machine())
+            self.lie_in(BufferPool.of_machine())
         if self._arena is not None and layout.size:
             taken = self._arena.block(uploads, layout)
             if taken is not None:

@@ -6,7 +6,7 @@ socket, and the receiver copies them out, straight into the `bytes` that Flower 
 occur in several objects that are sent together are copied in once. The memory has no name and is
 gone when both ends have closed it, so nothing is left behind by a process that is killed.
 
-Where both ends see an `Arena`, parameters that lie in it are not copied at all (see `loans`).
+Where both ends see an `BufferPool`, parameters that lie in it are not copied at all (see `loans`).
 
 Objects are pickled. Both ends are forks of one process and the socket has no name, so nobody else's
 pickles can come in.
@@ -24,9 +24,9 @@ from typing import Any
 
 from flwr.app import ArrayRecord
 
-from fedsim.transport.buffer_lending import Borrower, Lender, Ticket
+from fedsim.transport.buffer_lending import BufferBorrower, BufferLender, Ticket
 from fedsim.transport.buffer_pool import Room
-from fedsim.transport.flower_records import QuickArrays
+from fedsim.transport.flower_records import FastArrays
 
 LONG = 1024  # bytes; shorter things go through the socket itself
 # Of a socket. It holds a few packets only, so that a sender who is quicker than the receiver waits:
@@ -38,11 +38,11 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Line:
+class Channel:
     """One end of a line."""
 
     socket: socket.socket
-    loans: Lender | Borrower | None = None
+    loans: BufferLender | BufferBorrower | None = None
 
     def close(self) -> None:
         """Close this end; the other one's `receive` will raise an `EOFError`."""
@@ -74,15 +74,15 @@ class Line:
             os.close(memory)
 
 
-def new_line() -> tuple[Line, Line]:
+def new_line() -> tuple[Channel, Channel]:
     """Return the two ends of a line."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-    return Line(ends[0]), Line(ends[1])
+    return Channel(ends[0]), Channel(ends[1])
 
 
-def send_all(sent: Iterable[tuple[Line, object]]) -> int:
+def send_all(sent: Iterable[tuple[Channel, object]]) -> int:
     """Send an object over each line; bytes that are in several of them are copied once.
 
     A line whose other end is closed is passed over; who waits for its answer will learn of it.
@@ -121,10 +121,10 @@ class _Memory:
             self._descriptor = os.memfd_create("fedsim")
         return self._descriptor
 
-    def packed(self, content: object, loans: Lender | Borrower | None) -> bytes | Place:
+    def packed(self, content: object, loans: BufferLender | BufferBorrower | None) -> bytes | Place:
         """Return an object as bytes short enough for a packet, or where it is in this memory."""
         head = io.BytesIO()
-        packer = _Packer(head, self, loans if isinstance(loans, Lender) else None)
+        packer = _Packer(head, self, loans if isinstance(loans, BufferLender) else None)
         packer.dump(content)
         short = head.tell() <= LONG and not packer.placed
         return head.getvalue() if short else self._written(head.getbuffer())
@@ -153,7 +153,7 @@ class _Memory:
 class _Packer(pickle.Pickler):
     """Pickles an object, but for its long bytes, which it leaves to a memory, and what is lent."""
 
-    def __init__(self, head: io.BytesIO, memory: _Memory, lender: Lender | None) -> None:
+    def __init__(self, head: io.BytesIO, memory: _Memory, lender: BufferLender | None) -> None:
         super().__init__(head, pickle.HIGHEST_PROTOCOL)
         self._memory = memory
         self._lender = lender
@@ -165,7 +165,7 @@ class _Packer(pickle.Pickler):
         if type(thing) is bytes and len(thing) >= LONG:
             self.placed += 1
             return self._memory.place(thing)
-        if type(thing) is QuickArrays and self._lender is not None:
+        if type(thing) is FastArrays and self._lender is not None:
             return self._lender.ticket(thing)
         return None
 
@@ -173,7 +173,9 @@ class _Packer(pickle.Pickler):
 class _Unpacker(pickle.Unpickler):
     """Reads what a `_Packer` made."""
 
-    def __init__(self, head: bytes, memory: int | None, loans: Lender | Borrower | None) -> None:
+    def __init__(
+        self, head: bytes, memory: int | None, loans: BufferLender | BufferBorrower | None
+    ) -> None:
         super().__init__(io.BytesIO(head))
         self._memory = memory
         self._loans = loans
@@ -181,7 +183,7 @@ class _Unpacker(pickle.Unpickler):
     def persistent_load(self, where: Place | Ticket) -> bytes | ArrayRecord:
         """Return the long bytes at a place, or what a ticket is for."""
         if isinstance(where[0], Room):
-            assert isinstance(self._loans, Borrower)  # noqa: S101 - the other end is a lender
+            assert isinstance(self._loans, BufferBorrower)  # noqa: S101 - the other end is a lender
             return self._loans.record(where)
         assert self._memory is not None  # noqa: S101 - it came with the packet
         return _read(self._memory, where)

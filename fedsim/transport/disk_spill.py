@@ -47,7 +47,7 @@ class _File:
         return memoryview(mapped)[into:]
 
 
-class SpooledArray(LazyArray):
+class SpilledArray(LazyArray):
     """An array that is in a file.
 
     What came as bytes is kept as it came, whatever it is; of other arrays the numbers are.
@@ -91,7 +91,7 @@ class SpooledArray(LazyArray):
         return Array, (self.dtype, self.shape, self.stype, self.data)
 
 
-class Spool:
+class DiskSpill:
     """The replies of a round.
 
     Parameters
@@ -119,4 +119,4 @@ class Spool:
             return
         self._file = self._file or _File()
         for name, array in record.items():
-            record[name] = SpooledArray(array, self._file)
+            record[name] = SpilledArray(array, self._file)

@@ -20,7 +20,7 @@ MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told
 Values = NDArray[Any]
 
 
-class QuickFedAvg(FedAvg):
+class FastFedAvg(FedAvg):
     """`FedAvg`, quicker."""
 
     def aggregate_train(
@@ -35,11 +35,11 @@ class QuickFedAvg(FedAvg):
         return _mean(uploads, shares), _mean_metrics(uploads, shares, self.weighted_by_key)
 
 
-class QuickFedProx(QuickFedAvg, FedProx):
+class FastFedProx(FastFedAvg, FedProx):
     """`FedProx`, quicker."""
 
 
-QUICK: dict[str, type[FedAvg]] = {"FedAvg": QuickFedAvg, "FedProx": QuickFedProx}
+QUICK: dict[str, type[FedAvg]] = {"FedAvg": FastFedAvg, "FedProx": FastFedProx}
 """By the name of the strategy that they stand for."""
 
 

@@ -100,7 +100,7 @@ class Quick(MutableMapping[str, Value]):
         return repr(self._held)
 
 
-class QuickArrays(Quick[Array], ArrayRecord):
+class FastArrays(Quick[Array], ArrayRecord):
     """An `ArrayRecord`, quicker."""
 
     flowers = ArrayRecord
@@ -117,7 +117,7 @@ class QuickArrays(Quick[Array], ArrayRecord):
         self.is_dirty = True
 
 
-class QuickMetrics(Quick[Any], MetricRecord):
+class FastMetrics(Quick[Any], MetricRecord):
     """A `MetricRecord`, quicker."""
 
     flowers = MetricRecord

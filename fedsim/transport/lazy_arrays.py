@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedsim.transport.buffer_pool import Room
-from fedsim.transport.flower_records import QuickArrays
+from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.npy_decoding import decoded
 
 Values = NDArray[np.generic]
@@ -152,7 +152,7 @@ def recorded(
     for number, (name, held) in enumerate(values.items()):
         lies = None if room is None else (room, number)
         arrays[name] = ArrayInMemory(held, finite=finite, lies=lies)
-    return QuickArrays(arrays)
+    return FastArrays(arrays)
 
 
 def seen_finite(tensors: Iterable[Tensor]) -> bool | None:

@@ -1,6 +1,6 @@
 """Reading and checking what Flower messages carry.
 
-Everything that arrives from another party is checked here before it is used: exactly one set of
+Everything that arrives from another attacker is checked here before it is used: exactly one set of
 parameters, the expected names and shapes, finite numbers. The first thing that is wrong is named
 together with who sent it and in which round.
 """

@@ -23,26 +23,26 @@ class Content(Quick[AnyRecord], RecordDict):
     fitting = (ArrayRecord, ConfigRecord, MetricRecord)
 
     @property
-    def array_records(self) -> "View[ArrayRecord]":  # type: ignore[override]  # a dict, not its own
+    def array_records(self) -> "KindView[ArrayRecord]":  # type: ignore[override]  # a dict, not its own
         """The records of arrays."""
-        return View(self, ArrayRecord)
+        return KindView(self, ArrayRecord)
 
     @property
-    def metric_records(self) -> "View[MetricRecord]":  # type: ignore[override]
+    def metric_records(self) -> "KindView[MetricRecord]":  # type: ignore[override]
         """The records of metrics."""
-        return View(self, MetricRecord)
+        return KindView(self, MetricRecord)
 
     @property
-    def config_records(self) -> "View[ConfigRecord]":  # type: ignore[override]
+    def config_records(self) -> "KindView[ConfigRecord]":  # type: ignore[override]
         """The records of settings."""
-        return View(self, ConfigRecord)
+        return KindView(self, ConfigRecord)
 
     def __repr__(self) -> str:
         """Return it as Flower's own is shown."""
         return RecordDict.__repr__(self)
 
 
-class View(dict[str, Record]):
+class KindView(dict[str, Record]):
     """The records of one kind; what is set or deleted here is so in the content, too.
 
     Raises

@@ -15,7 +15,7 @@ from traffic import Next, die, hang, once, to_train, toy_app
 from fedsim.config.engine import RayEngine
 from fedsim.engines.factory import NewGrid, opened
 from fedsim.engines.in_process import LocalGrid
-from fedsim.engines.ray.dispatch import Turn
+from fedsim.engines.ray.dispatch import DispatchWindow
 from fedsim.engines.ray.grid import RayGrid
 from fedsim.errors import FedsimError
 from fedsim.rundir import RunDirectory
@@ -75,14 +75,14 @@ def test_300_participants_have_little_under_way(
     new_grid: NewGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 0
-    wait = Turn.ready
+    wait = DispatchWindow.ready
 
-    def spied(turn: Turn) -> list[Any]:
+    def spied(turn: DispatchWindow) -> list[Any]:
         nonlocal most
         most = max(most, sum(len(call.numbers) for call in turn.calls.values()))
         return wait(turn)
 
-    monkeypatch.setattr(Turn, "ready", spied)
+    monkeypatch.setattr(DispatchWindow, "ready", spied)
     app = toy_app(300)
     with new_grid(app, 300) as grid:
         sent = to_train(grid.get_node_ids())

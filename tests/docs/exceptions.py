@@ -103,7 +103,7 @@ INSTEAD = {
     "clouds.task:Net --data clouds.task:all_records --ledger /home/me/audit/who.csv --out "
     "runs/audit": Instead(
         "",
-        "what a stranger's app has kept; tests/integration/test_strangers_app.py gives the command",
+        "what a third party's app keeps; tests/integration/test_strangers_app.py gives the command",
     ),
     "pip install 'fedsim[tensorboard]'": Instead("", OF_THE_NETWORK),
     "fedsim run configs/quickstart.yaml --tensorboard runs/board": Instead(

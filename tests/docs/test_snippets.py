@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from reader import READ, Reader
 from snippets import FOR_THE_EYE, PROGRAMS, README, ROOT, Snippet, pages, snippets
-from test_strangers_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
+from test_third_parties_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
 
 from fedsim.config.experiment import load_experiment
 
@@ -120,8 +120,8 @@ def test_ones_own_model_and_data_leave_two_reports(own: Path) -> None:
 
 @pytest.mark.parametrize("page", EXECUTED)
 def test_every_block_is_of_a_kind_that_is_executed(page: str) -> None:
-    strangers = [s for s in ALL[page] if not s.title and s.language not in {"bash", *READ}]
-    assert not strangers, f"{strangers[0]}: nothing executes {strangers[0].language!r}"
+    third_parties = [s for s in ALL[page] if not s.title and s.language not in {"bash", *READ}]
+    assert not third_parties, f"{third_parties[0]}: nothing executes {third_parties[0].language!r}"
 
 
 @pytest.mark.parametrize("page", ALL)

@@ -125,17 +125,19 @@ def test_a_damaged_history_is_made_again(run: RunDirectory, finished: Path, dama
     assert files(run) == files(RunDirectory(finished))
 
 
-def test_files_of_strangers_in_the_store_are_left_alone(run: RunDirectory, finished: Path) -> None:
+def test_files_of_third_parties_in_the_store_are_left_alone(
+    run: RunDirectory, finished: Path
+) -> None:
     folder = run.snapshots("curious-server")
-    strangers = ["notes.txt", "round-4.participant-0.safetensors", "round-00004.safetensors"]
-    for name in strangers:
+    third_parties = ["notes.txt", "round-4.participant-0.safetensors", "round-00004.safetensors"]
+    for name in third_parties:
         (folder / name).write_text("mine")
     before = [snapshot.path.name for snapshot in SnapshotStore(folder).index()]
-    assert not set(before) & set(strangers)
+    assert not set(before) & set(third_parties)
     forget_the_attacks(run)
     programme.run(EXPERIMENT, run.path)
-    assert [(folder / name).read_text() for name in strangers] == ["mine"] * 3
-    ours = {k: v for k, v in files(run).items() if Path(k).name not in strangers}
+    assert [(folder / name).read_text() for name in third_parties] == ["mine"] * 3
+    ours = {k: v for k, v in files(run).items() if Path(k).name not in third_parties}
     assert ours == files(RunDirectory(finished))
 
 

@@ -19,7 +19,7 @@ TOLD = {
         "participant 1 in round 3 failed: TypeError: it answered with NoneType instead of Message"
     ),
     "is late": (
-        "participant 1 in round 3 answered a question that is not open: it was asked to train in "
+        "participant 1 in round 3 answered a query that is not open: it was asked to train in "
         "round 3, and its reply is to train in round 2"
     ),
     "sends NaN": (

@@ -27,8 +27,8 @@ from fedsim.engines.processes import WorkerEnded
 from fedsim.rundir import RunDirectory
 from fedsim.stages import checkpointing
 
-# Momentum in the server and in the participants, and parties with memories in either seat: all that
-# a federation would have to remember.
+# Momentum in the server and in the participants, attackers with memories in either position: all
+# that a federation would have to remember.
 STATEFUL: dict[str, Any] = {
     "federation": {
         "rounds": 5,

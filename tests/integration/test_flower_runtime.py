@@ -92,10 +92,10 @@ def test_deployed_with_tls_and_node_authentication(tmp_path: Path, local: RunDir
     run, mallory = RunDirectory(tmp_path / "server"), RunDirectory(tmp_path / "mallory")
     app = write_app(tmp_path / "app", run.path)
     with superlink(tmp_path / "flower", "--enable-supernode-auth", tls=True) as runtime:
-        honest, dishonest, stranger = (new_key(runtime.home, f"node-{n}") for n in range(3))
+        honest, dishonest, third_party = (new_key(runtime.home, f"node-{n}") for n in range(3))
         runtime.start_node(runtime.register(honest), partition_id=0)
         runtime.start_node(runtime.register(dishonest), partition_id=1, out=str(mallory.path))
-        refused = runtime.start_node(stranger, partition_id=1)
+        refused = runtime.start_node(third_party, partition_id=1)
         log = runtime.run(app)
         assert runtime.statuses() == ["finished:completed"], log
         assert refused.poll() is not None

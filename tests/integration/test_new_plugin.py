@@ -69,7 +69,7 @@ def test_a_new_attack_is_checked_tested_and_run_as_it_is(package: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_adversary_in_a_participants_seat(tmp_path: Path) -> None:
+def test_a_new_adversary_in_a_participants_position(tmp_path: Path) -> None:
     arguments = ("new", "adversary", "nosy-peer", "--position", "participant", "--out", "p")
     assert run(tmp_path, "fedsim", *arguments).returncode == 0
     checked = run(tmp_path / "p", "fedsim", "check", "nosy_peer:NosyPeer")
@@ -110,7 +110,7 @@ def test_what_fails_is_told_and_is_exit_code_1(tmp_path: Path) -> None:
         "in round 1 the aggregate is not the honest one, but acts_from() is None: it says that it "
         "never does"
     )
-    assert "✗ keeps what its questions are answered from" in lines
+    assert "✗ keeps what its queries are answered from" in lines
     assert "2 failed" in lines[-1]
 
 

@@ -1,4 +1,4 @@
-"""A Flower app that knows nothing of fedsim gets a dishonest party with two lines.
+"""A Flower app that knows nothing of fedsim gets an attacker with two lines.
 
 The app, `tests/strangers_app`, is written as Flower's own PyTorch quickstart is: a ClientApp with
 its training loop, plain FedAvg, and ``strategy.start``.
@@ -56,7 +56,7 @@ HELD = (RECORDS[RECORDS % 3 != 2][0::2], RECORDS[RECORDS % 3 != 2][1::2])
 
 @dataclass(frozen=True)
 class Stranger:
-    """A copy of the app, and the folder in which its dishonest parties keep what they see."""
+    """A copy of the app, and the folder in which its attackers keep what they see."""
 
     folder: Path
     audit: Path
@@ -84,11 +84,11 @@ class Stranger:
         path.write_text("\n".join(["record,member", *rows]) + "\n")
         return path
 
-    def attacked(self, seat: str, owner: str, ledger: Path) -> float:
-        """Run `fedsim attack` on what a party kept, and return the AUC of the loss."""
+    def attacked(self, position: str, owner: str, ledger: Path) -> float:
+        """Run `fedsim attack` on what an attacker kept, and return the AUC of the loss."""
         out = self.audit / f"attack-on-{owner}"
         options = {
-            "--snapshots": self.audit / seat,
+            "--snapshots": self.audit / position,
             "--owner": owner,
             "--model": "clouds.task:Net",
             "--data": "clouds.task:all_records",
@@ -111,7 +111,7 @@ Copying = Callable[[str], Stranger]
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copying]:
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copying]:
     """Return what copies the app; the copy made last is the one that is imported."""
     path = [*sys.path]
 
@@ -144,11 +144,11 @@ def start(app: Stranger, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Ten
     return torch.load("final_model.pt", weights_only=True)
 
 
-def test_a_strangers_app_is_watched_and_not_changed(
-    stranger: Copying, monkeypatch: pytest.MonkeyPatch
+def test_a_third_parties_app_is_watched_and_not_changed(
+    third_party: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = start(stranger("honest"), monkeypatch)
-    app = stranger("watched")
+    honest = start(third_party("honest"), monkeypatch)
+    app = third_party("watched")
     app.add("server_app.py", SERVER_LINES)
     app.add("client_app.py", CURIOUS_LINES)
     watched = start(app, monkeypatch)
@@ -171,11 +171,11 @@ def test_a_strangers_app_is_watched_and_not_changed(
     assert 0.4 < app.attacked("server", uploads[1], first) < 0.6
 
 
-def test_an_active_participant_acts_in_a_strangers_app(
-    stranger: Copying, monkeypatch: pytest.MonkeyPatch
+def test_an_active_participant_acts_in_a_third_parties_app(
+    third_party: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = start(stranger("honest"), monkeypatch)
-    app = stranger("attacked")
+    honest = start(third_party("honest"), monkeypatch)
+    app = third_party("attacked")
     app.add("client_app.py", ASCENDING_LINES)
     first = app.list_records_of(0)
     attacked = start(app, monkeypatch)
@@ -185,8 +185,8 @@ def test_an_active_participant_acts_in_a_strangers_app(
 
 @pytest.mark.deployed
 @pytest.mark.timeout(600)
-def test_two_lines_on_flowers_own_runtime(stranger: Copying, tmp_path: Path) -> None:
-    app = stranger("simulated")
+def test_two_lines_on_flowers_own_runtime(third_party: Copying, tmp_path: Path) -> None:
+    app = third_party("simulated")
     app.add("server_app.py", SERVER_LINES)
     app.add("client_app.py", ASCENDING_LINES)
     first = app.list_records_of(0)

@@ -1,4 +1,4 @@
-"""The tutorial of the plugin contract: a stranger's package adds an adversary and an attack.
+"""The tutorial of the plugin contract: a third party's package adds an adversary and an attack.
 
 The package below is installed by pip into a folder of its own and found through its entry points;
 nothing in fedsim names it.
@@ -73,7 +73,7 @@ class Confidence(Attack):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return an environment in which the stranger's package is installed."""
+    """Return an environment in which the third party's package is installed."""
     source, target = tmp_path_factory.mktemp("nosy"), tmp_path_factory.mktemp("site")
     (source / "pyproject.toml").write_text(PYPROJECT)
     (source / "nosy.py").write_text(MODULE)
@@ -98,7 +98,7 @@ def fedsim(environment: dict[str, str], *arguments: object) -> subprocess.Comple
     )
 
 
-def test_a_strangers_plugins_are_listed(installed: dict[str, str]) -> None:
+def test_a_third_parties_plugins_are_listed(installed: dict[str, str]) -> None:
     said = fedsim(installed, "list", "adversaries")
     assert said.returncode == 0, said.stderr
     [line] = [line for line in said.stdout.splitlines() if "forgetful-server" in line]
@@ -106,7 +106,7 @@ def test_a_strangers_plugins_are_listed(installed: dict[str, str]) -> None:
     assert "nosy" in line.split("mean.")[1]
 
 
-def test_a_strangers_plugins_run(installed: dict[str, str], tmp_path: Path) -> None:
+def test_a_third_parties_plugins_run(installed: dict[str, str], tmp_path: Path) -> None:
     toy = toys.tree(
         adversaries=["curious-server", {"name": "forgetful-server", "left_out": 0}],
         attacks=["confidence", "label"],
@@ -129,7 +129,7 @@ def test_a_strangers_plugins_run(installed: dict[str, str], tmp_path: Path) -> N
     assert len([line for line in MODULE.splitlines() if line.strip()]) < 40
 
 
-def test_a_strangers_wrong_setting_is_one_sentence(
+def test_a_third_parties_wrong_setting_is_one_sentence(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(toys.tree(adversaries=["forgetful-server"])))

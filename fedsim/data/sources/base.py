@@ -14,7 +14,7 @@ def unheard(message: str) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """Where a source looks, keeps, and tells.
 
     Parameters
@@ -50,6 +50,6 @@ class Place:
 class Source(Protocol):
     """A data-set plugin that is a class; its constructor's parameters are its settings."""
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return all records, decoding or downloading them if `place` does not have them yet."""
         ...

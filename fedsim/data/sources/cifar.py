@@ -17,7 +17,7 @@ from PIL import Image
 
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.sources.base import Place
+from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError, listed
 
 DECODER = 1
@@ -65,7 +65,7 @@ CIFAR100 = Published(
 class Cifar10:
     """CIFAR-10: 50,000 + 10,000 colour images of 32 x 32 pixels in 10 classes."""
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return the images, training split first, from the data directory or the Hub."""
         return _arrays(CIFAR10, place)
 
@@ -73,12 +73,12 @@ class Cifar10:
 class Cifar100:
     """CIFAR-100: 50,000 + 10,000 colour images of 32 x 32 pixels in 100 classes."""
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return the images, training split first, from the data directory or the Hub."""
         return _arrays(CIFAR100, place)
 
 
-def _arrays(published: Published, place: Place) -> Arrays:
+def _arrays(published: Published, place: SourceLocation) -> Arrays:
     files = _local_files(published, place)
     source = f"{published.repository}@{published.revision}" if files is None else _identity(files)
     return cached(
@@ -90,7 +90,7 @@ def _arrays(published: Published, place: Place) -> Arrays:
     )
 
 
-def _local_files(published: Published, place: Place) -> dict[str, list[Path]] | None:
+def _local_files(published: Published, place: SourceLocation) -> dict[str, list[Path]] | None:
     """Return the parquet files of each split in the data directory, or None if none was given."""
     folders = place.folders(published.name, published.folder)
     if not folders:
@@ -115,7 +115,9 @@ def _identity(files: dict[str, list[Path]]) -> str:
     return repr(facts)
 
 
-def _decoded(published: Published, files: dict[str, list[Path]] | None, place: Place) -> Arrays:
+def _decoded(
+    published: Published, files: dict[str, list[Path]] | None, place: SourceLocation
+) -> Arrays:
     where = published.repository if files is None else str(files["train"][0].parent)
     place.say(f"{published.name}: decoding {where} (once)")
     images: list[NDArray[np.uint8]] = []

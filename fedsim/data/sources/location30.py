@@ -10,7 +10,7 @@ from pathlib import Path
 from fedsim.data.archive import Archive, decoded_once
 from fedsim.data.arrays import Arrays
 from fedsim.data.digits import as_bits, as_labels, read_digits
-from fedsim.data.sources.base import Place
+from fedsim.data.sources.base import SourceLocation
 from fedsim.data.tar_reader import read_members
 
 NAME = "location30"
@@ -38,7 +38,7 @@ class Location30:
     ) -> None:
         self._archive = Archive("dataset_location.tgz", url, blob_id)
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return all people, in the order of the archive; it has no test split."""
         return decoded_once(self._archive, NAME, place, decoder=DECODER, decode=decoded)
 

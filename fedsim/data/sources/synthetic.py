@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from fedsim import seeds
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
-from fedsim.data.sources.base import Place
+from fedsim.data.sources.base import SourceLocation
 
 DECODER = 1
 CLASSES = 100
@@ -88,7 +88,7 @@ class SyntheticPurchase100:
     def __init__(self, records: int = 60_000, seed: int = 2019) -> None:
         self._records, self._seed = _at_least_one(records), seed
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return the records; there is no test split."""
         return _made_once(PURCHASE, self._records, self._seed, place)
 
@@ -107,7 +107,7 @@ class SyntheticTexas100:
     def __init__(self, records: int = 30_000, seed: int = 2019) -> None:
         self._records, self._seed = _at_least_one(records), seed
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return the records; there is no test split."""
         return _made_once(TEXAS, self._records, self._seed, place)
 
@@ -118,7 +118,7 @@ def _at_least_one(records: int) -> int:
     return records
 
 
-def _made_once(model: BitModel, records: int, seed: int, place: Place) -> Arrays:
+def _made_once(model: BitModel, records: int, seed: int, place: SourceLocation) -> Arrays:
     return cached(
         place,
         model.name,

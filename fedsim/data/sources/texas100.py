@@ -11,7 +11,7 @@ from pathlib import Path
 from fedsim.data.archive import Archive, decoded_once
 from fedsim.data.arrays import Arrays
 from fedsim.data.digits import as_bits, as_labels, read_digits
-from fedsim.data.sources.base import Place
+from fedsim.data.sources.base import SourceLocation
 from fedsim.data.tar_reader import read_members
 
 NAME = "texas100"
@@ -40,7 +40,7 @@ class Texas100:
     ) -> None:
         self._archive = Archive("dataset_texas.tgz", url, blob_id)
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         """Return all stays, in the order of the archive; it has no test split."""
         return decoded_once(self._archive, NAME, place, decoder=DECODER, decode=_decoded)
 

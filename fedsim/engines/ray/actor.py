@@ -20,8 +20,8 @@ from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.processes import portable
 from fedsim.engines.ray.serialization import (
-    Kept,
-    Parcel,
+    KeptArrays,
+    Payload,
     Ran,
     messages_of,
     packed,
@@ -52,18 +52,18 @@ class _Share:
     news: set[int] = field(default_factory=set)  # in `kept`, since it was fetched
 
 
-class Host:
+class RayActor:
     """A process that runs one share of the participants, or several where others were lost."""
 
     def __init__(self) -> None:
         self._shares: dict[int, _Share] = {}
         self._received: dict[int, ArrayRecord] = {}
         self._keeping = Condition()
-        self._snapshots: list[Kept] = []
+        self._snapshots: list[KeptArrays] = []
 
     @ray.method(concurrency_group="computing")
-    def seat(
-        self, app: Parcel, participants: int, threads: int, paths: Sequence[str]
+    def position(
+        self, app: Payload, participants: int, threads: int, paths: Sequence[str]
     ) -> dict[str, str] | str:
         """Take the app of a federation, and forget the one before it.
 
@@ -85,7 +85,7 @@ class Host:
         sys.path.extend(path for path in paths if path not in sys.path)
         try:
             self._app = unpacked_app(app, self._snapshots)
-        except Exception as error:  # a stranger's module may raise anything while it is imported
+        except Exception as error:  # a third party's module may raise anything while it is imported
             return f"{type(error).__name__}: {error}"
         self._participants = participants
         self._shares.clear()
@@ -93,14 +93,14 @@ class Host:
         return versions()
 
     @ray.method(concurrency_group="computing")
-    def restore(self, share: int, states: Parcel) -> None:
+    def restore(self, share: int, states: Payload) -> None:
         """Take the states of a share's nodes; a share that is new here begins with it."""
         grid = LocalGrid(self._app, self._participants)
         grid.restore(unpacked(states))
         self._shares[share] = _Share(grid)
 
     @ray.method(concurrency_group="computing")
-    def run(self, share: int, head: bytes, numbers: Sequence[int], *records: Parcel) -> Parcel:
+    def run(self, share: int, head: bytes, numbers: Sequence[int], *records: Payload) -> Payload:
         """Run a batch of messages as `LocalGrid` does, and return a `Ran`.
 
         `numbers` are those of the records in the life of a grid; what the batch before it had, too,
@@ -134,7 +134,7 @@ class Host:
             self._keeping.notify_all()
 
     @ray.method(concurrency_group="answering")
-    def fetch(self, share: int, mark: int) -> Parcel:
+    def fetch(self, share: int, mark: int) -> Payload:
         """Return those of the states kept under a number which were not fetched or restored yet."""
         here = self._shares[share]
         with self._keeping:

@@ -22,7 +22,7 @@ from flwr.clientapp import ClientApp
 from ray.exceptions import ObjectLostError, RayActorError, RayError
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.ray.actor import CONCURRENCY, Host, versions
+from fedsim.engines.ray.actor import CONCURRENCY, RayActor, versions
 from fedsim.engines.ray.serialization import packed_app
 from fedsim.errors import FedsimError
 from fedsim.log_filters import quiet_ray
@@ -85,7 +85,7 @@ def room(cpus: float, gpus: float) -> int:
     )
 
 
-class Hosts:
+class RayActors:
     """The processes of a cluster that run participants, for one federation after the other."""
 
     def __init__(self, engine: RayEngine) -> None:
@@ -93,7 +93,7 @@ class Hosts:
         self._alive: list[Handle] = []
         self._seating: tuple[Any, int] | None = None
 
-    def seat(
+    def position(
         self, app: ClientApp, participants: int
     ) -> tuple[list[Handle], tuple[SnapshotStore, ...]]:
         """Give all hosts an app; start them if they are not there.
@@ -166,7 +166,7 @@ class Hosts:
 
     def _start(self, count: int) -> None:
         actor: Any = ray.remote  # its types know no concurrency groups
-        kind = actor(concurrency_groups=CONCURRENCY)(Host).options(
+        kind = actor(concurrency_groups=CONCURRENCY)(RayActor).options(
             num_cpus=self._engine.cpus,
             num_gpus=self._engine.gpus,
             scheduling_strategy="SPREAD",
@@ -186,7 +186,8 @@ class Hosts:
         app, participants = self._seating
         paths = [str(Path(path).resolve()) for path in sys.path]
         asked = {
-            host.seat.remote(app, participants, self._engine.threads, paths): host for host in hosts
+            host.position.remote(app, participants, self._engine.threads, paths): host
+            for host in hosts
         }
         if not asked:
             return []
@@ -207,10 +208,10 @@ class Hosts:
 
 
 @contextmanager
-def hosts_on(engine: RayEngine) -> Iterator[Hosts]:
+def hosts_on(engine: RayEngine) -> Iterator[RayActors]:
     """Give the hosts on the cluster that an engine names; they end with the block."""
     with connected(engine.address):
-        hosts = Hosts(engine)
+        hosts = RayActors(engine)
         try:
             yield hosts
         finally:

@@ -11,7 +11,7 @@ import ray
 from flwr.app import Message
 
 from fedsim.engines.ray.cluster import Handle
-from fedsim.engines.ray.serialization import Batch, batch_of
+from fedsim.engines.ray.serialization import MessageBatch, batch_of
 from fedsim.engines.ray.shard import Contents, Share
 
 CALLS = 2  # a process has another one waiting when it ends one, so it never waits for the driver
@@ -23,12 +23,12 @@ class Call:
     """A batch that a process was given; the numbers of its messages, and the nodes they go to."""
 
     share: Share
-    batch: Batch
+    batch: MessageBatch
     numbers: tuple[int, ...]
     nodes: tuple[int, ...]
 
 
-class Turn:
+class DispatchWindow:
     """All messages of a call of the grid: what waits for its process, and what is with it.
 
     Parameters

@@ -24,13 +24,13 @@ from flwr.clientapp import ClientApp
 from fedsim.config.engine import RayEngine
 from fedsim.engines.base import FetchedStates, NodesGrid
 from fedsim.engines.factory import NewGrid
-from fedsim.engines.ray.cluster import LOST, Handle, Hosts, hosts_on
-from fedsim.engines.ray.dispatch import Call, Turn
-from fedsim.engines.ray.serialization import Parcel, Ran, unpacked
+from fedsim.engines.ray.cluster import LOST, Handle, RayActors, hosts_on
+from fedsim.engines.ray.dispatch import Call, DispatchWindow
+from fedsim.engines.ray.serialization import Payload, Ran, unpacked
 from fedsim.engines.ray.shard import Contents, Share, Traffic
 from fedsim.errors import FedsimError
 from fedsim.observation.snapshots import SnapshotStore
-from fedsim.transport.disk_spill import Spool
+from fedsim.transport.disk_spill import DiskSpill
 
 # After so many calls, or bytes sent, the states are asked for: no more than that is run again when
 # a process is lost, and no more is kept for it.
@@ -53,9 +53,9 @@ def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
 
 @contextmanager
 def _opened(
-    hosts: Hosts, engine: RayEngine, client_app: ClientApp, participants: int
+    hosts: RayActors, engine: RayEngine, client_app: ClientApp, participants: int
 ) -> Iterator["RayGrid"]:
-    seated, stores = hosts.seat(client_app, participants)
+    seated, stores = hosts.position(client_app, participants)
     shares = [Share(number, host) for number, host in enumerate(seated)]
     grid = RayGrid(participants, hosts, shares, stores, engine)
     try:
@@ -77,7 +77,7 @@ class RayGrid(NodesGrid):
     def __init__(
         self,
         participants: int,
-        hosts: Hosts,
+        hosts: RayActors,
         shares: Sequence[Share],
         stores: Sequence[SnapshotStore],
         engine: RayEngine,
@@ -124,9 +124,11 @@ class RayGrid(NodesGrid):
         for number, message in enumerate(asked):
             waiting[self._shares[self._place(message.metadata.dst_node_id)]].append(number)
         kind = asked[0].metadata.message_type if asked else ""
-        turn = Turn(asked, waiting, self._in_flight, timeout, self._seconds_each.get(kind, 0.0))
+        turn = DispatchWindow(
+            asked, waiting, self._in_flight, timeout, self._seconds_each.get(kind, 0.0)
+        )
         began = time.monotonic()
-        spool = Spool()
+        spool = DiskSpill()
         replies: dict[int, Message] = {}
         losses: Counter[Share] = Counter()
         try:
@@ -134,7 +136,7 @@ class RayGrid(NodesGrid):
                 for reference in turn.ready():
                     call = turn.calls[reference]
                     try:
-                        parcel: Parcel = ray.get(reference)
+                        parcel: Payload = ray.get(reference)
                     except LOST as error:
                         losses[call.share] += 1
                         self._give_up_after(losses[call.share], call, error)
@@ -183,7 +185,7 @@ class RayGrid(NodesGrid):
     def _place(self, node: int) -> int:
         return (node - self._nodes.start) % len(self._shares)
 
-    def _answers(self, parcel: Parcel) -> list[Message]:
+    def _answers(self, parcel: Payload) -> list[Message]:
         """Return the replies in a parcel, and keep the snapshots that came with them."""
         self.traffic.received_bytes += parcel.size
         ran: Ran = unpacked(parcel)
@@ -246,7 +248,7 @@ class RayGrid(NodesGrid):
         self._fetched_at = self._marks
         self._turns, self._sent_before = 0, self.traffic.sent_bytes
 
-    def _got(self, share: Share, reference: Any) -> Parcel:
+    def _got(self, share: Share, reference: Any) -> Payload:
         while True:
             try:
                 return ray.get(reference)  # type: ignore[no-any-return]

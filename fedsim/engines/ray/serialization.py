@@ -33,7 +33,7 @@ Numbers = tuple[int, str, tuple[int, ...]]
 """Where a long array is: its place, its type and its shape."""
 
 
-class Parcel(NamedTuple):
+class Payload(NamedTuple):
     """An object on its way: a pickle, and its long parts beside it."""
 
     head: bytes
@@ -45,14 +45,14 @@ class Parcel(NamedTuple):
         return len(self.head) + sum(part.nbytes for part in self.parts)
 
 
-class Batch(NamedTuple):
+class MessageBatch(NamedTuple):
     """Messages on their way: without their parameters, and each set of parameters once."""
 
     head: bytes
     records: tuple[ArrayRecord, ...]
 
 
-class Kept(NamedTuple):
+class KeptArrays(NamedTuple):
     """A snapshot that a dishonest participant keeps in the store of that number."""
 
     store: int
@@ -65,28 +65,28 @@ class Ran(NamedTuple):
     """What came of a batch: its replies or an error, and what was kept beside them."""
 
     answer: list[Message] | Exception
-    kept: list[Kept]
+    kept: list[KeptArrays]
 
 
-def packed(thing: object) -> Parcel:
+def packed(thing: object) -> Payload:
     """Return an object as a parcel; what is long and occurs in it several times travels once."""
     head = io.BytesIO()
     packer = _Packer(head)
     packer.dump(thing)
-    return Parcel(head.getvalue(), tuple(packer.parts))
+    return Payload(head.getvalue(), tuple(packer.parts))
 
 
-def unpacked(parcel: Parcel) -> Any:
+def unpacked(parcel: Payload) -> Any:
     """Return what was packed; nothing of it needs the parcel any more."""
     return _Unpacker(parcel).load()
 
 
-def batch_of(messages: Iterable[Message]) -> Batch:
+def batch_of(messages: Iterable[Message]) -> MessageBatch:
     """Return messages as a batch; see `key_of` for which parameters are the same."""
     head = io.BytesIO()
     packer = _MessagePacker(head)
     packer.dump(list(messages))
-    return Batch(head.getvalue(), tuple(packer.records.values()))
+    return MessageBatch(head.getvalue(), tuple(packer.records.values()))
 
 
 def messages_of(head: bytes, records: Sequence[ArrayRecord]) -> list[Message]:
@@ -103,7 +103,7 @@ def key_of(record: ArrayRecord) -> tuple[object, ...]:
     return tuple((name, id(array)) for name, array in record.items())
 
 
-def packed_app(app: ClientApp) -> tuple[Parcel, tuple[SnapshotStore, ...]]:
+def packed_app(app: ClientApp) -> tuple[Payload, tuple[SnapshotStore, ...]]:
     """Return the participants' app as a parcel, and the stores that its adversaries have.
 
     In the cluster each store is a `TravellingStore`.
@@ -117,16 +117,16 @@ def packed_app(app: ClientApp) -> tuple[Parcel, tuple[SnapshotStore, ...]]:
     packer = _AppPacker(head, parts)
     try:
         packer.dump(app)  # type: ignore[no-untyped-call]
-    except Exception as error:  # a stranger's objects may fail in any way
+    except Exception as error:  # a third party's objects may fail in any way
         raise FedsimError(
             f"the participants' app cannot be sent to a Ray cluster, as a part of it cannot be "
             f"pickled: {type(error).__name__}: {error}"
         ) from error
     arrays = tuple(np.frombuffer(part.raw(), np.uint8) for part in parts)
-    return Parcel(head.getvalue(), arrays), tuple(packer.stores)
+    return Payload(head.getvalue(), arrays), tuple(packer.stores)
 
 
-def unpacked_app(parcel: Parcel, kept: list[Kept]) -> ClientApp:
+def unpacked_app(parcel: Payload, kept: list[KeptArrays]) -> ClientApp:
     """Return the app; its large arrays are the parcel's, read-only; `kept` takes its snapshots."""
     return _AppUnpacker(parcel, kept).load()  # type: ignore[no-any-return]
 
@@ -136,12 +136,12 @@ class TravellingStore(SnapshotStore):
     """A store whose folder is on the driver's disk: what is kept goes there beside the reply."""
 
     number: int = 0
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[KeptArrays] = field(default_factory=list)
 
     def keep(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
         """Have `arrays` stored where the driver is, if the policy keeps them."""
         if self.policy.keeps(round_number, owner):
-            self.kept.append(Kept(self.number, round_number, owner, arrays))
+            self.kept.append(KeptArrays(self.number, round_number, owner, arrays))
 
 
 class _Packer(pickle.Pickler):
@@ -175,7 +175,7 @@ class _Packer(pickle.Pickler):
 
 
 class _Unpacker(pickle.Unpickler):
-    def __init__(self, parcel: Parcel) -> None:
+    def __init__(self, parcel: Payload) -> None:
         super().__init__(io.BytesIO(parcel.head))
         self._parts = parcel.parts
         self._copies: dict[int, bytes] = {}
@@ -253,7 +253,7 @@ class _AppPacker(CloudPickler):
 
 
 class _AppUnpacker(pickle.Unpickler):
-    def __init__(self, parcel: Parcel, kept: list[Kept]) -> None:
+    def __init__(self, parcel: Payload, kept: list[KeptArrays]) -> None:
         super().__init__(io.BytesIO(parcel.head), buffers=parcel.parts)
         self._kept = kept
 

@@ -9,7 +9,7 @@ import ray
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from fedsim.engines.ray.cluster import Handle
-from fedsim.engines.ray.serialization import Batch, Parcel, key_of, packed
+from fedsim.engines.ray.serialization import MessageBatch, Payload, key_of, packed
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Share:
     number: int
     host: Handle
     states: dict[int, RecordDict] = field(default_factory=dict)
-    since: list[Batch] = field(default_factory=list)
+    since: list[MessageBatch] = field(default_factory=list)
     marked: int = 0
     mark: int = 0
 
@@ -106,7 +106,7 @@ class Share:
         self.states, self.since, self.marked = dict(states), [], 0
         return self.host.restore.remote(self.number, packed(self.states))
 
-    def run(self, batch: Batch, contents: Contents) -> Any:
+    def run(self, batch: MessageBatch, contents: Contents) -> Any:
         """Let the process run a batch, and return Ray's reference of what comes of it."""
         puts = [contents.put(record) for record in batch.records]
         numbers = [put.number for put in puts]
@@ -139,7 +139,7 @@ class Share:
         self.host.keep.remote(self.number, self.mark)
         self._run_again(self.since[self.marked :], contents)
 
-    def _run_again(self, batches: Sequence[Batch], contents: Contents) -> None:
+    def _run_again(self, batches: Sequence[MessageBatch], contents: Contents) -> None:
         for batch in batches:
-            done: Parcel = ray.get(self.run(batch, contents))
+            done: Payload = ray.get(self.run(batch, contents))
             del done  # the replies were given on before

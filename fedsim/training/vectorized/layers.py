@@ -206,10 +206,10 @@ def stacked_model(model: nn.Module) -> StackedModel | str:
     """
     named = dict(model.named_parameters())
     chain = _chain(model)
-    stranger = next((type(m).__name__ for m in chain if type(m) not in RULES), None)
-    if stranger is not None:
+    third_party = next((type(m).__name__ for m in chain if type(m) not in RULES), None)
+    if third_party is not None:
         known = ", ".join(kind.__name__ for kind in RULES)
-        return f"the model has a {stranger}, and only chains of {known} can be stacked"
+        return f"the model has a {third_party}, and only chains of {known} can be stacked"
     if len(set(map(id, chain))) < len(chain) or len(named) < len(model.state_dict()):
         return "the model uses the same layer or parameter twice"
     if any(isinstance(m, nn.Flatten) and (m.start_dim, m.end_dim) != (1, -1) for m in chain):

@@ -23,7 +23,7 @@ from fedsim.training.client_tasks import Trained
 from fedsim.training.sgd_loop import EVALUATION_BATCH, RecordIds, Utility
 from fedsim.training.vectorized.layers import Gradient, StackedModel
 from fedsim.training.vectorized.optimizers import StackedOptimizer, State
-from fedsim.transport.buffer_pool import Layout, Room, Uploads
+from fedsim.transport.buffer_pool import BufferLayout, Room, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite, tensors_of
 
 ROUND_SIZE = 4  # records; a last batch is filled up to a multiple of it
@@ -52,7 +52,7 @@ def filled_size(records: int, batch_size: int) -> int:
 
 
 @dataclass(frozen=True)
-class StackTraining:
+class VectorizedLoop:
     """Trains and evaluates participants of one federation, so many at once as are given.
 
     Attributes
@@ -207,7 +207,7 @@ class _Stack:
     @classmethod
     def of(
         cls,
-        training: StackTraining,
+        training: VectorizedLoop,
         members: Sequence[Member],
         received: Mapping[str, Tensor],
         proximal: float,
@@ -227,7 +227,7 @@ class _Stack:
     def step(self, gradients: Mapping[int, Gradient], rate: float) -> None:
         """Let each participant take a step."""
         if self.untouched:  # until now they had the same parameters, in the same memory
-            rooms = self.uploads.rooms(len(self.parameters[0]), Layout.of(self.received))
+            rooms = self.uploads.rooms(len(self.parameters[0]), BufferLayout.of(self.received))
             for own, shared in zip(rooms.tensors, self.parameters, strict=True):
                 own.copy_(shared)
             self.parameters, self.places, self.untouched = rooms.tensors, rooms.places, False

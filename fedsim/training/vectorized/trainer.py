@@ -13,18 +13,18 @@ from typing import TypeVar
 from flwr.app import Context, Message, MessageType, RecordDict
 
 from fedsim.errors import ConfigError, MessageError
-from fedsim.training.client_tasks import Asked, Participants, Received, Task, Trained
+from fedsim.training.client_tasks import ClientTask, Participants, Received, TaskRequest, Trained
 from fedsim.training.sgd_loop import EVALUATION_BATCH, RecordIds, Utility
 from fedsim.training.vectorized.layers import stacked_model
 from fedsim.training.vectorized.optimizers import stacked_optimizer
-from fedsim.training.vectorized.sgd_loop import Member, StackTraining, filled_size
+from fedsim.training.vectorized.sgd_loop import Member, VectorizedLoop, filled_size
 from fedsim.transport.messages import shapes_of
 
 Result = TypeVar("Result", Trained, Utility)
 MANY = 10  # participants
 
 
-class StackTrainer:
+class VectorizedTrainer:
     """Trains and evaluates the participants of a federation, many at once.
 
     Raises
@@ -38,23 +38,23 @@ class StackTrainer:
         self._training = required_stack_training(participants)
         self._received = Received(shapes_of(participants.new_model()))
         self.uploads = self._training.uploads
-        self._foreseen: dict[int, tuple[Message, RecordDict, Task]] = {}
-        self._planned: dict[Hashable, Sequence[Task]] = {}
-        self._trained: dict[Hashable, tuple[Task, Trained]] = {}
-        self._evaluated: dict[Hashable, tuple[Task, Utility]] = {}
+        self._foreseen: dict[int, tuple[Message, RecordDict, ClientTask]] = {}
+        self._planned: dict[Hashable, Sequence[ClientTask]] = {}
+        self._trained: dict[Hashable, tuple[ClientTask, Trained]] = {}
+        self._evaluated: dict[Hashable, tuple[ClientTask, Utility]] = {}
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Plan the stacks of messages that are about to come; forget what was planned before."""
         for made in (self._foreseen, self._planned, self._trained, self._evaluated):
             made.clear()
-        contents: dict[int, Asked] = {}
-        alike: dict[Hashable, list[Task]] = {}
+        contents: dict[int, TaskRequest] = {}
+        alike: dict[Hashable, list[ClientTask]] = {}
         for message, context in asked:
             with suppress(MessageError):  # it will be raised when the message comes
                 content = message.content
                 if id(content) not in contents:
-                    contents[id(content)] = Asked.by(message)
-                task = Task.of(message, context, contents[id(content)])
+                    contents[id(content)] = TaskRequest.by(message)
+                task = ClientTask.of(message, context, contents[id(content)])
                 self._foreseen[id(message)] = message, content, task
                 size = filled_size(len(self._records(task)), self._batch_size(task))
                 key = task.kind, task.round, task.proximal, task.start, size
@@ -67,7 +67,7 @@ class StackTrainer:
                 stack = tasks[start : start + at_once]
                 self._planned |= {task.identity: stack for task in stack}
 
-    def task(self, message: Message, context: Context) -> Task:
+    def task(self, message: Message, context: Context) -> ClientTask:
         """Return what a message asks of a node, as foreseen if its content is still the same one.
 
         An engine copies the content where a mod could have changed it.
@@ -75,21 +75,21 @@ class StackTrainer:
         _, content, task = self._foreseen.pop(id(message), (None, None, None))
         if task is not None and message.content is content:
             return task
-        return Task.of(message, context)
+        return ClientTask.of(message, context)
 
-    def train(self, task: Task) -> Trained:
+    def train(self, task: ClientTask) -> Trained:
         """Train a participant, and those that were planned to go with it."""
         return self._result(task, self._trained, self._train)
 
-    def evaluate(self, task: Task) -> Utility:
+    def evaluate(self, task: ClientTask) -> Utility:
         """Evaluate what a participant was sent, and what others were."""
         return self._result(task, self._evaluated, self._evaluate)
 
     def _result(
         self,
-        task: Task,
-        waiting: dict[Hashable, tuple[Task, Result]],
-        make: Callable[[Sequence[Task]], list[Result]],
+        task: ClientTask,
+        waiting: dict[Hashable, tuple[ClientTask, Result]],
+        make: Callable[[Sequence[ClientTask]], list[Result]],
     ) -> Result:
         if task.identity not in waiting:
             stack = self._planned.pop(task.identity, [task])
@@ -98,7 +98,7 @@ class StackTrainer:
             waiting.update({one.identity: (one, result) for one, result in made})
         return waiting.pop(task.identity)[1]
 
-    def _train(self, stack: Sequence[Task]) -> list[Trained]:
+    def _train(self, stack: Sequence[ClientTask]) -> list[Trained]:
         first, keeps = stack[0], self._participants.keep_state
         members = [
             Member(task.participant, self._records(task), task.kept if keeps else None)
@@ -107,20 +107,20 @@ class StackTrainer:
         received = self._received.by(first)
         return self._training.train(members, received, first.round, first.proximal)
 
-    def _evaluate(self, stack: Sequence[Task]) -> list[Utility]:
+    def _evaluate(self, stack: Sequence[ClientTask]) -> list[Utility]:
         members = [Member(task.participant, self._records(task)) for task in stack]
         return self._training.evaluate(members, self._received.by(stack[0]))
 
-    def _records(self, task: Task) -> RecordIds:
+    def _records(self, task: ClientTask) -> RecordIds:
         if _trains(task):
             return self._participants.training_records[task.participant]
         return self._participants.evaluated(task.participant)
 
-    def _batch_size(self, task: Task) -> int:
+    def _batch_size(self, task: ClientTask) -> int:
         return self._participants.local.batch_size if _trains(task) else EVALUATION_BATCH
 
 
-def stack_training(participants: Participants) -> StackTraining | str:
+def stack_training(participants: Participants) -> VectorizedLoop | str:
     """Return what trains participants stacked, or why that cannot be.
 
     Raises
@@ -137,10 +137,10 @@ def stack_training(participants: Participants) -> StackTraining | str:
         return optimizer
     if local.precision != "fp32":
         return f"its precision is {local.precision}, and only fp32 can be stacked"
-    return StackTraining(model, optimizer, participants.dataset, local, participants.seed)
+    return VectorizedLoop(model, optimizer, participants.dataset, local, participants.seed)
 
 
-def required_stack_training(participants: Participants) -> StackTraining:
+def required_stack_training(participants: Participants) -> VectorizedLoop:
     """Return what trains participants stacked.
 
     Raises
@@ -170,5 +170,5 @@ def stacking_pays(participants: Participants) -> bool:
     return not isinstance(stack_training(participants), str)
 
 
-def _trains(task: Task) -> bool:
+def _trains(task: ClientTask) -> bool:
     return task.kind.partition(".")[0] == MessageType.TRAIN

@@ -4,17 +4,17 @@ from collections.abc import Callable
 
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
-from fuzz.subjects import archives, configs, figures, parameters, seats, tables, whole
+from fuzz.subjects import archives, configs, figures, parameters, positions, tables, whole
 
-Maker = Callable[[Corpus], Subject]
+RunOrigin = Callable[[Corpus], Subject]
 
-READERS: dict[str, Maker] = {
+READERS: dict[str, RunOrigin] = {
     **configs.READERS,
     **tables.READERS,
     **parameters.READERS,
     **figures.READERS,
     **archives.READERS,
-    **seats.READERS,
+    **positions.READERS,
     **whole.READERS,
 }
 """What makes each subject from sound input, by the subject's name."""

@@ -1,4 +1,4 @@
-"""Files of tensors: snapshots, checkpoints, a stranger's weights, features."""
+"""Files of tensors: snapshots, checkpoints, a third party's weights, features."""
 
 import io
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def checkpoints(corpus: Corpus) -> Subject:
 
 
 def weights(corpus: Corpus) -> Subject:
-    """A stranger's weights, fitted into a model."""
+    """A third party's weights, fitted into a model."""
     path, model = corpus.folder / "weights.safetensors", new_model()
     sound = save_tensors(model.state_dict())
     pickled = io.BytesIO()

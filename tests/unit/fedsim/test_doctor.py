@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from fedsim import doctor, plugins
-from fedsim.doctor import Finding, Status
+from fedsim.doctor import MachineCheck, MachineStatus
 from fedsim.errors import PluginError
 from fedsim.report.results import Results
 
@@ -25,7 +25,7 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 
 def test_a_data_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     first = next(doctor._datasets(tmp_path / "absent"))
-    assert first.status is Status.PROBLEM
+    assert first.status is MachineStatus.PROBLEM
     assert first.found == f"{tmp_path / 'absent'}: there is no such folder"
     (tmp_path / "file").touch()
     assert next(doctor._datasets(tmp_path / "file")).found.endswith("is not a folder")
@@ -34,12 +34,12 @@ def test_a_data_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def self_test() -> Finding:
+def self_test() -> MachineCheck:
     return doctor.self_test()
 
 
-def test_the_self_test_passes_and_says_its_figures(self_test: Finding) -> None:
-    assert self_test.status is Status.GOOD, self_test.found
+def test_the_self_test_passes_and_says_its_figures(self_test: MachineCheck) -> None:
+    assert self_test.status is MachineStatus.GOOD, self_test.found
     said = re.fullmatch(
         r"an audit with AUC \.(\d+) by the loss and \.(\d+) by guessing, in (\d+\.\d) s",
         self_test.found,
@@ -91,11 +91,15 @@ def test_a_self_test_that_cannot_run_is_a_problem(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(doctor, "run", fail)
     found = doctor.self_test()
-    assert found == Finding("self-test", Status.PROBLEM, "there is no 'loss' among the attacks")
+    assert found == MachineCheck(
+        "self-test", MachineStatus.PROBLEM, "there is no 'loss' among the attacks"
+    )
 
 
 @pytest.fixture
-def findings(self_test: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+def findings(
+    self_test: MachineCheck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[MachineCheck]:
     """Return what is found where one data set is decoded, and another has its files."""
     with_free(monkeypatch, 20 * GB)
     monkeypatch.setenv("FEDSIM_CACHE", str(tmp_path / "cache"))
@@ -107,18 +111,20 @@ def findings(self_test: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return list(doctor.examine(tmp_path / "data"))
 
 
-def test_a_sound_machine_is_healthy(findings: list[Finding], tmp_path: Path) -> None:
+def test_a_sound_machine_is_healthy(findings: list[MachineCheck], tmp_path: Path) -> None:
     assert doctor.healthy(findings)
     found = {one.name: one for one in findings}
     assert re.search(r"python 3\.\d+.*, fedsim 0\.1\.0, flwr .*, torch ", found["versions"].found)
     assert found["adversaries"].found.startswith("curious-participant, curious-server")
     assert found["disk, cache"].found == f"20.0 GB free in {tmp_path}/cache"
     assert found["data cifar100"].found == "decoded in the cache"
-    assert found["data location30"] == Finding(
-        "data location30", Status.GOOD, f"files in {tmp_path}/data/location30, not decoded yet"
+    assert found["data location30"] == MachineCheck(
+        "data location30",
+        MachineStatus.GOOD,
+        f"files in {tmp_path}/data/location30, not decoded yet",
     )
-    assert found["data texas100"] == Finding(
-        "data texas100", Status.NOTE, "not here; `fedsim data fetch texas100`"
+    assert found["data texas100"] == MachineCheck(
+        "data texas100", MachineStatus.NOTE, "not here; `fedsim data fetch texas100`"
     )
     assert findings[-1].name == "self-test"
 
@@ -130,8 +136,12 @@ def test_problems_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "resolve", broken)
     with_free(monkeypatch, doctor.LEAST_FREE_BYTES - 1)
     monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
-    monkeypatch.setattr(doctor, "self_test", lambda: Finding("self-test", Status.GOOD, ""))
-    problems = {one.name: one.found for one in doctor.examine(None) if one.status is Status.PROBLEM}
+    monkeypatch.setattr(
+        doctor, "self_test", lambda: MachineCheck("self-test", MachineStatus.GOOD, "")
+    )
+    problems = {
+        one.name: one.found for one in doctor.examine(None) if one.status is MachineStatus.PROBLEM
+    }
     assert problems["versions"] == "not installed: no-such-package"
     assert problems["models"] == "cannot import plugin 'alexnet': ImportError: no"
     assert problems.keys() >= {"disk, here", "disk, cache", "adversaries", "attacks", "datasets"}
@@ -139,8 +149,8 @@ def test_problems_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_findings_for_a_person_and_for_a_program() -> None:
     findings = [
-        Finding("GPU", Status.NOTE, "none [bold]at all"),
-        Finding("disk", Status.PROBLEM, "full"),
+        MachineCheck("GPU", MachineStatus.NOTE, "none [bold]at all"),
+        MachineCheck("disk", MachineStatus.PROBLEM, "full"),
     ]
     text = io.StringIO()
     Console(width=60, file=text).print(doctor.findings_table(findings))

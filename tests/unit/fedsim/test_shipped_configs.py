@@ -28,7 +28,7 @@ def test_its_audit_supports_the_low_fprs_or_is_small_on_purpose(path: Path) -> N
 def test_the_quickstart_needs_no_network_and_shows_all_six() -> None:
     path = next(path for path in CONFIGS if path.stem == "quickstart")
     assert load_experiment(path).data.name.startswith("synthetic-")
-    assert [party.label for party in load_experiment(path, ["seed=1"]).adversaries] == [
+    assert [attacker.label for attacker in load_experiment(path, ["seed=1"]).adversaries] == [
         "curious-server",
         "isolating-server",
         "gradient-ascent-server",

@@ -18,7 +18,7 @@ from adversaries.inference.inputs import LAST_LAYER
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.loss import Loss
 from fedsim import plugins
-from fedsim.attacks import Known, Observation
+from fedsim.attacks import AuxiliaryRecords, Observation
 from fedsim.data import about_participant, read_ledger
 from fedsim.errors import DataError, FedsimError, SnapshotError
 from fedsim.evaluation.metrics import auc
@@ -55,20 +55,22 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return RunDirectory(path)
 
 
-def observation_of(leaky: RunDirectory, folder: Path) -> tuple[Observation, Known, np.ndarray]:
+def observation_of(
+    leaky: RunDirectory, folder: Path
+) -> tuple[Observation, AuxiliaryRecords, np.ndarray]:
     toy = toys.experiment(**LEAKY)
-    scene = toys.set_scene(toy, None, SILENCE)
+    setup = toys.set_setup(toy, None, SILENCE)
     audit = read_ledger(leaky.ledger).audit(about_participant(0))
     observation = Observation(
         "curious-server",
         about_participant(0),
         SnapshotStore(leaky.snapshots("curious-server")).series("participant-0"),
-        scene.new_model,
-        scene.dataset,
+        setup.new_model,
+        setup.dataset,
         audit.records,
         folder,
     )
-    known = Known(audit.records[audit.known], audit.member[audit.known])
+    known = AuxiliaryRecords(audit.records[audit.known], audit.member[audit.known])
     return observation, known, audit.member
 
 
@@ -91,7 +93,7 @@ def test_known_records_are_scored_without_their_own_truth(
     observation, known, _ = observation_of(leaky, tmp_path)
     shuffled = np.random.default_rng(0).permutation(known.member)
     scores = Supervised().score(
-        observation, Known(known.records, shuffled), known.records, 1, SILENCE
+        observation, AuxiliaryRecords(known.records, shuffled), known.records, 1, SILENCE
     )
     # 60 + 60 records: the standard deviation of a null AUC is .053.
     assert abs(auc(scores[shuffled], scores[~shuffled]) - 0.5) < 0.16
@@ -102,7 +104,7 @@ def test_it_may_learn_from_some_of_the_known_records_only(
 ) -> None:
     observation, known, _ = observation_of(leaky, tmp_path)
 
-    def scored(attack: Supervised, told: Known = known) -> np.ndarray:
+    def scored(attack: Supervised, told: AuxiliaryRecords = known) -> np.ndarray:
         return attack.score(observation, told, observation.records, 1, SILENCE)
 
     some = _drawn(known, 20, 15, 1)
@@ -146,9 +148,11 @@ def test_features_are_extracted_once(leaky: RunDirectory, tmp_path: Path) -> Non
 
 def test_a_record_that_is_not_audited_is_refused(leaky: RunDirectory, tmp_path: Path) -> None:
     observation, _, _ = observation_of(leaky, tmp_path)
-    stranger = np.setdiff1d(np.arange(900), observation.records)[:1]
-    with pytest.raises(SnapshotError, match=f"record {stranger[0]} is not among the 320 audited"):
-        positions(observation, stranger)
+    third_party = np.setdiff1d(np.arange(900), observation.records)[:1]
+    with pytest.raises(
+        SnapshotError, match=f"record {third_party[0]} is not among the 320 audited"
+    ):
+        positions(observation, third_party)
 
 
 def test_hidden_layers_outputs_can_be_attacked_too(leaky: RunDirectory, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from adversaries.inference.backward import backpropagate
 from adversaries.inference.components import GradientConvolution, UnitDropout
 from adversaries.inference.factored_gradients import DELTAS, INPUTS, MATRIX, compact, joined
-from adversaries.inference.gradient_inputs import Matrices, OverPositions, RankOne, stacked
+from adversaries.inference.gradient_inputs import Matrices, RankOne, SummedOverPositions, stacked
 from fedsim import seeds
 from fedsim.errors import FedsimError
 
@@ -126,12 +126,12 @@ def test_layers_without_a_matrix_are_refused() -> None:
     "gradients",
     [
         RankOne(torch.ones(2, 50, 6), torch.ones(2, 50, 5)),
-        OverPositions(torch.ones(2, 50, 6, 4), torch.ones(2, 50, 5, 4), None),
+        SummedOverPositions(torch.ones(2, 50, 6, 4), torch.ones(2, 50, 5, 4), None),
         Matrices(torch.ones(2, 50, 6, 5)),
     ],
 )
 def test_dropout_takes_whole_rows_and_columns_from_every_form(
-    gradients: RankOne | OverPositions | Matrices,
+    gradients: RankOne | SummedOverPositions | Matrices,
 ) -> None:
     with seeds.global_draws(0, "dropout"):
         dropped = gradients.dropped(UnitDropout(0.5))
@@ -149,5 +149,5 @@ def test_the_convolution_has_one_bias_a_kernel() -> None:
     with seeds.global_draws(0, "convolution"):
         convolution = GradientConvolution(1, 6, KERNELS)
     nn.init.constant_(convolution.bias, 2.5)
-    nothing = OverPositions(torch.zeros(1, 2, 6, 4), torch.zeros(1, 2, 5, 4), None)
+    nothing = SummedOverPositions(torch.zeros(1, 2, 6, 4), torch.zeros(1, 2, 5, 4), None)
     assert torch.equal(convolution(nothing), torch.full((1, 2, KERNELS, 5), 2.5))

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from adversaries.inference.extraction import extract
 from adversaries.inference.features import SCALARS, FeatureSpec, SnapshotFeatures
-from adversaries.inference.input_selection import PRESETS, Chosen, InputSettings, layer_names
+from adversaries.inference.input_selection import (
+    PRESETS,
+    InputSettings,
+    SelectedInputs,
+    layer_names,
+)
 from adversaries.inference.inputs import LAST_LAYER, Inputs, stack
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.supervised import SupervisedSettings, fit_and_score
@@ -49,7 +54,7 @@ def features() -> SnapshotFeatures:
     return extract(model(), batch, np.arange(COUNT), spec)
 
 
-def scores(found: SnapshotFeatures, chosen: Chosen) -> np.ndarray:
+def scores(found: SnapshotFeatures, chosen: SelectedInputs) -> np.ndarray:
     inputs = stack([found, found], chosen)
     return fit_and_score(inputs, MEMBER, inputs, QUICK, 0)[1]
 
@@ -68,7 +73,10 @@ def test_black_box_sees_nothing_but_the_last_output_and_the_label() -> None:
     hidden = [SCALARS.index("hidden norm"), SCALARS.index("log gradient norm")]
     other = spoilt(found, hidden)
     np.testing.assert_array_equal(scores(found, chosen), scores(other, chosen))
-    default = scores(found, Chosen()), scores(replace(other, gradients=found.gradients), Chosen())
+    default = (
+        scores(found, SelectedInputs()),
+        scores(replace(other, gradients=found.gradients), SelectedInputs()),
+    )
     assert not np.array_equal(*default)
 
 
@@ -118,8 +126,8 @@ def test_what_is_chosen_is_read(
 
 
 def test_the_default_reads_what_is_always_extracted() -> None:
-    assert PRESETS["white-box-gradients"].resolved(model()) == Chosen()
-    assert Chosen().spec(None) == FeatureSpec()
+    assert PRESETS["white-box-gradients"].resolved(model()) == SelectedInputs()
+    assert SelectedInputs().spec(None) == FeatureSpec()
     assert PRESETS["black-box"].resolved(model()).spec(None) == FeatureSpec()
 
 

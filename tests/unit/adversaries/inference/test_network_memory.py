@@ -19,19 +19,21 @@ from adversaries.inference.network import MembershipNetwork
 from adversaries.inference.paper_network import PaperNetworkSettings
 from adversaries.inference.plans import PLANS
 from fedsim import plugins
-from fedsim.attacks import MemoryNeed, Prospect
+from fedsim.attacks import ExpectedObservation, MemoryNeed
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.models import build_model
 
 WIDTH = 16
 
 
-def prospect(snapshots: int = 3, **changed: Any) -> Prospect:
-    usual = Prospect(toys.new_model, toys.dataset(), np.arange(40), snapshots)
+def prospect(snapshots: int = 3, **changed: Any) -> ExpectedObservation:
+    usual = ExpectedObservation(toys.new_model, toys.dataset(), np.arange(40), snapshots)
     return replace(usual, **changed)
 
 
-def need(name: str = "supervised", of: Prospect | None = None, **settings: Any) -> MemoryNeed:
+def need(
+    name: str = "supervised", of: ExpectedObservation | None = None, **settings: Any
+) -> MemoryNeed:
     found = plugins.build("attacks", name, settings).memory_needed(of or prospect())
     assert isinstance(found, MemoryNeed)
     return found

@@ -9,17 +9,17 @@ import toys
 from toys import content_of
 
 from adversaries.inference.shadow import Shadow
-from fedsim.attacks import Known, Observation
+from fedsim.attacks import AuxiliaryRecords, Observation
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import FedsimError
-from fedsim.evaluation import Verdict
+from fedsim.evaluation import EvaluationResult
 from fedsim.pipeline import attack, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import shadow_federations as stage
 from fedsim.stages.evaluate import judge_run
-from fedsim.stages.setup import set_scene
-from fedsim.stages.shadow_federations import rehearsals_of, shadow_ledger
+from fedsim.stages.setup import set_setup
+from fedsim.stages.shadow_federations import shadow_ledger, shadows_of
 
 SETTINGS: dict[str, Any] = {
     "data": {"name": "toys:blobs", "records": 1600, "noise": 4.0, "test_records": 100},
@@ -56,14 +56,14 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def verdict(path: Path, adversary: str = "curious-server") -> Verdict:
+def evaluation_result(path: Path, adversary: str = "curious-server") -> EvaluationResult:
     return judge_run(RunDirectory(path)).means[adversary, "shadow"]
 
 
 def test_a_planted_leak_is_found(leaky: Path) -> None:
-    assert verdict(leaky).auc.value > 0.75
-    assert verdict(leaky).accuracy.value > 0.65
-    assert verdict(leaky, "curious-participant").auc.value > 0.65
+    assert evaluation_result(leaky).auc.value > 0.75
+    assert evaluation_result(leaky).accuracy.value > 0.65
+    assert evaluation_result(leaky, "curious-participant").auc.value > 0.65
 
 
 def test_a_rerun_is_bit_identical(leaky: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path) -> None:
     # the differences of what it sent and got back where they went (mean AUC .56 over six seeds).
     local = {**SETTINGS["federation"]["local"], "learning_rate": 1e-30}
     run(toys.experiment(**settings(federation={"local": local}) | ONE), tmp_path / "null")
-    auc = verdict(tmp_path / "null").auc
+    auc = evaluation_result(tmp_path / "null").auc
     assert auc.low < 0.5 < auc.high
 
 
@@ -88,19 +88,19 @@ def test_the_records_are_others(leaky: Path) -> None:
     ours = read_ledger(RunDirectory(leaky / "shadows" / "inside-0").ledger)
     assert [len(r) for r in ours.training_sets] == [len(r) for r in real.training_sets]
     used = set(np.concatenate(ours.training_sets))
-    for question in (SERVER, LOCAL):
-        audit = ours.audit(question)
+    for query in (SERVER, LOCAL):
+        audit = ours.audit(query)
         assert (len(audit), audit.member.sum(), audit.known.all()) == (160, 80, True)
         used |= set(audit.records)
     reserved = set(np.concatenate(real.training_sets))
-    for question in (SERVER, LOCAL):
-        audit = real.audit(question)
+    for query in (SERVER, LOCAL):
+        audit = real.audit(query)
         reserved |= set(audit.records[~audit.known])
     assert not used & reserved
     assert "own federations share" not in (leaky / "report.html").read_text()
 
 
-def test_one_rehearsal_serves_all_adversaries_and_attacks(
+def test_one_shadow_serves_all_adversaries_and_attacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Path] = []
@@ -111,7 +111,9 @@ def test_one_rehearsal_serves_all_adversaries_and_attacks(
     two = [*SETTINGS["attacks"], {"name": "shadow", "label": "black", "inputs": "black-box"}]
     run(toys.experiment(**SETTINGS | {"attacks": two}), tmp_path / "r")
     assert calls == [tmp_path / "r" / "shadows" / "inside-0"]
-    snapshots = sorted(path.name for path in (calls[0] / "snapshots" / "rehearsal").iterdir())
+    snapshots = sorted(
+        path.name for path in (calls[0] / "snapshots" / "shadow federation").iterdir()
+    )
     owners = ("aggregate", "participant-0", "sent-0")
     assert snapshots == [f"round-{r:05d}.{owner}.safetensors" for r in (5, 10) for owner in owners]
     before = {path: path.stat().st_mtime_ns for path in calls[0].rglob("*.safetensors")}
@@ -120,21 +122,21 @@ def test_one_rehearsal_serves_all_adversaries_and_attacks(
 
 
 def test_whoever_is_outside_rehearses_from_other_parameters(tmp_path: Path) -> None:
-    parties = ["curious-server", "released-model"]
-    scene = set_scene(
+    attackers = ["curious-server", "released-model"]
+    setup = set_setup(
         toys.experiment(
             **SETTINGS
-            | {"adversaries": parties, "federation": {"rounds": 1}}
+            | {"adversaries": attackers, "federation": {"rounds": 1}}
             | {"snapshots": {"rounds": [1]}}
         ),
         None,
         SILENCE,
     )
     directory = RunDirectory(tmp_path)
-    found = rehearsals_of(scene, directory, SILENCE)
-    inside, outside = (found[label, SERVER.key][0].observation for label in parties)
+    found = shadows_of(setup, directory, SILENCE)
+    inside, outside = (found[label, SERVER.key][0].observation for label in attackers)
     sent = next(s for s in inside.snapshots if s.owner == "sent-0").load()
-    begun = scene.new_model().state_dict()
+    begun = setup.new_model().state_dict()
     assert all((sent[name] == value).all() for name, value in begun.items())
     assert not np.array_equal(
         outside.new_model().state_dict()["classifier.weight"], begun["classifier.weight"]
@@ -144,14 +146,14 @@ def test_whoever_is_outside_rehearses_from_other_parameters(tmp_path: Path) -> N
 
 def test_where_records_are_few_the_overlap_is_told(tmp_path: Path) -> None:
     few = settings(data={"records": 1000})
-    scene = set_scene(toys.experiment(**few), None, SILENCE)
-    ledger, overlapping = shadow_ledger(scene, (SERVER, LOCAL), seed=1)
-    held = scene.ledger.holders_of(range(3))
+    setup = set_setup(toys.experiment(**few), None, SILENCE)
+    ledger, overlapping = shadow_ledger(setup, (SERVER, LOCAL), seed=1)
+    held = setup.ledger.holders_of(range(3))
     ours = np.unique(np.concatenate(ledger.training_sets))
     assert overlapping >= held[ours].sum() > 0
-    tested = [scene.ledger.audit(q) for q in (SERVER, LOCAL)]
-    strangers = np.concatenate([a.records[~a.known & ~a.member] for a in tested])
-    assert not np.isin(ours, strangers).any()
+    tested = [setup.ledger.audit(q) for q in (SERVER, LOCAL)]
+    third_parties = np.concatenate([a.records[~a.known & ~a.member] for a in tested])
+    assert not np.isin(ours, third_parties).any()
     run(toys.experiment(**few), tmp_path / "r")
     page = (tmp_path / "r" / "report.html").read_text()
     assert f"shadow: its own federations share {overlapping:,} records" in page
@@ -166,18 +168,18 @@ def test_several_federations_are_learned_from_together(tmp_path: Path) -> None:
     ]
     ledgers = [read_ledger(p / "ledger.parquet") for p in (tmp_path / "r" / "shadows").iterdir()]
     assert not np.array_equal(ledgers[0].training_sets[0], ledgers[1].training_sets[0])
-    assert verdict(tmp_path / "r").auc.value > 0.75
+    assert evaluation_result(tmp_path / "r").auc.value > 0.75
 
 
-def test_a_model_that_was_trained_elsewhere_cannot_be_rehearsed(leaky: Path) -> None:
+def test_a_model_that_was_trained_elsewhere_cannot_be_shadowed(leaky: Path) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Shadow(federations=0)
-    scene = set_scene(toys.experiment(**SETTINGS), None, SILENCE)
-    assert scene.attacks["shadow"].rehearsals == 1
+    setup = set_setup(toys.experiment(**SETTINGS), None, SILENCE)
+    assert setup.attacks["shadow"].shadows == 1
     nothing = np.empty(0, dtype=np.int64)
     observation = Observation(
-        "a", SERVER, (), scene.new_model, scene.dataset, nothing, leaky / "none"
+        "a", SERVER, (), setup.new_model, setup.dataset, nothing, leaky / "none"
     )
-    known = Known(nothing, nothing.astype(bool))
+    known = AuxiliaryRecords(nothing, nothing.astype(bool))
     with pytest.raises(FedsimError, match="trained elsewhere"):
-        scene.attacks["shadow"].score(observation, known, nothing, 0, SILENCE)
+        setup.attacks["shadow"].score(observation, known, nothing, 0, SILENCE)

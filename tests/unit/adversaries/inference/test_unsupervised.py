@@ -19,7 +19,7 @@ from adversaries.inference.unsupervised import (
     spectral_coordinate,
 )
 from fedsim import plugins
-from fedsim.attacks import Known, Observation
+from fedsim.attacks import AuxiliaryRecords, Observation
 from fedsim.data import about_participant
 from fedsim.errors import ConfigError, PluginError, SnapshotError
 from fedsim.evaluation.metrics import auc
@@ -194,7 +194,7 @@ def observation(tmp_path: Path) -> Observation:
         store.keep(round_number, "participant-0", ArrayRecord(state))
     return Observation(
         adversary="curious-server",
-        question=about_participant(0),
+        query=about_participant(0),
         snapshots=store.series("participant-0"),
         new_model=toys.new_model,
         dataset=toys.dataset(),
@@ -207,10 +207,12 @@ def test_what_is_known_changes_nothing(observation: Observation) -> None:
     truth = np.arange(20) % 2 == 0
     attack = Unsupervised(QUICK)
     scores = [
-        attack.score(observation, Known(RECORDS[:20], member), RECORDS, 0, SILENCE)
+        attack.score(observation, AuxiliaryRecords(RECORDS[:20], member), RECORDS, 0, SILENCE)
         for member in (truth, ~truth, np.random.default_rng(0).permutation(truth))
     ]
-    scores.append(attack.score(observation, Known(RECORDS[:0], truth[:0]), RECORDS, 0, SILENCE))
+    scores.append(
+        attack.score(observation, AuxiliaryRecords(RECORDS[:0], truth[:0]), RECORDS, 0, SILENCE)
+    )
     assert len({row.tobytes() for row in scores}) == 1
     assert scores[0].shape == RECORDS.shape
     assert np.isfinite(scores[0]).all()

@@ -8,7 +8,7 @@ import numpy as np
 import toys
 from flwr.app import ArrayRecord
 
-from fedsim.adversary.base import Briefing
+from fedsim.adversary.base import AttackerResources
 
 ANYBODY: dict[str, Any] = {"min_available_nodes": 1}  # the strategy waits for nobody
 SAMPLING: dict[str, Any] = {"fraction_train": 0.7}  # two of three
@@ -17,7 +17,7 @@ Attendance = Mapping[int, Sequence[int]]
 
 
 class Onlooker(toys.SilentServer):
-    """Keep what passes, by (round, participant); last in its seat, it sees what others left."""
+    """Keep what passes, by (round, participant); last in its position, it sees what others left."""
 
     def __init__(self) -> None:
         self.sent: dict[tuple[int, int], ArrayRecord] = {}
@@ -63,5 +63,5 @@ def sampled(federation: toys.Federation, seed: int) -> toys.Federation:
     return federation
 
 
-def briefing() -> Briefing:
-    return Briefing(toys.new_model, toys.dataset(), np.arange(20), seed=5)
+def briefing() -> AttackerResources:
+    return AttackerResources(toys.new_model, toys.dataset(), np.arange(20), seed=5)

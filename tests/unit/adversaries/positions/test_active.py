@@ -13,7 +13,7 @@ from torch.nn import functional
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
-from fedsim.adversary.base import Briefing
+from fedsim.adversary.base import AttackerResources
 from fedsim.data import about_participant
 from fedsim.errors import PluginError
 from fedsim.federation.client_app import Participants, make_client_app
@@ -28,8 +28,8 @@ EVALUATION_AT_THE_END = [(6, 2, EVALUATE), (7, 3, EVALUATE), (8, 4, EVALUATE)]
 PAPER: dict[str, Any] = {"targets": None, "steps": 1, "objective": "loss", "drop": None}
 
 
-def briefing() -> Briefing:
-    return Briefing(toys.new_model, toys.dataset(), TARGETS, seed=5)
+def briefing() -> AttackerResources:
+    return AttackerResources(toys.new_model, toys.dataset(), TARGETS, seed=5)
 
 
 def differing(run: toys.Federation, honest: toys.Federation) -> list[tuple[int, int, str]]:
@@ -65,11 +65,11 @@ def test_the_threat_says_when_and_what_is_climbed() -> None:
 
 def test_somebody_must_be_left_to_aggregate() -> None:
     isolating = IsolatingServer(victims=(0, 1))
-    assert [q.victims for q in isolating.questions((0,), 3)] == [(0,), (1,)]
+    assert [q.victims for q in isolating.queries((0,), 3)] == [(0,), (1,)]
     with pytest.raises(PluginError, match="isolate all 2 participants, and nobody is left"):
-        isolating.questions((0,), 2)
+        isolating.queries((0,), 2)
     kept = IsolatingServer(victims=(0, 1), others="last-honest")
-    assert len(kept.questions((0,), 2)) == 2
+    assert len(kept.queries((0,), 2)) == 2
 
 
 def test_an_isolated_victim_trains_as_if_it_were_alone(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
     with pytest.raises(
         PluginError, match="IsolatingServer: cannot be after participants \\[7\\]; name some of"
     ):
-        IsolatingServer(victims=(7,)).questions((0,), 4)
+        IsolatingServer(victims=(7,)).queries((0,), 4)
     with pytest.raises(PluginError, match="has no targets; call aim_at"):
         GradientAscentServer().keep_in(tmp_path).briefed()
 
@@ -302,7 +302,9 @@ def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
     ascending = GradientAscentServer(victims=(0, 1), first=3, targets=None, steps=1)
     targets = {"participant-0": TARGETS[:10], "participant-1": TARGETS[10:]}
     data = toys.dataset()
-    ascending.keep_in(tmp_path / "a").brief(Briefing(toys.new_model, data, targets, seed=5))
+    ascending.keep_in(tmp_path / "a").brief(
+        AttackerResources(toys.new_model, data, targets, seed=5)
+    )
     both = toys.Federation([isolating, ascending], rounds=3)
     both.run()
     chosen = ascending.ascent.chosen(ascending.briefed(), about_participant(1), 3)
@@ -312,7 +314,7 @@ def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
         one = IsolatingServer(victims=(victim,), first=2).keep_in(tmp_path / f"{victim}")
         apart = GradientAscentServer(victims=(victim,), first=3, targets=None, steps=1)
         apart.keep_in(tmp_path / f"a{victim}")
-        apart.brief(Briefing(toys.new_model, data, targets, seed=5))
+        apart.brief(AttackerResources(toys.new_model, data, targets, seed=5))
         toys.Federation([one, apart], rounds=3).run()
         alone[victim] = SnapshotStore(tmp_path / f"{victim}").series(f"participant-{victim}")
     # An isolated victim gets nothing of the others, so it does not matter who else is attacked.
@@ -324,7 +326,7 @@ def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
 def test_victims_are_named_once_and_exist() -> None:
     for victims in ((), (0, 0), (3,)):
         with pytest.raises(PluginError, match="cannot be after participants"):
-            GradientAscentServer(victims=victims).questions((0,), 3)
+            GradientAscentServer(victims=victims).queries((0,), 3)
 
 
 def test_a_climb_ends_where_its_targets_have_lost_enough(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, Context, Message, MessageType
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.stages.attack import attack
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 from fedsim.transport.messages import round_of
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -169,9 +169,9 @@ def test_attacks_go_on_with_the_rounds_that_are_there(tmp_path: Path) -> None:
     attacks = ["loss", "gradient-norm", "scalar-logistic"]
     run = toys.simulated(tmp_path / "r", attacks=attacks, **COMES_AND_GOES)
     watcher = Listening()
-    scene = set_scene(toys.experiment(attacks=attacks, **COMES_AND_GOES), None, watcher)
+    setup = set_setup(toys.experiment(attacks=attacks, **COMES_AND_GOES), None, watcher)
     with run.locked():
-        attack(scene, run, watcher, fresh=False)
+        attack(setup, run, watcher, fresh=False)
     [said] = [text for text in watcher.said if "no snapshot" in text]
     assert said.endswith("has no snapshot of rounds 3; the attacks go on with the other 4")
     assert len(run.scored("gradient-ascent-participant", "all-but-1")) == len(attacks)

@@ -33,9 +33,9 @@ def test_they_follow_the_protocol_and_say_so() -> None:
 
 def test_a_server_asks_about_each_victim_by_its_uploads() -> None:
     server = CuriousServer()
-    questions = server.questions((0, 2), 4)
-    assert questions == (about_participant(0), about_participant(2))
-    assert [server.owners(q) for q in questions] == [
+    queries = server.queries((0, 2), 4)
+    assert queries == (about_participant(0), about_participant(2))
+    assert [server.owners(q) for q in queries] == [
         ("sent-0", "participant-0"),
         ("sent-2", "participant-2"),
     ]
@@ -43,16 +43,16 @@ def test_a_server_asks_about_each_victim_by_its_uploads() -> None:
 
 def test_a_participant_asks_about_all_the_others_by_the_aggregate() -> None:
     participant = CuriousParticipant(1)
-    [question] = participant.questions((0,), 3)
-    assert question == about_all_but(1, 3)
-    assert (question.victims, question.holders) == ((0, 2), (1,))
-    assert participant.owners(question) == ("aggregate",)
+    [query] = participant.queries((0,), 3)
+    assert query == about_all_but(1, 3)
+    assert (query.victims, query.holders) == ((0, 2), (1,))
+    assert participant.owners(query) == ("aggregate",)
 
 
 @pytest.mark.parametrize(("participant", "of"), [(3, 3), (-1, 3), (0, 1)])
 def test_a_participant_must_be_there_with_others(participant: int, of: int) -> None:
     with pytest.raises(PluginError, match=f"there is no participant {participant} with others"):
-        CuriousParticipant(participant).questions((0,), of)
+        CuriousParticipant(participant).queries((0,), of)
 
 
 @pytest.mark.usefixtures("flower")

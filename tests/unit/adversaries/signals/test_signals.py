@@ -15,14 +15,14 @@ from adversaries.signals.chance import Chance
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.label import LabelOnly
 from adversaries.signals.loss import Loss
-from fedsim.attacks import Attack, Known, Observation, Traced
+from fedsim.attacks import Attack, AuxiliaryRecords, Observation, Traced
 from fedsim.data import about_participant
 from fedsim.errors import PluginError, SnapshotError
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 
 RECORDS = np.arange(5, 45)
-KNOWN = Known(RECORDS[::2], np.arange(20) % 2 == 0)
+KNOWN = AuxiliaryRecords(RECORDS[::2], np.arange(20) % 2 == 0)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def observation(tmp_path: Path) -> Observation:
         store.keep(round_number, "participant-0", ArrayRecord(state))
     return Observation(
         adversary="curious-server",
-        question=about_participant(0),
+        query=about_participant(0),
         snapshots=store.series("participant-0"),
         new_model=toys.new_model,
         dataset=toys.dataset(),
@@ -94,9 +94,11 @@ def test_scores_follow_the_order_of_the_candidates(
 
 @pytest.mark.parametrize("attack", [Loss(), GradientNorm()])
 def test_a_record_that_is_not_audited_is_refused(observation: Observation, attack: Attack) -> None:
-    for stranger in (4, 45, 100):
-        with pytest.raises(SnapshotError, match=f"record {stranger} is not among the 40 audited"):
-            scored(attack, observation, np.array([6, stranger]))
+    for third_party in (4, 45, 100):
+        with pytest.raises(
+            SnapshotError, match=f"record {third_party} is not among the 40 audited"
+        ):
+            scored(attack, observation, np.array([6, third_party]))
 
 
 def test_a_snapshot_of_another_model_is_one_sentence(observation: Observation) -> None:
@@ -137,12 +139,12 @@ def labelled(labels: list[int]) -> Any:
 def test_label_is_the_share_of_members_in_the_class() -> None:
     # Class 0: members only; class 1: half; class 2: none known at all.
     observation = labelled([0] * 10 + [1] * 10 + [2] * 5)
-    known = Known(np.arange(20), np.array([True] * 10 + [True, False] * 5))
+    known = AuxiliaryRecords(np.arange(20), np.array([True] * 10 + [True, False] * 5))
     attack = LabelOnly()
     scores = attack.score(observation, known, np.array([24, 20, 21]), 0, SILENCE)
     assert scores.tolist() == [0.5, 0.5, 0.5]
     tested = labelled([0] * 11 + [1] * 11 + [2])
-    known = Known(
+    known = AuxiliaryRecords(
         np.r_[np.arange(10), np.arange(11, 21)], np.array([True] * 10 + [True, False] * 5)
     )
     scores = attack.score(tested, known, np.array([22, 10, 21]), 0, SILENCE)
@@ -152,14 +154,14 @@ def test_label_is_the_share_of_members_in_the_class() -> None:
 def test_label_scores_a_known_record_without_its_own_truth() -> None:
     # Every class has one record, so all that a class tells is the record's own membership.
     observation = labelled(list(range(40)))
-    known = Known(np.arange(40), np.arange(40) % 2 == 0)
+    known = AuxiliaryRecords(np.arange(40), np.arange(40) % 2 == 0)
     assert LabelOnly().score(observation, known, np.arange(40), 0, SILENCE).tolist() == [0.5] * 40
 
 
 @pytest.mark.parametrize(("members", "others"), [(4, 16), (16, 4), (0, 20)])
 def test_label_needs_enough_known_records(members: int, others: int) -> None:
     observation = labelled([0, 1] * 10)
-    known = Known(np.arange(20), np.arange(20) < members)
+    known = AuxiliaryRecords(np.arange(20), np.arange(20) < members)
     with pytest.raises(PluginError, match=f"non-members, not {members} and {others}; know more"):
         LabelOnly().score(observation, known, np.arange(20), 0, SILENCE)
 

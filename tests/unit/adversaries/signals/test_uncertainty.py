@@ -8,7 +8,7 @@ import pytest
 
 from adversaries.signals import uncertainty
 from adversaries.signals.uncertainty import Uncertainty, normalised_entropy
-from fedsim.attacks import Known, Traced
+from fedsim.attacks import AuxiliaryRecords, Traced
 from fedsim.progress import SILENCE
 
 
@@ -35,7 +35,7 @@ def test_the_last_snapshot_gives_the_score_and_every_one_the_trace(
     monkeypatch.setattr(uncertainty, "observed_features", lambda *_: seen)
     monkeypatch.setattr(uncertainty, "positions", lambda _, records: records)
     candidates = np.array([1, 0])
-    known = Known(candidates[:0], np.zeros(0, dtype=bool))
+    known = AuxiliaryRecords(candidates[:0], np.zeros(0, dtype=bool))
     attack = Uncertainty()
     assert isinstance(attack, Traced)
     certain, unsure = attack.score(None, known, candidates, 0, SILENCE)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from command_line import Fedsim, Said
 from fedsim import conformance, doctor
 from fedsim.cli import options
 from fedsim.conformance import checklist
-from fedsim.doctor import Finding, Status
+from fedsim.doctor import MachineCheck, MachineStatus
 from fedsim.report.results import read_results
 
 PAGE = Path(__file__).parents[4] / "docs" / "command-line.md"
@@ -153,7 +153,7 @@ def test_a_comparison_is_told_as_the_other_commands_are(fedsim: Fedsim, tmp_path
 
 
 def test_a_check_is_told_as_one_object(fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [checklist.Finding("holds", checklist.Status.PASSED, "bit for bit")]
+    found = [checklist.MachineCheck("holds", checklist.MachineStatus.PASSED, "bit for bit")]
     monkeypatch.setattr(conformance, "findings", lambda kind, name, settings: iter(found))
     (told,) = fedsim("check", "label", "--json").events
     assert told == {
@@ -163,7 +163,7 @@ def test_a_check_is_told_as_one_object(fedsim: Fedsim, monkeypatch: pytest.Monke
         "passed": True,
         "findings": [{"claim": "holds", "status": "passed", "said": "bit for bit"}],
     }
-    found.append(checklist.Finding("breaks", checklist.Status.FAILED, "it does not"))
+    found.append(checklist.MachineCheck("breaks", checklist.MachineStatus.FAILED, "it does not"))
     failed = fedsim("check", "label", "--json")
     assert failed.code == 1
     assert [one["passed"] for one in failed.events] == [False]
@@ -244,11 +244,13 @@ def test_tensorboard_gets_the_figures_of_every_cell(
     assert boards[two]["honest/local_loss"] != boards[one]["honest/local_loss"]
 
 
-@pytest.mark.parametrize(("status", "code"), [(Status.NOTE, 0), (Status.PROBLEM, 1)])
+@pytest.mark.parametrize(("status", "code"), [(MachineStatus.NOTE, 0), (MachineStatus.PROBLEM, 1)])
 def test_the_doctor_ends_with_1_if_there_is_a_problem(
-    fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch, status: Status, code: int
+    fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch, status: MachineStatus, code: int
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda data_dir: iter([Finding("GPU", status, "none")]))
+    monkeypatch.setattr(
+        doctor, "examine", lambda data_dir: iter([MachineCheck("GPU", status, "none")])
+    )
     said = fedsim("doctor")
     assert said.code == code
     assert said.out.split()[1:] == ["GPU", status.value, "none"]

@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, MetricRecord
 from sklearn.linear_model import LogisticRegression
 
 from fedsim import Attack, ServerAdversary, Threat
-from fedsim.data import Question, read_ledger
+from fedsim.data import MembershipQuery, read_ledger
 from fedsim.observation.snapshots import participant_owner
 
 
@@ -145,7 +145,7 @@ class Undecided(Active):
 class Astray(Honest):
     """Ask about somebody who is not there."""
 
-    def questions(self, victims: Sequence[int], participants: int) -> tuple[Question, ...]:
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
         return ()
 
 
@@ -227,7 +227,7 @@ class Insider(Sure):
 
     def score(self, observation: Any, known: Any, candidates: Any, seed: int, watcher: Any) -> Any:
         ledger = read_ledger(observation.features.parent / "run" / "ledger.parquet")
-        return ledger.holders_of(observation.question.victims)[candidates].astype(np.float64)
+        return ledger.holders_of(observation.query.victims)[candidates].astype(np.float64)
 
 
 class InSample(Sure):

@@ -5,7 +5,7 @@ from pathlib import Path
 import broken_plugins
 import pytest
 
-from fedsim.conformance import Status, adversary_checks, check_adversary
+from fedsim.conformance import CheckStatus, adversary_checks, check_adversary
 from fedsim.conformance.checklist import Check, Failed, findings_of
 from fedsim.conformance.trial import Trial
 
@@ -55,14 +55,14 @@ def test_what_remembers_in_its_memory_may_keep_a_cache(tmp_path: Path) -> None:
 
 def test_what_cannot_take_part_is_tried_no_further(tmp_path: Path) -> None:
     found = list(findings_of(adversary_checks.adversary_checks(trial("Failing", tmp_path))))
-    (failed,) = [f for f in found if f.status is Status.FAILED]
+    (failed,) = [f for f in found if f.status is CheckStatus.FAILED]
     assert failed.claim == "takes part in a tiny federation"
     assert "KeyError: 'lost' (" in failed.said
     assert "broken_plugins.py, line " in failed.said
     assert {f.said for f in found[5:]} == {"not tried, as an earlier check failed"}
 
 
-def test_no_question_is_no_adversary(tmp_path: Path) -> None:
+def test_no_query_is_no_adversary(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="an adversary asks about at least one participant"):
         adversary_checks.asks_well(trial("Astray", tmp_path))
 
@@ -71,7 +71,7 @@ def test_an_honest_one_passes() -> None:
     checklist = check_adversary(broken_plugins.Honest)
     checklist.require()
     counts = [f.status for f in checklist.findings]
-    assert (counts.count(Status.PASSED), counts.count(Status.NOT_ASKED)) == (10, 2)
+    assert (counts.count(CheckStatus.PASSED), counts.count(CheckStatus.NOT_ASKED)) == (10, 2)
     compared = next(f.said for f in checklist.findings if "changes no bit" in f.claim)
     # Six rounds: three sent and three returned to train, in three rounds to evaluate, and one mean.
     assert compared == "60 messages and aggregates compared, all"
@@ -80,7 +80,7 @@ def test_an_honest_one_passes() -> None:
 def test_an_active_one_passes() -> None:
     checklist = check_adversary("broken_plugins:Active")
     checklist.require()
-    assert [f.status for f in checklist.findings] == [Status.PASSED] * 12
+    assert [f.status for f in checklist.findings] == [CheckStatus.PASSED] * 12
 
 
 def test_what_fails_is_an_assertion_with_every_sentence() -> None:
@@ -95,4 +95,4 @@ def test_a_check_after_a_gate_is_not_tried() -> None:
         raise Failed("no")
 
     found = list(findings_of([Check("a", fails, gate=True), Check("b", lambda: None)]))
-    assert [f.status for f in found] == [Status.FAILED, Status.NOT_ASKED]
+    assert [f.status for f in found] == [CheckStatus.FAILED, CheckStatus.NOT_ASKED]

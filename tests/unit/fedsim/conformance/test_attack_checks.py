@@ -5,7 +5,7 @@ from pathlib import Path
 import broken_plugins
 import pytest
 
-from fedsim.conformance import Status, attack_checks, check_adversary, check_attack, identified
+from fedsim.conformance import CheckStatus, attack_checks, check_adversary, check_attack, identified
 from fedsim.conformance.attempt import Attempt
 from fedsim.conformance.checklist import Failed
 from fedsim.errors import PluginError
@@ -36,7 +36,7 @@ def test_an_honest_one_passes_and_finds_what_was_planted() -> None:
     checklist = check_attack(broken_plugins.Sure)
     checklist.require()
     planted = checklist.findings[-1]
-    assert planted.status is Status.FIGURE
+    assert planted.status is CheckStatus.FIGURE
     assert planted.said.startswith("AUC 0.9")
     assert planted.said.endswith("better than chance")
 

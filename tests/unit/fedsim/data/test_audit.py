@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from fedsim.data import (
     AuditSizes,
     Ledger,
-    Question,
+    MembershipQuery,
     about_all_but,
     about_participant,
     draw_audit,
@@ -26,8 +26,8 @@ ZERO = about_participant(0)
 UNSEEN = {*range(40, 60)} - {45}
 
 
-def draw(question=ZERO, sizes=(4, 4, 4, 4), nonmembers="unseen", seed=1):
-    return draw_audit(LEDGER, question, AuditSizes(*sizes), nonmembers=nonmembers, seed=seed)
+def draw(query=ZERO, sizes=(4, 4, 4, 4), nonmembers="unseen", seed=1):
+    return draw_audit(LEDGER, query, AuditSizes(*sizes), nonmembers=nonmembers, seed=seed)
 
 
 @given(
@@ -66,28 +66,28 @@ def test_every_candidate_is_drawn_when_all_are_asked_for(nonmembers, candidates)
 
 def test_records_that_the_attacker_holds_are_never_candidates():
     """Participant 1 asks about 0 and 2: its own 10..29 are out, though 0 has 10..19 too."""
-    question = about_all_but(1, participants=3)
+    query = about_all_but(1, participants=3)
     members = {*range(1, 10), *range(30, 40)}
-    audit = draw(question, sizes=(len(members), 5, 0, 14))
+    audit = draw(query, sizes=(len(members), 5, 0, 14))
     assert set(audit.records[audit.member].tolist()) == members
     assert set(audit.records[~audit.member].tolist()) == UNSEEN
     with pytest.raises(DataError, match="only 0 candidates"):
-        draw(question, sizes=(1, 1, 1, 1), nonmembers="others")
+        draw(query, sizes=(1, 1, 1, 1), nonmembers="others")
 
 
 def test_members_are_drawn_evenly_over_the_victims():
     """Of the 38 members of anybody, 10 (26 %) are participant 2's."""
-    question = Question("anybody", (0, 1, 2))
-    drawn = np.concatenate([draw(question, (5, 0, 5, 0), seed=seed).records for seed in range(200)])
+    query = MembershipQuery("anybody", (0, 1, 2))
+    drawn = np.concatenate([draw(query, (5, 0, 5, 0), seed=seed).records for seed in range(200)])
     assert np.mean(drawn >= 30) == pytest.approx(10 / 37, abs=0.04)
 
 
-def test_draws_depend_on_the_seed_and_the_question_alone():
+def test_draws_depend_on_the_seed_and_the_query_alone():
     first, again, other = draw(), draw(), draw(seed=2)
     assert np.array_equal(first.records, again.records)
     assert np.array_equal(first.known, again.known)
     assert not np.array_equal(first.records, other.records)
-    renamed = draw(Question("another", (0,)))
+    renamed = draw(MembershipQuery("another", (0,)))
     assert not np.array_equal(first.records, renamed.records)
 
 

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedsim.data import AuditSet, Ledger, Question, about_all_but, about_participant, new_ledger
+from fedsim.data import (
+    AuditSet,
+    Ledger,
+    MembershipQuery,
+    about_all_but,
+    about_participant,
+    new_ledger,
+)
 from fedsim.errors import DataError
 
 ZERO = about_participant(0)
@@ -38,8 +45,8 @@ def test_join_agrees_with_sets(data):
     victims = data.draw(st.sets(st.integers(0, len(sets) - 1), min_size=1))
     ledger = make_ledger(20, [sorted(drawn) for drawn in sets], test=())
     union = set().union(*(sets[victim] for victim in victims))
-    question = Question("q", tuple(victims))
-    found = ledger.join(question, np.array(asked))
+    query = MembershipQuery("q", tuple(victims))
+    found = ledger.join(query, np.array(asked))
     assert found.tolist() == [record in union for record in asked]
 
 
@@ -55,7 +62,7 @@ def test_join_agrees_with_sets(data):
     ],
 )
 def test_unknown_and_doubled_records_are_refused(records, sentence):
-    with pytest.raises(DataError, match=f"question participant-0: .*{sentence}"):
+    with pytest.raises(DataError, match=f"query participant-0: .*{sentence}"):
         make_ledger().join(ZERO, np.array(records))
 
 
@@ -68,9 +75,9 @@ def test_impossible_training_sets_are_refused():
         make_ledger(sets=((9,),))
 
 
-def test_questions_name_who_is_asked_about_and_who_holds_what():
-    assert about_participant(3) == Question("participant-3", (3,), ())
-    assert about_all_but(1, participants=4) == Question("all-but-1", (0, 2, 3), (1,))
+def test_queries_name_who_is_asked_about_and_who_holds_what():
+    assert about_participant(3) == MembershipQuery("participant-3", (3,), ())
+    assert about_all_but(1, participants=4) == MembershipQuery("all-but-1", (0, 2, 3), (1,))
 
 
 @pytest.mark.parametrize(
@@ -83,9 +90,9 @@ def test_questions_name_who_is_asked_about_and_who_holds_what():
         ("q", (0, 1), (1,), "nobody named twice"),
     ],
 )
-def test_impossible_questions_are_refused(key, victims, holders, sentence):
+def test_impossible_queries_are_refused(key, victims, holders, sentence):
     with pytest.raises(DataError, match=sentence):
-        Question(key, victims, holders)
+        MembershipQuery(key, victims, holders)
 
 
 def test_participants_that_do_not_exist_are_refused():

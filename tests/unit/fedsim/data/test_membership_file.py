@@ -71,7 +71,7 @@ def test_the_ledger_joins_the_file_by_record_and_leaves_copies_out() -> None:
     member = records % 2 == 1
     membership = Membership(records, member)
     ledger = membership.ledger(data(), seed=0)
-    audit = ledger.audit(membership.question)
+    audit = ledger.audit(membership.query)
     assert audit.records.tolist() == [1, 2, 4, 5, 6, 9]
     assert np.array_equal(audit.member, audit.records % 2 == 1)
     assert ledger.training_sets[0].tolist() == [1, 5, 9, 19]
@@ -83,11 +83,11 @@ def test_half_of_each_side_is_known_where_the_file_does_not_say() -> None:
     member = records > 8
     first = Membership(records, member).ledger(data(), seed=0)
     turned = Membership(records[::-1], member[::-1]).ledger(data(), seed=0)
-    question = Membership(records, member).question
-    audit = first.audit(question)
+    query = Membership(records, member).query
+    audit = first.audit(query)
     assert [int((audit.known & (audit.member == side)).sum()) for side in (True, False)] == [4, 4]
-    assert np.array_equal(audit.known, turned.audit(question).known)
-    other = Membership(records, member).ledger(data(), seed=1).audit(question)
+    assert np.array_equal(audit.known, turned.audit(query).known)
+    other = Membership(records, member).ledger(data(), seed=1).audit(query)
     assert not np.array_equal(audit.known, other.known)
 
 

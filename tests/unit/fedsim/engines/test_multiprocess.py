@@ -15,14 +15,14 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp import ClientApp
 
 from adversaries import CuriousParticipant, GradientAscentParticipant
-from fedsim.adversary.base import Briefing
+from fedsim.adversary.base import AttackerResources
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.multiprocess import WorkersGrid, local_grid
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, SnapshotError
-from fedsim.federation.client_app import ForeseeingApp
+from fedsim.federation.client_app import PrefetchingApp
 from fedsim.federation.rounds import Progress
 from fedsim.transport.buffer_pool import Uploads
 
@@ -97,7 +97,7 @@ def test_dishonest_participants_remember_and_keep_snapshots(tmp_path: Path) -> N
         curious = CuriousParticipant(participant=3).keep_in(folder / "curious")
         active = GradientAscentParticipant(participant=1).keep_in(folder / "active")
         data = toys.dataset()
-        active.brief(Briefing(toys.new_model, data, data.test_records[:20], seed=1))
+        active.brief(AttackerResources(toys.new_model, data, data.test_records[:20], seed=1))
         end, states = ran(federation([curious, active]), workers)
         files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("round-*")}
         return end, states, files
@@ -144,14 +144,14 @@ def test_participants_stay_in_their_process_and_replies_in_order() -> None:
         nodes = grid.get_node_ids()
         first, second = (grid.send_and_receive(asked(nodes[::-1])) for _ in range(2))
         pulled = grid.pull_messages(grid.push_messages(asked(nodes[:1])))
-        [stranger] = grid.send_and_receive(asked([99]))
+        [third_party] = grid.send_and_receive(asked([99]))
     assert told(first, "participant") == [4, 3, 2, 1, 0]
     assert told(first, "process") == told(second, "process")
     a, b, *_ = told(first, "process")
     assert told(first, "process") == [a, b, a, b, a]
     assert len({a, b, os.getpid()}) == 3
     assert told(pulled, "participant") == [0]
-    assert stranger.error.reason == "there is no node 99"
+    assert third_party.error.reason == "there is no node 99"
 
 
 class Idle:
@@ -164,7 +164,7 @@ class Idle:
 
 
 def test_participants_that_keep_nothing_are_shared_out_evenly_in_each_round() -> None:
-    app = ForeseeingApp(Idle(), [], keep_state=False)  # type: ignore[arg-type]
+    app = PrefetchingApp(Idle(), [], keep_state=False)  # type: ignore[arg-type]
     app.train()(
         lambda message, context: Message(
             RecordDict({"m": MetricRecord({"process": os.getpid()})}), reply_to=message

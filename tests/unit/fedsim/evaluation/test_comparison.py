@@ -10,7 +10,7 @@ MEMBER = np.arange(N) % 2 == 0
 DIFFICULTY = np.random.default_rng(1).normal(size=N)
 
 
-def verdict(shift, noise_seed, first_id=0):
+def evaluation_result(shift, noise_seed, first_id=0):
     """Judge an attack that sees how hard a record is, the shift of members, and a little noise."""
     rng = np.random.default_rng(noise_seed)
     known = rng.normal(size=N) + shift * MEMBER
@@ -26,7 +26,7 @@ def verdict(shift, noise_seed, first_id=0):
 
 
 def test_a_planted_difference_is_found_only_with_pairing():
-    weak, strong = verdict(1.0, 2), verdict(1.08, 3)
+    weak, strong = evaluation_result(1.0, 2), evaluation_result(1.08, 3)
     paired = compare(weak, strong, seed=1)
     unpaired = compare(weak, strong, seed=1, same_records=False)
     assert (paired.pairing, paired.shared) == ("paired", N)
@@ -39,7 +39,7 @@ def test_a_planted_difference_is_found_only_with_pairing():
 
 
 def test_the_difference_of_an_attack_to_itself_is_nothing():
-    one = verdict(1.0, 2)
+    one = evaluation_result(1.0, 2)
     same = compare(one, one, seed=1)
     assert (same.auc.value, same.auc.low, same.auc.high, same.auc.p) == (0, 0, 0, 1)
     assert same.accuracy.p == 1
@@ -47,16 +47,16 @@ def test_the_difference_of_an_attack_to_itself_is_nothing():
 
 
 def test_the_sign_turns_with_the_order():
-    one, other = verdict(1.0, 2), verdict(1.5, 3)
+    one, other = evaluation_result(1.0, 2), evaluation_result(1.5, 3)
     there, back = compare(one, other, seed=1), compare(other, one, seed=1)
     assert there.auc.value == -back.auc.value
     assert there.accuracy.value > 0 > back.accuracy.value
 
 
 def test_how_much_was_paired_is_said():
-    partly = compare(verdict(1.0, 2), verdict(1.0, 2, first_id=N // 2), seed=1)
+    partly = compare(evaluation_result(1.0, 2), evaluation_result(1.0, 2, first_id=N // 2), seed=1)
     assert (partly.pairing, partly.shared) == ("partly paired", N // 2)
-    apart = compare(verdict(1.0, 2), verdict(1.0, 2, first_id=N), seed=1)
+    apart = compare(evaluation_result(1.0, 2), evaluation_result(1.0, 2, first_id=N), seed=1)
     assert (apart.pairing, apart.shared) == ("unpaired", 0)
 
 

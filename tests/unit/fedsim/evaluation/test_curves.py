@@ -5,7 +5,7 @@ import pytest
 
 from fedsim.errors import FedsimError
 from fedsim.evaluation import curves
-from fedsim.evaluation.joined_scores import Case
+from fedsim.evaluation.joined_scores import EvaluationCase
 from fedsim.evaluation.scores import Scores, Truth, join
 
 MEMBER = np.arange(2000) % 2 == 0
@@ -15,7 +15,7 @@ MEMBER = np.arange(2000) % 2 == 0
 def case():
     scores = np.random.default_rng(1).normal(size=(3, 2000)) + MEMBER
     joined = join(Scores(np.arange(2000), scores), Truth(np.arange(2000), MEMBER), "tested")
-    return Case(joined, np.full(3, 0.5))
+    return EvaluationCase(joined, np.full(3, 0.5))
 
 
 def test_the_roc_passes_through_the_reported_figures(case):
@@ -41,7 +41,7 @@ def test_a_histogram_holds_every_score(case):
 
 def test_a_histogram_of_one_value_has_width():
     joined = join(Scores([1, 2], [5.0, 5.0]), Truth([1, 2], np.array([True, False])), "tested")
-    histogram = curves.score_histogram(Case(joined, np.zeros(1)))
+    histogram = curves.score_histogram(EvaluationCase(joined, np.zeros(1)))
     assert (histogram.edges[0], histogram.edges[-1]) == (4.5, 5.5)
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from fedsim.errors import FedsimError
-from fedsim.evaluation import Scores, Truth, judge, mean_verdict
+from fedsim.evaluation import Scores, Truth, judge, mean_evaluation_result
 
 N = 2000
 TESTED, KNOWN = np.arange(N) * 3 + 50_000, np.arange(N) * 5 + 100_000
@@ -25,11 +25,11 @@ def gaussian(shift, seeds=3, seed=1):
 
 
 def test_null_scores_are_at_chance():
-    verdict = judge(*gaussian(0.0), seed=1)
+    evaluation_result = judge(*gaussian(0.0), seed=1)
     for estimate, chance in [
-        (verdict.accuracy, 0.5),
-        (verdict.auc, 0.5),
-        (verdict.tpr_at_fpr[0.01], 0.01),
+        (evaluation_result.accuracy, 0.5),
+        (evaluation_result.auc, 0.5),
+        (evaluation_result.tpr_at_fpr[0.01], 0.01),
     ]:
         assert estimate.low <= chance <= estimate.high
         assert estimate.high - estimate.low < 0.06
@@ -37,17 +37,25 @@ def test_null_scores_are_at_chance():
 
 def test_a_planted_shift_is_found_at_its_size():
     shift = 2.0
-    verdict = judge(*gaussian(shift), seed=1)
-    assert verdict.auc.value == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.01)
-    assert verdict.accuracy.value == pytest.approx(norm.cdf(shift / 2), abs=0.01)
-    assert verdict.tpr_at_fpr[0.01].value == pytest.approx(
+    evaluation_result = judge(*gaussian(shift), seed=1)
+    assert evaluation_result.auc.value == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.01)
+    assert evaluation_result.accuracy.value == pytest.approx(norm.cdf(shift / 2), abs=0.01)
+    assert evaluation_result.tpr_at_fpr[0.01].value == pytest.approx(
         norm.sf(norm.isf(0.01) - shift), abs=0.06
     )
-    for estimate in (verdict.accuracy, verdict.auc, *verdict.tpr_at_fpr.values()):
+    for estimate in (
+        evaluation_result.accuracy,
+        evaluation_result.auc,
+        *evaluation_result.tpr_at_fpr.values(),
+    ):
         assert estimate.low < estimate.value < estimate.high
         assert estimate.method == "bootstrap"
-    assert verdict.false_positives == {0.01: 10.0, 0.001: 1.0}
-    assert (verdict.members, verdict.nonmembers, verdict.seeds) == (1000, 1000, 3)
+    assert evaluation_result.false_positives == {0.01: 10.0, 0.001: 1.0}
+    assert (evaluation_result.members, evaluation_result.nonmembers, evaluation_result.seeds) == (
+        1000,
+        1000,
+        3,
+    )
 
 
 def test_a_flipped_sign_shows_below_chance():
@@ -106,33 +114,33 @@ def test_too_few_nonmembers_refuse_the_low_rate():
     scores = np.random.default_rng(3).normal(size=600)
     one = Scores(np.arange(600), scores), Scores(np.arange(600) + 900, scores)
     truth = Truth(np.arange(600), member), Truth(np.arange(600) + 900, member)
-    verdict = judge(*one, *truth, seed=1)
-    assert list(verdict.tpr_at_fpr) == [0.01]
-    assert verdict.refused_fprs == {0.001: "needs >= 1,000 non-members, has 500"}
+    evaluation_result = judge(*one, *truth, seed=1)
+    assert list(evaluation_result.tpr_at_fpr) == [0.01]
+    assert evaluation_result.refused_fprs == {0.001: "needs >= 1,000 non-members, has 500"}
     with pytest.raises(FedsimError, match=r"rate of 1\.5"):
         judge(*one, *truth, seed=1, fprs=[1.5])
 
 
 def test_one_seed_and_balanced_sets_have_an_exact_interval():
-    verdict = judge(*gaussian(2.0, seeds=1), seed=1)
-    assert verdict.accuracy.method == "exact"
-    assert verdict.auc.method == "bootstrap"
+    evaluation_result = judge(*gaussian(2.0, seeds=1), seed=1)
+    assert evaluation_result.accuracy.method == "exact"
+    assert evaluation_result.auc.method == "bootstrap"
 
 
 def test_the_mean_over_victims_is_the_mean_and_is_surer_than_each():
-    verdicts = []
+    evaluation_results = []
     for victim in range(4):
         tested, known, _, _ = gaussian(1.0, seed=victim)
         ids = TESTED + 1_000_000 * victim
-        verdicts.append(
+        evaluation_results.append(
             judge(
                 Scores(ids, tested.scores), known, Truth(ids, MEMBER), Truth(KNOWN, MEMBER), seed=1
             )
         )
-    mean = mean_verdict(verdicts, seed=1)
-    assert mean.auc.value == pytest.approx(np.mean([one.auc.value for one in verdicts]))
-    width = np.mean([one.auc.high - one.auc.low for one in verdicts])
+    mean = mean_evaluation_result(evaluation_results, seed=1)
+    assert mean.auc.value == pytest.approx(np.mean([one.auc.value for one in evaluation_results]))
+    width = np.mean([one.auc.high - one.auc.low for one in evaluation_results])
     assert mean.auc.high - mean.auc.low == pytest.approx(width / 2, rel=0.1)
     assert (mean.members, mean.nonmembers) == (4000, 4000)
     with pytest.raises(FedsimError, match="no victims"):
-        mean_verdict([], seed=1)
+        mean_evaluation_result([], seed=1)

@@ -5,14 +5,14 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from fedsim.evaluation import intervals
-from fedsim.evaluation.joined_scores import Case
+from fedsim.evaluation.joined_scores import EvaluationCase
 from fedsim.evaluation.metrics import auc, balanced_accuracy, tpr_at_fpr
 from fedsim.evaluation.scores import Scores, Truth, join
 
 
 def case(ids, member, scores, threshold=0.0):
     joined = join(Scores(ids, scores), Truth(ids, member), "tested")
-    return Case(joined, np.full(joined.seeds, threshold))
+    return EvaluationCase(joined, np.full(joined.seeds, threshold))
 
 
 def test_weights_give_what_repeating_the_records_would():

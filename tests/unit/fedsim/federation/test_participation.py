@@ -1,4 +1,4 @@
-"""Who is away is neither asked nor trained, and nobody in the server's seat sees otherwise."""
+"""Who is away is neither asked nor trained, and nobody in the server's position sees otherwise."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ import toys
 from flwr.app import ArrayRecord
 from toys import SilentServer, arrays_equal, simulated
 
-from fedsim.config.experiment import Federation as Settings
+from fedsim.config.experiment import FederationSettings as Settings
 from fedsim.errors import ConfigError
 from fedsim.federation.strategies import build_strategy
 from fedsim.training.optimizers import optimizer_factory
@@ -37,7 +37,9 @@ class Watching(SilentServer):
         return arrays
 
 
-def attended(federation: toys.Federation, **attendance: tuple[int, ...]) -> toys.Federation:
+def attended(
+    federation: toys.FederationSettings, **attendance: tuple[int, ...]
+) -> toys.FederationSettings:
     """Return the toy federation with attendance from rounds r1, r2, ... on."""
     settings = Settings(
         rounds=federation.rounds, attendance={int(k[1:]): v for k, v in attendance.items()}
@@ -51,7 +53,7 @@ def attended(federation: toys.Federation, **attendance: tuple[int, ...]) -> toys
 
 def by_hand(start: dict[str, torch.Tensor], participant: int, rounds: range) -> ArrayRecord:
     """Train one participant alone, from some parameters, with its own optimiser state."""
-    local = toys.Federation().local
+    local = toys.FederationSettings().local
     data, model = toys.dataset(), toys.new_model()
     model.load_state_dict(start)
     optimizer = optimizer_factory("sgd", {})(model.parameters(), local.learning_rate)
@@ -62,7 +64,7 @@ def by_hand(start: dict[str, torch.Tensor], participant: int, rounds: range) -> 
 
 
 def test_fine_tuning_is_one_participant_after_the_other_bit_for_bit() -> None:
-    ended = attended(toys.Federation(rounds=5, settings=ANYBODY), r1=(0,), r4=(1,)).run()
+    ended = attended(toys.FederationSettings(rounds=5, settings=ANYBODY), r1=(0,), r4=(1,)).run()
     first = by_hand(toys.new_model().state_dict(), 0, range(1, 4))
     second = by_hand(first.to_torch_state_dict(), 1, range(4, 6))
     assert arrays_equal(ended.arrays, second)
@@ -71,7 +73,10 @@ def test_fine_tuning_is_one_participant_after_the_other_bit_for_bit() -> None:
 def test_nobody_sees_a_message_for_those_away() -> None:
     server = Watching()
     federation = attended(
-        toys.Federation([server], rounds=4, settings=ANYBODY), r2=(0, 2), r3=(1,), r4=(0, 1, 2)
+        toys.FederationSettings([server], rounds=4, settings=ANYBODY),
+        r2=(0, 2),
+        r3=(1,),
+        r4=(0, 1, 2),
     )
     nodes = {p: node for node, p in federation.participant_of.items()}
     federation.run()
@@ -83,15 +88,15 @@ def test_nobody_sees_a_message_for_those_away() -> None:
 
 
 def test_everybody_always_is_what_no_attendance_is() -> None:
-    plain = toys.Federation(settings={"fraction_train": 0.7}).run()
-    told = attended(toys.Federation(settings={"fraction_train": 0.7}), r1=(0, 1, 2)).run()
+    plain = toys.FederationSettings(settings={"fraction_train": 0.7}).run()
+    told = attended(toys.FederationSettings(settings={"fraction_train": 0.7}), r1=(0, 1, 2)).run()
     assert arrays_equal(plain.arrays, told.arrays)
 
 
 def test_a_strategy_samples_among_those_present() -> None:
     server = Watching()
     settings = {"fraction_train": 0.5, "min_available_nodes": 2}
-    federation = toys.Federation([server], rounds=6, participants=3, settings=settings)
+    federation = toys.FederationSettings([server], rounds=6, participants=3, settings=settings)
     attended(federation, r1=(0, 2)).run()
     trained = [who for kind, _, who in server.sent if kind == "train"]
     assert len(trained) == 6

@@ -16,7 +16,7 @@ from fedsim.errors import ConfigError, FedsimError, MessageError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.flower import new_client_app, new_server_app
 from fedsim.flower.client import TURN
-from fedsim.flower.paths import Place, place_of
+from fedsim.flower.paths import RunPaths, place_of
 from fedsim.flower.server import meet
 from fedsim.rundir import RunDirectory
 
@@ -109,7 +109,7 @@ def test_what_was_stopped_starts_again_and_what_has_ended_does_not(
     experiment: Path, tmp_path: Path
 ) -> None:
     grid = UnorderedGrid(experiment, tmp_path / "run")
-    # The question who is who; two rounds with and one without evaluation; and two batches more.
+    # The query who is who; two rounds with and one without evaluation; and two batches more.
     grid.left = 1 + 5 + 2
     with pytest.raises(ConnectionError):
         grid.run_app(1)
@@ -149,9 +149,9 @@ def test_a_message_of_another_app_is_told(experiment: Path, tmp_path: Path, flow
 
 def test_a_nodes_config_says_where_its_machine_keeps_things(tmp_path: Path) -> None:
     run: dict[str, Any] = {"out": "/srv/run", "data-dir": "", "patience": 5}
-    assert place_of(context_of(run)) == Place(Path("/srv/run"), None, 5.0)
+    assert place_of(context_of(run)) == RunPaths(Path("/srv/run"), None, 5.0)
     node = {"partition-id": 3, "out": "~/audit", "data-dir": "/data"}
-    assert place_of(context_of(run, node)) == Place(Path.home() / "audit", Path("/data"), 5.0)
+    assert place_of(context_of(run, node)) == RunPaths(Path.home() / "audit", Path("/data"), 5.0)
 
 
 @pytest.mark.parametrize(

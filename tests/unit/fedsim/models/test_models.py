@@ -100,7 +100,7 @@ def from_global_state(num_classes: int) -> nn.Module:
     return model
 
 
-def test_a_strangers_factory_may_draw_from_global_state() -> None:
+def test_a_third_parties_factory_may_draw_from_global_state() -> None:
     def weight(seed: int) -> float:
         name = f"{__name__}:from_global_state"
         return build_model(name, {}, input_shape=(1,), num_classes=2, seed=seed).weight[0, 0].item()

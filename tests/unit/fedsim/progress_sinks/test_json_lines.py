@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedsim.progress_sinks import JsonLines, Several
+from fedsim.progress_sinks import FanOut, JsonLines
 
 
 class Clock:
@@ -107,7 +107,7 @@ def test_what_is_no_json_is_refused() -> None:
 
 def test_several_watchers_hear_the_same() -> None:
     one, other = io.StringIO(), io.StringIO()
-    both = Several(JsonLines(one, Clock()), JsonLines(other, Clock()))
+    both = FanOut(JsonLines(one, Clock()), JsonLines(other, Clock()))
     both.say("news")
     with both.task("work", 2) as advance:
         advance("half")

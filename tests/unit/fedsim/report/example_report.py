@@ -4,11 +4,11 @@ from functools import cache
 
 import numpy as np
 
-from fedsim.evaluation import Scores, Truth, Verdict, curves, judge
+from fedsim.evaluation import EvaluationResult, Scores, Truth, curves, judge
 from fedsim.report import data as parts
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
 from fedsim.report.comparison_rows import compared_rows, contenders_of, differences
-from fedsim.report.results import Results, ThreatModel, Utility, result_row
+from fedsim.report.results import Results, ThreatModel, UtilityResult, result_row
 
 RECORDS = 2000
 MEMBER = np.arange(RECORDS) % 2 == 0
@@ -27,8 +27,8 @@ ROUNDS = np.arange(5, 41, 5)
 
 
 @cache
-def verdicts(seed: int = 0) -> dict[tuple[str, str], Verdict]:
-    """Return verdicts on Gaussian scores, those of one adversary sharing half of their noise."""
+def evaluation_results(seed: int = 0) -> dict[tuple[str, str], EvaluationResult]:
+    """Return results on Gaussian scores, those of one adversary sharing half of their noise."""
     rng = np.random.default_rng(seed)
     found = {}
     for adversary, strength in ADVERSARIES.items():
@@ -51,13 +51,13 @@ def verdicts(seed: int = 0) -> dict[tuple[str, str], Verdict]:
 
 
 def results(seed: int = 0) -> Results:
-    """Return the verdicts as a results file holds them: each question, and the mean."""
+    """Return the evaluation results as a results file holds them: each query, and the mean."""
     rows = [
-        result_row(adversary, attack, victim, verdict, baseline=ATTACKS[attack][2])
-        for (adversary, attack), verdict in verdicts(seed).items()
+        result_row(adversary, attack, victim, evaluation_result, baseline=ATTACKS[attack][2])
+        for (adversary, attack), evaluation_result in evaluation_results(seed).items()
         for victim in (QUESTIONS[adversary], "mean")
     ]
-    utility = Utility(train_accuracy=0.991, test_accuracy=0.372)
+    utility = UtilityResult(train_accuracy=0.991, test_accuracy=0.372)
     return Results(schema_version=1, utility=utility, results=tuple(rows))
 
 
@@ -69,9 +69,9 @@ def with_rows(figures: Results, rows: list[dict[str, object]]) -> Results:
 @cache
 def report() -> parts.ReportData:
     """Return everything that a page shows."""
-    found, figures = verdicts(), results()
+    found, figures = evaluation_results(), results()
     against = differences(
-        {("first", *who): verdict for who, verdict in found.items()},
+        {("first", *who): evaluation_result for who, evaluation_result in found.items()},
         {"first": "x"},
         seed=1,
         resamples=200,
@@ -96,14 +96,14 @@ def report() -> parts.ReportData:
             for r in ROUNDS
         ],
         rocs=[
-            parts.RocTrace(*who, roc.fpr, roc.tpr, verdict.auc.value, ATTACKS[who[1]][2])
-            for who, verdict in found.items()
-            for roc in [curves.mean_roc(verdict.cases)]
+            parts.RocTrace(*who, roc.fpr, roc.tpr, evaluation_result.auc.value, ATTACKS[who[1]][2])
+            for who, evaluation_result in found.items()
+            for roc in [curves.mean_roc(evaluation_result.cases)]
         ],
         histograms=[
             parts.ScoreHistogram(*who, h.edges, h.members, h.nonmembers, ATTACKS[who[1]][2])
-            for who, verdict in found.items()
-            for h in [curves.score_histogram(verdict.cases[0])]
+            for who, evaluation_result in found.items()
+            for h in [curves.score_histogram(evaluation_result.cases[0])]
         ],
         courses=[_course(adversary, power) for adversary, power in ADVERSARIES.items()],
         config_yaml="seed: 0\ndata: cifar100\nmodel: alexnet\n",
@@ -122,7 +122,7 @@ def report() -> parts.ReportData:
             *(_exposure(adversary, "gradient-norm", alone=True) for adversary in ADVERSARIES),
         ],
         standing_out=[
-            parts.StandingOut(
+            parts.ExposedSummary(
                 *(adversary, "supervised", "participant 0's training data", 1000, 1000),
                 found={"0.01": 388, "0.001": 90},
             )
@@ -136,9 +136,9 @@ def comparison() -> ComparisonData:
     """Return two runs beside each other, the second with other scores."""
     seeds = {"first": 0, "second": 1}
     found = {
-        (run, *who): verdict
+        (run, *who): evaluation_result
         for run, seed in seeds.items()
-        for who, verdict in verdicts(seed).items()
+        for who, evaluation_result in evaluation_results(seed).items()
     }
     against = differences(found, dict.fromkeys(seeds, "x"), seed=1, resamples=200)
     rows = compared_rows({run: results(seed) for run, seed in seeds.items()}, against)
@@ -154,18 +154,18 @@ def comparison() -> ComparisonData:
         rocs=[
             parts.RocTrace(
                 *(contenders[run, adversary], attack, roc.fpr, roc.tpr),
-                verdict.auc.value,
+                evaluation_result.auc.value,
                 ATTACKS[attack][2],
             )
-            for (run, adversary, attack), verdict in found.items()
-            for roc in [curves.mean_roc(verdict.cases)]
+            for (run, adversary, attack), evaluation_result in found.items()
+            for roc in [curves.mean_roc(evaluation_result.cases)]
         ],
         settings=[("federation.local.learning_rate", ["0.02", "0.004"])],
     )
 
 
 def _finding(who: str, whose: str, adversary: str) -> parts.Finding:
-    accuracy = verdicts()[adversary, "supervised"].accuracy
+    accuracy = evaluation_results()[adversary, "supervised"].accuracy
     return parts.Finding(who, whose, accuracy.value, accuracy.low, accuracy.high)
 
 
@@ -191,9 +191,9 @@ def _threats() -> list[parts.Threat]:
     ]
 
 
-def _exposure(adversary: str, attack: str, *, alone: bool) -> parts.Exposure:
+def _exposure(adversary: str, attack: str, *, alone: bool) -> parts.AucByRound:
     auc = 0.95 - 0.4 * ADVERSARIES[adversary] * np.exp(-ROUNDS / 12)
-    return parts.Exposure(
+    return parts.AucByRound(
         *(adversary, attack, ROUNDS.tolist()),
         auc=auc.tolist(),
         low=(auc - 0.02).tolist(),

@@ -31,8 +31,8 @@ def with_difference(data, value, low, high, p):
 
 def test_the_sentence_tells_the_largest_difference(data):
     said = sentence(with_difference(data, -0.0123, -0.02, -0.005, 0.0021))
-    worse = example_report.verdicts(0)["curious-participant", "supervised"].auc.value
-    better = example_report.verdicts(0)["curious-server", "supervised"].auc.value
+    worse = example_report.evaluation_results(0)["curious-participant", "supervised"].auc.value
+    better = example_report.evaluation_results(0)["curious-server", "supervised"].auc.value
     assert said.replace(MINUS, "-") == (
         "With supervised, first · curious-participant tells members from others worse than "
         f"first · curious-server: AUC {worse:.3f} against {better:.3f}; a difference of -.012 "

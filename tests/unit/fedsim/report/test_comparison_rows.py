@@ -26,13 +26,13 @@ SERVER = ("curious-server", "supervised")
 
 @pytest.fixture(scope="module")
 def rows():
-    verdicts = {
-        (run, *who): verdict
+    evaluation_results = {
+        (run, *who): evaluation_result
         for run, seed in RUNS.items()
-        for who, verdict in example_report.verdicts(seed).items()
+        for who, evaluation_result in example_report.evaluation_results(seed).items()
         if who[1] in ("supervised", "loss")
     }
-    found = differences(verdicts, dict.fromkeys(RUNS, "cifar100"), seed=1, resamples=200)
+    found = differences(evaluation_results, dict.fromkeys(RUNS, "cifar100"), seed=1, resamples=200)
     results = {run: example_report.results(seed) for run, seed in RUNS.items()}
     return compared_rows(results, found)
 
@@ -73,8 +73,11 @@ def test_what_no_earlier_run_has_is_compared_with_the_first_of_its_attack():
 
 
 def test_a_reference_that_has_no_row_is_not_told(rows):
-    verdicts = {(run, *SERVER): example_report.verdicts(seed)[SERVER] for run, seed in RUNS.items()}
-    found = differences(verdicts, dict.fromkeys(RUNS, "x"), seed=1, resamples=50)
+    evaluation_results = {
+        (run, *SERVER): example_report.evaluation_results(seed)[SERVER]
+        for run, seed in RUNS.items()
+    }
+    found = differences(evaluation_results, dict.fromkeys(RUNS, "x"), seed=1, resamples=50)
     (row,) = (
         row
         for row in compared_rows({"runs/b": example_report.results(1)}, found)
@@ -93,8 +96,8 @@ def test_contenders_are_called_what_tells_them_apart(rows):
 
 
 def test_other_data_sets_are_never_paired():
-    verdict = example_report.verdicts()[SERVER]
-    contenders = {("runs/a", *SERVER): verdict, ("runs/b", *SERVER): verdict}
+    evaluation_result = example_report.evaluation_results()[SERVER]
+    contenders = {("runs/a", *SERVER): evaluation_result, ("runs/b", *SERVER): evaluation_result}
     same = differences(contenders, {"runs/a": "x", "runs/b": "x"}, seed=1, resamples=50)
     other = differences(contenders, {"runs/a": "x", "runs/b": "y"}, seed=1, resamples=50)
     assert same["runs/b", *SERVER].difference.pairing == "paired"

@@ -109,7 +109,7 @@ def test_of_a_given_model_there_is_no_federation_to_draw(report):
 
 
 def test_between_two_rounds_there_is_no_tick(report):
-    few = parts.Exposure("x", "loss", [4, 6], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
+    few = parts.AucByRound("x", "loss", [4, 6], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
     assert figures.exposure([few]).layout.xaxis.dtick == 1
     assert figures.exposure(report.exposures).layout.xaxis.dtick is None
     points = [parts.UtilityPoint(1, 0.5, 0.5), parts.UtilityPoint(2, 0.6, 0.5)]

@@ -81,12 +81,12 @@ def test_it_asks_for_nothing(page):
 
 def test_it_shows_each_row_once(report, page):
     body = page.split("<tbody>")[1].split("</tbody>")[0]
-    # One question an adversary: the mean row would say the same again.
+    # One query an adversary: the mean row would say the same again.
     assert body.count("<tr") == len(report.results.results) // 2
     assert "mean" not in body
 
 
-def test_a_mean_over_several_questions_is_shown(report):
+def test_a_mean_over_several_queries_is_shown(report):
     rows = report.results.model_dump()["results"]
     more = example_report.with_rows(report.results, [*rows, rows[0] | {"victim": "participant-1"}])
     body = render(replace(report, results=more))
@@ -106,8 +106,8 @@ def test_differences_of_baselines_stand_behind_others_and_else_alone(report, pag
 
 
 def test_figures_and_words_are_there(page):
-    verdict = example_report.verdicts()["curious-server", "supervised"]
-    assert f"{100 * verdict.accuracy.value:.1f}" in page
+    evaluation_result = example_report.evaluation_results()["curious-server", "supervised"]
+    assert f"{100 * evaluation_result.accuracy.value:.1f}" in page
     assert "99.1 %" in page
     assert "the aggregate that the server sends" in page
     assert "fedsim run configs/cifar100-alexnet-small.yaml --out runs/first" in page
@@ -138,7 +138,7 @@ def test_of_a_given_model_there_are_no_rounds(report):
 
 
 def test_no_record_id_is_on_it(page):
-    cases = example_report.verdicts()["curious-server", "supervised"].cases
+    cases = example_report.evaluation_results()["curious-server", "supervised"].cases
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     text += json.dumps(charts_of(Elements(page)))
     lists = re.findall(r"(?<![\d.])\d{5}(?![\d.])", text)  # no digits of fractions
@@ -146,7 +146,7 @@ def test_no_record_id_is_on_it(page):
 
 
 def standing_out(record, who="curious-server"):
-    return parts.StandingOut(who, who, who, 1000, 1000, {"0.01": 388}, [record])
+    return parts.ExposedSummary(who, who, who, 1000, 1000, {"0.01": 388}, [record])
 
 
 def test_exposed_records_are_counted_and_shown_on_request_only(report, page):

@@ -13,7 +13,7 @@ from fedsim.evaluation import Scores, Truth, judge
 from fedsim.report.results import (
     Results,
     ThreatModel,
-    Utility,
+    UtilityResult,
     parse_results,
     read_results,
     result_row,
@@ -25,7 +25,7 @@ from fedsim.report.results import (
 def results():
     member = np.arange(1000) % 2 == 0
     scores = np.random.default_rng(1).normal(size=(3, 1000)) + 2 * member
-    verdict = judge(
+    evaluation_result = judge(
         Scores(np.arange(1000), scores),
         Scores(np.arange(1000) + 5000, scores),
         Truth(np.arange(1000), member),
@@ -35,11 +35,11 @@ def results():
     )
     return Results(
         schema_version=1,
-        utility=Utility(train_accuracy=0.9, test_accuracy=0.4),
+        utility=UtilityResult(train_accuracy=0.9, test_accuracy=0.4),
         results=(
-            result_row("server", "supervised", "participant-0", verdict),
-            result_row("server", "supervised", "mean", verdict),
-            result_row("server", "chance", "participant-0", verdict, baseline=True),
+            result_row("server", "supervised", "participant-0", evaluation_result),
+            result_row("server", "supervised", "mean", evaluation_result),
+            result_row("server", "chance", "participant-0", evaluation_result, baseline=True),
         ),
         threat_models=(ThreatModel(adversary="server", who="w", sees="s", does="d"),),
         provenance={"commit": None, "cores": 2},

@@ -9,10 +9,18 @@ import toys
 from numpy.typing import NDArray
 
 from fedsim import pipeline as programme
-from fedsim.attacks import Attack, Known, MemoryNeed, Observation, Prospect, RecordIds, memory_there
+from fedsim.attacks import (
+    Attack,
+    AuxiliaryRecords,
+    ExpectedObservation,
+    MemoryNeed,
+    Observation,
+    RecordIds,
+    memory_there,
+)
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.progress import SILENCE, Watcher
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 
 
 class Silent(Attack):
@@ -21,7 +29,7 @@ class Silent(Attack):
     def score(
         self,
         observation: Observation,
-        known: Known,
+        known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
@@ -33,13 +41,13 @@ class Silent(Attack):
 class Hungry(Silent):
     """An attack that takes so many bytes a snapshot, and notes what it was asked."""
 
-    asked: list[Prospect]
+    asked: list[ExpectedObservation]
 
     def __init__(self, size: float = 1.0) -> None:
         self.size = int(size)
         self.asked = []
 
-    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return the bytes."""
         self.asked.append(prospect)
         return MemoryNeed(self.size * prospect.snapshots, "a big table", "take a smaller one")
@@ -51,10 +59,10 @@ class Failing(Silent):
     def __init__(self, how: str) -> None:
         self.how = how
 
-    def memory_needed(self, prospect: Prospect) -> MemoryNeed | None:
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Go wrong."""
         if self.how == "raise":
-            raise KeyError("of a stranger")
+            raise KeyError("of a third party")
         if self.how == "refuse":
             raise ConfigError("no such layer")
         return 12  # type: ignore[return-value]
@@ -77,8 +85,8 @@ def hungry(size: float = 1.0, **settings: Any) -> dict[str, Any]:
 
 def seen(**sections: Any) -> list[int]:
     """Return for how many snapshots the attack is asked, for each different case of the toy."""
-    scene = set_scene(toys.experiment(attacks=[hungry()], **sections), None, SILENCE)
-    (attack,) = scene.attacks.values()
+    setup = set_setup(toys.experiment(attacks=[hungry()], **sections), None, SILENCE)
+    (attack,) = setup.attacks.values()
     assert isinstance(attack, Hungry)
     assert all(len(one.records) == 40 for one in attack.asked)
     return [prospect.snapshots for prospect in attack.asked]
@@ -129,19 +137,19 @@ def test_processes_side_by_side_take_it_several_times(monkeypatch: pytest.Monkey
     monkeypatch.setattr("fedsim.stages.memory.memory_there", lambda: 3 * 10**9)
     attacks = [hungry(1e9)]
     listening = Listening()
-    set_scene(toys.experiment(attacks=attacks), None, listening)
+    set_setup(toys.experiment(attacks=attacks), None, listening)
     assert listening.said == [
-        "attack Hungry takes 2.0 GB of memory: a big table, for each seed of 2 questions"
+        "attack Hungry takes 2.0 GB of memory: a big table, for each seed of 2 queries"
     ]
     told = r"2.0 GB of memory in each of 2 processes \(.* has 3.0 GB; set engine.workers: 1, take"
     with pytest.raises(FedsimError, match=told):
-        set_scene(toys.experiment(attacks=attacks, engine={"workers": 8}), None, SILENCE)
+        set_setup(toys.experiment(attacks=attacks, engine={"workers": 8}), None, SILENCE)
 
 
 def test_whoever_does_not_say_is_not_asked_twice() -> None:
     listening = Listening()
     toy = toys.experiment(attacks=["random", {"name": "test_attack_memory:Silent"}, hungry()])
-    set_scene(toy, None, listening)
+    set_setup(toy, None, listening)
     assert listening.said == []
 
 
@@ -158,7 +166,7 @@ def test_a_hook_that_goes_wrong_is_one_sentence(
 ) -> None:
     attack = {"name": "test_attack_memory:Failing", "label": "odd", "how": how}
     with pytest.raises(kind, match=told) as error:
-        set_scene(toys.experiment(attacks=[attack]), None, SILENCE)
+        set_setup(toys.experiment(attacks=[attack]), None, SILENCE)
     assert "\n" not in str(error.value)
 
 

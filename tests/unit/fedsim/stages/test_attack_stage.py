@@ -15,7 +15,7 @@ from fedsim.errors import SnapshotError
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 
 NETWORK = {"folds": 2, "repeats": 1, "epochs": 2}
 ATTACKS = [
@@ -31,10 +31,10 @@ def attacked(toy_run: Path, path: Path, workers: int, watcher: Watcher = SILENCE
     """Attack a copy of the toy run on so many processes."""
     shutil.copytree(toy_run, path, dirs_exist_ok=True)
     sections: dict[str, Any] = {"attacks": ATTACKS, "engine": {"workers": workers}}
-    scene = set_scene(toys.experiment(**sections), None, SILENCE)
+    setup = set_setup(toys.experiment(**sections), None, SILENCE)
     run = RunDirectory(path)
     with run.locked():  # which sweeps what a killed process was writing
-        attack(scene, run, watcher, fresh=False)
+        attack(setup, run, watcher, fresh=False)
     return run
 
 

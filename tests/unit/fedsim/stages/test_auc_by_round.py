@@ -15,13 +15,13 @@ from fedsim.stages.attack import attack
 from fedsim.stages.auc_by_round import read_exposure, rounds_alone
 from fedsim.stages.evaluate import judge_run
 from fedsim.stages.score_files import read_scores, write_trace
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 
 
 def attacked(path: Path, rounds: list[int]) -> RunDirectory:
     sections = {"snapshots": {"rounds": rounds}, "attacks": ["gradient-norm", "scalar-logistic"]}
     made = toys.simulated(path, **sections)
-    attack(set_scene(toys.experiment(**sections), None, SILENCE), made, SILENCE, fresh=False)
+    attack(set_setup(toys.experiment(**sections), None, SILENCE), made, SILENCE, fresh=False)
     return made
 
 
@@ -52,13 +52,13 @@ def test_the_last_point_is_the_figure_of_the_table(run: RunDirectory) -> None:
     )
     assert list(grown.rounds) == [1, 2, 4]
     key = ("curious-server", "participant-0", "scalar-logistic")
-    assert grown.auc[-1] == judged.verdicts[key].auc.value
-    audit = judged.ledger.audit(judged.parties[0].questions[0])
+    assert grown.auc[-1] == judged.evaluation_results[key].auc.value
+    audit = judged.ledger.audit(judged.attackers[0].queries[0])
     first = read_exposure(run.exposures(*key)[0], audit, judged.experiment.seed)
     assert first == (1, first[1])
     assert grown.auc[0] == first[1].value
     assert (alone.attack, alone.alone, list(alone.rounds)) == ("gradient-norm", True, [1, 2, 4])
-    last = judged.verdicts["curious-server", "participant-0", "gradient-norm"].auc.value
+    last = judged.evaluation_results["curious-server", "participant-0", "gradient-norm"].auc.value
     assert max(alone.auc[-1], 1 - alone.auc[-1]) == pytest.approx(max(last, 1 - last))
 
 
@@ -66,7 +66,7 @@ def test_a_signal_is_turned_by_what_the_known_records_say(
     run: RunDirectory, tmp_path: Path
 ) -> None:
     judged = judge_run(run)
-    records = judged.ledger.audit(judged.parties[0].questions[0])
+    records = judged.ledger.audit(judged.attackers[0].queries[0])
     values = np.where(records.member, -1.0, 1.0) + np.linspace(0, 1.5, len(records))
     path = tmp_path / "signal.parquet"
     write_trace(path, np.array([7, 8]), np.stack([values, -values]))

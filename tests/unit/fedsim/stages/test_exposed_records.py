@@ -16,27 +16,27 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
 from fedsim.stages.evaluate import judge_run
-from fedsim.stages.exposed_records import Asked, picture, standing_out
-from fedsim.stages.setup import require_labels, set_scene
+from fedsim.stages.exposed_records import ExposedRequest, picture, standing_out
+from fedsim.stages.setup import require_labels, set_setup
 
 
 @pytest.fixture(scope="module")
 def attacked(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the toy run, attacked."""
     path = shutil.copytree(toy_run, tmp_path_factory.mktemp("exposed") / "run")
-    attack(set_scene(toys.experiment(), None, SILENCE), RunDirectory(path), SILENCE, fresh=False)
+    attack(set_setup(toys.experiment(), None, SILENCE), RunDirectory(path), SILENCE, fresh=False)
     return path
 
 
 def test_the_most_exposed_are_tested_members_in_the_order_of_their_scores(attacked: Path) -> None:
     run = RunDirectory(attacked)
     judged = judge_run(run)
-    dataset = set_scene(toys.experiment(), None, SILENCE).dataset
-    question = judged.parties[0].questions[0]
-    audit = judged.ledger.audit(question)
+    dataset = set_setup(toys.experiment(), None, SILENCE).dataset
+    query = judged.attackers[0].queries[0]
+    audit = judged.ledger.audit(query)
     tested = audit.records[~audit.known & audit.member]
-    first = next(iter(standing_out(judged, Asked(4, dataset))))
-    (case,) = judged.verdicts["curious-server", question.key, first.attack].cases
+    first = next(iter(standing_out(judged, ExposedRequest(4, dataset))))
+    (case,) = judged.evaluation_results["curious-server", query.key, first.attack].cases
     calibrated = (case.joined.scores - case.thresholds[:, None]).mean(axis=0)
     above = dict(zip(case.joined.records, calibrated, strict=True))
     assert [one.record for one in first.records] == sorted(tested, key=lambda r: -above[r])[:4]
@@ -60,7 +60,7 @@ def test_a_page_names_records_on_request_only(attacked: Path) -> None:
 
 def test_other_data_are_refused(attacked: Path) -> None:
     run = RunDirectory(attacked)
-    ledger, dataset = read_ledger(run.ledger), set_scene(toys.experiment(), None, SILENCE).dataset
+    ledger, dataset = read_ledger(run.ledger), set_setup(toys.experiment(), None, SILENCE).dataset
     ledger.labels[0] += 1
     with pytest.raises(DataError, match=r"ledger.parquet has other labels than toys:blobs has now"):
         require_labels(ledger, dataset, run.ledger)

@@ -19,7 +19,7 @@ from fedsim.observation.snapshots import AGGREGATE, SnapshotStore
 from fedsim.pipeline import attack, attack_given, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.external_model import GivenModel, set_given_scene
+from fedsim.stages.external_model import ExternalModel, set_given_setup
 
 MEMBERS = np.arange(0, 120)
 NOISY = {"name": "toys:blobs", "noise": 4.0}
@@ -49,8 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def given(folder: Path, **changed: object) -> GivenModel:
-    usual = GivenModel(
+def given(folder: Path, **changed: object) -> ExternalModel:
+    usual = ExternalModel(
         model={"name": "fully-connected", "widths": [16]},
         data=NOISY,
         membership=folder / "who.csv",
@@ -117,7 +117,7 @@ def test_other_weights_are_another_run(folder: Path, tmp_path: Path) -> None:
         attack_given(given(folder, weights=weights), tmp_path / "out")
 
 
-def test_snapshots_of_a_strangers_app_are_taken(folder: Path, tmp_path: Path) -> None:
+def test_snapshots_of_a_third_parties_app_are_taken(folder: Path, tmp_path: Path) -> None:
     store = SnapshotStore(tmp_path / "kept")
     for number, steps in ((3, 40), (7, 400)):
         store.keep(number, "participant-1", ArrayRecord(trained(steps).state_dict()))
@@ -133,8 +133,8 @@ def test_snapshots_of_a_strangers_app_are_taken(folder: Path, tmp_path: Path) ->
     assert aucs["loss"] == next(r.auc for r in by_weights.results if r.attack == "loss")
     store.keep(7, AGGREGATE, ArrayRecord(trained(1).state_dict()))
     with pytest.raises(FedsimError, match="snapshots of aggregate, participant-1; name one"):
-        set_given_scene(asked, None, SILENCE)
-    set_given_scene(dataclasses.replace(asked, owner="participant-1"), None, SILENCE)
+        set_given_setup(asked, None, SILENCE)
+    set_given_setup(dataclasses.replace(asked, owner="participant-1"), None, SILENCE)
 
 
 def saved(path: Path, **changed: torch.Tensor | None) -> tuple[Path]:
@@ -170,5 +170,5 @@ def test_what_does_not_fit_is_one_sentence(folder: Path, tmp_path: Path) -> None
     ]
     for changed, sentence in cases:
         with pytest.raises(FedsimError, match=sentence) as error:
-            set_given_scene(given(folder, **changed), None, SILENCE)
+            set_given_setup(given(folder, **changed), None, SILENCE)
         assert "\n" not in str(error.value)

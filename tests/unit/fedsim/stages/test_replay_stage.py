@@ -14,8 +14,8 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages import simulate as stage
 from fedsim.stages.federations import federations_of
 from fedsim.stages.report import report
-from fedsim.stages.setup import parties_of, set_scene
-from fedsim.stages.state_cache import States
+from fedsim.stages.setup import attackers_of, set_setup
+from fedsim.stages.state_cache import StateCache
 from fedsim.stages.utility import cost_of, read_history
 
 HALF = 3  # of four rounds
@@ -91,7 +91,7 @@ def test_runs_that_share_states_simulate_nothing_twice(
     def run(name: str, **sections: Any) -> RunDirectory:
         toy = experiment(**sections)
         directory = RunDirectory.create(tmp_path / name, toy.resolved())
-        stage.simulate(set_scene(toy, None, SILENCE), directory, SILENCE, tmp_path / "states")
+        stage.simulate(set_setup(toy, None, SILENCE), directory, SILENCE, tmp_path / "states")
         return directory
 
     whole = [*PASSIVE, ENTRIES[0]]
@@ -122,8 +122,8 @@ def test_whatever_decides_a_state_is_in_its_address(
     tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     def entry(**sections: Any) -> Path:
-        scene = set_scene(experiment(**sections), None, SILENCE)
-        return States(tmp_path, scene)._entry(federations_of(scene.parties)[0], 2)
+        setup = set_setup(experiment(**sections), None, SILENCE)
+        return StateCache(tmp_path, setup)._entry(federations_of(setup.attackers)[0], 2)
 
     assert entry(**changed) != entry()
 
@@ -134,8 +134,8 @@ def test_what_comes_later_is_not_in_an_address(tmp_path: Path) -> None:
         federation |= {"rounds": rounds}
         federation["local"]["schedule"] = {drop: 0.05}
         toy = experiment(federation=federation, snapshots={"rounds": [2, 4]})
-        scene = set_scene(toy, None, SILENCE)
-        return States(tmp_path, scene)._entry(federations_of(scene.parties)[0], 2)
+        setup = set_setup(toy, None, SILENCE)
+        return StateCache(tmp_path, setup)._entry(federations_of(setup.attackers)[0], 2)
 
     assert entry(rounds=4, drop=3) == entry(rounds=6, drop=5)
     assert entry(rounds=4, drop=3) != entry(rounds=4, drop=2)
@@ -145,8 +145,8 @@ def test_the_cost_of_an_attack_and_what_gives_it_away(
     branched: tuple[RunDirectory, list[str]],
 ) -> None:
     run, _ = branched
-    parties = parties_of(experiment(adversaries=[*PASSIVE, *ENTRIES]))
-    honest, *active = federations_of(parties)
+    attackers = attackers_of(experiment(adversaries=[*PASSIVE, *ENTRIES]))
+    honest, *active = federations_of(attackers)
     history = read_history(run, honest.name)
     costs = {f.name: cost_of(run, f, history) for f in active}
     isolating = costs["isolating-server"]
@@ -166,7 +166,7 @@ def test_the_costs_are_in_the_results(tmp_path: Path) -> None:
 
     sections = {"adversaries": ["curious-server", ENTRIES[0]]}
     run = simulated(tmp_path / "r", **sections)
-    attack(set_scene(experiment(**sections), None, SILENCE), run, SILENCE, fresh=False)
+    attack(set_setup(experiment(**sections), None, SILENCE), run, SILENCE, fresh=False)
     (cost,) = report(run).costs
     assert (cost.adversary, cost.norm_ratio) == ("isolating-server", 0.0)
     assert "What attacking costs" in run.report.read_text()
@@ -179,24 +179,24 @@ def test_the_costs_are_in_the_results(tmp_path: Path) -> None:
         [{"name": "isolating-server", "victims": [0]}, {"name": "curious-server"}],
     ],
 )
-def test_adversaries_of_different_seats_or_victims_cannot_act_together(
+def test_adversaries_of_different_positions_or_victims_cannot_act_together(
     together: list[Any],
 ) -> None:
     toy = experiment(adversaries=[together], audit={**toys.tree()["audit"], "victims": [1]})
-    with pytest.raises(PluginError, match="cannot act together: they sit in different seats"):
-        parties_of(toy)
+    with pytest.raises(PluginError, match="cannot act together: they sit in different positions"):
+        attackers_of(toy)
 
 
-def test_a_list_is_one_party_and_the_audits_victims_are_everybodys() -> None:
+def test_a_list_is_one_attacker_and_the_audits_victims_are_everybodys() -> None:
     toy = experiment(
         adversaries=[["isolating-server", "gradient-ascent-server"]],
         audit={**toys.tree()["audit"], "victims": [0, 1]},
     )
-    (party,) = parties_of(toy)
-    assert party.label == "isolating-server+gradient-ascent-server"
-    assert [q.key for q in party.questions] == ["participant-0", "participant-1"]
-    assert party.threat().does.count("from round 2 on it") == 2
-    assert party.answering(party.questions[1]) == ("sent-1", "participant-1")
+    (attacker,) = attackers_of(toy)
+    assert attacker.label == "isolating-server+gradient-ascent-server"
+    assert [q.key for q in attacker.queries] == ["participant-0", "participant-1"]
+    assert attacker.threat().does.count("from round 2 on it") == 2
+    assert attacker.answering(attacker.queries[1]) == ("sent-1", "participant-1")
 
 
 def test_two_processes_give_the_bytes_of_one(

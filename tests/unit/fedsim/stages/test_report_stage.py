@@ -96,15 +96,15 @@ def test_a_page_that_fails_leaves_the_results(
 
 def test_the_headline_is_about_what_does_best_on_the_known_records(finished: Path) -> None:
     judged = judge_run(RunDirectory(finished))
-    party = judged.parties[0]
-    known = {a: judged.known[party.label, "participant-0", a] for a in GUESS_FIRST}
-    leading = report_text.leading_attack(party, judged)
+    attacker = judged.attackers[0]
+    known = {a: judged.known[attacker.label, "participant-0", a] for a in GUESS_FIRST}
+    leading = report_text.leading_attack(attacker, judged)
     assert leading == max(known, key=lambda name: known[name])
     assert leading != "random"
     finding = report_text.findings(judged)[0]
     assert finding.attack == leading
-    verdict = judged.verdicts[party.label, "participant-0", leading]
-    assert finding.accuracy == verdict.accuracy.value
+    evaluation_result = judged.evaluation_results[attacker.label, "participant-0", leading]
+    assert finding.accuracy == evaluation_result.accuracy.value
     assert f"<small>{leading}</small>" in RunDirectory(finished).report.read_text()
 
 
@@ -112,7 +112,7 @@ def test_known_records_are_judged_as_the_tested_ones_are(finished: Path) -> None
     judged = judge_run(RunDirectory(finished))
     # A balanced accuracy at the best of thresholds is never below guessing.
     assert all(0.5 <= accuracy <= 1 for accuracy in judged.known.values())
-    assert judged.known.keys() == judged.verdicts.keys()
+    assert judged.known.keys() == judged.evaluation_results.keys()
 
 
 def test_charts_name_the_victim_where_there_are_others(finished: Path) -> None:

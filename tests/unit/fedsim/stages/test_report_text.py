@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import toys
 
-from fedsim.config.experiment import Given
+from fedsim.config.experiment import ExternalModelSettings
 from fedsim.files import write_json
 from fedsim.pipeline import attack
 from fedsim.provenance import provenance
@@ -39,7 +39,9 @@ def test_a_run_is_made_again_where_it_lies(given: str) -> None:
 
 
 def test_a_given_model_is_attacked_again_by_the_command_that_was_given() -> None:
-    given = toys.experiment().model_copy(update={"given": Given(weights=("0",), membership="1")})
+    given = toys.experiment().model_copy(
+        update={"given": ExternalModelSettings(weights=("0",), membership="1")}
+    )
     command = ["fedsim", "attack", "--weights", "/home/somebody/net.safetensors", "--out=/srv/mine"]
     _, first, *_ = commands(Path("mine"), given, {"command": command})
     assert first == "fedsim attack --weights net.safetensors --out=mine"

@@ -17,7 +17,7 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import checkpointing
 from fedsim.stages.plan import plan, stated_threats
-from fedsim.stages.setup import set_scene
+from fedsim.stages.setup import set_setup
 
 
 def test_the_files_of_a_run(toy_run: Path) -> None:
@@ -41,8 +41,8 @@ def test_the_files_of_a_run(toy_run: Path) -> None:
 def test_the_ledger_has_the_audits(toy_run: Path) -> None:
     ledger = read_ledger(RunDirectory(toy_run).ledger)
     assert [len(records) for records in ledger.training_sets] == [40, 40, 40]
-    for question in (about_participant(0), about_all_but(2, 3)):
-        audit = ledger.audit(question)
+    for query in (about_participant(0), about_all_but(2, 3)):
+        audit = ledger.audit(query)
         assert (audit.member.sum(), len(audit), audit.known.sum()) == (20, 40, 20)
     assert not np.isin(ledger.audit(about_all_but(2, 3)).records, ledger.training_sets[2]).any()
 
@@ -190,8 +190,8 @@ def test_what_cannot_work_is_one_sentence(
 
 
 def test_the_plan_counts_what_the_run_writes(toy_run: Path) -> None:
-    scene = set_scene(experiment(), None, SILENCE)
-    planned = plan(scene)
+    setup = set_setup(experiment(), None, SILENCE)
+    planned = plan(setup)
     assert (planned.rounds, planned.observed_rounds, planned.participants) == (4, (2, 4), 3)
     assert planned.parameters == 12 * 16 + 16 + 16 * 4 + 4
     assert planned.snapshot_bytes == 6 * planned.parameters * 4
@@ -210,13 +210,13 @@ def test_all_uploads_are_kept_on_request(tmp_path: Path) -> None:
         *(f"round-00004.participant-{p}.safetensors" for p in range(3)),
         "round-00004.sent-0.safetensors",
     ]
-    planned = plan(set_scene(experiment(**everybody), None, SILENCE))
+    planned = plan(set_setup(experiment(**everybody), None, SILENCE))
     assert planned.snapshot_bytes == 4 * 4 * planned.parameters
 
 
 def test_each_threat_is_stated_in_full() -> None:
     toy = experiment()
-    server, participant = stated_threats(set_scene(toy, None, SILENCE).parties, toy)
+    server, participant = stated_threats(set_setup(toy, None, SILENCE).attackers, toy)
     assert (server.adversary, server.threat.who) == ("curious-server", "the server")
     assert (participant.adversary, participant.threat.who) == (
         "curious-participant",

@@ -89,9 +89,9 @@ def test_who_would_act_too_late_acts_in_the_last_round(write_study: WriteStudy) 
     ascent = {"name": "gradient-ascent-server", "first": 3, "last": 4}
     both = {"label": "both", "together": [isolating, ascent]}
     path = write_study(changes={"adversaries": ["curious-server", both]})
-    (_, party) = cells_of(path, rounds=2)[0].experiment.adversaries
-    assert party.label == "both"
-    assert [one.settings for one in party.together] == [{"first": 2}, {"first": 2}]
+    (_, attacker) = cells_of(path, rounds=2)[0].experiment.adversaries
+    assert attacker.label == "both"
+    assert [one.settings for one in attacker.together] == [{"first": 2}, {"first": 2}]
 
 
 def test_digests_tell_runs_and_federations_apart(write_study: WriteStudy) -> None:

@@ -12,7 +12,7 @@ from fedsim.errors import RunDirectoryError
 from fedsim.rundir import RunDirectory
 from fedsim.stages.score_files import read_trace, write_trace
 from fedsim.studies.cells import Cell
-from fedsim.studies.evidence import Course, Evidence
+from fedsim.studies.evidence import Evidence, StudyCourse
 from fedsim.studies.rows import Row, rows_of
 
 SEAT = 2
@@ -48,12 +48,12 @@ def row_of(run: RunDirectory, adversary: str) -> Row:
     return next(row for row in rows if row.result.adversary == adversary)
 
 
-def course_of(run: RunDirectory, adversary: str) -> Course:
+def course_of(run: RunDirectory, adversary: str) -> StudyCourse:
     return Evidence(run.path).course(row_of(run, adversary))
 
 
-def traced(run: RunDirectory, adversary: str, question: str, owner: str) -> np.ndarray:
-    return read_trace(run.traces(adversary, question, owner, "gradient-norm"))[1]
+def traced(run: RunDirectory, adversary: str, query: str, owner: str) -> np.ndarray:
+    return read_trace(run.traces(adversary, query, owner, "gradient-norm"))[1]
 
 
 def test_a_server_knows_what_it_sent_and_what_came_back(run: RunDirectory) -> None:

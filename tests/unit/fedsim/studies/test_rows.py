@@ -5,7 +5,7 @@ import toys
 
 from fedsim.evaluation import Scores, Truth, judge
 from fedsim.report.costs import Cost
-from fedsim.report.results import Results, Utility, result_row
+from fedsim.report.results import Results, UtilityResult, result_row
 from fedsim.studies.cells import Cell
 from fedsim.studies.rows import Row, caption, measured, rows_of, sizes
 
@@ -13,7 +13,7 @@ from fedsim.studies.rows import Row, caption, measured, rows_of, sizes
 def row(adversary: str = "isolating-server") -> Row:
     tested, known = range(8), range(8, 16)
     member = [True] * 4 + [False] * 4
-    verdict = judge(
+    evaluation_result = judge(
         Scores(tested, [4, 3, 2, 1, 3, 1, 0, -1]),
         Scores(known, [4, 3, 2, 1, 0, 0, 0, 0]),
         Truth(tested, member),
@@ -31,8 +31,8 @@ def row(adversary: str = "isolating-server") -> Row:
     )
     results = Results(
         schema_version=1,
-        utility=Utility(train_accuracy=0.9, test_accuracy=0.335),
-        results=(result_row(adversary, "loss", "mean", verdict),),
+        utility=UtilityResult(train_accuracy=0.9, test_accuracy=0.335),
+        results=(result_row(adversary, "loss", "mean", evaluation_result),),
         costs=(cost,),
     )
     return rows_of(Cell({"target": "toy"}, toys.experiment()), results)[0]

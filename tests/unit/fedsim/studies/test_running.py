@@ -22,9 +22,9 @@ from fedsim.report.results import Results, read_results, write_results
 from fedsim.studies import live, running
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import load_study
-from fedsim.studies.layout import Layout
+from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
-from fedsim.studies.provenance import Maker, this_maker
+from fedsim.studies.provenance import RunOrigin, this_maker
 from fedsim.studies.running import Findings, plan, run_study
 from fedsim.studies.timing import added
 from fedsim.studies.writing import publish, write_outputs
@@ -69,7 +69,7 @@ class Listening:
 def run(path: Path, out: Path, audience: Listening | None = None) -> Findings:
     study = load_study(path)
     cells = expand(study, path, "cpu")
-    return run_study(study, path, "cpu", cells, Layout(out), audience or Listening())
+    return run_study(study, path, "cpu", cells, StudyPaths(out), audience or Listening())
 
 
 @pytest.fixture(scope="module")
@@ -128,16 +128,16 @@ def from_elsewhere(
     shared: Path, tmp_path: Path, write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """Return a copy of that folder: an older fedsim has made the cell fast, this one slow."""
-    this = Maker(THIS, "0.1.0")
+    this = RunOrigin(THIS, "0.1.0")
     for module in (running, live):
         monkeypatch.setattr(module, "this_maker", lambda: this)
     run(write_study(), shared)
     out = tmp_path / "copy"
     shutil.copytree(shared, out)
     path = write_study()
-    makers = (Maker(OLD, "0.0.9"), this)
+    makers = (RunOrigin(OLD, "0.0.9"), this)
     for cell, maker in zip(expand(load_study(path), path, "cpu"), makers, strict=True):
-        file = Layout(out).run(cell) / "results.json"
+        file = StudyPaths(out).run(cell) / "results.json"
         results = read_results(file)
         told = {**results.provenance, "commit": maker.commit, "fedsim version": maker.version}
         write_results(file, results.model_copy(update={"provenance": told}))
@@ -158,7 +158,7 @@ def test_the_plan_tells_of_a_run_of_another_commit(
 ) -> None:
     path = write_study()
     study = load_study(path)
-    planned = plan(study, expand(study, path, "cpu"), Layout(from_elsewhere))
+    planned = plan(study, expand(study, path, "cpu"), StudyPaths(from_elsewhere))
     console = Console(width=400, file=io.StringIO(), record=True)
     live.show_plan(console, planned)
     assert console.export_text().splitlines()[-1].rstrip() == TOLD
@@ -193,7 +193,7 @@ def test_a_run_says_how_long_it_took_unless_it_was_resumed(
     told = page(findings, provenance(None), [])
     assert f"; the runs took {known} (what had been simulated for other runs is not in it)." in told
 
-    layout = Layout(tmp_path / "resumed")
+    layout = StudyPaths(tmp_path / "resumed")
     shutil.copytree(shared / "runs", layout.root / "runs")
     (layout.run(fast) / "results.json").unlink()
     resumed = run(write_study(), layout.root)
@@ -215,7 +215,7 @@ def test_the_plan_says_what_is_finished_and_what_is_shared(
     axes = {"cell": {"done": {}, "asked": {"audit.known_members": 9}, "new": {"seed": 4}}}
     path = write_study(axes=axes, scales={"cpu": {}}, tables=[])
     cells = expand(load_study(path), path, "cpu")
-    done, asked, new = plan(load_study(path), cells, Layout(shared))
+    done, asked, new = plan(load_study(path), cells, StudyPaths(shared))
     assert [one.finished for one in (done, asked, new)] == [True, False, False]
     assert asked.shares_with is cells[0]
     assert (done.shares_with, new.shares_with) == (None, None)
@@ -233,7 +233,7 @@ def test_the_tables_hold_the_figures_of_the_runs(write_study: WriteStudy, shared
         ("slow", "curious-server"),
         ("slow", "curious-participant"),
     ]
-    slow = read_results(Layout(shared).run(findings.cells[1]) / "results.json")
+    slow = read_results(StudyPaths(shared).run(findings.cells[1]) / "results.json")
     row = {(r.adversary, r.attack): r for r in slow.summary()}["curious-server", "gradient-norm"]
     entry = area.lines[2][1][1]
     assert entry is not None
@@ -275,7 +275,7 @@ def test_the_page_says_figures_sizes_references_and_what_made_it(
         reference={"table": "table X", "apart": True},
     )
     findings = run(path, shared)
-    output = write_outputs(findings, Layout(shared), ["--set", "seed=3"])
+    output = write_outputs(findings, StudyPaths(shared), ["--set", "seed=3"])
     page = publish(findings, output, tmp_path / "docs").read_text()
     figure = findings.tables[0].lines[0][1][0]
     assert figure is not None
@@ -294,7 +294,7 @@ def test_the_page_says_figures_sizes_references_and_what_made_it(
     drawn = (tmp_path / "docs" / "study-1.svg").read_text()
     assert all(word in drawn for word in ("curious-server", "non-members", "gradient-norm"))
 
-    again = write_outputs(run(path, shared), Layout(shared), ["--set", "seed=3"])
+    again = write_outputs(run(path, shared), StudyPaths(shared), ["--set", "seed=3"])
     assert (again / "figure-1.svg").read_text() == drawn
     figures = json.loads((output / "table.json").read_text())
     assert len(figures["rows"]) == 2 * 2 * 3
@@ -320,7 +320,7 @@ def test_a_course_shows_both_ends_of_training_and_who_acts(
         for kind in ("course", "reaction")
     ]
     path = write_study(changes=changes, tables=[], reference=None, figures=figures)
-    output = write_outputs(run(path, tmp_path / "out"), Layout(tmp_path / "out"), [])
+    output = write_outputs(run(path, tmp_path / "out"), StudyPaths(tmp_path / "out"), [])
     course, reaction = ((output / f"figure-{n}.svg").read_text() for n in (1, 2))
     words = ("members, sent", "members, returned", "non-members, sent", "it acts")
     assert all(word in course for word in words)
@@ -343,14 +343,14 @@ def test_every_kind_of_figure_is_drawn_from_scores(
     spec = {"kind": kind, "caption": kind, **FIGURES[kind]}
     spec["only"] = {**spec.get("only", {}), "attack": ["gradient-norm"]}
     findings = run(write_study(figures=[spec]), shared)
-    drawn = (write_outputs(findings, Layout(shared), []) / "figure-1.svg").read_text()
+    drawn = (write_outputs(findings, StudyPaths(shared), []) / "figure-1.svg").read_text()
     words = {"line": ["AUC", "curious-participant"], "roc": ["true positive rate"]}
     assert all(word in drawn for word in [*words.get(kind, ["members"]), "fast", "slow"])
 
 
 def test_a_study_of_sizes_runs_nothing(write_study: WriteStudy, tmp_path: Path) -> None:
     findings = run(write_study(tables=[], reference=None), tmp_path / "none")
-    page = (write_outputs(findings, Layout(tmp_path / "none"), []) / "table.md").read_text()
+    page = (write_outputs(findings, StudyPaths(tmp_path / "none"), []) / "table.md").read_text()
     assert not (tmp_path / "none" / "runs").exists()
     assert "tested: 10 members, 10 non-members" in page
     assert "(0 runs)" in page

@@ -11,7 +11,7 @@ from fedsim.progress_sinks import watching_cells
 from fedsim.provenance import provenance
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import SCALES, Scale, load_study
-from fedsim.studies.layout import Layout
+from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
 from fedsim.studies.references import reference_table
 from fedsim.studies.rows import expected, fits
@@ -62,7 +62,7 @@ def test_the_papers_sizes_stand_beside_ours(scale: Scale, told: int, tmp_path: P
     path = FOLDER / "tables-02-and-11-sizes.yaml"
     study, cells = load_study(path), cells_of(path.stem, scale)
     with watching_cells(SILENCE, cells) as audience:
-        findings = run_study(study, path, scale, cells, Layout(tmp_path), audience)
+        findings = run_study(study, path, scale, cells, StudyPaths(tmp_path), audience)
     text = page(findings, provenance(None), [])
     assert len(re.findall(r"<br>\*[^*]+ \((?:C|V|recalled, unverified)\)\*", text)) == told
     assert "<br>*25,000 members, 5,000 non-members (C)*" in text

@@ -26,11 +26,11 @@ from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet, build_model, fully_connected
 from fedsim.progress import SILENCE
 from fedsim.stages.federations import federations_of
-from fedsim.stages.setup import set_scene
-from fedsim.stages.state_cache import States
+from fedsim.stages.setup import set_setup
+from fedsim.stages.state_cache import StateCache
 from fedsim.training.sgd_loop import evaluate
-from fedsim.training.vectorized.sgd_loop import StackTraining
-from fedsim.training.vectorized.trainer import StackTrainer, stack_training, stacking_pays
+from fedsim.training.vectorized.sgd_loop import VectorizedLoop
+from fedsim.training.vectorized.trainer import VectorizedTrainer, stack_training, stacking_pays
 from fedsim.transport.messages import shapes_of, with_arrays
 
 FEATURES, CLASSES = 12, 4
@@ -179,7 +179,7 @@ def test_who_goes_with_whom_changes_no_bit(
     together = case.run(stacked=True)
     require_same(together, case.run(stacked=True, stop_after=2))
     with monkeypatch.context() as patched:
-        patched.setattr(StackTrainer, "foresee", lambda self, asked: None)
+        patched.setattr(VectorizedTrainer, "foresee", lambda self, asked: None)
         require_same(together, case.run(stacked=True))
     with monkeypatch.context() as patched:
         patched.setattr("fedsim.training.vectorized.sgd_loop.LARGEST_STACK", 2)
@@ -227,7 +227,7 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Return a list that gets the kind and the size of each stack that is computed."""
     found: list[tuple[str, int]] = []
     for kind in ("train", "evaluate"):
-        original = getattr(StackTraining, kind)
+        original = getattr(VectorizedLoop, kind)
 
         def noting(
             self: Any, members: Any, *rest: Any, kind: str = kind, original: Any = original
@@ -235,7 +235,7 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
             found.append((kind, len(members)))
             return original(self, members, *rest)
 
-        monkeypatch.setattr(StackTraining, kind, noting)
+        monkeypatch.setattr(VectorizedLoop, kind, noting)
     return found
 
 
@@ -249,7 +249,7 @@ def test_those_with_batches_of_the_same_sizes_go_together(stacks: list[tuple[str
 def test_more_go_together_where_there_is_one_step_only() -> None:
     def fitting(**settings: Any) -> int:
         found = stack_training(replace(w3(), local=LocalTraining(batch_size=20, **settings)))
-        assert isinstance(found, StackTraining)
+        assert isinstance(found, VectorizedLoop)
         return found.fitting(20, 20, trained=True)
 
     assert (fitting(), fitting(epochs=2)) == (46, 11)
@@ -311,25 +311,25 @@ def test_what_cannot_be_stacked_is_said_in_one_sentence(
 
 
 class TestScene:
-    """The choice is made when the scene is set, and decides what a state's address is."""
+    """The choice is made when the setup is set, and decides what a state's address is."""
 
     def address(self, **engine: Any) -> str:
-        scene = set_scene(toys.experiment(engine=engine), None, SILENCE)
-        [federation] = federations_of(scene.parties)
-        return States(toys.Path("x"), scene)._entry(federation, 2).name
+        setup = set_setup(toys.experiment(engine=engine), None, SILENCE)
+        [federation] = federations_of(setup.attackers)
+        return StateCache(toys.Path("x"), setup)._entry(federation, 2).name
 
     def test_three_participants_are_not_stacked_unless_asked_for(self) -> None:
         for asked, got in (("auto", False), (True, True), (False, False)):
-            scene = set_scene(toys.experiment(engine={"stacked": asked}), None, SILENCE)
-            assert scene.experiment.engine.stacked is got
-            assert scene.experiment.plain()["engine"]["stacked"] is got
+            setup = set_setup(toys.experiment(engine={"stacked": asked}), None, SILENCE)
+            assert setup.experiment.engine.stacked is got
+            assert setup.experiment.plain()["engine"]["stacked"] is got
 
     def test_states_of_stacked_runs_are_apart(self) -> None:
         assert self.address() == self.address(stacked=False) != self.address(stacked=True)
 
     def test_what_cannot_be_is_told_before_anything_is_written(self) -> None:
         with pytest.raises(ConfigError, match="cannot be stacked"):
-            set_scene(
+            set_setup(
                 toys.experiment(
                     engine={"stacked": True}, federation={"local": {"precision": "bf16"}}
                 ),

@@ -9,9 +9,9 @@ import torch
 import toys
 from flwr.app import ArrayRecord
 
-from fedsim.transport.buffer_lending import Borrower, Lender
-from fedsim.transport.buffer_pool import Arena, Layout, Uploads
-from fedsim.transport.channel import Line, new_line
+from fedsim.transport.buffer_lending import BufferBorrower, BufferLender
+from fedsim.transport.buffer_pool import BufferLayout, BufferPool, Uploads
+from fedsim.transport.channel import Channel, new_line
 from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
 
 SHAPES = {
@@ -22,20 +22,20 @@ SHAPES = {
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Line, Line]]:
+def ends() -> Iterator[tuple[Channel, Channel]]:
     """The two ends of a line whose processes see one arena; here both are this process."""
-    arena = Arena.of_machine()
+    arena = BufferPool.of_machine()
     assert arena is not None
     ours, theirs = new_line()
-    yield replace(ours, loans=Lender(arena)), replace(theirs, loans=Borrower(arena))
+    yield replace(ours, loans=BufferLender(arena)), replace(theirs, loans=BufferBorrower(arena))
     ours.close()
     theirs.close()
 
 
-def upload(arena: Arena, value: int, finite: bool | None = None) -> ArrayRecord:
+def upload(arena: BufferPool, value: int, finite: bool | None = None) -> ArrayRecord:
     uploads = Uploads()
     uploads.lie_in(arena)
-    rooms = uploads.rooms(2, Layout.of(SHAPES))
+    rooms = uploads.rooms(2, BufferLayout.of(SHAPES))
     assert rooms.places is not None
     for number, tensor in enumerate(rooms.tensors):
         tensor.fill_(value + number)
@@ -47,9 +47,9 @@ def is_same_memory(left: ArrayRecord, right: ArrayRecord) -> bool:
     return all(np.shares_memory(seen(left[name]), seen(right[name])) for name in left)
 
 
-def test_an_upload_arrives_as_it_was_sent_in_the_same_memory(ends: tuple[Line, Line]) -> None:
+def test_an_upload_arrives_as_it_was_sent_in_the_same_memory(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
-    assert isinstance(ours.loans, Lender)
+    assert isinstance(ours.loans, BufferLender)
     sent = upload(ours.loans.arena, 5, finite=True)
     ours.send([sent, "and more"])
     came, more = theirs.receive()
@@ -64,10 +64,10 @@ def test_an_upload_arrives_as_it_was_sent_in_the_same_memory(ends: tuple[Line, L
     "change", ["swapped", "renamed", "one of another", "one less", "serialised"]
 )
 def test_what_is_not_an_upload_as_it_is_travels_as_bytes(
-    ends: tuple[Line, Line], change: str
+    ends: tuple[Channel, Channel], change: str
 ) -> None:
     ours, theirs = ends
-    assert isinstance(ours.loans, Lender)
+    assert isinstance(ours.loans, BufferLender)
     one, two = (upload(ours.loans.arena, value) for value in (5, 9))
     records = {
         "swapped": {"w": one["v"], "v": one["w"], "n": one["n"]},
@@ -87,10 +87,10 @@ def test_what_is_not_an_upload_as_it_is_travels_as_bytes(
     assert toys.arrays_equal(came, sent)
 
 
-def test_what_was_dropped_is_returned_once(ends: tuple[Line, Line]) -> None:
+def test_what_was_dropped_is_returned_once(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
-    assert isinstance(ours.loans, Lender)
-    assert isinstance(theirs.loans, Borrower)
+    assert isinstance(ours.loans, BufferLender)
+    assert isinstance(theirs.loans, BufferBorrower)
     sent = [upload(ours.loans.arena, value) for value in (1, 2)]
     ours.send(sent)
     came = theirs.receive()

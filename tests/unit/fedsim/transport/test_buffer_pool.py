@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedsim.transport.buffer_pool import Arena, Layout, Uploads
+from fedsim.transport.buffer_pool import BufferLayout, BufferPool, Uploads
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-MIXED = Layout.of(
+MIXED = BufferLayout.of(
     {
         "w": torch.zeros(5, 3),
         "counts": torch.zeros((), dtype=torch.int64),
@@ -23,18 +23,18 @@ MIXED = Layout.of(
 )
 
 
-def sized(pages: int) -> Layout:
-    return Layout.of({"w": torch.zeros(pages * PAGE, dtype=torch.uint8)})
+def sized(pages: int) -> BufferLayout:
+    return BufferLayout.of({"w": torch.zeros(pages * PAGE, dtype=torch.uint8)})
 
 
 @pytest.fixture
-def arena() -> Arena:
-    found = Arena.of_machine()
+def arena() -> BufferPool:
+    found = BufferPool.of_machine()
     assert found is not None
     return found
 
 
-def uploads_in(arena: Arena) -> Uploads:
+def uploads_in(arena: BufferPool) -> Uploads:
     uploads = Uploads()
     uploads.lie_in(arena)
     return uploads
@@ -52,7 +52,7 @@ def address(tensor: torch.Tensor) -> int:
 @pytest.mark.parametrize("many", [1, 3])
 @pytest.mark.parametrize("in_arena", [True, False])
 def test_arrays_have_their_shapes_and_types_and_do_not_overlap(
-    arena: Arena, many: int, in_arena: bool
+    arena: BufferPool, many: int, in_arena: bool
 ) -> None:
     uploads = Uploads()
     uploads.lie_in(arena if in_arena else None)
@@ -66,7 +66,7 @@ def test_arrays_have_their_shapes_and_types_and_do_not_overlap(
     assert (rooms.places is None) is not in_arena
 
 
-def test_a_view_of_one_array_keeps_the_whole_block(arena: Arena) -> None:
+def test_a_view_of_one_array_keeps_the_whole_block(arena: BufferPool) -> None:
     uploads = uploads_in(arena)
     first = uploads.rooms(2, MIXED).tensors
     where = address(first[0])
@@ -77,7 +77,7 @@ def test_a_view_of_one_array_keeps_the_whole_block(arena: Arena) -> None:
     assert address(uploads.rooms(2, MIXED).tensors[0]) == where
 
 
-def test_what_is_lent_is_kept_until_it_is_returned(arena: Arena) -> None:
+def test_what_is_lent_is_kept_until_it_is_returned(arena: BufferPool) -> None:
     uploads, dropped = uploads_in(arena), deque[int]()
     rooms = uploads.rooms(2, MIXED)
     rooms.tensors[0][1] = 5
@@ -99,7 +99,7 @@ def test_what_is_lent_is_kept_until_it_is_returned(arena: Arena) -> None:
     assert address(uploads.rooms(2, MIXED).tensors[0]) == where
 
 
-def test_nothing_that_is_looked_at_is_ever_written_over(arena: Arena) -> None:
+def test_nothing_that_is_looked_at_is_ever_written_over(arena: BufferPool) -> None:
     draw, uploads = random.Random(5), uploads_in(arena)
     held: list[tuple[int, torch.Tensor]] = []
     for number in range(2_000):
@@ -118,7 +118,7 @@ def test_nothing_that_is_looked_at_is_ever_written_over(arena: Arena) -> None:
     assert sorted(number for _, number in arena._free) == list(range(len(arena._blocks)))
 
 
-def test_free_blocks_of_other_sizes_take_no_memory_beside_a_new_one(arena: Arena) -> None:
+def test_free_blocks_of_other_sizes_take_no_memory_beside_a_new_one(arena: BufferPool) -> None:
     uploads, before = uploads_in(arena), shared_bytes()
     for pages in (100, 1_000, 30, 2_500, 7):
         uploads.rooms(1, sized(pages)).tensors[0].fill_(1)
@@ -128,7 +128,7 @@ def test_free_blocks_of_other_sizes_take_no_memory_beside_a_new_one(arena: Arena
     assert bool((again == 3).all())
 
 
-def test_a_block_is_not_wasted_on_what_is_much_smaller(arena: Arena) -> None:
+def test_a_block_is_not_wasted_on_what_is_much_smaller(arena: BufferPool) -> None:
     uploads = uploads_in(arena)
     large = address(uploads.rooms(1, sized(10)).tensors[0])
     small = uploads.rooms(1, sized(4)).tensors[0]
@@ -136,7 +136,7 @@ def test_a_block_is_not_wasted_on_what_is_much_smaller(arena: Arena) -> None:
     assert address(uploads.rooms(1, sized(5)).tensors[0]) == large
 
 
-def test_where_no_room_is_left_memory_is_fresh(arena: Arena) -> None:
+def test_where_no_room_is_left_memory_is_fresh(arena: BufferPool) -> None:
     uploads = uploads_in(arena)
     arena._end = len(arena._memory) - PAGE
     last, beyond = uploads.rooms(1, sized(1)), uploads.rooms(1, sized(1))

@@ -9,7 +9,7 @@ import pytest
 import toys
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
-from fedsim.transport.channel import LONG, Line, new_line, send_all
+from fedsim.transport.channel import LONG, Channel, new_line, send_all
 
 
 def content(values: int) -> RecordDict:
@@ -22,7 +22,7 @@ def open_descriptors() -> int:
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Line, Line]]:
+def ends() -> Iterator[tuple[Channel, Channel]]:
     ends = new_line()
     yield ends
     for end in ends:
@@ -30,7 +30,7 @@ def ends() -> Iterator[tuple[Line, Line]]:
 
 
 @pytest.mark.parametrize("thing", [None, "word", ("a", 1), "x" * 5000, b"y" * 5000, [b"z" * LONG]])
-def test_what_goes_in_comes_out(ends: tuple[Line, Line], thing: object) -> None:
+def test_what_goes_in_comes_out(ends: tuple[Channel, Channel], thing: object) -> None:
     ends[0].send(thing)
     ends[0].send("next")
     assert ends[1].receive() == thing
@@ -38,7 +38,7 @@ def test_what_goes_in_comes_out(ends: tuple[Line, Line], thing: object) -> None:
 
 
 @pytest.mark.usefixtures("flower")
-def test_messages_come_whole_and_leave_no_descriptor(ends: tuple[Line, Line]) -> None:
+def test_messages_come_whole_and_leave_no_descriptor(ends: tuple[Channel, Channel]) -> None:
     before = open_descriptors()
     message = Message(content(10_000), 5, "train", group_id="1")
     ends[0].send(message)
@@ -67,7 +67,7 @@ def test_parameters_are_copied_once_for_all() -> None:
         theirs.close()
 
 
-def test_a_sender_waits_for_a_receiver_that_lags(ends: tuple[Line, Line]) -> None:
+def test_a_sender_waits_for_a_receiver_that_lags(ends: tuple[Channel, Channel]) -> None:
     many = 2000
     numbers = [bytes([n % 256]) * (2 * LONG) for n in range(many)]
     before = open_descriptors()
@@ -80,7 +80,7 @@ def test_a_sender_waits_for_a_receiver_that_lags(ends: tuple[Line, Line]) -> Non
     assert open_descriptors() == before
 
 
-def test_a_closed_end_is_told_to_the_other(ends: tuple[Line, Line]) -> None:
+def test_a_closed_end_is_told_to_the_other(ends: tuple[Channel, Channel]) -> None:
     ends[0].send(1)
     ends[0].close()
     ends[1].send("nobody hears this")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fedsim.transport.disk_spill import Spool, SpooledArray
-from fedsim.transport.flower_records import QuickArrays
+from fedsim.transport.disk_spill import DiskSpill, SpilledArray
+from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory, finite, length, seen
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -26,16 +26,16 @@ ANY = arrays.arrays(
 def replies(count: int, made: type[Array] = Array) -> list[Message]:
     asked = Message(RecordDict(), 2, "train")
     values = (np.full((3, 5), number, np.float32) for number in range(count))
-    records = (QuickArrays({"w": made(v), "b": made(v[0])}) for v in values)
+    records = (FastArrays({"w": made(v), "b": made(v[0])}) for v in values)
     return [Message(RecordDict({"arrays": r}), reply_to=asked) for r in records]
 
 
 def spooled(*arrays: Array) -> list[Array]:
     """Return arrays as they are after they went into a file."""
-    record = QuickArrays({str(number): array for number, array in enumerate(arrays)})
+    record = FastArrays({str(number): array for number, array in enumerate(arrays)})
     message = Message(RecordDict({"arrays": record}), 2, "train")
-    Spool(-1).take(message)  # not even what is empty stays in memory
-    assert all(type(array) is SpooledArray for array in record.values())
+    DiskSpill(-1).take(message)  # not even what is empty stays in memory
+    assert all(type(array) is SpilledArray for array in record.values())
     return list(record.values())
 
 
@@ -43,11 +43,11 @@ def spooled(*arrays: Array) -> list[Array]:
 def test_what_is_beyond_the_memory_is_read_from_a_file(made: type[Array]) -> None:
     here, there = replies(5, made), replies(5, made)
     size = sum(length(array) for array in here[0].content["arrays"].values())
-    spool = Spool(2 * size)
+    spool = DiskSpill(2 * size)
     for reply in there:
         spool.take(reply)
     kinds = [type(reply.content["arrays"]["w"]) for reply in there]
-    assert kinds == [made] * 2 + [SpooledArray] * 3
+    assert kinds == [made] * 2 + [SpilledArray] * 3
     assert [toys.raw(r.content) for r in there] == [toys.raw(r.content) for r in here]
 
 
@@ -55,9 +55,9 @@ def test_what_is_beyond_the_memory_is_read_from_a_file(made: type[Array]) -> Non
 def test_a_spooled_array_is_an_array_of_flower_s(made: type[Array]) -> None:
     [message] = replies(1, made)
     plain = replies(1)[0].content["arrays"]["w"]
-    Spool(0).take(message)
+    DiskSpill(0).take(message)
     array = message.content["arrays"]["w"]
-    assert isinstance(array, SpooledArray)
+    assert isinstance(array, SpilledArray)
     assert (array.numpy() == plain.numpy()).all()
     assert (seen(array) == plain.numpy()).all()
     array.numpy()[0] = 7  # a copy
@@ -76,8 +76,8 @@ def test_what_is_known_of_its_values_is_not_forgotten(
     held = np.array([1, np.inf if known is False else 2])
     [array] = spooled(ArrayInMemory(held, finite=known))
     looks: list[object] = []
-    read = SpooledArray.seen
-    monkeypatch.setattr(SpooledArray, "seen", lambda self: looks.append(self) or read(self))
+    read = SpilledArray.seen
+    monkeypatch.setattr(SpilledArray, "seen", lambda self: looks.append(self) or read(self))
     assert finite(array) == finite(array) == (known is not False)
     assert len(looks) == (known is None)
 
@@ -101,5 +101,5 @@ def test_any_numbers_come_back_from_wherever_they_lie(held: list[Any]) -> None:
 def test_a_reply_without_arrays_is_left_alone() -> None:
     asked = Message(RecordDict(), 2, "train")
     failed = Message(Error(2, "x"), reply_to=asked)
-    Spool(0).take(failed)
+    DiskSpill(0).take(failed)
     assert failed.error.reason == "x"

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as npst
 
 from fedsim.engines.in_process import local_identity
 from fedsim.federation.strategies import build_strategy
-from fedsim.transport.disk_spill import Spool
-from fedsim.transport.fast_fedavg import PIECE, QuickFedAvg, QuickFedProx
-from fedsim.transport.flower_records import QuickArrays
+from fedsim.transport.disk_spill import DiskSpill
+from fedsim.transport.fast_fedavg import PIECE, FastFedAvg, FastFedProx
+from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory
 
 KINDS = [np.float32, np.float64, np.float16, np.int64, np.bool_]
@@ -30,7 +30,7 @@ def replies(
     arrays: Sequence[dict[str, Array]], metrics: Sequence[dict[str, object]]
 ) -> list[Message]:
     return [
-        reply(RecordDict({"arrays": QuickArrays(dict(a)), "metrics": MetricRecord(m)}))
+        reply(RecordDict({"arrays": FastArrays(dict(a)), "metrics": MetricRecord(m)}))
         for a, m in zip(arrays, metrics, strict=True)
     ]
 
@@ -62,7 +62,7 @@ def test_it_is_flowers_own_mean_bit_for_bit(data: st.DataObject) -> None:
     ]
     metrics = [{"num-examples": w, "loss": float(draw.normal()), "right": 7} for w in weights]
     with local_identity():
-        means, figures = QuickFedAvg().aggregate_train(1, replies(arrays, metrics))
+        means, figures = FastFedAvg().aggregate_train(1, replies(arrays, metrics))
         their_means, theirs = FedAvg().aggregate_train(1, replies(arrays, metrics))
     assert bytes_of(means) == bytes_of(their_means)
     assert figures == theirs
@@ -75,7 +75,7 @@ def test_arrays_of_several_pieces(size: int) -> None:
     values = [draw.normal(size=size).astype(np.float32) for _ in range(3)]
     metrics = [{"num-examples": weight} for weight in (3, 5, 11)]
     ours = replies([{"w": ArrayInMemory(v)} for v in values], metrics)
-    means, _ = QuickFedAvg().aggregate_train(1, ours)
+    means, _ = FastFedAvg().aggregate_train(1, ours)
     theirs, _ = FedAvg().aggregate_train(1, replies([{"w": Array(v)} for v in values], metrics))
     assert bytes_of(means) == bytes_of(theirs)
 
@@ -92,7 +92,7 @@ def test_uploads_are_left_as_they_are() -> None:
         reply(RecordDict({"arrays": r, "metrics": MetricRecord({"num-examples": 1})}))
         for r in records
     ]
-    means, _ = QuickFedAvg().aggregate_train(1, asked)
+    means, _ = FastFedAvg().aggregate_train(1, asked)
     assert means is not None
     np.testing.assert_array_equal(means["w"].numpy(), np.ones(10, np.float32))
     assert [own[0] for own in values] == [0, 1, 2]
@@ -105,11 +105,11 @@ def test_what_is_read_when_looked_at_is_not_held_all_at_once() -> None:
 
     uploads = [{"w": uploaded(n), "v": uploaded(-n)} for n in range(30)]
     asked = replies(uploads, [{"num-examples": 1}] * 30)
-    spool = Spool(memory=0)
+    spool = DiskSpill(memory=0)
     for one in asked:
         spool.take(one)
     tracemalloc.start()
-    means, _ = QuickFedAvg().aggregate_train(1, asked)
+    means, _ = FastFedAvg().aggregate_train(1, asked)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert means is not None
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_told_by_flower(
 ) -> None:
     made = [{k: Array(np.full(2, v, np.float32)) for k, v in one.items()} for one in arrays]
     with pytest.raises(AppExitException, match=told):
-        QuickFedAvg().aggregate_train(1, replies(made, metrics))
+        FastFedAvg().aggregate_train(1, replies(made, metrics))
 
 
 @pytest.mark.usefixtures("flower")
@@ -140,18 +140,18 @@ def test_replies_that_failed_and_lists_of_metrics_are_flowers_affair() -> None:
     one = {"w": Array(np.ones(2, np.float32))}
     good = replies([one, one], [{"num-examples": 1, "list": [1.0, 2.0]}] * 2)
     failed = Message(Error(2, "no"), reply_to=Message(RecordDict(), 6, "train"))
-    means, figures = QuickFedAvg().aggregate_train(1, [*good, failed])
+    means, figures = FastFedAvg().aggregate_train(1, [*good, failed])
     assert bytes_of(means) == bytes_of(ArrayRecord(one))
     assert figures == MetricRecord({"list": [1.0, 2.0]})
-    assert QuickFedAvg().aggregate_train(1, []) == (None, None)
+    assert FastFedAvg().aggregate_train(1, []) == (None, None)
     with pytest.raises(ZeroDivisionError):
-        QuickFedAvg().aggregate_train(1, replies([one], [{"num-examples": 0}]))
+        FastFedAvg().aggregate_train(1, replies([one], [{"num-examples": 0}]))
 
 
 @pytest.mark.usefixtures("flower")
 def test_by_name_the_quick_ones_are_built() -> None:
-    assert type(build_strategy("FedAvg", {}, 3)) is QuickFedAvg
+    assert type(build_strategy("FedAvg", {}, 3)) is FastFedAvg
     prox = build_strategy("FedProx", {"proximal_mu": 0.5}, 3)
-    assert type(prox) is QuickFedProx
+    assert type(prox) is FastFedProx
     assert isinstance(prox, FedProx)
     assert type(build_strategy("FedAvgM", {}, 3)).__module__.startswith("flwr.")

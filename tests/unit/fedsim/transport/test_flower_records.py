@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fedsim.transport.flower_records import QuickArrays, QuickMetrics
+from fedsim.transport.flower_records import FastArrays, FastMetrics
 from fedsim.transport.lazy_arrays import recorded
 from fedsim.transport.record_views import Content
 
 KINDS: list[tuple[Callable[[dict[str, Any]], Any], type[Any], dict[str, Any]]] = [
-    (QuickArrays, ArrayRecord, dict(recorded({"w": np.ones(3), "b": np.zeros(2)}))),
-    (QuickMetrics, MetricRecord, {"loss": 1.5, "all": [1, 2], "num-examples": 20}),
+    (FastArrays, ArrayRecord, dict(recorded({"w": np.ones(3), "b": np.zeros(2)}))),
+    (FastMetrics, MetricRecord, {"loss": 1.5, "all": [1, 2], "num-examples": 20}),
     (Content, RecordDict, {"m": MetricRecord({"loss": 1.5}), "c": ConfigRecord({"mu": 0.1})}),
 ]
 every_kind = pytest.mark.parametrize(("quick", "flowers", "held"), KINDS)
@@ -85,7 +85,7 @@ def test_what_is_put_in_later_is_checked_as_flower_does(
 
 def test_the_hash_of_arrays_changes_with_them() -> None:
     arrays = KINDS[0][2]
-    ours = QuickArrays(dict(arrays))
+    ours = FastArrays(dict(arrays))
     before = ours.object_id
     ours["b"] = Array(np.ones(2))
     changed = ours.object_id
@@ -96,8 +96,8 @@ def test_the_hash_of_arrays_changes_with_them() -> None:
 
 
 def test_it_is_no_other_mapping() -> None:
-    assert QuickMetrics({"loss": 1.5}) == {"loss": 1.5}
-    assert QuickMetrics({"loss": 1.5}) != 3
-    assert issubclass(QuickMetrics, MutableMapping)
+    assert FastMetrics({"loss": 1.5}) == {"loss": 1.5}
+    assert FastMetrics({"loss": 1.5}) != 3
+    assert issubclass(FastMetrics, MutableMapping)
     with pytest.raises(TypeError, match="unhashable"):
-        hash(QuickMetrics({}))
+        hash(FastMetrics({}))

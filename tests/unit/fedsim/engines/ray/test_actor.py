@@ -15,10 +15,10 @@ from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.config.experiment import LocalTraining
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.ray import actor
-from fedsim.engines.ray.actor import Host, versions
+from fedsim.engines.ray.actor import RayActor, versions
 from fedsim.engines.ray.serialization import (
     LONG_ARRAY,
-    Parcel,
+    Payload,
     batch_of,
     messages_of,
     packed,
@@ -60,16 +60,16 @@ def to_train(round_number: int = 1) -> list[Message]:
     return [Message(content, node, "train") for node in (2, 3, 4)]
 
 
-def seated(kept_in: SnapshotStore) -> Host:
-    host = Host()
+def seated(kept_in: SnapshotStore) -> RayActor:
+    host = RayActor()
     parcel, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
     assert stores == (kept_in,)
-    assert host.seat(parcel, 3, 1, []) == versions()
+    assert host.position(parcel, 3, 1, []) == versions()
     host.restore(0, packed({}))
     return host
 
 
-def run(host: Host, messages: list[Message]) -> Any:
+def run(host: RayActor, messages: list[Message]) -> Any:
     batch = batch_of(messages)
     SENT.extend(batch.records)  # alive from now on, so their ids are theirs
     numbers = [id(record) for record in batch.records]
@@ -181,15 +181,15 @@ def in_memory_of(record: ArrayRecord) -> list[ArrayInMemory]:
 
 
 def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    unpackings: list[Parcel] = []
+    unpackings: list[Payload] = []
 
-    def counted(parcel: Parcel) -> Any:
+    def counted(parcel: Payload) -> Any:
         unpackings.append(parcel)
         return unpacked(parcel)
 
     monkeypatch.setattr(actor, "unpacked", counted)
-    host, local = Host(), LocalGrid(app(), 3)
-    host.seat(packed_app(app())[0], 3, 1, [])
+    host, local = RayActor(), LocalGrid(app(), 3)
+    host.position(packed_app(app())[0], 3, 1, [])
     host.restore(0, packed({}))
     del unpackings[:]
     first, second = to_train(1), to_train(2)
@@ -199,7 +199,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
             toys.raw(r.content) for r in local.send_and_receive(sent)
         ]
         assert len(unpackings) == expected
-    host.seat(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
+    host.position(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
     host.restore(0, packed({}))
     run(host, first[:1])
     assert len(unpackings) == 5
@@ -220,12 +220,12 @@ def test_large_arrays_of_an_app_are_shared_and_small_ones_are_its_own(tmp_path: 
     read_only = [part.copy() for part in parcel.parts]
     for part in read_only:
         part.flags.writeable = False
-    there = unpacked_app(Parcel(parcel.head, tuple(read_only)), [])
+    there = unpacked_app(Payload(parcel.head, tuple(read_only)), [])
     [arrived] = [m for m in there._mods if getattr(m, "__name__", "") == "mod"]
     assert arrived(None, None, None) == large.sum() + small.sum()
 
 
 def test_an_app_that_cannot_be_loaded_is_told() -> None:
     parcel = packed_app(app())[0]
-    answer = Host().seat(Parcel(b"\x80\x04cno_such_module\nx\n.", parcel.parts), 3, 1, [])
+    answer = RayActor().position(Payload(b"\x80\x04cno_such_module\nx\n.", parcel.parts), 3, 1, [])
     assert answer == "ModuleNotFoundError: No module named 'no_such_module'"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flwr.app import Message, RecordDict
 
-from fedsim.engines.ray.dispatch import Turn
+from fedsim.engines.ray.dispatch import DispatchWindow
 from fedsim.engines.ray.shard import Contents, Share, Traffic
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -25,7 +25,7 @@ def sizes(messages: int, **settings: Any) -> list[int]:
     ended = iter(range(messages))
     share = Share(0, Handle(SimpleNamespace(remote=lambda *_: next(ended))))
     asked = [Message(RecordDict(), 2 + number, "train") for number in range(messages)]
-    turn = Turn(asked, {share: range(messages)}, **settings)
+    turn = DispatchWindow(asked, {share: range(messages)}, **settings)
     contents, found = Contents(Traffic()), []
     while turn.go_on(contents):
         reference, call = next(iter(turn.calls.items()))

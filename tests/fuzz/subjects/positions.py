@@ -13,7 +13,7 @@ from toys import Federation, dataset, new_model, training_sets
 
 from adversaries.positions.curious_participant import CuriousParticipant
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.adversary.server_position import DishonestServer
+from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.config.experiment import LocalTraining
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
@@ -68,7 +68,7 @@ def replies(corpus: Corpus) -> Subject:
         grid = Hostile(make_client_app(_members()), 3)
         run_rounds(
             grid,
-            DishonestServer(FedAvg(), [], federation.participant_of),
+            AdversarialStrategy(FedAvg(), [], federation.participant_of),
             federation.initial,
             federation.schedule,
             federation.participant_of,
@@ -78,7 +78,7 @@ def replies(corpus: Corpus) -> Subject:
         grid.breaks = random
         progress = run_rounds(
             grid,
-            DishonestServer(FedAvg(), [], federation.participant_of),
+            AdversarialStrategy(FedAvg(), [], federation.participant_of),
             federation.initial,
             federation.schedule,
             federation.participant_of,
@@ -103,7 +103,7 @@ def introductions(corpus: Corpus) -> Subject:
 
 
 def uploads(corpus: Corpus) -> Subject:
-    """What a hostile participant uploads to a dishonest server in a stranger's app."""
+    """What a hostile participant uploads to a dishonest server in a third party's app."""
     sound = RecordDict(
         {
             "arrays": ArrayRecord(new_model().state_dict()),
@@ -113,7 +113,7 @@ def uploads(corpus: Corpus) -> Subject:
     store = SnapshotStore(corpus.folder / "uploads", Policy(rounds=frozenset({1})))
 
     def read(broken: RecordDict, folder: Path) -> None:
-        server = DishonestServer(_Blind(), [CuriousServer().keep_in(store)])
+        server = AdversarialStrategy(_Blind(), [CuriousServer().keep_in(store)])
         asked = [Message(RecordDict(), node, "train") for node in (2, 3)]
         server.aggregate_train(
             1, [Message(c, reply_to=m) for c, m in zip((broken, sound), asked, strict=True)]
