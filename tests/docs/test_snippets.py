@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from reader import READ, Reader
 from snippets import FOR_THE_EYE, PROGRAMS, README, ROOT, Snippet, pages, snippets
-from test_third_parties_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
+from test_third_party_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
 
 from fedsim.config.experiment import load_experiment
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import toys
 
 from fedsim import pipeline as programme
-from fedsim.data import Place
+from fedsim.data import SourceLocation
 from fedsim.data.cache import cached
 
 NETWORK = {"folds": 2, "repeats": 1, "epochs": 2}
@@ -35,7 +35,7 @@ def make_corpus(folder: Path) -> Corpus:
     run, cache = folder / "run", folder / "cache"
     if not (run / "report.html").is_file():
         programme.run(toys.experiment(attacks=ATTACKS, adversaries=PARTIES), run)
-    cached(Place(cache), "toy", decoder=1, source="toy", decode=toys.blobs)
+    cached(SourceLocation(cache), "toy", decoder=1, source="toy", decode=toys.blobs)
     work = folder / "work"
     work.mkdir(exist_ok=True)
     return Corpus(run, work)

@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.positions.curious_server import CuriousServer
 from fedsim.config.experiment import load_experiment, parsed_yaml
-from fedsim.data import Arrays, Place, read_ledger, read_membership
+from fedsim.data import Arrays, SourceLocation, read_ledger, read_membership
 from fedsim.data.cache import cached
 from fedsim.data.sources.cifar import pixels
 from fedsim.data.sources.location30 import decoded
@@ -277,7 +277,7 @@ def test_an_image_that_pillow_gives_up_on(tmp_path: Path) -> None:
 
 
 def test_a_cached_array_of_any_bytes_is_built_again(tmp_path: Path) -> None:
-    place, made = Place(tmp_path), []
+    place, made = SourceLocation(tmp_path), []
 
     def decode() -> Arrays:
         made.append(1)

@@ -6,9 +6,9 @@ from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.subjects import archives, configs, figures, parameters, positions, tables, whole
 
-RunOrigin = Callable[[Corpus], Subject]
+SubjectFactory = Callable[[Corpus], Subject]
 
-READERS: dict[str, RunOrigin] = {
+READERS: dict[str, SubjectFactory] = {
     **configs.READERS,
     **tables.READERS,
     **parameters.READERS,

@@ -10,7 +10,7 @@ import numpy as np
 import toys
 from PIL import Image
 
-from fedsim.data import Arrays, Place
+from fedsim.data import Arrays, SourceLocation
 from fedsim.data.cache import cached
 from fedsim.data.dataset import from_arrays
 from fedsim.data.sources.cifar import pixels
@@ -54,7 +54,7 @@ def images(corpus: Corpus) -> Subject:
 
 def cache_entries(corpus: Corpus) -> Subject:
     """An entry of the cache: what is damaged is built again, and the right arrays come out."""
-    place = Place(corpus.folder / "cache")
+    place = SourceLocation(corpus.folder / "cache")
     arrays = toys.blobs(40)
 
     def fetch() -> Arrays:

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedsim.data import Arrays, Dataset, Place
+from fedsim.data import Arrays, Dataset, SourceLocation
 from fedsim.data.dataset import from_arrays
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(cache_dir=tmp_path / "cache", data_dir=tmp_path / "given")
+def place(tmp_path: Path) -> SourceLocation:
+    return SourceLocation(cache_dir=tmp_path / "cache", data_dir=tmp_path / "given")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedsim.data import Place
+from fedsim.data import SourceLocation
 from fedsim.data.archive import git_blob_id
 from fedsim.data.digits import read_digits
 from fedsim.data.sources.location30 import Location30
@@ -210,7 +210,7 @@ def published(place):
 def test_download_is_verified_kept_and_decoded(place, published):
     content, blob_id = published
     said = []
-    anywhere = Place(place.cache_dir, say=said.append)
+    anywhere = SourceLocation(place.cache_dir, say=said.append)
     with serving(content) as url:
         arrays = Location30(url=url, blob_id=blob_id).arrays(anywhere)
     assert arrays.labels.tolist() == [0, 29]
@@ -246,10 +246,10 @@ def test_a_server_that_does_not_stop_is_cut_off(place, published, monkeypatch):
     monkeypatch.setattr("fedsim.data.archive.MOST_DOWNLOADED_BYTES", 100)
     content, blob_id = published
     with serving(content) as url, pytest.raises(DataError, match="sends more than 100 bytes"):
-        Location30(url=url, blob_id=blob_id).arrays(Place(place.cache_dir))
+        Location30(url=url, blob_id=blob_id).arrays(SourceLocation(place.cache_dir))
 
 
 def test_a_server_that_is_not_there_gets_a_sentence(place):
     source = Location30(url="http://127.0.0.1:9/archive.tgz")
     with pytest.raises(DataError, match=r"cannot download .*\(ConnectionError\)"):
-        source.arrays(Place(place.cache_dir))
+        source.arrays(SourceLocation(place.cache_dir))

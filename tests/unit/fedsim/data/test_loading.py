@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedsim.data import Arrays, Place, fetch, load_dataset
+from fedsim.data import Arrays, SourceLocation, fetch, load_dataset
 from fedsim.data.cache import cached
 from fedsim.errors import DataError, PluginError
 
@@ -29,7 +29,7 @@ class Saying:
     def __init__(self, records: int = 6) -> None:
         self._records = records
 
-    def arrays(self, place: Place) -> Arrays:
+    def arrays(self, place: SourceLocation) -> Arrays:
         place.say("working")
         return cached(place, "saying", decoder=1, source=str(self._records), decode=self._made)
 

@@ -37,9 +37,7 @@ class Watching(SilentServer):
         return arrays
 
 
-def attended(
-    federation: toys.FederationSettings, **attendance: tuple[int, ...]
-) -> toys.FederationSettings:
+def attended(federation: toys.Federation, **attendance: tuple[int, ...]) -> toys.Federation:
     """Return the toy federation with attendance from rounds r1, r2, ... on."""
     settings = Settings(
         rounds=federation.rounds, attendance={int(k[1:]): v for k, v in attendance.items()}
@@ -53,7 +51,7 @@ def attended(
 
 def by_hand(start: dict[str, torch.Tensor], participant: int, rounds: range) -> ArrayRecord:
     """Train one participant alone, from some parameters, with its own optimiser state."""
-    local = toys.FederationSettings().local
+    local = toys.Federation().local
     data, model = toys.dataset(), toys.new_model()
     model.load_state_dict(start)
     optimizer = optimizer_factory("sgd", {})(model.parameters(), local.learning_rate)
@@ -64,7 +62,7 @@ def by_hand(start: dict[str, torch.Tensor], participant: int, rounds: range) -> 
 
 
 def test_fine_tuning_is_one_participant_after_the_other_bit_for_bit() -> None:
-    ended = attended(toys.FederationSettings(rounds=5, settings=ANYBODY), r1=(0,), r4=(1,)).run()
+    ended = attended(toys.Federation(rounds=5, settings=ANYBODY), r1=(0,), r4=(1,)).run()
     first = by_hand(toys.new_model().state_dict(), 0, range(1, 4))
     second = by_hand(first.to_torch_state_dict(), 1, range(4, 6))
     assert arrays_equal(ended.arrays, second)
@@ -73,7 +71,7 @@ def test_fine_tuning_is_one_participant_after_the_other_bit_for_bit() -> None:
 def test_nobody_sees_a_message_for_those_away() -> None:
     server = Watching()
     federation = attended(
-        toys.FederationSettings([server], rounds=4, settings=ANYBODY),
+        toys.Federation([server], rounds=4, settings=ANYBODY),
         r2=(0, 2),
         r3=(1,),
         r4=(0, 1, 2),
@@ -88,15 +86,15 @@ def test_nobody_sees_a_message_for_those_away() -> None:
 
 
 def test_everybody_always_is_what_no_attendance_is() -> None:
-    plain = toys.FederationSettings(settings={"fraction_train": 0.7}).run()
-    told = attended(toys.FederationSettings(settings={"fraction_train": 0.7}), r1=(0, 1, 2)).run()
+    plain = toys.Federation(settings={"fraction_train": 0.7}).run()
+    told = attended(toys.Federation(settings={"fraction_train": 0.7}), r1=(0, 1, 2)).run()
     assert arrays_equal(plain.arrays, told.arrays)
 
 
 def test_a_strategy_samples_among_those_present() -> None:
     server = Watching()
     settings = {"fraction_train": 0.5, "min_available_nodes": 2}
-    federation = toys.FederationSettings([server], rounds=6, participants=3, settings=settings)
+    federation = toys.Federation([server], rounds=6, participants=3, settings=settings)
     attended(federation, r1=(0, 2)).run()
     trained = [who for kind, _, who in server.sent if kind == "train"]
     assert len(trained) == 6

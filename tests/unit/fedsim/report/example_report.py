@@ -164,12 +164,12 @@ def comparison() -> ComparisonData:
     )
 
 
-def _finding(who: str, whose: str, adversary: str) -> parts.Finding:
+def _finding(who: str, whose: str, adversary: str) -> parts.AttackFigures:
     accuracy = evaluation_results()[adversary, "supervised"].accuracy
-    return parts.Finding(who, whose, accuracy.value, accuracy.low, accuracy.high)
+    return parts.AttackFigures(who, whose, accuracy.value, accuracy.low, accuracy.high)
 
 
-def _threats() -> list[parts.Threat]:
+def _threats() -> list[parts.ThreatSection]:
     knows = "1,000 members and 1,000 non-members"
     server = ThreatModel(
         adversary="curious-server",
@@ -186,8 +186,8 @@ def _threats() -> list[parts.Threat]:
         knows=knows,
     )
     return [
-        parts.Threat(server, "server", 4, (0,)),
-        parts.Threat(participant, "participant", 4, (0, 1, 2), participant=3),
+        parts.ThreatSection(server, "server", 4, (0,)),
+        parts.ThreatSection(participant, "participant", 4, (0, 1, 2), participant=3),
     ]
 
 
@@ -202,11 +202,11 @@ def _exposure(adversary: str, attack: str, *, alone: bool) -> parts.AucByRound:
     )
 
 
-def _course(adversary: str, power: float) -> parts.Course:
+def _course(adversary: str, power: float) -> parts.SignalCourse:
     rng = np.random.default_rng(2)
     falling = np.exp(-ROUNDS / 12 * power)[:, None]
     norms = 8 * np.exp(0.8 * rng.normal(size=(len(ROUNDS), 1000)))
-    return parts.Course(
+    return parts.SignalCourse(
         adversary,
         "gradient norm",
         ROUNDS,

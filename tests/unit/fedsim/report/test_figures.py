@@ -56,7 +56,7 @@ def test_unmeasured_rounds_are_left_out():
 def test_a_course_is_logarithmic_where_it_can_be(report):
     positive = report.courses[0]
     assert figures.course(positive).layout.yaxis.type == "log"
-    with_zero = parts.Course("x", "norm", [1, 2], np.zeros((2, 3)), np.ones((2, 3)))
+    with_zero = parts.SignalCourse("x", "norm", [1, 2], np.zeros((2, 3)), np.ones((2, 3)))
     assert figures.course(with_zero).layout.yaxis.type is None
 
 
@@ -140,6 +140,6 @@ def test_exposure_grows_in_a_line_an_adversary(report):
 
 def test_a_hundred_participants_are_not_all_drawn(report):
     words = report.threats[0].words
-    threat = parts.Threat(words, "participant", 100, (7, 50), participant=99)
+    threat = parts.ThreatSection(words, "participant", 100, (7, 50), participant=99)
     labels = [node.label for node in diagram(threat).participants]
     assert labels == ["0", "1", "7", "50", "99", "…"]

@@ -52,8 +52,10 @@ def page(report):
 
 def test_the_sentence():
     findings = [
-        parts.Finding("a curious server", "participant 0's training data", 0.853, 0.834, 0.871),
-        parts.Finding("a fellow participant", "all others' data", 0.832, 0.811, 0.849),
+        parts.AttackFigures(
+            "a curious server", "participant 0's training data", 0.853, 0.834, 0.871
+        ),
+        parts.AttackFigures("a fellow participant", "all others' data", 0.832, 0.811, 0.849),
     ]
     assert sentence(findings) == (
         "A curious server tells who was in participant 0's training data 85 times in 100 (95 % "
@@ -236,14 +238,14 @@ def test_the_file_is_for_its_owner_only(report, tmp_path):
 
 def test_of_many_attackers_the_sentence_tells_the_first_the_strongest_and_a_local_one() -> None:
     findings = [
-        parts.Finding(who, "X's data", accuracy, accuracy - 0.02, accuracy + 0.02)
+        parts.AttackFigures(who, "X's data", accuracy, accuracy - 0.02, accuracy + 0.02)
         for who, accuracy in (("a", 0.8), ("b", 0.7), ("c", 0.95), ("d", 0.6))
     ]
     assert sentence(findings) == (
         "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
         "c 95 times (93 to 97); guessing: 50."
     )
-    local = [parts.Finding(who, "Y's data", 0.75, 0.73, 0.77) for who in ("e", "f")]
+    local = [parts.AttackFigures(who, "Y's data", 0.75, 0.73, 0.77) for who in ("e", "f")]
     assert sentence([*findings, *local]) == (
         "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
         "c 95 times (93 to 97); e, among Y's data, 75 times (73 to 77); guessing: 50."

@@ -117,7 +117,7 @@ def test_other_weights_are_another_run(folder: Path, tmp_path: Path) -> None:
         attack_given(given(folder, weights=weights), tmp_path / "out")
 
 
-def test_snapshots_of_a_third_parties_app_are_taken(folder: Path, tmp_path: Path) -> None:
+def test_snapshots_of_a_third_party_app_are_taken(folder: Path, tmp_path: Path) -> None:
     store = SnapshotStore(tmp_path / "kept")
     for number, steps in ((3, 40), (7, 400)):
         store.keep(number, "participant-1", ArrayRecord(trained(steps).state_dict()))

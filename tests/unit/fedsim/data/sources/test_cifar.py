@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fedsim.data import Place
+from fedsim.data import SourceLocation
 from fedsim.data.sources.cifar import CIFAR100, Cifar10, Cifar100
 from fedsim.errors import DataError
 
@@ -57,7 +57,7 @@ def test_without_a_data_directory_a_fixed_revision_of_the_hub_is_read_once(place
     offline = datasets.load_dataset
     monkeypatch.setattr("datasets.load_dataset", from_hub)
     for _ in range(2):
-        assert len(Cifar100().arrays(Place(place.cache_dir)).labels) == 7
+        assert len(Cifar100().arrays(SourceLocation(place.cache_dir)).labels) == 7
     hub = ("uoft-cs/cifar100", CIFAR100.revision)
     assert asked == [(*hub, "train"), (*hub, "test")]
 
@@ -68,7 +68,7 @@ def test_an_unreachable_hub_gets_a_sentence(place, monkeypatch):
 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
     with pytest.raises(DataError, match=r"uoft-cs/cifar10: Couldn't reach the Hub; --data-dir"):
-        Cifar10().arrays(Place(place.cache_dir))
+        Cifar10().arrays(SourceLocation(place.cache_dir))
 
 
 def test_cifar10_has_its_own_label_column(place):
@@ -79,7 +79,7 @@ def test_cifar10_has_its_own_label_column(place):
 def test_changed_files_are_decoded_again_and_unchanged_ones_are_not(place):
     write_cifar(place.data_dir)
     said = []
-    telling = Place(place.cache_dir, place.data_dir, said.append)
+    telling = SourceLocation(place.cache_dir, place.data_dir, said.append)
     Cifar100().arrays(telling)
     Cifar100().arrays(telling)
     assert len(said) == 1

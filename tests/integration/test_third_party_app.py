@@ -1,6 +1,6 @@
 """A Flower app that knows nothing of fedsim gets an attacker with two lines.
 
-The app, `tests/strangers_app`, is written as Flower's own PyTorch quickstart is: a ClientApp with
+The app, `tests/third_party_app`, is written as Flower's own PyTorch quickstart is: a ClientApp with
 its training loop, plain FedAvg, and ``strategy.start``.
 """
 
@@ -23,7 +23,7 @@ from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.report.results import Results
 
-APP = Path(__file__).parents[1] / "strangers_app"
+APP = Path(__file__).parents[1] / "third_party_app"
 RUN_CONFIG = {
     "num-server-rounds": 3,
     "fraction-evaluate": 1.0,
@@ -144,7 +144,7 @@ def start(app: Stranger, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Ten
     return torch.load("final_model.pt", weights_only=True)
 
 
-def test_a_third_parties_app_is_watched_and_not_changed(
+def test_a_third_party_app_is_watched_and_not_changed(
     third_party: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = start(third_party("honest"), monkeypatch)
@@ -171,7 +171,7 @@ def test_a_third_parties_app_is_watched_and_not_changed(
     assert 0.4 < app.attacked("server", uploads[1], first) < 0.6
 
 
-def test_an_active_participant_acts_in_a_third_parties_app(
+def test_an_active_participant_acts_in_a_third_party_app(
     third_party: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = start(third_party("honest"), monkeypatch)
