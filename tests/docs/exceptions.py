@@ -103,7 +103,7 @@ INSTEAD = {
     "clouds.task:Net --data clouds.task:all_records --ledger /home/me/audit/who.csv --out "
     "runs/audit": Instead(
         "",
-        "what a third party's app keeps; tests/integration/test_third_party_app.py gives the command",
+        "what a third party's app keeps; integration/test_third_party_app.py gives the command",
     ),
     "pip install 'fedsim[tensorboard]'": Instead("", OF_THE_NETWORK),
     "fedsim run configs/quickstart.yaml --tensorboard runs/board": Instead(
@@ -137,7 +137,7 @@ ELSEWHERE = {"docs/tutorial.md": "tests/docs/test_tutorial.py"}
 """Pages that a test of their own executes, every block of them."""
 
 PARTS_OF_AN_APP = {
-    "docs/flower.md": "tests/integration/test_third_party_app.py puts the same lines, word for word, "
+    "docs/flower.md": "integration/test_third_party_app.py puts the same lines, word for word, "
     "into an app and runs it",
 }
 """Pages with blocks that are no programs of their own: lines for an app, and dots for the rest."""

@@ -1,0 +1,84 @@
+"""The contract of an objective: the loss of a record, what counts as correct, what attacks can ask.
+
+Everything in fedsim that needs a loss asks the experiment's objective: local training, evaluation,
+the features that attacks read, gradient ascent. Nothing else names a loss function.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+class Objective(ABC):
+    """What a model is trained to do.
+
+    Attributes
+    ----------
+    scalars
+        Names of the per-record scalars that the output of the model alone gives an attack, in the
+        order of the columns of `record_scalars`. The first one orders records by fit: higher is
+        fitted better, without underflow where the model is certain.
+
+    Examples
+    --------
+    Least absolute deviations, as a plugin of its own:
+
+    >>> class Absolute(Objective):
+    ...     scalars = ("minus log absolute error",)
+    ...
+    ...     def per_record_loss(self, outputs, targets):
+    ...         return (outputs.flatten() - targets).abs()
+    ...
+    ...     def record_scalars(self, outputs, targets):
+    ...         return -self.per_record_loss(outputs, targets).log()[:, None]
+    >>> Absolute().mean_loss(torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 2.0]))
+    tensor(1.)
+    """
+
+    scalars: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each record.
+
+        Parameters
+        ----------
+        outputs
+            What the model returns for n records, shape (n, ...).
+        targets
+            Their targets, shape (n, ...), as the data set's `batch` gives them.
+
+        Returns
+        -------
+        Tensor
+            Shape (n,), differentiable with respect to `outputs`.
+        """
+
+    def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the scalar that local training minimises: the mean over the batch."""
+        return self.per_record_loss(outputs, targets).mean()
+
+    def sum_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum of the losses of a batch, as evaluation adds them up."""
+        return self.per_record_loss(outputs, targets).sum()
+
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        """Return for each record, shape (n,), whether it is right; None where nothing is."""
+        return None
+
+    @abstractmethod
+    def record_scalars(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the scalars of each record, shape (n, len(scalars))."""
+
+    def output_gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return d loss / d outputs of each record, shaped like `outputs`.
+
+        A closed form is worth it where the general one cancels: softmax minus one-hot loses all
+        digits of a confident member.
+        """
+        with torch.enable_grad():
+            leaf = outputs.detach().requires_grad_()
+            (found,) = torch.autograd.grad(self.per_record_loss(leaf, targets).sum(), leaf)
+        return found

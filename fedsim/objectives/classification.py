@@ -1,0 +1,49 @@
+"""Classification: the cross-entropy of the true class."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fedsim.objectives.base import Objective
+
+
+class Classification(Objective):
+    """One class a record: outputs are logits (n, C), targets class numbers (n,)."""
+
+    scalars: ClassVar[tuple[str, ...]] = (
+        "log-odds of the label",  # log p_y - log(1 - p_y)
+        "margin",  # true logit minus the best other
+        "true logit",
+        "others' log-sum-exp",  # of the other logits
+    )
+
+    def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy of each record, in nats."""
+        return functional.cross_entropy(outputs, targets, reduction="none")
+
+    def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy."""
+        return functional.cross_entropy(outputs, targets)
+
+    def sum_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the summed cross-entropy."""
+        return functional.cross_entropy(outputs, targets, reduction="sum")
+
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return whether the largest logit is the true class's."""
+        return outputs.detach().argmax(1) == targets
+
+    def record_scalars(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return log-odds, margin, true logit and the others' log-sum-exp, without underflow."""
+        column = targets[:, None]
+        others = outputs.scatter(1, column, -torch.inf)
+        true, rest = outputs.gather(1, column)[:, 0], others.logsumexp(1)
+        return torch.stack([true - rest, true - others.amax(1), true, rest], 1)
+
+    def output_gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return softmax minus one-hot, the true class as minus the sum of the others."""
+        column = targets[:, None]
+        others = outputs.softmax(1).scatter(1, column, 0.0)
+        return others.scatter(1, column, -others.sum(1, keepdim=True))
