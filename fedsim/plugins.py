@@ -44,6 +44,7 @@ GROUPS = {
     "attacks": Group("fedsim.attacks"),
     "datasets": Group("fedsim.datasets"),
     "models": Group("fedsim.models", provided=("input_shape", "num_classes")),
+    "objectives": Group("fedsim.objectives"),
 }
 
 

@@ -1,6 +1,16 @@
 """Objectives: what is learned, and how well a record is fitted. One objective a file."""
 
-from fedsim.objectives.base import Objective
+from fedsim.objectives.base import Objective, UtilityFigure
 from fedsim.objectives.classification import Classification
+from fedsim.objectives.multilabel import MultiLabel
+from fedsim.objectives.next_token import NextToken
+from fedsim.objectives.regression import Regression
 
-__all__ = ["Classification", "Objective"]
+__all__ = [
+    "Classification",
+    "MultiLabel",
+    "NextToken",
+    "Objective",
+    "Regression",
+    "UtilityFigure",
+]

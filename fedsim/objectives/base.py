@@ -5,10 +5,34 @@ the features that attacks read, gradient ascent. Nothing else names a loss funct
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class UtilityFigure:
+    """The figure by which people judge a model of an objective: accuracy, error, perplexity.
+
+    Attributes
+    ----------
+    name
+        What it is called in tables and in results.json (``test_accuracy``, ``test_error``).
+    term
+        What it is a mean of over records, as participants report it to the server; the server
+        averages the terms and makes the figure of their mean (a root mean square is no mean).
+    percent
+        Whether it is a fraction, shown in percent.
+    higher_is_better
+        Whether training raises it.
+    """
+
+    name: str
+    term: str
+    percent: bool = False
+    higher_is_better: bool = False
 
 
 class Objective(ABC):
@@ -16,6 +40,8 @@ class Objective(ABC):
 
     Attributes
     ----------
+    utility
+        The figure of utility of a model; see `utility_terms`.
     scalars
         Names of the per-record scalars that the output of the model alone gives an attack, in the
         order of the columns of `record_scalars`. The first one orders records by fit: higher is
@@ -38,6 +64,10 @@ class Objective(ABC):
     """
 
     scalars: ClassVar[tuple[str, ...]] = ()
+    utility: ClassVar[UtilityFigure] = UtilityFigure("loss", "loss")
+
+    def require_fit(self, outputs: Tensor, targets: Tensor) -> None:  # noqa: B027 - may be left
+        """Raise `ConfigError` unless a model's outputs fit the targets; asked before round 1."""
 
     @abstractmethod
     def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -67,6 +97,14 @@ class Objective(ABC):
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return for each record, shape (n,), whether it is right; None where nothing is."""
         return None
+
+    def utility_terms(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return for each record, shape (n,), what `utility` is a mean of; its loss by default."""
+        return self.per_record_loss(outputs, targets)
+
+    def utility_of(self, mean: float) -> float:
+        """Return the figure of utility that the mean of the terms makes."""
+        return mean
 
     @abstractmethod
     def record_scalars(self, outputs: Tensor, targets: Tensor) -> Tensor:

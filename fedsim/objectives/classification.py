@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedsim.objectives.base import Objective
+from fedsim.errors import ConfigError
+from fedsim.objectives.base import Objective, UtilityFigure
 
 
 class Classification(Objective):
@@ -18,6 +19,28 @@ class Classification(Objective):
         "true logit",
         "others' log-sum-exp",  # of the other logits
     )
+
+    utility: ClassVar[UtilityFigure] = UtilityFigure(
+        "accuracy", "accuracy", percent=True, higher_is_better=True
+    )
+
+    def require_fit(self, outputs: Tensor, targets: Tensor) -> None:
+        """Raise `ConfigError` unless outputs are (n, C) and targets class numbers below C."""
+        if outputs.dim() != 2 or len(outputs) != len(targets):
+            raise ConfigError(
+                f"objective classification needs outputs of shape (n, classes), but for "
+                f"{len(targets)} records the model returns {tuple(outputs.shape)}"
+            )
+        if (
+            targets.dim() != 1
+            or targets.is_floating_point()
+            or int(targets.max()) >= outputs.shape[1]
+        ):
+            raise ConfigError(
+                f"objective classification needs class numbers below {outputs.shape[1]}, the "
+                f"number of the model's outputs, but the targets are {targets.dtype} of shape "
+                f"{tuple(targets.shape)}, up to {float(targets.max()):g}"
+            )
 
     def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy of each record, in nats."""
@@ -34,6 +57,10 @@ class Classification(Objective):
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return whether the largest logit is the true class's."""
         return outputs.detach().argmax(1) == targets
+
+    def utility_terms(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return whether each record is right: accuracy is their mean."""
+        return self.correct(outputs, targets)
 
     def record_scalars(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return log-odds, margin, true logit and the others' log-sum-exp, without underflow."""
