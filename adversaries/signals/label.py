@@ -47,7 +47,7 @@ class LabelOnly(Attack):
                 f"label: {self.folds} folds need as many known members and non-members, not "
                 f"{members} and {len(known.member) - members}; know more records, or lower folds"
             )
-        labels = np.asarray(observation.dataset.labels)
+        labels: NDArray[np.int64] = np.asarray(observation.dataset.labels)
         classes = int(labels.max()) + 1
         scores = _share(labels[known.records], known.member, classes)[labels[candidates]]
         held_out = np.empty(len(known.records))

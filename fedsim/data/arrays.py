@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsim.data.targets import checked_targets
 from fedsim.errors import DataError
 
 IMAGE_AXES = 4
 ROWS_A_CHUNK = 4096
-MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,48 +21,108 @@ class Arrays:
     Parameters
     ----------
     features
-        Shape (N, ...); uint8, bool or a float type (kept as float32). Images have four axes and
-        are channels first, (N, channels, height, width); uint8 images are read as 0..1.
+        Shape (N, ...). uint8, bool or a float type (kept as float32) become float32 tensors; any
+        other integers stay integers (int64 tensors), such as token ids, padded by the source.
+        Images have four axes and are channels first, (N, channels, height, width); uint8 images are
+        read as 0..1.
     labels
-        Shape (N,); integers 0..C-1 (kept as int64).
+        By `objective`; classification: shape (N,), integers or texts, which are mapped to 0..C-1
+        where they are not those numbers; regression: numbers of shape (N,) or (N, k); multilabel: 0
+        and 1 of shape (N, k); next-token: token ids of shape (N, T), -100 where nothing is to be
+        predicted.
     test
         Shape (N,), bool: which records are the source's own test split. None if it has none.
     mean, std
         One number a channel (axis 1), in the units that the tensors have (so 0..1 for uint8
         images); tensors are then (x - mean) / std.
     num_classes
-        C, if some class may be absent from `labels`; otherwise the largest label plus one.
+        How many outputs a model has. C, if some class may be absent from `labels`; of a vocabulary,
+        if some token may be. None counts: the classes that occur, values or labels a record, the
+        largest token plus one.
     class_names
         One name a class.
+    groups
+        Shape (N,), integers or texts: the user whom a record is of. Kept as numbers 0..G-1 with
+        `group_names`.
+    objective
+        What the labels are for; None is classification.
+    label_values
+        Filled in where labels were mapped: what class 0, 1, ... is called in the source.
+    group_names
+        Filled in: what group 0, 1, ... is called in the source.
 
     Raises
     ------
     DataError
         If any of this does not hold, or a feature is not finite.
+
+    Examples
+    --------
+    >>> arrays = Arrays(np.eye(3), np.array(["no", "yes", "no"]), groups=np.array([7, 7, 9]))
+    >>> arrays.labels, arrays.class_names, arrays.group_names
+    (array([0, 1, 0]), ('no', 'yes'), ('7', '9'))
     """
 
     features: NDArray[np.generic]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     test: NDArray[np.bool_] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    groups: NDArray[Any] | None = None
+    objective: str | None = None
+    label_values: tuple[int | str, ...] | None = None
+    group_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "features", _checked_features(self.features))
-        labels, classes = _checked_labels(self.labels, self.num_classes)
-        object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "num_classes", classes)
-        if len(labels) != len(self.features):
-            raise DataError(
-                f"there are {len(self.features)} rows of features but {len(labels)} labels"
-            )
+        features = _checked_features(self.features)
+        object.__setattr__(self, "features", features)
+        if self.objective is not None and not isinstance(self.objective, str):
+            raise DataError(f"objective must be the name of one, not {self.objective!r}")
+        targets = checked_targets(
+            self.labels,
+            objective=self.objective,
+            outputs=self._stated_outputs(),
+            tokens=features if is_integer(features) else None,
+        )
+        object.__setattr__(self, "labels", targets.labels)
+        object.__setattr__(self, "num_classes", targets.outputs)
+        if len(self.labels) != len(features):
+            raise DataError(f"there are {len(features)} rows of features but {len(self)} labels")
         if self.test is not None:
-            _check_test(self.test, len(labels))
-        _check_normalisation(self.mean, self.std, self.features.shape)
+            _check_test(self.test, len(self))
+        _check_normalisation(self.mean, self.std, features)
+        if targets.values is not None:
+            object.__setattr__(self, "label_values", targets.values)
+            if self.class_names is None and targets.outputs == len(targets.values):
+                object.__setattr__(self, "class_names", tuple(map(str, targets.values)))
         if self.class_names is not None:
-            _check_names(self.class_names, classes)
+            _check_names(self.class_names, targets.outputs)
+        if self.groups is not None:
+            groups, names = _checked_groups(self.groups, self.group_names, len(self))
+            object.__setattr__(self, "groups", groups)
+            object.__setattr__(self, "group_names", names)
+
+    def __len__(self) -> int:
+        """Return N, the number of records."""
+        return len(self.labels)
+
+    def _stated_outputs(self) -> int | None:
+        """Return how many outputs are stated, by their number or by names that fit the labels."""
+        names, labels = self.class_names, self.labels
+        if self.num_classes is not None or not isinstance(names, tuple | list):
+            return self.num_classes
+        if self.objective in (None, "classification") and isinstance(labels, np.ndarray):
+            numbers = labels.size and labels.dtype.kind in "iu"
+            if numbers and labels.min() >= 0 and labels.max() < len(names):
+                return len(names)
+        return None
+
+
+def is_integer(features: NDArray[Any]) -> bool:
+    """Return whether features stay integers: all integer types but uint8, the type of pixels."""
+    return features.dtype.kind in "iu" and features.dtype != np.uint8
 
 
 def _checked_features(features: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -74,11 +135,11 @@ def _checked_features(features: NDArray[np.generic]) -> NDArray[np.generic]:
     if features.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, seen below
             features = features.astype(np.float32, copy=False)
-        for start in range(0, len(features), ROWS_A_CHUNK):
-            if not np.isfinite(features[start : start + ROWS_A_CHUNK]).all():
-                raise DataError("features hold NaN or infinite values; every value must be finite")
-    elif features.dtype not in (np.uint8, np.bool_):
-        raise DataError(f"features must be uint8, bool or float, not {features.dtype}")
+        _check_finite(features)
+    elif features.dtype.kind not in "iub" or features.dtype == np.uint64:
+        raise DataError(
+            f"features must be uint8, bool, float or integers up to 64 bits, not {features.dtype}"
+        )
     shape = features.shape
     if features.ndim == IMAGE_AXES and shape[3] in (1, 3) and shape[1] not in (1, 3):
         raise DataError(
@@ -88,29 +149,36 @@ def _checked_features(features: NDArray[np.generic]) -> NDArray[np.generic]:
     return features
 
 
-def _checked_labels(
-    labels: NDArray[np.int64], num_classes: int | None
-) -> tuple[NDArray[np.int64], int]:
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "iu":
-        found = (
-            f"{labels.dtype} of shape {labels.shape}"
-            if isinstance(labels, np.ndarray)
-            else type(labels).__name__
-        )
-        raise DataError(f"labels must be a numpy array of integers with one axis, not {found}")
-    if labels.size == 0:
-        raise DataError("labels are empty; a data set needs at least one record")
-    lowest, highest = int(labels.min()), int(labels.max())
-    classes = highest + 1 if num_classes is None else num_classes
-    if not isinstance(classes, int) or classes > MOST_CLASSES:
+def _check_finite(features: NDArray[np.generic]) -> None:
+    for start in range(0, len(features), ROWS_A_CHUNK):
+        chunk = features[start : start + ROWS_A_CHUNK]
+        if np.isfinite(chunk).all():
+            continue
+        row, *place = (int(index) for index in np.argwhere(~np.isfinite(chunk))[0])
+        column = place[0] if len(place) == 1 else tuple(place)
         raise DataError(
-            f"the number of classes is {classes!r}; valid: a whole number up to {MOST_CLASSES:,}"
+            f"features hold {chunk[(row, *place)]} in row {start + row}, column {column}; every "
+            "value must be finite, not NaN or infinite"
         )
-    if lowest < 0 or highest >= classes:
-        raise DataError(
-            f"labels run from {lowest} to {highest}; valid for {classes} classes: 0..{classes - 1}"
-        )
-    return labels.astype(np.int64, copy=False), classes
+
+
+def _checked_groups(
+    groups: NDArray[Any], names: tuple[str, ...] | None, records: int
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the number of each record's group, and the groups' names."""
+    if not isinstance(groups, np.ndarray) or groups.shape != (records,):
+        shown = groups.shape if isinstance(groups, np.ndarray) else type(groups).__name__
+        raise DataError(f"groups must be {records} user ids, one a record, not {shown}")
+    if groups.dtype.kind == "O" and all(isinstance(group, str) for group in groups):
+        groups = groups.astype(str)
+    if groups.dtype.kind not in "iuU":
+        raise DataError(f"groups must be integers or texts, not {groups.dtype}")
+    found, codes = np.unique(groups, return_inverse=True)
+    if names is not None:  # numbered already, as they come from the cache
+        if not isinstance(names, tuple | list) or not np.array_equal(found, range(len(names))):
+            raise DataError("group_names must name the groups 0..G-1, each of which occurs")
+        return groups.astype(np.int64), tuple(map(str, names))
+    return codes.reshape(-1).astype(np.int64), tuple(map(str, found))
 
 
 def _check_test(test: NDArray[np.bool_], records: int) -> None:
@@ -121,10 +189,15 @@ def _check_test(test: NDArray[np.bool_], records: int) -> None:
 
 
 def _check_normalisation(
-    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, shape: tuple[int, ...]
+    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, features: NDArray[Any]
 ) -> None:
     if mean is None and std is None:
         return
+    if is_integer(features):
+        raise DataError(
+            f"mean and std are for uint8, bool and float features; {features.dtype} stays integers"
+        )
+    shape = features.shape
     if not all(_are_numbers(numbers, shape[1]) for numbers in (mean, std)):
         raise DataError(f"mean and std must both be given, {shape[1]} numbers each (axis 1)")
     scale, shift = np.asarray(std, np.float64), np.asarray(mean, np.float64)

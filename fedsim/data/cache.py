@@ -26,8 +26,11 @@ from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder
 
 LAYOUT = 1
 META = "meta.json"
-ARRAYS = ("features", "labels", "test")
-DETAILS = ("mean", "std", "num_classes", "class_names")
+ARRAYS = ("features", "labels", "test", "groups")
+DETAILS = (
+    *("mean", "std", "num_classes", "class_names"),
+    *("objective", "label_values", "group_names"),
+)
 
 
 def default_cache_dir() -> Path:

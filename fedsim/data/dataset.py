@@ -6,13 +6,14 @@ runs speak of the same records.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.data.arrays import IMAGE_AXES, Arrays
+from fedsim.data.arrays import IMAGE_AXES, Arrays, is_integer
 from fedsim.data.duplicates import smallest_copies
 from fedsim.errors import DataError
 
@@ -29,19 +30,33 @@ class Dataset:
     name
         What the experiment calls it.
     features, labels
-        Shape (N, ...) as stored (perhaps memory-mapped), and shape (N,), 0..`num_classes` - 1.
+        Shape (N, ...) as stored (perhaps memory-mapped), and as the objective has them: of
+        classification shape (N,), 0..`num_classes` - 1 (see `Arrays`).
     test
         Shape (N,): True for test records, False for the pool that participants draw from.
+    num_classes
+        How many outputs a model has: classes, regressed values, or tokens of the vocabulary.
+    groups, group_names
+        Shape (N,): the user whom a record is of, 0..G-1, and what they are called; None if the
+        source does not say.
+    objective
+        What the labels are for, where the source says it; None is classification.
+    label_values
+        What classes 0..C-1 are called in the source; None if they are those numbers.
     """
 
     name: str
     features: NDArray[np.generic]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     test: NDArray[np.bool_]
     num_classes: int
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    groups: NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] | None = None
+    objective: str | None = None
+    label_values: tuple[int | str, ...] | None = None
 
     def __len__(self) -> int:
         """Return N, the number of records in the pool and the test split together."""
@@ -51,6 +66,11 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one record's tensor, (channels, height, width) or (features,)."""
         return self.features.shape[1:]
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """The type of a record's tensor: int64 for integer features such as token ids."""
+        return torch.int64 if is_integer(self.features) else torch.float32
 
     @cached_property
     def pool_records(self) -> NDArray[np.int64]:
@@ -78,22 +98,29 @@ class Dataset:
         Returns
         -------
         tuple
-            float32 of shape ``(len(records), *input_shape)``, normalised; int64 of (len(records),).
+            Shape ``(len(records), *input_shape)``: float32, normalised, or int64 where features are
+            integers; and the labels, int64 of (len(records),) in classification.
         """
+        if is_integer(self.features):
+            tokens = np.asarray(self.features).take(records, axis=0).astype(np.int64, copy=False)
+            return torch.from_numpy(tokens), self._labels_of(records)
         # A plain view: taking rows through numpy's memmap class costs more, and gives memmaps.
         rows = torch.from_numpy(np.asarray(self.features).take(records, axis=0)).float()
         if self._affine is not None:
             scale, shift = self._affine
             rows.mul_(scale).add_(shift)
-        return rows, torch.from_numpy(self.labels.take(records))
+        return rows, self._labels_of(records)
 
     def tensors(self, records: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what `batch` does for many records, without a second copy of them on the way."""
-        inputs = torch.empty((len(records), *self.input_shape))
+        inputs = torch.empty((len(records), *self.input_shape), dtype=self.input_dtype)
         for start in range(0, len(records), ROWS_A_CHUNK):
             stop = start + ROWS_A_CHUNK
             inputs[start:stop] = self.batch(records[start:stop])[0]
-        return inputs, torch.from_numpy(self.labels.take(records))
+        return inputs, self._labels_of(records)
+
+    def _labels_of(self, records: NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(self.labels).take(records, axis=0))
 
     @cached_property
     def _affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -121,7 +148,7 @@ def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: in
     DataError
         If the source has its own test split and `test_records` is given, or too few remain.
     """
-    records = len(arrays.labels)
+    records = len(arrays)
     if arrays.test is not None:
         if test_records is not None:
             raise DataError(
@@ -148,4 +175,8 @@ def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: in
         mean=arrays.mean,
         std=arrays.std,
         class_names=arrays.class_names,
+        groups=arrays.groups,
+        group_names=arrays.group_names,
+        objective=arrays.objective,
+        label_values=arrays.label_values,
     )

@@ -7,6 +7,7 @@ unknown or doubled is an error, so labels cannot silently slip against scores.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,12 +88,16 @@ class Ledger:
 
     Attributes
     ----------
-    labels, test, duplicate
-        Shape (N,): the class; whether it is a test record; whether another record equals it.
+    labels
+        Shape (N,), the class; or as the objective has them, (N,) or (N, k).
+    test, duplicate
+        Shape (N,): whether it is a test record; whether another record equals it.
     training_sets
         One ascending array of record ids a participant.
     roles
         By query key, shape (N,) of `NEITHER`, `KNOWN` or `TESTED`.
+    groups
+        Shape (N,), the number of the user whom a record is of; None if the data do not say.
 
     Raises
     ------
@@ -100,11 +105,12 @@ class Ledger:
         If a training set holds a record twice, or one that is not in the training pool.
     """
 
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     test: NDArray[np.bool_]
     duplicate: NDArray[np.bool_]
     training_sets: tuple[NDArray[np.int64], ...]
     roles: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for participant, records in enumerate(self.training_sets):
@@ -176,11 +182,13 @@ class Ledger:
 
 def new_ledger(dataset: Dataset, training_sets: Sequence[NDArray[np.int64]]) -> Ledger:
     """Return the ledger of a federation in which participant p trains on `training_sets[p]`."""
+    labels = dataset.labels
     return Ledger(
-        labels=dataset.labels,
+        labels=labels if labels.ndim <= 2 else labels.reshape(len(labels), -1),
         test=dataset.test,
         duplicate=dataset.duplicate,
         training_sets=tuple(np.sort(records) for records in training_sets),
+        groups=dataset.groups,
     )
 
 

@@ -1,7 +1,8 @@
 """The ledger as a parquet file, one row a record, for any tool to read.
 
-Columns: ``record`` int64, ``label`` int64, ``split`` (pool, test), ``duplicate`` bool,
-``participants`` list of int32 (whose training set holds it), and one nullable column
+Columns: ``record`` int64, ``label`` int64 (float where the objective has numbers; a list where it
+has several), ``split`` (pool, test), ``duplicate`` bool, ``participants`` list of int32 (whose
+training set holds it), ``group`` int64 where records have users, and one nullable column
 ``role/<query>`` (known, tested) a query. Reading is strict: a file that is not exactly so is
 refused in one sentence.
 """
@@ -29,6 +30,8 @@ COLUMNS = {
     "duplicate": pa.bool_(),
     "participants": pa.list_(pa.int32()),
 }
+GROUP = "group"
+LABELS = (pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.list_(pa.float32()))
 SPLITS = ("pool", "test")
 FEW_PARTICIPANTS = 1000  # so many may be without records
 ROLE_NAMES = {"known": KNOWN, "tested": TESTED}
@@ -38,17 +41,42 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
     """Write `ledger` to `path`, all or nothing, readable by its owner only."""
     columns = {
         "record": pa.array(np.arange(len(ledger)), pa.int64()),
-        "label": pa.array(ledger.labels, pa.int64()),
+        "label": _labels_column(ledger.labels),
         "split": pa.array(np.take(SPLITS, ledger.test.astype(int)), pa.string()),
         "duplicate": pa.array(ledger.duplicate),
         "participants": _participants_of_records(ledger),
     }
+    if ledger.groups is not None:
+        columns[GROUP] = pa.array(ledger.groups, pa.int64())
     names = np.array([None, *ROLE_NAMES], dtype=object)
     for key, roles in ledger.roles.items():
         columns[ROLE + key] = pa.array(names[roles], pa.string())
     table = pa.table(columns).replace_schema_metadata({PARTICIPANTS: str(ledger.participants)})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def _labels_column(labels: NDArray[np.generic]) -> pa.Array:
+    """Return labels of shape (N,), or as lists where they have more axes."""
+    flat = np.ascontiguousarray(labels).reshape(-1)
+    values = pa.array(flat, pa.float32() if labels.dtype.kind == "f" else pa.int64())
+    if labels.ndim == 1:
+        return values
+    width = len(flat) // len(labels)
+    return pa.ListArray.from_arrays(np.arange(len(labels) + 1, dtype=np.int32) * width, values)
+
+
+def _labels_in(column: pa.ChunkedArray) -> NDArray[np.generic]:
+    """Return what `_labels_column` was given; more than two axes come back as two."""
+    if not pa.types.is_list(column.type):
+        labels: NDArray[np.generic] = column.to_numpy()
+        return labels
+    lists = column.combine_chunks()
+    widths = pc.unique(lists.value_lengths()).to_pylist()
+    if len(widths) > 1 or lists.flatten().null_count:
+        raise DataError("column label has lists of several lengths, or empty cells in them")
+    values: NDArray[np.generic] = lists.flatten().to_numpy()
+    return values.reshape(len(lists), widths[0] if widths else 0)
 
 
 def _participants_of_records(ledger: Ledger) -> pa.Array:
@@ -93,7 +121,7 @@ def _ledger(table: pa.Table) -> Ledger:
         )
     split = _coded(table["split"], "split", dict(zip(SPLITS, (0, 1), strict=True)))
     return Ledger(
-        labels=table["label"].to_numpy()[order],
+        labels=_labels_in(table["label"])[order],
         test=split[order].astype(np.bool_),
         duplicate=table["duplicate"].to_numpy()[order],
         training_sets=_training_sets(table, records),
@@ -102,27 +130,31 @@ def _ledger(table: pa.Table) -> Ledger:
             for name in table.column_names
             if name.startswith(ROLE)
         },
+        groups=table[GROUP].to_numpy()[order] if GROUP in table.column_names else None,
     )
 
 
 def _check_columns(table: pa.Table) -> None:
     names = table.column_names
     roles = [name for name in names if name.startswith(ROLE)]
-    missing, unknown = set(COLUMNS) - set(names), set(names) - set(COLUMNS) - set(roles)
+    missing, unknown = set(COLUMNS) - set(names), set(names) - {*COLUMNS, GROUP, *roles}
     if missing or unknown or len(set(names)) < len(names):
         raise DataError(
             f"its columns must be {listed(COLUMNS)} and any {ROLE}...; missing: {listed(missing)}, "
             f"unknown: {listed(unknown)}"
         )
-    for name, kind in {**COLUMNS, **dict.fromkeys(roles, pa.string())}.items():
+    own = {GROUP: pa.int64()} if GROUP in names else {}
+    for name, kind in {**COLUMNS, **own, **dict.fromkeys(roles, pa.string())}.items():
         found = table.schema.field(name).type
         plain = found.value_type if pa.types.is_dictionary(found) else found
-        if plain != kind:
+        if plain != kind and not (name == "label" and found in LABELS):
             raise DataError(f"column {name} must be {kind}, not {plain}")
-        if name in COLUMNS and table[name].null_count:
+        if name not in roles and table[name].null_count:
             raise DataError(f"column {name} has empty cells")
-    if len(table) and pc.min(table["label"]).as_py() < 0:
-        raise DataError("column label has a class below 0")
+    for name in ("label", *own):
+        plain = table.schema.field(name).type == pa.int64()
+        if plain and len(table) and pc.min(table[name]).as_py() < 0:
+            raise DataError(f"column {name} has a {'class' if name == 'label' else name} below 0")
 
 
 def _coded(column: pa.ChunkedArray, name: str, codes: dict[str, int]) -> NDArray[np.int8]:

@@ -17,6 +17,7 @@ from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset, from_arrays
 from fedsim.data.sources.base import Source, SourceLocation, unheard
+from fedsim.data.targets import mapping_sentence
 from fedsim.errors import DataError
 
 GROUP = "datasets"
@@ -43,6 +44,7 @@ def load_dataset(
     seed: int,
     test_records: int | None = None,
     say: Callable[[str], None] | None = None,
+    objective: str | None = None,
 ) -> Dataset:
     """Return the data set called `name`.
 
@@ -60,6 +62,8 @@ def load_dataset(
         How to draw a test split for a source that has none (default: a fifth of the records).
     say
         Called with one line now and then while the data are fetched and decoded.
+    objective
+        What the labels of a function that returns a pair are for; None is classification.
 
     Raises
     ------
@@ -69,7 +73,9 @@ def load_dataset(
         If its files are missing or damaged, or its arrays are not valid.
     """
     with _naming(name):
-        arrays = _arrays(name, settings, data_dir, cache_dir, say)
+        arrays = _arrays(name, settings, data_dir, cache_dir, say, objective)
+        if arrays.label_values is not None and say is not None:
+            say(f"{name}: {mapping_sentence(arrays.label_values)}")
         return from_arrays(name, arrays, test_records=test_records, seed=seed)
 
 
@@ -108,6 +114,7 @@ def _arrays(
     data_dir: Path | None,
     cache_dir: Path | None,
     say: Callable[[str], None] | None,
+    objective: str | None = None,
 ) -> Arrays:
     built: Any = plugins.build(GROUP, name, settings)
     place = SourceLocation(
@@ -115,7 +122,7 @@ def _arrays(
     )
     found = built.arrays(place) if isinstance(built, Source) else built
     if isinstance(found, tuple) and len(found) == 2:
-        found = Arrays(*found)
+        found = Arrays(*found, objective=objective)
     if not isinstance(found, Arrays):
         raise DataError(
             f"it returned a {type(found).__name__}; valid: Arrays, a pair (features, labels), or "

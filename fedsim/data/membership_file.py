@@ -67,7 +67,9 @@ class Membership:
         test = np.zeros(len(dataset), dtype=np.bool_)
         test[self.records[~self.member]] = True
         training_set = np.sort(self.records[self.member])
-        ledger = Ledger(dataset.labels, test, dataset.duplicate, (training_set,))
+        ledger = Ledger(
+            dataset.labels, test, dataset.duplicate, (training_set,), groups=dataset.groups
+        )
         order = np.argsort(self.records)
         order = order[~dataset.duplicate[self.records[order]]]
         member = self.member[order]

@@ -41,6 +41,18 @@ def test_second_open_reads_memory_maps_of_what_was_decoded(place):
             assert getattr(arrays, name) == getattr(make(), name)
 
 
+def test_mapped_labels_groups_and_the_objective_are_kept(place):
+    def words() -> Arrays:
+        labels, users = np.array(["b", "c", "b", "b"]), np.array([5, 5, 9, 5])
+        return Arrays(np.arange(8).reshape(4, 2), labels, groups=users, objective="classification")
+
+    for found in (open_entry(place, words), open_entry(place, must_not_decode)):
+        assert found.features.dtype == np.int64
+        assert (found.labels.tolist(), found.label_values) == ([0, 1, 0, 0], ("b", "c"))
+        assert (found.groups.tolist(), found.group_names) == ([0, 0, 1, 0], ("5", "9"))
+        assert (found.objective, found.class_names) == ("classification", ("b", "c"))
+
+
 def test_another_decoder_or_source_is_another_entry(place):
     open_entry(place)
     assert open_entry(place, lambda: make(2), decoder=2).features[0, 0] == 2

@@ -22,15 +22,26 @@ IMAGES = np.zeros((3, 3, 8, 8), dtype=np.uint8)
         (FEATURES[:0], LABELS[:0], {}, "at least one row"),
         (FEATURES[:, 0], LABELS, {}, "two axes"),
         (FEATURES.astype(object), LABELS, {}, "not object"),
-        (FEATURES.astype("U1"), LABELS, {}, "uint8, bool or float"),
+        (FEATURES.astype(np.uint64), LABELS, {}, "not uint64"),
+        (FEATURES.astype(int), LABELS, {"mean": (0.0,) * 2, "std": (1.0,) * 2}, "stays integers"),
+        (FEATURES, LABELS, {"groups": LABELS[:2]}, "3 user ids"),
+        (FEATURES, LABELS, {"groups": LABELS + 0.5}, "integers or texts"),
+        (FEATURES, LABELS.astype("U"), {"num_classes": 2}, "3 different values; valid: up to 2"),
+        (FEATURES, LABELS[:, None] * 1.0, {"objective": "multilabel"}, "0 and 1 only"),
+        (FEATURES, LABELS, {"objective": "multilabel"}, r"shape \(N, k\)"),
+        (FEATURES, LABELS * np.nan, {"objective": "regression"}, "row 0 is nan"),
+        (FEATURES, LABELS, {"objective": "next-token"}, r"shape \(N, T\)"),
+        (FEATURES, np.full((3, 2), -100), {"objective": "next-token"}, "no token to predict"),
+        (FEATURES, np.full((3, 2), -1), {"objective": "next-token"}, "from -1 to -1"),
+        (FEATURES.astype("U1"), LABELS, {}, "uint8, bool, float or integers"),
         (np.full((3, 2), np.nan), LABELS, {}, "NaN"),
         (np.full((3, 2), 1e300), LABELS, {}, "infinite"),
         (IMAGES.transpose(0, 2, 3, 1), LABELS, {}, r"transpose\(0, 3, 1, 2\)"),
         (FEATURES, LABELS[:2], {}, "3 rows of features but 2 labels"),
-        (FEATURES, LABELS.astype(float), {}, "integers with one axis, not float64"),
+        (FEATURES, LABELS.astype(float), {}, "integers or texts with one axis, not float64"),
         (FEATURES, LABELS.astype(object), {}, "not object"),
         (FEATURES, LABELS[:, None], {}, "one axis"),
-        (FEATURES, LABELS - 1, {}, "run from -1 to 1"),
+        (FEATURES, LABELS - 1, {"num_classes": 3}, "run from -1 to 1"),
         (FEATURES, LABELS, {"num_classes": 2}, r"valid for 2 classes: 0\.\.1"),
         (FEATURES, LABELS, {"class_names": ("a",)}, "1 class names for 3 classes"),
         (FEATURES, LABELS, {"test": np.zeros(3, np.bool_)}, "both sides"),
@@ -130,3 +141,72 @@ def test_smallest_copies_agree_with_comparing_every_pair(features):
         for row in range(len(features))
     ]
     assert smallest_copies(features).tolist() == expected
+
+
+def test_a_value_that_is_not_finite_is_told_with_its_row_and_column():
+    features = np.ones((5000, 3))
+    features[4711, 2] = np.nan
+    with pytest.raises(DataError, match="nan in row 4711, column 2"):
+        Arrays(features, np.zeros(5000, int))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32])
+def test_integers_stay_integers_and_become_int64_tensors(kind):
+    tokens = np.array([[1, 2, 0], [5, 100, 7]], dtype=kind)
+    dataset = from_arrays("x", Arrays(tokens, np.array([0, 1])), test_records=1, seed=0)
+    for inputs, _ in (dataset.batch(np.array([1, 0])), dataset.tensors(np.array([1, 0]))):
+        assert inputs.dtype == torch.int64 == dataset.input_dtype
+        assert inputs.tolist() == tokens[::-1].tolist()
+    assert dataset.duplicate_of.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "mapped", "names"),
+    [
+        (np.array([1, 2, 3]), [0, 1, 2], ("1", "2", "3")),
+        (np.array([7, -2, 7]), [1, 0, 1], ("-2", "7")),
+        (np.array(["b", "a", "b"]), [1, 0, 1], ("a", "b")),
+        (np.array(["b", "a", "b"], dtype=object), [1, 0, 1], ("a", "b")),
+        (np.array([0, 1, 2]), [0, 1, 2], None),
+        (np.array([True, False, True]), [1, 0, 1], None),
+    ],
+)
+def test_labels_that_are_not_0_to_c_are_mapped_and_the_map_is_kept(labels, mapped, names):
+    arrays = Arrays(FEATURES, labels)
+    assert arrays.labels.tolist() == mapped
+    assert arrays.num_classes == len(set(mapped))
+    assert arrays.class_names == names
+    again = Arrays(**{name: getattr(arrays, name) for name in arrays.__dataclass_fields__})
+    assert (again.labels.tolist(), again.label_values) == (mapped, arrays.label_values)
+
+
+def test_classes_that_are_declared_may_be_absent_and_are_not_mapped():
+    for more in ({"num_classes": 5}, {"class_names": tuple("abcde")}):
+        arrays = Arrays(FEATURES, np.array([1, 3, 1]), **more)
+        assert (arrays.labels.tolist(), arrays.num_classes) == ([1, 3, 1], 5)
+        assert arrays.label_values is None
+
+
+@pytest.mark.parametrize(
+    ("objective", "labels", "kind", "outputs"),
+    [
+        ("regression", np.array([0.5, 1.5, -2.0]), torch.float32, 1),
+        ("regression", np.array([[1, 2], [3, 4], [5, 6]]), torch.float32, 2),
+        ("multilabel", np.array([[True, False]] * 3), torch.float32, 2),
+        ("next-token", np.array([[1, 2], [-100, 6], [3, -100]]), torch.int64, 7),
+        ("toys:Huber", np.array([[0.5, 1.5]] * 3), torch.float32, 2),
+    ],
+)
+def test_labels_of_other_objectives(objective, labels, kind, outputs):
+    arrays = Arrays(FEATURES, labels, objective=objective)
+    dataset = from_arrays("x", arrays, test_records=1, seed=0)
+    found = dataset.batch(np.array([2, 0]))[1]
+    assert (found.dtype, found.tolist()) == (kind, labels[[2, 0]].astype(float).tolist())
+    assert (dataset.num_classes, dataset.objective) == (outputs, objective)
+
+
+def test_groups_are_numbered_and_keep_their_names():
+    arrays = Arrays(FEATURES, LABELS, groups=np.array(["u9", "u1", "u9"]))
+    dataset = from_arrays("x", arrays, test_records=1, seed=0)
+    assert dataset.groups.tolist() == [1, 0, 1]
+    assert dataset.group_names == ("u1", "u9")

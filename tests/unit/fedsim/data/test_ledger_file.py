@@ -51,6 +51,28 @@ def assert_equal(left: Ledger, right: Ledger) -> None:
         np.testing.assert_array_equal(left.roles[key], right.roles[key], strict=True)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0.5, -1.0, 2.0], np.float32),
+        np.array([[0.5, 1.0], [1.0, 2.0], [3.0, 4.0]], np.float32),
+        np.array([[1, -100], [5, 6], [-100, 2]]),
+    ],
+)
+def test_labels_of_other_objectives_and_groups_are_read_back(tmp_path, labels):
+    ledger = Ledger(
+        labels,
+        np.zeros(3, bool),
+        np.zeros(3, bool),
+        (np.array([0, 2]),),
+        groups=np.array([1, 0, 1]),
+    )
+    write_ledger(ledger, tmp_path / "ledger.parquet")
+    found = read_ledger(tmp_path / "ledger.parquet")
+    assert_equal(found, ledger)
+    np.testing.assert_array_equal(found.groups, ledger.groups, strict=True)
+
+
 @settings(max_examples=40)
 @given(ledger=ledgers(), data=st.data())
 def test_what_is_written_is_read_back_whatever_the_order_of_rows(tmp_path_factory, ledger, data):
