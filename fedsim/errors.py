@@ -5,9 +5,10 @@ is a single sentence saying what is wrong, where, and what would be valid. The c
 that sentence and exits with code 2; a traceback is always a defect of ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LONGEST_SENTENCE = 1_500
+MOST_FAULTS = 8
 
 
 class FedsimError(Exception):
@@ -66,3 +67,16 @@ def listed(names: Iterable[object]) -> str:
     'none'
     """
     return ", ".join(sorted(str(name) for name in names)) or "none"
+
+
+def joined_faults(faults: Sequence[str]) -> str:
+    """Return faults as one sentence; a single one as it is.
+
+    >>> joined_faults(["seed is -1", "attacks is empty"])
+    '2 faults: (1) seed is -1; (2) attacks is empty'
+    """
+    if len(faults) == 1:
+        return faults[0]
+    told = [f"({n}) {fault}" for n, fault in enumerate(faults[:MOST_FAULTS], start=1)]
+    more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+    return f"{len(faults)} faults: {'; '.join(told)}{more}"

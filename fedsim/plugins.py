@@ -23,9 +23,9 @@ from pydantic import (
     ValidationError,
     create_model,
 )
-from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_python
+from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaError, to_jsonable_python
 
-from fedsim.errors import FedsimError, PluginError, listed
+from fedsim.errors import FedsimError, PluginError, joined_faults, listed
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that is not known, in a model and in a dataclass."""
@@ -189,14 +189,18 @@ def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> st
         return f"a setting is not plain YAML data ({error})"
     errors = error.errors(include_url=False)
     # A key that is not known explains one that is missing: it was misspelt.
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    errors.sort(key=lambda one: one["type"] not in UNKNOWN_KEY)
+    return joined_faults(list(dict.fromkeys(_fault(one, schema) for one in errors)))
+
+
+def _fault(error: ErrorDetails, schema: type[BaseModel]) -> str:
     # pydantic puts the branch of a union in round brackets.
-    key = ".".join(str(part) for part in first["loc"] if str(part)[:1] != "(")
-    if first["type"] in UNKNOWN_KEY:
-        return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, first['loc'][:-1]))}"
-    if first["type"] == "missing":
+    key = ".".join(str(part) for part in error["loc"] if str(part)[:1] != "(")
+    if error["type"] in UNKNOWN_KEY:
+        return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, error['loc'][:-1]))}"
+    if error["type"] == "missing":
         return f"setting {key!r} is missing"
-    return f"setting {key!r} is {first['input']!r}: {first['msg']}"
+    return f"setting {key!r} is {error['input']!r}: {error['msg']}"
 
 
 def build(group: str, name: str, settings: Mapping[str, object], **provided: object) -> Any:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from fedsim.bounded_io import read_text
 from fedsim.config.engine import DECIDING
-from fedsim.config.experiment import parsed_yaml
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import ConfigError, RunDirectoryError
 from fedsim.files import (
     OWNER_ONLY_FILE,
@@ -242,7 +242,7 @@ def _deciding(resolved: str) -> object:
     What is no mapping is returned as it is, and so equals no experiment.
     """
     try:
-        tree = parsed_yaml(resolved, "an experiment")
+        tree = parse_yaml(resolved, "an experiment")
     except ConfigError:
         return resolved
     if isinstance(tree, dict) and isinstance(tree.get("engine"), dict):

@@ -15,7 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import yaml
 from numpydoc.docscrape import NumpyDocString
 from pydantic import BaseModel
 from schema_words import default_in_words, type_in_words
@@ -25,6 +24,7 @@ from sphinx.util import logging
 
 from fedsim import plugins
 from fedsim.config.experiment import Choice, Experiment
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.training.optimizers import OPTIMIZERS
 
 PAGE = "settings"
@@ -241,7 +241,7 @@ def _markdown(docstring: str) -> str:
 
 def read_words(path: Path) -> Words:
     """Return what settings mean, as a file says."""
-    return Words(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return Words(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
 
 
 def _fill_in(app: Sphinx, page: str, source: list[str]) -> None:

@@ -133,12 +133,12 @@ def _show(console: Console, finding: "CheckResult") -> None:
 
 def _settings(given: Iterable[str]) -> dict[str, Any]:
     """Return settings by name, each value read as YAML."""
-    from fedsim.config.experiment import parsed_yaml
+    from fedsim.config.yaml_files import parse_yaml
 
     found: dict[str, Any] = {}
     for setting in given:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
             raise ConfigError(f"--set {setting!r} is not of the form name=value")
-        found[name] = parsed_yaml(value, f"--set {setting!r}")
+        found[name] = parse_yaml(value, f"--set {setting!r}")
     return found

@@ -88,7 +88,7 @@ def attack(
     """Attack a finished run again, or a model that was trained elsewhere."""
     from fedsim import pipeline as programme
     from fedsim.cli.output import narrator
-    from fedsim.config.experiment import parsed_yaml
+    from fedsim.config.yaml_files import parse_yaml
     from fedsim.stages.external_model import ExternalModel
 
     teller = narrator(quiet=quiet, as_json=as_json)
@@ -107,8 +107,8 @@ def attack(
     if bool(weights) == (snapshots is not None):
         raise FedsimError("give the model's parameters as --weights or as --snapshots, one of both")
     asked = ExternalModel(
-        model=parsed_yaml(model, "--model"),
-        data=parsed_yaml(data, "--data"),
+        model=parse_yaml(model, "--model"),
+        data=parse_yaml(data, "--data"),
         membership=ledger,
         adversary="released-model",
         attacks=tuple(attacks or DEFAULT_ATTACKS),

@@ -8,11 +8,11 @@ results.
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,22 +21,22 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
-from yaml.emitter import ScalarAnalysis
 
 from fedsim import plugins
-from fedsim.bounded_io import read_text
 from fedsim.config.engine import AnyEngine, LocalEngine
-from fedsim.errors import ConfigError, listed
+from fedsim.config.faults import FaultsError, faults_in
+from fedsim.config.overrides import apply_override
+from fedsim.config.yaml_files import format_yaml, read_yaml_mapping
+from fedsim.errors import ConfigError, PluginError, joined_faults
 
 NaturalNumber = Annotated[int, Field(ge=0)]
-# What is counted out in memory is bounded, so that a slip of the pen is told and not tried.
+# Bounded, because as many places are made in memory: a typing error is refused, not tried.
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 Participant = Annotated[int, Field(ge=0, lt=1_000_000)]
-MOST_YAML_BYTES = 1 << 20
-MOST_YAML_VALUES = 100_000
 
 
 class Strict(BaseModel):
@@ -254,15 +254,21 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
+        faults = [*self._misfits(), *self._attendance_misfits()]
+        if faults:
+            raise FaultsError(faults)
+        return self
+
+    def _misfits(self) -> Iterator[str]:
+        """Yield which settings contradict each other."""
         late = [r for r in self.observed_rounds if r > self.federation.rounds]
         if late:
-            raise ValueError(
+            yield (
                 f"snapshots.rounds has {late[0]}, but federation.rounds is {self.federation.rounds}"
             )
-        self._attendance_fits()
-        third_parties = [v for v in self.audit.victims if v >= self.partition.participants]
-        if third_parties or not self.audit.victims:
-            raise ValueError(
+        out_of_range = [v for v in self.audit.victims if v >= self.partition.participants]
+        if out_of_range or not self.audit.victims:
+            yield (
                 f"audit.victims is {list(self.audit.victims)}, but participants are numbered 0 to "
                 f"{self.partition.participants - 1}"
             )
@@ -271,24 +277,21 @@ class Experiment(Strict):
             ("attacks", [choice.label for choice in self.attacks]),
         ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
-            if not labels or twice:
-                raise ValueError(
-                    f"{kind} has {twice[0]!r} twice; give one of them another label"
-                    if twice
-                    else f"{kind} is empty; name at least one"
-                )
-        return self
+            if not labels:
+                yield f"{kind} is empty; name at least one"
+            if twice:
+                yield f"{kind} has {twice[0]!r} twice; give one of them another label"
 
-    def _attendance_fits(self) -> None:
+    def _attendance_misfits(self) -> Iterator[str]:
         rounds, participants = self.federation.rounds, self.partition.participants
         for first, attending in self.federation.attendance.items():
             where = f"federation.attendance: from round {first} on"
             if first > rounds:
-                raise ValueError(f"{where}, but federation.rounds is {rounds}")
+                yield f"{where}, but federation.rounds is {rounds}"
             if not attending:
-                raise ValueError(f"{where} nobody takes part; name at least one participant")
-            if max(attending) >= participants or len(set(attending)) < len(attending):
-                raise ValueError(
+                yield f"{where} nobody takes part; name at least one participant"
+            elif max(attending) >= participants or len(set(attending)) < len(attending):
+                yield (
                     f"{where} {list(attending)} take part, but participants are numbered 0 to "
                     f"{participants - 1}, each named once"
                 )
@@ -297,9 +300,9 @@ class Experiment(Strict):
         came = {p for first in changes for p in self.federation.present(first, participants)}
         absent = [v for v in self.audit.victims if v < participants and v not in came]
         if absent:
-            raise ValueError(
-                f"audit.victims has {absent[0]}, who by federation.attendance takes part in no "
-                f"round before the last observed one, {last}"
+            yield (
+                f"audit.victims has {absent[0]}, but federation.attendance lets it take part in "
+                f"no round up to the last observed one, {last}"
             )
 
     def with_attacks(self, names: Iterable[str]) -> "Experiment":
@@ -314,7 +317,7 @@ class Experiment(Strict):
         try:
             chosen = [own.get(name) or LabelledChoice(name=name) for name in dict.fromkeys(names)]
         except ValidationError as error:
-            raise ConfigError(sentence(error, Experiment)) from error
+            raise ConfigError(joined_faults(faults_in(error, Experiment))) from error
         return self.model_copy(update={"attacks": tuple(chosen)})
 
     def plain(self) -> dict[str, Any]:
@@ -338,75 +341,7 @@ class Experiment(Strict):
 
     def resolved(self) -> str:
         """Return the experiment as YAML with every default written out; see `plain`."""
-        return written_yaml(self.plain())
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as a user means it: ``1e-4`` is a number, and a key given twice is an error.
-
-    Aliases may be used, but not to make much of little: what they stand for is counted in full.
-    """
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None and _values_in(node, {}) > MOST_YAML_VALUES:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"it holds more than {MOST_YAML_VALUES:,} values", node.start_mark
-            )
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        merge = "tag:yaml.org,2002:merge"
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
-        seen: set[object] = set()
-        for key in (key for key in keys if isinstance(key, Hashable)):
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _values_in(node: yaml.Node, counted: dict[yaml.Node, int | None]) -> int:
-    """Return how many values there are in and below a node, those behind aliases included."""
-    if node in counted:
-        if (known := counted[node]) is None:
-            raise yaml.constructor.ConstructorError(
-                None, None, "a value holds itself: it is not plain finite data", node.start_mark
-            )
-        return known
-    counted[node] = None  # until all below it are counted
-    inside: list[yaml.Node] = []
-    if isinstance(node, yaml.MappingNode):
-        inside = [part for pair in node.value for part in pair]
-    elif isinstance(node, yaml.SequenceNode):
-        inside = node.value
-    total = counted[node] = 1 + sum(_values_in(part, counted) for part in inside)
-    return total
-
-
-LINE_ENDS = "\x85\u2028\u2029"  # PyYAML writes them as they are, and folds them to a space
-
-
-class _Dumper(yaml.SafeDumper):
-    """The other way round: what `_Loader` would take for a number or a line's end is quoted."""
-
-    def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
-        """Say which forms a text may be written in."""
-        found = super().analyze_scalar(scalar)
-        if any(end in scalar for end in LINE_ENDS):
-            found.allow_flow_plain = found.allow_block_plain = found.allow_single_quoted = False
-            found.allow_block = False
-        return found
-
-
-for kind in (_Loader, _Dumper):
-    kind.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
-        list("-+0123456789"),
-    )
+        return format_yaml(self.plain())
 
 
 def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -427,106 +362,77 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     PluginError
         If a plugin it names does not exist or does not accept its settings.
     """
-    try:
-        text = read_text(path, MOST_YAML_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the experiment {path}: {error}") from error
-    tree = parsed_yaml(text, str(path))
-    if not isinstance(tree, dict):
-        raise ConfigError(
-            f"{path}: an experiment is a mapping with keys {listed(Experiment.model_fields)}"
-        )
+    tree = read_yaml_mapping(path, "an experiment", Experiment.model_fields)
     for override in overrides:
-        _override(tree, override)
+        apply_override(tree, override)
     return parse_experiment(tree, str(path))
 
 
 def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
-    """Return the experiment that plain data describes; `source` names it in error sentences."""
+    """Return the experiment that plain data describes.
+
+    Everything that is wrong with it is reported in one error, so that it is mended in one go.
+
+    Parameters
+    ----------
+    tree
+        The data, as YAML or JSON has it.
+    source
+        Where it comes from, for error sentences.
+
+    Raises
+    ------
+    ConfigError
+        If it is not plain finite data, or any part of it is not valid.
+    PluginError
+        If a plugin it names does not exist or does not accept its settings, and nothing else is
+        wrong.
+    """
     try:
         experiment = Experiment.model_validate_json(json.dumps(tree, allow_nan=False))
     except ValidationError as error:
-        raise ConfigError(f"{source}: {sentence(error, Experiment)}") from error
+        faults = [*faults_in(error, Experiment), *_plugin_faults(_valid_sections(tree))]
+        raise ConfigError(f"{source}: {joined_faults(faults)}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{source}: a value is not plain finite data ({error})") from error
-    for group, choices in (
-        ("datasets", (experiment.data,)),
-        ("models", (experiment.model,)),
-        ("adversaries", [one for attacker in experiment.adversaries for one in attacker.together]),
-        ("attacks", experiment.attacks),
-    ):
-        for choice in choices:
-            plugins.check(group, choice.name, choice.settings)
+    faults = list(_plugin_faults({name: getattr(experiment, name) for name in _NAMES_PLUGINS}))
+    if faults:
+        raise PluginError(f"{source}: {joined_faults(faults)}")
     return experiment
 
 
-def parsed_yaml(text: str, source: str) -> Any:
-    """Return YAML as plain data; `source` names it in error sentences."""
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{source} is not valid YAML: {reason}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from error
-    except (LookupError, AttributeError, TypeError) as error:  # as PyYAML does for `!!int ""`
-        raise ConfigError(f"{source} is not valid YAML: a value does not fit its tag") from error
+_NAMES_PLUGINS = ("data", "model", "adversaries", "attacks")
+"""The sections of an experiment that name plugins."""
 
 
-def written_yaml(tree: Any) -> str:
-    """Return plain data as YAML that `parsed_yaml` reads as the same data."""
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+def _choices_in(section: str, part: Any) -> Iterator[tuple[str, Choice]]:
+    """Yield each plugin that a section names: its group, and which it is."""
+    if section == "data":
+        yield "datasets", part
+    elif section == "model":
+        yield "models", part
+    elif section == "adversaries":
+        yield from (("adversaries", one) for attacker in part for one in attacker.together)
+    elif section == "attacks":
+        yield from (("attacks", one) for one in part)
 
 
-def _override(tree: dict[Any, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set {override!r} is not of the form section.key=value")
-    *sections, last = path.split(".")
-    place: Any = tree
-    for section in sections:
-        place = _step(place, section, override, create=True)
-    if isinstance(place, list):
-        _step(place, last, override)
-        place[int(last)] = parsed_yaml(text, f"--set {override!r}")
-    elif isinstance(place, dict):
-        place[last] = parsed_yaml(text, f"--set {override!r}")
-    else:
-        raise ConfigError(f"--set {override!r}: {'.'.join(sections)!r} holds a single value")
+def _plugin_faults(sections: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the plugins that sections name."""
+    for section, part in sections.items():
+        for group, choice in _choices_in(section, part):
+            try:
+                plugins.check(group, choice.name, choice.settings)
+            except PluginError as error:
+                yield str(error)
 
 
-def _step(place: Any, key: str, override: str, create: bool = False) -> Any:
-    if isinstance(place, list):
-        if key not in map(str, range(len(place))):
-            raise ConfigError(
-                f"--set {override!r}: {key!r} is no position; valid: 0 to {len(place) - 1}"
-            )
-        at: Any = int(key)
-    elif isinstance(place, dict):
-        at = key
-        place.setdefault(key)
-    else:
-        raise ConfigError(f"--set {override!r}: nothing can be set below a single value")
-    if create and place[at] is None:
-        place[at] = {}
-    elif create and isinstance(place[at], str):  # a plugin's name alone
-        place[at] = {"name": place[at]}
-    return place[at]
-
-
-def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Return what is wrong with data of type `schema`, and which keys would be valid."""
-    errors = error.errors(include_url=False)
-    # A key that is not known explains one that is missing: it was misspelt.
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    # pydantic puts the branch of a union in round brackets, and "[key]" after a mapping's bad key.
-    location = [part for part in first["loc"] if str(part)[:1] not in ("(", "[")]
-    where = ".".join(map(str, location)) or f"the {schema.__name__.lower()}"
-    if first["type"] == "extra_forbidden":
-        valid = plugins.valid_keys(schema, first["loc"][:-1])
-        return f"unknown key {where!r}; valid keys there: {listed(valid)}"
-    if first["type"] == "missing":
-        return f"key {where!r} is missing"
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+def _valid_sections(tree: Mapping[str, object]) -> dict[str, Any]:
+    """Return those sections that name plugins and are valid in themselves."""
+    found = {}
+    for name in _NAMES_PLUGINS:
+        if name in tree:
+            kind: TypeAdapter[Any] = TypeAdapter(Experiment.__annotations__[name])
+            with suppress(ValidationError):
+                found[name] = kind.validate_json(json.dumps(tree[name]))
+    return found

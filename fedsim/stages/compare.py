@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import yaml
-
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
 from fedsim.report.comparison_rows import ComparedRow, compared_rows, contenders_of, differences
@@ -111,7 +110,7 @@ def _run(name: str, run: RunDirectory, results: Results, judged: EvaluatedRun) -
 def _settings(runs: Mapping[str, RunDirectory]) -> Iterator[tuple[str, list[str]]]:
     """Yield the settings that are not the same in all experiments, and each one's value."""
     experiments = [
-        dict(_flat(yaml.safe_load(run.experiment.read_text(encoding="utf-8"))))
+        dict(_flat(parse_yaml(run.experiment.read_text(encoding="utf-8"), str(run.experiment))))
         for run in runs.values()
     ]
     for setting in dict.fromkeys(name for one in experiments for name in one):

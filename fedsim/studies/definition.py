@@ -30,9 +30,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedsim.bounded_io import read_text
-from fedsim.config.experiment import MOST_YAML_BYTES, Strict, parsed_yaml, sentence
-from fedsim.errors import ConfigError, listed
+from fedsim.config.experiment import Strict
+from fedsim.config.faults import faults_in
+from fedsim.config.yaml_files import read_yaml_mapping
+from fedsim.errors import ConfigError, joined_faults, listed
 
 Scale = Literal["cpu", "paper"]
 SCALES: tuple[Scale, ...] = ("cpu", "paper")
@@ -223,16 +224,10 @@ def load_study(path: Path) -> Study:
     ConfigError
         If the file cannot be read or any part of it is not valid.
     """
-    try:
-        text = read_text(path, MOST_YAML_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the study {path}: {error}") from error
-    tree = parsed_yaml(text, str(path))
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: a study is a mapping with keys {listed(Study.model_fields)}")
+    tree = read_yaml_mapping(path, "a study", Study.model_fields)
     try:
         return Study.model_validate_json(json.dumps(tree, allow_nan=False))
     except ValidationError as error:
-        raise ConfigError(f"{path}: {sentence(error, Study)}") from error
+        raise ConfigError(f"{path}: {joined_faults(faults_in(error, Study))}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}: a value is not plain finite data ({error})") from error

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedsim.config.experiment import Strict, parsed_yaml
+from fedsim.config.experiment import Strict
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import ConfigError, listed
 from fedsim.studies.definition import Metric
 
@@ -81,7 +82,7 @@ class ReferenceTable(Strict):
 def reference_tables() -> Mapping[str, ReferenceTable]:
     """Return every table of reference figures by the name that a study calls it."""
     text = (files("fedsim.studies") / "references.yaml").read_text(encoding="utf-8")
-    tree = parsed_yaml(text, "references.yaml")
+    tree = parse_yaml(text, "references.yaml")
     return {
         name: ReferenceTable.model_validate(table, strict=False) for name, table in tree.items()
     }

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from fedsim.config.yaml_files import format_yaml
 from fedsim.files import write_json, write_text
 from fedsim.provenance import provenance
 from fedsim.report.results import MEAN
@@ -38,7 +37,7 @@ def write_outputs(findings: Findings, layout: StudyPaths, options: Sequence[str]
     write_text(folder / "table.md", page(findings, made_by, options))
     write_json(folder / "table.json", as_json(findings, made_by))
     resolved = {cell.digest: cell.experiment.model_dump(mode="json") for cell in findings.cells}
-    write_text(folder / "study.yaml", yaml.safe_dump(resolved, sort_keys=False))
+    write_text(folder / "study.yaml", format_yaml(resolved))
     write_json(folder / "provenance.json", made_by)
     return folder
 

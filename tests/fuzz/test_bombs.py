@@ -18,7 +18,8 @@ import pytest
 from flwr.app import Array, ArrayRecord
 
 from adversaries.inference.features import SnapshotFeatures
-from fedsim.config.experiment import load_experiment, parsed_yaml
+from fedsim.config.experiment import load_experiment
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import read_ledger, read_membership
 from fedsim.data.sources.location30 import decoded
 from fedsim.errors import FedsimError
@@ -188,7 +189,7 @@ def test_a_message_that_states_more_than_it_brings_is_refused(shape: str, tmp_pa
 
 
 def test_yaml_may_still_use_aliases() -> None:
-    assert parsed_yaml("a: &a {x: 1}\nb: {<<: *a, y: *a}", "s")["b"] == {"x": 1, "y": {"x": 1}}
+    assert parse_yaml("a: &a {x: 1}\nb: {<<: *a, y: *a}", "s")["b"] == {"x": 1, "y": {"x": 1}}
 
 
 def test_no_pickle_in_a_parquet_file_is_run(tmp_path: Path) -> None:

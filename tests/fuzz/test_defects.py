@@ -18,7 +18,8 @@ from PIL import Image, PngImagePlugin
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.config.experiment import load_experiment, parsed_yaml
+from fedsim.config.experiment import load_experiment
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import Arrays, SourceLocation, read_ledger, read_membership
 from fedsim.data.cache import cached
 from fedsim.data.sources.cifar import pixels
@@ -59,7 +60,7 @@ def test_an_error_quotes_hostile_text_on_one_line_of_bounded_length() -> None:
     "text", ["!!int ''", "!!float ''", "!!bool perhaps", "!!timestamp never"], ids=str.split
 )
 def test_a_yaml_tag_before_what_is_none(text: str) -> None:
-    assert "a value does not fit its tag" in refused(lambda: parsed_yaml(f"a: {text}", "x"))
+    assert "x is not valid YAML: " in refused(lambda: parse_yaml(f"a: {text}", "x"))
 
 
 def test_an_override_with_a_place_of_thousands_of_digits(tmp_path: Path) -> None:

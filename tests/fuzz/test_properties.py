@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fedsim.bounded_io import parsed_json, read_bytes
-from fedsim.config.experiment import load_experiment, parse_experiment, parsed_yaml, written_yaml
+from fedsim.config.experiment import load_experiment, parse_experiment
+from fedsim.config.yaml_files import format_yaml, parse_yaml
 from fedsim.errors import FedsimError
 from fedsim.files import write_json
 from fedsim.report.results import parse_results
@@ -75,7 +76,7 @@ def test_any_section_may_hold_any_plain_data(section: str, content: Any) -> None
 @given(st.text(max_size=200))
 def test_any_text_is_yaml_or_refused(text: str) -> None:
     try:
-        parsed_yaml(text, "x")
+        parse_yaml(text, "x")
     except FedsimError as error:
         refused_clearly(error)
 
@@ -84,7 +85,7 @@ def test_any_text_is_yaml_or_refused(text: str) -> None:
 @given(PLAIN)
 @example({"\x85": ["a\u2028b", "\u2029"]})
 def test_what_is_written_as_yaml_is_read_as_it_was(tree: Any) -> None:
-    assert parsed_yaml(written_yaml(tree), "x") == tree
+    assert parse_yaml(format_yaml(tree), "x") == tree
 
 
 @QUICK

@@ -7,7 +7,8 @@ from typing import Any
 import toys
 import yaml
 
-from fedsim.config.experiment import Experiment, load_experiment, parsed_yaml
+from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.yaml_files import parse_yaml
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import Study, load_study
@@ -96,7 +97,7 @@ def resumed(corpus: Corpus) -> Subject:
         (run / "experiment.yaml").write_bytes(broken)
         RunDirectory.create(run, resolved)
 
-    tree = parsed_yaml(resolved, "the toy")
+    tree = parse_yaml(resolved, "the toy")
     return Subject("resumed experiment", lambda random: texts.as_yaml(tree, random, KEYS), read)
 
 
