@@ -26,7 +26,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import Attacker, Setup, set_setup
 from fedsim.stages.simulate import simulate
 
-LABEL = "shadow federation"
+LABEL = "shadow"
 ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]
 """By (adversary, query key)."""
 
@@ -119,7 +119,7 @@ def _shadow_setup(
     setup: Setup, attackers: Sequence[Attacker], name: str, outside: bool
 ) -> tuple[Setup, int]:
     """Return a shadow federation's setup, and how many of its records are the real one's own."""
-    seed = seeds.derive(setup.experiment.seed, "shadow federation", name)
+    seed = seeds.derive(setup.experiment.seed, "rehearsal", name)  # the path decides every draw
     experiment = setup.experiment.model_copy(
         update={"seed": seed, "adversaries": (), "attacks": ()}
     )
