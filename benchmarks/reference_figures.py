@@ -1,4 +1,4 @@
-"""Are the figures of version 1 still computed bit for bit?
+"""Whether the figures of version 1 are still computed bit for bit.
 
 Runs the quickstart and a cut CIFAR-100 federation (six attackers, every attack of version 1) and
 compares a digest of every snapshot, every file of scores, every history and every figure of the
