@@ -32,6 +32,7 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.transport.messages import shapes_of
@@ -86,7 +87,9 @@ class Fedsim:
     def __post_init__(self) -> None:
         """Build server and participants."""
         work = self.workload
-        observed = Policy(frozenset({ROUNDS}), frozenset({"aggregate", "participant-0"}))
+        observed = Policy(
+            frozenset({ROUNDS}), frozenset({SnapshotKind.AGGREGATE.of(), SnapshotKind.UPLOAD.of(0)})
+        )
         server = CuriousServer().keep_in(SnapshotStore(self.folder / "server", observed))
         position = CuriousParticipant(3).keep_in(
             SnapshotStore(self.folder / "participant", observed)

@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     from fedsim.adversary.base import Adversary, Threat
     from fedsim.adversary.participant_position import ParticipantAdversary
     from fedsim.adversary.server_position import ServerAdversary
-    from fedsim.api import attack, attack_given, compare, open_run, run, study
+    from fedsim.api import attack, attack_given, compare, open_run, prepare, run, study
     from fedsim.attacks import (
         Attack,
         AuxiliaryRecords,
         ExpectedObservation,
         MemoryNeed,
-        Observation,
         Traced,
     )
     from fedsim.config.experiment import Experiment, load_experiment
-    from fedsim.data import Arrays, Dataset
+    from fedsim.data import Arrays, Dataset, MembershipQuery
     from fedsim.errors import FedsimError
+    from fedsim.observation.keys import SnapshotKey, SnapshotKind
+    from fedsim.observation.needs import Knowledge, Needs
     from fedsim.observation.snapshots import Snapshot, SnapshotStore
+    from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
     from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
@@ -44,12 +46,18 @@ _HOMES = {
     "ExternalModel": "fedsim.stages.external_model",
     "AuxiliaryRecords": "fedsim.attacks",
     "MemoryNeed": "fedsim.attacks",
-    "Observation": "fedsim.attacks",
+    "MembershipQuery": "fedsim.data",
     "ParticipantAdversary": "fedsim.adversary.participant_position",
     "ExpectedObservation": "fedsim.attacks",
     "Results": "fedsim.report.results",
     "ServerAdversary": "fedsim.adversary.server_position",
+    "Knowledge": "fedsim.observation.needs",
+    "Needs": "fedsim.observation.needs",
+    "ShadowFederation": "fedsim.observation.view",
     "Snapshot": "fedsim.observation.snapshots",
+    "SnapshotKey": "fedsim.observation.keys",
+    "SnapshotKind": "fedsim.observation.keys",
+    "View": "fedsim.observation.view",
     "SnapshotStore": "fedsim.observation.snapshots",
     "Threat": "fedsim.adversary.base",
     "Traced": "fedsim.attacks",
@@ -59,6 +67,7 @@ _HOMES = {
     "compare": "fedsim.api",
     "load_experiment": "fedsim.config.experiment",
     "open_run": "fedsim.api",
+    "prepare": "fedsim.api",
     "run": "fedsim.api",
     "study": "fedsim.api",
 }
@@ -76,21 +85,28 @@ __all__ = [
     "FedsimError",
     "FinishedRun",
     "FinishedStudy",
+    "Knowledge",
+    "MembershipQuery",
     "MemoryNeed",
-    "Observation",
+    "Needs",
     "ParticipantAdversary",
     "Results",
     "ServerAdversary",
+    "ShadowFederation",
     "Snapshot",
+    "SnapshotKey",
+    "SnapshotKind",
     "SnapshotStore",
     "Threat",
     "Traced",
+    "View",
     "Watcher",
     "attack",
     "attack_given",
     "compare",
     "load_experiment",
     "open_run",
+    "prepare",
     "run",
     "study",
 ]

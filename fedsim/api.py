@@ -21,6 +21,7 @@ from fedsim.progress_sinks.study import watching_cells
 from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
 from fedsim.stages.compare import compare_runs
 from fedsim.stages.external_model import ExternalModel
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import Scale, load_study
 from fedsim.studies.layout import StudyPaths
@@ -131,6 +132,31 @@ def open_run(path: PathLike) -> FinishedRun:
         If there is no such run, or it has not come to its end.
     """
     return FinishedRun.read(Path(path))
+
+
+def prepare(
+    experiment: PathLike | Mapping[str, object] | Experiment,
+    *,
+    settings: Iterable[str] = (),
+    data_dir: PathLike | None = None,
+    watcher: Watcher = SILENCE,
+) -> Setup:
+    """Load, draw and build what an experiment names, and simulate nothing.
+
+    For scripts that look into a run directory: its ``experiment.yaml`` gives the data set, who
+    holds which record, and the model that the parameters of a snapshot fit into.
+
+    Parameters
+    ----------
+    experiment, settings, data_dir, watcher
+        As in `run`.
+
+    Raises
+    ------
+    FedsimError
+        If anything that it names is not valid, or missing.
+    """
+    return set_setup(_experiment(experiment, tuple(settings)), _path(data_dir), watcher)
 
 
 def compare(*runs: RunLike) -> ComparedRuns:

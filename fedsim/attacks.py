@@ -15,69 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim.data import Dataset, MembershipQuery
-from fedsim.observation.snapshots import Snapshot
+from fedsim.data import Dataset
+from fedsim.observation.needs import UNDECLARED, Needs
+from fedsim.observation.view import RecordIds as RecordIds
+from fedsim.observation.view import ShadowFederation as ShadowFederation
+from fedsim.observation.view import View as View
 from fedsim.progress import Watcher
 
-RecordIds = NDArray[np.int64]
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What an adversary hands to the inference stage.
-
-    Attributes
-    ----------
-    adversary
-        The adversary's label.
-    query
-        Whose data is asked about.
-    snapshots
-        What was seen, in the order of the rounds; never empty.
-    new_model
-        Makes the model that the parameters of a snapshot fit into.
-    dataset
-        Where the audited records' features and labels are. Its membership is not in here.
-    records
-        All audited record ids, sorted: what an attack may be asked about.
-    features
-        A folder in which extracted features are kept; attacks share it.
-    shadow federations
-        What the attacker saw in federations of its own, as many as the attacks ask for.
-    """
-
-    adversary: str
-    query: MembershipQuery
-    snapshots: tuple[Snapshot, ...]
-    new_model: Callable[[], nn.Module]
-    dataset: Dataset
-    records: RecordIds
-    features: Path
-    shadows: tuple["ShadowFederation", ...] = ()
-
-
-@dataclass(frozen=True)
-class ShadowFederation:
-    """A federation of the attacker's own, like the real one but on other records.
-
-    Attributes
-    ----------
-    observation
-        What the attacker saw of the victim's stand-in; its records are to be learned from.
-    member
-        (n,) their truth.
-    overlapping
-        How many of the records that it was drawn from are training data or tested in the real
-        federation; above 0 only where there are too few others.
-    drawn
-        How many records it was drawn from.
-    """
-
-    observation: Observation
-    member: NDArray[np.bool_]
-    overlapping: int
-    drawn: int
 
 
 @dataclass(frozen=True)
@@ -151,8 +96,8 @@ class Attack(ABC):
     """Whether it is quick enough to be scored again on the first observed rounds only, several
     times, so that reports can say how exposure grows with them."""
 
-    shadows: int = 0
-    """How many federations of its own it wants to have seen."""
+    needs: Needs = UNDECLARED
+    """What it reads: of the snapshots, of the records, and what it learns from."""
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return how much memory one query will take; None if it is little, or not known.
@@ -170,7 +115,7 @@ class Attack(ABC):
     @abstractmethod
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
@@ -180,12 +125,12 @@ class Attack(ABC):
 
         Parameters
         ----------
-        observation
+        view
             What the adversary saw.
         known
             What it knows.
         candidates
-            Record ids to be scored, all of them in ``observation.records``. They contain the known
+            Record ids to be scored, all of them in ``view.records``. They contain the known
             records too, whose scores choose the threshold: an attack that learns from the known
             records must score each of them by a model that has not seen it (cross-fitting).
         seed
@@ -203,5 +148,5 @@ class Attack(ABC):
 class Traced(Protocol):
     """An attack whose signal can be followed over the snapshots; the report draws its course."""
 
-    def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
-        """Return the signal of shape (len(observation.snapshots), len(observation.records))."""
+    def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
+        """Return the signal of shape (len(view.answering), len(view.records))."""

@@ -16,8 +16,8 @@ from fedsim.attacks import (
     AuxiliaryRecords,
     ExpectedObservation,
     MemoryNeed,
-    Observation,
     RecordIds,
+    View,
 )
 from fedsim.errors import DataError
 from fedsim.progress import Watcher
@@ -72,7 +72,7 @@ class Supervised(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
@@ -81,13 +81,13 @@ class Supervised(Attack):
         """Return membership logits; a known record's come from networks that have not seen it."""
         if self.learns_from is not None:
             known = _drawn(known, *self.learns_from, seed)
-        inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
+        inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
         fits = self.training.folds * self.training.repeats
         with watcher.task("attack networks", fits) as advance:
             held_out, others = fit_and_score(
-                inputs.take(_places(observation, known.records)),
+                inputs.take(_places(view, known.records)),
                 known.member,
-                inputs.take(_places(observation, _unknown(known, candidates))),
+                inputs.take(_places(view, _unknown(known, candidates))),
                 self.training,
                 seed,
                 lambda done: advance(f"{done} of {fits}"),
@@ -113,18 +113,18 @@ class ScalarLogistic(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> Scores:
         """Return log-odds of membership; a known record's come from folds without it."""
-        rows = observed_inputs(observation, watcher, _SIX_SCALARS).summary.numpy()
+        rows = observed_inputs(view, watcher, _SIX_SCALARS).summary.numpy()
         held_out, others = scalar_logistic(
-            rows[positions(observation, known.records)],
+            rows[positions(view, known.records)],
             known.member,
-            rows[positions(observation, _unknown(known, candidates))],
+            rows[positions(view, _unknown(known, candidates))],
             self.folds,
             seed,
         )
@@ -159,8 +159,8 @@ def _drawn(known: AuxiliaryRecords, members: int, nonmembers: int, seed: int) ->
     return AuxiliaryRecords(known.records[chosen], known.member[chosen])
 
 
-def _places(observation: Observation, records: RecordIds) -> torch.Tensor:
-    return torch.from_numpy(positions(observation, records))
+def _places(view: View, records: RecordIds) -> torch.Tensor:
+    return torch.from_numpy(positions(view, records))
 
 
 def _unknown(known: AuxiliaryRecords, candidates: RecordIds) -> RecordIds:
@@ -212,16 +212,16 @@ class Unsupervised(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> Scores:
         """Return places between the clusters' centres; those above 0 are called members."""
-        inputs = observed_inputs(observation, watcher, self.inputs, self.last_layer)
-        signals = known_signals(own_features(observation, watcher, self.last_layer))
-        places = _places(observation, candidates)
+        inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
+        signals = known_signals(own_features(view, watcher, self.last_layer))
+        places = _places(view, candidates)
         epochs = self.training.epochs
         with watcher.task("autoencoder", epochs) as advance:
             return score_unlabelled(

@@ -6,7 +6,6 @@ anybody else, so the threshold may be chosen on them.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,10 +21,11 @@ from fedsim.attacks import (
     AuxiliaryRecords,
     ExpectedObservation,
     MemoryNeed,
-    Observation,
     RecordIds,
+    View,
 )
 from fedsim.errors import FedsimError
+from fedsim.observation.needs import Knowledge, Needs
 from fedsim.progress import Watcher
 
 
@@ -52,7 +52,9 @@ class Shadow(Attack):
     ) -> None:
         if federations < 1:
             raise ValueError(f"federations must be at least 1, not {federations}")
-        self.shadows = federations
+        self.needs = Needs(
+            shadow_federations=federations, knowledge=frozenset({Knowledge.SHADOW_DATA})
+        )
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer
@@ -63,20 +65,20 @@ class Shadow(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return membership logits by networks that have seen none of the candidates."""
-        federations = observation.shadows[: self.shadows]
-        if len(federations) < self.shadows:
+        federations = view.shadows[: self.needs.shadow_federations]
+        if len(federations) < self.needs.shadow_federations:
             raise FedsimError(
                 "the shadow attack trains models as the real ones were trained, which is not known "
                 "of a model that was trained elsewhere; choose another attack"
             )
-        seen = _in_common([observation, *(one.observation for one in federations)])
+        seen = _in_common([view, *(one.view for one in federations)])
         target, *shadows = (
             observed_inputs(one, watcher, self.inputs, self.last_layer) for one in seen
         )
@@ -85,7 +87,7 @@ class Shadow(Attack):
             _, scores = fit_and_score(
                 joined(shadows),
                 np.concatenate([one.member for one in federations]),
-                target.take(torch.from_numpy(positions(observation, candidates))),
+                target.take(torch.from_numpy(positions(view, candidates))),
                 self.training,
                 seed,
                 lambda done: advance(f"{done} of {fits}"),
@@ -116,24 +118,16 @@ def joined(several: Sequence[Inputs]) -> Inputs:
     )
 
 
-def _in_common(observations: Sequence[Observation]) -> list[Observation]:
-    """Return observations with only what each of them has.
+def _in_common(views: Sequence[View]) -> list[View]:
+    """Return views with only what each of them has.
 
     Where a strategy samples, the victim and its stand-ins take part in different rounds. Shadow
     federations are passive: there is no reaction to a crafted message in them.
     """
-    common = set.intersection(
-        *({(s.round, s.owner) for s in one.snapshots} for one in observations)
-    )
+    common = set.intersection(*({(s.round, s.key) for s in one.seen} for one in views))
     if not common:
         raise FedsimError(
             "the shadow attack has no observed round in which both the victim and its stand-in "
             "took part; observe more rounds"
         )
-    return [
-        replace(
-            one,
-            snapshots=tuple(s for s in one.snapshots if (s.round, s.owner) in common),
-        )
-        for one in observations
-    ]
+    return [one.keeping([s for s in one.seen if (s.round, s.key) in common]) for one in views]

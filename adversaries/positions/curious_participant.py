@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.observation.snapshots import AGGREGATE
+from fedsim.observation.keys import SnapshotKind
 
 
 class CuriousParticipant(ParticipantAdversary):
@@ -22,5 +22,5 @@ class CuriousParticipant(ParticipantAdversary):
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep the aggregate of a round."""
-        self.record(round_number, AGGREGATE, arrays)
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
         return arrays

@@ -5,12 +5,14 @@ participant's local epoch: the parameters that it sent and those that came back.
 server sees is the same, so the active ones derive from this one.
 """
 
+from collections.abc import Iterable
+
 from flwr.app import ArrayRecord
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.data import MembershipQuery
-from fedsim.observation.snapshots import participant_owner, sent_owner
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 
 class CuriousServer(ServerAdversary):
@@ -24,19 +26,19 @@ class CuriousServer(ServerAdversary):
             "observed rounds",
         )
 
-    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from what the victim was sent and what it uploaded."""
         (victim,) = query.victims
-        return sent_owner(victim), participant_owner(victim)
+        return SnapshotKind.SENT.of(victim), SnapshotKind.UPLOAD.of(victim)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep what a participant is sent."""
-        self.record(round_number, sent_owner(participant), arrays)
+        self.record(round_number, SnapshotKind.SENT.of(participant), arrays)
         return arrays
 
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
         """Keep a participant's upload."""
-        self.record(round_number, participant_owner(participant), arrays)
+        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
         return arrays

@@ -14,6 +14,7 @@ away), its share is one in k: with a boost b, b / k of the climb arrive, b / n a
 the rest stays in.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from flwr.app import ArrayRecord, MetricRecord
@@ -23,7 +24,7 @@ from adversaries.positions.state_lookup import arrays_in, number_in
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.data import MembershipQuery, about_all_but
-from fedsim.observation.snapshots import AGGREGATE, CLEAN
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 ARRIVED = "arrived"
 CLIMBED = "climbed"
@@ -82,17 +83,17 @@ class GradientAscentParticipant(ParticipantAdversary):
         """Return the first round of the ascent."""
         return self.ascent.first
 
-    def owners_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Keep the aggregates without its own climb, too."""
-        return (CLEAN,)
+        return (SnapshotKind.CLEAN.of(),)
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep the aggregate of a round, and what it would be without the climb in that round."""
-        self.record(round_number, AGGREGATE, arrays)
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
         if number_in(self.memory, CLIMB, ROUND) == round_number:
             honest, climbed = (arrays_in(self.memory, key) for key in (HONEST, CLIMBED))
             clean = moved(arrays, climbed, honest, self.boost / self.participants)
-            self.record(round_number, CLEAN, clean)
+            self.record(round_number, SnapshotKind.CLEAN.of(), clean)
         # The next climb is measured from here. A run may branch from an honest round before it,
         # and knows nothing of earlier ones.
         if self.ascent.active(round_number + 1):

@@ -8,7 +8,7 @@ long as there is none (the victim joined later, or was not sampled), a climb rel
 length, and the victim is sent what an honest server sends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from flwr.app import ArrayRecord, MetricRecord
@@ -18,7 +18,7 @@ from adversaries.positions.curious_server import CuriousServer
 from adversaries.positions.state_lookup import arrays_in, number_in
 from fedsim.adversary.base import Threat
 from fedsim.data import MembershipQuery, about_participant
-from fedsim.observation.snapshots import meant_owner
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 NORM = "norm"
 
@@ -68,10 +68,10 @@ class GradientAscentServer(CuriousServer):
         """Ask about each participant that is sent crafted parameters."""
         return self.about(self.victims, participants)
 
-    def owners_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Keep what the victim would have been sent, too."""
         (victim,) = query.victims
-        return (meant_owner(victim),)
+        return (SnapshotKind.INTENDED.of(victim),)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send a victim parameters further up the targets' loss."""
@@ -79,7 +79,7 @@ class GradientAscentServer(CuriousServer):
             return super().send(round_number, participant, arrays)
         sent, length = arrays, self._update_norm(participant)
         if self.ascent.active(round_number) and (length or not self.ascent.relative):
-            self.record(round_number, meant_owner(participant), arrays)
+            self.record(round_number, SnapshotKind.INTENDED.of(participant), arrays)
             asked = about_participant(participant)
             sent = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
         self.memory[_sent(participant)] = sent

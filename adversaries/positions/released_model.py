@@ -4,12 +4,14 @@ The stand-alone and the fine-tuned setting of Nasr, Shokri and Houmansadr (IEEE 
 II-B: one finished model, or several if more versions of it were released (observe those rounds).
 """
 
+from collections.abc import Iterable
+
 from flwr.app import ArrayRecord
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.data import MembershipQuery
-from fedsim.observation.snapshots import AGGREGATE
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 
 class ReleasedModel(ServerAdversary):
@@ -23,10 +25,10 @@ class ReleasedModel(ServerAdversary):
             outside=True,
         )
 
-    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from the released model, whoever is asked about."""
-        return (AGGREGATE,)
+        return (SnapshotKind.AGGREGATE.of(),)
 
     def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
         """Keep the released model."""
-        self.record(round_number, AGGREGATE, arrays)
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.progress import Watcher
 
 
@@ -16,7 +16,7 @@ class Chance(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,

@@ -7,9 +7,9 @@ members towards zero.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import observed_features, own_features, positions
+from adversaries.inference.feature_cache import last_features, observed_features, positions
 from adversaries.inference.features import SCALARS, SnapshotFeatures
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.progress import Watcher
 
 
@@ -20,24 +20,24 @@ class GradientNorm(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return minus the norm over all layers."""
-        last = own_features(observation, watcher)[-1]
-        return -_norms(last)[positions(observation, candidates)]
+        last = last_features(view, watcher)
+        return -_norms(last)[positions(view, candidates)]
 
-    def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
+    def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the norm of each record's last-layer gradient on each snapshot.
 
         Its shape is (snapshots, records). The last layer's is there in closed form for parameters,
         too, that were only sent, and of which nothing else is extracted.
         """
         column = SCALARS.index("log gradient norm")
-        found = observed_features(observation, watcher)
+        found = observed_features(view, watcher)
         return np.stack([np.exp(one.scalars[:, column].astype(np.float64)) for one in found])
 
 

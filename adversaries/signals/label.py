@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from fedsim import seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import PluginError
 from fedsim.progress import Watcher
 
@@ -25,7 +25,7 @@ class LabelOnly(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
@@ -47,7 +47,7 @@ class LabelOnly(Attack):
                 f"label: {self.folds} folds need as many known members and non-members, not "
                 f"{members} and {len(known.member) - members}; know more records, or lower folds"
             )
-        labels: NDArray[np.int64] = np.asarray(observation.dataset.labels)
+        labels: NDArray[np.int64] = np.asarray(view.dataset.labels)
         classes = int(labels.max()) + 1
         scores = _share(labels[known.records], known.member, classes)[labels[candidates]]
         held_out = np.empty(len(known.records))

@@ -7,8 +7,8 @@ lower loss.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import own_features, positions
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from adversaries.inference.feature_cache import last_features, positions
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.progress import Watcher
 
 
@@ -19,12 +19,12 @@ class Loss(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return minus the loss, in nats."""
-        last = own_features(observation, watcher)[-1]
-        return -last.losses[positions(observation, candidates)].astype(np.float64)
+        last = last_features(view, watcher)
+        return -last.losses[positions(view, candidates)].astype(np.float64)

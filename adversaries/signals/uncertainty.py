@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from adversaries.inference.feature_cache import observed_features, own_features, positions
+from adversaries.inference.feature_cache import last_features, observed_features, positions
 from adversaries.inference.features import SnapshotFeatures
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.progress import Watcher
 
 
@@ -21,19 +21,19 @@ class Uncertainty(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return minus the normalised entropy, 0 for certainty and -1 for none."""
-        last = own_features(observation, watcher)[-1]
-        return -normalised_entropy(last)[positions(observation, candidates)]
+        last = last_features(view, watcher)
+        return -normalised_entropy(last)[positions(view, candidates)]
 
-    def trace(self, observation: Observation, watcher: Watcher) -> NDArray[np.float64]:
+    def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the uncertainty about each record on each snapshot (snapshots, records)."""
-        features = observed_features(observation, watcher)
+        features = observed_features(view, watcher)
         return np.stack([normalised_entropy(found) for found in features])
 
 

@@ -11,7 +11,7 @@ by name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from torch import nn
 from fedsim.data import Dataset, MembershipQuery, load_dataset
 from fedsim.errors import PluginError
 from fedsim.models import build_model
+from fedsim.observation.keys import SnapshotKey
 from fedsim.observation.snapshots import SnapshotStore
 
 
@@ -140,11 +141,11 @@ class Adversary(ABC):
         """Return whose data this position asks about, one query an observation."""
 
     @abstractmethod
-    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
-        """Return the owners of the snapshots that answer a query, in the order of a round."""
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
+        """Return what it keeps in every observed round that answers a query, in any order."""
 
-    def owners_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
-        """Return the owners of further snapshots, which it keeps in the rounds in which it acts."""
+    def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
+        """Return what it keeps beside that, in the rounds in which it acts."""
         return ()
 
     def acts_from(self) -> int | None:
@@ -211,16 +212,30 @@ class Adversary(ABC):
             )
         return self._aim()
 
-    def record(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
+    def record(self, round_number: int, key: SnapshotKey, arrays: ArrayRecord) -> None:
         """Keep a snapshot, as far as the store's policy wants it.
+
+        Parameters
+        ----------
+        round_number
+            The round, from 1.
+        key
+            What it is of, as in ``SnapshotKind.UPLOAD.of(participant)``.
+        arrays
+            The parameters.
 
         Raises
         ------
         PluginError
-            If the adversary was given no place to keep it.
+            If the adversary was given no place to keep it, or `key` is no key.
         SnapshotError
             If the disk does not take it.
         """
         if self.store is None:
             raise PluginError(f"{type(self).__name__} has no store; call keep_in(folder) first")
-        self.store.keep(round_number, owner, arrays)
+        if not isinstance(key, SnapshotKey):
+            raise PluginError(
+                f"{type(self).__name__} records a snapshot of {key!r}; name what it is of as in "
+                "fedsim.SnapshotKind.UPLOAD.of(participant)"
+            )
+        self.store.keep(round_number, key, arrays)

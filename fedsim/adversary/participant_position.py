@@ -5,7 +5,7 @@ It works in an app that knows nothing else of fedsim::
     app = ClientApp(mods=[CuriousParticipant(participant=3).keep_in("audit")])
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
 
@@ -13,7 +13,7 @@ from fedsim.adversary.base import Adversary
 from fedsim.adversary.update_distance import UpdateDistance, compare, note
 from fedsim.data import MembershipQuery, about_all_but
 from fedsim.errors import PluginError
-from fedsim.observation.snapshots import AGGREGATE
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.transport.messages import (
     PARTICIPANT,
     arrays_of,
@@ -44,9 +44,9 @@ class ParticipantAdversary(Adversary):
             )
         return (about_all_but(self.participant, participants),)
 
-    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from the aggregates."""
-        return (AGGREGATE,)
+        return (SnapshotKind.AGGREGATE.of(),)
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Return what its own training or evaluation is to start from.

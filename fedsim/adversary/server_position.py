@@ -18,7 +18,7 @@ from fedsim.adversary.base import Adversary
 from fedsim.adversary.update_distance import UpdateDistance, compare, note
 from fedsim.data import MembershipQuery, about_participant
 from fedsim.errors import FedsimError, MessageError, PluginError
-from fedsim.observation.snapshots import participant_owner
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.transport.messages import arrays_of, require_readable, with_arrays
 
 
@@ -45,9 +45,9 @@ class ServerAdversary(Adversary):
             )
         return tuple(about_participant(victim) for victim in victims)
 
-    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from the victim's uploads."""
-        return (participant_owner(query.victims[0]),)
+        return (SnapshotKind.UPLOAD.of(query.victims[0]),)
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Return what a participant is to train on."""

@@ -9,7 +9,7 @@ from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.conformance.traffic import first_difference
 from fedsim.conformance.trial import Contents, Trial, contents
-from fedsim.observation.snapshots import AGGREGATE
+from fedsim.observation.keys import SnapshotKey
 from fedsim.stages.checkpointing import read_taken_over
 
 SHORTEST_WORDS, LONGEST_WORDS = 2, 300
@@ -86,7 +86,7 @@ def asks_well(trial: Trial) -> str:
                 f"some of 0 to {toy.PARTICIPANTS - 1}"
             )
         if not attacker.answering(query):
-            raise Failed(f"owners({query.key!r}) is empty: nothing would answer that query")
+            raise Failed(f"answering({query.key!r}) is empty: nothing would answer that query")
     trial.setup.ledger.audit(asked[0])  # drawn with the setup; an error where it cannot be
     return "about " + ", ".join(query.key for query in asked)
 
@@ -99,25 +99,31 @@ def takes_part(trial: Trial) -> str:
 
 
 def keeps_what_it_needs(trial: Trial) -> str:
-    """An attack reads the snapshots of `owners`, of each observed round."""
+    """An attack reads the snapshots of `answering`, of each observed round."""
     store = trial.attacker.store(trial.experiment, trial.run)
     rounds = trial.experiment.observed_rounds
-    kept = {(snapshot.round, snapshot.owner) for snapshot in store.index()}
+    kept = {(snapshot.round, snapshot.key) for snapshot in store.index()}
     for query in trial.attacker.queries:
-        for owner in trial.attacker.answering(query):
-            lost = [r for r in rounds if (r, owner) not in kept]
+        for key in trial.attacker.answering(query):
+            lost = [r for r in rounds if (r, key) not in kept]
             if lost:
                 raise Failed(
-                    f"owners({query.key!r}) names {owner!r}, but nothing is recorded of it in "
-                    f"round {lost[0]}; call self.record(round_number, {owner!r}, arrays)"
+                    f"answering({query.key!r}) names {key.name!r}, but nothing is recorded of it "
+                    f"in round {lost[0]}; call self.record(round_number, {_written(key)}, arrays)"
                 )
-        for owner in trial.attacker.answering_while_acting(query):
-            if not any(kept_owner == owner for _, kept_owner in kept):
+        for key in trial.attacker.answering_while_acting(query):
+            if not any(there == key for _, there in kept):
                 raise Failed(
-                    f"owners_while_acting({query.key!r}) names {owner!r}, but nothing is ever "
-                    "recorded of it"
+                    f"answering_while_acting({query.key!r}) names {key.name!r}, but nothing is "
+                    "ever recorded of it"
                 )
-    return f"{len(kept)} snapshots of {', '.join(sorted({owner for _, owner in kept}))}"
+    return f"{len(kept)} snapshots of {', '.join(sorted({key.name for _, key in kept}))}"
+
+
+def _written(key: SnapshotKey) -> str:
+    """Return a key as a plugin writes it."""
+    number = "" if key.participant is None else "participant"
+    return f"SnapshotKind.{key.kind.name}.of({number})"
 
 
 def is_honest_until_it_acts(trial: Trial) -> str:
@@ -209,8 +215,7 @@ def _require_same(ours: Contents, theirs: Contents, what: str, trial: Trial) -> 
 def _in_words(name: str) -> str:
     snapshot = re.search(r"round-0*(\d+)\.(.+)\.safetensors", name)
     if snapshot:
-        whose = "the aggregate" if snapshot[2] == AGGREGATE else snapshot[2]
-        return f"the snapshot of {whose} in round {snapshot[1]}"
+        return f"the snapshot of {SnapshotKey.parse(snapshot[2]).in_words} in round {snapshot[1]}"
     return {
         "checkpoint.safetensors": "where the federation stands at its end",
         "history.json": "the federation's utility",

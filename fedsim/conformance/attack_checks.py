@@ -67,19 +67,19 @@ def scores_all(attempt: Attempt) -> str:
 
 
 def leaves_things_alone(attempt: Attempt) -> None:
-    """Attacks share the observation: what one changes, the next one reads."""
-    observation, known = attempt.observation, attempt.known
+    """Attacks share the view: what one changes, the next one reads."""
+    view, known = attempt.view, attempt.known
     candidates = attempt.audit.records.copy()
     given: dict[str, NDArray[np.generic]] = {
         "the candidates": candidates,
         "known.records": known.records,
         "known.member": known.member,
-        "the features of the data set": observation.dataset.features,
-        "the labels of the data set": observation.dataset.labels,
+        "the features of the data set": view.dataset.features,
+        "the labels of the data set": view.dataset.labels,
     }
     before = {name: array.copy() for name, array in given.items()}
     with limited_threads(1):
-        attempt.attack.score(observation, known, candidates, SEED, SILENCE)
+        attempt.attack.score(view, known, candidates, SEED, SILENCE)
     for name, array in given.items():
         if not np.array_equal(array, before[name]):
             raise Failed(f"score() changes {name} in place; work on a copy")
@@ -87,7 +87,7 @@ def leaves_things_alone(attempt: Attempt) -> None:
 
 def repeats(attempt: Attempt) -> str:
     """Every draw comes from the seed, and features that were kept are as good as new ones."""
-    afresh = replace(attempt.observation, features=attempt.folder / "features-again")
+    afresh = replace(attempt.view, features=attempt.folder / "features-again")
     for what, scores in (
         ("called again", attempt.scored()),
         ("called again without the features that were kept", attempt.scored(afresh)),
@@ -148,13 +148,13 @@ def ignores_order(attempt: Attempt) -> str | None:
 
 def ignores_the_split(attempt: Attempt) -> None:
     """Nobody trains on a test record: who reads the split reads a part of the truth."""
-    dataset = attempt.observation.dataset
+    dataset = attempt.view.dataset
     moved = replace(dataset, test=seeds.generator(SEED, "split").permutation(dataset.test))
-    scores = attempt.scored(replace(attempt.observation, dataset=moved))
+    scores = attempt.scored(replace(attempt.view, dataset=moved))
     if not np.array_equal(scores, attempt.scores):
         raise Failed(
             f"with other test records it scores {_changed(scores, attempt.scores)}; "
-            "observation.dataset.test tells who cannot be a member, so it must not be read"
+            "view.dataset.test tells who cannot be a member, so it must not be read"
         )
 
 
@@ -206,12 +206,12 @@ def finds_the_leak(attempt: Attempt) -> str:
 
 def traces(attempt: Attempt) -> str:
     """The report draws the course of an attack's signal."""
-    attack, observation = attempt.attack, attempt.observation
+    attack, view = attempt.attack, attempt.view
     if not isinstance(attack, Traced):
         raise NotApplicable("it has no trace()")
     with limited_threads(1):
-        signal = np.asarray(attack.trace(observation, SILENCE))
-    wanted = (len(observation.snapshots), len(observation.records))
+        signal = np.asarray(attack.trace(view, SILENCE))
+    wanted = (len(view.answering), len(view.records))
     if signal.shape != wanted or not np.isfinite(signal).all():
         raise Failed(f"trace() returned shape {signal.shape}; finite numbers {wanted} are needed")
     return f"{wanted[0]} snapshots"

@@ -16,14 +16,15 @@ from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.data import AuditSet
 from fedsim.engines.threads import limited_threads
 from fedsim.evaluation.metrics import auc
 from fedsim.models import build_model
-from fedsim.observation.snapshots import Snapshot, SnapshotStore, participant_owner, sent_owner
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import Setup, set_setup
@@ -35,7 +36,7 @@ SEED = 11
 ONLOOKER = {
     "name": toy.ONLOOKER,
     "label": "onlooker",
-    "wanted": [sent_owner(0), participant_owner(0)],
+    "wanted": [SnapshotKind.SENT.of(0).name, SnapshotKind.UPLOAD.of(0).name],
 }
 
 
@@ -72,16 +73,16 @@ class Attempt:
         return self.setup.ledger.audit(attacker.queries[0])
 
     @cached_property
-    def observation(self) -> Observation:
+    def view(self) -> View:
         """What a server saw of the victim."""
         (attacker,) = self.setup.attackers
         (query,) = attacker.queries
         store = attacker.store(self.setup.experiment, self.run)
         shadows = shadows_of(self.setup, self.run, SILENCE)
-        return Observation(
+        return View(
             adversary=attacker.label,
             query=query,
-            snapshots=store.series(*attacker.answering(query)),
+            seen=store.series(*attacker.answering(query)),
             new_model=self.setup.new_model,
             dataset=self.setup.dataset,
             records=self.audit.records,
@@ -90,15 +91,14 @@ class Attempt:
         )
 
     @cached_property
-    def ignorant(self) -> Observation:
+    def ignorant(self) -> View:
         """The same, but the models have never seen a record: there is nothing to find."""
         store = SnapshotStore(self.folder / "untrained")
-        for snapshot in self.observation.snapshots:
-            store.keep(snapshot.round, snapshot.owner, self._untrained(snapshot))
-        owners = dict.fromkeys(snapshot.owner for snapshot in self.observation.snapshots)
+        for snapshot in self.view.seen:
+            store.keep(snapshot.round, snapshot.key, self._untrained(snapshot))
         return replace(
-            self.observation,
-            snapshots=store.series(*owners),
+            self.view,
+            seen=store.index(),
             features=self.folder / "features-of-untrained",
         )
 
@@ -109,7 +109,7 @@ class Attempt:
             model.settings,
             input_shape=data.input_shape,
             num_classes=data.num_classes,
-            seed=seeds.derive(SEED, snapshot.owner, snapshot.round),
+            seed=seeds.derive(SEED, snapshot.key.name, snapshot.round),
         )
         return ArrayRecord(fresh.state_dict())
 
@@ -127,7 +127,7 @@ class Attempt:
 
     def scored(
         self,
-        observation: Observation | None = None,
+        view: View | None = None,
         known: AuxiliaryRecords | None = None,
         candidates: RecordIds | None = None,
         seed: int = SEED,
@@ -139,11 +139,11 @@ class Attempt:
         Failed
             If they are not one finite number a candidate.
         """
-        observation = observation or self.observation
+        view = view or self.view
         candidates = self.audit.records if candidates is None else candidates
         with limited_threads(1):
             returned = self.attack.score(
-                observation, known or self.known, candidates.copy(), seed, SILENCE
+                view, known or self.known, candidates.copy(), seed, SILENCE
             )
         scores = np.asarray(returned)
         if scores.shape != candidates.shape:

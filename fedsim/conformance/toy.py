@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, RecordIds
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.config.experiment import Experiment, parse_experiment
 from fedsim.data import Arrays
 from fedsim.progress import Watcher
@@ -47,7 +47,7 @@ class Unmoved(Attack):
 
     def score(
         self,
-        observation: Observation,
+        view: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,

@@ -122,7 +122,7 @@ class Trial:
 
         Its onlooker keeps what the adversary needs to have kept before it acts.
         """
-        wanted = sorted(self.attacker.owners_throughout(self.experiment))
+        wanted = sorted(key.name for key in self.attacker.keys_throughout(self.experiment))
         onlooker = {"name": toy.ONLOOKER, "label": "onlooker", "wanted": wanted}
         return toy.federation_with([onlooker, self.chosen], self.experiment.federation.rounds)
 

@@ -1,7 +1,7 @@
 """The store of what an attacker saw: parameters over the rounds.
 
 One file a snapshot, in safetensors (no pickle, memory-mapped when read), named after its round and
-owner, so that the index is always rebuilt from the files. A snapshot is written to a temporary
+key, so that the index is always rebuilt from the files. A snapshot is written to a temporary
 name, synced and renamed: after a crash it is there or it is not. Its header holds a checksum of its
 content, so a flipped bit is found before an attack is run on it.
 """
@@ -9,7 +9,8 @@ content, so a flipped bit is found before an attack is run on it.
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,60 +23,62 @@ from fedsim.bounded_io import parsed_json
 from fedsim.digests import digest
 from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder, replacing, share
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
-AGGREGATE = "aggregate"
-CLEAN = "clean"
 _FORMAT = "fedsim-snapshot-1"
 _ADVICE = "delete it and the run's checkpoint, and the same command simulates again"
 _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
 
 
-def sent_owner(participant: int) -> str:
-    """Return the owner name of what a participant was sent."""
-    return f"sent-{participant}"
-
-
-def meant_owner(participant: int) -> str:
-    """Return the owner name of what a participant would have been sent by an honest server."""
-    return f"meant-{participant}"
-
-
-def participant_owner(participant: int) -> str:
-    """Return the owner name of a participant's upload."""
-    return f"participant-{participant}"
-
-
 @dataclass(frozen=True)
 class Policy:
-    """Which snapshots are kept. None keeps all rounds, or all owners.
+    """Which snapshots are kept. None keeps all rounds, or all keys.
 
     Attributes
     ----------
     rounds
         The observed rounds, from 1.
-    owners
-        ``"aggregate"``, ``"participant-N"`` (its upload), ``"sent-N"`` (what it was sent),
-        ``"meant-N"`` (what it would have been sent) or ``"clean"`` (the aggregate without what an
-        active participant put into it).
+    keys
+        What the snapshots are of.
     """
 
     rounds: frozenset[int] | None = None
-    owners: frozenset[str] | None = None
+    keys: frozenset[SnapshotKey] | None = None
 
-    def keeps(self, round_number: int, owner: str) -> bool:
+    def keeps(self, round_number: int, key: SnapshotKey) -> bool:
         """Return whether this snapshot is to be kept."""
         return (self.rounds is None or round_number in self.rounds) and (
-            self.owners is None or owner in self.owners
+            self.keys is None or key in self.keys
         )
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One owner's parameters after one round, still on the disk."""
+    """Parameters that were seen in one round, still on the disk.
+
+    Attributes
+    ----------
+    path
+        The file.
+    round
+        The round, from 1.
+    key
+        What it is of.
+    """
 
     path: Path
     round: int
-    owner: str
+    key: SnapshotKey
+
+    @property
+    def kind(self) -> SnapshotKind:
+        """What was seen."""
+        return self.key.kind
+
+    @property
+    def participant(self) -> int | None:
+        """Of whom; None where the kind is of no one participant."""
+        return self.key.participant
 
     def load(self) -> dict[str, Tensor]:
         """Return the parameters by name, memory-mapped and verified.
@@ -106,7 +109,7 @@ class Snapshot:
                 state = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, ValueError) as error:
             raise SnapshotError(f"cannot read snapshot {self.path} ({error}); {_ADVICE}") from error
-        stated = {"round": self.round, "owner": self.owner}
+        stated = {"round": self.round, "owner": self.key.name}
         if (
             not isinstance(header, dict)
             or header != stated | {"digest": header.get("digest")}
@@ -114,7 +117,7 @@ class Snapshot:
         ):
             raise SnapshotError(
                 f"{self.path} is not the snapshot that its name says (a {_FORMAT} file of "
-                f"{self.owner} in round {self.round}); {_ADVICE}"
+                f"{self.key.name} in round {self.round}); {_ADVICE}"
             )
         return state, header
 
@@ -126,79 +129,71 @@ class SnapshotStore:
     folder: Path
     policy: Policy = Policy()
 
-    def keep(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
-        """Store `arrays` as the snapshot of `owner` in a round, if the policy keeps it.
+    def keep(self, round_number: int, key: SnapshotKey, arrays: ArrayRecord) -> None:
+        """Store `arrays` as the snapshot of `key` in a round, if the policy keeps it.
 
         Raises
         ------
         SnapshotError
-            If the disk does not take it, or the owner's name cannot be found again.
+            If the disk does not take it.
         """
-        if not self.policy.keeps(round_number, owner):
+        if not self.policy.keeps(round_number, key):
             return
         state = {name: tensor.contiguous() for name, tensor in arrays.to_torch_state_dict().items()}
-        header = {"round": round_number, "owner": owner, "digest": digest(state)}
-        path = self._path(round_number, owner)
-        if not _FILE_NAME.fullmatch(path.name):
-            raise SnapshotError(
-                f"a snapshot's owner cannot be {owner!r}; valid: small letters, and perhaps a dash "
-                f"and a number, as in {AGGREGATE!r} or {participant_owner(3)!r}"
-            )
+        header = {"round": round_number, "owner": key.name, "digest": digest(state)}
+        path = self._path(round_number, key)
         try:
             with replacing(path) as temporary:
-                # One entry, because safetensors writes several in an order of the day.
+                # One entry: safetensors writes several in no fixed order.
                 save_file(state, temporary, metadata={_FORMAT: json.dumps(header)})
         except (OSError, SafetensorError, UnicodeEncodeError) as error:
             raise SnapshotError(
-                f"cannot store the snapshot of {owner} in round {round_number} as {path}: {error}; "
-                "make room and run the same command again, it resumes"
+                f"cannot store the snapshot of {key.name} in round {round_number} as {path}: "
+                f"{error}; make room and run the same command again, it resumes"
             ) from error
 
-    def series(self, *owners: str, also: Sequence[str] = ()) -> tuple[Snapshot, ...]:
-        """Return the owners' snapshots that the policy keeps, by round, then `also`, then `owners`.
-
-        Raises
-        ------
-        SnapshotError
-            If one of `owners` has none.
-        """
-        kept = [s for s in self.index() if self.policy.keeps(s.round, s.owner)]
-        for owner in owners:
-            if all(snapshot.owner != owner for snapshot in kept):
-                raise SnapshotError(
-                    f"no snapshot of {owner} in {self.folder}; run the federation first, or, if it "
-                    "ran, observe rounds in which whoever keeps it and whoever sends it take part"
-                )
-        order = {owner: place for place, owner in enumerate((*also, *owners))}
-        wanted = [snapshot for snapshot in kept if snapshot.owner in order]
-        return tuple(sorted(wanted, key=lambda s: (s.round, order[s.owner])))
+    def series(self, *keys: SnapshotKey) -> tuple[Snapshot, ...]:
+        """Return the snapshots of some keys that the policy keeps, by round and then by key."""
+        wanted = frozenset(keys)
+        return tuple(
+            s for s in self.index() if s.key in wanted and self.policy.keeps(s.round, s.key)
+        )
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Take over a snapshot of another store, sharing its bytes on the disk where possible."""
-        if not self.policy.keeps(snapshot.round, snapshot.owner):
+        if not self.policy.keeps(snapshot.round, snapshot.key):
             return
         try:
-            share(snapshot.path, self._path(snapshot.round, snapshot.owner))
+            share(snapshot.path, self._path(snapshot.round, snapshot.key))
         except OSError as error:
             raise SnapshotError(
                 f"cannot take over {snapshot.path} into {self.folder}: {error}"
             ) from error
 
     def index(self) -> tuple[Snapshot, ...]:
-        """Return every snapshot in the folder, by round and owner, as its file names tell."""
+        """Return every snapshot in the folder, by round and key, as its file names tell."""
         if not self.folder.is_dir():
             return ()
-        named = ((path, _FILE_NAME.fullmatch(path.name)) for path in self.folder.iterdir())
-        found = [Snapshot(path, int(m[1]), m[2]) for path, m in named if m]
-        return tuple(sorted(found, key=lambda s: (s.round, s.owner)))
+        found = (_named(path) for path in self.folder.iterdir())
+        return tuple(sorted((s for s in found if s is not None), key=lambda s: (s.round, s.key)))
 
-    def _path(self, round_number: int, owner: str) -> Path:
-        return self.folder / f"round-{round_number:05d}.{owner}.safetensors"
+    def _path(self, round_number: int, key: SnapshotKey) -> Path:
+        return self.folder / f"round-{round_number:05d}.{key.name}.safetensors"
 
 
-def planned_bytes(parameter_bytes: int, rounds: int, owners: Iterable[str]) -> int:
-    """Return how many bytes the snapshots of `owners` over `rounds` rounds will take."""
-    return parameter_bytes * rounds * len(set(owners))
+def _named(path: Path) -> Snapshot | None:
+    """Return the snapshot that a file's name stands for; None where it stands for none."""
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    with suppress(SnapshotError):
+        return Snapshot(path, int(match[1]), SnapshotKey.parse(match[2]))
+    return None
+
+
+def planned_bytes(parameter_bytes: int, rounds: int, keys: Iterable[SnapshotKey]) -> int:
+    """Return how many bytes the snapshots of `keys` over `rounds` rounds will take."""
+    return parameter_bytes * rounds * len(set(keys))
 
 
 def require_space(folder: Path, needed: int) -> None:

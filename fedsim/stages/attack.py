@@ -13,15 +13,15 @@ from functools import partial
 import numpy as np
 
 from fedsim import plugins, seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, Traced
+from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
 from fedsim.config.experiment import LabelledChoice
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.digests import digest_of_arrays
 from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import FedsimError, PluginError
+from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.auc_by_round import write_exposure
@@ -37,7 +37,7 @@ class AttackJob:
     attacker: Attacker
     query: MembershipQuery
     audit: AuditSet
-    observation: Observation
+    view: View
 
     @property
     def name(self) -> str:
@@ -102,21 +102,37 @@ def _cases(
         store = attacker.store(setup.experiment, run)
         for query in attacker.queries:
             audit = ledger.audit(query)
-            also = attacker.answering_while_acting(query)
-            snapshots = store.series(*attacker.answering(query), also=also)
-            main = [s for s in snapshots if s.owner == attacker.answering(query)[-1]]
-            _tell_missing(main, setup.experiment.observed_rounds, attacker, watcher)
-            observation = Observation(
+            view = View(
                 adversary=attacker.label,
                 query=query,
-                snapshots=snapshots,
+                seen=_seen(store, attacker, query),
                 new_model=setup.new_model,
                 dataset=setup.dataset,
                 records=audit.records,
                 features=run.features(attacker.label, query.key),
                 shadows=shadows.get((attacker.label, query.key), ()),
             )
-            yield AttackJob(attacker, query, audit, observation)
+            _tell_missing(view.closest, setup.experiment.observed_rounds, attacker, watcher)
+            yield AttackJob(attacker, query, audit, view)
+
+
+def _seen(store: SnapshotStore, attacker: Attacker, query: MembershipQuery) -> tuple[Snapshot, ...]:
+    """Return the snapshots that answer a query.
+
+    Raises
+    ------
+    SnapshotError
+        If one is missing altogether of what the attacker keeps in every observed round.
+    """
+    answering = attacker.answering(query)
+    seen = store.series(*answering, *attacker.answering_while_acting(query))
+    for key in answering:
+        if all(snapshot.key != key for snapshot in seen):
+            raise SnapshotError(
+                f"no snapshot of {key.name} in {store.folder}; run the federation first, or, if it "
+                "ran, observe rounds in which whoever keeps it and whoever sends it take part"
+            )
+    return seen
 
 
 def _scored(
@@ -145,11 +161,11 @@ def _score(
         "seed": setup.experiment.seed,
         "seeds": count,
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
-        "snapshots": _stated(case.observation),
+        "snapshots": _stated(case.view),
     }
-    shadowed = case.observation.shadows[: attack_.shadows]
+    shadowed = case.view.shadows[: attack_.needs.shadow_federations]
     if shadowed:
-        made_from["shadow federations"] = [_stated(one.observation) for one in shadowed]
+        made_from["shadow federations"] = [_stated(one.view) for one in shadowed]
         made_from[OVERLAPPING] = sum(one.overlapping for one in shadowed)
     if not fresh and up_to_date(path, made_from):
         return
@@ -158,9 +174,9 @@ def _score(
     if attack_.by_rounds:
         write_exposure(
             run,
-            case.observation,
+            case.view,
             choice.label,
-            lambda seen: _scores(replace(case, observation=seen), choice.label, attack_, drawn),
+            lambda seen: _scores(replace(case, view=seen), choice.label, attack_, drawn),
         )
     if isinstance(attack_, Traced):
         _trace(run, case, choice.label, attack_, watcher)
@@ -172,8 +188,7 @@ def _scores(
 ) -> Scores:
     """Return what an attack says of the audited records, a row for each of its seeds."""
     rows = [
-        attack_.score(case.observation, case.known, case.audit.records, seed, watcher)
-        for seed in drawn
+        attack_.score(case.view, case.known, case.audit.records, seed, watcher) for seed in drawn
     ]
     try:
         return Scores(case.audit.records, np.stack(rows))
@@ -184,16 +199,15 @@ def _scores(
 def _trace(
     run: RunDirectory, case: AttackJob, label: str, attack_: Traced, watcher: Watcher
 ) -> None:
-    """Write the course of an attack's signal over the snapshots of each owner."""
-    snapshots = case.observation.snapshots
-    for owner in dict.fromkeys(snapshot.owner for snapshot in snapshots):
-        own = tuple(snapshot for snapshot in snapshots if snapshot.owner == owner)
+    """Write the course of an attack's signal over the snapshots of each key."""
+    for key in dict.fromkeys(snapshot.key for snapshot in case.view.answering):
+        view = case.view.keeping([s for s in case.view.answering if s.key == key])
         write_trace(
-            run.traces(case.attacker.label, case.query.key, owner, label),
-            np.array([snapshot.round for snapshot in own]),
-            attack_.trace(replace(case.observation, snapshots=own), watcher),
+            run.traces(case.attacker.label, case.query.key, key.name, label),
+            np.array([snapshot.round for snapshot in view.seen]),
+            attack_.trace(view, watcher),
         )
 
 
-def _stated(observation: Observation) -> list[list[object]]:
-    return [[s.round, s.owner, s.digest] for s in observation.snapshots]
+def _stated(view: View) -> list[list[object]]:
+    return [[s.round, s.key.name, s.digest] for s in view.seen]

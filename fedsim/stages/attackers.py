@@ -1,5 +1,6 @@
 """The attackers of an experiment: the adversaries in each position, what they ask and see."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fedsim import plugins
@@ -9,7 +10,8 @@ from fedsim.adversary.server_position import ServerAdversary
 from fedsim.config.experiment import AttackerSettings, Choice, Experiment
 from fedsim.data import MembershipQuery
 from fedsim.errors import PluginError
-from fedsim.observation.snapshots import AGGREGATE, Policy, SnapshotStore, participant_owner
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
+from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.rundir import RunDirectory
 
 
@@ -44,35 +46,42 @@ class Attacker:
             outside=all(threat.outside for threat in threats),
         )
 
-    def answering(self, query: MembershipQuery) -> tuple[str, ...]:
-        """Return the owners of the snapshots that answer a query."""
-        return tuple(dict.fromkeys(o for a in self.adversaries for o in a.owners(query)))
+    def answering(self, query: MembershipQuery) -> tuple[SnapshotKey, ...]:
+        """Return what the snapshots that answer a query are of, in the order of a round."""
+        return self._keys(lambda adversary: adversary.answering(query))
 
-    def answering_while_acting(self, query: MembershipQuery) -> tuple[str, ...]:
-        """Return the owners of those that there are only from rounds in which it acts."""
-        found = (o for a in self.adversaries for o in a.owners_while_acting(query))
-        return tuple(dict.fromkeys(found))
+    def answering_while_acting(self, query: MembershipQuery) -> tuple[SnapshotKey, ...]:
+        """Return what further ones are of, which there are only from rounds in which it acts."""
+        return self._keys(lambda adversary: adversary.answering_while_acting(query))
 
-    def owners(self, experiment: Experiment) -> frozenset[str]:
-        """Return whose snapshots it keeps, in whatever round."""
-        return self.owners_throughout(experiment) | {
-            owner for q in self.queries for owner in self.answering_while_acting(q)
+    def closest(self, query: MembershipQuery) -> SnapshotKey:
+        """Return what those are of that are closest to the victims' data; see `View.closest`."""
+        return max(key for key in self.answering(query) if key.kind.is_trained)
+
+    def keys(self, experiment: Experiment) -> frozenset[SnapshotKey]:
+        """Return what it keeps, in whatever round."""
+        return self.keys_throughout(experiment) | {
+            key for q in self.queries for key in self.answering_while_acting(q)
         }
 
-    def owners_throughout(self, experiment: Experiment) -> frozenset[str]:
-        """Return whose snapshots it keeps in every observed round."""
-        owners = {owner for query in self.queries for owner in self.answering(query)}
-        uploads = {participant_owner(victim) for victim in experiment.audit.victims}
-        if experiment.snapshots.participants == "all" and uploads <= owners:
-            owners |= {participant_owner(p) for p in range(experiment.partition.participants)}
-        return frozenset(owners)
+    def keys_throughout(self, experiment: Experiment) -> frozenset[SnapshotKey]:
+        """Return what it keeps in every observed round."""
+        keys = {key for query in self.queries for key in self.answering(query)}
+        if experiment.snapshots.participants == "all" and self.sees_uploads(experiment):
+            keys |= {SnapshotKind.UPLOAD.of(p) for p in range(experiment.partition.participants)}
+        return frozenset(keys)
+
+    def sees_uploads(self, experiment: Experiment) -> bool:
+        """Return whether participants' uploads pass its position, and it keeps them."""
+        keys = {key for query in self.queries for key in self.answering(query)}
+        return {SnapshotKind.UPLOAD.of(victim) for victim in experiment.audit.victims} <= keys
 
     def sure_rounds(self, experiment: Experiment, query: MembershipQuery, *, sampled: bool) -> int:
         """Return in how many observed rounds it is sure to see who is asked about; at least one.
 
         `sampled` says whether a strategy trains only some of those who are there.
         """
-        uploads = self.answering(query)[-1:] != (AGGREGATE,)
+        uploads = self.closest(query).kind is SnapshotKind.UPLOAD
         needed = {*query.victims} if uploads else {self.participant} - {None}
         if sampled and needed:
             return 1
@@ -82,8 +91,20 @@ class Attacker:
 
     def store(self, experiment: Experiment, run: RunDirectory) -> SnapshotStore:
         """Return where it keeps them, and which rounds."""
-        policy = Policy(frozenset(experiment.observed_rounds), self.owners(experiment))
+        policy = Policy(frozenset(experiment.observed_rounds), self.keys(experiment))
         return SnapshotStore(run.snapshots(self.label), policy)
+
+    def _keys(
+        self, declared: Callable[[Adversary], Iterable[SnapshotKey]]
+    ) -> tuple[SnapshotKey, ...]:
+        """Return what its adversaries declare, each once and in the order of a round."""
+        keys = {key for adversary in self.adversaries for key in declared(adversary)}
+        if strange := [key for key in keys if not isinstance(key, SnapshotKey)]:
+            raise PluginError(
+                f"{self.label} says that snapshots of {strange[0]!r} answer its query; name what "
+                "they are of as in fedsim.SnapshotKind.UPLOAD.of(participant)"
+            )
+        return tuple(sorted(keys))
 
 
 def attackers_of(experiment: Experiment) -> tuple[Attacker, ...]:
@@ -106,7 +127,14 @@ def _attacker(chosen: AttackerSettings, experiment: Experiment) -> Attacker:
             f"adversaries {chosen.label} cannot act together: they hold different positions or are "
             "after different victims; list them apart, or give them the same position and victims"
         )
-    return Attacker(chosen.label, adversaries, asked.pop())
+    attacker = Attacker(chosen.label, adversaries, asked.pop())
+    for query in attacker.queries:
+        if not any(key.kind.is_trained for key in attacker.answering(query)):
+            raise PluginError(
+                f"adversaries {chosen.label} keep nothing that local training has made and that "
+                f"would answer the query {query.key}; name an upload or an aggregate in answering()"
+            )
+    return attacker
 
 
 def _adversary(choice: Choice, experiment: Experiment) -> Adversary:
@@ -121,6 +149,11 @@ def _adversary(choice: Choice, experiment: Experiment) -> Adversary:
         raise PluginError(
             f"adversary {choice.name!r} gave a {type(adversary).__name__}; a plugin of group "
             "adversaries must derive from fedsim.ServerAdversary or fedsim.ParticipantAdversary"
+        )
+    if hasattr(adversary, "owners") or hasattr(adversary, "owners_while_acting"):
+        raise PluginError(
+            f"adversary {choice.name} defines owners(), which nothing calls; name what it keeps in "
+            "answering() and answering_while_acting(), as fedsim.SnapshotKind.UPLOAD.of(victim)"
         )
     stated: object = adversary.threat()
     if not isinstance(stated, Threat):

@@ -7,12 +7,11 @@ whose course is kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fedsim.attacks import Observation
+from fedsim.attacks import View
 from fedsim.data import AuditSet
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Estimate, Scores
@@ -42,7 +41,7 @@ def last_rounds(rounds: Sequence[int]) -> list[int]:
 
 
 def write_exposure(
-    run: RunDirectory, observation: Observation, attack: str, score: Callable[[Observation], Scores]
+    run: RunDirectory, view: View, attack: str, score: Callable[[View], Scores]
 ) -> None:
     """Write what an attack says of the audited records after the first observed rounds.
 
@@ -50,17 +49,17 @@ def write_exposure(
     ----------
     run
         Where to.
-    observation
+    view
         All that the adversary saw.
     attack
         The attack's label.
     score
-        Scores every audited record from an observation.
+        Scores every audited record from a view.
     """
-    for last in last_rounds([snapshot.round for snapshot in observation.snapshots]):
-        seen = tuple(s for s in observation.snapshots if s.round <= last)
-        path = run.exposure(observation.adversary, observation.query.key, attack, last)
-        write_scores(path, score(replace(observation, snapshots=seen)), {"until round": last})
+    for last in last_rounds([snapshot.round for snapshot in view.answering]):
+        seen = view.keeping([s for s in view.seen if s.round <= last])
+        path = run.exposure(view.adversary, view.query.key, attack, last)
+        write_scores(path, score(seen), {"until round": last})
 
 
 def read_exposure(path: Path, audit: AuditSet, seed: int) -> tuple[int, Estimate]:

@@ -28,7 +28,8 @@ from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures
 from fedsim.files import write_json
-from fedsim.observation.snapshots import AGGREGATE, SnapshotStore, require_space
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.snapshots import SnapshotStore, require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import plan
@@ -126,7 +127,7 @@ def keep_given(setup: Setup, states: StateCache, run: RunDirectory) -> None:
     for attacker in setup.attackers:
         store = attacker.store(setup.experiment, run)
         for round_number, state in states.items():
-            store.keep(round_number, AGGREGATE, ArrayRecord(dict(state)))
+            store.keep(round_number, SnapshotKind.AGGREGATE.of(), ArrayRecord(dict(state)))
     figures = [asdict(_utility(setup, number, state)) for number, state in states.items()]
     write_json(run.history(HONEST), {"schema": 1, "taken_over": 0, "rounds": figures})
 
@@ -177,7 +178,7 @@ def _read(given: ExternalModel) -> StateCache:
             raise SnapshotError("no weights are given; name at least one safetensors file")
         return {number: read_weights(path) for number, path in enumerate(given.weights, 1)}
     index = SnapshotStore(given.snapshots).index()
-    owners = sorted({snapshot.owner for snapshot in index})
+    owners = sorted({snapshot.key.name for snapshot in index})
     if not owners:
         raise SnapshotError(f"{given.snapshots} is not a folder with snapshots in it")
     owner = given.owner or owners[0]
@@ -186,7 +187,7 @@ def _read(given: ExternalModel) -> StateCache:
             f"{given.snapshots} has snapshots of {listed(owners)}; name one of them as the owner"
         )
     # What a participant was sent at first, the initial parameters, is about nobody.
-    return {s.round: s.load() for s in index if s.owner == owner and s.round > 0}
+    return {s.round: s.load() for s in index if s.key.name == owner and s.round > 0}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

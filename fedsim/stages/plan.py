@@ -73,7 +73,7 @@ def plan(setup: Setup) -> Plan:
         participants=experiment.partition.participants,
         parameters=sum(math.prod(shape) for shape in shapes_of(model).values()),
         snapshot_bytes=sum(
-            planned_bytes(weights, len(observed), attacker.owners(experiment))
+            planned_bytes(weights, len(observed), attacker.keys(experiment))
             for attacker in setup.attackers
         ),
         audited_records=queries * sum(sizes),

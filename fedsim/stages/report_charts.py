@@ -88,18 +88,19 @@ def _courses_of(
 ) -> Iterator[SignalCourse]:
     query = attacker.queries[0]
     audit = judged.ledger.audit(query)
-    *before, uploaded = attacker.answering(query)
+    uploaded = attacker.closest(query)
+    before = [key for key in attacker.answering(query) if key != uploaded]
     # What a victim was sent says something of its own only if it was crafted.
     shown = {uploaded: attacker.label}
     if attacker.threat().active:
         shown |= dict.fromkeys(before, f"{attacker.label}, before local training")
-    for owner, path in [(o, p) for o in shown for p in run.traced(attacker.label, query.key, o)]:
+    for key, path in [(o, p) for o in shown for p in run.traced(attacker.label, query.key, o.name)]:
         rounds, values = read_trace(path)
         if values.shape != (len(rounds), len(audit.records)):
             raise RunDirectoryError(f"{path} does not fit the audit; attack the run again")
         # Scores are higher for members; a trace is drawn as the signal itself.
         yield SignalCourse(
-            shown[owner],
+            shown[key],
             path.stem.replace("-", " "),
             rounds.astype(np.float64),
             quartiles(values[:, audit.member]),
@@ -124,7 +125,7 @@ def _grown(run: RunDirectory, attacker: Attacker, judged: EvaluatedRun) -> Itera
 def _alone(run: RunDirectory, attacker: Attacker, judged: EvaluatedRun) -> Iterator[AucByRound]:
     query = attacker.queries[0]
     audit = judged.ledger.audit(query)
-    paths: Iterable[Path] = run.traced(attacker.label, query.key, attacker.answering(query)[-1])
+    paths: Iterable[Path] = run.traced(attacker.label, query.key, attacker.closest(query).name)
     for path in paths:
         points = list(rounds_alone(path, audit, judged.experiment.seed))
         yield _exposure(attacker.label, path.stem, points, alone=True)

@@ -8,7 +8,7 @@ Whoever sits in the federation knows the parameters that it began with, so its s
 begin with them too; whoever holds only the released model does not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from fedsim import seeds
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.attacks import Observation, ShadowFederation
+from fedsim.attacks import ShadowFederation, View
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery, draw_audit, partition
-from fedsim.observation.snapshots import AGGREGATE, participant_owner, sent_owner
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import Attacker, Setup, set_setup
@@ -35,31 +35,31 @@ class Everything(ServerAdversary):
     """Whoever runs a federation alone: it keeps whatever it wants of what is sent in it."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        self.wanted = tuple(wanted)
+        self.wanted = tuple(SnapshotKey.parse(name) for name in wanted)
 
     def threat(self) -> Threat:
         """Return the threat model in words."""
         return Threat(who="the attacker", sees="everything in a federation of its own")
 
-    def owners(self, query: MembershipQuery) -> tuple[str, ...]:
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from what the attackers of the real federation see."""
         return self.wanted
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep what a participant is sent."""
-        self.record(round_number, sent_owner(participant), arrays)
+        self.record(round_number, SnapshotKind.SENT.of(participant), arrays)
         return arrays
 
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
         """Keep a participant's upload."""
-        self.record(round_number, participant_owner(participant), arrays)
+        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
         return arrays
 
     def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
         """Keep the aggregate."""
-        self.record(round_number, AGGREGATE, arrays)
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
 
 
 def shadows_of(setup: Setup, run: RunDirectory, watcher: Watcher) -> ShadowFederations:
@@ -70,7 +70,7 @@ def shadows_of(setup: Setup, run: RunDirectory, watcher: Watcher) -> ShadowFeder
     FedsimError
         If there are too few records for one.
     """
-    count = max((attack.shadows for attack in setup.attacks.values()), default=0)
+    count = max((attack.needs.shadow_federations for attack in setup.attacks.values()), default=0)
     if setup.experiment.given is not None:
         return {}
     found: dict[tuple[str, str], tuple[ShadowFederation, ...]] = {}
@@ -103,16 +103,16 @@ def _shadow(
     audit = shadow.ledger.audit(query)
     (everything,) = shadow.attackers
     store = everything.store(shadow.experiment, place)
-    observation = Observation(
+    view = View(
         adversary=attacker.label,
         query=query,
-        snapshots=store.series(*attacker.answering(query)),
+        seen=store.series(*attacker.answering(query)),
         new_model=shadow.new_model,
         dataset=shadow.dataset,
         records=audit.records,
         features=place.features(LABEL, query.key),
     )
-    return ShadowFederation(observation, audit.member, overlapping, _drawn(shadow.ledger))
+    return ShadowFederation(view, audit.member, overlapping, _drawn(shadow.ledger))
 
 
 def _shadow_setup(
@@ -126,8 +126,8 @@ def _shadow_setup(
     queries = tuple(dict.fromkeys(q for attacker in attackers for q in attacker.queries))
     ledger, overlapping = shadow_ledger(setup, queries, seed)
     shadow = set_setup(experiment, None, SILENCE, dataset=setup.dataset, ledger=ledger)
-    owners = sorted({o for p in attackers for q in p.queries for o in p.answering(q)})
-    attacker = Attacker(LABEL, (Everything(owners),), queries)
+    wanted = sorted({k.name for p in attackers for q in p.queries for k in p.answering(q)})
+    attacker = Attacker(LABEL, (Everything(wanted),), queries)
     new_model = shadow.new_model if outside else setup.new_model
     return replace(shadow, attackers=(attacker,), new_model=new_model), overlapping
 

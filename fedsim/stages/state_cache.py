@@ -25,7 +25,8 @@ from fedsim.digests import digest_of_arrays
 from fedsim.errors import RunDirectoryError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.files import make_private_folder
-from fedsim.observation.snapshots import AGGREGATE, Snapshot, SnapshotStore
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.federations import PlannedFederation
@@ -87,13 +88,14 @@ class StateCache:
         """Return whether snapshots up to a round are all that an attacker wants."""
         experiment = self.setup.experiment
         wanted = {
-            (observed, owner)
-            for owner in attacker.owners_throughout(experiment)
+            (observed, key)
+            for key in attacker.keys_throughout(experiment)
             for observed in experiment.observed_rounds
             # The aggregate of the last round may reach a participant in the next one only.
-            if observed < round_number + (owner != AGGREGATE or self._ended(round_number))
+            if observed
+            < round_number + (key.kind is not SnapshotKind.AGGREGATE or self._ended(round_number))
         }
-        return wanted <= {(snapshot.round, snapshot.owner) for snapshot in kept}
+        return wanted <= {(snapshot.round, snapshot.key) for snapshot in kept}
 
     def _ended(self, round_number: int) -> bool:
         return round_number == self.setup.experiment.federation.rounds

@@ -11,7 +11,7 @@ from fedsim.config.experiment import load_experiment
 from fedsim.data import Ledger, MembershipQuery, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult, mean_evaluation_result
-from fedsim.observation.snapshots import AGGREGATE, CLEAN, sent_owner
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import judge_scores
 from fedsim.stages.score_files import read_scores, read_trace
@@ -86,21 +86,21 @@ class Evidence:
     def trace(self, row: Row) -> StoredTrace:
         """Return the signal that a row's attack traced, of its adversary's first query."""
         attacker = self._attacker(row)
-        return self._traced(row, attacker.answering(attacker.queries[0])[-1])
+        return self._traced(row, attacker.closest(attacker.queries[0]))
 
     def course(self, row: Row) -> StudyCourse:
         """Return the signal at both ends of the victims' training, of the first query."""
         attacker = self._attacker(row)
         query = attacker.queries[0]
-        returned = self._traced(row, attacker.answering(query)[-1])
+        returned = self._traced(row, attacker.closest(query))
         sent = self._sent(row, attacker, returned)
         kept = {
-            owner: self._traced(row, owner)
-            for owner in attacker.answering_while_acting(query)
-            if self._path(row, owner).is_file()  # a run may end before it acts
+            key.kind: self._traced(row, key)
+            for key in attacker.answering_while_acting(query)
+            if self._path(row, key).is_file()  # a run may end before it acts
         }
-        if CLEAN in kept:
-            returned = _with_rounds_of(kept[CLEAN], returned)
+        if SnapshotKind.CLEAN in kept:
+            returned = _with_rounds_of(kept[SnapshotKind.CLEAN], returned)
         return StudyCourse(
             returned, _only(returned.rounds, sent), _acting(attacker, returned, kept.values())
         )
@@ -111,24 +111,25 @@ class Evidence:
         A server keeps what it sends. What a participant sees is sent to all in the next round.
         """
         query = attacker.queries[0]
-        *before, last = attacker.answering(query)
-        crafted = [owner for owner in map(sent_owner, query.victims) if owner in before]
+        crafted = [key for key in attacker.answering(query) if key.kind is SnapshotKind.SENT]
         if crafted:
             return self._traced(row, crafted[0])
-        if last == AGGREGATE:
+        if attacker.closest(query).kind is SnapshotKind.AGGREGATE:
             return replace(returned, rounds=returned.rounds + 1)
         return _only(np.array([], dtype=np.int64), returned)
 
-    def _traced(self, row: Row, owner: str) -> StoredTrace:
-        path, audit = self._path(row, owner), self._ledger.audit(self._attacker(row).queries[0])
+    def _traced(self, row: Row, key: SnapshotKey) -> StoredTrace:
+        path, audit = self._path(row, key), self._ledger.audit(self._attacker(row).queries[0])
         rounds, values = read_trace(path)
         if values.shape != (len(rounds), len(audit.records)):
             raise RunDirectoryError(f"{path} does not fit the audit; attack the run again")
         return StoredTrace(rounds, values, audit.member, self._ledger.labels[audit.records])
 
-    def _path(self, row: Row, owner: str) -> Path:
+    def _path(self, row: Row, key: SnapshotKey) -> Path:
         attacker = self._attacker(row)
-        return self._run.traces(attacker.label, attacker.queries[0].key, owner, row.result.attack)
+        return self._run.traces(
+            attacker.label, attacker.queries[0].key, key.name, row.result.attack
+        )
 
     def _judged(self, attacker: Attacker, query: MembershipQuery, attack: str) -> EvaluationResult:
         scores = read_scores(self._run.scores(attacker.label, query.key, attack))

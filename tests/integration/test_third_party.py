@@ -39,8 +39,7 @@ MODULE = '''
 import numpy as np
 import torch
 
-from fedsim import Attack, ServerAdversary, Threat
-from fedsim.observation.snapshots import participant_owner
+from fedsim import Attack, ServerAdversary, SnapshotKind, Threat
 
 
 class ForgetfulServer(ServerAdversary):
@@ -54,17 +53,17 @@ class ForgetfulServer(ServerAdversary):
         return Threat("the server", "every upload", does)
 
     def receive(self, round_number, participant, arrays):
-        self.record(round_number, participant_owner(participant), arrays)
+        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
         return None if participant == self.left_out else arrays
 
 
 class Confidence(Attack):
     """Score a record by the probability of its label on the last snapshot."""
 
-    def score(self, observation, known, candidates, seed, watcher):
-        model = observation.new_model().eval()
-        model.load_state_dict(observation.snapshots[-1].load())
-        inputs, labels = observation.dataset.batch(candidates)
+    def score(self, view, known, candidates, seed, watcher):
+        model = view.new_model().eval()
+        model.load_state_dict(view.closest[-1].load())
+        inputs, labels = view.dataset.batch(candidates)
         with torch.no_grad():
             p = model(inputs).softmax(1)[torch.arange(len(labels)), labels]
         return p.numpy().astype(np.float64)

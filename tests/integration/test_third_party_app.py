@@ -20,6 +20,7 @@ from flwr.app import Context, RecordDict
 
 from fedsim.cli.main import main
 from fedsim.engines.in_process import LocalGrid, local_identity
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.report.results import Results
 
@@ -155,14 +156,14 @@ def test_a_third_party_app_is_watched_and_not_changed(
     assert all(torch.equal(honest[name], watched[name]) for name in honest)
 
     kept = SnapshotStore(app.audit / "server")
-    uploads = sorted({s.owner for s in kept.index() if s.owner.startswith("participant-")})
+    uploads = sorted({s.key.name for s in kept.index() if s.key.name.startswith("participant-")})
     assert [[s.round for s in kept.series(owner)] for owner in uploads] == [[1, 2, 3]] * 2
     last = [kept.series(owner)[-1].load() for owner in uploads]
     mean = (last[0]["hidden.weight"] + last[1]["hidden.weight"]) / 2
     assert torch.allclose(mean, honest["hidden.weight"], atol=1e-6)
     assert last[0]["norm.num_batches_tracked"].shape == ()
 
-    aggregates = SnapshotStore(app.audit / "participant").series("aggregate")
+    aggregates = SnapshotStore(app.audit / "participant").series(SnapshotKind.AGGREGATE.of())
     assert [s.round for s in aggregates] == [0, 1, 2, 3]
     assert all(torch.equal(honest[k], v) for k, v in aggregates[-1].load().items())
 
@@ -195,7 +196,7 @@ def test_two_lines_on_flowers_own_runtime(third_party: Copying, tmp_path: Path) 
         log = runtime.run(app.folder, "--federation-config", size)
         assert runtime.statuses() == ["finished:completed"], log
     kept = SnapshotStore(app.audit / "server").index()
-    uploads = sorted({s.owner for s in kept if s.owner.startswith("participant-")})
+    uploads = sorted({s.key.name for s in kept if s.key.name.startswith("participant-")})
     # Flower gives simulated nodes numbers at random; whose upload it is shows in the attack.
     theirs, its_own = sorted(app.attacked("server", owner, first) for owner in uploads)
     assert 0.4 < theirs < 0.6

@@ -190,7 +190,7 @@ class RayGrid(NodesGrid):
         self.traffic.received_bytes += parcel.size
         ran: Ran = unpacked(parcel)
         for one in ran.kept:
-            self._stores[one.store].keep(one.round, one.owner, one.arrays)
+            self._stores[one.store].keep(one.round, one.key, one.arrays)
         if isinstance(ran.answer, Exception):
             raise ran.answer
         return ran.answer

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ray.cloudpickle import CloudPickler
 
 from fedsim.errors import FedsimError
+from fedsim.observation.keys import SnapshotKey
 from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.transport.lazy_arrays import ArrayInMemory, Values
 
@@ -57,7 +58,7 @@ class KeptArrays(NamedTuple):
 
     store: int
     round: int
-    owner: str
+    key: SnapshotKey
     arrays: ArrayRecord
 
 
@@ -138,10 +139,10 @@ class TravellingStore(SnapshotStore):
     number: int = 0
     kept: list[KeptArrays] = field(default_factory=list)
 
-    def keep(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
+    def keep(self, round_number: int, key: SnapshotKey, arrays: ArrayRecord) -> None:
         """Have `arrays` stored where the driver is, if the policy keeps them."""
-        if self.policy.keeps(round_number, owner):
-            self.kept.append(KeptArrays(self.number, round_number, owner, arrays))
+        if self.policy.keeps(round_number, key):
+            self.kept.append(KeptArrays(self.number, round_number, key, arrays))
 
 
 class _Packer(pickle.Pickler):

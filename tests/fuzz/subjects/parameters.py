@@ -17,6 +17,7 @@ from fedsim.digests import digest
 from fedsim.engines.in_process import local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Snapshot
 from fedsim.stages.external_model import fitted, read_weights
 from fuzz.corpus import Corpus
@@ -42,7 +43,7 @@ def snapshots(corpus: Corpus) -> Subject:
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
-        snapshot = Snapshot(path, 2, "aggregate")
+        snapshot = Snapshot(path, 2, SnapshotKind.AGGREGATE.of())
         assert isinstance(snapshot.digest, str)
         snapshot.load()
 

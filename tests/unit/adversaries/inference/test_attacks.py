@@ -18,10 +18,11 @@ from adversaries.inference.inputs import LAST_LAYER
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.loss import Loss
 from fedsim import plugins
-from fedsim.attacks import AuxiliaryRecords, Observation
+from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_participant, read_ledger
 from fedsim.errors import DataError, FedsimError, SnapshotError
 from fedsim.evaluation.metrics import auc
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.pipeline import attack, run
 from fedsim.progress import SILENCE
@@ -55,16 +56,14 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return RunDirectory(path)
 
 
-def observation_of(
-    leaky: RunDirectory, folder: Path
-) -> tuple[Observation, AuxiliaryRecords, np.ndarray]:
+def observation_of(leaky: RunDirectory, folder: Path) -> tuple[View, AuxiliaryRecords, np.ndarray]:
     toy = toys.experiment(**LEAKY)
     setup = toys.set_setup(toy, None, SILENCE)
     audit = read_ledger(leaky.ledger).audit(about_participant(0))
-    observation = Observation(
+    observation = View(
         "curious-server",
         about_participant(0),
-        SnapshotStore(leaky.snapshots("curious-server")).series("participant-0"),
+        SnapshotStore(leaky.snapshots("curious-server")).series(SnapshotKind.UPLOAD.of(0)),
         setup.new_model,
         setup.dataset,
         audit.records,
@@ -192,14 +191,14 @@ def test_what_was_sent_is_read_as_reactions_and_by_no_level(
     observation, known, member = observation_of(leaky, tmp_path / "features")
     plain = observed_inputs(observation, SILENCE, PRESETS["white-box-gradients"])
     store = SnapshotStore(tmp_path / "seen")
-    for snapshot in observation.snapshots:
+    for snapshot in observation.seen:
         state = snapshot.load()
-        store.keep(snapshot.round, "participant-0", ArrayRecord(state))
+        store.keep(snapshot.round, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
         if snapshot.round > 6:
             moved = {name: value * 0.9 for name, value in state.items()}
-            store.keep(snapshot.round, "sent-0", ArrayRecord(moved))
-    both = replace(observation, snapshots=store.index())
-    assert len(both.snapshots) == 5
+            store.keep(snapshot.round, SnapshotKind.SENT.of(0), ArrayRecord(moved))
+    both = replace(observation, seen=store.index())
+    assert len(both.seen) == 5
     found = observed_inputs(both, SILENCE, PRESETS["white-box-gradients"])
     assert torch.equal(found.scalars, plain.scalars)
     assert torch.equal(found.outputs[LAST_LAYER], plain.outputs[LAST_LAYER])

@@ -1,48 +1,19 @@
-"""What was sent and what came back are paired, and their difference is read."""
+"""How a record changes between what was sent and what came back is read beside its level."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from adversaries.inference import round_deltas
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import Standardiser, stack
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.supervised import SupervisedSettings, fit_and_score
 from fedsim import seeds
 from fedsim.evaluation.metrics import auc
-from fedsim.observation.snapshots import Snapshot, participant_owner, sent_owner
 
 CLASSES, HIDDEN, COUNT = 4, 5, 400
 MEMBER = seeds.generator(0, "member").permutation(COUNT) < COUNT // 2
-
-
-def seen(*owners: tuple[int, str]) -> list[Snapshot]:
-    return [Snapshot(Path("x"), round_number, owner) for round_number, owner in owners]
-
-
-def test_sent_and_returned_are_paired_by_round_and_participant() -> None:
-    mine, sent = participant_owner(2), sent_owner(2)
-    snapshots = seen((1, mine), (3, mine), (3, sent), (5, sent), (6, sent), (6, mine))
-    assert round_deltas.pairs(snapshots) == [(2, 1), (4, 5)]
-    assert round_deltas.own(snapshots) == [0, 1, 5]
-    others = seen((1, sent_owner(1)), (1, mine), (1, "aggregate"))
-    assert round_deltas.pairs(others) == []
-    assert round_deltas.own(others) == [1, 2]
-
-
-def test_only_the_clean_aggregate_is_own() -> None:
-    snapshots = seen((1, "aggregate"), (2, "clean"), (2, "aggregate"), (3, "aggregate"))
-    assert round_deltas.own(snapshots) == [0, 1, 3]
-    assert round_deltas.pairs(snapshots) == []
-
-
-def test_what_was_meant_was_sent_and_what_was_sent_was_returned() -> None:
-    snapshots = seen(*((r, o) for r in (1, 2) for o in ("meant-0", "sent-0", "participant-0")))
-    assert round_deltas.pairs(snapshots) == [(0, 1), (1, 2), (3, 4), (4, 5)]
-    assert round_deltas.own(snapshots) == [2, 5]
 
 
 def features(seed: int, reaction: float = 0.0) -> SnapshotFeatures:

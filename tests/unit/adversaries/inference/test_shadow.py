@@ -9,7 +9,7 @@ import toys
 from toys import content_of
 
 from adversaries.inference.shadow import Shadow
-from fedsim.attacks import AuxiliaryRecords, Observation
+from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import FedsimError
 from fedsim.evaluation import EvaluationResult
@@ -134,14 +134,14 @@ def test_whoever_is_outside_rehearses_from_other_parameters(tmp_path: Path) -> N
     )
     directory = RunDirectory(tmp_path)
     found = shadows_of(setup, directory, SILENCE)
-    inside, outside = (found[label, SERVER.key][0].observation for label in attackers)
-    sent = next(s for s in inside.snapshots if s.owner == "sent-0").load()
+    inside, outside = (found[label, SERVER.key][0].view for label in attackers)
+    sent = next(s for s in inside.seen if s.key.name == "sent-0").load()
     begun = setup.new_model().state_dict()
     assert all((sent[name] == value).all() for name, value in begun.items())
     assert not np.array_equal(
         outside.new_model().state_dict()["classifier.weight"], begun["classifier.weight"]
     )
-    assert [s.owner for s in outside.snapshots] == ["aggregate"]
+    assert [s.key.name for s in outside.seen] == ["aggregate"]
 
 
 def test_where_records_are_few_the_overlap_is_told(tmp_path: Path) -> None:
@@ -175,11 +175,9 @@ def test_a_model_that_was_trained_elsewhere_cannot_be_shadowed(leaky: Path) -> N
     with pytest.raises(ValueError, match="at least 1"):
         Shadow(federations=0)
     setup = set_setup(toys.experiment(**SETTINGS), None, SILENCE)
-    assert setup.attacks["shadow"].shadows == 1
+    assert setup.attacks["shadow"].needs.shadow_federations == 1
     nothing = np.empty(0, dtype=np.int64)
-    observation = Observation(
-        "a", SERVER, (), setup.new_model, setup.dataset, nothing, leaky / "none"
-    )
+    observation = View("a", SERVER, (), setup.new_model, setup.dataset, nothing, leaky / "none")
     known = AuxiliaryRecords(nothing, nothing.astype(bool))
     with pytest.raises(FedsimError, match="trained elsewhere"):
         setup.attacks["shadow"].score(observation, known, nothing, 0, SILENCE)

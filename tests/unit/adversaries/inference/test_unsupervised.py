@@ -19,10 +19,11 @@ from adversaries.inference.unsupervised import (
     spectral_coordinate,
 )
 from fedsim import plugins
-from fedsim.attacks import AuxiliaryRecords, Observation
+from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_participant
 from fedsim.errors import ConfigError, PluginError, SnapshotError
 from fedsim.evaluation.metrics import auc
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 
@@ -186,16 +187,16 @@ RECORDS = np.arange(5, 45)
 
 
 @pytest.fixture
-def observation(tmp_path: Path) -> Observation:
+def observation(tmp_path: Path) -> View:
     """Return an observation of two snapshots."""
     store = SnapshotStore(tmp_path / "seen")
     for round_number in (1, 2):
         state = {k: v * (1 + round_number) for k, v in toys.new_model().state_dict().items()}
-        store.keep(round_number, "participant-0", ArrayRecord(state))
-    return Observation(
+        store.keep(round_number, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
+    return View(
         adversary="curious-server",
         query=about_participant(0),
-        snapshots=store.series("participant-0"),
+        seen=store.series(SnapshotKind.UPLOAD.of(0)),
         new_model=toys.new_model,
         dataset=toys.dataset(),
         records=RECORDS,
@@ -203,7 +204,7 @@ def observation(tmp_path: Path) -> Observation:
     )
 
 
-def test_what_is_known_changes_nothing(observation: Observation) -> None:
+def test_what_is_known_changes_nothing(observation: View) -> None:
     truth = np.arange(20) % 2 == 0
     attack = Unsupervised(QUICK)
     scores = [

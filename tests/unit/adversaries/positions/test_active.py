@@ -17,6 +17,7 @@ from fedsim.adversary.base import AttackerResources
 from fedsim.data import about_participant
 from fedsim.errors import PluginError
 from fedsim.federation.client_app import Participants, make_client_app
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -192,8 +193,8 @@ def test_what_a_participant_climbed_is_boosted_and_taken_out_of_the_aggregate(
     for (name, value), slope in zip(model.named_parameters(), slopes, strict=True):
         torch.testing.assert_close(crafted[name], value.detach() + 3 * 0.2 * slope)
     # Participant 1 holds a third of the records, so a third of what it put in came out.
-    (clean,) = SnapshotStore(tmp_path).series("clean")
-    others = SnapshotStore(tmp_path).series("aggregate")[-1].load()
+    (clean,) = SnapshotStore(tmp_path).series(SnapshotKind.CLEAN.of())
+    others = SnapshotStore(tmp_path).series(SnapshotKind.AGGREGATE.of())[-1].load()
     for (name, _), slope in zip(model.named_parameters(), slopes, strict=True):
         expected = others[name] - 0.2 * slope
         torch.testing.assert_close(clean.load()[name], expected, rtol=1e-4, atol=1e-6)
@@ -235,7 +236,7 @@ def test_they_compose_in_order(tmp_path: Path) -> None:
     both.run(), alone.run()
     assert victims_sent(both)[:2] == victims_sent(alone)[:2]
     assert victims_sent(both)[2] != victims_sent(alone)[2]
-    kept = SnapshotStore(tmp_path / "isolating").series("participant-0")
+    kept = SnapshotStore(tmp_path / "isolating").series(SnapshotKind.UPLOAD.of(0))
     assert [snapshot.round for snapshot in kept] == [1, 2, 3]
 
 
@@ -316,10 +317,10 @@ def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
         apart.keep_in(tmp_path / f"a{victim}")
         apart.brief(AttackerResources(toys.new_model, data, targets, seed=5))
         toys.Federation([one, apart], rounds=3).run()
-        alone[victim] = SnapshotStore(tmp_path / f"{victim}").series(f"participant-{victim}")
+        alone[victim] = SnapshotStore(tmp_path / f"{victim}").series(SnapshotKind.UPLOAD.of(victim))
     # An isolated victim gets nothing of the others, so it does not matter who else is attacked.
     for victim, series in alone.items():
-        together = SnapshotStore(tmp_path / "i").series(f"participant-{victim}")
+        together = SnapshotStore(tmp_path / "i").series(SnapshotKind.UPLOAD.of(victim))
         assert [s.digest for s in series] == [s.digest for s in together]
 
 

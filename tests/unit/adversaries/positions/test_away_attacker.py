@@ -12,6 +12,7 @@ from faults import Listening
 from flwr.app import ArrayRecord, Context, Message, MessageType
 
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.stages.attack import attack
 from fedsim.stages.setup import set_setup
@@ -63,7 +64,7 @@ class Watched:
         self.store = store
 
     def kept(self, owner: str) -> list[int]:
-        return [s.round for s in self.store.index() if s.owner == owner]
+        return [s.round for s in self.store.index() if s.key.name == owner]
 
     def climb(self, round_number: int) -> dict[str, torch.Tensor]:
         """Return what its upload of a round is above honest training."""
@@ -98,7 +99,7 @@ def test_a_climb_is_taken_out_of_the_aggregate_of_its_own_round_only(
     watched = ascended(tmp_path, attendance)
     assert watched.kept("aggregate") == aggregates
     assert watched.kept("clean") == clean
-    for snapshot in watched.store.series("clean"):
+    for snapshot in watched.store.series(SnapshotKind.CLEAN.of()):
         aggregate = watched.onlooker.aggregates[snapshot.round].to_torch_state_dict()
         climb = watched.climb(snapshot.round)
         assert max(float(value.abs().max()) for value in climb.values()) > 0.01
@@ -115,7 +116,7 @@ def test_what_stays_in_is_its_share_beyond_one_of_all(
     shares = [watched.share(r) for r in watched.kept("clean")]
     few = [3 / 7] * 2 if attendance is WITH_FEWER else [1 / 3] * 2
     assert shares == pytest.approx([1 / 3, 1 / 3, *few])
-    for snapshot, share in zip(watched.store.series("clean"), shares, strict=True):
+    for snapshot, share in zip(watched.store.series(SnapshotKind.CLEAN.of()), shares, strict=True):
         uploads = {p: a for (r, p), a in watched.onlooker.received.items() if r == snapshot.round}
         uploads[1] = watched.beneath.made[snapshot.round]  # as if it had been honest
         weights = [RECORDS[p] for p in uploads]
@@ -143,10 +144,10 @@ def test_an_aggregate_that_arrives_twice_is_cleaned_alike(tmp_path: Path) -> Non
     given: list[tuple[int, bytes]] = []
 
     class Remembering(SnapshotStore):
-        def keep(self, round_number: int, owner: str, arrays: ArrayRecord) -> None:
-            if owner == "clean":
+        def keep(self, round_number: int, key: SnapshotKey, arrays: ArrayRecord) -> None:
+            if key.kind is SnapshotKind.CLEAN:
                 given.append((round_number, b"".join(a.data for a in arrays.values())))
-            super().keep(round_number, owner, arrays)
+            super().keep(round_number, key, arrays)
 
     watched = Watched(Remembering(tmp_path), ANYBODY)
     watched.federation.run()

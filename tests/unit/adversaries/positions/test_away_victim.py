@@ -11,6 +11,7 @@ from attending import ANYBODY, SAMPLING, SEEDS, Attendance, Onlooker, attended, 
 
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.rundir import RunDirectory
 
@@ -70,7 +71,9 @@ def test_a_late_victim_is_climbed_for_once_an_update_of_it_is_known(tmp_path: Pa
     assert left.sent[3, VICTIM] is meant.sent[3, VICTIM]
     for r in (4, 5):
         assert not toys.arrays_equal(left.sent[r, VICTIM], meant.sent[r, VICTIM])
-    kept = [(s.round, s.owner) for s in SnapshotStore(tmp_path).series("meant-0")]
+    kept = [
+        (s.round, s.key.name) for s in SnapshotStore(tmp_path).series(SnapshotKind.INTENDED.of(0))
+    ]
     assert kept == [(4, "meant-0"), (5, "meant-0")]
 
 

@@ -11,6 +11,7 @@ from adversaries.positions.curious_server import CuriousServer
 from fedsim import plugins
 from fedsim.data import about_all_but, about_participant
 from fedsim.errors import PluginError
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
 
 
@@ -35,9 +36,8 @@ def test_a_server_asks_about_each_victim_by_its_uploads() -> None:
     server = CuriousServer()
     queries = server.queries((0, 2), 4)
     assert queries == (about_participant(0), about_participant(2))
-    assert [server.owners(q) for q in queries] == [
-        ("sent-0", "participant-0"),
-        ("sent-2", "participant-2"),
+    assert [server.answering(q) for q in queries] == [
+        (SnapshotKind.SENT.of(v), SnapshotKind.UPLOAD.of(v)) for v in (0, 2)
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_participant_asks_about_all_the_others_by_the_aggregate() -> None:
     [query] = participant.queries((0,), 3)
     assert query == about_all_but(1, 3)
     assert (query.victims, query.holders) == ((0, 2), (1,))
-    assert participant.owners(query) == ("aggregate",)
+    assert participant.answering(query) == (SnapshotKind.AGGREGATE.of(),)
 
 
 @pytest.mark.parametrize(("participant", "of"), [(3, 3), (-1, 3), (0, 1)])
@@ -63,7 +63,7 @@ def test_they_keep_what_passed_them_bit_for_bit(tmp_path: Path) -> None:
     federation = toys.Federation([server, participant])
     end = federation.run()
 
-    seen = {(s.round, s.owner): s.load() for s in SnapshotStore(tmp_path / "server").index()}
+    seen = {(s.round, s.key.name): s.load() for s in SnapshotStore(tmp_path / "server").index()}
     assert sorted(seen) == [
         (r, f"{kind}-{p}") for r in (1, 3) for kind in ("participant", "sent") for p in range(3)
     ]
@@ -78,7 +78,7 @@ def test_they_keep_what_passed_them_bit_for_bit(tmp_path: Path) -> None:
         for name, value in state.items():
             assert message[f"arrays/{name}"].endswith(value.numpy().tobytes())
 
-    first, last = SnapshotStore(tmp_path / "participant").series("aggregate")
+    first, last = SnapshotStore(tmp_path / "participant").series(SnapshotKind.AGGREGATE.of())
     assert (first.round, last.round) == (1, 3)
     aggregate = end.arrays.to_torch_state_dict()
     assert all(torch.equal(last.load()[name], aggregate[name]) for name in aggregate)

@@ -15,9 +15,10 @@ from adversaries.signals.chance import Chance
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.label import LabelOnly
 from adversaries.signals.loss import Loss
-from fedsim.attacks import Attack, AuxiliaryRecords, Observation, Traced
+from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
 from fedsim.data import about_participant
 from fedsim.errors import PluginError, SnapshotError
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 
@@ -26,16 +27,16 @@ KNOWN = AuxiliaryRecords(RECORDS[::2], np.arange(20) % 2 == 0)
 
 
 @pytest.fixture
-def observation(tmp_path: Path) -> Observation:
+def observation(tmp_path: Path) -> View:
     """Return an observation of two snapshots, the second one further from the start."""
     store = SnapshotStore(tmp_path / "seen")
     for round_number in (1, 2):
         state = {k: v * (1 + round_number) for k, v in toys.new_model().state_dict().items()}
-        store.keep(round_number, "participant-0", ArrayRecord(state))
-    return Observation(
+        store.keep(round_number, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
+    return View(
         adversary="curious-server",
         query=about_participant(0),
-        snapshots=store.series("participant-0"),
+        seen=store.series(SnapshotKind.UPLOAD.of(0)),
         new_model=toys.new_model,
         dataset=toys.dataset(),
         records=RECORDS,
@@ -47,10 +48,10 @@ def scored(attack: Attack, observation: Any, candidates: Any = RECORDS, seed: in
     return attack.score(observation, KNOWN, candidates, seed, SILENCE)
 
 
-def by_hand(observation: Observation, snapshot: int) -> tuple[np.ndarray, ...]:
+def by_hand(observation: View, snapshot: int) -> tuple[np.ndarray, ...]:
     """Return each record's loss, gradient norm, and that of the last layer, by plain autograd."""
     model = observation.new_model()
-    model.load_state_dict(observation.snapshots[snapshot].load())
+    model.load_state_dict(observation.closest[snapshot].load())
     losses, norms, last = [], [], []
     for record in RECORDS:
         inputs, labels = observation.dataset.batch(np.array([record]))
@@ -63,17 +64,17 @@ def by_hand(observation: Observation, snapshot: int) -> tuple[np.ndarray, ...]:
     return np.array(losses), np.array(norms), np.array(last)
 
 
-def test_loss_is_minus_the_cross_entropy_on_the_last_snapshot(observation: Observation) -> None:
+def test_loss_is_minus_the_cross_entropy_on_the_last_snapshot(observation: View) -> None:
     losses, _, _ = by_hand(observation, -1)
     np.testing.assert_allclose(scored(Loss(), observation), -losses, rtol=1e-4, atol=1e-6)
 
 
-def test_gradient_norm_is_minus_the_norm_on_the_last_snapshot(observation: Observation) -> None:
+def test_gradient_norm_is_minus_the_norm_on_the_last_snapshot(observation: View) -> None:
     _, norms, _ = by_hand(observation, -1)
     np.testing.assert_allclose(scored(GradientNorm(), observation), -norms, rtol=1e-4, atol=1e-6)
 
 
-def test_the_gradient_norm_can_be_followed_over_the_snapshots(observation: Observation) -> None:
+def test_the_gradient_norm_can_be_followed_over_the_snapshots(observation: View) -> None:
     attack = GradientNorm()
     assert isinstance(attack, Traced)
     trace = attack.trace(observation, SILENCE)
@@ -83,9 +84,7 @@ def test_the_gradient_norm_can_be_followed_over_the_snapshots(observation: Obser
 
 
 @pytest.mark.parametrize("attack", [Loss(), GradientNorm()])
-def test_scores_follow_the_order_of_the_candidates(
-    observation: Observation, attack: Attack
-) -> None:
+def test_scores_follow_the_order_of_the_candidates(observation: View, attack: Attack) -> None:
     shuffled = np.random.default_rng(0).permutation(RECORDS)[:7]
     everything = dict(zip(RECORDS.tolist(), scored(attack, observation), strict=True))
     ours = scored(attack, observation, shuffled)
@@ -93,7 +92,7 @@ def test_scores_follow_the_order_of_the_candidates(
 
 
 @pytest.mark.parametrize("attack", [Loss(), GradientNorm()])
-def test_a_record_that_is_not_audited_is_refused(observation: Observation, attack: Attack) -> None:
+def test_a_record_that_is_not_audited_is_refused(observation: View, attack: Attack) -> None:
     for third_party in (4, 45, 100):
         with pytest.raises(
             SnapshotError, match=f"record {third_party} is not among the 40 audited"
@@ -101,15 +100,15 @@ def test_a_record_that_is_not_audited_is_refused(observation: Observation, attac
             scored(attack, observation, np.array([6, third_party]))
 
 
-def test_a_snapshot_of_another_model_is_one_sentence(observation: Observation) -> None:
-    store = SnapshotStore(observation.snapshots[0].path.parent)
-    store.keep(2, "participant-0", ArrayRecord({"w": torch.ones(2)}))
+def test_a_snapshot_of_another_model_is_one_sentence(observation: View) -> None:
+    store = SnapshotStore(observation.closest[0].path.parent)
+    store.keep(2, SnapshotKind.UPLOAD.of(0), ArrayRecord({"w": torch.ones(2)}))
     with pytest.raises(SnapshotError, match="does not fit the model") as error:
         scored(Loss(), observation)
     assert "\n" not in str(error.value)
 
 
-def test_features_are_extracted_once_and_again_when_damaged(observation: Observation) -> None:
+def test_features_are_extracted_once_and_again_when_damaged(observation: View) -> None:
     scores = scored(Loss(), observation)
     first, second = sorted(observation.features.iterdir())
     whole = second.stat().st_size

@@ -31,7 +31,7 @@ def test_the_last_snapshot_gives_the_score_and_every_one_the_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = [of([1, 0], [0, 0]), of([0, 0], [9, 0])]
-    monkeypatch.setattr(uncertainty, "own_features", lambda *_: seen)
+    monkeypatch.setattr(uncertainty, "last_features", lambda *_: seen[-1])
     monkeypatch.setattr(uncertainty, "observed_features", lambda *_: seen)
     monkeypatch.setattr(uncertainty, "positions", lambda _, records: records)
     candidates = np.array([1, 0])

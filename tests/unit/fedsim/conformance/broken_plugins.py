@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fedsim import Attack, ServerAdversary, Threat
 from fedsim.data import MembershipQuery, read_ledger
-from fedsim.observation.snapshots import participant_owner
+from fedsim.observation.keys import SnapshotKind
 
 
 class Honest(ServerAdversary):
@@ -21,7 +21,7 @@ class Honest(ServerAdversary):
         return Threat("the server", "what its victim uploads")
 
     def receive(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        self.record(round_number, participant_owner(participant), arrays)
+        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
         return arrays
 
 
@@ -162,7 +162,7 @@ class Sure(Attack):
 
     def score(self, observation: Any, known: Any, candidates: Any, seed: int, watcher: Any) -> Any:
         model = observation.new_model().eval()
-        model.load_state_dict(observation.snapshots[-1].load())
+        model.load_state_dict(observation.closest[-1].load())
         inputs, labels = observation.dataset.batch(candidates)
         with torch.no_grad():
             return model(inputs).double().log_softmax(1)[range(len(labels)), labels].numpy()

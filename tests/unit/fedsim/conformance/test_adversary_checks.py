@@ -37,8 +37,8 @@ def trial(name: str, folder: Path) -> Trial:
         (
             "Empty",
             "keeps_what_it_needs",
-            r"^owners\('participant-0'\) names 'participant-0', but nothing is recorded of it in "
-            "round 1",
+            r"^answering\('participant-0'\) names 'participant-0', but nothing is recorded of it "
+            r"in round 1; call self.record\(round_number, SnapshotKind.UPLOAD.of\(participant\), ",
         ),
     ],
 )

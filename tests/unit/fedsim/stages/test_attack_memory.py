@@ -14,8 +14,8 @@ from fedsim.attacks import (
     AuxiliaryRecords,
     ExpectedObservation,
     MemoryNeed,
-    Observation,
     RecordIds,
+    View,
     memory_there,
 )
 from fedsim.errors import ConfigError, FedsimError, PluginError
@@ -28,7 +28,7 @@ class Silent(Attack):
 
     def score(
         self,
-        observation: Observation,
+        observation: View,
         known: AuxiliaryRecords,
         candidates: RecordIds,
         seed: int,

@@ -15,7 +15,8 @@ from torch import nn
 from fedsim.config.experiment import load_experiment
 from fedsim.data import load_dataset
 from fedsim.errors import ConfigError, FedsimError
-from fedsim.observation.snapshots import AGGREGATE, SnapshotStore
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.pipeline import attack, attack_given, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
@@ -82,7 +83,7 @@ def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
 def test_a_leak_is_found_and_the_weights_are_the_snapshots(folder: Path, tmp_path: Path) -> None:
     results = attack_given(given(folder), tmp_path / "out")
     directory = RunDirectory(tmp_path / "out")
-    seen = SnapshotStore(directory.snapshots("released-model")).series(AGGREGATE)
+    seen = SnapshotStore(directory.snapshots("released-model")).series(SnapshotKind.AGGREGATE.of())
     assert [snapshot.round for snapshot in seen] == [1, 2]
     last = trained(400).state_dict()
     assert all(torch.equal(last[k], v) for k, v in seen[-1].load().items())
@@ -120,18 +121,18 @@ def test_other_weights_are_another_run(folder: Path, tmp_path: Path) -> None:
 def test_snapshots_of_a_third_party_app_are_taken(folder: Path, tmp_path: Path) -> None:
     store = SnapshotStore(tmp_path / "kept")
     for number, steps in ((3, 40), (7, 400)):
-        store.keep(number, "participant-1", ArrayRecord(trained(steps).state_dict()))
+        store.keep(number, SnapshotKind.UPLOAD.of(1), ArrayRecord(trained(steps).state_dict()))
     asked = given(folder, weights=(), snapshots=tmp_path / "kept")
     attack_given(asked, tmp_path / "out")
     kept = SnapshotStore(RunDirectory(tmp_path / "out").snapshots("released-model")).series(
-        AGGREGATE
+        SnapshotKind.AGGREGATE.of()
     )
     assert [snapshot.round for snapshot in kept] == [3, 7]
     by_weights = attack_given(given(folder), tmp_path / "weights")
     by_snapshots = json.loads((tmp_path / "out" / "results.json").read_text())
     aucs = {r["attack"]: r["auc"] for r in by_snapshots["results"]}
     assert aucs["loss"] == next(r.auc for r in by_weights.results if r.attack == "loss")
-    store.keep(7, AGGREGATE, ArrayRecord(trained(1).state_dict()))
+    store.keep(7, SnapshotKind.AGGREGATE.of(), ArrayRecord(trained(1).state_dict()))
     with pytest.raises(FedsimError, match="snapshots of aggregate, participant-1; name one"):
         set_given_setup(asked, None, SILENCE)
     set_given_setup(dataclasses.replace(asked, owner="participant-1"), None, SILENCE)
@@ -163,8 +164,11 @@ def test_what_does_not_fit_is_one_sentence(folder: Path, tmp_path: Path) -> None
         ({"weights": saved(tmp_path / "a", **{bias: None})}, f"missing {bias}; not known none"),
         ({"weights": saved(tmp_path / "b", **{bias: torch.zeros(9)})}, r"of shape \(9,\) where"),
         ({"weights": saved(tmp_path / "c", **{bias: torch.full((4,), torch.nan)})}, "not finite"),
-        ({"model": "test_given:headless"}, r"does not take records of shape \(12,\)"),
-        ({"model": "test_given:few_classes"}, "tells 2 classes apart, but toys:blobs has 4"),
+        ({"model": "test_external_model:headless"}, r"does not take records of shape \(12,\)"),
+        (
+            {"model": "test_external_model:few_classes"},
+            "tells 2 classes apart, but toys:blobs has 4",
+        ),
         ({"snapshots": tmp_path / "none"}, "not a folder with snapshots"),
         ({"model": {"name": "fully-connected", "width": 3}}, "unknown setting 'width'"),
     ]

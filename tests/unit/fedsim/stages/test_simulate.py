@@ -12,6 +12,7 @@ from toys import Stopping, content_of, experiment, simulated
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import DataError, FedsimError, RunDirectoryError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
@@ -62,7 +63,11 @@ def test_the_history_has_the_utility_of_every_round(toy_run: Path) -> None:
 def test_the_last_aggregate_is_what_the_participant_saw_last(toy_run: Path) -> None:
     run = RunDirectory(toy_run)
     kept = Checkpoint.load(run.checkpoint("honest")).progress
-    seen = SnapshotStore(run.snapshots("curious-participant")).series("aggregate")[-1].load()
+    seen = (
+        SnapshotStore(run.snapshots("curious-participant"))
+        .series(SnapshotKind.AGGREGATE.of())[-1]
+        .load()
+    )
     assert kept.round == 4
     assert all(torch.equal(seen[k], v) for k, v in kept.arrays.to_torch_state_dict().items())
 

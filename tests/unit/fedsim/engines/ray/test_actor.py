@@ -28,7 +28,8 @@ from fedsim.engines.ray.serialization import (
 )
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.models import build_model
-from fedsim.observation.snapshots import AGGREGATE, Policy, SnapshotStore
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
 from fedsim.transport.messages import ROUND
 
@@ -43,7 +44,7 @@ class Keeping(ParticipantAdversary):
         return Threat("a participant", "the aggregates")
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
-        self.record(round_number, AGGREGATE, arrays)
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
         return arrays
 
 
@@ -83,8 +84,8 @@ def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: P
         replies = local.send_and_receive(to_train(number))
         ran = run(host, to_train(number))
         assert [toys.raw(r.content) for r in ran.answer] == [toys.raw(r.content) for r in replies]
-        kept = [(one.store, one.round, one.owner) for one in ran.kept]
-        assert kept == ([(0, 2, AGGREGATE)] if number == 3 else [])
+        kept = [(one.store, one.round, one.key) for one in ran.kept]
+        assert kept == ([(0, 2, SnapshotKind.AGGREGATE.of())] if number == 3 else [])
     assert not (tmp_path / "s").exists()
 
 

@@ -1,0 +1,107 @@
+"""What an attack needs of an observation, declared before anything is simulated.
+
+Only what is needed is kept and extracted, and a need that cannot be met is told before round 1.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from fedsim.errors import PluginError
+from fedsim.observation.keys import SnapshotKind
+
+Layers = tuple[str | int, ...]
+"""Layers by name, or by place from the end: -1 is the last one."""
+
+
+class Knowledge(Enum):
+    """What an attacker knows beside what it sees, for an attack to learn from."""
+
+    KNOWN_RECORDS = "known members and non-members"
+    SHADOW_DATA = "data of the same kind, for federations of its own"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an attack reads. By default nothing at all.
+
+    Attributes
+    ----------
+    kinds
+        Kinds of snapshots that are read; None for whatever answers the query.
+    others
+        Whether the uploads of the other participants are read, too (`View.others`).
+    which
+        ``last``: only the last of the snapshots closest to the victims' data; or ``all``.
+    parameters
+        Whether `Snapshot.load` is called. It cannot be where parameters are let go
+        (``snapshots.keep: features``).
+    outputs
+        Whether the model's output on each record is read.
+    scalars
+        Whether the scalars that follow from the output and the last layer are read: loss, margin,
+        log-odds and the like.
+    last_layer
+        Whether the gradient of the last layer is read.
+    layer_outputs
+        Layers whose outputs are read.
+    gradient_norms
+        Layers whose per-record gradient norms are read, or ``all``.
+    gradients
+        Layers whose per-record gradients are read.
+    update_alignment
+        Whether the product of each record's gradient with the update that was uploaded is read.
+    shadow_federations
+        How many federations of the attacker's own it learns from.
+    knowledge
+        What it learns from.
+
+    Examples
+    --------
+    The loss on the last snapshot, which is one forward pass:
+
+    >>> Needs(which="last", scalars=True).reads_features
+    True
+    """
+
+    kinds: frozenset[SnapshotKind] | None = None
+    others: bool = False
+    which: Literal["last", "all"] = "all"
+    parameters: bool = False
+    outputs: bool = False
+    scalars: bool = False
+    last_layer: bool = False
+    layer_outputs: Layers = ()
+    gradient_norms: Literal["all"] | Layers = ()
+    gradients: Layers = ()
+    update_alignment: bool = False
+    shadow_federations: int = 0
+    knowledge: frozenset[Knowledge] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.which not in ("last", "all"):
+            raise PluginError(f"needs.which is {self.which!r}; valid: all, last")
+        if self.shadow_federations < 0:
+            raise PluginError(
+                f"needs.shadow_federations must not be negative, but is {self.shadow_federations}"
+            )
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether anything is to be extracted from snapshots."""
+        return any(bool(getattr(self, name)) for name in FEATURES)
+
+
+FEATURES = (
+    "outputs",
+    "scalars",
+    "last_layer",
+    "layer_outputs",
+    "gradient_norms",
+    "gradients",
+    "update_alignment",
+)
+"""The fields of `Needs` that name features of a snapshot."""
+
+UNDECLARED = Needs(parameters=True, knowledge=frozenset({Knowledge.KNOWN_RECORDS}))
+"""What an attack is taken to need that declares nothing: the snapshots themselves."""
