@@ -32,6 +32,7 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet
+from fedsim.objectives import Classification
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.training.sgd_loop import Utility, evaluate
@@ -134,7 +135,7 @@ class Fedsim:
 
     def _test(self, arrays: ArrayRecord) -> Utility:
         self.model.load_state_dict(arrays.to_torch_state_dict())
-        return evaluate(self.model, self.workload.dataset, self.workload.test)
+        return evaluate(self.model, self.workload.dataset, self.workload.test, Classification())
 
 
 @dataclass

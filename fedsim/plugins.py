@@ -45,6 +45,7 @@ GROUPS = {
     "datasets": Group("fedsim.datasets"),
     "models": Group("fedsim.models", provided=("input_shape", "num_classes")),
     "objectives": Group("fedsim.objectives"),
+    "trainers": Group("fedsim.trainers"),
 }
 
 

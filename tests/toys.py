@@ -17,6 +17,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.clientapp.typing import Mod
 from torch import nn
 
+from fedsim import seeds
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
@@ -28,11 +29,13 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model
+from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import set_setup
 from fedsim.stages.simulate import simulate
-from fedsim.training.sgd_loop import evaluate
+from fedsim.training.sgd_loop import evaluate, run_epochs
+from fedsim.training.trainer import Batches
 from fedsim.transport.messages import shapes_of
 
 FEATURES, CLASSES = 12, 4
@@ -120,6 +123,20 @@ def new_model() -> nn.Module:
     )
 
 
+def train_locally(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    records: np.ndarray,
+    local: LocalTraining,
+    draw: tuple[int, int, int],
+) -> dict[str, float]:
+    """Train a model on records of the toy data, drawing by (seed, round, participant)."""
+    objective, (seed, number, participant) = Classification(), draw
+    batches = Batches(dataset(), records, objective, local, seed, number, participant, number)
+    with seeds.global_draws(seed, "training", number, participant):
+        return run_epochs(model, optimizer, batches, objective.training_loss)
+
+
 class RecordingGrid(LocalGrid):
     """A local grid that keeps what crossed it: (node, type, content), sent and returned.
 
@@ -195,7 +212,7 @@ class Federation:
 
         def test(arrays: ArrayRecord) -> Any:
             model.load_state_dict(arrays.to_torch_state_dict())
-            return evaluate(model, data, data.test_records)
+            return evaluate(model, data, data.test_records, Classification())
 
         self.schedule = Schedule(self.rounds, 2, 3, shapes_of(model), test)
 

@@ -28,7 +28,6 @@ import torch
 from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fedsim import seeds
 from fedsim.adversary.base import AttackerResources
@@ -189,7 +188,7 @@ class Ascent:
         total = [torch.zeros_like(parameter) for parameter in parameters]
         for start in range(0, len(batch), RECORDS_A_PASS):
             inputs, labels = briefing.dataset.batch(batch[start : start + RECORDS_A_PASS])
-            losses = functional.cross_entropy(model(inputs), labels, reduction="none")
+            losses = briefing.objective.per_record_loss(model(inputs), labels)
             climbed = losses if self.objective == "loss" else -torch.exp(-losses)
             part = torch.autograd.grad(climbed.sum() / len(batch), parameters)
             for whole, share in zip(total, part, strict=True):
@@ -199,11 +198,11 @@ class Ascent:
 
 @torch.no_grad()
 def _confidence(model: nn.Module, briefing: AttackerResources, records: RecordIds) -> float:
-    """Return the mean probability that a model gives to the true class of records."""
+    """Return the mean of exp(-loss) over records: the probability of a record's true class."""
     total = 0.0
     for start in range(0, len(records), RECORDS_A_PASS):
         inputs, labels = briefing.dataset.batch(records[start : start + RECORDS_A_PASS])
-        losses = functional.cross_entropy(model(inputs), labels, reduction="none")
+        losses = briefing.objective.per_record_loss(model(inputs), labels)
         total += float(torch.exp(-losses).sum())
     return total / len(records)
 

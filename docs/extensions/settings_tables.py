@@ -230,6 +230,7 @@ TABLES: Mapping[str, Callable[[Words], Iterator[str]]] = {
     "attacks": lambda words: _plugins("attacks", words),
     "datasets": lambda words: _plugins("datasets", words),
     "models": lambda words: _plugins("models", words),
+    "trainers": lambda words: _plugins("trainers", words),
     "objectives": lambda words: _plugins("objectives", words),
 }
 

@@ -12,7 +12,7 @@ by name.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,7 @@ from torch import nn
 from fedsim.data import Dataset, MembershipQuery, load_dataset
 from fedsim.errors import PluginError
 from fedsim.models import build_model
+from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKey
 from fedsim.observation.snapshots import SnapshotStore
 
@@ -69,12 +70,15 @@ class AttackerResources:
         non-members alike, and nothing here says which is which.
     seed
         All randomness comes from it.
+    objective
+        What the model is trained to do: whose loss an ascent climbs.
     """
 
     new_model: Callable[[], nn.Module]
     dataset: Dataset
     targets: NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
     seed: int = 0
+    objective: Objective = field(default_factory=Classification)
 
     def targets_of(self, query: MembershipQuery) -> NDArray[np.int64]:
         """Return the targets (n,) of a query."""

@@ -142,6 +142,8 @@ class LocalTraining(Strict):
     schedule: dict[PositiveInt, PositiveFloat] = {}
     keep_optimizer_state: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"
+    drop_last: bool = False
+    trainer: Choice = Choice(name="sgd")
 
     def learning_rate_in(self, round_number: int) -> float:
         """Return the learning rate of a round: the schedule's latest entry not after it."""
@@ -236,6 +238,7 @@ class Experiment(Strict):
     data: DataSettings
     partition: PartitionSettings = PartitionSettings()
     model: Choice
+    objective: Choice | None = None
     federation: FederationSettings
     snapshots: SnapshotSettings = SnapshotSettings()
     audit: AuditSettings = AuditSettings()
@@ -334,14 +337,31 @@ class Experiment(Strict):
             ("adversaries", one) for attacker in tree["adversaries"] for one in attacker["together"]
         ]
         choices += [("attacks", one) for one in tree["attacks"]]
+        if tree["objective"] is not None:
+            choices.append(("objectives", tree["objective"]))
         for group, choice in choices:
             for key, value in plugins.defaults(group, choice["name"]).items():
                 choice.setdefault(key, value)
-        return tree
+        return _without_later_defaults(tree)
 
     def resolved(self) -> str:
         """Return the experiment as YAML with every default written out; see `plain`."""
         return format_yaml(self.plain())
+
+
+def _without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the tree without settings that runs of earlier versions did not have, where unused.
+
+    A run directory is resumed, and a cell of a study found, by its resolved experiment.
+    """
+    local = tree["federation"]["local"]
+    if tree["objective"] is None:
+        del tree["objective"]
+    if not local["drop_last"]:
+        del local["drop_last"]
+    if local["trainer"] == {"name": "sgd"}:
+        del local["trainer"]
+    return tree
 
 
 def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -401,7 +421,7 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     return experiment
 
 
-_NAMES_PLUGINS = ("data", "model", "adversaries", "attacks")
+_NAMES_PLUGINS = ("data", "model", "objective", "federation", "adversaries", "attacks")
 """The sections of an experiment that name plugins."""
 
 
@@ -411,6 +431,11 @@ def _choices_in(section: str, part: Any) -> Iterator[tuple[str, Choice]]:
         yield "datasets", part
     elif section == "model":
         yield "models", part
+    elif section == "objective":
+        if part is not None:
+            yield "objectives", part
+    elif section == "federation":
+        yield "trainers", part.local.trainer
     elif section == "adversaries":
         yield from (("adversaries", one) for attacker in part for one in attacker.together)
     elif section == "attacks":

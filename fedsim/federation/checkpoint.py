@@ -9,7 +9,7 @@ interrupted, bit for bit.
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -110,7 +110,7 @@ class Checkpoint:
                     records.append([owner, key, kind, _to_json(dict(record))])
         header = {
             "round": self.progress.round,
-            "history": [asdict(figures) for figures in self.progress.history],
+            "history": [figures.plain() for figures in self.progress.history],
             "arrays": list(arrays),
             "records": records,
             "strategy": dict(self.strategy_plain),

@@ -7,8 +7,10 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
+from fedsim.objectives import Objective
 from fedsim.training.client_tasks import (
     OPTIMIZER_STATE,
+    PLAIN_STATE,
     ClientTask,
     Participants,
     Trained,
@@ -25,6 +27,7 @@ from fedsim.transport.record_views import Content
 
 __all__ = [
     "OPTIMIZER_STATE",
+    "PLAIN_STATE",
     "Participants",
     "PrefetchingApp",
     "introduction",
@@ -115,13 +118,17 @@ def make_client_app(
         trained = trainer.train(trainer.task(message, context))
         if trained.kept is not None and participants.keep_state:
             context.state[OPTIMIZER_STATE] = trained.kept
-        content = Content({ARRAYS: trained.arrays, METRICS: _metrics(trained.utility)})
+        if trained.plain is not None and participants.keep_state:
+            context.state[PLAIN_STATE] = trained.plain
+        metrics = _metrics(trained.utility, participants.objective)
+        content = Content({ARRAYS: trained.arrays, METRICS: metrics})
         return Message(content, reply_to=message)
 
     @app.evaluate()
     def evaluate_received(message: Message, context: Context) -> Message:
         utility = trainer.evaluate(trainer.task(message, context))
-        return Message(Content({METRICS: _metrics(utility)}), reply_to=message)
+        content = Content({METRICS: _metrics(utility, participants.objective)})
+        return Message(content, reply_to=message)
 
     app.query()(introduction)
     return app
@@ -133,7 +140,8 @@ def introduction(message: Message, context: Context) -> Message:
     return Message(RecordDict({METRICS: answer}), reply_to=message)
 
 
-def _metrics(utility: Utility) -> MetricRecord:
-    return FastMetrics(
-        {EXAMPLES: utility.records, "loss": utility.loss, "accuracy": utility.accuracy}
-    )
+def _metrics(utility: Utility, objective: Objective) -> MetricRecord:
+    figures: dict[str, float | None] = {"loss": utility.loss, objective.utility.term: utility.term}
+    figures |= utility.others
+    known = {name: value for name, value in figures.items() if value is not None}
+    return FastMetrics({EXAMPLES: utility.records, **known})

@@ -6,8 +6,9 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.app.exception import AppExitException
@@ -17,6 +18,7 @@ from flwr.serverapp.strategy import Strategy
 from fedsim import seeds
 from fedsim.errors import MessageError
 from fedsim.federation.participation import ParticipatingGrid
+from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
 from fedsim.transport.messages import (
     PARTICIPANT,
@@ -35,7 +37,8 @@ class RoundFigures:
 
     Losses are in nats a record, accuracies fractions. ``local_loss`` and ``local_accuracy`` are of
     the participants' own training passes, ``train_*`` of the aggregate on their training records,
-    ``test_*`` of the aggregate on held-out records.
+    ``test_*`` of the aggregate on held-out records. ``others`` has the figures of objectives that
+    have no accuracy, by the same kind of names: ``train_error``, ``test_perplexity``.
     """
 
     round: int
@@ -45,6 +48,22 @@ class RoundFigures:
     train_accuracy: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, name: str) -> float | None:
+        """Return a figure by its name, such as ``test_accuracy`` or ``test_error``.
+
+        >>> RoundFigures(1, others={"test_error": 0.5}).of("test_error")
+        0.5
+        """
+        return self.others[name] if name in self.others else getattr(self, name, None)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the figures as JSON has them."""
+        tree = asdict(self)
+        if not self.others:
+            del tree["others"]
+        return tree
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,7 @@ class Schedule:
     timeout: float | None = None
     present: Callable[[int], frozenset[int]] | None = None
     told: Mapping[str, str] = field(default_factory=dict)
+    objective: Objective = field(default_factory=Classification)
 
     def evaluates(self, round_number: int) -> bool:
         """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
@@ -190,8 +210,7 @@ class _Round:
         if aggregate is None:
             raise MessageError(f"round {self.number} has no aggregate: {self._why_none(replies)}")
         require_usable(aggregate, self.schedule.expected, f"the strategy in round {self.number}")
-        loss, accuracy = _figures(metrics)
-        return aggregate, RoundFigures(self.number, loss, accuracy)
+        return aggregate, self._with(RoundFigures(self.number), "local", metrics)
 
     def _why_none(self, replies: Sequence[Message]) -> str:
         """Return why a strategy made no aggregate; whoever failed or was silent is told before."""
@@ -211,20 +230,22 @@ class _Round:
             for reply in replies:
                 require_finite(reply.content, self._name(reply))
             metrics = self.strategy.aggregate_evaluate(self.number, replies)
-        train_loss, train_accuracy = _figures(metrics)
+        figures = self._with(figures, "train", metrics)
         test = self.schedule.test(arrays)
-        if not math.isfinite(test.loss):
+        if test.loss is None or not math.isfinite(test.loss):
             raise MessageError(
                 f"the aggregate of round {self.number} has a loss of {test.loss} on held-out "
                 "records; lower the learning rate, or the rate of an active adversary"
             )
-        return replace(
-            figures,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            test_loss=test.loss,
-            test_accuracy=test.accuracy,
-        )
+        return with_utility(figures, "test", test.loss, test.term, self.schedule.objective)
+
+    def _with(self, figures: RoundFigures, part: str, metrics: MetricRecord | None) -> RoundFigures:
+        """Return figures with those that the strategy's means over the participants make."""
+        if metrics is None:
+            return figures
+        objective = self.schedule.objective
+        loss, term = _figure(metrics, "loss"), _figure(metrics, objective.utility.term)
+        return with_utility(figures, part, loss, term, objective)
 
     def _replies(self, messages: Iterable[Message]) -> list[Message]:
         sent = list(messages)
@@ -271,10 +292,20 @@ def _require_content(reply: Message, sender: str) -> None:
         raise MessageError(f"{sender} failed: {reason}")
 
 
-def _figures(metrics: MetricRecord | None) -> tuple[float | None, float | None]:
-    if metrics is None:
-        return None, None
-    return _figure(metrics, "loss"), _figure(metrics, "accuracy")
+def with_utility(
+    figures: RoundFigures, part: str, loss: float | None, term: float | None, objective: Objective
+) -> RoundFigures:
+    """Return figures with loss and utility of a part: ``local``, ``train`` or ``test``.
+
+    `term` is the mean of the objective's utility terms.
+    """
+    changes: dict[str, Any] = {f"{part}_loss": loss}
+    if term is not None:
+        name, value = f"{part}_{objective.utility.name}", objective.utility_of(term)
+        changes |= (
+            {name: value} if hasattr(figures, name) else {"others": {**figures.others, name: value}}
+        )
+    return replace(figures, **changes)
 
 
 def _figure(metrics: MetricRecord, name: str) -> float | None:

@@ -11,6 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fedsim.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class UtilityFigure:
@@ -87,8 +89,30 @@ class Objective(ABC):
         """
 
     def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the scalar that local training minimises: the mean over the batch."""
+        """Return the mean of the losses of a batch."""
         return self.per_record_loss(outputs, targets).mean()
+
+    def training_loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """Return the scalar that local training minimises with these changes of the loss.
+
+        Raises
+        ------
+        ConfigError
+            If the objective has no such changes.
+        """
+        if class_weights is not None or label_smoothing:
+            raise ConfigError(
+                "class_weights and label_smoothing are settings for objective classification, not "
+                f"for {type(self).__name__}; leave them out of federation.local.trainer"
+            )
+        return self.mean_loss(outputs, targets)
 
     def sum_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sum of the losses of a batch, as evaluation adds them up."""

@@ -50,6 +50,24 @@ class Classification(Objective):
         """Return the mean cross-entropy."""
         return functional.cross_entropy(outputs, targets)
 
+    def training_loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """Return the mean cross-entropy, weighted by class and smoothed as PyTorch does."""
+        if class_weights is not None and len(class_weights) != outputs.shape[1]:
+            raise ConfigError(
+                f"federation.local.trainer: class_weights has {len(class_weights)} weights for "
+                f"{outputs.shape[1]} classes; give one a class"
+            )
+        return functional.cross_entropy(
+            outputs, targets, class_weights, label_smoothing=label_smoothing
+        )
+
     def sum_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the summed cross-entropy."""
         return functional.cross_entropy(outputs, targets, reduction="sum")

@@ -12,6 +12,7 @@ def brief(setup: Setup, attacker: Attacker) -> None:
         setup.dataset,
         {query.key: setup.ledger.audit(query).records for query in attacker.queries},
         seeds.derive(setup.experiment.seed, "adversary", attacker.label),
+        setup.objective,
     )
     for adversary in attacker.adversaries:
         adversary.brief(briefing)

@@ -147,7 +147,7 @@ class Checkpointer:
 
 def write_history(path: Path, progress: Progress, taken_over: int = 0) -> None:
     """Write the utility over a federation's rounds, so many of them taken over from another."""
-    rounds = [asdict(figures) for figures in progress.history]
+    rounds = [figures.plain() for figures in progress.history]
     write_json(path, {"schema": 1, "taken_over": taken_over, "rounds": rounds})
 
 

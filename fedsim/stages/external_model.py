@@ -6,7 +6,7 @@ is ever loaded.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from fedsim.config.experiment import (
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
 from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
-from fedsim.federation.rounds import RoundFigures
+from fedsim.federation.rounds import RoundFigures, with_utility
 from fedsim.files import write_json
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore, require_space
@@ -128,7 +128,7 @@ def keep_given(setup: Setup, states: StateCache, run: RunDirectory) -> None:
         store = attacker.store(setup.experiment, run)
         for round_number, state in states.items():
             store.keep(round_number, SnapshotKind.AGGREGATE.of(), ArrayRecord(dict(state)))
-    figures = [asdict(_utility(setup, number, state)) for number, state in states.items()]
+    figures = [_utility(setup, number, state).plain() for number, state in states.items()]
     write_json(run.history(HONEST), {"schema": 1, "taken_over": 0, "rounds": figures})
 
 
@@ -136,15 +136,12 @@ def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> Ro
     """Return the loss and accuracy on the listed members, and on the listed non-members."""
     model = setup.new_model()
     model.load_state_dict(state)
-    members = evaluate(model, setup.dataset, setup.ledger.training_sets[0])
-    others = evaluate(model, setup.dataset, np.flatnonzero(setup.ledger.test))
-    return RoundFigures(
-        round_number,
-        train_loss=members.loss,
-        train_accuracy=members.accuracy,
-        test_loss=others.loss,
-        test_accuracy=others.accuracy,
-    )
+    members, nonmembers = setup.ledger.training_sets[0], np.flatnonzero(setup.ledger.test)
+    figures = RoundFigures(round_number)
+    for part, records in (("train", members), ("test", nonmembers)):
+        found = evaluate(model, setup.dataset, records, setup.objective)
+        figures = with_utility(figures, part, found.loss, found.term, setup.objective)
+    return figures
 
 
 def _experiment(given: ExternalModel, states: StateCache) -> Experiment:

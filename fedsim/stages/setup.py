@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import nn
 
 from fedsim import plugins
 from fedsim.attacks import Attack, ExpectedObservation
-from fedsim.config.experiment import Experiment, LabelledChoice
+from fedsim.config.experiment import Choice, Experiment, LabelledChoice
 from fedsim.data import (
     AuditSizes,
     Dataset,
@@ -24,6 +24,7 @@ from fedsim.data import (
 from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.strategies import INNER, build_strategy
 from fedsim.models import build_model
+from fedsim.objectives import Objective
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
@@ -44,6 +45,11 @@ class Setup:
     attackers: tuple[Attacker, ...]
     attacks: Mapping[str, Attack]
 
+    @cached_property
+    def objective(self) -> Objective:
+        """What is learned: what the experiment says, else the data source, else classification."""
+        return objective_of(self.experiment, self.dataset)
+
     @property
     def participants(self) -> Participants:
         """What takes part in each federation of the experiment."""
@@ -55,6 +61,8 @@ class Setup:
             settings.local,
             settings.evaluation.records,
             self.experiment.seed,
+            self.objective,
+            settings.rounds,
         )
 
 
@@ -131,7 +139,26 @@ def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
         seed=experiment.seed,
         test_records=data.test_records,
         say=watcher.say,
+        objective=None if experiment.objective is None else experiment.objective.name,
     )
+
+
+def objective_of(experiment: Experiment, dataset: Dataset) -> Objective:
+    """Return what an experiment learns: what it says, else the data source, else classification.
+
+    Raises
+    ------
+    PluginError
+        If the plugin is not an `Objective`.
+    """
+    choice = experiment.objective or Choice(name=dataset.objective or "classification")
+    objective = plugins.build("objectives", choice.name, choice.settings)
+    if not isinstance(objective, Objective):
+        raise PluginError(
+            f"objective {choice.name!r} gave a {type(objective).__name__}; a plugin of group "
+            "objectives must derive from fedsim.objectives.Objective"
+        )
+    return objective
 
 
 def require_labels(ledger: Ledger, dataset: Dataset, path: Path) -> None:

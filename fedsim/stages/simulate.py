@@ -177,6 +177,7 @@ def schedule_of(setup: Setup) -> Schedule:
         _tester(setup, model),
         timeout=setup.experiment.engine.timeout,
         present=partial(settings.present, participants=setup.ledger.participants),
+        objective=setup.objective,
     )
 
 
@@ -192,7 +193,7 @@ def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
 
     def test(arrays: ArrayRecord) -> Utility:
         model.load_state_dict(arrays.to_torch_state_dict())
-        return evaluate(model, setup.dataset, records)
+        return evaluate(model, setup.dataset, records, setup.objective)
 
     return test
 

@@ -1,19 +1,20 @@
 """Who takes part in a federation, what each holds, and what one is asked to do in a round."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message
 from torch import Tensor, nn
 
 from fedsim import seeds
 from fedsim.config.experiment import LocalTraining
 from fedsim.data import Dataset
 from fedsim.errors import MessageError
-from fedsim.training.optimizers import optimizer_factory
-from fedsim.training.sgd_loop import RecordIds, Utility
+from fedsim.objectives import Classification, Objective
+from fedsim.training.sgd_loop import Utility
+from fedsim.training.trainer import Batches, RecordIds, build_trainer
 from fedsim.transport.lazy_arrays import tensors_of
 from fedsim.transport.messages import (
     PARTICIPANT,
@@ -25,6 +26,9 @@ from fedsim.transport.messages import (
 )
 
 OPTIMIZER_STATE = "fedsim-optimizer"
+"""Where a node's context has the arrays that its trainer keeps."""
+PLAIN_STATE = "fedsim-trainer"
+"""Where it has the plain values."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Participants:
         At most so many of its records a participant evaluates on; None for all.
     seed
         The experiment's seed.
+    objective
+        What is learned.
+    rounds
+        How many rounds the federation has, for schedules over all of them.
     """
 
     dataset: Dataset
@@ -53,14 +61,26 @@ class Participants:
     local: LocalTraining
     evaluation_records: int | None
     seed: int
+    objective: Objective = field(default_factory=Classification)
+    rounds: int = 1
 
     @cached_property
     def keep_state(self) -> bool:
-        """Whether participants keep what their optimisers remember from round to round."""
-        optimizer = self.local.optimizer
-        return (
-            self.local.keep_optimizer_state
-            and optimizer_factory(optimizer.name, optimizer.settings).remembers
+        """Whether participants keep what their trainers remember from round to round."""
+        return build_trainer(self.local).remembers(self.local)
+
+    def batches(self, participant: int, round_number: int, proximal: float = 0.0) -> Batches:
+        """Return what a participant trains on in a round."""
+        return Batches(
+            self.dataset,
+            self.training_records[participant],
+            self.objective,
+            self.local,
+            self.seed,
+            round_number,
+            participant,
+            self.rounds,
+            proximal,
         )
 
     def evaluated(self, participant: int) -> RecordIds:
@@ -126,11 +146,11 @@ class ClientTask:
     participant, round
         Who, and when.
     proximal
-        The mu of FedProx; see `training.train_locally`.
+        The mu of FedProx; see `fedsim.training.trainer.Batches`.
     arrays
         The parameters that it was sent.
-    kept
-        What its optimiser kept from an earlier round.
+    kept, plain
+        What its trainer kept from an earlier round: arrays, and plain values.
     """
 
     kind: str
@@ -139,6 +159,7 @@ class ClientTask:
     proximal: float
     arrays: ArrayRecord
     kept: ArrayRecord | None
+    plain: ConfigRecord | None = None
 
     @classmethod
     def of(
@@ -151,7 +172,7 @@ class ClientTask:
         MessageError
             If the message does not say its round, or has no parameters.
         """
-        kept = context.state.get(OPTIMIZER_STATE)
+        kept, plain = context.state.get(OPTIMIZER_STATE), context.state.get(PLAIN_STATE)
         asked = asked or TaskRequest.by(message)
         return cls(
             message.metadata.message_type,
@@ -160,6 +181,7 @@ class ClientTask:
             asked.proximal,
             asked.arrays,
             kept if isinstance(kept, ArrayRecord) else None,
+            plain if isinstance(plain, ConfigRecord) else None,
         )
 
     @cached_property
@@ -203,8 +225,9 @@ class Received:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a participant's training gave: parameters, its optimiser's state, and figures."""
+    """What a participant's training gave: parameters, its trainer's state, and figures."""
 
     arrays: ArrayRecord
     kept: ArrayRecord | None
     utility: Utility
+    plain: ConfigRecord | None = None

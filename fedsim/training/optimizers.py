@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from flwr.app import ArrayRecord
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fedsim import plugins
 from fedsim.errors import ConfigError, listed
-from fedsim.transport.lazy_arrays import in_memory
 
 
 @dataclass(frozen=True)
@@ -89,26 +87,24 @@ def optimizer_factory(name: str, settings: Mapping[str, object]) -> Factory:
     return OPTIMIZERS[name](**plugins.checked(OPTIMIZERS[name], name, settings))
 
 
-def optimizer_arrays(optimizer: Optimizer) -> ArrayRecord:
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     """Return the buffers of an optimiser that has made its last step, without a copy.
 
     Names are ``<parameter number>.<buffer>``.
     """
     state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-    return in_memory(
-        {
-            f"{number}.{name}": value
-            for number, buffers in state.items()
-            for name, value in buffers.items()
-            if isinstance(value, Tensor)
-        }
-    )
+    return {
+        f"{number}.{name}": value
+        for number, buffers in state.items()
+        for name, value in buffers.items()
+        if isinstance(value, Tensor)
+    }
 
 
-def restore_optimizer(optimizer: Optimizer, arrays: ArrayRecord) -> None:
-    """Put buffers from `optimizer_arrays` back; the learning rate stays the optimiser's own."""
+def restore_optimizer(optimizer: Optimizer, arrays: Mapping[str, Tensor]) -> None:
+    """Put buffers from `optimizer_tensors` back; the learning rate stays the optimiser's own."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in arrays.to_torch_state_dict().items():
+    for key, value in arrays.items():
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = torch.as_tensor(value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,13 +1,16 @@
-"""Training one participant after the other with one PyTorch model: any model, any optimiser."""
+"""Training one participant after the other with one PyTorch model: any model, any trainer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from flwr.app import ArrayRecord, Context, Message
 
+from fedsim import seeds
+from fedsim.errors import MessageError
 from fedsim.training.client_tasks import ClientTask, Participants, Received, Trained
-from fedsim.training.optimizers import optimizer_arrays, optimizer_factory, restore_optimizer
-from fedsim.training.sgd_loop import Utility, evaluate, train_locally
+from fedsim.training.optimizers import optimizer_factory
+from fedsim.training.sgd_loop import Utility, evaluate
+from fedsim.training.trainer import Batches, TrainerState, build_trainer
 from fedsim.transport.buffer_pool import BufferLayout, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite
 from fedsim.transport.messages import shapes_of
@@ -19,16 +22,17 @@ class SequentialTrainer:
     Raises
     ------
     ConfigError, PluginError
-        If the optimiser is not valid.
+        If the trainer, or its optimiser, is not valid.
     """
 
     def __init__(self, participants: Participants) -> None:
         local, optimizer = participants.local, participants.local.optimizer
         self._participants = participants
-        self._new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
+        self._trainer = build_trainer(local)
         self._model = participants.new_model()
         # With the first one torch loads its compiler: now, as forks that come later share it then.
-        self._new_optimizer(self._model.parameters(), local.learning_rate)
+        new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
+        new_optimizer(self._model.parameters(), local.learning_rate)
         self._received = Received(shapes_of(self._model))
         self.uploads = Uploads()
         self._layout = BufferLayout.of(self._model.state_dict())
@@ -42,28 +46,24 @@ class SequentialTrainer:
 
     def train(self, task: ClientTask) -> Trained:
         """Train a participant from the parameters that it was sent."""
-        common, model = self._participants, self._model
-        local = common.local
+        common = self._participants
         self._load(task)
-        optimizer = self._new_optimizer(model.parameters(), local.learning_rate_in(task.round))
-        if common.keep_state and task.kept is not None:
-            restore_optimizer(optimizer, task.kept)
-        utility = train_locally(
-            model,
-            optimizer,
-            common.dataset,
-            common.training_records[task.participant],
-            local,
-            (common.seed, task.round, task.participant),
-            task.proximal,
-        )
-        return Trained(self._uploaded(), optimizer_arrays(optimizer) or None, utility)
+        batches = common.batches(task.participant, task.round, task.proximal)
+        state = TrainerState.of(task.kept, task.plain) if common.keep_state else TrainerState()
+        path = (common.seed, "training", task.round, task.participant)
+        with seeds.global_draws(*path):
+            figures = self._trainer.fit(
+                self._model, batches, state, seeds.torch_generator(*path), torch.device("cpu")
+            )
+        utility = _utility(figures, batches)
+        return Trained(self._uploaded(), state.array_record(), utility, state.config_record())
 
     def evaluate(self, task: ClientTask) -> Utility:
         """Evaluate the parameters that a participant was sent."""
         self._load(task)
         records = self._participants.evaluated(task.participant)
-        return evaluate(self._model, self._participants.dataset, records)
+        common = self._participants
+        return evaluate(self._model, common.dataset, records, common.objective)
 
     def _uploaded(self) -> ArrayRecord:
         """Return a copy of the model's parameters."""
@@ -80,3 +80,20 @@ class SequentialTrainer:
         received = self._received.by(task)
         for name, value in self._model.state_dict().items():
             value.copy_(received[name])
+
+
+def _utility(figures: Mapping[str, float], batches: Batches) -> Utility:
+    """Return what a trainer's figures say.
+
+    Raises
+    ------
+    MessageError
+        If one is not a number.
+    """
+    for name, value in figures.items():
+        if not isinstance(value, int | float):
+            raise MessageError(f"the local trainer reports {name!r} as {value!r}, not a number")
+    term = batches.objective.utility.term
+    others = {name: float(v) for name, v in figures.items() if name not in ("loss", term)}
+    records = batches.local.epochs * batches.records_a_pass
+    return Utility(figures.get("loss"), figures.get(term), records, others)

@@ -1,85 +1,95 @@
 """What a participant computes: local training and evaluation. Plain PyTorch, no Flower."""
 
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
-from fedsim import seeds
-from fedsim.config.experiment import LocalTraining
 from fedsim.data import Dataset
+from fedsim.objectives import Objective
+from fedsim.training.trainer import Batches, RecordIds
 
-RecordIds = NDArray[np.int64]
 EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True)
 class Utility:
-    """How well a model does on some records: mean loss in nats, and the fraction it gets right."""
+    """How well a model does on some records, as means over them.
 
-    loss: float
-    accuracy: float
+    Attributes
+    ----------
+    loss
+        The loss, of classification in nats; None where a trainer does not say.
+    term
+        The objective's utility term: of classification the fraction that is right.
+    records
+        How many records the means are over, each counted as often as it was used.
+    others
+        What a trainer reports besides, by name.
+    """
+
+    loss: float | None
+    term: float | None
     records: int
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
-def train_locally(
+def run_epochs(
     model: nn.Module,
     optimizer: Optimizer,
-    dataset: Dataset,
-    records: RecordIds,
-    local: LocalTraining,
-    draw: tuple[int, int, int],
-    proximal: float = 0.0,
-) -> Utility:
+    batches: Batches,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    *,
+    change: Callable[[Tensor], Tensor] | None = None,
+    clip_norm: float | None = None,
+) -> dict[str, float]:
     """Train `model` in place on a participant's records.
 
     Parameters
     ----------
     model, optimizer
         Both are changed.
-    dataset, records
-        The participant's training set: record ids in `dataset`.
-    local
-        Epochs, batch size and precision.
-    draw
-        (seed, round, participant): what the order of the records and dropout depend on.
-    proximal
-        The mu of FedProx (Li et al., MLSys 2020, equation 2): ``mu / 2 * |w - w_received|^2`` is
-        added to the loss.
+    batches
+        The participant's records, and epochs, precision and proximal term of the round.
+    loss_of
+        The scalar of outputs and targets that is minimised.
+    change
+        What is done to the inputs of a batch before the model sees them.
+    clip_norm
+        The largest Euclidean length of a step's gradient.
 
     Returns
     -------
-    Utility
-        Over the training passes themselves, before each step.
+    dict
+        Mean loss and utility term over the training passes themselves, before each step.
     """
-    seed, round_number, participant = draw
-    order = seeds.generator(seed, "batches", round_number, participant)
+    local, objective = batches.local, batches.objective
     half = local.precision == "bf16"
     model.train()
-    received = [p.detach().clone() for p in model.parameters()] if proximal else []
-    losses, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-    with seeds.global_draws(seed, "training", round_number, participant):
-        for _ in range(local.epochs):
-            shuffled = order.permutation(records)
-            for start in range(0, len(shuffled), local.batch_size):
-                inputs, labels = dataset.batch(shuffled[start : start + local.batch_size])
-                # One autocast block a step: it caches its copies of the weights until it is left.
-                with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
-                    outputs = model(inputs)
-                    loss = functional.cross_entropy(outputs, labels)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                if received:
-                    _pull_back(model, received, proximal)
-                optimizer.step()
-                losses += loss.detach() * len(labels)
-                right += _right(outputs, labels)
-    return _utility(losses, right, local.epochs * len(records))
+    received = [p.detach().clone() for p in model.parameters()] if batches.proximal else []
+    losses, terms = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    for _ in range(local.epochs):
+        for inputs, targets in batches:
+            if change is not None:
+                inputs = change(inputs)
+            # One autocast block a step: it caches its copies of the weights until it is left.
+            with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+                outputs = model(inputs)
+                loss = loss_of(outputs, targets)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if received:
+                _pull_back(model, received, batches.proximal)
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            optimizer.step()
+            losses += loss.detach() * len(targets)
+            terms = terms + objective.utility_terms(outputs.detach(), targets).sum()
+    seen = local.epochs * batches.records_a_pass
+    return {objective.utility.term: terms.item() / seen, "loss": float(losses) / seen}
 
 
 def _pull_back(model: nn.Module, received: list[Tensor], proximal: float) -> None:
@@ -90,21 +100,15 @@ def _pull_back(model: nn.Module, received: list[Tensor], proximal: float) -> Non
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, dataset: Dataset, records: RecordIds) -> Utility:
+def evaluate(
+    model: nn.Module, dataset: Dataset, records: RecordIds, objective: Objective
+) -> Utility:
     """Return the utility of `model`, in evaluation mode, on `records`."""
     model.eval()
-    losses, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    losses, terms = torch.zeros(()), torch.zeros((), dtype=torch.int64)
     for start in range(0, len(records), EVALUATION_BATCH):
-        inputs, labels = dataset.batch(records[start : start + EVALUATION_BATCH])
+        inputs, targets = dataset.batch(records[start : start + EVALUATION_BATCH])
         outputs = model(inputs)
-        losses += functional.cross_entropy(outputs, labels, reduction="sum")
-        right += _right(outputs, labels)
-    return _utility(losses, right, len(records))
-
-
-def _right(outputs: Tensor, labels: Tensor) -> Tensor:
-    return (outputs.detach().argmax(1) == labels).sum()
-
-
-def _utility(losses: Tensor, right: Tensor, records: int) -> Utility:
-    return Utility(float(losses) / records, int(right) / records, records)
+        losses += objective.sum_loss(outputs, targets)
+        terms = terms + objective.utility_terms(outputs, targets).sum()
+    return Utility(float(losses) / len(records), terms.item() / len(records), len(records))

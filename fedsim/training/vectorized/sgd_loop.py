@@ -20,7 +20,8 @@ from fedsim import seeds
 from fedsim.config.experiment import LocalTraining
 from fedsim.data import Dataset
 from fedsim.training.client_tasks import Trained
-from fedsim.training.sgd_loop import EVALUATION_BATCH, RecordIds, Utility
+from fedsim.training.sgd_loop import EVALUATION_BATCH, Utility
+from fedsim.training.trainer import RecordIds
 from fedsim.training.vectorized.layers import Gradient, StackedModel
 from fedsim.training.vectorized.optimizers import StackedOptimizer, State
 from fedsim.transport.buffer_pool import BufferLayout, Room, Uploads
@@ -93,7 +94,7 @@ class VectorizedLoop:
     ) -> list[Trained]:
         """Train participants that have the same `filled_size`, from the same parameters.
 
-        See `training.train_locally` for `proximal`.
+        See `fedsim.training.trainer.Batches` for `proximal`.
         """
         stack = _Stack.of(self, members, received, proximal)
         rate = self.local.learning_rate_in(round_number)

@@ -13,8 +13,11 @@ from typing import TypeVar
 from flwr.app import Context, Message, MessageType, RecordDict
 
 from fedsim.errors import ConfigError, MessageError
+from fedsim.objectives import Classification
 from fedsim.training.client_tasks import ClientTask, Participants, Received, TaskRequest, Trained
-from fedsim.training.sgd_loop import EVALUATION_BATCH, RecordIds, Utility
+from fedsim.training.sgd import SGD
+from fedsim.training.sgd_loop import EVALUATION_BATCH, Utility
+from fedsim.training.trainer import RecordIds, build_trainer
 from fedsim.training.vectorized.layers import stacked_model
 from fedsim.training.vectorized.optimizers import stacked_optimizer
 from fedsim.training.vectorized.sgd_loop import Member, VectorizedLoop, filled_size
@@ -129,7 +132,20 @@ def stack_training(participants: Participants) -> VectorizedLoop | str:
         If the optimiser's settings are not valid.
     """
     local = participants.local
-    model = stacked_model(participants.new_model())
+    if type(participants.objective) is not Classification:
+        return "its objective is not classification, the only one that can be stacked"
+    trainer = build_trainer(local)
+    if not (type(trainer) is SGD and trainer.plain):
+        return (
+            f"its trainer is {local.trainer.name} with settings of its own, and only sgd without "
+            "any can be stacked"
+        )
+    if local.drop_last:
+        return "federation.local.drop_last is true"
+    network = participants.new_model()
+    if not all(parameter.requires_grad for parameter in network.parameters()):
+        return "some of the model's parameters are frozen"
+    model = stacked_model(network)
     if isinstance(model, str):
         return model
     optimizer = stacked_optimizer(local.optimizer.name, local.optimizer.settings)

@@ -13,7 +13,6 @@ from fedsim.config.experiment import FederationSettings as Settings
 from fedsim.errors import ConfigError
 from fedsim.federation.strategies import build_strategy
 from fedsim.training.optimizers import optimizer_factory
-from fedsim.training.sgd_loop import train_locally
 
 ANYBODY = {"min_available_nodes": 1}
 
@@ -57,7 +56,7 @@ def by_hand(start: dict[str, torch.Tensor], participant: int, rounds: range) -> 
     optimizer = optimizer_factory("sgd", {})(model.parameters(), local.learning_rate)
     records = toys.training_sets(data)[participant]
     for number in rounds:
-        train_locally(model, optimizer, data, records, local, (3, number, participant))
+        toys.train_locally(model, optimizer, records, local, (3, number, participant))
     return ArrayRecord(model.state_dict())
 
 

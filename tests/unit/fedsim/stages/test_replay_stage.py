@@ -97,7 +97,7 @@ def test_runs_that_share_states_simulate_nothing_twice(
     whole = [*PASSIVE, ENTRIES[0]]
     first = run("first", adversaries=whole)
     simulating: list[object] = []
-    monkeypatch.setattr("fedsim.training.sequential_trainer.train_locally", simulating.append)
+    monkeypatch.setattr("fedsim.training.sgd.run_epochs", simulating.append)
     again = run("again", adversaries=whole, attacks=["loss"])
     assert simulating == []
     ignored = {"experiment.yaml", "ledger.parquet"}

@@ -24,6 +24,7 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet, build_model, fully_connected
+from fedsim.objectives import Classification
 from fedsim.progress import SILENCE
 from fedsim.stages.federations import federations_of
 from fedsim.stages.setup import set_setup
@@ -97,7 +98,7 @@ class Case:
     def test(self, arrays: ArrayRecord) -> Any:
         model, dataset = self.new_model(), data(sum(self.sizes))
         model.load_state_dict(arrays.to_torch_state_dict())
-        return evaluate(model, dataset, dataset.test_records)
+        return evaluate(model, dataset, dataset.test_records, Classification())
 
 
 Ended = tuple[Progress, dict[int, RecordDict]]
