@@ -1,5 +1,7 @@
 """The inference attacks as plugins: what an adversary saw, in; one score a record, out."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,9 +22,12 @@ from fedsim.attacks import (
     View,
 )
 from fedsim.errors import DataError
+from fedsim.observation.needs import Knowledge, Needs
 from fedsim.progress import Watcher
 
 Scores = NDArray[np.float64]
+
+_KNOWN = frozenset({Knowledge.KNOWN_RECORDS})
 
 
 class Supervised(Attack):
@@ -65,6 +70,7 @@ class Supervised(Attack):
         self.training = plan(network, training)
         self.last_layer = last_layer
         self.learns_from = learns_from
+        self.needs = replace(self.inputs.needs, knowledge=_KNOWN)
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
@@ -107,6 +113,7 @@ class ScalarLogistic(Attack):
     stochastic = True
     baseline = True
     by_rounds = True
+    needs = Needs(scalars=True, knowledge=_KNOWN)
 
     def __init__(self, folds: int = 5) -> None:
         self.folds = folds
@@ -205,6 +212,7 @@ class Unsupervised(Attack):
         self.training = training or UnsupervisedSettings()
         self.inputs = input_settings(inputs)
         self.last_layer = last_layer
+        self.needs = replace(self.inputs.needs, outputs=True, scalars=True, gradient_norms="all")
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""

@@ -17,6 +17,7 @@ from torch import nn
 from adversaries.inference.features import SCALARS, FeatureSpec
 from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
 from fedsim.errors import ConfigError, listed
+from fedsim.observation.needs import Layers, Needs
 
 OF_THE_OUTPUT = ("log-odds of the label", "margin", "true logit", "others' log-sum-exp")
 """The scalars that follow from the last layer's output and the label."""
@@ -67,6 +68,23 @@ class InputSettings:
             )
         if not self.memory_limit_gb > 0:
             raise ConfigError(f"memory_limit_gb is above 0, not {self.memory_limit_gb}")
+
+    @property
+    def needs(self) -> Needs:
+        """What must be extracted for it, by the names and places that are chosen."""
+        norms: Mapping[str, Layers | Literal["all"]] = {
+            "all": "all",
+            "chosen": self.gradients,
+            "none": (),
+        }
+        return Needs(
+            outputs=-1 in self.outputs,
+            scalars=self.scalars or self.loss,
+            last_layer=-1 in self.gradients,
+            layer_outputs=tuple(layer for layer in self.outputs if layer != -1),
+            gradient_norms=norms[self.gradient_norms] if self.scalars else (),
+            gradients=tuple(layer for layer in self.gradients if layer != -1),
+        )
 
     def resolved(self, model: nn.Module, last_layer: str | None = None) -> "SelectedInputs":
         """Return the choice by the names of a model's layers.

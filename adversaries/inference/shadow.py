@@ -6,6 +6,7 @@ anybody else, so the threshold may be chosen on them.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from fedsim.attacks import (
     View,
 )
 from fedsim.errors import FedsimError
-from fedsim.observation.needs import Knowledge, Needs
+from fedsim.observation.needs import Knowledge
 from fedsim.progress import Watcher
 
 
@@ -52,12 +53,14 @@ class Shadow(Attack):
     ) -> None:
         if federations < 1:
             raise ValueError(f"federations must be at least 1, not {federations}")
-        self.needs = Needs(
-            shadow_federations=federations, knowledge=frozenset({Knowledge.SHADOW_DATA})
-        )
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer
+        self.needs = replace(
+            self.inputs.needs,
+            shadow_federations=federations,
+            knowledge=frozenset({Knowledge.SHADOW_DATA}),
+        )
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""

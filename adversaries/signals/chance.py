@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from fedsim import seeds
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
 
@@ -13,6 +14,7 @@ class Chance(Attack):
 
     stochastic = True
     baseline = True
+    needs = Needs()
 
     def score(
         self,

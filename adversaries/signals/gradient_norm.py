@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from adversaries.inference.feature_cache import last_features, observed_features, positions
 from adversaries.inference.features import SCALARS, SnapshotFeatures
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
 
@@ -17,6 +18,7 @@ class GradientNorm(Attack):
     """Score a record by minus the norm of its gradient on the last observed snapshot."""
 
     baseline = True
+    needs = Needs(scalars=True, gradient_norms="all")
 
     def score(
         self,

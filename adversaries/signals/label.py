@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from fedsim import seeds
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import PluginError
+from fedsim.observation.needs import Knowledge, Needs
 from fedsim.progress import Watcher
 
 
@@ -17,6 +18,7 @@ class LabelOnly(Attack):
     """Score a record by how many known records of its class are members; no model is used."""
 
     baseline = True
+    needs = Needs(knowledge=frozenset({Knowledge.KNOWN_RECORDS}))
 
     def __init__(self, folds: int = 5) -> None:
         if folds < 2:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import last_features, positions
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
 
@@ -16,6 +17,7 @@ class Loss(Attack):
     """Score a record by minus its cross-entropy on the last observed snapshot."""
 
     baseline = True
+    needs = Needs(which="last", scalars=True)
 
     def score(
         self,

@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from adversaries.inference.feature_cache import last_features, observed_features, positions
 from adversaries.inference.features import SnapshotFeatures
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
 
@@ -18,6 +19,7 @@ class Uncertainty(Attack):
     """Score a record by minus the uncertainty of its prediction on the last observed snapshot."""
 
     baseline = True
+    needs = Needs(outputs=True)
 
     def score(
         self,
