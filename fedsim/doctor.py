@@ -157,7 +157,7 @@ def _plugins() -> Iterator[MachineCheck]:
         except FedsimError as error:
             yield MachineCheck(group, MachineStatus.PROBLEM, str(error))
         else:
-            yield MachineCheck(group, MachineStatus.GOOD, ", ".join(found))
+            yield MachineCheck(group, MachineStatus.GOOD, ", ".join(found) or "none installed")
 
 
 def _datasets(data_dir: Path | None) -> Iterator[MachineCheck]:

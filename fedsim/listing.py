@@ -1,14 +1,12 @@
-"""What can be named in an experiment: everything installed, other packages' plugins included."""
+"""What can be named in an experiment: everything installed, other packages' plugins included.
 
-from collections.abc import Callable, Mapping
-from functools import partial
+Nothing is imported for it: see `fedsim.plugin_docs`.
+"""
+
 from typing import NamedTuple
 
-from fedsim import plugins
-from fedsim.config.engine import ENGINES
-from fedsim.data.partition import SCHEMES
-from fedsim.federation.strategies import strategies
-from fedsim.training.optimizers import OPTIMIZERS
+from fedsim.plugin_docs import summary_of
+from fedsim.plugin_groups import GROUPS, available, origin_of
 
 
 class ListedPlugin(NamedTuple):
@@ -19,36 +17,37 @@ class ListedPlugin(NamedTuple):
     origin: str
 
 
-def catalogue() -> dict[str, Callable[[], list[ListedPlugin]]]:
-    """Return what lists each kind of thing, by the kind's name."""
-    return {
-        **{group: partial(_plugins, group) for group in plugins.GROUPS},
-        "strategies": lambda: _described(strategies(), "flwr"),
-        "partitions": _partitions,
-        "optimizers": lambda: _described(OPTIMIZERS, "fedsim"),
-        "engines": lambda: _described(ENGINES, "fedsim"),
-    }
+class ListedGroup(NamedTuple):
+    """A group of plugins: its name, what its members do, and how many are installed."""
+
+    name: str
+    description: str
+    members: int
 
 
-def _plugins(group: str) -> list[ListedPlugin]:
+def listed_groups() -> list[ListedGroup]:
+    """Return all groups of plugins."""
     return [
-        ListedPlugin(
-            name,
-            plugins.summary(plugins.resolve(group, name)),
-            point.dist.name if point.dist else "",
-        )
-        for name, point in plugins.available(group).items()
+        ListedGroup(name, group.description, len(available(name))) for name, group in GROUPS.items()
     ]
 
 
-def _partitions() -> list[ListedPlugin]:
-    from flwr_datasets import partitioner  # here: it takes seconds to import
+def listed_plugins(group: str) -> list[ListedPlugin]:
+    """Return what is installed of a group (a key of `GROUPS`).
 
-    theirs = [n for n in partitioner.__all__ if n != "Partitioner" and "Vertical" not in n]
-    return _described(SCHEMES, "fedsim") + _described(
-        {name: getattr(partitioner, name) for name in theirs}, "flwr-datasets"
-    )
+    Raises
+    ------
+    PluginError
+        If there is no such group, or two packages claim the same name.
+    """
+    return [
+        ListedPlugin(name, _description(point.value), origin_of(group, point))
+        for name, point in available(group).items()
+    ]
 
 
-def _described(things: Mapping[str, Callable[..., object]], origin: str) -> list[ListedPlugin]:
-    return [ListedPlugin(name, plugins.summary(thing), origin) for name, thing in things.items()]
+def _description(reference: str) -> str:
+    try:
+        return summary_of(reference)
+    except Exception as error:  # a third party's module may raise anything while it is imported
+        return f"(cannot be imported: {type(error).__name__}: {' '.join(str(error).split())})"

@@ -1,18 +1,17 @@
-"""Finding, checking and building plugins: adversaries, attacks, data sets, models, ...
+"""Finding, checking and building plugins: data sets, models, strategies, adversaries, attacks, ...
 
 A plugin is any callable (class or function) whose parameters are its settings. It is named either
-by an entry point of one of the groups below, so that another package adds its own without a change
-here, or directly as ``module:attribute``. Its signature is its schema: settings are checked against
-it, strictly, when the experiment is read.
+by an entry point of a group of `fedsim.plugin_groups`, so that another package adds its own without
+a change here, or directly as ``module:attribute``. Its signature is its schema: settings are
+checked against it, strictly, when the experiment is read.
 """
 
 import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args, get_type_hints
 
 from pydantic import (
@@ -26,46 +25,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaError, to_jsonable_python
 
 from fedsim.errors import FedsimError, PluginError, joined_faults, listed
+from fedsim.plugin_docs import summary as summary
+from fedsim.plugin_groups import GROUPS as GROUPS
+from fedsim.plugin_groups import Group as Group
+from fedsim.plugin_groups import available as available
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that is not known, in a model and in a dataclass."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """A kind of plugin: its entry points, and the parameters that fedsim fills in by itself."""
-
-    entry_points: str
-    provided: tuple[str, ...] = ()
-
-
-GROUPS = {
-    "adversaries": Group("fedsim.adversaries", provided=("victims", "participants")),
-    "attacks": Group("fedsim.attacks"),
-    "datasets": Group("fedsim.datasets"),
-    "models": Group("fedsim.models", provided=("input_shape", "num_classes")),
-    "objectives": Group("fedsim.objectives"),
-    "trainers": Group("fedsim.trainers"),
-}
-
-
-def available(group: str) -> dict[str, EntryPoint]:
-    """Return the installed plugins of a group (a key of `GROUPS`) by name.
-
-    Raises
-    ------
-    PluginError
-        If two installed packages claim the same name.
-    """
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUPS[group].entry_points):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise PluginError(
-                f"two installed packages offer {group} {point.name!r} ({other.value} and "
-                f"{point.value}); uninstall one of them"
-            )
-    return dict(sorted(found.items()))
 
 
 def resolve(group: str, name: str) -> Callable[..., Any]:
@@ -94,7 +60,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:  # a third party's module may raise anything while it is imported
-        raise PluginError(f"cannot import plugin {reference!r}: {_told(error)}") from error
+        raise PluginError(f"cannot import plugin {reference!r}: {one_line(error)}") from error
     if not callable(found):
         raise PluginError(f"plugin {reference!r} is a {type(found).__name__}, not a callable")
     return found  # type: ignore[no-any-return]
@@ -104,10 +70,12 @@ _STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
 
 @cache
-def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> type[BaseModel]:
+def settings_schema(
+    plugin: Callable[..., Any], provided: tuple[str, ...], arguments: tuple[str, ...] = ()
+) -> type[BaseModel]:
     """Return a strict pydantic model of a plugin's settings, read off its signature.
 
-    Parameters that fedsim provides are settings too, but never missing.
+    Parameters that fedsim provides are settings too, but never missing. Its `arguments` are none.
     """
     try:
         parameters = inspect.signature(plugin, eval_str=True).parameters.values()
@@ -115,7 +83,7 @@ def settings_schema(plugin: Callable[..., Any], provided: tuple[str, ...]) -> ty
         raise PluginError(f"cannot read the settings of plugin {plugin!r}: {error}") from error
     fields: dict[str, Any] = {}
     for p in parameters:
-        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in arguments:
             kind = p.annotation if _can_be_checked(p.annotation) else Any
             default = None if p.name in provided else ... if p.default is p.empty else p.default
             fields[p.name] = (kind, default)
@@ -136,6 +104,7 @@ def checked(
     name: str,
     settings: Mapping[str, object],
     provided: tuple[str, ...] = (),
+    arguments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Return `settings` as the plugin's own types.
 
@@ -144,7 +113,7 @@ def checked(
     PluginError
         If a setting is unknown (the sentence lists the valid ones), missing, or of a wrong type.
     """
-    schema = settings_schema(plugin, provided)
+    schema = settings_schema(plugin, provided, arguments)
     try:
         # Through JSON: strict about types, yet a list may become a tuple and 1 a float.
         valid = schema.model_validate_json(json.dumps(dict(settings)))
@@ -153,7 +122,7 @@ def checked(
     return {key: getattr(valid, key) for key in valid.model_fields_set}
 
 
-def _told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return a third party's exception as part of a sentence, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
@@ -212,8 +181,8 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
     group, name, settings
         Which plugin, and its settings.
     provided
-        Values for the group's provided parameters; a plugin gets those that it has parameters for,
-        and a setting of the same name goes first.
+        Values for the group's provided parameters and arguments; a plugin gets those that it has
+        parameters for, and a setting of the same name goes first.
 
     Raises
     ------
@@ -221,20 +190,33 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
         If the plugin is unknown, its settings are not valid, or building it fails.
     """
     plugin = resolve(group, name)
-    arguments = checked(plugin, name, settings, GROUPS[group].provided)
-    wanted = settings_schema(plugin, GROUPS[group].provided).model_fields
-    filled = {key: value for key, value in provided.items() if key in wanted} | arguments
+    given = checked_for(group, plugin, name, settings)
+    wanted = inspect.signature(plugin).parameters
+    filled = {key: value for key, value in provided.items() if key in wanted} | given
     try:
         return plugin(**filled)
     except FedsimError:
         raise
     except Exception as error:  # a third party's plugin may raise anything while it is built
-        raise PluginError(f"{name} cannot be built: {_told(error)}") from error
+        raise PluginError(f"{name} cannot be built: {one_line(error)}") from error
 
 
 def check(group: str, name: str, settings: Mapping[str, object]) -> None:
     """Raise `PluginError` unless `build` would find the plugin and accept its settings."""
-    checked(resolve(group, name), name, settings, GROUPS[group].provided)
+    checked_for(group, resolve(group, name), name, settings)
+
+
+def checked_for(
+    group: str, plugin: Callable[..., Any], name: str, settings: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return `checked` settings of a plugin as a member of a group.
+
+    Raises
+    ------
+    PluginError
+        As `checked`.
+    """
+    return checked(plugin, name, settings, GROUPS[group].provided, GROUPS[group].arguments)
 
 
 def defaults(group: str, name: str) -> dict[str, Any]:
@@ -243,7 +225,7 @@ def defaults(group: str, name: str) -> dict[str, Any]:
     Those that fedsim provides, and those that are not plain data, are left out.
     """
     provided = GROUPS[group].provided
-    schema = settings_schema(resolve(group, name), provided)
+    schema = settings_schema(resolve(group, name), provided, GROUPS[group].arguments)
     found: dict[str, Any] = {}
     for key, field in schema.model_fields.items():
         if key in provided or field.is_required():
@@ -253,8 +235,3 @@ def defaults(group: str, name: str) -> dict[str, Any]:
         except PydanticSerializationError:
             continue
     return found
-
-
-def summary(plugin: Callable[..., Any]) -> str:
-    """Return the first line of a plugin's documentation, for listings."""
-    return (inspect.getdoc(plugin) or "").partition("\n")[0]

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -25,7 +26,6 @@ from sphinx.util import logging
 from fedsim import plugins
 from fedsim.config.experiment import Choice, Experiment
 from fedsim.config.yaml_files import parse_yaml
-from fedsim.training.optimizers import OPTIMIZERS
 
 PAGE = "settings"
 MARK = re.compile(r"<!-- settings: (\w+) -->")
@@ -72,9 +72,7 @@ def _section(model: type[BaseModel], place: str, words: Words) -> Iterator[str]:
         named = properties.get("name", {}).get("const")
         yield f"\n### `{place}`" + (f" named `{named}`" if named else "") + "\n"
         yield _introduction(model)
-    told = {
-        name: said for kind in reversed(model.mro()) for name, said in _documented(kind).items()
-    }
+    told = _documented_with_bases(model)
     defs = schema.get("$defs", {})
     yield from _table(
         Row(
@@ -110,28 +108,24 @@ def _plugins(group: str, words: Words) -> Iterator[str]:
         if point.dist is None or point.dist.name != ORIGIN:
             continue
         plugin = plugins.resolve(group, name)
-        yield from _settings(name, plugin, plugins.GROUPS[group].provided, words, inside)
+        yield from _settings(name, plugin, plugins.GROUPS[group], words, inside)
     yield from _inside(inside, words)
-
-
-def _optimizers(words: Words) -> Iterator[str]:
-    for name, maker in OPTIMIZERS.items():
-        yield from _settings(name, maker, (), words, {})
 
 
 def _settings(
     name: str,
     plugin: Callable[..., Any],
-    provided: tuple[str, ...],
+    group: plugins.Group,
     words: Words,
     inside: dict[str, Schema],
 ) -> Iterator[str]:
     yield f"\n### `{name}`\n"
     yield _markdown(plugins.summary(plugin)) + "\n"
-    schema = plugins.settings_schema(plugin, provided).model_json_schema()
+    provided = group.provided
+    schema = plugins.settings_schema(plugin, provided, group.arguments).model_json_schema()
     defs = schema.get("$defs", {})
     inside |= defs
-    told = _documented(plugin)
+    told = _documented_with_bases(plugin)
     rows = [
         Row(
             setting,
@@ -140,7 +134,7 @@ def _settings(
             told.get(setting) or words[f"{name}.{setting}"],
         )
         for setting, of in schema.get("properties", {}).items()
-        if setting in told or setting not in provided
+        if (setting in told or setting not in provided) and "const" not in of
     ]
     yield from _table(rows)
     if not rows:
@@ -198,6 +192,12 @@ def _documented(plugin: Callable[..., Any]) -> dict[str, str]:
     return {name: _followed(name, said) for name, said in found.items()}
 
 
+def _documented_with_bases(plugin: Callable[..., Any]) -> dict[str, str]:
+    """Return what the docstrings of a plugin, and of the classes it derives from, say of each."""
+    kinds = reversed(inspect.getmro(plugin)) if isinstance(plugin, type) else (plugin,)
+    return {name: said for kind in kinds for name, said in _documented(kind).items()}
+
+
 def _followed(name: str, said: str) -> str:
     reference = SAME_AS.fullmatch(said)
     if reference is None:
@@ -225,13 +225,7 @@ HOMES = (
 
 TABLES: Mapping[str, Callable[[Words], Iterator[str]]] = {
     "experiment": _experiment,
-    "optimizers": _optimizers,
-    "adversaries": lambda words: _plugins("adversaries", words),
-    "attacks": lambda words: _plugins("attacks", words),
-    "datasets": lambda words: _plugins("datasets", words),
-    "models": lambda words: _plugins("models", words),
-    "trainers": lambda words: _plugins("trainers", words),
-    "objectives": lambda words: _plugins("objectives", words),
+    **{group: partial(_plugins, group) for group in plugins.GROUPS},
 }
 
 

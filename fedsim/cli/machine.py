@@ -5,12 +5,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from fedsim.cli.options import EXIT_PROBLEM, AsJson, DataDir
-from fedsim.errors import FedsimError, listed
-
-KINDS = "adversaries, attacks, datasets, models, strategies, partitions, optimizers, engines"
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: fetch and verify them beforehand.")
 
@@ -31,21 +27,29 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_PROBLEM)
 
 
-def list_(what: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {KINDS}.")]) -> None:
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="GROUP", help="Without it, the groups of plugins that there are."),
+    ] = None,
+) -> None:
     """Show what is installed, other packages' plugins included."""
-    from fedsim.listing import catalogue
+    from fedsim.cli.tables import print_table
+    from fedsim.listing import listed_groups, listed_plugins
 
-    kinds = catalogue()
-    if what not in kinds:
-        raise FedsimError(f"there is nothing called {what!r} to list; valid: {listed(kinds)}")
-    entries = kinds[what]()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", overflow="fold", min_width=min(40, max(len(e.name) for e in entries)))
-    table.add_column("what it is")
-    table.add_column("from", no_wrap=True)
-    for entry in entries:
-        table.add_row(*entry)
-    Console(markup=False, emoji=False).print(table)
+    if what is None:
+        groups = listed_groups()
+        print_table(
+            ("group", "installed", "what its members do"),
+            [(group.name, str(group.members), group.description) for group in groups],
+        )
+        return
+    found = listed_plugins(what)
+    if found:
+        rows = [(one.name, one.description, one.origin) for one in found]
+        print_table(("name", "what it is", "from"), rows)
+    else:
+        typer.echo(f"none of the {what} is installed; your own is named as module:attribute")
 
 
 @data_app.command()

@@ -1,22 +1,31 @@
 """Which engine runs the participants, and its settings.
 
+An engine is a plugin of the group ``engines``: a class of settings that derives from `Engine`, and
+says which function opens it.
+
 Engines agree bit for bit, so what stands here decides how fast a run is and where it computes, but
 not what comes out; the exceptions are in `DECIDING`.
 """
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
     PositiveInt,
-    Tag,
+    SerializeAsAny,
+    WrapValidator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
+
+from fedsim import plugins
+from fedsim.errors import PluginError, listed
+
+GROUP = "engines"
 
 DECIDING = ("threads", "stacked")
 """The settings that decide numbers: other threads, and other products, round sums differently."""
@@ -51,8 +60,25 @@ class Engine(BaseModel):
     restarts
         How many times in a federation lost processes are replaced, and the rounds since its last
         checkpoint are run again, before the run stops.
+
+    Notes
+    -----
+    A plugin derives a class of its own settings, gives `name` its own default, and says in `opener`
+    (``module:function``) what opens the engine: a context manager of the settings, which gives a
+    function from a Flower `ClientApp` and a number of participants to an open grid
+    (`fedsim.engines.base.NodesGrid`).
+
+    Examples
+    --------
+    >>> class Cluster(Engine):
+    ...     name: Literal["my-cluster"] = "my-cluster"
+    ...     queue: str = "short"
+    ...     opener: ClassVar[str] = "my_cluster:open_cluster"
+    >>> Cluster(queue="long").threads
+    1
     """
 
+    opener: ClassVar[str] = ""
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
@@ -72,6 +98,7 @@ class LocalEngine(Engine):
     """Participants on this machine: in this process, or in so many `workers`."""
 
     name: Literal["local"] = "local"
+    opener: ClassVar[str] = "fedsim.engines.factory:open_local"
 
 
 class RayEngine(Engine):
@@ -91,6 +118,7 @@ class RayEngine(Engine):
     """
 
     name: Literal["ray"] = "ray"
+    opener: ClassVar[str] = "fedsim.engines.factory:open_ray"
     address: Annotated[str, AfterValidator(_host_and_port)] | None = None
     actors: PositiveInt | None = None
     cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -98,23 +126,44 @@ class RayEngine(Engine):
     in_flight: PositiveInt = 16
 
 
-ENGINES: dict[str, type[Engine]] = {
-    get_args(kind.model_fields["name"].annotation)[0]: kind for kind in (LocalEngine, RayEngine)
-}
-"""The settings of each engine, by the engine's name."""
+def engine_kind(name: str) -> type[Engine]:
+    """Return the class of an engine's settings.
+
+    Raises
+    ------
+    PluginError
+        If there is no such engine, or the plugin of that name is none.
+    """
+    kind = plugins.resolve(GROUP, name)
+    if not (isinstance(kind, type) and issubclass(kind, Engine)):
+        raise PluginError(
+            f"engine {name!r} is no class of settings; a plugin of group {GROUP} must derive from "
+            "fedsim.config.engine.Engine"
+        )
+    return kind
 
 
-def _branch(value: object) -> str | None:
-    name = value.get("name", "local") if isinstance(value, dict) else getattr(value, "name", value)
-    return f"({name})" if name in ENGINES else None
+def _engine(value: object, _: object) -> Engine:
+    """Return the settings of an engine, whose name says which; without a name the local one."""
+    if isinstance(value, Engine):
+        return value
+    name = value.get("name", "local") if isinstance(value, dict) else value
+    installed = plugins.available(GROUP)
+    if not isinstance(name, str) or (":" not in name and name not in installed):
+        known = {"names": listed(installed)}
+        raise PydanticCustomError("unknown_engine", "it must be or have a name of: {names}", known)
+    try:
+        kind = engine_kind(name)
+    except PluginError as error:
+        raise ValueError(f"engine: {error}") from error
+    settings = {**value, "name": name} if isinstance(value, dict) else {"name": name}
+    unknown = [key for key in settings if key not in kind.model_fields]
+    if unknown:
+        raise ValueError(
+            f"unknown key {f'engine.{unknown[0]}'!r}; valid keys there: {listed(kind.model_fields)}"
+        )
+    return kind.model_validate(settings)
 
 
-AnyEngine = Annotated[
-    Annotated[LocalEngine, Tag("(local)")] | Annotated[RayEngine, Tag("(ray)")],
-    Discriminator(
-        _branch,
-        custom_error_type="unknown_engine",
-        custom_error_message=f"it must be or have a name of: {', '.join(sorted(ENGINES))}",
-    ),
-]
-"""One of the engines; its name says which, and without one it is the local one."""
+AnyEngine = Annotated[SerializeAsAny[Engine], WrapValidator(_engine)]
+"""The settings of one of the engines; its name says which, and without one it is the local one."""

@@ -1,15 +1,16 @@
-"""From an engine's settings to grids: the one place that knows which engine makes which."""
+"""From an engine's settings to grids; the class of the settings names what opens them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
 
 from flwr.clientapp import ClientApp
 
-from fedsim.config.engine import Engine, LocalEngine, RayEngine
+from fedsim import plugins
+from fedsim.config.engine import GROUP, Engine, LocalEngine, RayEngine
 from fedsim.engines.base import NodesGrid
 from fedsim.engines.multiprocess import local_grid
+from fedsim.errors import PluginError
 
 NewGrid = Callable[[ClientApp, int], AbstractContextManager[NodesGrid]]
 """Opens a grid over the participants of an app, fedsim's or anybody's; the number is how many."""
@@ -29,23 +30,27 @@ def opened(engine: Engine) -> Iterator[NewGrid]:
     FedsimError
         If the engine cannot be had here; the sentence says why.
     """
-    with _OPENED_BY[type(engine)](engine) as new_grid:
+    if ":" not in engine.opener:
+        raise PluginError(
+            f"engine {engine.name!r} does not say what opens it; its class must set opener to "
+            "module:function"
+        )
+    open_engine = plugins.resolve(GROUP, engine.opener)
+    with open_engine(engine) as new_grid:
         yield new_grid
 
 
 @contextmanager
-def _local(engine: LocalEngine) -> Iterator[NewGrid]:
+def open_local(engine: LocalEngine) -> Iterator[NewGrid]:
+    """Give grids whose participants run in this process, or in so many workers."""
     apart = engine.timeout is not None
     yield partial(local_grid, workers=engine.workers, threads=engine.threads, apart=apart)
 
 
 @contextmanager
-def _ray(engine: RayEngine) -> Iterator[NewGrid]:
+def open_ray(engine: RayEngine) -> Iterator[NewGrid]:
+    """Give grids whose participants run in processes of a Ray cluster."""
     from fedsim.engines.ray.grid import on_cluster  # here: Ray takes a second to import
 
     with on_cluster(engine) as new_grid:
         yield new_grid
-
-
-_OPENED_BY: dict[type[Engine], Callable[[Any], AbstractContextManager[NewGrid]]]
-_OPENED_BY = {LocalEngine: _local, RayEngine: _ray}

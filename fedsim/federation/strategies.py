@@ -1,42 +1,33 @@
-"""Flower's strategies by name, and the state that they carry from round to round."""
+"""Strategies by name, Flower's among them, and the state that they carry from round to round."""
 
-import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
-from flwr.serverapp import strategy as flower_strategies
 from flwr.serverapp.strategy import Strategy
 from pydantic import ValidationError
 
 from fedsim import plugins
 from fedsim.config.experiment import Choice
-from fedsim.errors import ConfigError, listed
+from fedsim.errors import ConfigError, PluginError
 from fedsim.transport.fast_fedavg import QUICK
 
 Plain = None | bool | int | float | str
+GROUP = "strategies"
 INNER = "strategy"
 _AT_LEAST = re.compile(r"min_\w+_nodes")
 
 
-def strategies() -> dict[str, type[Strategy]]:
-    """Return Flower's strategies by class name."""
-    return {
-        name: kind
-        for name, kind in vars(flower_strategies).items()
-        if isinstance(kind, type) and issubclass(kind, Strategy) and not inspect.isabstract(kind)
-    }
-
-
 def build_strategy(name: str, settings: Mapping[str, Any], participants: int) -> Strategy:
-    """Return a strategy of Flower's, built for a federation of so many participants.
+    """Return a strategy, built for a federation of so many participants.
 
     Parameters
     ----------
     name
-        A class of `flwr.serverapp.strategy`.
+        A plugin of the group ``strategies``: a class of `flwr.serverapp.strategy` by its name, or
+        a user's own as ``module:Class``.
     settings
         Its arguments. One that wraps another, as those for differential privacy do, takes it as
         ``strategy: {name: ...}``.
@@ -46,25 +37,23 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
 
     Raises
     ------
-    ConfigError
-        If there is no such strategy; the sentence lists the valid ones.
     PluginError
-        If a setting is unknown or not valid.
+        If there is no such strategy, or a setting is unknown or not valid.
+    ConfigError
+        If its settings do not fit the federation.
     """
-    known = strategies()
-    if name not in known:
-        raise ConfigError(f"federation.strategy: there is no {name!r}; valid: {listed(known)}")
+    plugin = plugins.resolve(GROUP, name)
     ours: dict[str, Any] = {
         "min_available_nodes": participants,
         "min_train_nodes": 1,
         "min_evaluate_nodes": 1,
         "train_loss_key": "loss",
     }
-    parameters = inspect.signature(known[name]).parameters
+    parameters = plugins.settings_schema(plugin, ()).model_fields
     wraps = INNER in parameters
     own = {key: value for key, value in settings.items() if not (wraps and key == INNER)}
     filled = {key: value for key, value in ours.items() if key in parameters}
-    filled |= plugins.checked(known[name], name, own, provided=(INNER,))
+    filled |= plugins.checked(plugin, name, own, provided=(INNER,))
     patient = [k for k in filled if _AT_LEAST.fullmatch(k) and filled[k] > participants]
     if patient:
         raise ConfigError(
@@ -75,9 +64,15 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         inner = _worn_over(name, settings)
         filled[INNER] = build_strategy(inner.name, inner.settings, participants)
     try:
-        return QUICK.get(name, known[name])(**filled)
+        built = QUICK.get(plugin, plugin)(**filled)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"federation.strategy: {name}: {error}") from error
+    if not isinstance(built, Strategy):
+        raise PluginError(
+            f"strategy {name!r} gave a {type(built).__name__}; a plugin of group strategies must "
+            "derive from flwr.serverapp.strategy.Strategy"
+        )
+    return built
 
 
 def _worn_over(name: str, settings: Mapping[str, Any]) -> Choice:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fedsim import plugins
-from fedsim.errors import ConfigError, listed
+from fedsim.errors import PluginError
+
+GROUP = "optimizers"
 
 
 @dataclass(frozen=True)
@@ -67,24 +69,36 @@ def adamw(
     )
 
 
-OPTIMIZERS: dict[str, Callable[..., Factory]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
-
-
 def optimizer_factory(name: str, settings: Mapping[str, object]) -> Factory:
     """Return what makes an optimiser from parameters and a learning rate.
 
+    Parameters
+    ----------
+    name
+        A plugin of the group ``optimizers``: a function of settings that returns a `Factory` (or
+        any callable that makes an optimiser from parameters and a learning rate), or a class of
+        optimisers itself, as in ``torch.optim:RMSprop``.
+    settings
+        Its settings; of a class, its arguments but for `params` and `lr`.
+
     Raises
     ------
-    ConfigError
-        If there is no such optimiser; the sentence lists the valid ones.
     PluginError
-        If its settings are not valid.
+        If there is no such optimiser (the sentence lists the valid ones), or its settings are not
+        valid.
     """
-    if name not in OPTIMIZERS:
-        raise ConfigError(
-            f"federation.local.optimizer: there is no {name!r}; valid: {listed(OPTIMIZERS)}"
+    plugin = plugins.resolve(GROUP, name)
+    if isinstance(plugin, type) and issubclass(plugin, Optimizer):
+        given = plugins.checked_for(GROUP, plugin, name, settings)
+        kind: Callable[..., Optimizer] = plugin
+        return Factory(lambda parameters, rate: kind(parameters, lr=rate, **given))
+    made = plugins.build(GROUP, name, settings)
+    if not callable(made):
+        raise PluginError(
+            f"optimizer {name!r} gave a {type(made).__name__}; it must be a class of optimisers, "
+            "or return what makes an optimiser from parameters and a learning rate"
         )
-    return OPTIMIZERS[name](**plugins.checked(OPTIMIZERS[name], name, settings))
+    return made if isinstance(made, Factory) else Factory(made)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ the product is made a piece at a time, in memory that stays in a core's cache. W
 about the replies is left to Flower's own code, which also says what is wrong with them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,8 +39,8 @@ class FastFedProx(FastFedAvg, FedProx):
     """`FedProx`, quicker."""
 
 
-QUICK: dict[str, type[FedAvg]] = {"FedAvg": FastFedAvg, "FedProx": FastFedProx}
-"""By the name of the strategy that they stand for."""
+QUICK: dict[Callable[..., Any], type[FedAvg]] = {FedAvg: FastFedAvg, FedProx: FastFedProx}
+"""By the strategy that they stand for."""
 
 
 class _Upload(NamedTuple):

@@ -146,7 +146,7 @@ def test_a_stopped_run_says_how_it_goes_on(stopped: Said) -> None:
         ("datasets", "cifar100"),
         ("models", "alexnet"),
         ("strategies", "FedAvgM"),
-        ("partitions", "disjoint"),
+        ("partitioners", "disjoint"),
         ("optimizers", "adamw"),
         ("engines", "local"),
     ],
@@ -190,7 +190,7 @@ BAD_EXPERIMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "late snapshot": ({"snapshots": {"rounds": [5]}}, "snapshots.rounds has 5"),
     "unknown strategy": (
         {"federation": {**FEDERATION, "strategy": "FedSGD"}},
-        "there is no 'FedSGD'; valid: Bulyan",
+        "there is no 'FedSGD' among the strategies; valid: Bulyan",
     ),
     "strategy setting": (
         {"federation": {**FEDERATION, "strategy": {"name": "FedAvg", "mu": 1}}},
@@ -198,7 +198,7 @@ BAD_EXPERIMENTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown optimiser": (
         {"federation": {**FEDERATION, "local": {**LOCAL, "optimizer": "lion"}}},
-        "there is no 'lion'; valid: adam, adamw, sgd",
+        "there is no 'lion' among the optimizers; valid: adam, adamw, sgd",
     ),
     "unknown partition": ({"partition": {"name": "halves"}}, "'halves'"),
     "few records": ({"partition": {"records": 90}}, "90"),

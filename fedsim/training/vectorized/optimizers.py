@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fedsim import plugins
-from fedsim.training.optimizers import OPTIMIZERS
+from fedsim.training.optimizers import GROUP, adam, adamw, sgd
 from fedsim.training.vectorized.layers import Gradient
 
 State = dict[str, Tensor]
@@ -94,8 +94,8 @@ def _adamw(**settings: Any) -> StackedOptimizer:
     return StackedAdam(**settings, decoupled=True)
 
 
-_STACKED: dict[str, Callable[..., StackedOptimizer]]
-_STACKED = {"sgd": StackedSGD, "adam": StackedAdam, "adamw": _adamw}
+_STACKED: dict[Callable[..., Any], Callable[..., StackedOptimizer]]
+_STACKED = {sgd: StackedSGD, adam: StackedAdam, adamw: _adamw}
 
 
 def stacked_optimizer(name: str, settings: Mapping[str, object]) -> StackedOptimizer | str:
@@ -108,8 +108,9 @@ def stacked_optimizer(name: str, settings: Mapping[str, object]) -> StackedOptim
     PluginError
         If the settings are not valid.
     """
-    if name not in _STACKED:
+    plugin = plugins.resolve(GROUP, name)
+    if plugin not in _STACKED:
         return f"there is no stacked form of the optimizer {name!r}"
-    given = signature(OPTIMIZERS[name]).bind(**plugins.checked(OPTIMIZERS[name], name, settings))
+    given = signature(plugin).bind(**plugins.checked_for(GROUP, plugin, name, settings))
     given.apply_defaults()
-    return _STACKED[name](**given.arguments)
+    return _STACKED[plugin](**given.arguments)

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from fedsim import plugins
+from fedsim import plugin_groups, plugins
 from fedsim.errors import DataError, PluginError
 
 
@@ -159,7 +159,7 @@ def test_every_entry_point_of_ours_is_listed_and_leads_to_a_documented_callable(
 def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     group = "fedsim.attacks"
     points = [EntryPoint("loss", f"{package}:Loss", group) for package in ("a", "b")]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    monkeypatch.setattr(plugin_groups, "_installed", lambda group, path: points)
     with pytest.raises(PluginError, match=r"two installed packages offer attacks 'loss' \(a:Loss"):
         plugins.available("attacks")
     points[1] = points[0]  # the same package twice on the path

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from fedsim.data import Arrays, partition
 from fedsim.data.dataset import from_arrays
-from fedsim.errors import DataError, FedsimError
+from fedsim.data.partitioners import PartitionTask
+from fedsim.errors import DataError, FedsimError, PluginError
 
 DATASET = from_arrays(
     "x",
@@ -98,12 +99,12 @@ def test_partitioner_without_records_splits_the_whole_pool():
     [
         ("disjoint", {"records": 101}, "pool has 300 records.*3 participants with 101 .* 303"),
         ("disjoint", {"participants": 301, "records": None}, "has 300 records.*need 301"),
-        ("disjoint", {"alpha": 1}, "disjoint has no settings, but alpha"),
+        ("disjoint", {"alpha": 1}, "disjoint: unknown setting 'alpha'; valid: none"),
         ("disjoint", {"records": 0}, "must be at least 1"),
         ("overlapping", {"records": 301}, "300 records, fewer than the 301"),
         ("overlapping", {"records": None}, "overlapping needs records"),
-        ("dirichlet", {}, "no partition 'dirichlet'; valid: disjoint.*DirichletPartitioner"),
-        ("Partitioner", {}, "no partition 'Partitioner'"),
+        ("dirichlet", {}, "no 'dirichlet' among the partitioners; valid: .*DirichletP.*, disjoint"),
+        ("Partitioner", {}, "no 'Partitioner' among"),
         ("DirichletPartitioner", {}, "'alpha' is missing"),
         ("DirichletPartitioner", {"alpha": 1, "beta": 1}, "'beta'; valid: alpha"),
         ("DirichletPartitioner", {"alpha": "x"}, "setting 'alpha"),
@@ -112,7 +113,7 @@ def test_partitioner_without_records_splits_the_whole_pool():
         ("DirichletPartitioner", {"alpha": 0.01, "min_partition_size": 49}, "max number"),
         ("SizePartitioner", {"partition_sizes": [1, 2]}, "made 2 parts for 3 participants"),
         ("IidPartitioner", {"records": 101}, "need 303"),
-        ("VerticalEvenPartitioner", {}, "VerticalEvenPartitioner failed"),
+        ("VerticalEvenPartitioner", {}, "no 'VerticalEvenPartitioner' among"),
     ],
 )
 def test_mistakes_get_a_sentence(name, changes, sentence):
@@ -122,5 +123,79 @@ def test_mistakes_get_a_sentence(name, changes, sentence):
 
 
 def test_a_participant_without_records_gets_a_sentence():
-    with pytest.raises(DataError, match=r"without records \(.*\)"):
+    with pytest.raises(DataError, match=r"leaves participants \[.*\] without records"):
         draw("DirichletPartitioner", participants=20, records=1, alpha=0.01, min_partition_size=0)
+
+
+def by_remainder(task, first=0):
+    """A partitioner of a user's own: a function of the task."""
+    mine = task.pool % task.participants
+    return [task.pool[mine == (part + first) % 3] for part in range(task.participants)]
+
+
+class ByLabel:
+    """Another: a class, which sees labels."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def partition(self, task: PartitionTask):
+        label = task.labels[task.pool]
+        return [task.pool[label // self.step == part].tolist() for part in range(task.participants)]
+
+
+def test_a_users_own_function_says_which_record_is_whose() -> None:
+    sets = draw(f"{__name__}:by_remainder", records=None, first=1)
+    assert [set(drawn % 3) for drawn in sets] == [{1}, {2}, {0}]
+    assert sorted(np.concatenate(sets)) == DATASET.pool_records.tolist()
+
+
+def test_a_users_own_class_sees_labels() -> None:
+    sets = draw(f"{__name__}:ByLabel", participants=2, records=None, step=5)
+    assert [{*DATASET.labels[drawn]} for drawn in sets] == [{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}]
+
+
+class Given:
+    """A partitioner that returns what it is told to."""
+
+    def __init__(self, parts: list) -> None:
+        self.parts = parts
+
+    def partition(self, task):
+        if self.parts == ["raise"]:
+            raise KeyError("user")
+        first = int(task.pool[0])
+        return [[first if one == "first" else one for one in part] for part in self.parts]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ([["first"]], "made 1 parts for 2 participants"),
+        ([["first"], []], r"leaves participants \[1\] without records"),
+        ([["first"], ["first", "first"]], "gives participant 1 record [0-9]+ twice"),
+        ([["first"], [400]], "gives participant 1 record 400, which is not in the training pool"),
+        ([["first"], [0.5]], "participant 1 no list of record ids, but float64"),
+        (
+            [["first"], [[1, 2]]],
+            r"participant 1 no list of record ids.*of shape \(1, 2\)",
+        ),
+        ([["first"], [[1], [1, 2]]], "participant 1 no list of record ids"),
+        (["raise"], "failed: KeyError: 'user'"),
+    ],
+)
+def test_what_a_users_own_returns_is_checked(parts, sentence) -> None:
+    with pytest.raises(DataError, match=sentence) as caught:
+        draw(f"{__name__}:Given", participants=2, parts=parts)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_objects_are_no_partition() -> None:
+    with pytest.raises(DataError, match="returned a int; valid: one list of record ids"):
+        draw(f"{__name__}:nothing")
+    with pytest.raises(PluginError, match="unknown setting 'task'; valid: none"):
+        draw("disjoint", task=1)
+
+
+def nothing() -> int:
+    return 3

@@ -8,16 +8,23 @@ import pytest
 import torch
 import toys
 from flwr.app import Array, ArrayRecord
-from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAvg, FedAvgM
+from flwr.serverapp import strategy as flower_strategies
+from flwr.serverapp.strategy import (
+    DifferentialPrivacyServerSideFixedClipping,
+    FedAvg,
+    FedAvgM,
+    Strategy,
+)
 
+from fedsim import plugins
 from fedsim.errors import ConfigError, MessageError, PluginError
 from fedsim.federation.strategies import (
     build_strategy,
     restore_strategy,
-    strategies,
     strategy_state,
 )
 
+STRATEGIES = set(plugins.available("strategies"))
 FOR_TREES = {"FedXgbBagging"}  # it aggregates xgboost models, not parameters
 WRAPPERS = {
     "DifferentialPrivacyClientSideAdaptiveClipping",
@@ -25,19 +32,41 @@ WRAPPERS = {
     "DifferentialPrivacyServerSideAdaptiveClipping",
     "DifferentialPrivacyServerSideFixedClipping",
 }
+
+
+class OwnAverage(FedAvg):  # type: ignore[misc]
+    """A strategy of a user's own."""
+
+    def __init__(
+        self, power: int = 1, fraction_train: float = 1.0, min_available_nodes: int = 2
+    ) -> None:
+        super().__init__(fraction_train=fraction_train, min_available_nodes=min_available_nodes)
+        self.power = power
+
+
 SETTINGS: dict[str, dict[str, Any]] = {"QFedAvg": {"client_learning_rate": 0.1}}
 
 
-def test_flowers_strategies_are_listed_by_their_names() -> None:
-    assert {"FedAvg", "FedAvgM", "FedAdam", "FedProx", "Krum"} | WRAPPERS <= strategies().keys()
-    assert "Strategy" not in strategies()
-    for name, kind in strategies().items():
-        assert name == kind.__name__
-        assert not inspect.isabstract(kind)
+def test_flowers_strategies_are_members_by_their_names() -> None:
+    assert {
+        name
+        for name, kind in vars(flower_strategies).items()
+        if isinstance(kind, type) and issubclass(kind, Strategy) and not inspect.isabstract(kind)
+    } == STRATEGIES
+
+
+def test_a_strategy_of_a_users_own_goes_by_module_and_class() -> None:
+    built = build_strategy("flwr.serverapp.strategy:FedAvg", {}, 3)
+    assert type(built) is type(build_strategy("FedAvg", {}, 3))
+    own = build_strategy(f"{__name__}:OwnAverage", {"power": 2, "fraction_train": 0.5}, 3)
+    assert isinstance(own, OwnAverage)
+    assert (own.power, own.fraction_train, own.min_available_nodes) == (2, 0.5, 3)
+    with pytest.raises(PluginError, match="must derive from flwr"):
+        build_strategy("fractions:Fraction", {}, 3)
 
 
 @pytest.mark.usefixtures("flower")
-@pytest.mark.parametrize("name", sorted(strategies().keys() - WRAPPERS - FOR_TREES))
+@pytest.mark.parametrize("name", sorted(STRATEGIES - WRAPPERS - FOR_TREES))
 def test_every_strategy_runs_a_round(name: str) -> None:
     federation = toys.Federation(strategy=name, settings=SETTINGS.get(name, {}), rounds=2)
     end = federation.run()
@@ -127,7 +156,7 @@ def test_fedprox_keeps_uploads_near_what_was_sent() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "told"),
     [
-        ("FedSGD", {}, "there is no 'FedSGD'; valid: Bulyan, "),
+        ("FedSGD", {}, "there is no 'FedSGD' among the strategies; valid: Bulyan, "),
         ("FedAvg", {"momentum": 0.9}, "FedAvg: unknown setting 'momentum'; valid: arrayrecord_key"),
         ("FedAvg", {"fraction_train": "all"}, "FedAvg: setting 'fraction_train' is 'all'"),
         ("QFedAvg", {}, "QFedAvg: setting 'client_learning_rate' is missing"),
@@ -145,7 +174,7 @@ def test_fedprox_keeps_uploads_near_what_was_sent() -> None:
                 "clipping_norm": 1,
                 "num_sampled_clients": 3,
             },
-            "there is no 'Fed'; valid: ",
+            "there is no 'Fed' among the strategies; valid: ",
         ),
         (
             "DifferentialPrivacyServerSideFixedClipping",

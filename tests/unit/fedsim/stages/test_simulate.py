@@ -170,11 +170,15 @@ def test_a_disk_that_is_too_small_is_told_before_round_1(
         ({"attacks": ["toys:blobs"]}, FedsimError, "must derive from fedsim.Attack"),
         ({"model": "toys:blobs"}, FedsimError, "must return a torch.nn.Module"),
         ({"model": "alexnet"}, FedsimError, r"alexnet takes images of \(channels, 32, 32\)"),
-        ({"federation": {"strategy": "FedSGD"}}, FedsimError, "there is no 'FedSGD'; valid: Bul"),
+        (
+            {"federation": {"strategy": "FedSGD"}},
+            FedsimError,
+            "no 'FedSGD' among the strategies",
+        ),
         (
             {"federation": {"local": {"optimizer": "lion"}}},
             FedsimError,
-            "there is no 'lion'; valid: adam, adamw, sgd",
+            "there is no 'lion' among the optimizers; valid: adam, adamw, sgd",
         ),
         (
             {"federation": {"local": {"learning_rate": 1e39}}},

@@ -1,0 +1,150 @@
+"""The groups of plugins, and who is in them: entry points, and the classes of a library.
+
+Nothing here imports a plugin: names are read from the metadata of installed packages and from the
+``__all__`` of a library's source, so that listing them costs milliseconds.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from fedsim.errors import PluginError, listed
+from fedsim.plugin_docs import exported_names
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library whose public classes are members of a group, each by its own name.
+
+    Attributes
+    ----------
+    module
+        Where they are exported: the names in its ``__all__``.
+    package
+        What the library is called in listings.
+    others
+        Names in ``__all__`` that are no members.
+    """
+
+    module: str
+    package: str
+    others: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Group:
+    """A kind of plugin.
+
+    Attributes
+    ----------
+    entry_points
+        The group of entry points by which packages offer members.
+    description
+        What its members do, in one sentence.
+    provided
+        Parameters that fedsim fills in by itself, unless a setting of that name is given.
+    arguments
+        Parameters that only fedsim fills in: they are no settings.
+    library
+        A library whose classes are members, too; an installed plugin of the same name goes first.
+    """
+
+    entry_points: str
+    description: str
+    provided: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    library: Library | None = None
+
+
+_STRATEGIES = Library("flwr.serverapp.strategy", "flwr", frozenset({"Result", "Strategy"}))
+_PARTITIONERS = Library(
+    "flwr_datasets.partitioner",
+    "flwr-datasets",
+    frozenset(
+        {
+            "IdToSizeFncPartitioner",
+            "Partitioner",
+            "VerticalEvenPartitioner",
+            "VerticalSizePartitioner",
+        }
+    ),
+)
+
+GROUPS = {
+    "datasets": Group("fedsim.datasets", "Find, decode and return records."),
+    "partitioners": Group(
+        "fedsim.partitioners",
+        "Say which participant trains on which records.",
+        arguments=("task",),
+        library=_PARTITIONERS,
+    ),
+    "models": Group(
+        "fedsim.models", "Return the module that is trained.", ("input_shape", "num_classes")
+    ),
+    "objectives": Group(
+        "fedsim.objectives", "Say what is learned, and how well a record is fitted."
+    ),
+    "optimizers": Group(
+        "fedsim.optimizers", "Make local steps from gradients.", arguments=("params", "lr")
+    ),
+    "trainers": Group("fedsim.trainers", "Train in a participant, from round to round."),
+    "strategies": Group(
+        "fedsim.strategies",
+        "Select participants and aggregate what they send.",
+        library=_STRATEGIES,
+    ),
+    "defences": Group("fedsim.defences", "Change what others see of a participant's data."),
+    "adversaries": Group(
+        "fedsim.adversaries", "Sit in a position and see messages.", ("victims", "participants")
+    ),
+    "attacks": Group("fedsim.attacks", "Score records by what an adversary saw."),
+    "metrics": Group("fedsim.metrics", "Judge scores by the truth."),
+    "engines": Group("fedsim.engines", "Run the participants."),
+}
+"""All groups by name, in the order in which an experiment uses them."""
+
+
+def available(group: str) -> dict[str, EntryPoint]:
+    """Return the installed plugins of a group (a key of `GROUPS`) by name.
+
+    Raises
+    ------
+    PluginError
+        If there is no such group, or two installed packages claim the same name.
+    """
+    if group not in GROUPS:
+        raise PluginError(f"there is no group of plugins {group!r}; valid: {listed(GROUPS)}")
+    found: dict[str, EntryPoint] = {}
+    for point in _installed(GROUPS[group].entry_points, tuple(sys.path)):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise PluginError(
+                f"two installed packages offer {group} {point.name!r} ({other.value} and "
+                f"{point.value}); uninstall one of them"
+            )
+    found = {point.name: point for point in _of_library(group)} | found
+    return dict(sorted(found.items()))
+
+
+def origin_of(group: str, point: EntryPoint) -> str:
+    """Return the package that a member of a group comes from."""
+    if point.dist is not None:
+        return point.dist.name
+    library = GROUPS[group].library
+    return library.package if library else ""
+
+
+@cache
+def _installed(entry_point_group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return a group's entry points; `path` is `sys.path`, as other packages may be added to it."""
+    return tuple(entry_points(group=entry_point_group))
+
+
+def _of_library(group: str) -> Iterator[EntryPoint]:
+    if (library := GROUPS[group].library) is not None:
+        for name in exported_names(library.module):
+            if name not in library.others:
+                value = f"{library.module}:{name}"
+                yield EntryPoint(name, value, GROUPS[group].entry_points)
