@@ -7,7 +7,7 @@ experiment. Either returns one list of record ids a participant.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,8 @@ class PartitionTask:
     pool
         Ids of the records that may be trained on, ascending, shape (n,).
     labels
-        Labels of *all* records of the data set, shape (N,); ``labels[pool]`` are the pool's.
+        Labels of *all* records of the data set, shape (N, ...) as its objective has them (class
+        numbers of shape (N,) in classification); ``labels[pool]`` are the pool's.
     groups
         The group (a user, say) of all records, shape (N,), where the data set has groups.
     participants
@@ -53,7 +54,7 @@ class PartitionTask:
     """
 
     pool: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     groups: NDArray[np.int64] | None
     participants: int
     records: int | None
