@@ -14,6 +14,7 @@ from fedsim.stages.attack import attack as attack_stage
 from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
 from fedsim.stages.report import report as report_stage
+from fedsim.stages.run_content import keep_content, require_content, require_data
 from fedsim.stages.setup import Setup, load_data, require_labels, set_setup
 from fedsim.stages.simulate import simulate as simulate_stage
 
@@ -53,6 +54,7 @@ def run(
     setup = setup or set_setup(experiment, data_dir, watcher)
     directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
+        keep_content(setup, directory)
         write_json(directory.provenance, provenance(data_dir))
         simulate_stage(setup, directory, watcher, states)
         attack_stage(setup, directory, watcher, fresh=False)
@@ -91,6 +93,7 @@ def attack(
     chosen = experiment.with_attacks(names) if names else experiment
     where = data_dir or recorded_data_dir(directory.provenance)
     setup = set_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
+    require_content(setup, directory)
     with directory.locked():
         attack_stage(setup, directory, watcher, fresh=True)
         return report_stage(directory)
@@ -120,6 +123,7 @@ def attack_given(
     setup, snapshots = set_given_setup(given, data_dir, watcher)
     directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
+        keep_content(setup, directory)
         write_json(directory.provenance, provenance(data_dir))
         keep_given(setup, snapshots, directory)
         attack_stage(setup, directory, watcher, fresh=False)
@@ -154,4 +158,5 @@ def _asked(directory: RunDirectory, exposed: int, data_dir: Path | None) -> Expo
     where = data_dir or recorded_data_dir(directory.provenance)
     dataset = load_data(load_experiment(directory.experiment), where, SILENCE)
     require_labels(read_ledger(directory.ledger), dataset, directory.ledger)
+    require_data(dataset, directory)
     return ExposedRequest(exposed, dataset)

@@ -148,6 +148,11 @@ class RunDirectory:
         """Who holds which record, and what is audited."""
         return self.path / "ledger.parquet"
 
+    @property
+    def content(self) -> Path:
+        """Digests of the data and the model that the run was made from."""
+        return self.path / "content.json"
+
     def checkpoint(self, federation: str) -> Path:
         """Where a federation stands."""
         return self.path / "federations" / federation / "checkpoint.safetensors"

@@ -32,6 +32,7 @@ from fedsim.models import build_model
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
+from fedsim.stages.run_content import keep_content
 from fedsim.stages.setup import set_setup
 from fedsim.stages.simulate import simulate
 from fedsim.training.sgd_loop import evaluate, run_epochs
@@ -91,7 +92,9 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     toy = experiment(**sections)
     run = RunDirectory.create(path, toy.resolved())
     with run.locked():
-        simulate(set_setup(toy, None, watcher), run, watcher)
+        setup = set_setup(toy, None, watcher)
+        keep_content(setup, run)
+        simulate(setup, run, watcher)
     return run
 
 

@@ -137,7 +137,7 @@ def _extracted(snapshot: Snapshot, view: View, spec: FeatureSpec) -> SnapshotFea
 
 
 def _name(snapshot: Snapshot, view: View, spec: FeatureSpec) -> str:
-    made_from = [FORMAT, snapshot.digest, view.dataset.name, asdict(spec)]
+    made_from = [FORMAT, snapshot.digest, view.dataset.digest, asdict(spec)]
     digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(view.records).tobytes())
     return f"round-{snapshot.round:05d}.{snapshot.key.name}.{digest.hexdigest()}.safetensors"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fedsim import seeds
 from fedsim.data.arrays import IMAGE_AXES, Arrays, is_integer
 from fedsim.data.duplicates import smallest_copies
+from fedsim.digests import digest_of_arrays
 from fedsim.errors import DataError
 
 ROWS_A_CHUNK = 4096
@@ -81,6 +82,18 @@ class Dataset:
     def test_records(self) -> NDArray[np.int64]:
         """The ids of the held-out test records, ascending."""
         return np.flatnonzero(self.test)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all that decides numbers: records, split, users, how tensors are made."""
+        facts = [self.num_classes, self.mean, self.std, self.objective, self.groups is not None]
+        kept = (
+            self.features,
+            self.labels,
+            self.test,
+            *([] if self.groups is None else [self.groups]),
+        )
+        return digest_of_arrays(*kept, beside=facts)
 
     @cached_property
     def duplicate_of(self) -> NDArray[np.int64]:

@@ -32,6 +32,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_crafted, write_history
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.plan import plan
+from fedsim.stages.run_content import keep_content
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import beginning_of, schedule_of, seated, standing_of, strategy_of
 
@@ -54,6 +55,7 @@ def new_server_app(experiment: Path) -> ServerApp:
         setup = set_setup(load_experiment(experiment), place.data_dir, watcher)
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
+            keep_content(setup, run)
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(setup.ledger, run.ledger)
             require_space(run.path, plan(setup).snapshot_bytes)

@@ -162,6 +162,7 @@ def _score(
         "seeds": count,
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
         "snapshots": _stated(case.view),
+        "data": setup.dataset.digest,
     }
     shadowed = case.view.shadows[: attack_.needs.shadow_federations]
     if shadowed:

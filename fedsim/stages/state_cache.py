@@ -14,7 +14,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +30,7 @@ from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.federations import PlannedFederation
+from fedsim.stages.run_content import content_of
 from fedsim.stages.setup import Setup
 
 Kept = Mapping[str, Sequence[Snapshot]]
@@ -138,6 +139,7 @@ class StateCache:
             **{key: self._whole[key] for key in ("seed", "data", "partition", "model")},
             **{name: value for name, value in engine.items() if name in DECIDING and value},
             "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
+            "content": asdict(content_of(self.setup)),
         }
 
     def _acting(self, federation: PlannedFederation) -> list[Any]:

@@ -24,6 +24,7 @@ from fedsim.stages.setup import set_setup
 def test_the_files_of_a_run(toy_run: Path) -> None:
     run = RunDirectory(toy_run)
     assert list(content_of(run)) == [
+        "content.json",
         "experiment.yaml",
         "federations/honest/checkpoint.safetensors",
         "federations/honest/crafted.json",
