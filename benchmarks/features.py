@@ -21,7 +21,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from adversaries.inference.extraction import extract
-from adversaries.inference.features import FeatureSpec
+from adversaries.inference.feature_spec import FeatureSpec
 from fedsim import seeds
 from fedsim.models import alexnet, fully_connected
 

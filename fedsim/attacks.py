@@ -7,7 +7,7 @@ code. This layer knows no attack by name.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.data import Dataset
+from fedsim.objectives import Classification, Objective
 from fedsim.observation.needs import UNDECLARED, Needs
 from fedsim.observation.view import RecordIds as RecordIds
 from fedsim.observation.view import ShadowFederation as ShadowFederation
@@ -47,12 +48,15 @@ class ExpectedObservation:
         All audited record ids, sorted.
     snapshots
         In how many rounds the victim is sure to be seen.
+    objective
+        What the model is trained to do.
     """
 
     new_model: Callable[[], nn.Module]
     dataset: Dataset
     records: RecordIds
     snapshots: int
+    objective: Objective = field(default_factory=Classification)
 
 
 @dataclass(frozen=True)

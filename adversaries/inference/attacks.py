@@ -7,8 +7,15 @@ import torch
 from numpy.typing import NDArray
 
 from adversaries.inference.crossfit import scalar_logistic
-from adversaries.inference.feature_cache import observed_inputs, own_features, positions
-from adversaries.inference.input_selection import InputChoice, InputSettings, input_settings
+from adversaries.inference.feature_cache import (
+    observed_inputs,
+    own_features,
+    positions,
+    scalar_inputs,
+)
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.input_selection import InputChoice, input_settings
+from adversaries.inference.memory import tried_features
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
@@ -102,7 +109,10 @@ class Supervised(Attack):
 
 
 class ScalarLogistic(Attack):
-    """Logistic regression on six scalars of every snapshot: the simple attack to beat.
+    """Logistic regression on the scalars of every snapshot: the simple attack to beat.
+
+    They are those of the objective, and, of a linear last layer, the norm of its input and the log
+    norm of its gradient: six for a classifier.
 
     Parameters
     ----------
@@ -118,6 +128,10 @@ class ScalarLogistic(Attack):
     def __init__(self, folds: int = 5) -> None:
         self.folds = folds
 
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        tried_features(prospect, FeatureSpec(output=False, gradient_norms=()))
+
     def score(
         self,
         view: View,
@@ -127,7 +141,7 @@ class ScalarLogistic(Attack):
         watcher: Watcher,
     ) -> Scores:
         """Return log-odds of membership; a known record's come from folds without it."""
-        rows = observed_inputs(view, watcher, _SIX_SCALARS).summary.numpy()
+        rows = scalar_inputs(view, watcher).summary.numpy()
         held_out, others = scalar_logistic(
             rows[positions(view, known.records)],
             known.member,
@@ -136,9 +150,6 @@ class ScalarLogistic(Attack):
             seed,
         )
         return _joined(known, held_out, candidates, others)
-
-
-_SIX_SCALARS = InputSettings(outputs=(-1,), gradients=(-1,), gradient_norms="none")
 
 
 def _drawn(known: AuxiliaryRecords, members: int, nonmembers: int, seed: int) -> AuxiliaryRecords:
@@ -185,6 +196,9 @@ def _joined(
     return joined
 
 
+_SIGNALS = FeatureSpec(last_layer_gradient=False)
+
+
 class Unsupervised(Attack):
     """The white-box network with nothing to learn from: records are clustered (Nasr et al. 2019).
 
@@ -216,6 +230,7 @@ class Unsupervised(Attack):
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
+        tried_features(prospect, _SIGNALS)
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def score(
@@ -228,7 +243,7 @@ class Unsupervised(Attack):
     ) -> Scores:
         """Return places between the clusters' centres; those above 0 are called members."""
         inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
-        signals = known_signals(own_features(view, watcher, self.last_layer))
+        signals = known_signals(own_features(view, watcher, _SIGNALS))
         places = _places(view, candidates)
         epochs = self.training.epochs
         with watcher.task("autoencoder", epochs) as advance:

@@ -1,8 +1,9 @@
-"""What each output position of a two-dimensional convolution saw: its input as a matrix of patches.
+"""What each output position of a convolution saw: its input as a matrix of patches.
 
 With it a convolution is a linear layer that is used once a position, so every rule for per-record
 gradients of linear layers holds for it too. The geometry is a value of its own, as a gradient that
-is kept as its two factors must be unfolded later, without the layer.
+is kept as its two factors must be unfolded later, without the layer. A convolution over one axis is
+one over images of height one.
 """
 
 from dataclasses import dataclass
@@ -35,19 +36,25 @@ class Unfolding:
     groups: int = 1
 
     @classmethod
-    def of(cls, layer: nn.Conv2d) -> "Unfolding":
+    def of(cls, layer: nn.Conv1d | nn.Conv2d) -> "Unfolding":
         """Return the geometry of a layer, also for a padding of 'same' or 'valid'."""
+        flat = isinstance(layer, nn.Conv1d)
+        height = (1,) if flat else ()
         return cls(
-            kernel_size=layer.kernel_size,
-            dilation=layer.dilation,
-            stride=layer.stride,
-            padding=tuple(layer._reversed_padding_repeated_twice),
+            kernel_size=(*height, *layer.kernel_size),
+            dilation=(*height, *layer.dilation),
+            stride=(*height, *layer.stride),
+            padding=(*layer._reversed_padding_repeated_twice, *((0, 0) if flat else ())),
             padding_mode=layer.padding_mode,
             groups=layer.groups,
         )
 
     def patches(self, images: Tensor) -> Tensor:
-        """Return (N, groups, fan in, positions) of images (N, channels, height, width)."""
+        """Return (N, groups, fan in, positions) of images (N, channels, height, width).
+
+        Of (N, channels, width), too, where the convolution is one over one axis.
+        """
+        images = as_images(images)
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
         padded = F.pad(images, self.padding, mode=mode)
         unfolded = F.unfold(padded, self.kernel_size, self.dilation, 0, self.stride)
@@ -56,3 +63,8 @@ class Unfolding:
     def by_group(self, deltas: Tensor) -> Tensor:
         """Return (N, groups, channels a group, positions) of (N, channels, ...)."""
         return deltas.reshape(len(deltas), self.groups, deltas.shape[1] // self.groups, -1)
+
+
+def as_images(values: Tensor) -> Tensor:
+    """Return (N, channels, height, width); values (N, channels, width) get a height of one."""
+    return values.unsqueeze(2) if values.dim() == 3 else values

@@ -1,7 +1,8 @@
 """Extracting the features of records from a model that holds one snapshot's parameters.
 
-Without gradient norms, one forward pass without autograd is all that is needed: the last layer's
-gradient is known in closed form. Every layer's norm costs one backward pass more.
+Losses and the scalars of the output take one forward pass, without autograd, of any module. So does
+the gradient of a linear last layer, which is known in closed form. Norms and gradients of further
+layers cost one backward pass more, by rules; see `layer_gradients`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +14,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adversaries.inference.backward import LayerTrace, backpropagate, evaluating
-from adversaries.inference.factored_gradients import FactoredGradients, compact, joined
-from adversaries.inference.features import FeatureSpec, IntArray, SnapshotFeatures
-from adversaries.inference.gradients import squared_norms, trainable_layers
-from adversaries.inference.last_layer import LastLayer
-from fedsim.errors import FedsimError, listed
+from adversaries.inference.backward import LayerWatch
+from adversaries.inference.factored_gradients import FactoredGradients, joined
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import IntArray, SnapshotFeatures
+from adversaries.inference.last_layer import scalar_names, with_last_layer
+from adversaries.inference.layer_gradients import BatchPass, LayerGradients
+from adversaries.inference.layer_parameters import named_layers, trainable_layers
+from adversaries.inference.model_layers import (
+    EXAMPLES,
+    LastCall,
+    LinearCalls,
+    ModelLayers,
+    evaluating,
+    not_the_output,
+    require_layers,
+)
+from fedsim.errors import FedsimError
+from fedsim.objectives import Classification, Objective
 
 Batch = Callable[[IntArray], tuple[Tensor, Tensor]]
 """Gives the inputs and the labels of records by their ids, as a data set's ``batch`` does."""
@@ -30,13 +43,14 @@ def extract(
     records: IntArray,
     spec: FeatureSpec,
     progress: Callable[[int], None] | None = None,
+    objective: Objective | None = None,
 ) -> SnapshotFeatures:
     """Compute the features of records on a model holding one snapshot's parameters.
 
     Parameters
     ----------
     model
-        Any classifier whose logits come from a linear layer. Its mode and the ``.grad`` of its
+        Any module that returns a tensor with a row a record. Its mode and the ``.grad`` of its
         parameters are left as they were.
     batch
         Where the records come from; asked for `spec.batch_size` of them at a time.
@@ -46,22 +60,24 @@ def extract(
         Which features, and how.
     progress
         Called with the number of records done after every batch.
+    objective
+        What the model is trained to do; classification by default.
 
     Raises
     ------
     FedsimError
-        If a layer is missing, has no gradient rule, or does not give the model's logits; if a
-        label lies outside the classes; or if a logit is not finite.
+        If a layer is missing, or is named as the last one and is not; if the model mixes the
+        records of a batch; if a label lies outside the classes; or if a logit is not finite.
     """
     if len(records) == 0:
         raise FedsimError("features were asked for no record at all; at least one is needed")
-    plan = _Plan.of(model, spec)
+    work = _Work.prepared(model, batch(records[:EXAMPLES]), spec, objective or Classification())
     parts: list[dict[str, Tensor]] = []
-    gradients: dict[str, list[FactoredGradients]] = {name: [] for name in plan.gradients}
+    gradients: dict[str, list[FactoredGradients]] = {name: [] for name in spec.gradients}
     with evaluating(model):
         for start in range(0, len(records), spec.batch_size):
             inputs, labels = batch(records[start : start + spec.batch_size])
-            found, found_gradients = _batch_features(model, inputs, labels, plan, spec)
+            found, found_gradients = work.features(inputs, labels)
             parts.append(found)
             for name, of_layer in found_gradients.items():
                 gradients[name].append(of_layer)
@@ -71,114 +87,145 @@ def extract(
     return SnapshotFeatures(
         records=np.asarray(records, dtype=np.int64),
         outputs={name: whole.pop(_output_key(name)) for name in spec.outputs},
-        layers=tuple(plan.normed),
+        layers=tuple(work.layers.normed) if work.layers else (),
         gradients={name: joined(batches) for name, batches in gradients.items()},
+        scalar_names=scalar_names(work.objective.scalars, work.head is not None),
+        classes=work.classes,
         **whole,
     )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The modules that `FeatureSpec` names: the last, and those with norms, outputs, gradients."""
+@dataclass
+class _Work:
+    """What is looked at in every batch.
 
-    last_name: str
-    last: nn.Linear
-    normed: Mapping[str, nn.Module]
-    outputs: Mapping[str, nn.Module]
-    gradients: Mapping[str, nn.Module]
+    `head` is the last layer, where it is wanted and linear; `layers` those with gradients.
+    """
 
-    @property
-    def traced(self) -> Mapping[str, nn.Module]:
-        """The layers whose inputs and deltas are needed."""
-        return {**self.normed, **self.gradients}
+    model: nn.Module
+    spec: FeatureSpec
+    objective: Objective
+    head: str | None = None
+    classes: int = 0
+    layers: LayerGradients | None = None
 
     @classmethod
-    def of(cls, model: nn.Module, spec: FeatureSpec) -> "_Plan":
+    def prepared(
+        cls,
+        model: nn.Module,
+        examples: tuple[Tensor, Tensor],
+        spec: FeatureSpec,
+        objective: Objective,
+    ) -> "_Work":
+        """Look at the model with a few records: what its layers are, and which rules hold."""
+        work = cls(model, spec, objective)
+        work._require_fit(*examples)
         modules = dict(model.named_modules())
-        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-        if not linear:
+        require_layers(modules, spec.outputs)
+        if spec.last_layer_gradient or spec.last_layer is not None:
+            work.head = ModelLayers.of(model, examples[0], spec.last_layer).head
+        if not spec.last_layer_gradient:
+            work.head = None
+        if spec.gradient_norms or spec.gradients:
+            by_name = () if spec.gradient_norms == "all" else spec.gradient_norms
+            normed = (
+                trainable_layers(model)
+                if spec.gradient_norms == "all"
+                else named_layers(model, by_name)
+            )
+            work.layers = LayerGradients(model, normed, named_layers(model, spec.gradients))
+            work._choose_ways(work.layers, *examples)
+        return work
+
+    @torch.no_grad()
+    def _require_fit(self, inputs: Tensor, labels: Tensor) -> None:
+        """Raise unless what the model returns is what the objective takes."""
+        with evaluating(self.model):
+            output = self.model(inputs)
+        if not isinstance(output, Tensor) or output.shape[:1] != inputs.shape[:1]:
             raise FedsimError(
-                f"the model {type(model).__name__} has no Linear layer that could give its logits"
+                f"the model {type(self.model).__name__} does not return one tensor with a row a "
+                "record, so nothing is known about a record"
             )
-        last_name = spec.last_layer or linear[-1]
-        all_norms = spec.gradient_norms == "all"
-        norms = () if all_norms else spec.gradient_norms
-        wanted = [last_name, *spec.outputs, *norms, *spec.gradients]
-        unknown = [name for name in wanted if name not in modules]
-        if unknown:
-            raise FedsimError(
-                f"the model has no layer named {listed(unknown)}; "
-                f"it has {listed(filter(None, modules))}"
-            )
-        last = modules[last_name]
-        if not isinstance(last, nn.Linear):
-            raise FedsimError(
-                f"the last layer must be Linear, but '{last_name}' is a {type(last).__name__}; "
-                f"the linear layers are {listed(linear)}"
-            )
-        normed = trainable_layers(model) if all_norms else {name: modules[name] for name in norms}
-        outputs, gradients = (
-            {name: modules[name] for name in names} for names in (spec.outputs, spec.gradients)
-        )
-        return cls(last_name, last, normed, outputs, gradients)
+        self.objective.record_fit(output, labels)
+        self.objective.require_fit(output, labels)
+
+    def _choose_ways(self, layers: LayerGradients, inputs: Tensor, labels: Tensor) -> None:
+        watch = layers.watch()
+        with evaluating(self.model):
+            with torch.enable_grad(), watch.watching():
+                output = self.model(inputs)
+            fit = self.objective.record_fit(output.detach(), labels)
+            layers.choose(inputs, output, fit.direction, watch)
+
+    def features(
+        self, inputs: Tensor, labels: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, FactoredGradients]]:
+        """Return the features of one batch, by the names of `SnapshotFeatures`, and gradients."""
+        half = self.spec.precision == "bf16"
+        # Entered for each batch: autocast keeps copies of the weights as long as its block lasts.
+        autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=half)
+        watch = self.layers.watch() if self.layers else LayerWatch({})
+        calls = LinearCalls({self.head: self._linear(self.head)} if self.head is not None else {})
+        gradients = torch.enable_grad() if self.layers else torch.no_grad()
+        recorded = _recorded(self.model, self.spec)
+        # The last layer is watched behind the others, whose watch may replace its output.
+        with recorded as seen, autocast, gradients, watch.watching(), calls.watching():
+            output = self.model(inputs)
+        last = self._last_call(calls, output)
+        returned = output.detach()
+        fit = self.objective.record_fit(returned.float() if half else returned, labels)
+        direction = fit.direction.to(returned.dtype)
+        flat = returned.reshape(len(returned), -1)
+        hidden = deltas = flat[:, :0]
+        if last is not None:
+            hidden, linear = last.hidden, self._linear(last.name)
+            if half:
+                hidden = hidden.to(linear.weight.dtype)
+                flat = returned = F.linear(hidden, linear.weight, linear.bias).detach()
+                fit = self.objective.record_fit(returned, labels)
+            scalars = with_last_layer(fit, hidden, linear.bias is not None)
+            deltas = fit.direction * fit.log_scale.exp()[:, None]
+        self.classes = returned.shape[1] if _tells_classes(self.objective) else 0
+        found = {
+            "losses": fit.losses,
+            "logits": flat if self.spec.output else flat[:, :0],
+            "hidden": hidden,
+            "deltas": deltas,
+            "scalars": fit.scalars if last is None else scalars,
+            "gradient_norms": flat[:, :0],
+            "log_gradient_norms": flat[:, :0],
+        }
+        matrices: dict[str, FactoredGradients] = {}
+        if self.layers is not None:
+            kind = next(self.model.parameters(), returned).dtype if half else returned.dtype
+            passed = BatchPass(inputs, output, direction, fit.log_scale.exp(), watch, kind)
+            norms, matrices = self.layers.of_batch(passed)
+            if norms:
+                squares = torch.stack(norms, 1)
+                found["gradient_norms"] = squares.sqrt() * passed.scale[:, None]
+                found["log_gradient_norms"] = squares.log() / 2 + fit.log_scale[:, None]
+        found |= {_output_key(name): seen[_output_key(name)] for name in self.spec.outputs}
+        whole = {name: values.float().cpu() for name, values in found.items()}
+        return {"labels": labels.cpu()} | whole, matrices
+
+    def _linear(self, name: str) -> nn.Linear:
+        layer = self.model.get_submodule(name)
+        if not isinstance(layer, nn.Linear):
+            raise not_the_output(name)
+        return layer
+
+    def _last_call(self, calls: LinearCalls, output: Tensor) -> LastCall | None:
+        if self.head is None:
+            return None
+        call = calls.head(output)
+        if call is None:
+            raise not_the_output(self.head)
+        return call
 
 
-def _batch_features(
-    model: nn.Module, inputs: Tensor, labels: Tensor, plan: _Plan, spec: FeatureSpec
-) -> tuple[dict[str, Tensor], dict[str, FactoredGradients]]:
-    """Return the features of one batch, by the names of `SnapshotFeatures`, and its gradients."""
-    half = spec.precision == "bf16"
-    # Entered for each batch: autocast keeps copies of the weights as long as its block lasts.
-    autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=half)
-    with _recorded(plan) as seen, autocast:
-        if plan.traced:
-            returned, traces = backpropagate(
-                model,
-                inputs,
-                plan.traced,
-                lambda logits: LastLayer.of(logits.float(), labels).direction.to(logits.dtype),
-            )
-        else:
-            with torch.no_grad():
-                returned, traces = model(inputs), {}
-    if _LOGITS not in seen or not torch.equal(seen[_LOGITS], returned):
-        raise FedsimError(
-            f"layer '{plan.last_name}' does not give the model's output: name the linear layer "
-            "that does, and let the model return its logits with nothing behind them"
-        )
-    hidden, logits = seen[_HIDDEN], seen[_LOGITS]
-    if half:
-        hidden = hidden.to(plan.last.weight.dtype)
-        logits = F.linear(hidden, plan.last.weight, plan.last.bias).detach()
-    last = LastLayer.of(logits, labels)
-    scale = last.log_scale.exp()[:, None]
-    traces = {n: LayerTrace(*(side.to(hidden.dtype) for side in t)) for n, t in traces.items()}
-    norms = [squared_norms(layer, *traces[name]) for name, layer in plan.normed.items()]
-    found = {
-        "losses": F.softplus(-last.log_odds),
-        "logits": logits,
-        "hidden": hidden,
-        "deltas": last.direction * scale,
-        "scalars": last.scalars(hidden, plan.last.bias is not None),
-        "gradient_norms": (
-            torch.stack(norms, 1).detach().sqrt() * scale if norms else hidden[:, :0]
-        ),
-    }
-    found |= {_output_key(name): seen[_output_key(name)] for name in plan.outputs}
-    whole = {name: values.float().cpu() for name, values in found.items()}
-    gradients = {n: _compacted(layer, traces[n], scale) for n, layer in plan.gradients.items()}
-    return {"labels": labels.cpu()} | whole, gradients
-
-
-def _compacted(layer: nn.Module, trace: LayerTrace, scale: Tensor) -> FactoredGradients:
-    """Return the gradients of one layer, scaled back (see `LastLayer.direction`)."""
-    scale = scale.view(-1, *[1] * (trace.deltas.dim() - 1))
-    found = compact(layer, trace.inputs, trace.deltas * scale)
-    parts = {name: part.detach().float().cpu() for name, part in found.parts.items()}
-    return FactoredGradients(parts, found.unfolding)
-
-
-_HIDDEN, _LOGITS = "hidden", "logits"
+def _tells_classes(objective: Objective) -> bool:
+    return isinstance(objective, Classification)
 
 
 def _output_key(name: str) -> str:
@@ -186,26 +233,30 @@ def _output_key(name: str) -> str:
 
 
 @contextmanager
-def _recorded(plan: _Plan) -> Iterator[dict[str, Tensor]]:
-    """Collect, for one block, what the last layer takes and gives and what further modules give."""
+def _recorded(model: nn.Module, spec: FeatureSpec) -> Iterator[dict[str, Tensor]]:
+    """Collect, for one block, what the modules give that are named in `spec.outputs`."""
     seen: dict[str, Tensor] = {}
 
-    def record_last(_: nn.Module, given: tuple[Tensor, ...], returned: Tensor) -> None:
-        seen[_HIDDEN], seen[_LOGITS] = given[0].detach(), returned.detach()
-
-    def record_output(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def record(_: nn.Module, __: object, returned: Tensor) -> None:
+    def record_output(name: str) -> Callable[[nn.Module, object, object], None]:
+        def record(_: nn.Module, __: object, returned: object) -> None:
             # A copy, as an activation behind the module may overwrite its output.
-            seen[_output_key(name)] = returned.detach().flatten(1).clone()
+            seen[_output_key(name)] = _as_tensor(name, returned).detach().flatten(1).clone()
 
         return record
 
-    handles = [plan.last.register_forward_hook(record_last)]
-    handles += [
-        module.register_forward_hook(record_output(name)) for name, module in plan.outputs.items()
-    ]
+    modules: Mapping[str, nn.Module] = dict(model.named_modules())
+    handles = [modules[n].register_forward_hook(record_output(n)) for n in spec.outputs]
     try:
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _as_tensor(name: str, returned: object) -> Tensor:
+    """Return a module's output, or the first tensor of several (an LSTM's)."""
+    while isinstance(returned, tuple | list) and returned:
+        returned = returned[0]
+    if not isinstance(returned, Tensor):
+        raise FedsimError(f"layer '{name}' returns no tensor, so its output cannot be read")
+    return returned

@@ -15,8 +15,8 @@ from functools import singledispatch
 import torch
 from torch import Tensor, nn
 
-from adversaries.inference.conv_unfold import Unfolding
-from adversaries.inference.gradients import gradients
+from adversaries.inference.conv_unfold import Unfolding, as_images
+from adversaries.inference.gradient_rules import gradients
 from fedsim.errors import FedsimError
 
 MATRIX, INPUTS, DELTAS = "matrix", "inputs", "deltas"
@@ -75,14 +75,18 @@ def _(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> FactoredGradients:
     return _smaller(FactoredGradients(positions), layer, inputs, deltas)
 
 
-@compact.register
-def _(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> FactoredGradients:
-    factors = {INPUTS: inputs, DELTAS: deltas.flatten(2)}
+@compact.register(nn.Conv1d)
+@compact.register(nn.Conv2d)
+def _(layer: nn.Conv1d | nn.Conv2d, inputs: Tensor, deltas: Tensor) -> FactoredGradients:
+    factors = {INPUTS: as_images(inputs), DELTAS: deltas.flatten(2)}
     return _smaller(FactoredGradients(factors, Unfolding.of(layer)), layer, inputs, deltas)
 
 
 def _smaller(
-    factored: FactoredGradients, layer: nn.Linear | nn.Conv2d, inputs: Tensor, deltas: Tensor
+    factored: FactoredGradients,
+    layer: nn.Linear | nn.Conv1d | nn.Conv2d,
+    inputs: Tensor,
+    deltas: Tensor,
 ) -> FactoredGradients:
     """Return the factors, or the matrix if that is smaller; it depends on the shapes alone."""
     if sum(part[0].numel() for part in factored.parts.values()) <= layer.weight.numel():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.extraction import extract
-from adversaries.inference.features import FORMAT, FeatureSpec, SnapshotFeatures
-from adversaries.inference.input_selection import InputSettings
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import FORMAT, SnapshotFeatures, stated_spec
+from adversaries.inference.input_selection import InputSettings, SelectedInputs
 from adversaries.inference.inputs import Inputs, stack
+from adversaries.inference.last_layer import scalar_names
 from adversaries.inference.memory import require_features_fit
+from adversaries.inference.model_layers import EXAMPLES, ModelLayers
 from fedsim.attacks import RecordIds, View
 from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder
@@ -35,76 +39,116 @@ def observed_inputs(
     FedsimError
         If the features take more memory than the settings allow.
     """
-    chosen = settings.resolved(view.new_model(), last_layer)
+    examples = view.dataset.batch(view.records[:EXAMPLES])[0]
+    chosen = settings.resolved(view.new_model(), last_layer, examples, view.objective)
     spec = chosen.spec(last_layer)
     if spec.outputs or spec.gradients:
         _require_memory(view, spec, settings.memory_limit_gb)
-    features = observed_features(view, watcher, spec)
+    return stacked_inputs(view, watcher, chosen, last_layer)
+
+
+def scalar_inputs(view: View, watcher: Watcher) -> Inputs:
+    """Return the scalars of all audited records on every snapshot: one forward pass each."""
+    examples = view.dataset.batch(view.records[:EXAMPLES])[0]
+    head = ModelLayers.of(view.new_model(), examples).head
+    chosen = SelectedInputs(
+        last_output=False,
+        last_gradient=False,
+        loss=False,
+        label=False,
+        scalars=scalar_names(view.objective.scalars, head is not None),
+        norms=(),
+    )
+    return stacked_inputs(view, watcher, chosen)
+
+
+def stacked_inputs(
+    view: View,
+    watcher: Watcher,
+    chosen: SelectedInputs,
+    last_layer: str | None = None,
+) -> Inputs:
+    """Return chosen features of all audited records, in their order, not standardised."""
+    features = observed_features(view, watcher, chosen.spec(last_layer))
     by_snapshot = dict(zip(view.answering, features, strict=True))
     pairs = [(by_snapshot[before], by_snapshot[after]) for before, after in view.changes]
     return stack([by_snapshot[one] for one in view.trained], chosen, pairs)
 
 
-def observed_features(
-    view: View, watcher: Watcher, spec: FeatureSpec | None = None
-) -> list[SnapshotFeatures]:
+def observed_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[SnapshotFeatures]:
     """Return the features of all audited records on each of `view.answering`, in their order.
 
-    What is already in the view's folder is read; what is missing or damaged is extracted and
-    written there. Of parameters that no training has made (see `View.trained`), only what needs no
-    backward pass is extracted: their scalars.
+    What is already in the view's folder is read, also from features that hold more than is
+    asked for; what is missing or damaged is extracted and written there. Of parameters that no
+    training has made (see `View.trained`), only what needs no backward pass is extracted: their
+    scalars.
     """
-    spec = spec or FeatureSpec()
     trained = set(view.trained)
     untrained = replace(spec, outputs=(), gradients=(), gradient_norms=())
-    wanted = [(one, spec if one in trained else untrained) for one in view.answering]
-    paths = [view.features / _name(s, view, of) for s, of in wanted]
-    kept = [_kept(path) for path in paths]
-    features = [there for there in kept if there is not None]
-    if len(features) == len(paths):
-        return features
+    specs = [spec if one in trained else untrained for one in view.answering]
+    return _features_of(view, watcher, view.answering, specs)
+
+
+def own_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[SnapshotFeatures]:
+    """Return the features of the snapshots that training made, without those sent."""
+    return _features_of(view, watcher, view.trained, [spec] * len(view.trained))
+
+
+def last_features(view: View, watcher: Watcher, spec: FeatureSpec) -> SnapshotFeatures:
+    """Return those of the last of the snapshots closest to the victims' data, and of no other."""
+    return _features_of(view, watcher, [view.closest[-1]], [spec])[0]
+
+
+def _features_of(
+    view: View,
+    watcher: Watcher,
+    snapshots: Sequence[Snapshot],
+    specs: Sequence[FeatureSpec],
+) -> list[SnapshotFeatures]:
+    wanted = list(zip(snapshots, specs, strict=True))
+    kept = [_kept(view, snapshot, spec) for snapshot, spec in wanted]
+    missing = sum(there is None for there in kept)
+    if not missing:
+        return [there for there in kept if there is not None]
     make_private_folder(view.features)
-    missing = len(paths) - len(features)
     features = []
     with watcher.task(f"features of {view.query.key}", missing) as advance:
-        for (snapshot, of), path, there in zip(wanted, paths, kept, strict=True):
+        for (snapshot, spec), there in zip(wanted, kept, strict=True):
             if there is not None:
                 features.append(there)
                 continue
-            features.append(_extracted(snapshot, view, of))
-            features[-1].save(path)
+            features.append(_extracted(snapshot, view, spec))
+            features[-1].save(_path(view, snapshot, spec), spec)
             advance(f"round {snapshot.round}")
     return features
-
-
-def own_features(
-    view: View, watcher: Watcher, last_layer: str | None = None
-) -> list[SnapshotFeatures]:
-    """Return `observed_features` of the snapshots that training made, without those sent."""
-    features = observed_features(view, watcher, FeatureSpec(last_layer=last_layer))
-    by_snapshot = dict(zip(view.answering, features, strict=True))
-    return [by_snapshot[one] for one in view.trained]
-
-
-def last_features(view: View, watcher: Watcher) -> SnapshotFeatures:
-    """Return the features on the last of the snapshots that are closest to the victims' data."""
-    features = observed_features(view, watcher)
-    return features[view.answering.index(view.closest[-1])]
 
 
 def _require_memory(view: View, spec: FeatureSpec, limit_gb: float) -> None:
     """Raise `FedsimError` if the features would take more than so many GB; one record is tried."""
     records, snapshots = view.records, len(view.trained)
-    tried = extract(view.new_model(), view.dataset.batch, records[:1], spec)
+    tried = extract(
+        view.new_model(),
+        view.dataset.batch,
+        records[:1],
+        spec,
+        objective=view.objective,
+    )
     require_features_fit(tried, spec, len(records), snapshots, limit_gb)
 
 
-def _kept(path: Path) -> SnapshotFeatures | None:
-    """Return what was extracted before, if it is there and whole."""
-    try:
-        return SnapshotFeatures.load(path) if path.is_file() else None
-    except SnapshotError:
-        return None
+def _kept(view: View, snapshot: Snapshot, spec: FeatureSpec) -> SnapshotFeatures | None:
+    """Return what was extracted before, if it holds what is asked for and is whole."""
+    exact = _path(view, snapshot, spec)
+    stem = exact.name.rsplit(".", 2)[0]
+    others = sorted(view.features.glob(f"{stem}.*.safetensors"))
+    for path in [exact, *others]:
+        stated = stated_spec(path) if path.is_file() else None
+        if stated is not None and stated.covers(spec):
+            try:
+                return SnapshotFeatures.load(path)
+            except SnapshotError:
+                continue
+    return None
 
 
 def positions(view: View, records: RecordIds) -> NDArray[np.intp]:
@@ -133,11 +177,21 @@ def _extracted(snapshot: Snapshot, view: View, spec: FeatureSpec) -> SnapshotFea
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise SnapshotError(f"snapshot {snapshot.path} does not fit the model: {reason}") from error
-    return extract(model, view.dataset.batch, view.records, spec)
+    return extract(
+        model,
+        view.dataset.batch,
+        view.records,
+        spec,
+        objective=view.objective,
+    )
 
 
-def _name(snapshot: Snapshot, view: View, spec: FeatureSpec) -> str:
-    made_from = [FORMAT, snapshot.digest, view.dataset.digest, asdict(spec)]
-    digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=8)
+def _path(view: View, snapshot: Snapshot, spec: FeatureSpec) -> Path:
+    """Return where features are kept: by what they are of, then by what they hold."""
+    objective = [type(view.objective).__name__, sorted(vars(view.objective).items())]
+    of = [FORMAT, snapshot.digest, view.dataset.digest, objective]
+    digest = hashlib.blake2b(json.dumps(of, default=str).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(view.records).tobytes())
-    return f"round-{snapshot.round:05d}.{snapshot.key.name}.{digest.hexdigest()}.safetensors"
+    holds = hashlib.blake2b(json.dumps(asdict(spec)).encode(), digest_size=4)
+    name = f"round-{snapshot.round:05d}.{snapshot.key.name}.{digest.hexdigest()}"
+    return view.features / f"{name}.{holds.hexdigest()}.safetensors"

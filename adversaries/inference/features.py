@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,92 +22,66 @@ from safetensors.numpy import save_file
 
 from adversaries.inference.conv_unfold import Unfolding
 from adversaries.inference.factored_gradients import FactoredGradients
-from fedsim.errors import FedsimError, SnapshotError
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.last_layer import scalar_names
+from fedsim.errors import SnapshotError
 from fedsim.files import replacing
+from fedsim.objectives import Classification
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-SCALARS = (
-    "log-odds of the label",  # log p_y - log(1 - p_y)
-    "margin",  # true logit minus the best other
-    "hidden norm",  # norm of the last layer's input
-    "log gradient norm",  # of the last layer's weight and bias
-    "true logit",
-    "others' log-sum-exp",  # of the other logits
-)
-"""The scalars of every snapshot, in the order of the columns of `SnapshotFeatures.scalars`."""
+SCALARS = scalar_names(Classification.scalars, last_layer=True)
+"""The scalars of a snapshot of a classifier with a linear last layer, in the order of the columns:
+log-odds of the label, margin, hidden norm, log gradient norm, true logit, others' log-sum-exp."""
 
-FORMAT = "fedsim-features-2"
+FORMAT = "fedsim-features-3"
 """The version of what is extracted and of how it is written. It is part of a file's name, so files
 of another version are never read: raise it whenever the same model would give other features."""
 
 
-@dataclass(frozen=True)
-class FeatureSpec:
-    """Which features of a snapshot are wanted, and how they are computed.
-
-    Attributes
-    ----------
-    last_layer
-        Name of the linear layer whose output is the model's logits; None finds it.
-    outputs
-        Names of further modules whose outputs are kept, flattened (hidden layers).
-    gradient_norms
-        Names of the layers whose per-record gradient norm is kept, or "all" trainable ones. Empty
-        needs no backward pass at all.
-    gradients
-        Names of layers, beside the last one, whose per-record weight gradients are kept.
-    precision
-        Arithmetic of the forward and backward pass. The last layer is always computed in the
-        model's own precision, from its input.
-    batch_size
-        Records a pass.
-    """
-
-    last_layer: str | None = None
-    outputs: tuple[str, ...] = ()
-    gradient_norms: tuple[str, ...] | Literal["all"] = "all"
-    gradients: tuple[str, ...] = ()
-    precision: Literal["fp32", "bf16"] = "fp32"
-    batch_size: int = 250
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise FedsimError(f"the feature batch size must be at least 1, not {self.batch_size}")
+_NOT_GIVEN = np.empty((0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class SnapshotFeatures:
-    """The features of N records on one snapshot, C classes, last layer's input of width H.
+    """The features of N records on one snapshot; what was not asked for has no column.
 
     Attributes
     ----------
     records : (N,) int64
         Ids of the records; the same in every snapshot of one observation.
-    labels : (N,) int64
+    labels : (N,) int64, or as the objective's targets are
     losses : (N,)
-        Cross-entropy of each record.
+        The objective's loss of each record.
     logits : (N, C)
+        The model's output, flattened.
     hidden : (N, H)
         The last layer's input, a.
     deltas : (N, C)
-        Gradient of the loss with respect to the logits; the last layer's weight gradient is the
+        Gradient of the loss with respect to the last layer's output; its weight gradient is the
         outer product of `deltas` and `hidden`.
-    scalars : (N, 6)
-        See `SCALARS`.
+    scalars : (N, S)
+        See `scalar_names`.
     gradient_norms : (N, L)
-        Norm of the gradient of each layer of `layers`.
+        Norm of the gradient of each layer of `layers`. A parameter that several layers share counts
+        once, in the first of them.
     outputs
         Flattened outputs (N, D) of further modules, by name.
     layers
         The names of the L layers.
     gradients
         Weight gradients of N records, by layer.
+    scalar_names
+        The names of the S scalars.
+    log_gradient_norms : (N, L)
+        Logarithms of the norms, which do not underflow; minus infinity where a norm is 0.
+    classes
+        How many classes there are; 0 where the objective is no classification.
     """
 
     records: IntArray
-    labels: IntArray
+    labels: NDArray[Any]
     losses: FloatArray
     logits: FloatArray
     hidden: FloatArray
@@ -117,9 +91,24 @@ class SnapshotFeatures:
     outputs: Mapping[str, FloatArray] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     gradients: Mapping[str, FactoredGradients] = field(default_factory=dict)
+    scalar_names: tuple[str, ...] = SCALARS
+    log_gradient_norms: FloatArray = field(default_factory=lambda: _NOT_GIVEN)
+    classes: int = -1
+
+    def __post_init__(self) -> None:
+        if self.log_gradient_norms is _NOT_GIVEN:
+            with np.errstate(divide="ignore"):
+                object.__setattr__(self, "log_gradient_norms", np.log(self.gradient_norms))
+        if self.classes < 0:
+            object.__setattr__(self, "classes", self.logits.shape[1])
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def scalar(self, name: str) -> FloatArray:
+        """Return one column (N,) of the scalars."""
+        column: FloatArray = self.scalars[:, self.scalar_names.index(name)]
+        return column
 
     def take(self, index: NDArray[np.intp]) -> "SnapshotFeatures":
         """Return the features of the records at these positions."""
@@ -127,6 +116,8 @@ class SnapshotFeatures:
             **{name: getattr(self, name)[index] for name in _ARRAYS},
             outputs={name: values[index] for name, values in self.outputs.items()},
             layers=self.layers,
+            scalar_names=self.scalar_names,
+            classes=self.classes,
             gradients={
                 name: FactoredGradients({k: v[index] for k, v in of.parts.items()}, of.unfolding)
                 for name, of in self.gradients.items()
@@ -146,11 +137,17 @@ class SnapshotFeatures:
             tensors |= {f"{_GRADIENTS}{part}/{name}": v.numpy() for part, v in of.parts.items()}
         return tensors
 
-    def save(self, path: Path) -> None:
-        """Write one safetensors file, all or nothing; the same features give the same bytes."""
+    def save(self, path: Path, spec: FeatureSpec | None = None) -> None:
+        """Write one safetensors file, all or nothing; the same features give the same bytes.
+
+        With `spec`, what they were asked by, `stated_spec` reads it back.
+        """
         tensors = {name: np.ascontiguousarray(values) for name, values in self._tensors().items()}
         header = {
+            "spec": asdict(spec) if spec else None,
             "layers": self.layers,
+            "scalar_names": self.scalar_names,
+            "classes": self.classes,
             "unfoldings": {
                 name: asdict(of.unfolding) if of.unfolding else None
                 for name, of in self.gradients.items()
@@ -179,11 +176,13 @@ class SnapshotFeatures:
             raise SnapshotError(f"{path} does not hold {FORMAT}; delete it to extract them again")
         try:
             header = _HEADER.validate_json(metadata[FORMAT])
-            _require_rows(tensors, len(header.layers))
+            _require_rows(tensors, header)
             return cls(
                 **{name: tensors[name] for name in _ARRAYS},
                 outputs=_below(_OUTPUTS, tensors),
                 layers=header.layers,
+                scalar_names=header.scalar_names,
+                classes=header.classes,
                 gradients={
                     name: FactoredGradients(_parts(name, tensors), unfolding)
                     for name, unfolding in header.unfoldings.items()
@@ -196,8 +195,19 @@ class SnapshotFeatures:
             ) from error
 
 
+def stated_spec(path: Path) -> FeatureSpec | None:
+    """Return what the features in a file were asked by; None where it is damaged or not stated."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        return _HEADER.validate_json(metadata[FORMAT]).spec
+    except (OSError, SafetensorError, ValueError, LookupError, AttributeError):
+        return None
+
+
 _ARRAYS = {
     "records", "labels", "losses", "logits", "hidden", "deltas", "scalars", "gradient_norms",
+    "log_gradient_norms",
 }  # fmt: skip
 _OUTPUTS, _GRADIENTS = "outputs/", "gradients/"
 
@@ -206,27 +216,32 @@ _OUTPUTS, _GRADIENTS = "outputs/", "gradients/"
 class _Header:
     layers: tuple[str, ...]
     unfoldings: dict[str, Unfolding | None]
+    scalar_names: tuple[str, ...]
+    classes: int
+    spec: FeatureSpec | None
 
 
 _HEADER = TypeAdapter(_Header)
 
 
-def _require_rows(tensors: Mapping[str, NDArray[Any]], layers: int) -> None:
+def _require_rows(tensors: Mapping[str, NDArray[Any]], header: _Header) -> None:
     """Raise `ValueError` unless the arrays have types, rows and columns that belong together."""
     count = tensors["records"].shape[:1]
     if count == () or any(values.shape[:1] != count for values in tensors.values()):
         raise ValueError("its arrays have not the same number of rows")
-    kinds = {name: np.int64 if name in ("records", "labels") else np.float32 for name in _ARRAYS}
-    if any(tensors[name].dtype != kind for name, kind in kinds.items()):
+    floats = _ARRAYS - {"records", "labels"}
+    if tensors["records"].dtype != np.int64 or any(tensors[n].dtype != np.float32 for n in floats):
         raise ValueError("its arrays have not the types of features")
-    axes = {name: 1 if name in ("records", "labels", "losses") else 2 for name in _ARRAYS}
+    axes = dict.fromkeys(floats, 2) | {"records": 1, "losses": 1}
     if any(tensors[name].ndim != expected for name, expected in axes.items()):
         raise ValueError("its arrays have not the axes of features")
+    if header.classes and (tensors["labels"].dtype != np.int64 or tensors["labels"].ndim != 1):
+        raise ValueError("its labels are no classes")
     wide = {name: tensors[name].shape[1] for name, expected in axes.items() if expected == 2}
-    # Where nothing but the scalars was wanted, no norm was computed.
-    if wide["scalars"] != len(SCALARS) or wide["gradient_norms"] != layers:
+    norms = {wide["gradient_norms"], wide["log_gradient_norms"]}
+    if wide["scalars"] != len(header.scalar_names) or norms != {len(header.layers)}:
         raise ValueError("its arrays have not the columns that it states")
-    if wide["logits"] != wide["deltas"]:
+    if wide["deltas"] and wide["logits"] not in (0, wide["deltas"]):
         raise ValueError("its logits are not as many as their gradients")
 
 

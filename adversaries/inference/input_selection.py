@@ -3,8 +3,9 @@
 A preset, or a list of layers. What is not chosen is not there for the network at all, and neither
 are the scalars that would give it away:
 
-- the output of the last layer gives log-odds, margin, true logit and the others' log-sum-exp;
-- the gradient of the last layer gives the norm of its input and its own log norm;
+- the output of the model gives the objective's scalars, for a classification log-odds, margin, true
+  logit and the others' log-sum-exp;
+- the gradient of a linear last layer gives the norm of its input and its own log norm;
 - the gradient of any layer gives its log norm.
 """
 
@@ -12,15 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from adversaries.inference.features import SCALARS, FeatureSpec
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import SCALARS
+from adversaries.inference.last_layer import LAST_LAYER_SCALARS, scalar_names
+from adversaries.inference.model_layers import WEIGHTED, ModelLayers
 from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
 from fedsim.errors import ConfigError, listed
+from fedsim.objectives import Classification, Objective
 from fedsim.observation.needs import Layers, Needs
-
-OF_THE_OUTPUT = ("log-odds of the label", "margin", "true logit", "others' log-sum-exp")
-"""The scalars that follow from the last layer's output and the label."""
 
 Preset = Literal["black-box", "white-box-outputs", "white-box-gradients"]
 
@@ -30,7 +32,8 @@ class InputSettings:
     """Which features of a record an attack reads, on every snapshot.
 
     A layer is named as the model names it (``conv5``), or by its place from the end: -1 is the last
-    layer, which gives the logits, -2 the one before. Places count layers of type Linear and Conv2d.
+    layer, -2 the one before. Places count layers of type Linear and convolutions in the order in
+    which the model runs them. The output of -1 is the model's output, whatever gives it.
 
     Attributes
     ----------
@@ -38,7 +41,8 @@ class InputSettings:
         Layers whose outputs are read, singly or together. By name it may be any module; a linear or
         convolutional layer's output is taken before the activation behind it.
     gradients
-        Layers (Linear, Conv2d) whose weight gradients are read, singly or together.
+        Layers (Linear, convolutions, Embedding) whose weight gradients are read, singly or
+        together.
     loss
         Whether the loss is read.
     label
@@ -86,34 +90,59 @@ class InputSettings:
             gradients=tuple(layer for layer in self.gradients if layer != -1),
         )
 
-    def resolved(self, model: nn.Module, last_layer: str | None = None) -> "SelectedInputs":
+    def resolved(
+        self,
+        model: nn.Module,
+        last_layer: str | None = None,
+        examples: Tensor | None = None,
+        objective: Objective | None = None,
+    ) -> "SelectedInputs":
         """Return the choice by the names of a model's layers.
+
+        Parameters
+        ----------
+        model
+            Whose layers are chosen.
+        last_layer
+            The Linear layer that gives its output; None finds it.
+        examples
+            A few records as the model takes them. Without any, its layers are taken to run in the
+            order of their definition.
+        objective
+            What the model is trained to do; classification by default.
 
         Raises
         ------
         ConfigError
             If the model has no such layer, or one is chosen twice.
+        FedsimError
+            If `last_layer` does not give the model's output.
         """
-        names = layer_names(model, last_layer)
+        names, head = layer_order(model, last_layer, examples)
         modules = dict(model.named_modules())
-        outputs, gradients = (
-            tuple(_name(layer, names, modules) for layer in layers)
-            for layers in (self.outputs, self.gradients)
+        gradients = tuple(_name(layer, names, modules) for layer in self.gradients)
+        last_output = -1 in self.outputs
+        outputs = tuple(
+            _name(layer, names, modules) for layer in self.outputs if layer != -1 or head
         )
         for chosen in (outputs, gradients):
             if len(set(chosen)) < len(chosen):
                 raise ConfigError(f"inputs choose a layer twice: {', '.join(chosen)}")
-        last_output, last_gradient = names[-1] in outputs, names[-1] in gradients
-        follow = [last_output if s in OF_THE_OUTPUT else last_gradient for s in SCALARS]
+        last_output = last_output or (head is not None and head in outputs)
+        last_gradient = head is not None and head in gradients
+        available = scalar_names((objective or Classification()).scalars, head is not None)
+        follow = [last_gradient if n in LAST_LAYER_SCALARS else last_output for n in available]
         norms = {"all": None, "chosen": gradients, "none": ()}
         return SelectedInputs(
             last_output=last_output,
-            outputs=tuple(name for name in outputs if name != names[-1]),
+            outputs=tuple(name for name in outputs if name != head),
             last_gradient=last_gradient,
-            gradients=tuple(name for name in gradients if name != names[-1]),
+            gradients=tuple(name for name in gradients if name != head),
             loss=self.loss,
             label=self.label,
-            scalars=tuple(place for place, does in enumerate(follow) if self.scalars and does),
+            scalars=tuple(
+                n for n, does in zip(available, follow, strict=True) if self.scalars and does
+            ),
             norms=norms[self.gradient_norms] if self.scalars else (),
         )
 
@@ -151,7 +180,7 @@ class SelectedInputs:
     outputs, gradients
         The other layers whose outputs and gradients are.
     scalars
-        Which columns of `SnapshotFeatures.scalars`.
+        The names of the columns of `SnapshotFeatures.scalars`.
     norms
         Layers whose gradient norms are scalars too; None for all.
     """
@@ -162,23 +191,41 @@ class SelectedInputs:
     gradients: tuple[str, ...] = ()
     loss: bool = True
     label: bool = True
-    scalars: tuple[int, ...] = tuple(range(len(SCALARS)))
+    scalars: tuple[str, ...] = SCALARS
     norms: tuple[str, ...] | None = None
 
     def spec(self, last_layer: str | None) -> FeatureSpec:
-        """Return what must be extracted: these layers, and what is extracted for every attack."""
-        return FeatureSpec(last_layer=last_layer, outputs=self.outputs, gradients=self.gradients)
+        """Return what must be extracted, and nothing else."""
+        return FeatureSpec(
+            last_layer=last_layer,
+            outputs=self.outputs,
+            gradient_norms="all" if self.norms is None else self.norms,
+            gradients=self.gradients,
+            output=self.last_output,
+            last_layer_gradient=self.last_gradient
+            or any(name in LAST_LAYER_SCALARS for name in self.scalars),
+        )
 
 
-def layer_names(model: nn.Module, last_layer: str | None = None) -> tuple[str, ...]:
-    """Return the names of a model's linear and convolutional layers, the last layer last.
+def layer_order(
+    model: nn.Module, last_layer: str | None = None, examples: Tensor | None = None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the names of a model's linear and convolutional layers, and which gives its output.
 
-    A model that is one layer itself has the name "".
+    By execution, if there are examples; by definition, if not, when the last linear one is taken
+    to give the output. The one that gives it is the last. A model that is one layer itself has the
+    name "".
     """
-    found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    linear = [name for name, module in found.items() if isinstance(module, nn.Linear)]
-    last = [last_layer] if last_layer else linear[-1:]
-    return (*(name for name in found if name not in last), *last)
+    defined = tuple(n for n, m in model.named_modules() if isinstance(m, WEIGHTED))
+    if examples is None:
+        linear = [n for n in defined if isinstance(model.get_submodule(n), nn.Linear)]
+        head = last_layer or (linear[-1] if linear else None)
+        found = defined
+    else:
+        layers = ModelLayers.of(model, examples, last_layer)
+        head, found = layers.head, layers.executed
+    last = () if head is None else (head,)
+    return (*(name for name in found if name not in last), *last), head
 
 
 def _name(layer: str | int, names: tuple[str, ...], modules: Mapping[str, nn.Module]) -> str:
@@ -190,7 +237,9 @@ def _name(layer: str | int, names: tuple[str, ...], modules: Mapping[str, nn.Mod
             )
         return layer
     if not names:
-        raise ConfigError(f"inputs name layer {layer}, but the model has no Linear or Conv2d layer")
+        raise ConfigError(
+            f"inputs name layer {layer}, but the model has no Linear or convolutional layer"
+        )
     if not -len(names) <= layer < 0:
         raise ConfigError(
             f"inputs name layer {layer}; valid for this model: -{len(names)} ({names[0]}) to -1 "

@@ -17,12 +17,12 @@ from torch import Tensor
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.gradient_inputs import GradientInputs, RankOne, stacked
 from adversaries.inference.input_selection import SelectedInputs
+from adversaries.inference.log_scalars import log_norms
 from fedsim.errors import SnapshotError
 
 LAST_LAYER = "logits"
 """The name of the last layer among `Inputs.outputs` and `Inputs.gradients`."""
 
-_SMALLEST_NORM = 1e-30
 _FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
 
 
@@ -37,7 +37,7 @@ class Inputs:
     outputs
         Outputs (T, N, D) by layer; the last layer's logits are among them.
     labels : (1, N, C)
-        One-hot.
+        One-hot where the targets are classes.
     gradients
         Weight gradients by layer.
     reactions : (R, N, S')
@@ -131,7 +131,7 @@ def stack(
         scalar_columns(after, both) - scalar_columns(before, both) for before, after in pairs
     ]
     none = scalars[..., :0]
-    labels = F.one_hot(torch.from_numpy(first.labels), first.logits.shape[1]).float()[None]
+    labels = _label_columns(first)[None]
     return Inputs(
         scalars=scalars,
         losses=_stacked([f.losses[:, None] for f in snapshots]) if chosen.loss else none,
@@ -159,10 +159,23 @@ def _gradients(
 
 def scalar_columns(features: SnapshotFeatures, chosen: SelectedInputs) -> NDArray[np.float32]:
     """Return the chosen scalars and the log gradient norms of layers, side by side."""
-    norms = np.log(np.maximum(features.gradient_norms, _SMALLEST_NORM))
+    norms = log_norms(features)
     if chosen.norms is not None:
         norms = norms[:, [features.layers.index(name) for name in chosen.norms]]
-    return np.concatenate([features.scalars[:, list(chosen.scalars)], norms], axis=1)
+    columns = [features.scalar_names.index(name) for name in chosen.scalars]
+    return np.concatenate([features.scalars[:, columns], norms], axis=1)
+
+
+def _label_columns(features: SnapshotFeatures) -> Tensor:
+    """Return what a network reads of the targets (N, K).
+
+    Classes one-hot, numbers as they are; of sequences of tokens nothing, as they are long.
+    """
+    labels = torch.from_numpy(features.labels)
+    if features.classes:
+        return F.one_hot(labels, features.classes).float()
+    flat = labels.reshape(len(labels), -1).float()
+    return flat if labels.is_floating_point() or labels.dim() == 1 else flat[:, :0]
 
 
 def _stacked(arrays: Sequence[NDArray[np.float32]]) -> Tensor:

@@ -1,89 +1,27 @@
-"""What the cross-entropy says about each record, from the logits alone, without cancellation.
-
-Members that a model is sure of have probabilities so close to one that ``softmax - onehot`` has
-no correct digit left in single precision, and it is these members that an attack is after. Here
-everything follows from the other classes' logits, so the loss, the gradient of the last layer and
-its norm keep full relative precision.
-"""
-
-from dataclasses import dataclass
+"""The scalars of a linear last layer, whose weight gradient is the product of two vectors."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fedsim.errors import FedsimError
+from fedsim.objectives import RecordFit
+
+LAST_LAYER_SCALARS = ("hidden norm", "log gradient norm")
+"""The norm of the layer's input; the log norm of the gradient of its weight and bias."""
+
+PLACE = 2
+"""Behind so many of the objective's scalars those of the last layer stand."""
 
 
-@dataclass(frozen=True)
-class LastLayer:
-    """What the cross-entropy does to the logits of N records and C classes, without cancellation.
+def scalar_names(objective: tuple[str, ...], last_layer: bool) -> tuple[str, ...]:
+    """Return the names of all scalars of a snapshot, in the order of their columns."""
+    extra = LAST_LAYER_SCALARS if last_layer else ()
+    return (*objective[:PLACE], *extra, *objective[PLACE:])
 
-    Attributes
-    ----------
-    log_odds : (N,)
-        log p_y - log(1 - p_y): the true logit minus the log-sum-exp of the others.
-    margin : (N,)
-        The true logit minus the largest other.
-    true, others : (N,)
-        The true logit, and the log-sum-exp of the others.
-    direction : (N, C)
-        The gradient of the loss with respect to the logits, divided by 1 - p_y. With q the softmax
-        over the *other* classes it is q there and -1 at the true class: nothing is subtracted from
-        one, and a backward pass that starts with it cannot underflow.
-    """
 
-    log_odds: Tensor
-    margin: Tensor
-    true: Tensor
-    others: Tensor
-    direction: Tensor
-
-    @classmethod
-    def of(cls, logits: Tensor, labels: Tensor) -> "LastLayer":
-        """Take the logits (N, C) and labels (N,) apart.
-
-        Raises
-        ------
-        FedsimError
-            If there are fewer than 2 classes, a label lies outside them, or a logit is not finite.
-        """
-        classes = logits.shape[1]
-        lowest, highest = (int(bound) for bound in labels.aminmax())
-        if classes < 2:
-            raise FedsimError(f"a classifier needs at least 2 outputs, this model has {classes}")
-        if lowest < 0 or highest >= classes:
-            raise FedsimError(
-                f"labels run from {lowest} to {highest}; valid for a model of {classes} outputs: "
-                f"0..{classes - 1}"
-            )
-        if not logits.sum().isfinite():
-            raise FedsimError(
-                "the snapshot gives logits that are not finite: its training diverged"
-            )
-        column = labels[:, None]
-        rivals = logits.scatter(1, column, -torch.inf)
-        true, largest = logits.gather(1, column), rivals.amax(1, keepdim=True)
-        odds = (rivals - largest).exp_()
-        total = odds.sum(1, keepdim=True)
-        others = largest + total.log()
-        return cls(
-            log_odds=(true - others)[:, 0],
-            margin=(true - largest)[:, 0],
-            true=true[:, 0],
-            others=others[:, 0],
-            direction=odds.div_(total).scatter_(1, column, -1.0),
-        )
-
-    @property
-    def log_scale(self) -> Tensor:
-        """log(1 - p_y), shape (N,)."""
-        return F.logsigmoid(-self.log_odds)
-
-    def scalars(self, hidden: Tensor, biased: bool) -> Tensor:
-        """Return the columns of `SCALARS` (N, 6) for the layer's input (N, H)."""
-        squared = hidden.square().sum(1)
-        # |delta a^T|^2 = |delta|^2 |a|^2; the bias has the gradient delta.
-        log_norm = self.log_scale + self.direction.norm(dim=1).log() + (squared + biased).log() / 2
-        columns = [self.log_odds, self.margin, squared.sqrt(), log_norm, self.true, self.others]
-        return torch.stack(columns, 1)
+def with_last_layer(fit: RecordFit, hidden: Tensor, biased: bool) -> Tensor:
+    """Return the columns of `scalar_names` (N, S + 2) for the layer's input (N, H)."""
+    squared = hidden.square().sum(1)
+    # |delta a^T|^2 = |delta|^2 |a|^2; the bias has the gradient delta.
+    log_norm = fit.log_scale + fit.direction.norm(dim=1).log() + (squared + biased).log() / 2
+    extra = torch.stack([squared.sqrt(), log_norm], 1)
+    return torch.cat([fit.scalars[:, :PLACE], extra, fit.scalars[:, PLACE:]], 1)

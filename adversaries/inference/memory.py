@@ -11,14 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from adversaries.inference import network
 from adversaries.inference.extraction import extract
-from adversaries.inference.features import FeatureSpec, SnapshotFeatures
-from adversaries.inference.input_selection import InputSettings
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.input_selection import InputSettings, SelectedInputs
 from adversaries.inference.inputs import Inputs, stack
+from adversaries.inference.model_layers import EXAMPLES, evaluating
 from fedsim.attacks import ExpectedObservation, MemoryNeed, memory_there
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, PluginError
+from fedsim.objectives import Objective
 from fedsim.report.formatting import plural
 
 _BYTES = 4  # a number in single precision
@@ -52,26 +56,21 @@ class Networks:
 
     def need(
         self, prospect: ExpectedObservation, inputs: InputSettings, last_layer: str | None
-    ) -> MemoryNeed | None:
+    ) -> MemoryNeed:
         """Return what they take, where they read `inputs`.
-
-        None where the model does not take the records: that is told where it is trained.
 
         Raises
         ------
         ConfigError
             If a layer is chosen that the model does not have.
         FedsimError
-            If the features take more memory than the settings allow, or the attack cannot be made
-            on such a model.
+            If the model does not take the records, the features take more memory than the settings
+            allow, or the attack cannot be made on such a model.
         """
-        model, records, seen = prospect.new_model(), prospect.records, prospect.snapshots
-        chosen = inputs.resolved(model, last_layer)
+        records, seen = prospect.records, prospect.snapshots
+        chosen = tried_inputs(prospect, inputs, last_layer)
         spec = chosen.spec(last_layer)
-        try:
-            one = extract(model, prospect.dataset.batch, records[:1], spec)
-        except (RuntimeError, ValueError, TypeError, IndexError):
-            return None
+        one = tried_features(prospect, spec)
         require_features_fit(one, spec, len(records), seen, inputs.memory_limit_gb)
         like = stack([one] * seen, chosen).latest(self.vector_snapshots)
         weights, size = network_size(self.build, like, len(records))
@@ -82,6 +81,51 @@ class Networks:
             "each",
             f"{self.smaller}, {fewer}or read fewer or later layers (inputs)",
         )
+
+
+def tried_inputs(
+    prospect: ExpectedObservation, inputs: InputSettings, last_layer: str | None = None
+) -> SelectedInputs:
+    """Return what settings choose of the model that will be seen."""
+    model, objective = prospect.new_model(), prospect.objective
+    examples, targets = prospect.dataset.batch(prospect.records[:EXAMPLES])
+    _require_runs(model, examples, targets, objective)
+    return inputs.resolved(model, last_layer, examples, objective)
+
+
+def tried_features(prospect: ExpectedObservation, spec: FeatureSpec) -> SnapshotFeatures:
+    """Return the features of one record on a model that was never trained.
+
+    Raises
+    ------
+    FedsimError
+        If the model does not take the records, or such features cannot be extracted from it.
+    """
+    model, objective = prospect.new_model(), prospect.objective
+    _require_runs(model, *prospect.dataset.batch(prospect.records[:EXAMPLES]), objective)
+    return extract(model, prospect.dataset.batch, prospect.records[:1], spec, objective=objective)
+
+
+@torch.no_grad()
+def _require_runs(
+    model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, objective: Objective
+) -> None:
+    """Raise unless the model takes the records and returns what the objective needs."""
+    try:
+        with evaluating(model):
+            output = model(inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise PluginError(
+            f"the model {type(model).__name__} does not take records of shape "
+            f"{tuple(inputs.shape[1:])} and type {inputs.dtype}: {reason}"
+        ) from error
+    if not isinstance(output, torch.Tensor):
+        raise PluginError(
+            f"the model {type(model).__name__} returns a {type(output).__name__}, but attacks read "
+            "one tensor with a row a record"
+        )
+    objective.require_fit(output, targets)
 
 
 def network_size(build: Build, like: Inputs, records: int) -> tuple[int, int]:

@@ -32,10 +32,11 @@ from torch import Tensor, nn
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import Inputs, Standardiser
+from adversaries.inference.log_scalars import log_entropy, log_norm
 from adversaries.inference.memory import Networks
 from adversaries.inference.network import EncoderSettings, membership_logits
 from fedsim import seeds
-from fedsim.errors import ConfigError
+from fedsim.errors import ConfigError, FedsimError
 
 Scores = NDArray[np.float64]
 Progress = Callable[[int], None]
@@ -137,17 +138,32 @@ def known_signals(records: Sequence[SnapshotFeatures]) -> Tensor:
 
 
 def _signals(features: SnapshotFeatures) -> Tensor:
+    if not features.classes:
+        raise FedsimError(
+            "the unsupervised attack rebuilds the uncertainty of a classifier, and the objective "
+            "is none; choose another attack (loss reads any objective)"
+        )
     logits = torch.from_numpy(features.logits).double()
     log_p = logits.log_softmax(1)
     entropy = -(log_p.exp() * log_p).sum(1) / np.log(logits.shape[1])
     right = logits.argmax(1) == torch.from_numpy(features.labels)
     loss = torch.from_numpy(features.losses).double()
     norm = torch.from_numpy(features.gradient_norms).double().norm(dim=1)
-    return torch.stack([_log(loss), right.double(), _log(entropy), _log(norm)], 1)
+    # Where one underflows, its logarithm is computed in another way.
+    log_loss = -torch.from_numpy(features.scalar("log-odds of the label")).double()
+    logs = [
+        _log(loss, log_loss),
+        right.double(),
+        _log(entropy, torch.from_numpy(log_entropy(features))),
+        _log(norm, torch.from_numpy(log_norm(features))),
+    ]
+    return torch.stack(logs, 1)
 
 
-def _log(values: Tensor) -> Tensor:
-    return values.clamp_min(_SMALLEST).log()
+def _log(values: Tensor, exact: Tensor) -> Tensor:
+    """Return logarithms; of values that underflow those that are given, if they are finite."""
+    small = (values < _SMALLEST) & exact.isfinite()
+    return torch.where(small, exact, values.clamp_min(_SMALLEST).log())
 
 
 def _embeddings(

@@ -8,17 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import last_features, observed_features, positions
-from adversaries.inference.features import SCALARS, SnapshotFeatures
-from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.log_scalars import log_norm
+from adversaries.inference.memory import tried_features
+from adversaries.signals.ties import tell_ties
+from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
+_NORMS = FeatureSpec(output=False, last_layer_gradient=False)
+_LAST_LAYER = FeatureSpec(output=False, gradient_norms=())
+
 
 class GradientNorm(Attack):
-    """Score a record by minus the norm of its gradient on the last observed snapshot."""
+    """Score a record by minus the log norm of its gradient on the last observed snapshot."""
 
     baseline = True
     needs = Needs(scalars=True, gradient_norms="all")
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        tried_features(prospect, _NORMS)
 
     def score(
         self,
@@ -28,21 +38,22 @@ class GradientNorm(Attack):
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
-        """Return minus the norm over all layers."""
-        last = last_features(view, watcher)
-        return -_norms(last)[positions(view, candidates)]
+        """Return minus the logarithm of the norm over all layers."""
+        last = last_features(view, watcher, _NORMS)
+        scores = -log_norm(last)[positions(view, candidates)]
+        tell_ties("gradient-norm", scores, watcher)
+        return scores
 
     def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the norm of each record's last-layer gradient on each snapshot.
 
         Its shape is (snapshots, records). The last layer's is there in closed form for parameters,
-        too, that were only sent, and of which nothing else is extracted.
+        too, that were only sent, and of which nothing else is extracted. Of a model whose output no
+        linear layer gives it is the norm over all layers, and 0 for what was only sent.
         """
-        column = SCALARS.index("log gradient norm")
-        found = observed_features(view, watcher)
-        return np.stack([np.exp(one.scalars[:, column].astype(np.float64)) for one in found])
-
-
-def _norms(features: SnapshotFeatures) -> NDArray[np.float64]:
-    norms: NDArray[np.float64] = np.linalg.norm(features.gradient_norms.astype(np.float64), axis=1)
-    return norms
+        column = "log gradient norm"
+        found = observed_features(view, watcher, _LAST_LAYER)
+        if column not in found[0].scalar_names:
+            found = observed_features(view, watcher, _NORMS)
+            return np.stack([np.exp(log_norm(one)) for one in found])
+        return np.stack([np.exp(one.scalar(column).astype(np.float64)) for one in found])

@@ -1,23 +1,34 @@
-"""The loss of a record on the last observed snapshot.
+"""How well a record is fitted on the last observed snapshot.
 
 Yeom, Giacomelli, Fredrikson and Jha, "Privacy risk in machine learning", CSF 2018: members have the
-lower loss.
+lower loss. The loss of a record that a model is sure of is 0 in single precision; the objective's
+first scalar (the log-odds of the label, of a classifier) has the same order and all its digits.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import last_features, positions
-from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from adversaries.inference.feature_spec import OF_THE_OUTPUT
+from adversaries.inference.memory import tried_features
+from adversaries.signals.ties import tell_ties
+from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
 
 class Loss(Attack):
-    """Score a record by minus its cross-entropy on the last observed snapshot."""
+    """Score a record by how well it is fitted on the last observed snapshot: low loss, high score.
+
+    It takes one forward pass of that snapshot, of any model.
+    """
 
     baseline = True
     needs = Needs(which="last", scalars=True)
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        tried_features(prospect, OF_THE_OUTPUT)
 
     def score(
         self,
@@ -27,6 +38,10 @@ class Loss(Attack):
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
-        """Return minus the loss, in nats."""
-        last = last_features(view, watcher)
-        return -last.losses[positions(view, candidates)].astype(np.float64)
+        """Return the log-odds of the label; of another objective what stands for the fit."""
+        last = last_features(view, watcher, OF_THE_OUTPUT)
+        scores: NDArray[np.float64] = last.scalars[positions(view, candidates), 0].astype(
+            np.float64
+        )
+        tell_ties("loss", scores, watcher)
+        return scores

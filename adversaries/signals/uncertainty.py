@@ -6,20 +6,33 @@ IEEE S&P 2019, show it by class: members are predicted with less uncertainty.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from adversaries.inference.feature_cache import last_features, observed_features, positions
+from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SnapshotFeatures
-from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from adversaries.inference.log_scalars import log_entropy, normalised_entropy
+from adversaries.inference.memory import tried_features
+from adversaries.signals.ties import tell_ties
+from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.errors import FedsimError
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
+_OUTPUT = FeatureSpec(last_layer_gradient=False, gradient_norms=())
+
 
 class Uncertainty(Attack):
-    """Score a record by minus the uncertainty of its prediction on the last observed snapshot."""
+    """Score a record by minus the log uncertainty of its prediction on the last snapshot.
+
+    For classifiers: the uncertainty is the entropy of the prediction, over its greatest value.
+    """
 
     baseline = True
     needs = Needs(outputs=True)
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        _require_classes(tried_features(prospect, _OUTPUT))
 
     def score(
         self,
@@ -29,18 +42,22 @@ class Uncertainty(Attack):
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
-        """Return minus the normalised entropy, 0 for certainty and -1 for none."""
-        last = last_features(view, watcher)
-        return -normalised_entropy(last)[positions(view, candidates)]
+        """Return minus the logarithm of the normalised entropy; 0 for none of the classes."""
+        last = last_features(view, watcher, _OUTPUT)
+        _require_classes(last)
+        scores = -log_entropy(last)[positions(view, candidates)]
+        tell_ties("uncertainty", scores, watcher)
+        return scores
 
     def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the uncertainty about each record on each snapshot (snapshots, records)."""
-        features = observed_features(view, watcher)
+        features = observed_features(view, watcher, _OUTPUT)
         return np.stack([normalised_entropy(found) for found in features])
 
 
-def normalised_entropy(features: SnapshotFeatures) -> NDArray[np.float64]:
-    """Return -sum p log p / log C of the predictions over C classes, (N,) in 0..1."""
-    log_p = log_softmax(features.logits.astype(np.float64), axis=1)
-    entropy: NDArray[np.float64] = -(np.exp(log_p) * log_p).sum(axis=1) / np.log(log_p.shape[1])
-    return entropy
+def _require_classes(features: SnapshotFeatures) -> None:
+    if not features.classes:
+        raise FedsimError(
+            "the uncertainty of a prediction is that of a classifier, and the objective is none; "
+            "choose another attack (loss reads any objective)"
+        )

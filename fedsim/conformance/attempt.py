@@ -88,6 +88,7 @@ class Attempt:
             records=self.audit.records,
             features=self.folder / "features",
             shadows=shadows.get((attacker.label, query.key), ()),
+            objective=self.setup.objective,
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """Objectives: what is learned, and how well a record is fitted. One objective a file."""
 
-from fedsim.objectives.base import Objective, UtilityFigure
+from fedsim.objectives.base import Objective, RecordFit, UtilityFigure
 from fedsim.objectives.classification import Classification
 from fedsim.objectives.multilabel import MultiLabel
 from fedsim.objectives.next_token import NextToken
@@ -11,6 +11,7 @@ __all__ = [
     "MultiLabel",
     "NextToken",
     "Objective",
+    "RecordFit",
     "Regression",
     "UtilityFigure",
 ]

@@ -37,6 +37,27 @@ class UtilityFigure:
     higher_is_better: bool = False
 
 
+@dataclass(frozen=True)
+class RecordFit:
+    """What an objective says about each of n records, as the features that attacks read need it.
+
+    Attributes
+    ----------
+    losses : (n,)
+    scalars : (n, len(objective.scalars))
+    direction : (n, ...)
+        The gradient of the loss with respect to the outputs, divided by ``exp(log_scale)``.
+    log_scale : (n,)
+        Kept apart, so that a backward pass that starts with `direction` cannot underflow where the
+        model is certain.
+    """
+
+    losses: Tensor
+    scalars: Tensor
+    direction: Tensor
+    log_scale: Tensor
+
+
 class Objective(ABC):
     """What a model is trained to do.
 
@@ -144,3 +165,12 @@ class Objective(ABC):
             leaf = outputs.detach().requires_grad_()
             (found,) = torch.autograd.grad(self.per_record_loss(leaf, targets).sum(), leaf)
         return found
+
+    def record_fit(self, outputs: Tensor, targets: Tensor) -> RecordFit:
+        """Return losses, scalars and output gradients together, as one pass may share work."""
+        return RecordFit(
+            self.per_record_loss(outputs, targets),
+            self.record_scalars(outputs, targets),
+            self.output_gradients(outputs, targets),
+            outputs.new_zeros(len(outputs)),
+        )

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedsim.errors import ConfigError
-from fedsim.objectives.base import Objective, UtilityFigure
+from fedsim.objectives.base import Objective, RecordFit, UtilityFigure
+from fedsim.objectives.log_odds import LogOdds
 
 
 class Classification(Objective):
@@ -40,6 +41,11 @@ class Classification(Objective):
                 f"objective classification needs class numbers below {outputs.shape[1]}, the "
                 f"number of the model's outputs, but the targets are {targets.dtype} of shape "
                 f"{tuple(targets.shape)}, up to {float(targets.max()):g}"
+            )
+        if outputs.shape[1] > 1 and _are_probabilities(outputs):
+            raise ConfigError(
+                "objective classification needs logits, but the model's outputs are probabilities: "
+                "every row sums to 1; leave out the softmax at its end, or end in log_softmax"
             )
 
     def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -92,3 +98,20 @@ class Classification(Objective):
         column = targets[:, None]
         others = outputs.softmax(1).scatter(1, column, 0.0)
         return others.scatter(1, column, -others.sum(1, keepdim=True))
+
+    def record_fit(self, outputs: Tensor, targets: Tensor) -> RecordFit:
+        """Return all that attacks read, from the log-odds, without cancellation."""
+        found = LogOdds.of(outputs, targets)
+        return RecordFit(
+            losses=functional.softplus(-found.log_odds),
+            scalars=torch.stack([found.log_odds, found.margin, found.true, found.others], 1),
+            direction=found.direction,
+            log_scale=found.log_scale,
+        )
+
+
+_ROUNDING = 1e-3  # of a row's sum, in the lowest precision
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    return bool((outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < _ROUNDING).all())

@@ -7,7 +7,7 @@ A snapshot is asked for by what it is of, never by its place in a tuple::
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.data import Dataset, MembershipQuery
+from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Snapshot
 
@@ -49,6 +50,8 @@ class View:
         A folder in which extracted features are kept; attacks share it.
     shadows
         What the attacker saw in federations of its own, as many as the attacks ask for.
+    objective
+        What the model is trained to do.
     """
 
     adversary: str
@@ -59,6 +62,7 @@ class View:
     records: RecordIds
     features: Path
     shadows: tuple["ShadowFederation", ...] = ()
+    objective: Objective = field(default_factory=Classification)
 
     def snapshots(
         self,

@@ -111,6 +111,7 @@ def _cases(
                 records=audit.records,
                 features=run.features(attacker.label, query.key),
                 shadows=shadows.get((attacker.label, query.key), ()),
+                objective=setup.objective,
             )
             _tell_missing(view.closest, setup.experiment.observed_rounds, attacker, watcher)
             yield AttackJob(attacker, query, audit, view)

@@ -254,6 +254,7 @@ def _prospects(setup: Setup) -> list[ExpectedObservation]:
             setup.dataset,
             setup.ledger.audit(query).records,
             attacker.sure_rounds(experiment, query, sampled=sampled),
+            setup.objective,
         )
         for attacker in setup.attackers
         for query in attacker.queries

@@ -111,6 +111,7 @@ def _shadow(
         dataset=shadow.dataset,
         records=audit.records,
         features=place.features(LABEL, query.key),
+        objective=shadow.objective,
     )
     return ShadowFederation(view, audit.member, overlapping, _drawn(shadow.ledger))
 

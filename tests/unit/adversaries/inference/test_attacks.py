@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord
 
 from adversaries.inference.attacks import ScalarLogistic, Supervised, Unsupervised, _drawn
 from adversaries.inference.feature_cache import observed_features, observed_inputs, positions
+from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SCALARS
 from adversaries.inference.input_selection import PRESETS, InputSettings
 from adversaries.inference.inputs import LAST_LAYER
@@ -136,10 +137,10 @@ def test_scores_do_not_depend_on_the_order_of_the_candidates(
 
 def test_features_are_extracted_once(leaky: RunDirectory, tmp_path: Path) -> None:
     observation, _, _ = observation_of(leaky, tmp_path)
-    first = observed_features(observation, SILENCE)
+    first = observed_features(observation, SILENCE, FeatureSpec())
     made = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(made) == len(first) == 3
-    again = observed_features(observation, SILENCE)
+    again = observed_features(observation, SILENCE, FeatureSpec())
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.scalars, other.scalars)
@@ -166,9 +167,9 @@ def test_features_of_another_version_are_not_read(
     leaky: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observation, _, _ = observation_of(leaky, tmp_path)
-    observed_features(observation, SILENCE)
+    observed_features(observation, SILENCE, FeatureSpec())
     monkeypatch.setattr("adversaries.inference.feature_cache.FORMAT", "fedsim-features-next")
-    observed_features(observation, SILENCE)
+    observed_features(observation, SILENCE, FeatureSpec())
     assert len(list(tmp_path.iterdir())) == 6
 
 

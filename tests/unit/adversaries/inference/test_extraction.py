@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adversaries.inference.extraction import extract
-from adversaries.inference.features import SCALARS, FeatureSpec, SnapshotFeatures
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import SCALARS, SnapshotFeatures
 from fedsim import seeds
 from fedsim.errors import FedsimError, SnapshotError
 
@@ -132,13 +133,11 @@ def test_layers_that_cannot_be_are_named(spec: FeatureSpec, sentence: str) -> No
 
 def test_a_softmax_behind_the_logits_is_refused() -> None:
     net = nn.Sequential(model(), nn.Softmax(1))
-    with pytest.raises(FedsimError, match="return its logits with nothing behind them"):
+    with pytest.raises(FedsimError, match="outputs are probabilities: every row sums to 1"):
         extract(net, batch, RECORDS, FeatureSpec())
 
 
-def test_a_model_without_linear_layers_and_no_records_are_refused() -> None:
-    with pytest.raises(FedsimError, match="no Linear layer"):
-        extract(nn.Sequential(nn.Flatten()), batch, RECORDS, FeatureSpec())
+def test_no_records_and_no_batch_are_refused() -> None:
     with pytest.raises(FedsimError, match="no record at all"):
         extract(model(), batch, RECORDS[:0], FeatureSpec())
     with pytest.raises(FedsimError, match="at least 1, not 0"):
@@ -198,5 +197,5 @@ def test_files_that_are_no_features_are_refused(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     save_file({"weight": np.zeros(3)}, tmp_path / "weights")
-    with pytest.raises(SnapshotError, match="does not hold fedsim-features-2"):
+    with pytest.raises(SnapshotError, match="does not hold fedsim-features-3"):
         SnapshotFeatures.load(tmp_path / "weights")

@@ -46,7 +46,7 @@ def assert_exact(layer: nn.Module, inputs: Tensor) -> None:
     """Compare the form that is kept, and the convolution over it, with the matrices."""
     layer, model = layer.double(), Flat(layer.double())
     _, traces = backpropagate(model, inputs, {"layer": layer}, torch.cos)
-    found = compact(layer, *traces["layer"])
+    found = compact(layer, *traces["layer"][0])
     truth = slow_matrices(layer, inputs)
     torch.testing.assert_close(found.matrices, truth, rtol=1e-9, atol=1e-11)
     snapshots = stacked([found, found])

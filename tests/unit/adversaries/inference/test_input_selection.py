@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from adversaries.inference.extraction import extract
-from adversaries.inference.features import SCALARS, FeatureSpec, SnapshotFeatures
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import SCALARS, SnapshotFeatures
 from adversaries.inference.input_selection import (
     PRESETS,
     InputSettings,
     SelectedInputs,
-    layer_names,
+    layer_order,
 )
 from adversaries.inference.inputs import LAST_LAYER, Inputs, stack
 from adversaries.inference.network import NetworkSettings
@@ -128,12 +129,20 @@ def test_what_is_chosen_is_read(
 def test_the_default_reads_what_is_always_extracted() -> None:
     assert PRESETS["white-box-gradients"].resolved(model()) == SelectedInputs()
     assert SelectedInputs().spec(None) == FeatureSpec()
-    assert PRESETS["black-box"].resolved(model()).spec(None) == FeatureSpec()
+
+
+def test_only_what_is_read_is_extracted() -> None:
+    forward = FeatureSpec(last_layer_gradient=False, gradient_norms=())
+    assert PRESETS["black-box"].resolved(model()).spec(None) == forward
+    one = InputSettings(gradients=(-2,)).resolved(model()).spec(None)
+    assert one == replace(forward, output=False, gradients=("middle",), gradient_norms=("middle",))
 
 
 def test_places_count_from_the_last_layer() -> None:
-    assert layer_names(model()) == ("conv", "middle", "classifier")
-    assert layer_names(model(), "middle") == ("conv", "classifier", "middle")
+    assert layer_order(model()) == (("conv", "middle", "classifier"), "classifier")
+    assert layer_order(model(), "middle")[0] == ("conv", "classifier", "middle")
+    inputs = batch(np.arange(2))[0]
+    assert layer_order(model(), None, inputs) == layer_order(model())
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from adversaries.inference.last_layer import LastLayer
+from adversaries.inference.features import SCALARS
+from adversaries.inference.last_layer import with_last_layer
 from fedsim.errors import FedsimError
+from fedsim.objectives import Classification
+from fedsim.objectives.log_odds import LogOdds
 
 
 def exact(logits: list[float], label: int) -> tuple[float, float, list[float]]:
@@ -25,7 +28,7 @@ def exact(logits: list[float], label: int) -> tuple[float, float, list[float]]:
 @pytest.mark.parametrize("lead", [0.0, 5.0, 20.0, 60.0])
 def test_confident_members_keep_full_relative_precision(lead: float) -> None:
     logits = [[0.25, 1.5, -0.75 + lead, 0.5]]
-    last = LastLayer.of(torch.tensor(logits), torch.tensor([2]))
+    last = LogOdds.of(torch.tensor(logits), torch.tensor([2]))
     doubt, loss, gradient = exact(logits[0], 2)
     found = last.direction[0] * last.log_scale.exp()
     assert found.tolist() == pytest.approx(gradient, rel=2e-5, abs=0)
@@ -48,7 +51,7 @@ def test_gradient_and_loss_agree_with_autograd(rows: list[list[float]], label: i
     labels = torch.full((len(rows),), label)
     losses = functional.cross_entropy(logits, labels, reduction="none")
     (truth,) = torch.autograd.grad(losses.sum(), logits)
-    last = LastLayer.of(logits.detach(), labels)
+    last = LogOdds.of(logits.detach(), labels)
     scaled = last.direction * last.log_scale.exp()[:, None]
     torch.testing.assert_close(scaled, truth, rtol=1e-9, atol=1e-15)
     torch.testing.assert_close(functional.softplus(-last.log_odds), losses.detach())
@@ -57,13 +60,17 @@ def test_gradient_and_loss_agree_with_autograd(rows: list[list[float]], label: i
 
 def test_scalars_are_what_they_are_called() -> None:
     logits, hidden = torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([[3.0, 4.0]])
-    last = LastLayer.of(logits, torch.tensor([1]))
+    last = LogOdds.of(logits, torch.tensor([1]))
     rest = math.log(math.e + math.e**2)
     delta = last.direction * last.log_scale.exp()
     for biased in (False, True):
         norm = float(delta.norm()) * math.sqrt(25 + biased)
         expected = [3 - rest, 1.0, 5.0, math.log(norm), 3.0, rest]
-        assert last.scalars(hidden, biased)[0].tolist() == pytest.approx(expected, rel=1e-5)
+        found = with_last_layer(
+            Classification().record_fit(logits, torch.tensor([1])), hidden, biased
+        )
+        assert found.shape == (1, len(SCALARS))
+        assert found[0].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +87,4 @@ def test_what_is_no_classifier_is_refused(
     logits: list[list[float]], label: int, sentence: str
 ) -> None:
     with pytest.raises(FedsimError, match=sentence):
-        LastLayer.of(torch.tensor(logits), torch.tensor([label]))
+        LogOdds.of(torch.tensor(logits), torch.tensor([label]))

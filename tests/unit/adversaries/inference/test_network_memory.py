@@ -92,14 +92,16 @@ def test_mistakes_in_what_is_read_are_told_before_round_1() -> None:
         need(inputs={"gradients": ["linear1"], "memory_limit_gb": 1e-6})
 
 
-def test_a_model_that_does_not_take_the_records_is_told_of_elsewhere() -> None:
+def test_a_model_that_does_not_take_the_records_is_refused_before_round_1() -> None:
     of = prospect(new_model=lambda: nn.Linear(toys.FEATURES + 1, 4))
-    assert plugins.build("attacks", "supervised", {}).memory_needed(of) is None
+    for name in ("supervised", "unsupervised", "shadow", "loss", "gradient-norm", "uncertainty"):
+        with pytest.raises(FedsimError, match=r"Linear does not take records of shape \(12,\)"):
+            plugins.build("attacks", name, {}).memory_needed(of)
 
 
 def test_a_model_may_be_one_layer_but_not_none() -> None:
     assert need(of=prospect(new_model=lambda: nn.Linear(toys.FEATURES, toys.CLASSES))).size > 0
-    with pytest.raises(ConfigError, match="layer -1, but the model has no Linear or Conv2d layer"):
+    with pytest.raises(ConfigError, match="layer -1, but the model has no Linear or convolutional"):
         need(of=prospect(new_model=nn.Identity))
 
 

@@ -9,12 +9,13 @@ import torch
 from adversaries.inference.crossfit import folds, scalar_logistic
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import Inputs, stack
-from adversaries.inference.last_layer import LastLayer
+from adversaries.inference.last_layer import with_last_layer
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.supervised import SupervisedSettings, balanced_batches, fit_and_score
 from fedsim import seeds
 from fedsim.errors import ConfigError, DataError, SnapshotError
 from fedsim.evaluation.metrics import auc
+from fedsim.objectives import Classification
 
 CLASSES, HIDDEN, SNAPSHOTS = 6, 8, 2
 QUICK = SupervisedSettings(folds=3, epochs=8, batch_size=64)
@@ -29,12 +30,11 @@ def features(member: np.ndarray, leak: float, seed: int) -> list[SnapshotFeature
         hidden = torch.randn(len(member), HIDDEN, generator=random).abs()
         logits = torch.randn(len(member), CLASSES, generator=random)
         logits[torch.arange(len(member)), labels] += leak * torch.from_numpy(member)
-        last = LastLayer.of(logits, labels)
-        deltas = last.direction * last.log_scale.exp()[:, None]
-        scalars = last.scalars(hidden, biased=True)
+        fit = Classification().record_fit(logits, labels)
+        deltas = fit.direction * fit.log_scale.exp()[:, None]
+        scalars = with_last_layer(fit, hidden, biased=True)
         norms = scalars[:, 3:4].exp()
-        losses = torch.nn.functional.softplus(-last.log_odds)
-        arrays = [v.numpy() for v in (losses, logits, hidden, deltas, scalars, norms)]
+        arrays = [v.numpy() for v in (fit.losses, logits, hidden, deltas, scalars, norms)]
         found.append(SnapshotFeatures(np.arange(len(member)), labels.numpy(), *arrays))
     return found
 

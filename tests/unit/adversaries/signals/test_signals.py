@@ -1,5 +1,6 @@
 """The scores that need no training: their sign, their figures, and their honesty."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +10,19 @@ import pytest
 import torch
 import toys
 from flwr.app import ArrayRecord
+from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
+from adversaries.inference import feature_cache
+from adversaries.inference.feature_cache import last_features
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.log_scalars import normalised_entropy
 from adversaries.signals.chance import Chance
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.label import LabelOnly
 from adversaries.signals.loss import Loss
+from adversaries.signals.ties import tell_ties, tied
+from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
 from fedsim.data import about_participant
 from fedsim.errors import PluginError, SnapshotError
@@ -64,14 +72,19 @@ def by_hand(observation: View, snapshot: int) -> tuple[np.ndarray, ...]:
     return np.array(losses), np.array(norms), np.array(last)
 
 
-def test_loss_is_minus_the_cross_entropy_on_the_last_snapshot(observation: View) -> None:
+def test_loss_is_the_log_odds_on_the_last_snapshot(observation: View) -> None:
     losses, _, _ = by_hand(observation, -1)
-    np.testing.assert_allclose(scored(Loss(), observation), -losses, rtol=1e-4, atol=1e-6)
+    scores = scored(Loss(), observation)
+    np.testing.assert_allclose(np.log1p(np.exp(-scores)), losses, rtol=1e-4, atol=1e-6)
+    assert np.argsort(scores).tolist() == np.argsort(-losses).tolist()
 
 
-def test_gradient_norm_is_minus_the_norm_on_the_last_snapshot(observation: View) -> None:
+def test_gradient_norm_is_minus_the_log_norm_on_the_last_snapshot(
+    observation: View,
+) -> None:
     _, norms, _ = by_hand(observation, -1)
-    np.testing.assert_allclose(scored(GradientNorm(), observation), -norms, rtol=1e-4, atol=1e-6)
+    scores = scored(GradientNorm(), observation)
+    np.testing.assert_allclose(scores, -np.log(norms), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_norm_can_be_followed_over_the_snapshots(observation: View) -> None:
@@ -109,16 +122,97 @@ def test_a_snapshot_of_another_model_is_one_sentence(observation: View) -> None:
 
 
 def test_features_are_extracted_once_and_again_when_damaged(observation: View) -> None:
-    scores = scored(Loss(), observation)
-    first, second = sorted(observation.features.iterdir())
-    whole = second.stat().st_size
-    times = [path.stat().st_mtime_ns for path in (first, second)]
+    scores = scored(GradientNorm(), observation)
+    (path,) = observation.features.iterdir()
+    whole, time = path.stat().st_size, path.stat().st_mtime_ns
     scored(GradientNorm(), observation)
-    assert [path.stat().st_mtime_ns for path in (first, second)] == times
-    second.write_bytes(second.read_bytes()[:-5])
-    assert scored(Loss(), observation).tolist() == scores.tolist()
-    assert first.stat().st_mtime_ns == times[0]
-    assert second.stat().st_size == whole
+    assert path.stat().st_mtime_ns == time
+    path.write_bytes(path.read_bytes()[:-5])
+    assert scored(GradientNorm(), observation).tolist() == scores.tolist()
+    assert path.stat().st_size == whole
+
+
+def test_loss_takes_one_forward_pass_of_one_snapshot(
+    observation: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    forward = torch.nn.Sequential.forward
+
+    def counted(self: torch.nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
+        passes.append(len(inputs))
+        return forward(self, inputs)
+
+    monkeypatch.setattr(torch.nn.Sequential, "forward", counted)
+    monkeypatch.setattr(torch.autograd, "grad", None)
+    scored(Loss(), observation)
+    assert passes == [2, len(RECORDS)]  # two records are tried
+    (path,) = observation.features.iterdir()
+    assert path.name.startswith("round-00002.")
+
+
+def test_what_holds_more_is_read_instead_of_extracted_again(
+    observation: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = scored(Loss(), replace(observation, features=observation.features / "alone"))
+    scored(GradientNorm(), observation)
+    monkeypatch.setattr(feature_cache, "extract", None)
+    assert scored(Loss(), observation).tolist() == alone.tolist()
+    assert len(list(observation.features.glob("*.safetensors"))) == 1
+
+
+def certain(observation: View, temperature: float) -> View:
+    """Return an observation of a model that is so much surer, with the same order of records."""
+    store = SnapshotStore(observation.features / f"sure-{temperature}")
+    state = toys.new_model().state_dict()
+    last = list(state)[-2:]
+    state |= {name: temperature * state[name] for name in last}
+    store.keep(2, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
+    folder = observation.features / f"features-{temperature}"
+    return replace(observation, seen=store.series(SnapshotKind.UPLOAD.of(0)), features=folder)
+
+
+def test_records_are_told_apart_where_every_loss_is_zero(observation: View) -> None:
+    """A model so sure that loss, norm and entropy underflow orders records as a cooler one does."""
+    heard: list[str] = []
+    loud = SimpleNamespace(say=heard.append, task=SILENCE.task)
+    sure = certain(observation, 1e4)
+    found = last_features(sure, SILENCE, FeatureSpec())
+    right = found.scalars[:, 0] > 0
+    assert right.sum() >= 10
+    assert (found.losses[right] == 0).mean() > 0.7
+    for attack in (Loss(), GradientNorm(), Uncertainty()):
+        scores = attack.score(sure, KNOWN, RECORDS, 0, loud)  # type: ignore[arg-type]
+        assert np.isfinite(scores).all()
+        assert tied(scores[right]) == 0
+        assert tied(scores) == 0
+    assert heard == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_curve_is_the_same_where_nothing_underflows(observation: View, seed: int) -> None:
+    """Log-odds, log norms and log entropies have the order of what they stand for."""
+    member = np.random.default_rng(seed).random(len(RECORDS)) < 0.5
+    losses, norms, _ = by_hand(observation, -1)
+    entropy = normalised_entropy(last_features(observation, SILENCE, FeatureSpec()))
+    plain = {Loss: -losses, GradientNorm: -norms, Uncertainty: -entropy}
+    for kind, scores in plain.items():
+        found = scored(kind(), observation)
+        assert roc_auc_score(member, found) == roc_auc_score(member, scores)
+        assert tpr_at(found, member) == tpr_at(scores, member)
+
+
+def tpr_at(scores: np.ndarray, member: np.ndarray, fpr: float = 0.05) -> float:
+    threshold = np.quantile(scores[~member], 1 - fpr, method="higher")
+    return float((scores[member] > threshold).mean())
+
+
+def test_ties_are_told() -> None:
+    heard: list[str] = []
+    watcher: Any = SimpleNamespace(say=heard.append)
+    tell_ties("loss", np.array([0.0, 0.0, 1.0, 2.0, 1.0]), watcher)
+    tell_ties("loss", np.arange(5.0), watcher)
+    assert len(heard) == 1
+    assert "loss: 4 of 5 records have a score that another record has" in heard[0]
 
 
 def test_chance_is_uniform_and_comes_from_the_seed() -> None:

@@ -1,0 +1,370 @@
+"""The gradients of layers for each record: by a rule where one holds, by the general way elsewhere.
+
+Which way a layer takes is found out once, on two records of the first batch. A rule is taken at its
+word only if there it gives what autograd gives for one record alone. So a layer that is a subclass
+with another forward pass, whose weight is used elsewhere too, or whose input has its records on
+another axis than the first is never wrong: it takes the general way.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from adversaries.inference.backward import LayerTrace, LayerWatch
+from adversaries.inference.factored_gradients import MATRIX, FactoredGradients, compact, joined
+from adversaries.inference.general_gradients import GeneralGradients
+from adversaries.inference.gradient_rules import (
+    RuleDoesNotApplyError,
+    gradients,
+    has_rule,
+    squared_norms,
+)
+from adversaries.inference.layer_parameters import Own
+from adversaries.inference.model_layers import parameter_owners
+from fedsim.errors import FedsimError
+
+_CLOSE = 1e-3  # relative difference of what is called the same in single precision
+_NOISE = 1e-6  # of the largest gradient of the model; less is rounding
+
+Traces = Mapping[str, tuple[LayerTrace, ...]]
+
+
+@dataclass(frozen=True)
+class BatchPass:
+    """One batch of N records that has gone through the model.
+
+    Attributes
+    ----------
+    inputs, output
+        What the model took, and what it returned while `watch` looked.
+    direction, scale
+        The gradient of each record's loss with respect to the output is ``direction * scale``,
+        with a scale (N,).
+    watch
+        Has seen the calls of the layers.
+    precision
+        Of what is computed from them.
+    """
+
+    inputs: Tensor
+    output: Tensor
+    direction: Tensor
+    scale: Tensor
+    watch: LayerWatch
+    precision: torch.dtype
+
+
+class LayerGradients:
+    """What is asked about the gradients of layers of one model.
+
+    Parameters
+    ----------
+    model
+        In eval mode wherever this is used.
+    normed
+        The layers whose gradient norm is wanted, with the parameters that count.
+    matrices
+        The layers whose weight gradients are wanted.
+    """
+
+    def __init__(
+        self, model: nn.Module, normed: Mapping[str, Own], matrices: Mapping[str, Own]
+    ) -> None:
+        self.model = model
+        self.normed, self.matrices = normed, matrices
+        modules = dict(model.named_modules())
+        self.layers = {name: modules[name] for name in {**normed, **matrices}}
+        self.general = {name for name in self.layers if not self._may_have_rule(name)}
+        self._full_names = {id(p): name for name, p in model.named_parameters()}
+        self._ways: dict[frozenset[str], GeneralGradients] = {}
+        self._vectorised = True
+
+    def _may_have_rule(self, name: str) -> bool:
+        layer = self.layers[name]
+        owners = parameter_owners(self.model)
+        own = self._own(name)
+        return (
+            has_rule(layer)
+            and not parametrize.is_parametrized(layer)
+            and {*own} <= {*layer._parameters}
+            and all(len(owners[id(parameter)]) == 1 for parameter in own.values())
+        )
+
+    def _own(self, name: str) -> Own:
+        return {**self.normed.get(name, {}), **self.matrices.get(name, {})}
+
+    def watch(self) -> LayerWatch:
+        """Return what watches the layers that have rules in one forward pass."""
+        return LayerWatch({n: m for n, m in self.layers.items() if n not in self.general})
+
+    def choose(self, inputs: Tensor, output: Tensor, direction: Tensor, watch: LayerWatch) -> None:
+        """Try all rules on a few records, and leave the layers for which they fail to autograd.
+
+        Parameters
+        ----------
+        inputs, output, direction
+            Of n records: what the model takes and has returned while `watch` looked, and the
+            gradient of each record's loss with respect to it.
+
+        Raises
+        ------
+        FedsimError
+            If the model does not treat a record alone as it does in a batch.
+        """
+        traces, _ = watch.traces(output, direction, {})
+        tried = {name: self._own(name) for name in watch.layers if name not in watch.lost}
+        truth = self._alone(inputs[-1:], output[-1:].detach(), direction[-1:], tried)
+        sizes = {n: _norm(list(slopes.values())) for n, slopes in truth.items()}
+        noise = _NOISE * max(sizes.values(), default=0.0)
+        right = set()
+        for name, slopes in truth.items():
+            found = self._by_rule(name, traces[name], len(inputs), slice(-1, None))
+            if found is None:
+                continue
+            wrong = _norm([slopes[local] - found[local][0] for local in slopes])
+            if wrong <= _CLOSE * sizes[name] + noise:
+                right.add(name)
+        self.general |= {*watch.layers} - right
+        everything = {name: own for name, own in self._all().items() if name in self.general}
+        if everything:
+            self._try_vectorised(inputs, output, direction, everything)
+
+    def _all(self) -> dict[str, Own]:
+        return {name: self._own(name) for name in self.layers}
+
+    def _try_vectorised(
+        self, inputs: Tensor, output: Tensor, direction: Tensor, layers: Mapping[str, Own]
+    ) -> None:
+        """See whether `vmap` gives for one record what autograd gives."""
+        truth = self._alone(inputs[-1:], output[-1:].detach(), direction[-1:], layers)
+        way = self._way(frozenset(layers))
+        largest = _norm([slope for slopes in truth.values() for slope in slopes.values()])
+        for found in way.of(inputs[-1:], direction[-1:]):
+            wrong = [
+                found[self._full(layers[name][local])][0] - slope
+                for name, slopes in truth.items()
+                for local, slope in slopes.items()
+            ]
+            if _norm(wrong) > _CLOSE * largest:
+                way.vectorised = False
+        self._vectorised = way.vectorised
+        self._ways.clear()
+
+    def _alone(
+        self, inputs: Tensor, expected: Tensor, direction: Tensor, layers: Mapping[str, Own]
+    ) -> dict[str, dict[str, Tensor]]:
+        """Return the gradients of one record by autograd, by layer and parameter."""
+        parameters = [p for own in layers.values() for p in own.values()]
+        with torch.enable_grad(), _differentiable(parameters):
+            try:
+                output = self.model(inputs)
+            except (RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise FedsimError(
+                    f"the model {type(self.model).__name__} does not take one record alone, so no "
+                    f"record has a gradient of its own: {reason}"
+                ) from error
+            if not torch.allclose(output, expected, rtol=_CLOSE, atol=_CLOSE * _largest(expected)):
+                raise FedsimError(
+                    f"the model {type(self.model).__name__} mixes the records of a batch: one "
+                    "record alone gives another output, so no record has a gradient of its own "
+                    "(batch normalisation without running statistics does this)"
+                )
+            if not parameters or not output.requires_grad:
+                slopes: list[Tensor | None] = [None] * len(parameters)
+            else:
+                slopes = list(
+                    torch.autograd.grad(
+                        output, parameters, grad_outputs=direction, allow_unused=True
+                    )
+                )
+        found = iter(slopes)
+        return {
+            name: {
+                local: torch.zeros_like(p) if (slope := next(found)) is None else slope
+                for local, p in own.items()
+            }
+            for name, own in layers.items()
+        }
+
+    def _by_rule(
+        self, name: str, traces: Sequence[LayerTrace], count: int, rows: slice = slice(None)
+    ) -> dict[str, Tensor] | None:
+        """Return the gradients of a layer, the sum over its calls; None if no rule applies."""
+        if not _fit(traces, count):
+            return None
+        layer, own = self.layers[name], self._own(name)
+        total = {
+            local: parameter.new_zeros(len(range(count)[rows]), *parameter.shape)
+            for local, parameter in own.items()
+        }
+        try:
+            for trace in traces:
+                found = gradients(layer, trace.inputs[rows], trace.deltas[rows])
+                total = {local: total[local] + found[local] for local in own}
+        except RuleDoesNotApplyError:
+            return None
+        return total
+
+    def of_batch(self, done: BatchPass) -> tuple[list[Tensor], dict[str, FactoredGradients]]:
+        """Return the squared norms (N,) of `normed`, not scaled, and the gradients of `matrices`.
+
+        The norms are those of the gradients that `done.direction` starts, as those of the losses
+        may underflow; `done.scale` makes them those of the losses.
+        """
+        watch, count = done.watch, len(done.inputs)
+        asked = {
+            f"{name}/{local}": parameter
+            for name in watch.uncalled
+            for local, parameter in self._own(name).items()
+            if parameter.requires_grad
+        }
+        traces, used = watch.traces(done.output, done.direction, asked)
+        traces = {n: tuple(_converted(t, done.precision) for t in of) for n, of in traces.items()}
+        general = self.general | watch.lost | {name.partition("/")[0] for name in used}
+        general |= {n for n, of in traces.items() if not _fit(of, count)}
+        norms = {
+            name: self._squared_norm(name, traces[name], done)
+            for name in self.normed
+            if name not in general
+        }
+        found = {
+            name: self._compact(name, traces[name], done)
+            for name in self.matrices
+            if name not in general
+        }
+        if general:
+            self._generally(frozenset(general), done, norms, found)
+        return [norms[name] for name in self.normed], {n: found[n] for n in self.matrices}
+
+    def _squared_norm(self, name: str, traces: Sequence[LayerTrace], done: BatchPass) -> Tensor:
+        layer, own = self.layers[name], self.normed[name]
+        count = len(done.inputs)
+        if not traces:
+            return done.scale.new_zeros(count)
+        whole = {*own} == {*dict(layer.named_parameters(recurse=False))}
+        if len(traces) == 1 and whole:
+            return squared_norms(layer, *traces[0]).detach()
+        found = self._by_rule(name, traces, count)
+        if found is None:  # the rule was tried, so this is another batch's affair
+            raise FedsimError(f"layer '{name}' has no gradient rule for this batch")
+        return _summed_squares([found[local] for local in own])
+
+    def _compact(
+        self, name: str, traces: Sequence[LayerTrace], done: BatchPass
+    ) -> FactoredGradients:
+        layer = self.layers[name]
+        scaled = [
+            LayerTrace(t.inputs, t.deltas * done.scale.view(-1, *[1] * (t.deltas.dim() - 1)))
+            for t in traces
+        ]
+        if len(scaled) == 1 and _is_factored(layer):
+            found = compact(layer, *scaled[0])
+            return FactoredGradients(
+                {part: _kept(values) for part, values in found.parts.items()}, found.unfolding
+            )
+        summed = self._by_rule(name, scaled, len(done.inputs))
+        if summed is None:
+            raise FedsimError(f"layer '{name}' has no gradient rule for this batch")
+        return self._as_matrix(name, summed)
+
+    def _as_matrix(self, name: str, found: Mapping[str, Tensor]) -> FactoredGradients:
+        """Return the gradient (N, rows, columns) of the weight of a layer."""
+        weight = found.get("weight")
+        if weight is None or weight.dim() < 3:
+            kind = type(self.layers[name]).__name__
+            raise FedsimError(
+                f"the gradients of a {kind} cannot be attacked as a matrix; name layers with one "
+                "weight of two or more axes (Linear, convolutions, Embedding)"
+            )
+        return FactoredGradients({MATRIX: _kept(weight.flatten(2))})
+
+    def _generally(
+        self,
+        layers: frozenset[str],
+        done: BatchPass,
+        norms: dict[str, Tensor],
+        matrices: dict[str, FactoredGradients],
+    ) -> None:
+        """Add the norms and the weight gradients of layers without a rule."""
+        squares: dict[str, list[Tensor]] = {n: [] for n in layers if n in self.normed}
+        weights: dict[str, list[FactoredGradients]] = {n: [] for n in layers if n in self.matrices}
+        first = 0
+        for found in self._way(layers).of(done.inputs, done.direction.to(done.precision)):
+            scale = done.scale[first : first + len(next(iter(found.values())))]
+            first += len(scale)
+            for name, parts in squares.items():
+                parts.append(
+                    _summed_squares([found[self._full(p)] for p in self.normed[name].values()])
+                )
+            for name, made in weights.items():
+                scaled = {
+                    local: found[self._full(p)] * scale.view(-1, *[1] * p.dim())
+                    for local, p in self.matrices[name].items()
+                }
+                made.append(self._as_matrix(name, scaled))
+        norms |= {name: torch.cat(parts) for name, parts in squares.items()}
+        matrices |= {name: joined(parts) for name, parts in weights.items()}
+
+    def _full(self, parameter: nn.Parameter) -> str:
+        return self._full_names[id(parameter)]
+
+    def _way(self, layers: frozenset[str]) -> GeneralGradients:
+        if layers not in self._ways:
+            wanted = [p for name in sorted(layers) for p in self._own(name).values()]
+            named = {self._full(parameter): parameter for parameter in wanted}
+            self._ways[layers] = GeneralGradients(self.model, named, self._vectorised)
+        return self._ways[layers]
+
+
+@contextmanager
+def _differentiable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Let autograd reach frozen parameters for one block."""
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _fit(traces: Sequence[LayerTrace], count: int) -> bool:
+    return all(len(side) == count for trace in traces for side in trace if side.dim()) and all(
+        side.dim() for trace in traces for side in trace
+    )
+
+
+def _converted(trace: LayerTrace, kind: torch.dtype) -> LayerTrace:
+    return LayerTrace(*(side.to(kind) if side.is_floating_point() else side for side in trace))
+
+
+def _summed_squares(gradients_: Sequence[Tensor]) -> Tensor:
+    """Return the squared norm (N,) of gradients (N, ...) of several parameters."""
+    total = sum(gradient.detach().flatten(1).square().sum(1) for gradient in gradients_)
+    if not isinstance(total, Tensor):
+        raise FedsimError("a layer without parameters has no gradient")
+    return total
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in tensors))
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max()) if values.numel() else 0.0
+
+
+def _is_factored(layer: nn.Module) -> bool:
+    """Return whether `compact` knows the type of a layer."""
+    return compact.dispatch(type(layer)) is not compact.dispatch(nn.Module)
+
+
+def _kept(values: Tensor) -> Tensor:
+    return values.detach().float().cpu()
