@@ -30,6 +30,12 @@ CONFIGS = {
     "cifar-cut": HERE / "reference" / "cifar-cut.yaml",
 }
 
+HISTORY = (
+    *("round", "local_loss", "local_accuracy", "train_loss", "train_accuracy"),
+    *("test_loss", "test_accuracy"),
+)
+"""What version 1 kept of a round."""
+
 
 def digests(run: Path) -> dict[str, str]:
     """Return a digest of each file of a run that holds figures, by what it is."""
@@ -76,7 +82,7 @@ def _snapshot(path: Path) -> str:
 
 
 def _history(path: Path) -> str:
-    rounds = json.loads(path.read_text())["rounds"]
+    rounds = [{k: one[k] for k in HISTORY} for one in json.loads(path.read_text())["rounds"]]
     return hashlib.sha256(json.dumps(rounds, sort_keys=True).encode()).hexdigest()[:24]
 
 
