@@ -153,7 +153,7 @@ def test_a_comparison_is_told_as_the_other_commands_are(fedsim: Fedsim, tmp_path
 
 
 def test_a_check_is_told_as_one_object(fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [checklist.MachineCheck("holds", checklist.MachineStatus.PASSED, "bit for bit")]
+    found = [checklist.CheckResult("holds", checklist.CheckStatus.PASSED, "bit for bit")]
     monkeypatch.setattr(conformance, "findings", lambda kind, name, settings: iter(found))
     (told,) = fedsim("check", "label", "--json").events
     assert told == {
@@ -163,7 +163,7 @@ def test_a_check_is_told_as_one_object(fedsim: Fedsim, monkeypatch: pytest.Monke
         "passed": True,
         "findings": [{"claim": "holds", "status": "passed", "said": "bit for bit"}],
     }
-    found.append(checklist.MachineCheck("breaks", checklist.MachineStatus.FAILED, "it does not"))
+    found.append(checklist.CheckResult("breaks", checklist.CheckStatus.FAILED, "it does not"))
     failed = fedsim("check", "label", "--json")
     assert failed.code == 1
     assert [one["passed"] for one in failed.events] == [False]

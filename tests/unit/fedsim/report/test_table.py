@@ -25,7 +25,7 @@ def results():
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_figure_and_its_interval_stand_on_one_line(results, width):
     text = printed(RunTable(results), width)
-    result = example_report.results()["curious-server", "supervised"]
+    result = example_report.evaluation_results()["curious-server", "supervised"]
     line = next(line for line in text.splitlines() if line.startswith("supervised"))
     assert f"{100 * result.accuracy.value:.1f} {100 * result.accuracy.low:.1f}{DASH}" in line
     assert f"{result.auc.value:.3f}".lstrip("0") in line
