@@ -44,8 +44,8 @@ audit
 
 # %%
 print(audit.page)
-utility = audit.results.utility
-print(f"train accuracy {utility.train_accuracy:.3f}, test accuracy {utility.test_accuracy:.3f}")
+for name, value in audit.results.utility.items():
+    print(f"{name} {value:.3f}")
 
 # %% [markdown]
 # ... and a tidy data frame: one row for each adversary, attack, victim and metric.

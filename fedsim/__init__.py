@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedsim.config.experiment import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset, MembershipQuery
     from fedsim.errors import FedsimError
+    from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
     from fedsim.observation.keys import SnapshotKey, SnapshotKind
     from fedsim.observation.needs import Knowledge, Needs
     from fedsim.observation.snapshots import Snapshot, SnapshotStore
@@ -47,9 +48,12 @@ _HOMES = {
     "AuxiliaryRecords": "fedsim.attacks",
     "MemoryNeed": "fedsim.attacks",
     "MembershipQuery": "fedsim.data",
+    "Metric": "fedsim.evaluation.metric",
     "ParticipantAdversary": "fedsim.adversary.participant_position",
     "ExpectedObservation": "fedsim.attacks",
+    "ResampledRecords": "fedsim.evaluation.metric",
     "Results": "fedsim.report.results",
+    "ScoredRecords": "fedsim.evaluation.metric",
     "ServerAdversary": "fedsim.adversary.server_position",
     "Knowledge": "fedsim.observation.needs",
     "Needs": "fedsim.observation.needs",
@@ -88,9 +92,12 @@ __all__ = [
     "Knowledge",
     "MembershipQuery",
     "MemoryNeed",
+    "Metric",
     "Needs",
     "ParticipantAdversary",
+    "ResampledRecords",
     "Results",
+    "ScoredRecords",
     "ServerAdversary",
     "ShadowFederation",
     "Snapshot",

@@ -191,7 +191,7 @@ def self_test() -> MachineCheck:
     wrong = not_as_known(results)
     if wrong:
         return MachineCheck("self-test", MachineStatus.PROBLEM, "; ".join(wrong))
-    auc = {row.attack: area(row.auc) for row in results.summary()}
+    auc = {row.attack: area(row.auc.value) for row in results.summary()}
     told = f"an audit with AUC {auc[_LOSS]} by the loss and {auc[_GUESSING]} by guessing"
     return MachineCheck(
         "self-test", MachineStatus.GOOD, f"{told}, in {time.monotonic() - started:.1f} s"
@@ -205,10 +205,10 @@ def not_as_known(results: Results) -> list[str]:
     four. The bounds leave room for another machine's rounding, and for guessing with 80 records
     (a standard deviation of .065 in AUC).
     """
-    auc = {row.attack: row.auc for row in results.summary()}
+    auc = {row.attack: row.auc.value for row in results.summary()}
     known = (
-        ("the train accuracy", results.utility.train_accuracy, 0.95, 1.0),
-        ("the test accuracy", results.utility.test_accuracy, 0.05, 0.45),
+        ("the train accuracy", results.utility["train_accuracy"] or 0.0, 0.95, 1.0),
+        ("the test accuracy", results.utility["test_accuracy"] or 0.0, 0.05, 0.45),
         ("the AUC by the loss", auc[_LOSS], 0.85, 1.0),
         ("the AUC by guessing", auc[_GUESSING], 0.25, 0.75),
     )

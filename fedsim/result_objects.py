@@ -1,7 +1,7 @@
 """What the functions of `fedsim.api` return: figures that a notebook shows, and data frames.
 
-Frames are tidy: one row for each metric, fractions, with the interval in ``low`` and ``high``.
-Metrics are ``accuracy``, ``auc`` and ``tpr_at_0.01``-like, as in ``fedsim compare --format csv``.
+Frames are tidy: one row for each metric, with the interval in ``low`` and ``high``.
+Metrics are called as in ``results.json`` and in ``fedsim compare --format csv``: ``tpr@0.01``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,19 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedsim.report.comparison_rows import ComparedRow, auc_in_words
+from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of
 from fedsim.report.formats import tidy
-from fedsim.report.formatting import area, area_interval, percent, percent_interval, plural
+from fedsim.report.formatting import (
+    figure_text,
+    interval_text,
+    plural,
+    utility_name,
+    utility_text,
+    with_unit,
+)
 from fedsim.report.html_table import Heading, html_table
-from fedsim.report.results import Interval, Result, Results, read_results
+from fedsim.report.results import MetricInfo, ResultRow, Results, read_results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import Table, TableEntry
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FIGURES = (Heading("accuracy, %", number=True), Heading("AUC", number=True))
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,22 @@ class FinishedRun:
         )
 
     def _repr_html_(self) -> str:
-        utility = self.results.utility
+        metrics = {
+            name: info
+            for name, info in self.results.metrics.items()
+            if any(name in row.figures for row in self.results.results)
+        }
+        utility = ", ".join(
+            f"{utility_name(name)} {utility_text(name, value)}"
+            for name, value in self.results.utility.items()
+        )
         return html_table(
-            (Heading("adversary"), Heading("attack"), *_FIGURES),
-            [(row.adversary, row.attack, *_in_words(row)) for row in self.results.summary()],
-            f"{self.path}: the model's train accuracy is {percent(utility.train_accuracy)} %, its "
-            f"test accuracy {percent(utility.test_accuracy)} %",
+            (Heading("adversary"), Heading("attack"), *_headings(metrics)),
+            [
+                (row.adversary, row.attack, *_in_words(row, metrics))
+                for row in self.results.summary()
+            ],
+            f"{self.path}: the model's {utility}",
         )
 
 
@@ -100,15 +115,16 @@ class ComparedRuns:
         return _frame(tidy(self.rows))
 
     def _repr_html_(self) -> str:
+        metrics = metrics_of(self.rows)
         return html_table(
             (
-                *(Heading("attack"), Heading("run"), Heading("adversary"), *_FIGURES),
+                *(Heading("attack"), Heading("run"), Heading("adversary"), *_headings(metrics)),
                 *(Heading("difference of AUC", number=True), Heading("p", number=True)),
             ),
             [
                 (
                     *(row.result.attack, row.run, row.result.adversary),
-                    *_in_words(row.result),
+                    *_in_words(row.result, metrics),
                     *auc_in_words(row.difference),
                 )
                 for row in self.rows
@@ -160,27 +176,28 @@ def _study_table(table: Table) -> str:
 def _entry(entry: TableEntry | None) -> str:
     if entry is None or entry.figure is None:
         return ""
-    value, interval = entry.figure.shown(entry.metric)
+    value, interval = entry.figure.shown()
     return _with_interval(value, interval)
 
 
-def _figures(row: Result) -> Iterator[dict[str, str | float]]:
+def _figures(row: ResultRow) -> Iterator[dict[str, str | float]]:
     """Yield each metric of a row with its interval."""
-    interval = row.interval
-    yield _figure("accuracy", row.accuracy, interval.accuracy)
-    yield _figure("auc", row.auc, interval.auc)
-    for rate, value in row.tpr_at_fpr.items():
-        yield _figure(f"tpr_at_{rate}", value, interval.tpr_at_fpr[rate])
+    for name, figure in row.figures.items():
+        yield {"metric": name, "value": figure.value, "low": figure.low, "high": figure.high}
 
 
-def _figure(metric: str, value: float, interval: Interval) -> dict[str, str | float]:
-    return {"metric": metric, "value": value, "low": interval.low, "high": interval.high}
+def _headings(metrics: Mapping[str, MetricInfo]) -> list[Heading]:
+    return [Heading(with_unit(info), number=True) for info in metrics.values()]
 
 
-def _in_words(row: Result) -> tuple[str, str]:
-    """Return accuracy and AUC with their intervals."""
-    accuracy = _with_interval(percent(row.accuracy), percent_interval(row.interval.accuracy))
-    return accuracy, _with_interval(area(row.auc), area_interval(row.interval.auc))
+def _in_words(row: ResultRow, metrics: Mapping[str, MetricInfo]) -> list[str]:
+    """Return each figure with its interval, and nothing where there is none."""
+    return [
+        _with_interval(figure_text(figure.value, info.unit), interval_text(figure, info.unit))
+        if (figure := row.figures.get(name))
+        else ""
+        for name, info in metrics.items()
+    ]
 
 
 def _with_interval(value: str, interval: str) -> str:

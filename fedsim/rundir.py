@@ -65,6 +65,8 @@ class RunDirectory:
                     f"{path} holds a run of another experiment (compare {run.experiment}); choose "
                     "another --out, or delete that folder"
                 )
+            if _measured(_text_in(run.experiment)) != _measured(resolved):
+                write_text(run.experiment, resolved)
         elif path.exists() and not (path.is_dir() and _is_empty(path)):
             raise RunDirectoryError(
                 f"{path} is not a run directory and not empty; choose another --out"
@@ -241,8 +243,17 @@ def _text_in(path: Path) -> str:
         return ""
 
 
+_MEASURED_AGAIN = ("metrics",)
+"""What a finished run is measured by anew, without being simulated again."""
+
+
+def _measured(resolved: str) -> object:
+    tree = parse_yaml(resolved, "an experiment")
+    return [tree.get(key) for key in _MEASURED_AGAIN] if isinstance(tree, dict) else None
+
+
 def _deciding(resolved: str) -> object:
-    """Return what decides the numbers of an experiment: everything but what it is run on.
+    """Return what decides the numbers: all but what it is run on and what is measured at the end.
 
     What is no mapping is returned as it is, and so equals no experiment.
     """
@@ -250,6 +261,9 @@ def _deciding(resolved: str) -> object:
         tree = parse_yaml(resolved, "an experiment")
     except ConfigError:
         return resolved
-    if isinstance(tree, dict) and isinstance(tree.get("engine"), dict):
+    if not isinstance(tree, dict):
+        return tree
+    tree = {key: value for key, value in tree.items() if key not in _MEASURED_AGAIN}
+    if isinstance(tree.get("engine"), dict):
         return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
     return tree

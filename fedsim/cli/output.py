@@ -8,9 +8,9 @@ has one object a line: the events of `fedsim.progress_sinks.json_lines`, and
     each with ``coordinates``, ``run``, ``finished``, and the run that it ``shares_with`` or null.
 ``results``, the last line
     ``path``, ``page``, and ``results``, a list of rows as in ``results.json``: the mean row of
-    each adversary and attack. Of a run, ``utility`` too; of a study, each row has its
-    ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and the
-    rows are the tidy ones of ``--format json``.
+    each adversary and attack. Of a run, ``metrics`` and ``utility`` too; of a study, each row has
+    its ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and
+    the rows are the tidy ones of ``--format json``.
 """
 
 import sys
@@ -27,7 +27,7 @@ from fedsim.cli import console as terminal
 from fedsim.errors import FedsimError
 from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks import JsonLines, watching_cells
-from fedsim.report.comparison_rows import ComparedRow, compared_table
+from fedsim.report.comparison_rows import ComparedRow, ComparedTable
 from fedsim.report.formats import tidy
 from fedsim.report.results import Results
 from fedsim.report.table import RunTable
@@ -100,7 +100,7 @@ class AtTerminal:
 
     def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Print the table, and where the page is."""
-        self._console.print(compared_table(rows))
+        self._console.print(ComparedTable(rows))
         if page is not None:
             self._console.print(f"page: {page}", highlight=False)
 
@@ -170,7 +170,8 @@ class AsJson:
             "results",
             path=str(run.results),
             page=str(run.report),
-            utility=results.utility.model_dump(),
+            metrics={n: info.model_dump() for n, info in results.metrics.items()},
+            utility=results.utility,
             results=[row.model_dump(mode="json") for row in results.summary()],
         )
 

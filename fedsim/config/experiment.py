@@ -27,8 +27,10 @@ from pydantic import (
 )
 
 from fedsim import plugins
+from fedsim.config.choice import Choice as Choice
 from fedsim.config.engine import AnyEngine, LocalEngine
 from fedsim.config.faults import FaultsError, faults_in
+from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice, metric_faults
 from fedsim.config.overrides import apply_override
 from fedsim.config.yaml_files import format_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError, PluginError, joined_faults
@@ -43,24 +45,6 @@ class Strict(BaseModel):
     """A part of an experiment: immutable, and only with keys that are known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Choice(BaseModel):
-    """A plugin by name, with its settings beside the name; a bare string is a name alone."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    name: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: object) -> object:
-        return {"name": value} if isinstance(value, str) else value
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything given beside the fields that fedsim itself reads."""
-        return dict(self.model_extra or {})
 
 
 HONEST = "honest"
@@ -244,6 +228,7 @@ class Experiment(Strict):
     audit: AuditSettings = AuditSettings()
     adversaries: tuple[AttackerSettings, ...]
     attacks: tuple[LabelledChoice, ...]
+    metrics: tuple[MetricChoice, ...] = tuple(MetricChoice(name=name) for name in DEFAULT_METRICS)
     engine: AnyEngine = LocalEngine()
     given: ExternalModelSettings | None = None
 
@@ -342,6 +327,7 @@ class Experiment(Strict):
         for group, choice in choices:
             for key, value in plugins.defaults(group, choice["name"]).items():
                 choice.setdefault(key, value)
+        tree["metrics"] = [choice.written() for choice in self.metrics]
         return _without_later_defaults(tree)
 
     def resolved(self) -> str:
@@ -361,6 +347,8 @@ def _without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
         del local["drop_last"]
     if local["trainer"] == {"name": "sgd"}:
         del local["trainer"]
+    if tree["metrics"] == list(DEFAULT_METRICS):
+        del tree["metrics"]
     return tree
 
 
@@ -421,7 +409,7 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     return experiment
 
 
-_NAMES_PLUGINS = ("data", "model", "objective", "federation", "adversaries", "attacks")
+_NAMES_PLUGINS = ("data", "model", "objective", "federation", "adversaries", "attacks", "metrics")
 """The sections of an experiment that name plugins."""
 
 
@@ -445,6 +433,8 @@ def _choices_in(section: str, part: Any) -> Iterator[tuple[str, Choice]]:
 def _plugin_faults(sections: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with the plugins that sections name."""
     for section, part in sections.items():
+        if section == "metrics":
+            yield from metric_faults(part)
         for group, choice in _choices_in(section, part):
             try:
                 plugins.check(group, choice.name, choice.settings)

@@ -3,6 +3,7 @@
 from fedsim.evaluation.comparison import Comparison, Difference, compare
 from fedsim.evaluation.evaluate import EvaluationResult, judge, mean_evaluation_result
 from fedsim.evaluation.intervals import Estimate
+from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth
 
 __all__ = [
@@ -11,6 +12,9 @@ __all__ = [
     "Estimate",
     "EvaluationError",
     "EvaluationResult",
+    "Metric",
+    "ResampledRecords",
+    "ScoredRecords",
     "Scores",
     "Truth",
     "compare",

@@ -5,14 +5,15 @@ easy record is easy for both, and the difference is surer than the two figures a
 only one side has are drawn independently. How much was paired is part of the answer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedsim.evaluation.evaluate import EvaluationResult
-from fedsim.evaluation.intervals import RESAMPLES, Replicates, bootstrap, percentile_interval
-from fedsim.evaluation.joined_scores import EvaluationCase, mean_over
-from fedsim.evaluation.metrics import Floats
+from fedsim.evaluation.intervals import RESAMPLES, bootstrap, percentile_interval
+from fedsim.evaluation.joined_scores import mean_over
+from fedsim.evaluation.metric import Floats
 from fedsim.evaluation.scores import Ids
 from fedsim.seeds import generator
 
@@ -37,15 +38,18 @@ class Comparison:
         ``paired`` (the same records with the same truth), ``partly paired`` or ``unpaired``.
     shared
         How many records both sides judged.
-    accuracy, auc, tpr_at_fpr
-        The differences; TPRs at those FPRs that both sides support.
+    figures
+        By the name of the metric, the difference of each that both sides have a figure of.
     """
 
     pairing: str
     shared: int
-    accuracy: Difference
-    auc: Difference
-    tpr_at_fpr: dict[float, Difference]
+    figures: Mapping[str, Difference]
+
+    @property
+    def auc(self) -> Difference:
+        """The difference of AUC."""
+        return self.figures["auc"]
 
 
 def compare(
@@ -69,42 +73,30 @@ def compare(
     same_records
         False where a record id names different records on the two sides (another data set).
     """
-    fprs = sorted(set(reference.tpr_at_fpr) & set(other.tpr_at_fpr), reverse=True)
+    metrics = [
+        metric
+        for metric in reference.metrics
+        if metric.name in reference.figures and metric.name in other.figures
+    ]
     groups = (reference.cases, other.cases)
     rng = generator(seed, "evaluation", "comparison")
     if same_records:
         pairing, shared = _pairing(reference, other)
-        before, after = bootstrap(groups, fprs, rng, resamples)
+        before, after = bootstrap(groups, metrics, rng, resamples)
     else:
         pairing, shared = "unpaired", 0
-        before, after = (bootstrap([group], fprs, rng, resamples)[0] for group in groups)
+        before, after = (bootstrap([group], metrics, rng, resamples)[0] for group in groups)
     return Comparison(
         pairing=pairing,
         shared=shared,
-        accuracy=_difference(
-            mean_over(other.cases, EvaluationCase.accuracy)
-            - mean_over(reference.cases, EvaluationCase.accuracy),
-            after.accuracy - before.accuracy,
-        ),
-        auc=_difference(
-            mean_over(other.cases, EvaluationCase.auc)
-            - mean_over(reference.cases, EvaluationCase.auc),
-            after.auc - before.auc,
-        ),
-        tpr_at_fpr=_tpr_differences(reference, other, before, after),
+        figures={
+            metric.name: _difference(
+                mean_over(other.cases, metric) - mean_over(reference.cases, metric),
+                after[metric.name] - before[metric.name],
+            )
+            for metric in metrics
+        },
     )
-
-
-def _tpr_differences(
-    reference: EvaluationResult, other: EvaluationResult, before: Replicates, after: Replicates
-) -> dict[float, Difference]:
-    return {
-        fpr: _difference(
-            other.tpr_at_fpr[fpr].value - reference.tpr_at_fpr[fpr].value,
-            after.tpr[fpr] - before.tpr[fpr],
-        )
-        for fpr in before.tpr
-    }
 
 
 def _difference(value: float, replicates: Floats) -> Difference:

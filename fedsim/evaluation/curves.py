@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fedsim.evaluation.joined_scores import EvaluationCase
-from fedsim.evaluation.metrics import Floats
+from fedsim.evaluation.metric import Floats
 from fedsim.evaluation.scores import EvaluationError, Ids
 
 
@@ -107,7 +107,7 @@ def quartiles(values: ArrayLike) -> Floats:
 
 
 def _staircase(members: Floats, nonmembers: Floats, fpr: Floats) -> Floats:
-    """Return `metrics.tpr_at_fpr` at every one of `fpr`: float64 (points,)."""
+    """Return `metrics.tpr.tpr_at_fpr` at every one of `fpr`: float64 (points,)."""
     falling = np.append(np.sort(nonmembers)[::-1], -np.inf)
     budgets = np.floor(np.round(fpr * len(nonmembers), 6)).astype(np.int64)
     below = np.searchsorted(np.sort(members), falling[budgets], side="right")

@@ -6,7 +6,7 @@ other records drawn in the same way would move the figure by so much. It does no
 the federation again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,12 @@ from fedsim.evaluation.intervals import (
     clopper_pearson,
     estimate,
 )
-from fedsim.evaluation.joined_scores import EvaluationCase, mean_over
-from fedsim.evaluation.metrics import best_threshold, refusal
+from fedsim.evaluation.joined_scores import EvaluationCase, mean_details, mean_over
+from fedsim.evaluation.metric import FRACTIONS, Floats, Metric
+from fedsim.evaluation.metric_choice import default_metrics
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth, join
+from fedsim.evaluation.thresholds import best_threshold
 from fedsim.seeds import generator
-
-FPRS = (0.01, 0.001)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +33,15 @@ class EvaluationResult:
 
     Attributes
     ----------
-    accuracy, auc
-        Balanced accuracy at the calibrated thresholds, and area under the ROC, with intervals.
-    tpr_at_fpr
-        The TPR at each FPR that the number of non-members supports.
-    false_positives
-        How many false positives stand behind each TPR (mean over seeds and victims).
-    refused_fprs
-        Each FPR that is not supported, and why.
+    figures
+        By the name of the metric, each figure with its interval.
+    details
+        By the name of the metric, what stands beside the figure: of a TPR how many false positives
+        there are behind it (mean over seeds and victims).
+    refused
+        By the name of the metric, why so few records do not support it.
+    metrics
+        What was measured or refused, in order.
     members, nonmembers
         How many records were judged, summed over the victims.
     seeds
@@ -51,17 +52,26 @@ class EvaluationResult:
         The scores behind the figures, one case a victim: what `compare` and curves are made of.
     """
 
-    accuracy: Estimate
-    auc: Estimate
-    tpr_at_fpr: dict[float, Estimate]
-    false_positives: dict[float, float]
-    refused_fprs: dict[float, str]
+    figures: Mapping[str, Estimate]
+    details: Mapping[str, Mapping[str, float]]
+    refused: Mapping[str, str]
+    metrics: tuple[Metric, ...]
     members: int
     nonmembers: int
     seeds: int
     resamples: int
     confidence: float
     cases: tuple[EvaluationCase, ...]
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Balanced accuracy at the calibrated thresholds; where it was measured."""
+        return self.figures["accuracy"]
+
+    @property
+    def auc(self) -> Estimate:
+        """The area under the ROC; where it was measured."""
+        return self.figures["auc"]
 
 
 def judge(
@@ -71,7 +81,7 @@ def judge(
     truth_calibration: Truth,
     *,
     seed: int,
-    fprs: Sequence[float] = FPRS,
+    metrics: Sequence[Metric] | None = None,
     resamples: int = RESAMPLES,
 ) -> EvaluationResult:
     """Judge one attack on one victim.
@@ -85,8 +95,8 @@ def judge(
         Who is a member; joined to the scores by record id.
     seed
         Of the bootstrap's draws.
-    fprs
-        False positive rates in (0, 1) at which the TPR is wanted.
+    metrics
+        What is measured; by default accuracy, AUC, and the TPR at an FPR of 1 and of 0.1 %.
     resamples
         Of the bootstrap.
 
@@ -97,14 +107,14 @@ def judge(
         if the two scores come from different numbers of seeds.
     """
     case = calibrated(tested, calibration, truth_tested, truth_calibration)
-    return _evaluation_result([case], fprs, seed, resamples)
+    return _evaluation_result([case], _or_default(metrics), seed, resamples)
 
 
 def mean_evaluation_result(
     evaluation_results: Sequence[EvaluationResult],
     *,
     seed: int,
-    fprs: Sequence[float] = FPRS,
+    metrics: Sequence[Metric] | None = None,
     resamples: int = RESAMPLES,
 ) -> EvaluationResult:
     """Return the mean over victims of one attack, each victim counting once, with intervals.
@@ -115,8 +125,15 @@ def mean_evaluation_result(
     if not evaluation_results:
         raise EvaluationError("a mean over no victims was asked for; at least one is needed")
     return _evaluation_result(
-        [case for one in evaluation_results for case in one.cases], fprs, seed, resamples
+        [case for one in evaluation_results for case in one.cases],
+        _or_default(metrics),
+        seed,
+        resamples,
     )
+
+
+def _or_default(metrics: Sequence[Metric] | None) -> tuple[Metric, ...]:
+    return default_metrics() if metrics is None else tuple(metrics)
 
 
 def calibrated(
@@ -142,28 +159,25 @@ def calibrated(
 
 
 def _evaluation_result(
-    cases: Sequence[EvaluationCase], fprs: Sequence[float], seed: int, resamples: int
+    cases: Sequence[EvaluationCase], metrics: Sequence[Metric], seed: int, resamples: int
 ) -> EvaluationResult:
     """Measure the cases and their mean; `cases` is not empty."""
-    refused = _refused(cases, fprs)
-    supported = [fpr for fpr in fprs if fpr not in refused]
+    members = min(case.joined.members for case in cases)
+    nonmembers = min(case.joined.nonmembers for case in cases)
+    reasons = {metric.name: metric.refusal(members, nonmembers) for metric in metrics}
+    refused = {name: reason for name, reason in reasons.items() if reason is not None}
+    supported = [metric for metric in metrics if metric.name not in refused]
     rng = generator(seed, "evaluation", "bootstrap")
     replicates = bootstrap([cases], supported, rng, resamples)[0]
-    members = min(case.joined.members for case in cases)
-    # As many independent (member, non-member) pairs as the smaller side has records.
-    pairs = min(members, *(case.joined.nonmembers for case in cases))
     return EvaluationResult(
-        accuracy=_exact_accuracy(cases)
-        or estimate(mean_over(cases, EvaluationCase.accuracy), replicates.accuracy, pairs),
-        auc=estimate(mean_over(cases, EvaluationCase.auc), replicates.auc, pairs),
-        tpr_at_fpr={
-            fpr: estimate(mean_over(cases, EvaluationCase.tpr, fpr), replicates.tpr[fpr], members)
-            for fpr in supported
+        figures={
+            metric.name: _exact(cases, metric)
+            or _estimate(cases, metric, replicates[metric.name], members, nonmembers)
+            for metric in supported
         },
-        false_positives={
-            fpr: mean_over(cases, EvaluationCase.false_positives, fpr) for fpr in supported
-        },
-        refused_fprs=refused,
+        details={metric.name: mean_details(cases, metric) for metric in supported},
+        refused=refused,
+        metrics=tuple(metrics),
         members=sum(case.joined.members for case in cases),
         nonmembers=sum(case.joined.nonmembers for case in cases),
         seeds=min(case.joined.seeds for case in cases),
@@ -173,24 +187,27 @@ def _evaluation_result(
     )
 
 
-def _refused(cases: Sequence[EvaluationCase], fprs: Sequence[float]) -> dict[float, str]:
-    """Return the FPRs that the victim with the fewest non-members cannot support, and why."""
-    for fpr in fprs:
-        if not 0 < fpr < 1:
-            raise EvaluationError(f"a false positive rate of {fpr} was asked for; use 0 < rate < 1")
-    fewest = min(case.joined.nonmembers for case in cases)
-    return {fpr: reason for fpr in fprs if (reason := refusal(fpr, fewest)) is not None}
+def _estimate(
+    cases: Sequence[EvaluationCase],
+    metric: Metric,
+    replicates: Floats,
+    members: int,
+    nonmembers: int,
+) -> Estimate:
+    trials = metric.independent_records(members, nonmembers)
+    fraction = metric.unit in FRACTIONS
+    return estimate(mean_over(cases, metric), replicates, trials, fraction=fraction)
 
 
-def _exact_accuracy(cases: Sequence[EvaluationCase]) -> Estimate | None:
-    """Return the accuracy with its exact interval where it is a plain proportion of records.
+def _exact(cases: Sequence[EvaluationCase], metric: Metric) -> Estimate | None:
+    """Return a figure with its exact interval where it is a plain proportion of records.
 
-    That is: one victim, one seed, as many members as non-members. A mean over seeds counts the
-    same record several times and is no binomial proportion.
+    That is: one victim, one seed, and the metric says so. A mean over seeds counts the same record
+    several times and is no binomial proportion.
     """
-    joined = cases[0].joined
-    if len(cases) > 1 or joined.seeds > 1 or joined.members != joined.nonmembers:
+    if len(cases) > 1 or cases[0].joined.seeds > 1:
         return None
-    accuracy, records = cases[0].accuracy(), len(joined.records)
-    interval = clopper_pearson(round(accuracy * records), records)
-    return Estimate(accuracy, *interval, "exact")
+    counted = metric.proportion(cases[0].scored[0])
+    if counted is None:
+        return None
+    return Estimate(cases[0].measure(metric), *clopper_pearson(*counted), "exact")

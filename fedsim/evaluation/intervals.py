@@ -10,18 +10,16 @@ Nothing is resorted in a resample: a record drawn twice has weight two in cumula
 order of the original scores, so that all resamples of a metric are a few array operations.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.stats import beta
 
-from fedsim.evaluation.joined_scores import EvaluationCase
-from fedsim.evaluation.metrics import Floats, false_positive_budget
-from fedsim.evaluation.scores import Ids
-
-Counts = NDArray[np.int32]
+from fedsim.evaluation.joined_scores import EvaluationCase, own_error, require_in_range
+from fedsim.evaluation.metric import Counts, Floats, Metric, ResampledRecords
+from fedsim.evaluation.scores import EvaluationError, Ids
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -39,18 +37,13 @@ class Estimate:
     method: str
 
 
-@dataclass(frozen=True, eq=False)
-class Replicates:
-    """Each metric measured on each resample: (resamples,), and one such array for each FPR."""
-
-    accuracy: Floats
-    auc: Floats
-    tpr: dict[float, Floats]
+Replicates = Mapping[str, Floats]
+"""Each metric, by name, measured on each resample: (resamples,)."""
 
 
 def bootstrap(
     groups: Sequence[Sequence[EvaluationCase]],
-    fprs: Sequence[float],
+    metrics: Sequence[Metric],
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> list[Replicates]:
@@ -60,8 +53,8 @@ def bootstrap(
     ----------
     groups
         Cases whose metrics are averaged (the victims of one attack); record ids are one namespace.
-    fprs
-        False positive rates at which the TPR is wanted.
+    metrics
+        What is measured; that they share the draws changes none of them.
     rng
         Source of the draws.
     resamples
@@ -74,17 +67,21 @@ def bootstrap(
     cases = [case for group in groups for case in group]
     universe, strata = _strata(cases)
     columns = [np.searchsorted(universe, case.joined.records) for case in cases]
-    weighers = [_Weigher(case, fprs) for case in cases]
     measured = np.concatenate(
         [
-            np.stack([w.measure(counts[:, c]) for w, c in zip(weighers, columns, strict=True)])
+            np.stack(
+                [
+                    measure_resamples(case, metrics, counts[:, column])
+                    for case, column in zip(cases, columns, strict=True)
+                ]
+            )
             for counts in _draws(len(universe), strata, resamples, rng)
         ],
         axis=2,
     )  # (cases, metrics, resamples)
     ends = np.cumsum([len(group) for group in groups])[:-1]
     means = [part.mean(axis=0) for part in np.split(measured, ends)]
-    return [Replicates(m[0], m[1], dict(zip(fprs, m[2:], strict=True))) for m in means]
+    return [dict(zip((one.name for one in metrics), mean, strict=True)) for mean in means]
 
 
 def percentile_interval(replicates: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -107,18 +104,18 @@ def clopper_pearson(
     (0.7647, 0.9135)
     """
     tail = (1 - confidence) / 2
-    low = 0.0 if successes == 0 else betaincinv(successes, trials - successes + 1, tail)
-    high = 1.0 if successes == trials else betaincinv(successes + 1, trials - successes, 1 - tail)
+    low = 0.0 if successes == 0 else beta.ppf(tail, successes, trials - successes + 1)
+    high = 1.0 if successes == trials else beta.ppf(1 - tail, successes + 1, trials - successes)
     return float(low), float(high)
 
 
-def estimate(value: float, replicates: Floats, trials: int) -> Estimate:
+def estimate(value: float, replicates: Floats, trials: int, *, fraction: bool = True) -> Estimate:
     """Return `value` with its percentile interval, or the exact one where no resample can vary.
 
-    A perfect figure (0 or 1) is perfect in every resample: the bootstrap would claim certainty.
+    A perfect fraction (0 or 1) is perfect in every resample: the bootstrap would claim certainty.
     `trials` independent records that all agreed say less, and the exact interval says how much.
     """
-    if value in (0.0, 1.0):
+    if fraction and value in (0.0, 1.0):
         return Estimate(value, *clopper_pearson(round(value * trials), trials), "exact")
     return Estimate(value, *percentile_interval(replicates), "bootstrap")
 
@@ -155,54 +152,38 @@ def _draws(
         yield counts
 
 
-class _Weigher:
-    """Measures one case under many weightings of its records at once.
+def measure_resamples(case: EvaluationCase, metrics: Sequence[Metric], counts: Counts) -> Floats:
+    """Measure one case under many weightings of its records at once.
 
-    Weights are whole numbers whose sum over members, and over non-members, is the case's own.
+    Parameters
+    ----------
+    case, metrics
+        What is measured.
+    counts
+        int32 (resamples, records of the case): whole numbers whose sum over members, and over
+        non-members, is the case's own.
+
+    Returns
+    -------
+    float64 (metrics, resamples), mean over the attack's seeds.
+
+    Raises
+    ------
+    PluginError
+        If a metric fails, or gives no finite number or no fraction where it says so.
     """
-
-    def __init__(self, case: EvaluationCase, fprs: Sequence[float]) -> None:
-        self._member = case.joined.member
-        self._budgets = [false_positive_budget(fpr, case.joined.nonmembers) for fpr in fprs]
-        self._seeds = list(zip(case.joined.split(), case.thresholds, strict=True))
-
-    def measure(self, counts: Counts) -> Floats:
-        """Return accuracy, AUC and each TPR, float64 (metrics, resamples), mean over seeds."""
-        members, nonmembers = counts[:, self._member], counts[:, ~self._member]
-        total = np.zeros((2 + len(self._budgets), len(counts)))
-        for (member_scores, nonmember_scores), threshold in self._seeds:
-            right = members @ (member_scores >= threshold).astype(np.int32)
-            rejected = nonmembers @ (nonmember_scores < threshold).astype(np.int32)
-            total[0] += (right / members.shape[1] + rejected / nonmembers.shape[1]) / 2
-            total[1:] += self._ranked(members, nonmembers, member_scores, nonmember_scores)
-        return total / len(self._seeds)
-
-    def _ranked(self, members: Counts, nonmembers: Counts, high: Floats, low: Floats) -> Floats:
-        """Return AUC and TPRs for weights over member scores `high`, non-member scores `low`."""
-        order = np.argsort(low)
-        ordered = low[order]
-        below = _cumulative(nonmembers[:, order])  # (resamples, n + 1)
-        # Mann-Whitney with weights: non-members below, and those not above, each member's score.
-        beaten = below[:, np.searchsorted(ordered, high, side="left")]
-        beaten += below[:, np.searchsorted(ordered, high, side="right")]
-        n_members, n_nonmembers = len(high), len(low)
-        area = np.einsum("ij,ij->i", members, beaten) / (2 * n_members * n_nonmembers)
-
-        member_order = np.argsort(high)
-        member_below = _cumulative(members[:, member_order])
-        rows = np.arange(len(members))
-        rates = [area]
-        for budget in self._budgets:
-            # The barrier of `metrics.tpr_at_fpr`: the highest score at or above which the weights
-            # of non-members exceed the budget.
-            barrier = (below[:, 1:] < n_nonmembers - budget).sum(axis=1)
-            cut = np.searchsorted(high[member_order], ordered[barrier], side="right")
-            rates.append(1 - member_below[rows, cut] / n_members)
-        return np.stack(rates)
-
-
-def _cumulative(weights: Counts) -> Floats:
-    """Return cumulative sums along each row with a zero in front, float64 (rows, columns + 1)."""
-    sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
-    return sums
+    members, nonmembers = counts[:, case.joined.member], counts[:, ~case.joined.member]
+    total = np.zeros((len(metrics), len(counts)))
+    for scored in case.scored:
+        resampled = ResampledRecords(scored, members, nonmembers)
+        for row, metric in zip(total, metrics, strict=True):
+            values = np.asarray(own_error(metric, metric.on_resamples, resampled), np.float64)
+            if values.shape != row.shape:
+                raise EvaluationError(
+                    f"metric {metric.name!r} measured resamples of shape {values.shape}; one "
+                    f"figure for each of the {len(row)} is needed"
+                )
+            require_in_range(metric, values)
+            row += values
+    measured: Floats = total / len(case.scored)
+    return measured

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
-from fedsim.evaluation.metrics import Floats, TprAtFpr, auc, balanced_accuracy, tpr_at_fpr
+from fedsim.errors import FedsimError, PluginError
+from fedsim.evaluation.metric import FRACTIONS, Floats, Metric, ScoredRecords
 from fedsim.evaluation.scores import Joined
 
-P = ParamSpec("P")
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,47 +22,69 @@ class EvaluationCase:
     Attributes
     ----------
     joined
-        The tested records, their truth, and a row of scores for each seed of the attack.
+        The evaluation records, their truth, and a row of scores for each seed of the attack.
     thresholds
         float64 (seeds,): at or above it a record is called a member. Chosen elsewhere, on the
-        known records.
+        auxiliary records.
     """
 
     joined: Joined
     thresholds: Floats
 
-    def accuracy(self) -> float:
-        """Return the balanced accuracy at the thresholds, mean over the attack's seeds."""
+    @cached_property
+    def scored(self) -> tuple[ScoredRecords, ...]:
+        """The scores of members and of non-members, one for each seed of the attack."""
         pairs = zip(self.joined.split(), self.thresholds, strict=True)
-        return float(np.mean([balanced_accuracy(*scores, float(cut)) for scores, cut in pairs]))
+        return tuple(ScoredRecords(*scores, float(cut)) for scores, cut in pairs)
 
-    def auc(self) -> float:
-        """Return the AUC, mean over the attack's seeds."""
-        return self._mean(auc)
+    def measure(self, metric: Metric) -> float:
+        """Return a metric's figure, mean over the attack's seeds.
 
-    def tpr(self, fpr: float) -> float:
-        """Return the TPR at `fpr`, mean over the attack's seeds."""
-        return float(np.mean([point.tpr for point in self._points(fpr)]))
+        Raises
+        ------
+        PluginError
+            If the metric fails, or gives no finite number or no fraction where it says so.
+        """
+        values = [own_error(metric, metric.point, scored) for scored in self.scored]
+        require_in_range(metric, np.asarray(values, dtype=np.float64))
+        return float(np.mean(values))
 
-    def false_positives(self, fpr: float) -> float:
-        """Return how many false positives stand behind `tpr`, mean over the attack's seeds."""
-        return float(np.mean([point.false_positives for point in self._points(fpr)]))
-
-    def _points(self, fpr: float) -> list[TprAtFpr]:
-        return [tpr_at_fpr(*scores, fpr) for scores in self.joined.split()]
-
-    def _mean(self, metric: Callable[[Floats, Floats], float]) -> float:
-        return float(np.mean([metric(*scores) for scores in self.joined.split()]))
+    def details(self, metric: Metric) -> dict[str, float]:
+        """Return what stands beside a metric's figure, mean over the attack's seeds."""
+        found = [dict(own_error(metric, metric.details, scored)) for scored in self.scored]
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
-def mean_over(
-    cases: Sequence[EvaluationCase],
-    metric: Callable[Concatenate[EvaluationCase, P], float],
-    *args: P.args,
-    **kw: P.kwargs,
-) -> float:
-    """Return the mean of `metric` over the cases, each counting once.
+def mean_over(cases: Sequence[EvaluationCase], metric: Metric) -> float:
+    """Return the mean of a metric over the cases, each counting once."""
+    return float(np.mean([case.measure(metric) for case in cases]))
 
-    What follows `metric` is handed to it: ``mean_over(cases, Case.tpr, 0.01)``.
-    """
-    return float(np.mean([metric(case, *args, **kw) for case in cases]))
+
+def mean_details(cases: Sequence[EvaluationCase], metric: Metric) -> dict[str, float]:
+    """Return the mean over the cases of what stands beside a metric's figure."""
+    found = [case.details(metric) for case in cases]
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+def own_error(metric: Metric, method: Callable[[A], R], argument: A) -> R:
+    """Call a metric's method; what a third party's raises becomes one sentence."""
+    try:
+        return method(argument)
+    except FedsimError:
+        raise
+    except Exception as error:  # a third party's metric may raise anything
+        said = " ".join(str(error).split())
+        told = f"metric {metric.name!r} failed: {type(error).__name__}: {said}"
+        raise PluginError(told) from error
+
+
+def require_in_range(metric: Metric, values: Floats) -> None:
+    """Raise `PluginError` unless all figures are finite, and fractions where the unit says so."""
+    if not np.isfinite(values).all():
+        raise PluginError(f"metric {metric.name!r} gave a figure that is no finite number")
+    # Sums of weights may end a rounding error beyond 1.
+    if metric.unit in FRACTIONS and not (values.min() >= -1e-9 and values.max() <= 1 + 1e-9):
+        raise PluginError(
+            f"metric {metric.name!r} gave a figure outside 0..1, which its unit "
+            f'{metric.unit!r} promises; set unit = "number"'
+        )

@@ -23,9 +23,9 @@ class Cells:
 
     def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
         """Count the cell, with its strongest attack."""
-        best = max(results.summary(), key=lambda row: row.auc)
+        best = max(results.summary(), key=lambda row: row.auc.value)
         before = "finished before, " if reused else ""
-        self.advance(f"{cell.name}: {before}{best.attack} AUC {area(best.auc)}")
+        self.advance(f"{cell.name}: {before}{best.attack} AUC {area(best.auc.value)}")
 
     def say(self, text: str) -> None:
         """Pass the line on."""

@@ -84,8 +84,9 @@ class Scalars:
         self.look()
         last = max(self._written.values(), default=0)
         for row in results.summary():
-            for name, value in (("auc", row.auc), ("accuracy", row.accuracy)):
-                self._writer.add_scalar(f"{row.adversary}/{row.attack}/{name}", value, last)
+            for name, figure in row.figures.items():
+                tag = f"{row.adversary}/{row.attack}/{name}"
+                self._writer.add_scalar(tag, figure.value, last)
         self._writer.close()
 
 

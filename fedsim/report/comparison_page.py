@@ -6,11 +6,10 @@ from pathlib import Path
 
 from fedsim.files import write_text
 from fedsim.report import figures, formatting, interval_figures
-from fedsim.report.comparison_rows import ComparedRow, reference_name
+from fedsim.report.comparison_rows import ComparedRow, metrics_of, reference_name
 from fedsim.report.data import RocTrace, UtilityPoint
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
-from fedsim.report.results import UtilityResult
 from fedsim.report.roc_charts import roc_charts
 
 CAUTIONS = (
@@ -38,7 +37,7 @@ class ComparedRun:
 
     name: str
     facts: Mapping[str, str]
-    utility: UtilityResult
+    utility: Mapping[str, float | None]
     course: Sequence[UtilityPoint]
 
 
@@ -83,7 +82,9 @@ def render_comparison(data: ComparisonData) -> str:
         sentence=sentence(data),
         reference_name=reference_name,
         labels=list(dict.fromkeys(label for run in data.runs for label in run.facts)),
-        rates=formatting.rates_of(row.result.tpr_at_fpr for row in data.rows),
+        metrics=metrics_of(data.rows),
+        utility_names=formatting.ordered_union(run.utility for run in data.runs),
+        units=formatting.units_and_guessing(metrics_of(data.rows)),
         legend=legend(data.rocs),
         cautions=CAUTIONS,
     )
@@ -114,7 +115,8 @@ def sentence(data: ComparisonData) -> str:
     most = "the largest difference is " if len(found) > 1 else "a difference of "
     return (
         f"With {row.result.attack}, {data.called(row)} {how} {data.called(reference)}: AUC "
-        f"{formatting.area(row.result.auc)} against {formatting.area(reference.result.auc)}; {most}"
+        f"{formatting.area(row.result.auc.value)} against "
+        f"{formatting.area(reference.result.auc.value)}; {most}"
         f"{formatting.signed(auc.value)} (95 % interval {formatting.signed(auc.low)} to "
         f"{formatting.signed(auc.high)}, {_p(auc.p)})."
     )

@@ -9,23 +9,14 @@ stand alone.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from fedsim.evaluation import Comparison, EvaluationResult, compare
 from fedsim.evaluation.intervals import RESAMPLES
-from fedsim.report.formatting import (
-    area,
-    percent,
-    plural,
-    probability,
-    rate_name,
-    rates_of,
-    signed,
-)
-from fedsim.report.results import Result, Results
+from fedsim.report.fitting import TableColumn, WideTable
+from fedsim.report.formatting import figure_text, plural, probability, signed
+from fedsim.report.results import MetricInfo, ResultRow, Results
 
 Contender = tuple[str, str, str]
 """Run, adversary, attack: what a row of a comparison is about."""
@@ -47,6 +38,8 @@ class ComparedRow:
     ----------
     run, result
         The contender's.
+    metrics
+        How the result's figures are printed.
     difference
         None where there is nothing to differ from.
     reference
@@ -54,7 +47,8 @@ class ComparedRow:
     """
 
     run: str
-    result: Result
+    result: ResultRow
+    metrics: Mapping[str, MetricInfo]
     difference: Comparison | None = None
     reference: "ComparedRow | None" = None
 
@@ -127,7 +121,7 @@ def compared_rows(
     """Return the rows of all runs, those of one attack together, in the order of the runs."""
     attacks = dict.fromkeys(attack for results in runs.values() for attack in results.attacks())
     rows = [
-        ComparedRow(run, row)
+        ComparedRow(run, row, results.metrics)
         for attack in attacks
         for run, results in runs.items()
         for row in results.summary()
@@ -166,33 +160,57 @@ def reference_name(row: ComparedRow) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def compared_table(rows: Sequence[ComparedRow]) -> RenderableType:
-    """Return the comparison for the terminal: who is who, then a section for each attack.
+def metrics_of(rows: Iterable[ComparedRow]) -> dict[str, MetricInfo]:
+    """Return every metric that some row has a figure of, in the order of the runs."""
+    found: dict[str, MetricInfo] = {}
+    for row in rows:
+        for name, info in row.metrics.items():
+            if name in row.result.figures:
+                found.setdefault(name, info)
+    return found
+
+
+class ComparedTable:
+    """The comparison for the terminal: who is who, then a section for each attack.
 
     "3 against 1": the figures are those of 3, the difference is 3 minus 1.
     """
-    numbers: dict[tuple[str, str], int] = {}
-    for row in rows:
-        numbers.setdefault((row.run, row.result.adversary), len(numbers) + 1)
-    rates = rates_of(row.result.tpr_at_fpr for row in rows)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("attack", no_wrap=True)
-    for heading in ("acc.", "AUC", *(f"TPR {rate_name(rate)}" for rate in rates)):
-        table.add_column(heading, justify="right")
-    for heading in ("Δ AUC (95 % interval)", "p"):
-        table.add_column(heading)
-    previous = None
-    for row in rows:
-        if row.result.attack != previous:
-            table.add_row(Text(row.result.attack, "bold"))
-        previous = row.result.attack
-        who = Text(f"  {_number(row, numbers)}")
-        if row.reference is not None:
-            who.append(f" against {_number(row.reference, numbers)}", "dim")
-        cells = [percent(row.result.accuracy), area(row.result.auc)]
-        cells += [rate_cell(row.result, rate) for rate in rates]
-        table.add_row(who, *cells, *auc_in_words(row.difference))
-    return Group(*_legend(rows, numbers), Text(), table)
+
+    def __init__(self, rows: Sequence[ComparedRow]) -> None:
+        self._rows = rows
+        self._numbers: dict[tuple[str, str], int] = {}
+        for row in rows:
+            self._numbers.setdefault((row.run, row.result.adversary), len(self._numbers) + 1)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the legend and the table, intervals below the differences if it is narrow."""
+        yield from _legend(self._rows, self._numbers)
+        yield Text()
+        table = self._table(" ")
+        if table.width() > options.max_width:
+            table = self._table("\n")
+        yield from table.fitted(options.max_width)
+
+    def _table(self, separator: str) -> WideTable:
+        metrics = metrics_of(self._rows)
+        table = WideTable(
+            [
+                TableColumn("attack"),
+                *(TableColumn(info.heading, number=True) for info in metrics.values()),
+                *(TableColumn(f"Δ AUC{separator}(95 %)"), TableColumn("p")),
+            ]
+        )
+        previous = None
+        for row in self._rows:
+            if row.result.attack != previous:
+                table.add(Text(row.result.attack, "bold"))
+            previous = row.result.attack
+            who = Text(f"  {_number(row, self._numbers)}")
+            if row.reference is not None:
+                who.append(f" against {_number(row.reference, self._numbers)}", "dim")
+            cells = [figure_cell(row.result, name, info) for name, info in metrics.items()]
+            table.add(who, *cells, *auc_in_words(row.difference, separator))
+        return table
 
 
 def _legend(rows: Sequence[ComparedRow], numbers: Mapping[tuple[str, str], int]) -> Iterator[Text]:
@@ -214,15 +232,16 @@ def _number(row: ComparedRow, numbers: Mapping[tuple[str, str], int]) -> int:
     return numbers[row.run, row.result.adversary]
 
 
-def rate_cell(result: Result, rate: str) -> str:
-    """Return the TPR at a rate in percent, or a dash where it was not measured."""
-    return percent(result.tpr_at_fpr[rate]) if rate in result.tpr_at_fpr else "-"
+def figure_cell(result: ResultRow, name: str, info: MetricInfo) -> str:
+    """Return a row's figure, or a dash where it was not measured."""
+    figure = result.figures.get(name)
+    return "-" if figure is None else figure_text(figure.value, info.unit)
 
 
-def auc_in_words(comparison: Comparison | None) -> tuple[str, str]:
+def auc_in_words(comparison: Comparison | None, separator: str = " ") -> tuple[str, str]:
     """Return the AUC's difference with its interval, and its p-value."""
     if comparison is None:
         return "", ""
     auc = comparison.auc
     bounds = f"{signed(auc.low)}, {signed(auc.high)}"
-    return f"{signed(auc.value)} ({bounds})", probability(auc.p)
+    return f"{signed(auc.value)}{separator}({bounds})", probability(auc.p)

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from rich import box
-from rich.table import Table
-from rich.text import Text
+
+from fedsim.report.fitting import TableColumn, WideTable
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -46,14 +45,13 @@ class Cost(BaseModel):
         return self.honest_test_accuracy - self.test_accuracy
 
 
-def cost_table(costs: Sequence[Cost]) -> Table:
+def cost_table(costs: Sequence[Cost]) -> WideTable:
     """Return what each active adversary costs, for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("what attacking costs")
-    for heading in ("test accuracy", "cost in points", "norm ratio", "cosine"):
-        table.add_column(heading, justify="right")
+    headings = ("test accuracy", "cost in points", "norm ratio", "cosine")
+    first = TableColumn("what attacking costs")
+    table = WideTable([first, *(TableColumn(heading, number=True) for heading in headings)])
     for cost in costs:
-        table.add_row(Text(cost.adversary), *(Text(cell) for cell in cost_cells(cost)))
+        table.add(cost.adversary, *cost_cells(cost))
     return table
 
 

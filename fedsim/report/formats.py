@@ -1,7 +1,7 @@
 """A comparison as a file: JSON and CSV for programs, Markdown and LaTeX for papers.
 
-Programs get tidy rows of plain fractions; papers get one line a contender with figures as printed.
-No text ends with a newline: whoever prints or writes it ends its last line.
+Programs get tidy rows of plain numbers; papers get one line a contender with figures as printed,
+laid out by pandas. No text ends with a newline: whoever prints or writes it ends its last line.
 """
 
 import csv
@@ -10,16 +10,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from fedsim.evaluation import Difference
-from fedsim.report.comparison_rows import ComparedRow, auc_in_words, rate_cell, reference_name
-from fedsim.report.formatting import (
-    area,
-    area_interval,
-    percent,
-    percent_interval,
-    rate_name,
-    rates_of,
+from fedsim.report.comparison_rows import (
+    ComparedRow,
+    auc_in_words,
+    figure_cell,
+    metrics_of,
+    reference_name,
 )
-from fedsim.report.results import Interval
+from fedsim.report.formatting import interval_text, with_unit
+from fedsim.report.results import MetricFigure
+
+_NAMES = 3
+"""Columns in front of the figures."""
 
 
 def as_json(rows: Sequence[ComparedRow]) -> str:
@@ -39,19 +41,48 @@ def as_csv(rows: Sequence[ComparedRow]) -> str:
 def as_markdown(rows: Sequence[ComparedRow]) -> str:
     """Return a table in Markdown, figures with their intervals."""
     headings, cells = _wide(rows)
-    escaped = [[_markdown(cell) for cell in line] for line in [headings, *cells]]
-    rule = [["---"] * 3 + ["---:"] * (len(headings) - 3)]
-    lines = escaped[:1] + rule + escaped[1:]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(headings, cells, left=_NAMES)
 
 
 def as_latex(rows: Sequence[ComparedRow]) -> str:
     """Return a `tabular` in LaTeX, rules from the package booktabs."""
+    import pandas as pd  # here: it takes a second, and only who wants a table waits for it
+
     headings, cells = _wide(rows)
-    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in [headings, *cells])
-    columns = "lll" + "r" * (len(headings) - 3)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    lines = [[" ".join(cell.split()) for cell in line] for line in cells]
+    columns = "l" * _NAMES + "r" * (len(headings) - _NAMES)
+    frame = pd.DataFrame(lines, columns=headings)
+    text: str = frame.to_latex(index=False, escape=True, column_format=columns)
+    return "".join(_LATEX.get(character, character) for character in text).rstrip("\n")
+
+
+def markdown_table(
+    headings: Sequence[str], cells: Sequence[Sequence[str]], *, left: int, escaped: bool = False
+) -> str:
+    """Return a table in Markdown.
+
+    Parameters
+    ----------
+    headings, cells
+        The first line, and the others.
+    left
+        How many columns stand to the left; the others are of numbers.
+    escaped
+        Whether the texts are Markdown already; if not, nothing in them is taken for it.
+    """
+    import pandas as pd
+
+    def plain(text: str) -> str:
+        return text.replace("|", "\\|") if escaped else _markdown(text)
+
+    frame = pd.DataFrame(
+        [[plain(cell) for cell in line] for line in cells], columns=[plain(one) for one in headings]
+    )
+    sides = ["left"] * left + ["right"] * (len(headings) - left)
+    text: str = frame.to_markdown(
+        index=False, tablefmt="pipe", colalign=sides, disable_numparse=True
+    )
+    return text
 
 
 FORMATS: Mapping[str, Callable[[Sequence[ComparedRow]], str]] = {
@@ -69,46 +100,33 @@ _TIDY = (
 
 
 def tidy(rows: Sequence[ComparedRow]) -> list[dict[str, str | float | None]]:
-    """Return one record for each contender and metric; fractions; None where there is nothing.
+    """Return one record for each contender and metric; None where there is nothing.
 
-    Metrics are ``accuracy``, ``auc`` and ``tpr_at_0.01``-like. `difference` is this contender
-    minus the `reference_adversary` of the `reference_run` in the same attack.
+    Metrics have the names that ``results.json`` calls them: ``accuracy``, ``auc``, ``tpr@0.01``.
+    `difference` is this contender minus the `reference_adversary` of the `reference_run` in the
+    same attack.
     """
     return [
-        dict(zip(_TIDY, (*_who(row), *_figures(metric), *_against(row, difference)), strict=True))
+        dict(
+            zip(
+                _TIDY,
+                (
+                    *(row.result.attack, row.run, row.result.adversary, row.result.victim),
+                    *(name, figure.value, figure.low, figure.high),
+                    *_against(row, name),
+                ),
+                strict=True,
+            )
+        )
         for row in rows
-        for metric, difference in _metrics(row)
+        for name, figure in row.result.figures.items()
     ]
 
 
-def _metrics(
-    row: ComparedRow,
-) -> list[tuple[tuple[str, float, Interval], Difference | None]]:
-    """Return each metric's name, value and interval, and its difference from the reference."""
-    result, against = row.result, row.difference
-    found: list[tuple[tuple[str, float, Interval], Difference | None]] = [
-        (
-            ("accuracy", result.accuracy, result.interval.accuracy),
-            against.accuracy if against else None,
-        ),
-        (("auc", result.auc, result.interval.auc), against.auc if against else None),
-    ]
-    for rate, value in result.tpr_at_fpr.items():
-        figures = (f"tpr_at_{rate}", value, result.interval.tpr_at_fpr[rate])
-        found.append((figures, against.tpr_at_fpr.get(float(rate)) if against else None))
-    return found
-
-
-def _who(row: ComparedRow) -> tuple[str, str, str, str]:
-    return row.result.attack, row.run, row.result.adversary, row.result.victim
-
-
-def _figures(metric: tuple[str, float, Interval]) -> tuple[str, float, float, float]:
-    name, value, interval = metric
-    return name, value, interval.low, interval.high
-
-
-def _against(row: ComparedRow, difference: Difference | None) -> tuple[float | str | None, ...]:
+def _against(row: ComparedRow, metric: str) -> tuple[float | str | None, ...]:
+    difference: Difference | None = (
+        None if row.difference is None else row.difference.figures.get(metric)
+    )
     if row.difference is None or row.reference is None or difference is None:
         return (None,) * 7
     sizes = difference.value, difference.low, difference.high, difference.p
@@ -117,20 +135,16 @@ def _against(row: ComparedRow, difference: Difference | None) -> tuple[float | s
 
 def _wide(rows: Sequence[ComparedRow]) -> tuple[list[str], list[list[str]]]:
     """Return headings and cells of one line a contender, figures with their intervals."""
-    rates = rates_of(row.result.tpr_at_fpr for row in rows)
-    headings = ["attack", "run", "adversary", "accuracy %", "AUC"]
-    headings += [f"TPR @ {rate_name(rate)} FPR, %" for rate in rates]
+    metrics = metrics_of(rows)
+    headings = ["attack", "run", "adversary", *map(with_unit, metrics.values())]
     headings += ["difference of AUC", "p", "against", "records"]
     lines = []
     for row in rows:
-        result, interval = row.result, row.result.interval
-        line = [result.attack, row.run, result.adversary]
-        line.append(f"{percent(result.accuracy)} ({percent_interval(interval.accuracy)})")
-        line.append(f"{area(result.auc)} ({area_interval(interval.auc)})")
-        for rate in rates:
-            known = interval.tpr_at_fpr.get(rate)
-            bounds = f" ({percent_interval(known)})" if known else ""
-            line.append(rate_cell(result, rate) + bounds)
+        line = [row.result.attack, row.run, row.result.adversary]
+        for name, info in metrics.items():
+            known: MetricFigure | None = row.result.figures.get(name)
+            bounds = f" ({interval_text(known, info.unit)})" if known else ""
+            line.append(figure_cell(row.result, name, info) + bounds)
         pairing = row.difference.pairing if row.difference else ""
         lines.append([*line, *auc_in_words(row.difference), reference_name(row), pairing])
     return headings, lines
@@ -141,17 +155,8 @@ def _markdown(text: str) -> str:
 
 
 _LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
     "·": r"\textperiodcentered{}",
     "−": r"\textminus{}",  # noqa: RUF001 a true minus
     "–": "--",  # noqa: RUF001 a range's dash
 }
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+"""What pdflatex lacks, and pandas leaves as it is."""

@@ -1,9 +1,12 @@
 """How figures are written, the same in the terminal and on the page."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fedsim.report.results import Interval, Result
+from fedsim.evaluation.metric import Unit
+from fedsim.report.results import MetricFigure, MetricInfo, ResultRow
+
+DASH = "–"  # noqa: RUF001 a range's dash
 
 
 def percent(fraction: float) -> str:
@@ -15,15 +18,6 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def percent_interval(interval: Interval) -> str:
-    """Return an interval of fractions in percent.
-
-    >>> percent_interval(Interval(low=0.837, high=0.869, method="exact"))
-    '83.7–86.9'
-    """
-    return f"{percent(interval.low)}–{percent(interval.high)}"  # noqa: RUF001 a range's dash
-
-
 def area(auc: float) -> str:
     """Return an AUC with three decimals and no leading zero, as the field prints it.
 
@@ -33,13 +27,41 @@ def area(auc: float) -> str:
     return f"{auc:.3f}".removeprefix("0")
 
 
-def area_interval(interval: Interval) -> str:
-    """Return an interval of AUCs.
+def number(value: float) -> str:
+    """Return any number with three significant digits and a true minus.
 
-    >>> area_interval(Interval(low=0.905, high=0.93, method="bootstrap"))
-    '.905–.930'
+    >>> number(-0.01234), number(12.0)
+    ('−0.0123', '12')
     """
-    return f"{area(interval.low)}–{area(interval.high)}"  # noqa: RUF001 a range's dash
+    return f"{value:.3g}".replace("-", "−", 1)  # noqa: RUF001 a true minus
+
+
+def figure_text(value: float, unit: Unit) -> str:
+    """Return a figure as its metric's unit prints it.
+
+    >>> figure_text(0.853, "percent"), figure_text(0.853, "area"), figure_text(0.853, "number")
+    ('85.3', '.853', '0.853')
+    """
+    return _FIGURES[unit](value)
+
+
+def interval_text(figure: MetricFigure, unit: Unit) -> str:
+    """Return a figure's interval as its metric's unit prints it.
+
+    >>> figure = MetricFigure(value=0.85, low=0.837, high=0.869, method="exact")
+    >>> interval_text(figure, "percent"), interval_text(figure, "area")
+    ('83.7–86.9', '.837–.869')
+    """
+    return f"{figure_text(figure.low, unit)}{DASH}{figure_text(figure.high, unit)}"
+
+
+def difference_text(value: float, unit: Unit) -> str:
+    """Return a difference of two figures with its sign: percentage points, or as the figures are.
+
+    >>> difference_text(-0.013, "percent"), difference_text(-0.013, "area")
+    ('−1.3', '−.013')
+    """
+    return _DIFFERENCES[unit](value)
 
 
 def signed(difference: float) -> str:
@@ -48,7 +70,7 @@ def signed(difference: float) -> str:
     >>> signed(-0.0131), signed(0.0131)
     ('−.013', '+.013')
     """
-    return _sign(difference) + f"{abs(difference):.3f}".removeprefix("0")
+    return _sign(difference) + area(abs(difference))
 
 
 def points(difference: float) -> str:
@@ -69,15 +91,6 @@ def probability(p: float) -> str:
     return "< .001" if p < 0.001 else area(p)
 
 
-def rate_name(rate: str) -> str:
-    """Return an FPR as it is spoken of.
-
-    >>> rate_name("0.01"), rate_name("0.001")
-    ('1 %', '0.1 %')
-    """
-    return f"{100 * float(rate):g} %"
-
-
 def out_of_100(fraction: float) -> str:
     """Return how many times in 100, a whole number rounded half up.
 
@@ -96,29 +109,111 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def rates_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Return every FPR that is a key of some row, from the largest down.
+def with_unit(info: MetricInfo) -> str:
+    """Return a metric's long heading with its unit, as a column's title.
 
-    >>> rates_of([{"0.001": 1}, {"0.01": 1}])
-    ['0.01', '0.001']
+    >>> with_unit(MetricInfo(heading="TPR @ 1 %", title="TPR at 1 % FPR", unit="percent"))
+    'TPR at 1 % FPR, %'
     """
-    return sorted({rate for row in rows for rate in row}, key=float, reverse=True)
+    return info.long_heading + (", %" if info.unit == "percent" else "")
 
 
-def footnotes(rows: Sequence[Result]) -> list[str]:
-    """Return how few false positives stand behind each TPR, and what was refused and why."""
+def units_and_guessing(metrics: Mapping[str, MetricInfo]) -> tuple[str, str]:
+    """Return which metrics are in percent, and what guessing reaches in each.
+
+    >>> units_and_guessing({"a": MetricInfo(heading="accuracy", unit="percent", guessing=0.5)})
+    ('accuracy in %', 'accuracy 50.0')
+    """
+    percents = [info.heading for info in metrics.values() if info.unit == "percent"]
+    guessed = [
+        f"{info.heading} {figure_text(info.guessing, info.unit)}"
+        for info in metrics.values()
+        if info.guessing is not None
+    ]
+    return f"{', '.join(percents)} in %" if percents else "", ", ".join(guessed)
+
+
+def footnotes(rows: Sequence[ResultRow], metrics: Mapping[str, MetricInfo]) -> list[str]:
+    """Return what stands beside the figures (few false positives), and what was refused and why."""
     lines = []
-    for rate in rates_of(row.false_positives for row in rows):
-        most = max(row.false_positives.get(rate, 0) for row in rows)
-        behind = plural(round(most), "false positive")
-        lines.append(f"TPR at {rate_name(rate)} FPR: at most {behind} behind each figure")
+    for name, info in metrics.items():
+        figures = [row.figures[name] for row in rows if name in row.figures]
+        for detail in dict.fromkeys(detail for figure in figures for detail in figure.details):
+            most = round(max(figure.details.get(detail, 0) for figure in figures))
+            noun = detail.replace("_", " ").removesuffix("s")
+            behind = f"at most {plural(most, noun)} behind each figure"
+            lines.append(f"{info.long_heading}: {behind}")
     reasons = {
-        f"refused: TPR at {rate_name(rate)} FPR {why}"
+        f"refused: {metrics[name].long_heading} {why}"
         for row in rows
-        for rate, why in row.refused_fprs.items()
+        for name, why in row.refused.items()
     }
     return lines + sorted(reasons)
 
 
-def _sign(number: float) -> str:
-    return "−" if number < 0 else "+"  # noqa: RUF001 a true minus
+def utility_name(name: str) -> str:
+    """Return what a figure of utility is called: ``train_accuracy`` is "train accuracy"."""
+    return name.replace("_", " ")
+
+
+def utility_text(name: str, value: float | None) -> str:
+    """Return a figure of utility: an accuracy in percent, else a number; None was not measured.
+
+    >>> utility_text("test_accuracy", 0.372), utility_text("test_perplexity", 31.256)
+    ('37.2 %', '31.3')
+    >>> utility_text("test_accuracy", None)
+    'not measured'
+    """
+    if value is None:
+        return "not measured"
+    return f"{percent(value)} %" if _is_accuracy(name) else number(value)
+
+
+def utility_gaps(utility: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """Return by how much the figures on training records exceed those on others, in words.
+
+    >>> utility_gaps({"train_accuracy": 0.991, "test_accuracy": 0.372})
+    [('gap', '61.9 points')]
+    """
+    found = []
+    for name, value in utility.items():
+        kind = name.removeprefix("train_")
+        other = utility.get(f"test_{kind}")
+        if name != kind and value is not None and other is not None:
+            gap = value - other
+            said = f"{percent(gap)} points" if _is_accuracy(name) else number(gap)
+            found.append(("gap" if _is_accuracy(name) else f"gap of {utility_name(kind)}", said))
+    return found
+
+
+def ordered_union(rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return every name once, in the order of first sight.
+
+    >>> ordered_union([["a", "b"], ["c", "b"]])
+    ['a', 'b', 'c']
+    """
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _is_accuracy(name: str) -> bool:
+    return name.endswith("accuracy")
+
+
+def _sign(value: float) -> str:
+    return "−" if value < 0 else "+"  # noqa: RUF001 a true minus
+
+
+def _signed_number(value: float) -> str:
+    return _sign(value) + number(abs(value))
+
+
+_FIGURES: Mapping[Unit, Callable[[float], str]] = {
+    "percent": percent,
+    "area": area,
+    "number": number,
+}
+_DIFFERENCES: Mapping[Unit, Callable[[float], str]] = {
+    "percent": points,
+    "area": signed,
+    "number": _signed_number,
+}

@@ -16,10 +16,10 @@ from fedsim.report.drawing import (
     whiskers,
 )
 from fedsim.report.formatting import area, signed
-from fedsim.report.results import Result
+from fedsim.report.results import ResultRow
 
 
-def side_by_side(rows: Sequence[Result]) -> go.Figure:
+def side_by_side(rows: Sequence[ResultRow]) -> go.Figure:
     """Return the AUC of every attack with its interval, adversaries one above the other."""
     attacks = list(dict.fromkeys(row.attack for row in rows))
     figure = empty_figure("AUC, with 95 % interval", None)
@@ -27,23 +27,21 @@ def side_by_side(rows: Sequence[Result]) -> go.Figure:
     for place, (adversary, colour) in enumerate(colours.items()):
         own = [row for row in rows if row.adversary == adversary]
         figure.add_scatter(
-            x=[row.auc for row in own],
+            x=[row.auc.value for row in own],
             y=[attacks.index(row.attack) + offset_in_line(place, len(colours)) for row in own],
             error_x=whiskers(
-                [row.auc for row in own],
-                [row.interval.auc.low for row in own],
-                [row.interval.auc.high for row in own],
+                [row.auc.value for row in own],
+                [row.auc.low for row in own],
+                [row.auc.high for row in own],
             ),
             mode="markers",
             name=escape(adversary),
             marker={"color": colour, "size": 8},
-            customdata=[
-                [r.attack, area(r.interval.auc.low), area(r.interval.auc.high)] for r in own
-            ],
+            customdata=[[r.attack, area(r.auc.low), area(r.auc.high)] for r in own],
             hovertemplate="%{customdata[0]}: %{x:.3f} (%{customdata[1]} to %{customdata[2]})",
         )
     one_line_each(figure, attacks, len(colours))
-    lowest = min((row.interval.auc.low for row in rows), default=0.5)
+    lowest = min((row.auc.low for row in rows), default=0.5)
     figure.update_xaxes(range=[min(0.48, lowest - 0.02), 1.005])
     figure.add_vline(x=0.5, line={"width": 1, "dash": "dot", "color": NONMEMBER})
     return figure

@@ -9,7 +9,7 @@ from fedsim.report.data import AttackFigures, ReportData
 from fedsim.report.diagram import WIDTH, diagram
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
-from fedsim.report.results import MEAN, Result, Results
+from fedsim.report.results import MEAN, ResultRow, Results
 from fedsim.report.roc_charts import roc_charts
 
 _MANY = 3
@@ -28,10 +28,12 @@ def render(data: ReportData) -> str:
         diagrams=[(threat, diagram(threat)) for threat in data.threats],
         diagram_width=WIDTH,
         scale=_scale(data.findings),
-        rates=formatting.rates_of([*(r.tpr_at_fpr for r in rows), *(r.refused_fprs for r in rows)]),
-        footnotes=formatting.footnotes(rows),
+        metrics=data.results.metrics,
+        footnotes=formatting.footnotes(rows, data.results.metrics),
+        units=formatting.units_and_guessing(data.results.metrics),
+        utility=_utility_words(data.results.utility),
         legend=legend(data.rocs),
-        found_at=formatting.rates_of(one.found for one in data.standing_out),
+        found_at=formatting.ordered_union(one.found for one in data.standing_out),
         shown=any(one.records for one in data.standing_out),
         rounds_up_to=", ".join(_exposed_by(data, alone=False)),
         rounds_alone=", ".join(_exposed_by(data, alone=True)),
@@ -80,7 +82,7 @@ def _range(finding: AttackFigures) -> str:
     return f"{formatting.out_of_100(finding.low)} to {formatting.out_of_100(finding.high)}"
 
 
-def _rows(results: Results) -> list[Result]:
+def _rows(results: Results) -> list[ResultRow]:
     """Return the rows to show: attack by attack, no mean where there is one query only."""
     queries = {adversary: set[str]() for adversary in results.adversaries()}
     for row in results.results:
@@ -99,6 +101,15 @@ def _sections(data: ReportData) -> Iterator[tuple[str, Iterator[Chart]]]:
     yield "courses", _courses(data)
     yield "classes", _classes(data)
     yield "exposure", _exposure(data)
+
+
+def _utility_words(utility: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """Return what the model achieves, name and figure."""
+    told = [
+        (formatting.utility_name(name), formatting.utility_text(name, value))
+        for name, value in utility.items()
+    ]
+    return told + formatting.utility_gaps(utility)
 
 
 def _utility(data: ReportData) -> Iterator[Chart]:

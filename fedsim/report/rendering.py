@@ -62,8 +62,8 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
     environment.filters |= {
         name: getattr(formatting, name)
         for name in (
-            *("percent", "percent_interval", "area", "area_interval", "signed", "points"),
-            *("probability", "rate_name", "plural"),
+            *("percent", "area", "signed", "points", "probability", "plural", "with_unit"),
+            *("figure_text", "interval_text", "difference_text", "utility_name", "utility_text"),
         )
     }
     environment.filters["cost_cells"] = cost_cells

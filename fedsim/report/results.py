@@ -1,49 +1,60 @@
 """`results.json`: the figures of a run as a documented, versioned, strictly read file.
 
-Schema 1. Every figure is a fraction in 0..1 and has its interval; every FPR is a string such as
-``"0.01"``. Required::
+Schema 2. A row has a figure, with its interval, for each metric; ``metrics`` says how each is
+printed, so that whoever reads the file needs no plugin. Required::
 
-    {"schema": 1,
+    {"schema": 2,
+     "metrics": {"accuracy": {"heading": "accuracy", "unit": "percent", "guessing": 0.5},
+                 "auc": {"heading": "AUC", "unit": "area", "guessing": 0.5},
+                 "tpr@0.01": {"heading": "TPR @ 1 %", "unit": "percent", "guessing": 0.01}},
      "utility": {"train_accuracy": 0.99, "test_accuracy": 0.37},
      "results": [{"adversary": "curious-server", "attack": "supervised", "victim": "mean",
-                  "accuracy": 0.85, "auc": 0.92, "tpr_at_fpr": {"0.01": 0.2},
-                  "members": 1000, "nonmembers": 1000,
-                  "interval": {"confidence": 0.95, "resamples": 2000,
-                               "accuracy": {"low": 0.84, "high": 0.86, "method": "exact"},
-                               "auc": {"low": 0.91, "high": 0.93, "method": "bootstrap"},
-                               "tpr_at_fpr": {"0.01": {"low": 0.1, "high": 0.3,
-                                                       "method": "bootstrap"}}}}]}
+                  "figures": {
+                      "accuracy": {"value": 0.85, "low": 0.84, "high": 0.86, "method": "exact"},
+                      "auc": {"value": 0.92, "low": 0.91, "high": 0.93, "method": "bootstrap"},
+                      "tpr@0.01": {"value": 0.2, "low": 0.1, "high": 0.3, "method": "bootstrap",
+                                   "false_positives": 10.0}},
+                  "members": 1000, "nonmembers": 1000}]}
 
-`victim` is the key of a query (``participant-0``, ``all-but-3``) or ``mean``: the mean over the
-queries of that adversary, whose `members` and `nonmembers` are sums. The remaining fields below
-have defaults and may be absent. Anything else in the file is an error.
+Figures whose unit is ``percent`` or ``area`` are fractions in 0..1. ``accuracy`` and ``auc`` are in
+every row. What stands in a figure beside `value`, `low`, `high` and `method` are details of the
+metric. `utility` maps names to numbers, or to null where something was not measured; what ends in
+``accuracy`` is a fraction. `victim` is the key of a query (``participant-0``, ``all-but-3``) or
+``mean``: the mean over the queries of that adversary, whose `members` and `nonmembers` are sums.
+The remaining fields below have defaults and may be absent. Anything else in the file is an error.
+
+Files of schema 1 are read, too (`fedsim.report.results_v1`).
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedsim.bounded_io import read_bytes
-from fedsim.errors import FedsimError
-from fedsim.evaluation import Estimate, EvaluationResult
+from fedsim.errors import FedsimError, listed
+from fedsim.evaluation import EvaluationResult, Metric
+from fedsim.evaluation.metric import FRACTIONS, Unit
+from fedsim.evaluation.metric_choice import HEADLINE
 from fedsim.files import write_text
 from fedsim.report.costs import Cost
 
 MEAN = "mean"
+SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Rate = Annotated[str, Field(pattern=r"^(0\.\d{1,12}|\d(\.\d{1,12})?e-\d{2})$")]
+Words = Annotated[str, Field(max_length=1000)]
 
 
 class ResultsError(FedsimError):
     """A results file is missing, damaged, or of another schema."""
 
 
-class _Strict(BaseModel):
+class StrictModel(BaseModel):
     """Immutable; unknown keys, wrong types, NaN and infinities are errors."""
 
     model_config = ConfigDict(
@@ -57,11 +68,34 @@ class _Strict(BaseModel):
     )
 
 
-class Interval(_Strict):
-    """The interval of one figure: an exact binomial one, or a bootstrap over records."""
+class MetricInfo(StrictModel):
+    """How a metric's figures are printed; see `fedsim.Metric` for the attributes."""
 
-    low: Fraction
-    high: Fraction
+    heading: Name
+    title: Words = ""
+    explanation: Words = ""
+    unit: Unit = "number"
+    higher_is: Literal["better", "worse"] = "better"
+    guessing: float | None = None
+
+    @property
+    def long_heading(self) -> str:
+        """The title, or the heading where there is none."""
+        return self.title or self.heading
+
+
+class MetricFigure(StrictModel):
+    """One figure with its interval: an exact binomial one, or a bootstrap over records.
+
+    Further keys are details of the metric, numbers from 0 up: the false positives behind a TPR.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Name, Annotated[float, Field(ge=0)]]
+
+    value: float
+    low: float
+    high: float
     method: Literal["bootstrap", "exact"]
 
     @model_validator(mode="after")
@@ -70,28 +104,23 @@ class Interval(_Strict):
             raise ValueError(f"low {self.low} is above high {self.high}")
         return self
 
-
-class Intervals(_Strict):
-    """The intervals of one row."""
-
-    accuracy: Interval
-    auc: Interval
-    tpr_at_fpr: dict[Rate, Interval]
-    confidence: Fraction = 0.95
-    resamples: Count = 2000
+    @property
+    def details(self) -> dict[str, float]:
+        """What stands beside the figure."""
+        return dict(self.__pydantic_extra__ or {})
 
 
-class Result(_Strict):
+class ResultRow(StrictModel):
     """What one attack by one adversary achieves against one victim, or on average (`mean`).
 
     Attributes
     ----------
-    accuracy
-        Balanced accuracy; the threshold was chosen on the known records.
-    refused_fprs
-        FPRs asked for that the number of non-members cannot support, and why.
-    false_positives
-        How many false positives stand behind each TPR, mean over seeds and victims.
+    figures
+        By metric; the threshold of an accuracy was chosen on the auxiliary records.
+    refused
+        By metric, why the number of records cannot support it.
+    confidence, resamples
+        Of the intervals.
     attack_seeds
         How many seeds of the attack the figures are means over.
     baseline
@@ -101,23 +130,21 @@ class Result(_Strict):
     adversary: Name
     attack: Name
     victim: Name
-    accuracy: Fraction
-    auc: Fraction
-    tpr_at_fpr: dict[Rate, Fraction]
+    figures: dict[Name, MetricFigure]
     members: Count
     nonmembers: Count
-    interval: Intervals
-    refused_fprs: dict[Rate, Name] = {}
-    false_positives: dict[Rate, Annotated[float, Field(ge=0)]] = {}
+    refused: dict[Name, Name] = {}
+    confidence: Fraction = 0.95
+    resamples: Count = 2000
     attack_seeds: Count = 1
     baseline: bool = False
 
     @model_validator(mode="after")
-    def _rates_agree(self) -> Self:
-        if self.tpr_at_fpr.keys() != self.interval.tpr_at_fpr.keys():
-            raise ValueError("tpr_at_fpr and interval.tpr_at_fpr must have the same FPRs")
-        if both := self.tpr_at_fpr.keys() & self.refused_fprs.keys():
-            raise ValueError(f"FPR {min(both)} is both reported and refused")
+    def _figures_agree(self) -> Self:
+        if missing := [name for name in HEADLINE if name not in self.figures]:
+            raise ValueError(f"figures lack {missing[0]!r}")
+        if both := self.figures.keys() & self.refused.keys():
+            raise ValueError(f"{min(both)} is both reported and refused")
         return self
 
     @property
@@ -125,20 +152,18 @@ class Result(_Strict):
         """What names the row: adversary, attack, victim."""
         return self.adversary, self.attack, self.victim
 
-
-class UtilityResult(_Strict):
-    """What the federation's own model achieves at the end of the run."""
-
-    train_accuracy: Fraction
-    test_accuracy: Fraction
+    @property
+    def accuracy(self) -> MetricFigure:
+        """The balanced accuracy."""
+        return self.figures["accuracy"]
 
     @property
-    def gap(self) -> float:
-        """Train minus test accuracy."""
-        return self.train_accuracy - self.test_accuracy
+    def auc(self) -> MetricFigure:
+        """The area under the ROC."""
+        return self.figures["auc"]
 
 
-class ThreatModel(_Strict):
+class ThreatModel(StrictModel):
     """One adversary in words: who it is, what it sees, does, and knows."""
 
     adversary: Name
@@ -148,13 +173,14 @@ class ThreatModel(_Strict):
     knows: str = ""
 
 
-class Results(_Strict):
+class Results(StrictModel):
     """A run's figures; `Results.model_json_schema()` is the schema in JSON Schema."""
 
-    schema_version: Annotated[int, Field(alias="schema", ge=1, le=1)]
+    schema_version: Annotated[int, Field(alias="schema", ge=SCHEMA, le=SCHEMA)] = SCHEMA
     name: str = ""
-    utility: UtilityResult
-    results: tuple[Result, ...]
+    metrics: dict[Name, MetricInfo]
+    utility: dict[Name, float | None]
+    results: tuple[ResultRow, ...]
     threat_models: tuple[ThreatModel, ...] = ()
     costs: tuple[Cost, ...] = ()
     provenance: dict[str, str | int | float | bool | None] = {}
@@ -166,6 +192,21 @@ class Results(_Strict):
             raise ValueError(f"there are two rows for {' / '.join(doubled[0])}")
         return self
 
+    @model_validator(mode="after")
+    def _figures_fit_the_metrics(self) -> Self:
+        for place, row in enumerate(self.results):
+            for name in (*row.figures, *row.refused):
+                if name not in self.metrics:
+                    raise ValueError(f"row {place} has {name!r}, which is not among the metrics")
+            for name, figure in row.figures.items():
+                numbers = (figure.value, figure.low, figure.high)
+                if self.metrics[name].unit in FRACTIONS and not _fractions(numbers):
+                    raise ValueError(f"row {place}: {name} is outside 0..1")
+        for name, value in self.utility.items():
+            if name.endswith("accuracy") and value is not None and not 0 <= value <= 1:
+                raise ValueError(f"utility.{name} is outside 0..1")
+        return self
+
     def adversaries(self) -> tuple[str, ...]:
         """Return the adversaries in the order of their rows."""
         return tuple(dict.fromkeys(row.adversary for row in self.results))
@@ -174,9 +215,9 @@ class Results(_Strict):
         """Return the attacks in the order of their rows."""
         return tuple(dict.fromkeys(row.attack for row in self.results))
 
-    def summary(self) -> tuple[Result, ...]:
+    def summary(self) -> tuple[ResultRow, ...]:
         """Return one row for each adversary and attack: the mean row, or the only one there is."""
-        chosen: dict[tuple[str, str], Result] = {}
+        chosen: dict[tuple[str, str], ResultRow] = {}
         for row in self.results:
             if row.victim == MEAN or (row.adversary, row.attack) not in chosen:
                 chosen[row.adversary, row.attack] = row
@@ -190,40 +231,40 @@ def result_row(
     evaluation_result: EvaluationResult,
     *,
     baseline: bool = False,
-) -> Result:
+) -> ResultRow:
     """Return an evaluation result as a row of the results."""
-    return Result(
+    return ResultRow(
         adversary=adversary,
         attack=attack,
         victim=victim,
-        accuracy=evaluation_result.accuracy.value,
-        auc=evaluation_result.auc.value,
-        tpr_at_fpr={rate_key(fpr): tpr.value for fpr, tpr in evaluation_result.tpr_at_fpr.items()},
+        figures={
+            metric.name: _figure(metric, evaluation_result)
+            for metric in evaluation_result.metrics
+            if metric.name in evaluation_result.figures
+        },
+        refused=dict(evaluation_result.refused),
         members=evaluation_result.members,
         nonmembers=evaluation_result.nonmembers,
-        interval=Intervals(
-            confidence=evaluation_result.confidence,
-            resamples=evaluation_result.resamples,
-            accuracy=_interval(evaluation_result.accuracy),
-            auc=_interval(evaluation_result.auc),
-            tpr_at_fpr={
-                rate_key(fpr): _interval(tpr) for fpr, tpr in evaluation_result.tpr_at_fpr.items()
-            },
-        ),
-        refused_fprs={rate_key(fpr): why for fpr, why in evaluation_result.refused_fprs.items()},
-        false_positives={rate_key(fpr): n for fpr, n in evaluation_result.false_positives.items()},
+        confidence=evaluation_result.confidence,
+        resamples=evaluation_result.resamples,
         attack_seeds=evaluation_result.seeds,
         baseline=baseline,
     )
 
 
-def rate_key(fpr: float) -> str:
-    """Return an FPR as the files spell it.
-
-    >>> rate_key(0.01), rate_key(0.001), rate_key(1e-5)
-    ('0.01', '0.001', '1e-05')
-    """
-    return f"{fpr:.12g}"
+def metric_infos(metrics: Iterable[Metric]) -> dict[str, MetricInfo]:
+    """Return how metrics are printed, by name."""
+    return {
+        metric.name: MetricInfo(
+            heading=metric.heading,
+            title=metric.title,
+            explanation=metric.explanation,
+            unit=metric.unit,
+            higher_is=metric.higher_is,
+            guessing=metric.guessing,
+        )
+        for metric in metrics
+    }
 
 
 def write_results(path: Path, results: Results) -> None:
@@ -232,7 +273,7 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(path: Path) -> Results:
-    """Read a results file strictly.
+    """Read a results file strictly, of schema 2 or 1.
 
     Raises
     ------
@@ -248,19 +289,31 @@ def read_results(path: Path) -> Results:
     return parse_results(content, str(path))
 
 
+class _SchemaOnly(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    schema_version: Annotated[int, Field(alias="schema", ge=1, le=SCHEMA)]
+
+
 def parse_results(content: bytes, where: str) -> Results:
     """Return the results in `content`, JSON; `where` names it in errors (see `read_results`)."""
+    from fedsim.report.results_v1 import parse_schema_1  # it converts to what is defined here
+
+    schema: int | None = None
     try:
-        return Results.model_validate_json(content)
+        schema = _SchemaOnly.model_validate_json(content).schema_version
+        return parse_schema_1(content) if schema == 1 else Results.model_validate_json(content)
     except ValidationError as error:
-        raise ResultsError(f"{where} is not a results file of schema 1: {_said(error)}") from (None)
+        of = listed(["1", "2"]) if schema is None else schema
+        raise ResultsError(f"{where} is not a results file of schema {of}: {_said(error)}") from (
+            None
+        )
 
 
 def _said(error: ValidationError) -> str:
     """Return the first thing wrong, in one line: the place and the complaint."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    # Another schema explains every other complaint.
-    first = next((problem for problem in problems if problem["loc"] == ("schema",)), problems[0])
+    first = problems[0]
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     text = f"{place or 'the file'}: {first['msg']}{more}"
@@ -268,7 +321,17 @@ def _said(error: ValidationError) -> str:
     return printable if len(printable) <= 300 else printable[:297] + "..."
 
 
-def _interval(estimate: Estimate) -> Interval:
-    """Return an estimate's interval; rounding errors beyond 0..1 are cut."""
-    low, high = max(0.0, estimate.low), min(1.0, estimate.high)
-    return Interval.model_validate({"low": low, "high": high, "method": estimate.method})
+def _figure(metric: Metric, result: EvaluationResult) -> MetricFigure:
+    """Return a figure with its interval; of a fraction, rounding errors beyond 0..1 are cut."""
+    estimate = result.figures[metric.name]
+    value, low, high = estimate.value, estimate.low, estimate.high
+    if metric.unit in FRACTIONS:
+        value, low, high = min(1.0, max(0.0, value)), max(0.0, low), min(1.0, high)
+    return MetricFigure.model_validate(
+        {"value": value, "low": low, "high": high, "method": estimate.method}
+        | dict(result.details[metric.name])
+    )
+
+
+def _fractions(numbers: Iterable[float]) -> bool:
+    return all(0 <= number <= 1 for number in numbers)

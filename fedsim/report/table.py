@@ -4,31 +4,30 @@ Names come from configs and plugins and are shown as plain text: nothing in them
 markup.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from fedsim.report.costs import cost_table
+from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import (
-    area,
-    area_interval,
+    figure_text,
     footnotes,
-    percent,
-    percent_interval,
+    interval_text,
     plural,
-    rate_name,
-    rates_of,
+    units_and_guessing,
+    utility_gaps,
+    utility_name,
+    utility_text,
 )
-from fedsim.report.results import MEAN, Result, Results
+from fedsim.report.results import MEAN, MetricInfo, ResultRow, Results
 
 # What separates a figure from its interval: a space where it fits, else a new line.
 _WIDE, _STACKED = " ", "\n"
-_UNBOUNDED = 1000
+# "87.3 86.3-88.4": one width for all, so that the adversaries' tables stand in line.
+_FIGURE_WIDTH = 14
 _INTERVAL = "dim"
 _NOTE = "dim italic"
 
@@ -36,8 +35,8 @@ _NOTE = "dim italic"
 class RunTable:
     """Everything `fedsim run` ends with; prints itself to the width it is given.
 
-    Per adversary a table of its attacks (accuracy, AUC, TPRs, each with its interval), the
-    adversaries side by side where there are several, and the model's own utility.
+    Per adversary a table of its attacks (each metric with its interval), the adversaries side by
+    side where there are several, and the model's own utility.
     """
 
     def __init__(self, results: Results) -> None:
@@ -45,93 +44,82 @@ class RunTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the tables with intervals beside the figures, or below them if it is narrow."""
+        width = options.max_width
         parts = self._adversaries(_WIDE)
-        unbounded = options.update(width=_UNBOUNDED)
-        widths = [Measurement.get(console, unbounded, table).maximum for _, table in parts]
-        if max(widths, default=0) > options.max_width:
+        if max((table.width() for _, table in parts), default=0) > width:
             parts = self._adversaries(_STACKED)
-        for title, table in parts:
+        for title, attacks in parts:
             yield title
-            yield Padding(table, (0, 0, 1, 0))
+            for table in attacks.fitted(width):
+                yield Padding(table, (0, 0, 1, 0))
         if len(self._results.adversaries()) > 1:
-            yield Padding(side_by_side(self._results), (0, 0, 1, 0))
+            for table in side_by_side(self._results, width).fitted(width):
+                yield Padding(table, (0, 0, 1, 0))
         if self._results.costs:
-            yield Padding(cost_table(self._results.costs), (0, 0, 1, 0))
+            for table in cost_table(self._results.costs).fitted(width):
+                yield Padding(table, (0, 0, 1, 0))
         yield utility_line(self._results)
-        yield from notes(self._results.summary())
+        yield from notes(self._results)
 
-    def _adversaries(self, separator: str) -> list[tuple[Text, Table]]:
+    def _adversaries(self, separator: str) -> list[tuple[Text, WideTable]]:
         rows = self._results.summary()
-        rates = rates_of([*(row.tpr_at_fpr for row in rows), *(row.refused_fprs for row in rows)])
         parts = []
         for adversary in self._results.adversaries():
             own = [row for row in rows if row.adversary == adversary]
-            parts.append((_title(self._results, own), _attack_table(own, rates, separator)))
+            table = _attack_table(own, self._results.metrics, separator)
+            parts.append((_title(self._results, own), table))
         return parts
 
 
-_MOST_COLUMNS = 3
-
-
-def side_by_side(results: Results) -> Table:
+def side_by_side(results: Results, width: int) -> WideTable:
     """Return accuracy and AUC of every attack, one column an adversary.
 
-    With many adversaries they are the rows, and AUC alone is shown: it stands in every column.
+    Where those do not fit beside each other the adversaries are the rows, and AUC alone is shown:
+    it stands in every column.
     """
-    if len(results.adversaries()) > _MOST_COLUMNS:
-        return _one_below_the_other(results)
     found = {(row.adversary, row.attack): row for row in results.summary()}
-    table = _plain_table("accuracy · AUC")
-    for adversary in results.adversaries():
-        table.add_column(Text(adversary), justify="right")
-    for attack in results.attacks():
-        cells = []
-        for adversary in results.adversaries():
-            row = found.get((adversary, attack))
-            cells.append(Text(f"{percent(row.accuracy)} · {area(row.auc)}" if row else "-"))
-        table.add_row(Text(attack), *cells)
-    return table
-
-
-def _one_below_the_other(results: Results) -> Table:
-    """Return the AUC of every attack, one row an adversary."""
-    found = {(row.adversary, row.attack): row for row in results.summary()}
-    table = _plain_table("AUC")
-    for attack in results.attacks():
-        table.add_column(Text(attack), justify="right", overflow="fold")
-    for adversary in results.adversaries():
-        rows = [found.get((adversary, attack)) for attack in results.attacks()]
-        table.add_row(Text(adversary), *(Text(area(row.auc) if row else "-") for row in rows))
+    attacks, adversaries = results.attacks(), results.adversaries()
+    infos = results.metrics
+    table = WideTable(
+        [TableColumn("accuracy · AUC"), *(TableColumn(one, number=True) for one in adversaries)]
+    )
+    for attack in attacks:
+        rows = [found.get((adversary, attack)) for adversary in adversaries]
+        table.add(attack, *("-" if row is None else _accuracy_and_auc(row, infos) for row in rows))
+    if table.width() <= width:
+        return table
+    table = WideTable([TableColumn("AUC"), *(TableColumn(one, number=True) for one in attacks)])
+    for adversary in adversaries:
+        rows = [found.get((adversary, attack)) for attack in attacks]
+        table.add(adversary, *("-" if row is None else _text(row, "auc", infos) for row in rows))
     return table
 
 
 def utility_line(results: Results) -> Text:
     """Return what the model itself achieves, in one line."""
     utility = results.utility
-    return Text.assemble(
-        ("the model  ", "bold"),
-        f"train accuracy {percent(utility.train_accuracy)} %   "
-        f"test accuracy {percent(utility.test_accuracy)} %   "
-        f"gap {percent(utility.gap)} points",
-    )
+    told = [f"{utility_name(name)} {utility_text(name, value)}" for name, value in utility.items()]
+    told += [f"{name} {gap}" for name, gap in utility_gaps(utility)]
+    return Text.assemble(("the model  ", "bold"), "   ".join(told))
 
 
-def notes(rows: Sequence[Result]) -> list[Text]:
+def notes(results: Results) -> list[Text]:
     """Return what must be known to read the figures: units, intervals, what was refused."""
+    rows = results.summary()
     if not rows:
         return [Text("no attack was run", _NOTE)]
-    intervals = rows[0].interval
     seeds = max(row.attack_seeds for row in rows)
+    percents, guessing = units_and_guessing(results.metrics)
     lines = [
-        f"accuracy and TPR in %, with {100 * intervals.confidence:g} % intervals over the records "
-        f"({intervals.resamples:,} resamples); mean of {plural(seeds, 'attack seed')}; "
-        "guessing: accuracy 50.0, AUC .500, TPR = FPR"
+        f"{percents}, with {100 * rows[0].confidence:g} % intervals over the records "
+        f"({rows[0].resamples:,} resamples); mean of {plural(seeds, 'attack seed')}; "
+        f"guessing: {guessing}"
     ]
-    lines += footnotes(rows)
+    lines += footnotes(rows, results.metrics)
     return [Text(line, _NOTE) for line in lines]
 
 
-def _title(results: Results, rows: Sequence[Result]) -> Text:
+def _title(results: Results, rows: Sequence[ResultRow]) -> Text:
     """Return who attacks whom, and on how many records that was judged."""
     adversary = rows[0].adversary
     victims = dict.fromkeys(
@@ -145,47 +133,41 @@ def _title(results: Results, rows: Sequence[Result]) -> Text:
     )
 
 
-def _attack_table(rows: Sequence[Result], rates: Sequence[str], separator: str) -> Table:
+def _attack_table(
+    rows: Sequence[ResultRow], metrics: Mapping[str, MetricInfo], separator: str
+) -> WideTable:
     """Return a row for each attack, then those for each baseline."""
-    table = _plain_table("attack")
-    # "87.3 86.3-88.4": one width for all, so that the adversaries' tables stand in line.
-    width = 14 if separator == _WIDE else None
-    for heading in ("accuracy", "AUC", *(f"TPR @ {rate_name(rate)}" for rate in rates)):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=width)
+    width = _FIGURE_WIDTH if separator == _WIDE else 0
+    headings = [TableColumn(one.heading, number=True, at_least=width) for one in metrics.values()]
+    table = WideTable([TableColumn("attack"), *headings])
     for row in rows:
         if not row.baseline:
-            table.add_row(*_cells(row, rates, separator, "bold"))
+            table.add(*_cells(row, metrics, separator, "bold"))
     if any(row.baseline for row in rows):
-        table.add_row(Text("baselines:", _NOTE))
+        table.add(Text("baselines:", _NOTE))
     for row in rows:
         if row.baseline:
-            table.add_row(*_cells(row, rates, separator, ""))
+            table.add(*_cells(row, metrics, separator, ""))
     return table
 
 
-def _cells(row: Result, rates: Sequence[str], separator: str, style: str) -> list[RenderableType]:
+def _cells(
+    row: ResultRow, metrics: Mapping[str, MetricInfo], separator: str, style: str
+) -> list[Text]:
     """Return the name and each figure with its interval."""
-    intervals = row.interval
-    cells: list[RenderableType] = [
-        Text(row.attack, style),
-        _figure(percent(row.accuracy), percent_interval(intervals.accuracy), separator, style),
-        _figure(area(row.auc), area_interval(intervals.auc), separator, style),
-    ]
-    for rate in rates:
-        if rate in row.tpr_at_fpr:
-            interval = percent_interval(intervals.tpr_at_fpr[rate])
-            cells.append(_figure(percent(row.tpr_at_fpr[rate]), interval, separator, style))
+    cells = [Text(row.attack, style)]
+    for name, info in metrics.items():
+        if (figure := row.figures.get(name)) is not None:
+            value, bounds = figure_text(figure.value, info.unit), interval_text(figure, info.unit)
+            cells.append(Text.assemble((value, style), separator, (bounds, _INTERVAL)))
         else:
-            cells.append(Text("refused" if rate in row.refused_fprs else "-", _INTERVAL))
+            cells.append(Text("refused" if name in row.refused else "-", _INTERVAL))
     return cells
 
 
-def _figure(value: str, interval: str, separator: str, style: str) -> Text:
-    return Text.assemble((value, style), separator, (interval, _INTERVAL))
+def _accuracy_and_auc(row: ResultRow, metrics: Mapping[str, MetricInfo]) -> str:
+    return f"{_text(row, 'accuracy', metrics)} · {_text(row, 'auc', metrics)}"
 
 
-def _plain_table(first: str) -> Table:
-    """Return a table with one heading line and its first column named."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(first, no_wrap=True)
-    return table
+def _text(row: ResultRow, name: str, metrics: Mapping[str, MetricInfo]) -> str:
+    return figure_text(row.figures[name].value, metrics[name].unit)

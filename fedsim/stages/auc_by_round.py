@@ -15,7 +15,7 @@ from fedsim.attacks import View
 from fedsim.data import AuditSet
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Estimate, Scores
-from fedsim.evaluation.metrics import auc
+from fedsim.evaluation.metrics import Auc, auc
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import judge_scores
 from fedsim.stages.score_files import read_scores, read_trace, write_scores
@@ -70,8 +70,7 @@ def read_exposure(path: Path, audit: AuditSet, seed: int) -> tuple[int, Estimate
     FedsimError
         If the scores are damaged or do not fit the audit.
     """
-    evaluation_result = judge_scores(audit, read_scores(path), seed, RESAMPLES)
-    return int(path.stem.removeprefix("round-")), evaluation_result.auc
+    return int(path.stem.removeprefix("round-")), _auc(audit, read_scores(path), seed)
 
 
 def rounds_alone(path: Path, audit: AuditSet, seed: int) -> Iterator[tuple[int, Estimate]]:
@@ -91,4 +90,8 @@ def rounds_alone(path: Path, audit: AuditSet, seed: int) -> Iterator[tuple[int, 
     for number, signal in zip(rounds, values, strict=True):
         sign = 1.0 if auc(signal[members], signal[others]) >= 0.5 else -1.0
         scores = Scores(audit.records, sign * signal)
-        yield int(number), judge_scores(audit, scores, seed, RESAMPLES).auc
+        yield int(number), _auc(audit, scores, seed)
+
+
+def _auc(audit: AuditSet, scores: Scores, seed: int) -> Estimate:
+    return judge_scores(audit, scores, seed, [Auc()], RESAMPLES).auc

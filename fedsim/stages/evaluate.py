@@ -14,6 +14,8 @@ from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import RunDirectoryError, listed
 from fedsim.evaluation import EvaluationResult, Scores, Truth, judge, mean_evaluation_result
 from fedsim.evaluation.intervals import RESAMPLES
+from fedsim.evaluation.metric import Metric
+from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.score_files import made_from, read_scores
@@ -28,7 +30,9 @@ class EvaluatedRun:
     ----------
     experiment, ledger, attackers
         What was run.
-    evaluation results
+    metrics
+        What was measured.
+    evaluation_results
         By (adversary, query key, attack).
     means
         By (adversary, attack): the mean over that adversary's queries.
@@ -43,6 +47,7 @@ class EvaluatedRun:
     experiment: Experiment
     ledger: Ledger
     attackers: tuple[Attacker, ...]
+    metrics: tuple[Metric, ...]
     evaluation_results: Mapping[tuple[str, str, str], EvaluationResult]
     means: Mapping[tuple[str, str], EvaluationResult]
     baselines: frozenset[str]
@@ -64,7 +69,7 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
     """
     experiment = load_experiment(run.experiment)
     ledger = read_ledger(run.ledger)
-    attackers = attackers_of(experiment)
+    attackers, metrics = attackers_of(experiment), chosen_metrics(experiment.metrics)
     evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}
     means: dict[tuple[str, str], EvaluationResult] = {}
     known: dict[tuple[str, str, str], float] = {}
@@ -75,7 +80,7 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
             for query in attacker.queries:
                 audit = ledger.audit(query)
                 scores = read_scores(run.scores(attacker.label, query.key, attack))
-                evaluation_result = judge_scores(audit, scores, experiment.seed)
+                evaluation_result = judge_scores(audit, scores, experiment.seed, metrics)
                 place = (attacker.label, query.key, attack)
                 evaluation_results[place] = evaluation_result
                 known[place] = known_accuracy(audit, scores, evaluation_result)
@@ -83,14 +88,16 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
             means[attacker.label, attack] = (
                 several[0]
                 if len(several) == 1
-                else mean_evaluation_result(several, seed=experiment.seed)
+                else mean_evaluation_result(several, seed=experiment.seed, metrics=metrics)
             )
     baselines = frozenset(
         attack
         for who, key, attack in evaluation_results
         if made_from(run.scores(who, key, attack)).get("baseline")
     )
-    return EvaluatedRun(experiment, ledger, attackers, evaluation_results, means, baselines, known)
+    return EvaluatedRun(
+        experiment, ledger, attackers, metrics, evaluation_results, means, baselines, known
+    )
 
 
 def _attacks(run: RunDirectory, attackers: Sequence[Attacker], experiment: Experiment) -> list[str]:
@@ -142,7 +149,11 @@ def known_accuracy(audit: AuditSet, scores: Scores, evaluation_result: Evaluatio
 
 
 def judge_scores(
-    audit: AuditSet, scores: Scores, seed: int, resamples: int = RESAMPLES
+    audit: AuditSet,
+    scores: Scores,
+    seed: int,
+    metrics: Sequence[Metric] | None = None,
+    resamples: int = RESAMPLES,
 ) -> EvaluationResult:
     """Judge the scores of an audit set: figures on the tested records, threshold on the known.
 
@@ -158,5 +169,6 @@ def judge_scores(
         Truth(audit.records[~audit.known], audit.member[~audit.known]),
         Truth(audit.records[audit.known], audit.member[audit.known]),
         seed=seed,
+        metrics=metrics,
         resamples=resamples,
     )

@@ -16,6 +16,7 @@ from PIL import Image
 from fedsim.data import Dataset
 from fedsim.data.arrays import IMAGE_AXES
 from fedsim.evaluation.joined_scores import EvaluationCase
+from fedsim.evaluation.metrics import TprAtFpr
 from fedsim.report.data import ExposedRecord, ExposedSummary
 from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.report_text import leading_attack, whose
@@ -53,8 +54,11 @@ def standing_out(judged: EvaluatedRun, asked: ExposedRequest | None) -> Iterator
             members=case.joined.members,
             nonmembers=case.joined.nonmembers,
             found={
-                str(rate): round(tpr.value * case.joined.members)
-                for rate, tpr in evaluation_result.tpr_at_fpr.items()
+                metric.percent: round(
+                    evaluation_result.figures[metric.name].value * case.joined.members
+                )
+                for metric in evaluation_result.metrics
+                if isinstance(metric, TprAtFpr) and metric.name in evaluation_result.figures
             },
             records=[] if asked is None else list(_most_exposed(case, asked)),
         )

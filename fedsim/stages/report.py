@@ -12,7 +12,14 @@ from fedsim.files import write_text
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.page import render
-from fedsim.report.results import MEAN, Result, Results, UtilityResult, result_row, write_results
+from fedsim.report.results import (
+    MEAN,
+    ResultRow,
+    Results,
+    metric_infos,
+    result_row,
+    write_results,
+)
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
@@ -54,11 +61,9 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Resul
     federations = federations_of(judged.attackers)
     honest = history if federations[0].name == HONEST else None
     return Results(
-        schema_version=1,
         name=run.path.resolve().name,
-        utility=UtilityResult(
-            train_accuracy=last.train_accuracy or 0.0, test_accuracy=last.test_accuracy or 0.0
-        ),
+        metrics=metric_infos(judged.metrics),
+        utility={"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy},
         results=tuple(_rows(judged)),
         threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
@@ -66,7 +71,7 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Resul
     )
 
 
-def _rows(judged: EvaluatedRun) -> Iterable[Result]:
+def _rows(judged: EvaluatedRun) -> Iterable[ResultRow]:
     for (adversary, attack), mean in judged.means.items():
         baseline = attack in judged.baselines
         yield result_row(adversary, attack, MEAN, mean, baseline=baseline)

@@ -34,6 +34,7 @@ from fedsim.config.experiment import Strict
 from fedsim.config.faults import faults_in
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
+from fedsim.studies.metric_names import AnyMetric, AttackMetric
 
 Scale = Literal["cpu", "paper"]
 SCALES: tuple[Scale, ...] = ("cpu", "paper")
@@ -41,19 +42,6 @@ SCALES: tuple[Scale, ...] = ("cpu", "paper")
 Changes = dict[str, Any]
 Axes = dict[str, Annotated[dict[str, Changes], Field(min_length=1)]]
 Only = dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
-EvaluatedRun = Literal["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
-Metric = Literal[
-    "accuracy",
-    "auc",
-    "tpr@0.01",
-    "tpr@0.001",
-    "train accuracy",
-    "test accuracy",
-    "utility cost",
-    "norm ratio",
-    "cosine",
-]
-
 ADVERSARY, ATTACK, METRIC = "adversary", "attack", "metric"
 FOUND_IN_RESULTS = (ADVERSARY, ATTACK)
 
@@ -69,15 +57,16 @@ class TableSpec(Strict):
     """A table: a line for each combination of `rows`, a column for each value of `columns`.
 
     `only` leaves out results whose coordinates are not named. Metrics are those of an attack
-    (``accuracy``, ``auc``, ``tpr@0.01``, ``tpr@0.001``, with intervals) and those of the federation
-    that an adversary makes (``train accuracy``, ``test accuracy``; ``utility cost``, ``norm ratio``
-    and ``cosine`` of an active one, see `fedsim.report.costs`). With `columns` left at ``metric``
-    there is one table with a column for each metric, otherwise one table for each metric.
+    (``accuracy``, ``auc``, ``tpr@0.01``, any that the experiment names; with intervals) and those
+    of the federation that an adversary makes (``train accuracy``, ``test accuracy``; ``utility
+    cost``, ``norm ratio`` and ``cosine`` of an active one, see `fedsim.report.costs`). With
+    `columns` left at ``metric`` there is one table with a column for each metric, otherwise one
+    table for each metric.
     """
 
     rows: Annotated[tuple[str, ...], Field(min_length=1)]
     columns: str = METRIC
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = ("accuracy", "auc")
+    metrics: Annotated[tuple[AnyMetric, ...], Field(min_length=1)] = ("accuracy", "auc")
     only: Only = Field(default_factory=dict)
 
 
@@ -131,7 +120,7 @@ class FigureSpec(Strict):
     panels: str | None = None
     lines: str | None = None
     along: str | None = None
-    metric: EvaluatedRun = "accuracy"
+    metric: AttackMetric = "accuracy"
     only: Only = Field(default_factory=dict)
 
     @model_validator(mode="after")

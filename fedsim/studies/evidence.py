@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import Ledger, MembershipQuery, read_ledger
 from fedsim.errors import RunDirectoryError
-from fedsim.evaluation import EvaluationResult, mean_evaluation_result
+from fedsim.evaluation import EvaluationResult, Metric, mean_evaluation_result
+from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import judge_scores
@@ -81,7 +82,9 @@ class Evidence:
         several = [self._judged(attacker, query, attack) for query in attacker.queries]
         if len(several) == 1:
             return several[0]
-        return mean_evaluation_result(several, seed=0, resamples=_NO_INTERVALS)
+        return mean_evaluation_result(
+            several, seed=0, metrics=self._metrics, resamples=_NO_INTERVALS
+        )
 
     def trace(self, row: Row) -> StoredTrace:
         """Return the signal that a row's attack traced, of its adversary's first query."""
@@ -133,7 +136,9 @@ class Evidence:
 
     def _judged(self, attacker: Attacker, query: MembershipQuery, attack: str) -> EvaluationResult:
         scores = read_scores(self._run.scores(attacker.label, query.key, attack))
-        return judge_scores(self._ledger.audit(query), scores, seed=0, resamples=_NO_INTERVALS)
+        return judge_scores(
+            self._ledger.audit(query), scores, 0, self._metrics, resamples=_NO_INTERVALS
+        )
 
     def _attacker(self, row: Row) -> Attacker:
         return next(
@@ -145,8 +150,16 @@ class Evidence:
         return RunDirectory.existing(self.folder)
 
     @cached_property
+    def _experiment(self) -> Experiment:
+        return load_experiment(self._run.experiment)
+
+    @cached_property
     def _attackers(self) -> tuple[Attacker, ...]:
-        return attackers_of(load_experiment(self._run.experiment))
+        return attackers_of(self._experiment)
+
+    @cached_property
+    def _metrics(self) -> tuple[Metric, ...]:
+        return chosen_metrics(self._experiment.metrics)
 
     @cached_property
     def _ledger(self) -> Ledger:

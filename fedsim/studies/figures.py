@@ -19,7 +19,8 @@ from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
 from fedsim.report.drawing import ADVERSARY_COLOURS, MEMBER, NONMEMBER
 from fedsim.studies.definition import FigureSpec
 from fedsim.studies.evidence import Finder, StoredTrace, StudyCourse
-from fedsim.studies.rows import HEADINGS, Row, fits, measured
+from fedsim.studies.metric_names import heading
+from fedsim.studies.rows import Row, fits, measured
 
 PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
 ACTING = ADVERSARY_COLOURS[1]
@@ -95,7 +96,7 @@ def _line(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) 
         )
     place.set_xticks(range(len(ticks)), ticks)
     place.set_xlabel(along)
-    place.set_ylabel(HEADINGS[spec.metric].removesuffix(", %") + ", with 95 % interval")
+    place.set_ylabel(heading(spec.metric).removesuffix(", %") + ", with 95 % interval")
 
 
 def _roc(place: Axes, spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> None:

@@ -68,8 +68,8 @@ class LiveStudy:
 
     def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
         """Show the strongest attack of a cell."""
-        best = max(results.summary(), key=lambda row: row.auc)
-        said = f"{area(best.auc)}  accuracy {percent(best.accuracy)}  {best.attack}"
+        best = max(results.summary(), key=lambda row: row.auc.value)
+        said = f"{area(best.auc.value)}  accuracy {percent(best.accuracy.value)}  {best.attack}"
         took = "" if reused else f" in {_clock(time.monotonic() - self._since)}"
         self._standing[cell.digest] = (REUSED if reused else f"{DONE}{took}", said)
         self._current = None
@@ -139,7 +139,7 @@ def show_findings(console: Console, findings: Findings) -> None:
 def _entry(entry: TableEntry | None) -> Text:
     if entry is None or entry.figure is None:
         return Text("-")
-    value, interval = entry.figure.shown(entry.metric)
+    value, interval = entry.figure.shown()
     text = Text.assemble((value, "bold"), "\n" if interval else "", (interval, "dim"))
     if entry.reference is not None:
         text.append(f"\n{entry.reference.shown}", "dim italic")

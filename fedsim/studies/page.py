@@ -78,7 +78,7 @@ def _entry(entry: TableEntry | None) -> str:
         return "-"
     parts = ["-"]
     if entry.figure is not None:
-        value, interval = entry.figure.shown(entry.metric)
+        value, interval = entry.figure.shown()
         parts = [f"**{value}** {interval}".rstrip()]
     if entry.reference is not None:
         parts.append(f"*{entry.reference.shown}*")
@@ -92,7 +92,7 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
     yield _line(headings)
     yield _line(["---"] * 3 + ["---:"] * 4 + ["---"])
     for pair in pairs:
-        accuracy = pair.difference.accuracy
+        accuracy = pair.difference.figures["accuracy"]
         bounds = f"{points(accuracy.low)}, {points(accuracy.high)}"
         yield _line(
             [
@@ -109,7 +109,7 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
 
 def _notes(findings: Findings) -> Iterator[str]:
     if findings.rows:
-        intervals = findings.rows[0].result.interval
+        intervals = findings.rows[0].result
         yield (
             f"Figures of ours are bold, with {100 * intervals.confidence:g} % intervals over the "
             f"records ({intervals.resamples:,} resamples), means over victims and attack seeds. "

@@ -15,7 +15,7 @@ from pydantic import Field
 from fedsim.config.experiment import Strict
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import ConfigError, listed
-from fedsim.studies.definition import Metric
+from fedsim.studies.metric_names import AnyMetric
 
 Evidence = Literal["read", "agrees", "recalled", "second-hand"]
 
@@ -34,7 +34,7 @@ class Reference(Strict):
     at: dict[str, str]
     percent: Annotated[float, Field(ge=0, le=100)]
     evidence: Evidence
-    metric: Metric = "accuracy"
+    metric: AnyMetric = "accuracy"
 
     @property
     def shown(self) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from fedsim.config.experiment import Experiment
 from fedsim.report.costs import Cost
-from fedsim.report.formatting import area, area_interval, percent, percent_interval, points
-from fedsim.report.results import Interval, Result, Results
+from fedsim.report.formatting import figure_text, interval_text, percent, points
+from fedsim.report.results import MetricFigure, ResultRow, Results
 from fedsim.studies.cells import Cell
-from fedsim.studies.definition import ADVERSARY, ATTACK, Metric, Only
+from fedsim.studies.definition import ADVERSARY, ATTACK, Only
+from fedsim.studies.metric_names import FederationMetric
 
 Coordinates = Mapping[str, str]
 
@@ -19,31 +20,22 @@ class Row:
 
     coordinates: Coordinates
     cell: Cell
-    result: Result
+    result: ResultRow
     results: Results
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A measured figure, a fraction, with its interval where it has one."""
+class Measured:
+    """A measured figure as it is printed, with its interval where it has one."""
 
     value: float
-    interval: Interval | None = None
+    text: str
+    interval: MetricFigure | None = None
+    interval_text: str = ""
 
-    def shown(self, metric: Metric) -> tuple[str, str]:
-        """Return the figure and its interval as they are printed; accuracies and TPR in percent."""
-        interval = self.interval
-        if metric == "auc":
-            return area(self.value), area_interval(interval) if interval else ""
-        write = _WRITTEN.get(metric, percent)
-        return write(self.value), percent_interval(interval) if interval else ""
-
-
-_WRITTEN: Mapping[Metric, Callable[[float], str]] = {
-    "utility cost": points,
-    "norm ratio": "{:.2f}".format,
-    "cosine": "{:.3f}".format,
-}
+    def shown(self) -> tuple[str, str]:
+        """Return the figure and its interval as they are printed."""
+        return self.text, self.interval_text
 
 
 def rows_of(cell: Cell, results: Results) -> list[Row]:
@@ -72,17 +64,16 @@ def fits(coordinates: Coordinates, only: Only) -> bool:
     return all(coordinates[name] in values for name, values in only.items())
 
 
-def measured(row: Row, metric: Metric) -> Figure | None:
+def measured(row: Row, metric: str) -> Measured | None:
     """Return a row's figure, or None where it was refused or not measured."""
-    return _MEASURES[metric](row)
-
-
-def _tpr(rate: str) -> Callable[[Row], Figure | None]:
-    def measure(row: Row) -> Figure | None:
-        value = row.result.tpr_at_fpr.get(rate)
-        return None if value is None else Figure(value, row.result.interval.tpr_at_fpr[rate])
-
-    return measure
+    of_federation = _OF_FEDERATION.get(metric)
+    if of_federation is not None:
+        return of_federation(row)
+    figure, info = row.result.figures.get(metric), row.results.metrics.get(metric)
+    if figure is None or info is None:
+        return None
+    text = figure_text(figure.value, info.unit)
+    return Measured(figure.value, text, figure, interval_text(figure, info.unit))
 
 
 def _cost(row: Row) -> Cost | None:
@@ -90,43 +81,32 @@ def _cost(row: Row) -> Cost | None:
     return next((c for c in row.results.costs if c.adversary == row.result.adversary), None)
 
 
-def _of_cost(read: Callable[[Cost], float | None]) -> Callable[[Row], Figure | None]:
-    def measure(row: Row) -> Figure | None:
+def _of_cost(
+    read: Callable[[Cost], float | None], write: Callable[[float], str]
+) -> Callable[[Row], Measured | None]:
+    def measure(row: Row) -> Measured | None:
         cost = _cost(row)
-        value = read(cost) if cost else None
-        return None if value is None else Figure(value)
+        return _written(read(cost) if cost else None, write)
 
     return measure
 
 
-def _test_accuracy(row: Row) -> float:
+def _written(value: float | None, write: Callable[[float], str]) -> Measured | None:
+    return None if value is None else Measured(value, write(value))
+
+
+def _test_accuracy(row: Row) -> float | None:
     """Return the test accuracy of the federation that the row's adversary is in."""
     cost = _cost(row)
-    return cost.test_accuracy if cost else row.results.utility.test_accuracy
+    return cost.test_accuracy if cost else row.results.utility.get("test_accuracy")
 
 
-_MEASURES: Mapping[Metric, Callable[[Row], Figure | None]] = {
-    "accuracy": lambda row: Figure(row.result.accuracy, row.result.interval.accuracy),
-    "auc": lambda row: Figure(row.result.auc, row.result.interval.auc),
-    "tpr@0.01": _tpr("0.01"),
-    "tpr@0.001": _tpr("0.001"),
-    "train accuracy": lambda row: Figure(row.results.utility.train_accuracy),
-    "test accuracy": lambda row: Figure(_test_accuracy(row)),
-    "utility cost": _of_cost(lambda cost: cost.utility_cost),
-    "norm ratio": _of_cost(lambda cost: cost.norm_ratio),
-    "cosine": _of_cost(lambda cost: cost.cosine),
-}
-
-HEADINGS: Mapping[Metric, str] = {
-    "accuracy": "accuracy, %",
-    "auc": "AUC",
-    "tpr@0.01": "TPR at 1 % FPR, %",
-    "tpr@0.001": "TPR at 0.1 % FPR, %",
-    "train accuracy": "train accuracy, %",
-    "test accuracy": "test accuracy, %",
-    "utility cost": "test accuracy lost, points",
-    "norm ratio": "norm ratio of crafted updates",
-    "cosine": "cosine of crafted and honest updates",
+_OF_FEDERATION: Mapping[FederationMetric | str, Callable[[Row], Measured | None]] = {
+    "train accuracy": lambda row: _written(row.results.utility.get("train_accuracy"), percent),
+    "test accuracy": lambda row: _written(_test_accuracy(row), percent),
+    "utility cost": _of_cost(lambda cost: cost.utility_cost, points),
+    "norm ratio": _of_cost(lambda cost: cost.norm_ratio, "{:.2f}".format),
+    "cosine": _of_cost(lambda cost: cost.cosine, "{:.3f}".format),
 }
 
 

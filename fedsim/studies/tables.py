@@ -4,18 +4,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fedsim.errors import ConfigError, listed
+from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import (
     METRIC,
     ComparisonSpec,
-    Metric,
     Only,
     ReferenceSpec,
     Study,
     TableSpec,
 )
+from fedsim.studies.metric_names import heading, is_of_federation
 from fedsim.studies.references import Reference, reference_table
-from fedsim.studies.rows import HEADINGS, Coordinates, Figure, Row, expected, fits, measured
+from fedsim.studies.rows import Coordinates, Measured, Row, expected, fits, measured
 
 Key = tuple[str, ...]
 
@@ -24,8 +25,8 @@ Key = tuple[str, ...]
 class TableEntry:
     """One place of a table: our figure, and a reference figure that stands beside it."""
 
-    metric: Metric
-    figure: Figure | None
+    metric: str
+    figure: Measured | None
     reference: Reference | None = None
 
 
@@ -44,7 +45,7 @@ def tables(study: Study, rows: Sequence[Row]) -> list[Table]:
     return [table for spec in study.tables for table in _pivoted(spec, rows, study.reference)]
 
 
-def beside(spec: ReferenceSpec | None, row: Coordinates, metric: Metric) -> Reference | None:
+def beside(spec: ReferenceSpec | None, row: Coordinates, metric: str) -> Reference | None:
     """Return the reference figure that stands beside one of ours, or None."""
     if spec is None or not fits(row, spec.only):
         return None
@@ -74,6 +75,7 @@ def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
         a table or figure, or the reference figures do not exist.
     """
     found = list(expected(cells))
+    _require_measured(study, cells)
     if study.reference is not None:
         reference_table(study.reference.table)
         _require_left(found, study.reference.only, "reference")
@@ -87,6 +89,25 @@ def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
     for number, figure in enumerate(study.figures):
         named = tuple(n for n in (figure.panels, figure.lines, figure.along) if n)
         _require_places(found, figure.only, named, f"figures.{number}")
+
+
+def _require_measured(study: Study, cells: Sequence[Cell]) -> None:
+    """Require that every cell measures what is shown of attacks."""
+    shown = {f"tables.{number}": table.metrics for number, table in enumerate(study.tables)}
+    shown |= {
+        f"figures.{number}": (figure.metric,)
+        for number, figure in enumerate(study.figures)
+        if figure.kind == "line"
+    }
+    for cell in cells:
+        there = [metric.name for metric in chosen_metrics(cell.experiment.metrics)]
+        for where, metrics in shown.items():
+            for metric in metrics:
+                if metric not in there and not is_of_federation(metric):
+                    raise ConfigError(
+                        f"{where}: metric {metric!r} is not measured; name it in the metrics of "
+                        f"the experiment, which has {listed(there)}"
+                    )
 
 
 def _here(
@@ -134,7 +155,7 @@ def _pivoted(
     if spec.columns == METRIC:
         at = {_key(row, spec.rows): row for row in left}
         lines = [(key, [_entry(at[key], m, reference) for m in spec.metrics]) for key in keys]
-        yield _table("", spec, [HEADINGS[metric] for metric in spec.metrics], lines)
+        yield _table("", spec, [heading(metric) for metric in spec.metrics], lines)
         return
     columns = list(dict.fromkeys(row.coordinates[spec.columns] for row in left))
     placed = {(*_key(row, spec.rows), row.coordinates[spec.columns]): row for row in left}
@@ -143,7 +164,7 @@ def _pivoted(
             (key, [_entry(placed.get((*key, column)), metric, reference) for column in columns])
             for key in keys
         ]
-        yield _table(HEADINGS[metric], spec, columns, lines)
+        yield _table(heading(metric), spec, columns, lines)
 
 
 def _table(
@@ -159,7 +180,7 @@ def _key(row: Row, names: Sequence[str]) -> Key:
     return tuple(row.coordinates[name] for name in names)
 
 
-def _entry(row: Row | None, metric: Metric, reference: ReferenceSpec | None) -> TableEntry | None:
+def _entry(row: Row | None, metric: str, reference: ReferenceSpec | None) -> TableEntry | None:
     if row is None:
         return None
     return TableEntry(metric, measured(row, metric), beside(reference, row.coordinates, metric))

@@ -65,7 +65,7 @@ def as_json(findings: Findings, made_by: Mapping[str, Any]) -> dict[str, Any]:
     study = findings.study
     reference = reference_table(study.reference.table) if study.reference else None
     return {
-        "schema": 1,
+        "schema": 2,
         "study": findings.path.stem,
         "title": study.title,
         "reproduces": study.reproduces,
@@ -105,6 +105,6 @@ def _row(row: Row) -> dict[str, Any]:
         "coordinates": dict(row.coordinates),
         "run": row.cell.digest,
         "victims": victims,
-        "utility": row.results.utility.model_dump(mode="json"),
+        "utility": row.results.utility,
         **json.loads(row.result.model_dump_json(exclude={"adversary", "attack", "victim"})),
     }

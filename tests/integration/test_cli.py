@@ -71,7 +71,7 @@ def test_run_says_the_threats_the_plan_and_the_figures(fedsim: Fedsim, tmp_path:
         for attack in ("random", "label")
     }
     for result in results["results"]:
-        assert 0 <= result["accuracy"] <= 1
+        assert 0 <= result["figures"]["accuracy"]["value"] <= 1
         assert (result["members"], result["nonmembers"]) == (10, 10)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<html" in page

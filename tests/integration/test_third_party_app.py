@@ -105,7 +105,7 @@ class Stranger:
         assert not end.value.code
         assert (out / "report.html").is_file()
         results = Results.model_validate_json((out / "results.json").read_text())
-        return next(row.auc for row in results.results if row.attack == "loss")
+        return next(row.auc.value for row in results.results if row.attack == "loss")
 
 
 Copying = Callable[[str], Stranger]

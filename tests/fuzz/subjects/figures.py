@@ -6,7 +6,8 @@ from typing import Any
 
 from fedsim.progress_sinks.tensorboard import Scalars
 from fedsim.provenance import recorded_data_dir
-from fedsim.report.results import Result, Results, read_results
+from fedsim.report.results import MetricFigure, MetricInfo, ResultRow, Results, read_results
+from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import read_taken_over
 from fedsim.stages.history import read_crafted, read_history_file
@@ -33,14 +34,54 @@ def _tree(path: Path) -> Any:
 
 def results(corpus: Corpus) -> Subject:
     """Results, as `compare` and studies read them."""
-    path, tree = corpus.folder / "results.json", _tree(corpus.run / "results.json")
-    keys = (*Results.model_fields, *Result.model_fields, "schema")
+    tree = _tree(corpus.run / "results.json")
+    models = (Results, ResultRow, MetricFigure, MetricInfo)
+    return _results("results", corpus, tree, [key for one in models for key in one.model_fields])
+
+
+def old_results(corpus: Corpus) -> Subject:
+    """Results of schema 1, as `compare` and studies read them."""
+    models = (ResultsV1, RowV1, IntervalsV1)
+    keys = [key for one in models for key in one.model_fields]
+    return _results("results of schema 1", corpus, as_schema_1(corpus.run / "results.json"), keys)
+
+
+def as_schema_1(path: Path) -> Any:
+    """Return results as version 1 wrote them."""
+    tree, intervals = _tree(path), ("low", "high", "method")
+    rows = []
+    for row in tree["results"]:
+        figures = row["figures"]
+        tprs = {name[4:]: one for name, one in figures.items() if name.startswith("tpr@")}
+        rows.append(
+            {key: row[key] for key in ("adversary", "attack", "victim", "members", "nonmembers")}
+            | {"accuracy": figures["accuracy"]["value"], "auc": figures["auc"]["value"]}
+            | {"tpr_at_fpr": {rate: one["value"] for rate, one in tprs.items()}}
+            | {"false_positives": {rate: one["false_positives"] for rate, one in tprs.items()}}
+            | {"refused_fprs": {name[4:]: why for name, why in row["refused"].items()}}
+            | {
+                "interval": {
+                    "accuracy": {key: figures["accuracy"][key] for key in intervals},
+                    "auc": {key: figures["auc"][key] for key in intervals},
+                    "tpr_at_fpr": {
+                        rate: {key: one[key] for key in intervals} for rate, one in tprs.items()
+                    },
+                }
+            }
+        )
+    same = ("name", "utility", "threat_models", "costs", "provenance")
+    return {"schema": 1, "results": rows} | {key: tree[key] for key in same}
+
+
+def _results(name: str, corpus: Corpus, tree: Any, keys: list[str]) -> Subject:
+    path = corpus.folder / "results.json"
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
         read_results(path).summary()
 
-    return Subject("results", lambda random: texts.as_json(tree, random, keys), read)
+    names = (*keys, "schema")
+    return Subject(name, lambda random: texts.as_json(tree, random, names), read)
 
 
 def histories(corpus: Corpus) -> Subject:
@@ -87,8 +128,9 @@ def provenances(corpus: Corpus) -> Subject:
         recorded_data_dir(run.provenance)
         Results.model_validate(
             {
-                "schema": 1,
-                "utility": {"train_accuracy": 1.0, "test_accuracy": 1.0},
+                "schema": 2,
+                "metrics": {},
+                "utility": {"train_accuracy": 1.0, "test_accuracy": None},
                 "results": (),
                 "provenance": flat_provenance(run),
             }
@@ -99,6 +141,7 @@ def provenances(corpus: Corpus) -> Subject:
 
 READERS = {
     "results": results,
+    "old results": old_results,
     "history": histories,
     "crafted": crafted,
     "provenance": provenances,

@@ -23,7 +23,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 def test_the_loss_tells_members_and_guessing_does_not(ran: dict[str, object]) -> None:
     audit = ran["audit"]
     assert isinstance(audit, fedsim.FinishedRun)
-    auc = {(row.adversary, row.attack): row.auc for row in audit.results.summary()}
+    auc = {(row.adversary, row.attack): row.auc.value for row in audit.results.summary()}
     for adversary in ("curious-server", "curious-participant"):
         assert auc[adversary, "loss"] > 0.75
         assert auc[adversary, "gradient-norm"] > 0.75

@@ -148,8 +148,8 @@ def test_the_frame_of_a_run_holds_every_figure(audit: fedsim.FinishedRun) -> Non
             "adversary == @row.adversary and attack == @row.attack and victim == @row.victim"
         ).set_index("metric")
         assert list(own.index) == METRICS
-        assert own.loc["auc", "value"] == row.auc
-        assert own.loc["accuracy", "low"] == row.interval.accuracy.low
+        assert own.loc["auc", "value"] == row.auc.value
+        assert own.loc["accuracy", "low"] == row.accuracy.low
         assert set(own["members"]) == {10}
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from fedsim import doctor, plugins
 from fedsim.doctor import MachineCheck, MachineStatus
 from fedsim.errors import PluginError
-from fedsim.report.results import Results
+from fedsim.report.results import Results, parse_results
 
 GB = 1_000_000_000
 
@@ -67,7 +67,7 @@ def results(train: float, test: float, loss: float, random: float) -> Results:
     ]
     utility = {"train_accuracy": train, "test_accuracy": test}
     content = {"schema": 1, "utility": utility, "results": rows}
-    return Results.model_validate_json(json.dumps(content))
+    return parse_results(json.dumps(content).encode(), "x")
 
 
 @pytest.mark.parametrize(

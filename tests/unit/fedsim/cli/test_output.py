@@ -127,7 +127,7 @@ def test_a_study_as_json_counts_its_cells(fedsim: Fedsim) -> None:
         "adversary": "curious-server",
         "attack": "random",
     }
-    assert 0 <= last["results"][0]["auc"] <= 1
+    assert 0 <= last["results"][0]["figures"]["auc"]["value"] <= 1
 
 
 def test_a_comparison_is_told_as_the_other_commands_are(fedsim: Fedsim, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_tensorboard_gets_the_figures_of_a_run(
     assert written["honest/local_loss"] == {e["round"]: e["local_loss"] for e in history}
     assert list(written["honest/test_accuracy"]) == [2, 4]
     results = read_results(tmp_path / "out" / "results.json")
-    assert written["curious-server/label/auc"] == {4: results.summary()[1].auc}
+    assert written["curious-server/label/auc"] == {4: results.summary()[1].auc.value}
     assert "closed" in written
 
 

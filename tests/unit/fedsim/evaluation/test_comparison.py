@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fedsim.evaluation import Scores, Truth, compare, judge
+from fedsim.evaluation.metrics import Auc
 
 N = 2000
 MEMBER = np.arange(N) % 2 == 0
@@ -42,15 +43,15 @@ def test_the_difference_of_an_attack_to_itself_is_nothing():
     one = evaluation_result(1.0, 2)
     same = compare(one, one, seed=1)
     assert (same.auc.value, same.auc.low, same.auc.high, same.auc.p) == (0, 0, 0, 1)
-    assert same.accuracy.p == 1
-    assert set(same.tpr_at_fpr) == {0.01, 0.001}
+    assert same.figures["accuracy"].p == 1
+    assert set(same.figures) == {"accuracy", "auc", "tpr@0.01", "tpr@0.001"}
 
 
 def test_the_sign_turns_with_the_order():
     one, other = evaluation_result(1.0, 2), evaluation_result(1.5, 3)
     there, back = compare(one, other, seed=1), compare(other, one, seed=1)
     assert there.auc.value == -back.auc.value
-    assert there.accuracy.value > 0 > back.accuracy.value
+    assert there.figures["accuracy"].value > 0 > back.figures["accuracy"].value
 
 
 def test_how_much_was_paired_is_said():
@@ -73,7 +74,7 @@ def test_p_values_are_uniform_under_the_null():
                 Scores(ids + 1000, rng.normal(size=200) + member),
                 *truths,
                 seed=1,
-                fprs=[],
+                metrics=[Auc()],
                 resamples=1,
             )
             for _ in range(2)

@@ -6,6 +6,7 @@ import pytest
 from fedsim.errors import FedsimError
 from fedsim.evaluation import curves
 from fedsim.evaluation.joined_scores import EvaluationCase
+from fedsim.evaluation.metrics import TprAtFpr
 from fedsim.evaluation.scores import Scores, Truth, join
 
 MEMBER = np.arange(2000) % 2 == 0
@@ -24,7 +25,7 @@ def test_the_roc_passes_through_the_reported_figures(case):
     assert (np.diff(roc.fpr) > 0).all()
     assert (np.diff(roc.tpr) >= 0).all()
     for fpr in (0.001, 0.01):
-        assert roc.tpr[np.isclose(roc.fpr, fpr)] == pytest.approx(case.tpr(fpr))
+        assert roc.tpr[np.isclose(roc.fpr, fpr)] == pytest.approx(case.measure(TprAtFpr(fpr)))
     area = np.sum((roc.tpr[1:] + roc.tpr[:-1]) / 2 * np.diff(roc.fpr))
     assert area == pytest.approx(case.auc(), abs=0.005)
     assert len(roc.fpr) <= 201

@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import norm
 
 from fedsim.errors import FedsimError
-from fedsim.evaluation import Scores, Truth, judge, mean_evaluation_result
+from fedsim.evaluation import Metric, Scores, Truth, judge, mean_evaluation_result
+from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 
 N = 2000
 TESTED, KNOWN = np.arange(N) * 3 + 50_000, np.arange(N) * 5 + 100_000
@@ -29,7 +30,7 @@ def test_null_scores_are_at_chance():
     for estimate, chance in [
         (evaluation_result.accuracy, 0.5),
         (evaluation_result.auc, 0.5),
-        (evaluation_result.tpr_at_fpr[0.01], 0.01),
+        (evaluation_result.figures["tpr@0.01"], 0.01),
     ]:
         assert estimate.low <= chance <= estimate.high
         assert estimate.high - estimate.low < 0.06
@@ -40,17 +41,15 @@ def test_a_planted_shift_is_found_at_its_size():
     evaluation_result = judge(*gaussian(shift), seed=1)
     assert evaluation_result.auc.value == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.01)
     assert evaluation_result.accuracy.value == pytest.approx(norm.cdf(shift / 2), abs=0.01)
-    assert evaluation_result.tpr_at_fpr[0.01].value == pytest.approx(
+    assert evaluation_result.figures["tpr@0.01"].value == pytest.approx(
         norm.sf(norm.isf(0.01) - shift), abs=0.06
     )
-    for estimate in (
-        evaluation_result.accuracy,
-        evaluation_result.auc,
-        *evaluation_result.tpr_at_fpr.values(),
-    ):
+    assert list(evaluation_result.figures) == ["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
+    for estimate in evaluation_result.figures.values():
         assert estimate.low < estimate.value < estimate.high
         assert estimate.method == "bootstrap"
-    assert evaluation_result.false_positives == {0.01: 10.0, 0.001: 1.0}
+    assert evaluation_result.details["tpr@0.01"] == {"false_positives": 10.0}
+    assert evaluation_result.details["tpr@0.001"] == {"false_positives": 1.0}
     assert (evaluation_result.members, evaluation_result.nonmembers, evaluation_result.seeds) == (
         1000,
         1000,
@@ -84,9 +83,7 @@ def test_the_order_of_rows_changes_nothing():
     shuffled = Scores(tested.records[order], tested.scores[:, order])
     first = judge(tested, known, truth_tested, truth_known, seed=1)
     second = judge(shuffled, known, truth_tested, truth_known, seed=1)
-    assert first.accuracy == second.accuracy
-    assert first.auc == second.auc
-    assert first.tpr_at_fpr == second.tpr_at_fpr
+    assert first.figures == second.figures
 
 
 def test_labels_that_slipped_by_one_row_are_refused():
@@ -115,10 +112,8 @@ def test_too_few_nonmembers_refuse_the_low_rate():
     one = Scores(np.arange(600), scores), Scores(np.arange(600) + 900, scores)
     truth = Truth(np.arange(600), member), Truth(np.arange(600) + 900, member)
     evaluation_result = judge(*one, *truth, seed=1)
-    assert list(evaluation_result.tpr_at_fpr) == [0.01]
-    assert evaluation_result.refused_fprs == {0.001: "needs >= 1,000 non-members, has 500"}
-    with pytest.raises(FedsimError, match=r"rate of 1\.5"):
-        judge(*one, *truth, seed=1, fprs=[1.5])
+    assert list(evaluation_result.figures) == ["accuracy", "auc", "tpr@0.01"]
+    assert evaluation_result.refused == {"tpr@0.001": "needs >= 1,000 non-members, has 500"}
 
 
 def test_one_seed_and_balanced_sets_have_an_exact_interval():
@@ -144,3 +139,47 @@ def test_the_mean_over_victims_is_the_mean_and_is_surer_than_each():
     assert (mean.members, mean.nonmembers) == (4000, 4000)
     with pytest.raises(FedsimError, match="no victims"):
         mean_evaluation_result([], seed=1)
+
+
+class MedianGap(Metric):
+    """A metric with nothing but a point: resampled one by one."""
+
+    name = "median-gap"
+    heading = "median gap"
+
+    def point(self, scored):
+        return float(np.median(scored.members) - np.median(scored.nonmembers))
+
+
+def test_a_metric_of_ones_own_has_an_interval_and_changes_no_other():
+    given = gaussian(1.0, seeds=1)
+    default = judge(*given, seed=1, resamples=200)
+    result = judge(
+        *given, seed=1, resamples=200, metrics=[TprAtFpr(0.01), MedianGap(), Auc(), Accuracy()]
+    )
+    gap = result.figures["median-gap"]
+    assert gap.low < 1 < gap.high
+    assert gap.high - gap.low < 0.5
+    for name in ("accuracy", "auc", "tpr@0.01"):
+        assert result.figures[name] == default.figures[name]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "sentence"),
+    [
+        (2.0, "percent", "metric 'own' gave a figure outside 0..1, which its unit 'percent'"),
+        (float("nan"), "number", "metric 'own' gave a figure that is no finite number"),
+        ("x", "number", "metric 'own' failed: "),
+    ],
+)
+def test_what_is_wrong_with_a_metric_is_one_sentence(value, unit, sentence):
+    class Own(Metric):
+        name = heading = "own"
+
+        def point(self, scored):
+            return float(value)
+
+    metric = Own()
+    metric.unit = unit
+    with pytest.raises(FedsimError, match=sentence):
+        judge(*gaussian(1.0, seeds=1), seed=1, resamples=3, metrics=[metric])

@@ -6,7 +6,14 @@ from scipy.stats import binomtest, norm
 
 from fedsim.evaluation import intervals
 from fedsim.evaluation.joined_scores import EvaluationCase
-from fedsim.evaluation.metrics import auc, balanced_accuracy, tpr_at_fpr
+from fedsim.evaluation.metrics import (
+    Accuracy,
+    Auc,
+    TprAtFpr,
+    auc,
+    balanced_accuracy,
+    tpr_at_fpr,
+)
 from fedsim.evaluation.scores import Scores, Truth, join
 
 
@@ -19,12 +26,14 @@ def test_weights_give_what_repeating_the_records_would():
     rng = np.random.default_rng(1)
     member = np.arange(60) < 25
     one = case(np.arange(60), member, rng.integers(-3, 4, (2, 60)).astype(float))
-    weigher = intervals._Weigher(one, [0.1, 0.5])
+    metrics = [Accuracy(), Auc(), TprAtFpr(0.1), TprAtFpr(0.5)]
     universe, strata = intervals._strata([one])
     counts = next(intervals._draws(len(universe), strata, 50, rng))
     assert (counts[:, member].sum(axis=1) == 25).all()
     assert (counts[:, ~member].sum(axis=1) == 35).all()
-    for row, measured in zip(counts, weigher.measure(counts).T, strict=True):
+    for row, measured in zip(
+        counts, intervals.measure_resamples(one, metrics, counts).T, strict=True
+    ):
         pairs = [
             (np.repeat(s[member], row[member]), np.repeat(s[~member], row[~member]))
             for s in one.joined.scores
@@ -32,8 +41,8 @@ def test_weights_give_what_repeating_the_records_would():
         wanted = [
             np.mean([balanced_accuracy(*pair, 0.0) for pair in pairs]),
             np.mean([auc(*pair) for pair in pairs]),
-            np.mean([tpr_at_fpr(*pair, 0.1).tpr for pair in pairs]),
-            np.mean([tpr_at_fpr(*pair, 0.5).tpr for pair in pairs]),
+            np.mean([tpr_at_fpr(*pair, 0.1)[0] for pair in pairs]),
+            np.mean([tpr_at_fpr(*pair, 0.5)[0] for pair in pairs]),
         ]
         np.testing.assert_allclose(measured, wanted, atol=1e-12)
 
@@ -42,8 +51,11 @@ def test_blocks_do_not_change_the_number_of_resamples(monkeypatch):
     rng = np.random.default_rng(2)
     one = case(np.arange(40), np.arange(40) % 2 == 0, rng.normal(size=40))
     monkeypatch.setattr(intervals, "_BLOCK", 40 * 7)
-    result = intervals.bootstrap([[one]], [0.1], np.random.default_rng(3), resamples=100)[0]
-    assert result.auc.shape == result.accuracy.shape == result.tpr[0.1].shape == (100,)
+    metrics = [Accuracy(), Auc(), TprAtFpr(0.1)]
+    result = intervals.bootstrap([[one]], metrics, np.random.default_rng(3), resamples=100)[0]
+    assert {name: one.shape for name, one in result.items()} == dict.fromkeys(
+        ("accuracy", "auc", "tpr@0.1"), (100,)
+    )
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.2])
@@ -54,17 +66,19 @@ def test_the_interval_covers_the_known_truth_19_times_in_20(shift):
     truth = {
         "auc": norm.cdf(shift / np.sqrt(2)),
         "accuracy": norm.cdf(shift / 2),
-        "tpr": norm.sf(norm.isf(0.1) - shift),
+        "tpr@0.1": norm.sf(norm.isf(0.1) - shift),
     }
     covered = dict.fromkeys(truth, 0)
     repeats = 300
     for _ in range(repeats):
         scores = rng.normal(size=400) + shift * member
         drawn = intervals.bootstrap(
-            [[case(np.arange(400), member, scores, shift / 2)]], [0.1], rng, resamples=300
+            [[case(np.arange(400), member, scores, shift / 2)]],
+            [Accuracy(), Auc(), TprAtFpr(0.1)],
+            rng,
+            resamples=300,
         )[0]
-        replicates = {"auc": drawn.auc, "accuracy": drawn.accuracy, "tpr": drawn.tpr[0.1]}
-        for name, values in replicates.items():
+        for name, values in drawn.items():
             low, high = intervals.percentile_interval(values)
             covered[name] += low <= truth[name] <= high
     # 95 % of 300 is 285 with a standard deviation of 3.8; a low-FPR quantile is slightly biased.
@@ -82,9 +96,9 @@ def test_shared_records_are_drawn_once_for_all_victims():
         return case(ids, np.arange(2200) < 2000, np.concatenate([strong, shared]))
 
     strong = rng.normal(size=2000) + 1
-    same = intervals.bootstrap([[victim(0, 9000), victim(3000, 9000)]], [], rng, 2000)[0]
-    other = intervals.bootstrap([[victim(0, 9000), victim(3000, 9500)]], [], rng, 2000)[0]
-    assert same.auc.std() / other.auc.std() == pytest.approx(np.sqrt(2), rel=0.15)
+    same = intervals.bootstrap([[victim(0, 9000), victim(3000, 9000)]], [Auc()], rng, 2000)[0]
+    other = intervals.bootstrap([[victim(0, 9000), victim(3000, 9500)]], [Auc()], rng, 2000)[0]
+    assert same["auc"].std() / other["auc"].std() == pytest.approx(np.sqrt(2), rel=0.15)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 30), (30, 30), (17, 30), (1, 1000)])

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from fedsim.errors import FedsimError
 from fedsim.evaluation import metrics
+from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
+from fedsim.evaluation.metrics import epsilon
+from fedsim.evaluation.metrics.tpr import false_positive_budget, refusal
+from fedsim.evaluation.thresholds import best_threshold
 
 # Few distinct values, so that ties between and within the classes are the rule.
 TIED = arrays(np.float64, st.integers(1, 40), elements=st.integers(-3, 3).map(float))
@@ -25,35 +30,26 @@ def test_auc_is_that_of_scikit_learn_ties_included(members, nonmembers):
     )
 
 
-@given(TIED, TIED)
-def test_roc_is_that_of_scikit_learn(members, nonmembers):
-    curve = metrics.roc_curve(members, nonmembers)
-    fpr, tpr, threshold = roc_curve(*together(members, nonmembers), drop_intermediate=False)
-    np.testing.assert_allclose(curve.fpr, fpr)
-    np.testing.assert_allclose(curve.tpr, tpr)
-    np.testing.assert_array_equal(curve.threshold, threshold)
-
-
 @given(TIED, TIED, st.sampled_from([0.001, 0.01, 0.1, 0.29, 0.5, 0.99]))
-def test_tpr_is_the_best_point_of_the_roc_within_the_budget(members, nonmembers, fpr):
-    curve = metrics.roc_curve(members, nonmembers)
-    affordable = curve.fpr <= fpr + 1e-9
-    point = metrics.tpr_at_fpr(members, nonmembers, fpr)
-    assert point.tpr == pytest.approx(curve.tpr[affordable].max())
-    assert point.false_positives == round(curve.fpr[affordable].max() * len(nonmembers))
+def test_tpr_is_the_best_point_of_the_roc_within_the_budget(members, nonmembers, rate):
+    fpr, tpr, _ = roc_curve(*together(members, nonmembers), drop_intermediate=False)
+    affordable = fpr <= rate + 1e-9
+    found, false_positives = metrics.tpr_at_fpr(members, nonmembers, rate)
+    assert found == pytest.approx(tpr[affordable].max())
+    assert false_positives == round(fpr[affordable].max() * len(nonmembers))
 
 
 def test_a_tied_block_that_exceeds_the_budget_is_left_out_whole():
     members = np.array([8.0, 7.0, 7.0, 6.0, 1.0])
     nonmembers = np.array([7.0, 7.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0])
     # One false positive allowed, but two non-members tie at 7: only the member at 8 is left.
-    assert metrics.tpr_at_fpr(members, nonmembers, 0.1) == metrics.TprAtFpr(0.2, 0)
+    assert metrics.tpr_at_fpr(members, nonmembers, 0.1) == (0.2, 0)
     # Two allowed: both go in, and with them every member above 5.
-    assert metrics.tpr_at_fpr(members, nonmembers, 0.2) == metrics.TprAtFpr(0.8, 2)
+    assert metrics.tpr_at_fpr(members, nonmembers, 0.2) == (0.8, 2)
 
 
 def test_constant_scores_earn_nothing_at_a_low_rate():
-    assert metrics.tpr_at_fpr(np.ones(100), np.ones(100), 0.01) == metrics.TprAtFpr(0.0, 0)
+    assert metrics.tpr_at_fpr(np.ones(100), np.ones(100), 0.01) == (0.0, 0)
     assert metrics.auc(np.ones(100), np.ones(100)) == 0.5
 
 
@@ -61,14 +57,12 @@ def test_constant_scores_earn_nothing_at_a_low_rate():
     ("fpr", "nonmembers", "budget"), [(0.29, 100, 29), (0.07, 100, 7), (0.001, 999, 0)]
 )
 def test_the_budget_does_not_lose_a_record_to_rounding(fpr, nonmembers, budget):
-    assert metrics.false_positive_budget(fpr, nonmembers) == budget
+    assert false_positive_budget(fpr, nonmembers) == budget
 
 
 @given(TIED, TIED)
 def test_no_threshold_beats_the_best_one(members, nonmembers):
-    best = metrics.balanced_accuracy(
-        members, nonmembers, metrics.best_threshold(members, nonmembers)
-    )
+    best = metrics.balanced_accuracy(members, nonmembers, best_threshold(members, nonmembers))
     everything = np.arange(-4, 5, 0.5)
     rivals = [metrics.balanced_accuracy(members, nonmembers, cut) for cut in everything]
     assert best >= max(rivals) - 1e-12
@@ -77,11 +71,74 @@ def test_no_threshold_beats_the_best_one(members, nonmembers):
 def test_the_threshold_between_neighbouring_floats_still_separates_them():
     low = np.array([1.0])
     high = np.nextafter(low, 2.0)
-    threshold = metrics.best_threshold(high, low)
+    threshold = best_threshold(high, low)
     assert metrics.balanced_accuracy(high, low, threshold) == 1.0
 
 
 def test_a_rate_is_refused_below_one_over_it():
-    assert metrics.supported_fprs(1000) == [0.1, 0.01, 0.001]
-    assert metrics.supported_fprs(999) == [0.1, 0.01]
-    assert metrics.refusal(0.001, 999) == "needs >= 1,000 non-members, has 999"
+    assert [refusal(fpr, 1000) for fpr in (0.1, 0.01, 0.001)] == [None] * 3
+    assert refusal(0.001, 999) == "needs >= 1,000 non-members, has 999"
+
+
+EVERY = [
+    metrics.Accuracy(),
+    metrics.Auc(),
+    metrics.TprAtFpr(0.1),
+    metrics.PrecisionAtPrior(0.1),
+    metrics.EpsilonLowerBound(0.001),
+]
+
+
+@pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.name)
+def test_measuring_all_resamples_at_once_is_measuring_them_one_by_one(metric):
+    rng = np.random.default_rng(5)
+    members, nonmembers = (rng.integers(-3, 5, size).astype(float) for size in (30, 40))
+    scored = ScoredRecords(members, nonmembers, threshold=1.0)
+    counts = [rng.multinomial(size, [1 / size] * size, 60).astype(np.int32) for size in (30, 40)]
+    at_once = metric.on_resamples(ResampledRecords(scored, *counts))
+    slowly = Metric.on_resamples(metric, ResampledRecords(scored, *counts))
+    np.testing.assert_allclose(at_once, slowly, atol=1e-12)
+
+
+def test_precision_is_bayes_rule():
+    members, nonmembers = np.array([1.0] * 80 + [0.0] * 20), np.array([1.0] * 10 + [0.0] * 90)
+    scored = ScoredRecords(members, nonmembers, threshold=0.5)
+    for prior in (0.01, 0.1, 0.5):
+        wanted = prior * 0.8 / (prior * 0.8 + (1 - prior) * 0.1)
+        assert metrics.PrecisionAtPrior(prior).point(scored) == pytest.approx(wanted)
+    nobody = ScoredRecords(members, nonmembers, threshold=9.0)
+    assert metrics.PrecisionAtPrior(0.1).point(nobody) == 0.1
+
+
+def test_epsilon_is_that_of_clopper_and_pearson():
+    """1,000 of 1,000 and 0 of 1,000: ln(.025^(1/1000) / (1 - .025^(1/1000))) at delta 0."""
+    perfect = ScoredRecords(np.ones(1000), np.zeros(1000), threshold=0.5)
+    rate = epsilon.TAIL ** (1 / 1000)
+    wanted = np.log(rate / (1 - rate))
+    assert metrics.EpsilonLowerBound(0.0).point(perfect) == pytest.approx(wanted)
+    assert wanted == pytest.approx(5.60, abs=0.01)  # jax_privacy with an explicit threshold
+
+
+def test_epsilon_is_rarely_above_0_where_nothing_leaks():
+    """At 95 % confidence, in at most 5 of 100 audits by chance; the threshold is fixed."""
+    rng = np.random.default_rng(6)
+    bound = metrics.EpsilonLowerBound(0.0)
+    above = sum(
+        bound.point(ScoredRecords(rng.normal(size=500), rng.normal(size=500), 0.3)) > 0
+        for _ in range(400)
+    )
+    assert above <= 0.05 * 400
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (metrics.TprAtFpr, 0.0),
+        (metrics.TprAtFpr, 1.5),
+        (metrics.PrecisionAtPrior, 1.0),
+        (metrics.EpsilonLowerBound, -0.1),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(make, value):
+    with pytest.raises(FedsimError, match=f"of {value} was asked for; use 0"):
+        make(value)

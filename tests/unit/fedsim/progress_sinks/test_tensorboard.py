@@ -10,7 +10,7 @@ import pytest
 from fedsim.errors import FedsimError
 from fedsim.files import write_json
 from fedsim.progress_sinks import open_scalars
-from fedsim.report.results import Results
+from fedsim.report.results import Results, parse_results
 from fedsim.rundir import RunDirectory
 
 
@@ -65,7 +65,7 @@ def results() -> Results:
     }
     utility = {"train_accuracy": 1.0, "test_accuracy": 0.5}
     content = {"schema": 1, "utility": utility, "results": [row]}
-    return Results.model_validate_json(json.dumps(content))
+    return parse_results(json.dumps(content).encode(), "x")
 
 
 def test_each_round_is_written_once(tmp_path: Path, writers: list[FakeWriter]) -> None:
@@ -88,8 +88,8 @@ def test_each_round_is_written_once(tmp_path: Path, writers: list[FakeWriter]) -
     assert writer.scalars[3:] == [("honest/local_loss", 1 / 3, 3), ("honest/test_accuracy", 0.5, 3)]
     scalars.end(results())
     assert writer.scalars[5:] == [
-        ("curious-server/loss/auc", 0.9, 3),
         ("curious-server/loss/accuracy", 0.8, 3),
+        ("curious-server/loss/auc", 0.9, 3),
     ]
     assert writer.closed
 

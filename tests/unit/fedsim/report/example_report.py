@@ -5,10 +5,11 @@ from functools import cache
 import numpy as np
 
 from fedsim.evaluation import EvaluationResult, Scores, Truth, curves, judge
+from fedsim.evaluation.metric_choice import default_metrics
 from fedsim.report import data as parts
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
 from fedsim.report.comparison_rows import compared_rows, contenders_of, differences
-from fedsim.report.results import Results, ThreatModel, UtilityResult, result_row
+from fedsim.report.results import Results, ThreatModel, metric_infos, result_row
 
 RECORDS = 2000
 MEMBER = np.arange(RECORDS) % 2 == 0
@@ -57,8 +58,9 @@ def results(seed: int = 0) -> Results:
         for (adversary, attack), evaluation_result in evaluation_results(seed).items()
         for victim in (QUESTIONS[adversary], "mean")
     ]
-    utility = UtilityResult(train_accuracy=0.991, test_accuracy=0.372)
-    return Results(schema_version=1, utility=utility, results=tuple(rows))
+    utility = {"train_accuracy": 0.991, "test_accuracy": 0.372}
+    metrics = metric_infos(default_metrics())
+    return Results(metrics=metrics, utility=utility, results=tuple(rows))
 
 
 def with_rows(figures: Results, rows: list[dict[str, object]]) -> Results:
@@ -124,7 +126,7 @@ def report() -> parts.ReportData:
         standing_out=[
             parts.ExposedSummary(
                 *(adversary, "supervised", "participant 0's training data", 1000, 1000),
-                found={"0.01": 388, "0.001": 90},
+                found={"1 %": 388, "0.1 %": 90},
             )
             for adversary in ADVERSARIES
         ],

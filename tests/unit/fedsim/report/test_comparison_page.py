@@ -25,7 +25,7 @@ def page(data):
 
 def with_difference(data, value, low, high, p):
     auc = Difference(value, low, high, p)
-    comparison = Comparison("paired", 2000, auc, auc, {})
+    comparison = Comparison("paired", 2000, {"auc": auc, "accuracy": auc})
     return replace(data, rows=[data.rows[0], replace(data.rows[1], difference=comparison)])
 
 

@@ -42,8 +42,8 @@ def test_intervals_reach_from_low_to_high(report):
     figure = interval_figures.side_by_side(report.results.summary())
     row = report.results.summary()[0]
     trace = figure.data[0]
-    assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(row.interval.auc.low)
-    assert trace.x[0] + trace.error_x.array[0] == pytest.approx(row.interval.auc.high)
+    assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(row.auc.low)
+    assert trace.x[0] + trace.error_x.array[0] == pytest.approx(row.auc.high)
 
 
 def test_unmeasured_rounds_are_left_out():

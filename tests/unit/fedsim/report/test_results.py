@@ -13,7 +13,7 @@ from fedsim.evaluation import Scores, Truth, judge
 from fedsim.report.results import (
     Results,
     ThreatModel,
-    UtilityResult,
+    metric_infos,
     parse_results,
     read_results,
     result_row,
@@ -34,8 +34,8 @@ def results():
         resamples=200,
     )
     return Results(
-        schema_version=1,
-        utility=UtilityResult(train_accuracy=0.9, test_accuracy=0.4),
+        metrics=metric_infos(evaluation_result.metrics),
+        utility={"train_accuracy": 0.9, "test_accuracy": 0.4, "test_perplexity": None},
         results=(
             result_row("server", "supervised", "participant-0", evaluation_result),
             result_row("server", "supervised", "mean", evaluation_result),
@@ -70,23 +70,39 @@ def test_round_trip_and_owner_only(results, tmp_path):
 
 
 def test_the_documented_shape(content):
-    assert content["schema"] == 1
+    assert content["schema"] == 2
+    assert content["metrics"]["tpr@0.01"] == {
+        "heading": "TPR @ 1 %",
+        "title": "TPR at 1 % FPR",
+        "explanation": "TPR @ 1 %: the share of members found while at most 1 % of non-members "
+        "are accused.",
+        "unit": "percent",
+        "higher_is": "better",
+        "guessing": 0.01,
+    }
+    assert content["utility"] == {
+        "train_accuracy": 0.9,
+        "test_accuracy": 0.4,
+        "test_perplexity": None,
+    }
     row = content["results"][0]
     assert row["victim"] == "participant-0"
-    assert list(row["tpr_at_fpr"]) == ["0.01"]
-    assert row["refused_fprs"] == {"0.001": "needs >= 1,000 non-members, has 500"}
-    assert row["false_positives"] == {"0.01": 5.0}
+    assert list(row["figures"]) == ["accuracy", "auc", "tpr@0.01"]
+    assert row["refused"] == {"tpr@0.001": "needs >= 1,000 non-members, has 500"}
+    assert row["figures"]["tpr@0.01"]["false_positives"] == 5.0
     assert (row["members"], row["nonmembers"], row["attack_seeds"]) == (500, 500, 3)
-    assert row["interval"]["auc"]["low"] < row["auc"] < row["interval"]["auc"]["high"]
+    auc = row["figures"]["auc"]
+    assert list(auc) == ["value", "low", "high", "method"]
+    assert auc["low"] < auc["value"] < auc["high"]
 
 
 def test_the_example_of_the_documentation_is_valid():
     from fedsim.report import results as module
 
-    example = module.__doc__.split("Required::")[1].split("`victim` is")[0]
+    example = module.__doc__.split("Required::")[1].split("Figures whose")[0]
     parsed = parse_results(example.encode(), "the example")
-    assert parsed.results[0].accuracy == 0.85
-    assert parsed.utility.gap == pytest.approx(0.62)
+    assert parsed.results[0].accuracy.value == 0.85
+    assert parsed.results[0].figures["tpr@0.01"].details == {"false_positives": 10.0}
 
 
 def test_the_summary_prefers_the_mean(results):
@@ -95,26 +111,31 @@ def test_the_summary_prefers_the_mean(results):
 
 
 ROW = ("results", 0)
+FIGURE = (*ROW, "figures", "auc")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("schema",), 2, "schema: Input should be less than or equal to 1"),
+        (("schema",), 3, "schema: Input should be less than or equal to 2"),
         (("schema",), True, "schema: Input should be a valid integer"),
         (("extra",), 1, "extra: Extra inputs are not permitted"),
-        (("utility", "train_accuracy"), 1.01, "utility.train_accuracy: .*less than or equal to 1"),
+        (("utility", "train_accuracy"), 1.01, "utility.train_accuracy is outside 0..1"),
         (("utility", "train_accuracy"), float("nan"), "utility.train_accuracy: .*finite"),
         (("utility", "test_accuracy"), "0.5", "utility.test_accuracy: .*valid number"),
-        ((*ROW, "auc"), -0.1, "results.0.auc: .*greater than or equal to 0"),
+        ((*FIGURE, "value"), -0.1, "row 0: auc is outside 0..1"),
+        ((*FIGURE, "value"), "x", "results.0.figures.auc.value: .*valid number"),
+        ((*FIGURE, "low"), float("nan"), "results.0.figures.auc.low: .*finite"),
+        ((*FIGURE, "own"), -1.0, "results.0.figures.auc.own: .*greater than or equal to 0"),
         ((*ROW, "members"), 0, "results.0.members: .*greater than or equal to 1"),
         ((*ROW, "members"), 10**30, "results.0.members"),
         ((*ROW, "adversary"), "", "results.0.adversary: .*at least 1 character"),
-        ((*ROW, "tpr_at_fpr"), {"1%": 0.5}, "results.0.tpr_at_fpr.1%"),
-        ((*ROW, "tpr_at_fpr"), {"0.1": 0.5}, "must have the same FPRs"),
-        ((*ROW, "refused_fprs"), {"0.01": "x"}, "FPR 0.01 is both reported and refused"),
-        ((*ROW, "interval", "auc", "low"), 1.0, "results.0.interval.auc: .*low 1.0 is above high"),
-        ((*ROW, "interval", "auc", "method"), "guess", "results.0.interval.auc.method"),
+        ((*ROW, "figures"), {}, "results.0: .*figures lack 'accuracy'"),
+        ((*ROW, "refused"), {"auc": "x"}, "auc is both reported and refused"),
+        ((*ROW, "refused"), {"own": "x"}, "row 0 has 'own', which is not among the metrics"),
+        (("metrics", "auc", "unit"), "metre", "metrics.auc.unit"),
+        ((*FIGURE, "low"), 1.0, "results.0.figures.auc: .*low 1.0 is above high"),
+        ((*FIGURE, "method"), "guess", "results.0.figures.auc.method"),
         ((*ROW, "victim"), "mean", "two rows for server / supervised / mean"),
         (("results",), {}, "results: .*valid (tuple|array)"),
     ],
@@ -122,7 +143,8 @@ ROW = ("results", 0)
 def test_what_is_wrong_is_named(content, path, value, sentence):
     with pytest.raises(FedsimError, match=sentence) as caught:
         parse_results(damaged(content, path, value), "results.json")
-    assert str(caught.value).startswith("results.json is not a results file of schema 1: ")
+    schema = "1, 2" if path == ("schema",) else "2"
+    assert str(caught.value).startswith(f"results.json is not a results file of schema {schema}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -145,7 +167,7 @@ def test_any_truncation_is_refused(results):
 
 @given(st.binary(max_size=200))
 def test_noise_has_its_sentence(noise):
-    with pytest.raises(FedsimError, match=r"^x is not a results file of schema 1: "):
+    with pytest.raises(FedsimError, match=r"^x is not a results file of schema 1, 2: "):
         parse_results(noise, "x")
 
 
@@ -189,4 +211,78 @@ def test_any_flipped_byte_is_read_or_has_its_sentence(results, data):
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     sentence = complaint(bytes(whole))
+    assert sentence is None or (sentence.isprintable() and len(sentence) < 400)
+
+
+OLD = {
+    "schema": 1,
+    "name": "old",
+    "utility": {"train_accuracy": 0.99, "test_accuracy": 0.37},
+    "results": [
+        {
+            "adversary": "curious-server",
+            "attack": "supervised",
+            "victim": "mean",
+            "accuracy": 0.85,
+            "auc": 0.92,
+            "tpr_at_fpr": {"0.01": 0.2},
+            "members": 1000,
+            "nonmembers": 500,
+            "refused_fprs": {"0.001": "needs more"},
+            "false_positives": {"0.01": 4.5},
+            "attack_seeds": 3,
+            "interval": {
+                "confidence": 0.9,
+                "resamples": 100,
+                "accuracy": {"low": 0.84, "high": 0.86, "method": "exact"},
+                "auc": {"low": 0.91, "high": 0.93, "method": "bootstrap"},
+                "tpr_at_fpr": {"0.01": {"low": 0.1, "high": 0.3, "method": "bootstrap"}},
+            },
+        }
+    ],
+}
+
+
+def test_schema_1_is_read_as_schema_2():
+    results = parse_results(json.dumps(OLD).encode(), "x")
+    (row,) = results.results
+    assert results.schema_version == 2
+    assert list(results.metrics) == ["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
+    assert {name: figure.value for name, figure in row.figures.items()} == {
+        "accuracy": 0.85,
+        "auc": 0.92,
+        "tpr@0.01": 0.2,
+    }
+    tpr = row.figures["tpr@0.01"]
+    assert (tpr.low, tpr.high, tpr.method) == (0.1, 0.3, "bootstrap")
+    assert tpr.details == {"false_positives": 4.5}
+    assert row.refused == {"tpr@0.001": "needs more"}
+    assert (row.confidence, row.resamples, row.attack_seeds) == (0.9, 100, 3)
+    assert results.utility == {"train_accuracy": 0.99, "test_accuracy": 0.37}
+    assert parse_results(results.model_dump_json().encode(), "y") == results
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("utility", "train_accuracy"), 1.01, "utility.train_accuracy: .*less than or equal to 1"),
+        (("metrics",), {}, "metrics: Extra inputs"),
+        ((*ROW, "tpr_at_fpr"), {"1%": 0.5}, "results.0.tpr_at_fpr.1%"),
+        ((*ROW, "tpr_at_fpr"), {"0.1": 0.5}, "must have the same FPRs"),
+        ((*ROW, "refused_fprs"), {"0.01": "x"}, "FPR 0.01 is both reported and refused"),
+        ((*ROW, "refused_fprs"), {"0.0": "x"}, "an FPR is 0.0; it must be between 0 and 1"),
+        ((*ROW, "refused_fprs"), {"1e-02": "x"}, "an FPR is there twice"),
+        ((*ROW, "interval", "auc", "low"), 1.0, "results.0.interval.auc: .*low 1.0 is above high"),
+    ],
+)
+def test_schema_1_is_read_strictly(path, value, sentence):
+    with pytest.raises(FedsimError, match=sentence) as caught:
+        parse_results(damaged(OLD, path, value), "results.json")
+    assert str(caught.value).startswith("results.json is not a results file of schema 1: ")
+
+
+@given(st.data())
+def test_any_value_anywhere_in_schema_1_is_read_or_has_its_sentence(data):
+    path = data.draw(st.sampled_from(list(places(OLD))))
+    sentence = complaint(damaged(OLD, path, data.draw(JSON)))
     assert sentence is None or (sentence.isprintable() and len(sentence) < 400)

@@ -4,10 +4,13 @@ import pytest
 import toys
 
 from fedsim.evaluation import Scores, Truth, judge
+from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
-from fedsim.report.results import Results, UtilityResult, result_row
+from fedsim.report.results import Results, metric_infos, result_row
 from fedsim.studies.cells import Cell
 from fedsim.studies.rows import Row, caption, measured, rows_of, sizes
+
+METRICS = (Accuracy(), Auc(), TprAtFpr(0.25))
 
 
 def row(adversary: str = "isolating-server") -> Row:
@@ -19,7 +22,7 @@ def row(adversary: str = "isolating-server") -> Row:
         Truth(tested, member),
         Truth(known, member),
         seed=0,
-        fprs=[0.25],
+        metrics=METRICS,
     )
     cost = Cost(
         adversary="isolating-server",
@@ -30,8 +33,8 @@ def row(adversary: str = "isolating-server") -> Row:
         messages=3,
     )
     results = Results(
-        schema_version=1,
-        utility=UtilityResult(train_accuracy=0.9, test_accuracy=0.335),
+        metrics=metric_infos(METRICS),
+        utility={"train_accuracy": 0.9, "test_accuracy": 0.335},
         results=(result_row(adversary, "loss", "mean", evaluation_result),),
         costs=(cost,),
     )
@@ -51,6 +54,7 @@ def test_a_row_is_found_by_its_coordinates() -> None:
     [
         ("accuracy", "75.0"),
         ("auc", ".812"),
+        ("tpr@0.25", "25.0"),
         ("train accuracy", "90.0"),
         ("test accuracy", "31.0"),
         ("utility cost", "+2.5"),
@@ -59,9 +63,9 @@ def test_a_row_is_found_by_its_coordinates() -> None:
     ],
 )
 def test_figures_are_written_as_the_field_does(metric: str, shown: str) -> None:
-    figure = measured(row(), metric)  # type: ignore[arg-type]
+    figure = measured(row(), metric)
     assert figure is not None
-    assert figure.shown(metric)[0] == shown  # type: ignore[arg-type]
+    assert figure.shown()[0] == shown
 
 
 def test_only_an_active_adversary_has_costs() -> None:

@@ -238,14 +238,14 @@ def test_the_tables_hold_the_figures_of_the_runs(write_study: WriteStudy, shared
     entry = area.lines[2][1][1]
     assert entry is not None
     assert entry.figure is not None
-    assert (entry.figure.value, entry.figure.interval) == (row.auc, row.interval.auc)
+    assert (entry.figure.value, entry.figure.interval) == (row.auc.value, row.auc)
 
     assert by_metric.columns == ("AUC", "test accuracy, %", "TPR at 1 % FPR, %")
     auc, tested, refused = by_metric.lines[1][1]
     assert auc is not None
     assert tested is not None
     assert tested.figure is not None
-    assert tested.figure.value == slow.utility.test_accuracy
+    assert tested.figure.value == slow.utility["test_accuracy"]
     assert refused is not None
     assert refused.figure is None
 
@@ -298,7 +298,9 @@ def test_the_page_says_figures_sizes_references_and_what_made_it(
     assert (again / "figure-1.svg").read_text() == drawn
     figures = json.loads((output / "table.json").read_text())
     assert len(figures["rows"]) == 2 * 2 * 3
-    assert figures["rows"][0]["interval"]["auc"]["low"] <= figures["rows"][0]["auc"]
+    assert (
+        figures["rows"][0]["figures"]["auc"]["low"] <= figures["rows"][0]["figures"]["auc"]["value"]
+    )
     assert figures["cells"][0]["sizes"]["tested"] == "10 members, 10 non-members"
     assert {one["evidence"] for one in figures["references"]} == {"read", "recalled"}
     assert (output / "provenance.json").is_file()

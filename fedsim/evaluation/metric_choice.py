@@ -1,0 +1,64 @@
+"""From the names in an experiment to metrics: built once, checked, the headline's always there.
+
+The page's first sentence, the ROC's legend and the order of attacks are of accuracy and AUC, so
+these two are measured whatever an experiment names.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from fedsim import plugins
+from fedsim.config.metrics import MetricChoice
+from fedsim.errors import PluginError
+from fedsim.evaluation.metric import FRACTIONS, Metric
+from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
+
+HEADLINE = ("accuracy", "auc")
+
+
+def default_metrics() -> tuple[Metric, ...]:
+    """Return what is measured where an experiment names nothing."""
+    return Accuracy(), Auc(), TprAtFpr(0.01), TprAtFpr(0.001)
+
+
+def chosen_metrics(choices: Iterable[MetricChoice]) -> tuple[Metric, ...]:
+    """Return the metrics of an experiment, accuracy and AUC in front where it leaves them out.
+
+    Raises
+    ------
+    PluginError
+        If there is no such metric, its settings are not valid, or two have one name.
+    """
+    chosen = [built_metric(choice) for choice in choices]
+    names = [metric.name for metric in chosen]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PluginError(f"metrics has {twice[0]!r} twice; name each once")
+    return with_headline(chosen)
+
+
+def with_headline(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Return the metrics, accuracy and AUC in front where they are not among them."""
+    names = {metric.name for metric in metrics}
+    return (*(one for one in (Accuracy(), Auc()) if one.name not in names), *metrics)
+
+
+def built_metric(choice: MetricChoice) -> Metric:
+    """Return the metric of one choice.
+
+    Raises
+    ------
+    PluginError
+        If there is no such metric, or what its plugin returns is none.
+    """
+    metric = plugins.build("metrics", *choice.plugin())
+    if not isinstance(metric, Metric):
+        raise PluginError(
+            f"metric {choice.name!r} is a {type(metric).__name__}, not a fedsim.Metric"
+        )
+    named = all(isinstance(getattr(metric, key, None), str) for key in ("name", "heading"))
+    if not named or not metric.name or not metric.heading:
+        raise PluginError(f"metric {choice.name!r} has no name and heading; it needs both")
+    if metric.unit not in (*FRACTIONS, "number"):
+        raise PluginError(
+            f"metric {choice.name!r} has the unit {metric.unit!r}; valid: percent, area, number"
+        )
+    return metric

@@ -1,0 +1,22 @@
+"""The metrics that fedsim has itself, one a file; `fedsim.evaluation.metric` says what one is.
+
+A record is called a member when its score is *at least* the threshold. Nothing here knows whose
+scores these are, and nothing draws at random: intervals live in `fedsim.evaluation.intervals`.
+"""
+
+from fedsim.evaluation.metrics.accuracy import Accuracy, balanced_accuracy
+from fedsim.evaluation.metrics.auc import Auc, auc
+from fedsim.evaluation.metrics.epsilon import EpsilonLowerBound
+from fedsim.evaluation.metrics.precision import PrecisionAtPrior
+from fedsim.evaluation.metrics.tpr import TprAtFpr, tpr_at_fpr
+
+__all__ = [
+    "Accuracy",
+    "Auc",
+    "EpsilonLowerBound",
+    "PrecisionAtPrior",
+    "TprAtFpr",
+    "auc",
+    "balanced_accuracy",
+    "tpr_at_fpr",
+]

@@ -1,0 +1,45 @@
+"""Balanced accuracy at the threshold that was chosen on the auxiliary records."""
+
+import numpy as np
+
+from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
+
+
+def balanced_accuracy(members: Floats, nonmembers: Floats, threshold: float) -> float:
+    """Return the mean of the shares of members and of non-members that are called rightly.
+
+    Equal to plain accuracy where there are as many members as non-members.
+
+    >>> balanced_accuracy(np.array([3.0, 2.0]), np.array([2.0, 1.0]), threshold=2.5)
+    0.75
+    """
+    return float(((members >= threshold).mean() + (nonmembers < threshold).mean()) / 2)
+
+
+class Accuracy(Metric):
+    """How often an attack is right on as many members as non-members."""
+
+    name = "accuracy"
+    heading = "accuracy"
+    explanation = "The threshold of the accuracy was chosen on the records that the attacker knows."
+    unit = "percent"
+    guessing = 0.5
+
+    def point(self, scored: ScoredRecords) -> float:
+        """Return the balanced accuracy."""
+        return balanced_accuracy(scored.members, scored.nonmembers, scored.threshold)
+
+    def on_resamples(self, resampled: ResampledRecords) -> Floats:
+        """Return the balanced accuracy of every resample."""
+        scored, members, nonmembers = resampled.scored, resampled.members, resampled.nonmembers
+        right = members @ (scored.members >= scored.threshold).astype(np.int32)
+        rejected = nonmembers @ (scored.nonmembers < scored.threshold).astype(np.int32)
+        accuracy: Floats = (right / members.shape[1] + rejected / nonmembers.shape[1]) / 2
+        return accuracy
+
+    def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
+        """Return how many of how many records are called rightly, where the sides are equal."""
+        if len(scored.members) != len(scored.nonmembers):
+            return None
+        records = len(scored.members) + len(scored.nonmembers)
+        return round(self.point(scored) * records), records
