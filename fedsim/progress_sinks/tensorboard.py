@@ -75,7 +75,8 @@ class Scalars:
         for figures in read_history_file(path).rounds:
             if figures.round > before:
                 self._written[federation] = figures.round
-                for name, value in asdict(figures).items():
+                told = asdict(figures)
+                for name, value in {**told, **told.pop("others")}.items():
                     if name != _ROUND and value is not None:
                         self._writer.add_scalar(f"{federation}/{name}", value, figures.round)
 

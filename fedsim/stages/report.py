@@ -26,7 +26,7 @@ from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
 from fedsim.stages.plan import stated_threats
-from fedsim.stages.utility import History, cost_of, read_history, utility_points
+from fedsim.stages.utility import History, cost_of, final_utility, read_history, utility_points
 
 
 def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
@@ -56,14 +56,13 @@ def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
 
 
 def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Results:
-    last = history[-1]
     threats = stated_threats(judged.attackers, judged.experiment)
     federations = federations_of(judged.attackers)
     honest = history if federations[0].name == HONEST else None
     return Results(
         name=run.path.resolve().name,
         metrics=metric_infos(judged.metrics),
-        utility={"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy},
+        utility=final_utility(history),
         results=tuple(_rows(judged)),
         threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),

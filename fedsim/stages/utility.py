@@ -42,6 +42,18 @@ def utility_points(history: History) -> list[UtilityPoint]:
     ]
 
 
+def final_utility(history: History) -> dict[str, float | None]:
+    """Return what the model achieves at the end, by name; None is what was not measured.
+
+    Objectives without an accuracy have figures of their own, and no accuracy is named then.
+    """
+    last = history[-1]
+    accuracies = {"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy}
+    if last.others:
+        accuracies = {name: value for name, value in accuracies.items() if value is not None}
+    return {**accuracies, **last.others}
+
+
 def cost_of(run: RunDirectory, federation: PlannedFederation, honest: History | None) -> Cost:
     """Return what the adversary of an active federation costs.
 

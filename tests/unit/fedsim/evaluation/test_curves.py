@@ -6,7 +6,7 @@ import pytest
 from fedsim.errors import FedsimError
 from fedsim.evaluation import curves
 from fedsim.evaluation.joined_scores import EvaluationCase
-from fedsim.evaluation.metrics import TprAtFpr
+from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.evaluation.scores import Scores, Truth, join
 
 MEMBER = np.arange(2000) % 2 == 0
@@ -27,7 +27,7 @@ def test_the_roc_passes_through_the_reported_figures(case):
     for fpr in (0.001, 0.01):
         assert roc.tpr[np.isclose(roc.fpr, fpr)] == pytest.approx(case.measure(TprAtFpr(fpr)))
     area = np.sum((roc.tpr[1:] + roc.tpr[:-1]) / 2 * np.diff(roc.fpr))
-    assert area == pytest.approx(case.auc(), abs=0.005)
+    assert area == pytest.approx(case.measure(Auc()), abs=0.005)
     assert len(roc.fpr) <= 201
 
 
@@ -52,7 +52,7 @@ def test_accuracy_by_class_averages_to_the_accuracy(case):
     assert [row.label for row in rows] == list(range(7))
     assert sum(row.records for row in rows) == 2000
     weighted = sum(row.accuracy * row.records for row in rows) / 2000
-    assert weighted == pytest.approx(case.accuracy())
+    assert weighted == pytest.approx(case.measure(Accuracy()))
     with pytest.raises(FedsimError, match="1999 judged records have no class, record 1 among them"):
         curves.accuracy_by_class(case, np.array([0]), [3])
 

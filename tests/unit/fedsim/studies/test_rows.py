@@ -54,7 +54,7 @@ def test_a_row_is_found_by_its_coordinates() -> None:
     [
         ("accuracy", "75.0"),
         ("auc", ".812"),
-        ("tpr@0.25", "25.0"),
+        ("tpr@0.25", "75.0"),
         ("train accuracy", "90.0"),
         ("test accuracy", "31.0"),
         ("utility cost", "+2.5"),
