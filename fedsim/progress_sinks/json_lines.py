@@ -1,6 +1,6 @@
 """Progress for programs: one JSON object a line.
 
-Every line has ``schema`` (1), ``event``, and ``time`` (UTC, ISO 8601). Keys are added in a schema,
+Every line has ``schema`` (2), ``event``, and ``time`` (UTC, ISO 8601). Keys are added in a schema,
 never renamed or removed. The events, and what else their lines have:
 
 ``started``
@@ -29,7 +29,7 @@ from typing import TextIO
 
 from fedsim.progress import Advance
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class JsonLines:

@@ -76,7 +76,8 @@ class Scalars:
             if figures.round > before:
                 self._written[federation] = figures.round
                 told = asdict(figures)
-                for name, value in {**told, **told.pop("others")}.items():
+                others = told.pop("others")
+                for name, value in {**told, **others}.items():
                     if name != _ROUND and value is not None:
                         self._writer.add_scalar(f"{federation}/{name}", value, figures.round)
 

@@ -70,7 +70,7 @@ def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_pat
     said = fedsim("run", "toy.yaml", "--out", "out", "--json")
     assert (said.code, said.err) == (0, "")
     planned, *work, last = said.events
-    assert all(event["schema"] == 1 and event["time"] for event in said.events)
+    assert all(event["schema"] == 2 and event["time"] for event in said.events)
     keys = documented("run")
     assert all(event.keys() == keys[event["event"]] for event in said.events)
 

@@ -23,7 +23,7 @@ class Clock:
 def events(stream: io.StringIO) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
     for event in found:
-        assert event.pop("schema") == 1
+        assert event.pop("schema") == 2
         assert datetime.fromisoformat(event.pop("time")).utcoffset().total_seconds() == 0
     return found
 
