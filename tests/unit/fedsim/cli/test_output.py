@@ -91,7 +91,7 @@ def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_pat
     assert (last["event"], last["path"], last["page"]) == (
         *("results", "out/results.json", "out/report.html"),
     )
-    assert last["utility"] == written.utility.model_dump()
+    assert last["utility"] == written.utility
     assert last["results"] == [row.model_dump(mode="json") for row in written.summary()]
 
 
