@@ -1,10 +1,12 @@
 """The inference attacks as plugins: what an adversary saw, in; one score a record, out."""
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from adversaries.inference.crossfit import scalar_logistic
 from adversaries.inference.feature_cache import (
@@ -125,7 +127,7 @@ class ScalarLogistic(Attack):
     by_rounds = True
     needs = Needs(scalars=True, knowledge=_KNOWN)
 
-    def __init__(self, folds: int = 5) -> None:
+    def __init__(self, folds: Annotated[int, Field(ge=2)] = 5) -> None:
         self.folds = folds
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:

@@ -190,9 +190,11 @@ class Ascent:
             inputs, labels = briefing.dataset.batch(batch[start : start + RECORDS_A_PASS])
             losses = briefing.objective.per_record_loss(model(inputs), labels)
             climbed = losses if self.objective == "loss" else -torch.exp(-losses)
-            part = torch.autograd.grad(climbed.sum() / len(batch), parameters)
+            # A layer that the model has and does not use has no gradient, and stays.
+            part = torch.autograd.grad(climbed.sum() / len(batch), parameters, allow_unused=True)
             for whole, share in zip(total, part, strict=True):
-                whole += share
+                if share is not None:
+                    whole += share
         return total
 
 

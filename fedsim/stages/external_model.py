@@ -28,6 +28,7 @@ from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
 from fedsim.files import write_json
+from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore, require_space
 from fedsim.progress import Watcher
@@ -108,7 +109,7 @@ def set_given_setup(
     experiment = experiment.model_copy(update={"audit": sizes, "given": found})
     setup = set_setup(experiment, data_dir, watcher, dataset=dataset, ledger=ledger)
     model = setup.new_model()
-    _require_classifier(model, dataset)
+    _require_fit(model, dataset, setup.objective)
     return setup, {
         number: fitted(model, state, _name(given, number)) for number, state in states.items()
     }
@@ -254,9 +255,9 @@ def _few(names: Sequence[str] | set[str]) -> str:
 
 
 @torch.no_grad()
-def _require_classifier(model: nn.Module, dataset: Dataset) -> None:
-    """Raise unless the model gives one row of logits a record, a logit a class."""
-    inputs, _ = dataset.batch(np.arange(min(2, len(dataset))))
+def _require_fit(model: nn.Module, dataset: Dataset, objective: Objective) -> None:
+    """Raise unless the model's outputs fit the objective: of classification, a logit a class."""
+    inputs, targets = dataset.batch(np.arange(min(2, len(dataset))))
     model.eval()
     try:
         logits = model(inputs)
@@ -266,6 +267,9 @@ def _require_classifier(model: nn.Module, dataset: Dataset) -> None:
             f"the model {type(model).__name__} does not take records of shape "
             f"{dataset.input_shape}: {reason}"
         ) from error
+    if isinstance(logits, Tensor) and not isinstance(objective, Classification):
+        objective.require_fit(logits, targets)
+        return
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if not isinstance(logits, Tensor) or logits.shape[:-1] != (len(inputs),):
         raise PluginError(f"the model {type(model).__name__} returns {shape}, not rows of logits")

@@ -30,7 +30,7 @@ from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
 from fedsim.stages.memory import require_memory
 from fedsim.training.client_tasks import Participants
-from fedsim.training.optimizers import optimizer_factory
+from fedsim.training.trial import require_training, require_training_step
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
 
 
@@ -109,8 +109,13 @@ def set_setup(
     ledger = ledger or _ledger(experiment, dataset, attackers)
     setup = Setup(experiment, dataset, ledger, new_model, attackers, attacks)
     _require_buildable(setup)
+    if experiment.given is None:
+        require_training(setup.participants, experiment.model.name)
     require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
-    return _with_stacking_chosen(setup)
+    setup = _with_stacking_chosen(setup)
+    if experiment.given is None and setup.experiment.engine.stacked is not True:
+        require_training_step(setup.participants, experiment.model.name)
+    return setup
 
 
 def _with_stacking_chosen(setup: Setup) -> Setup:
@@ -228,9 +233,6 @@ def _require_buildable(setup: Setup) -> None:
                 f"{federation.rounds}; let it act earlier, or run for longer"
             )
     _strategy(setup)
-    optimizer = federation.local.optimizer
-    optimizer_factory(optimizer.name, optimizer.settings)
-    setup.new_model()
 
 
 def _strategy(setup: Setup) -> Strategy:

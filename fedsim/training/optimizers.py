@@ -7,15 +7,20 @@ runs the participant.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fedsim import plugins
-from fedsim.errors import PluginError
+from fedsim.errors import ConfigError, PluginError
 
 GROUP = "optimizers"
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+DecayRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,15 @@ class Factory:
         return self.make(parameters, rate)
 
 
-def sgd(momentum: float = 0.9, weight_decay: float = 0.0, nesterov: bool = False) -> Factory:
+def sgd(
+    momentum: NotNegative = 0.9, weight_decay: NotNegative = 0.0, nesterov: bool = False
+) -> Factory:
     """Stochastic gradient descent with momentum."""
+    if nesterov and not momentum:
+        raise ConfigError(
+            "federation.local.optimizer: nesterov is a form of momentum, which is 0; set momentum "
+            "above 0, or leave nesterov out"
+        )
     return Factory(
         lambda parameters, rate: SGD(
             parameters, rate, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
@@ -48,7 +60,10 @@ def sgd(momentum: float = 0.9, weight_decay: float = 0.0, nesterov: bool = False
 
 
 def adam(
-    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
+    beta1: DecayRate = 0.9,
+    beta2: DecayRate = 0.999,
+    eps: NotNegative = 1e-8,
+    weight_decay: NotNegative = 0.0,
 ) -> Factory:
     """Adam (Kingma and Ba, 2015)."""
     return Factory(
@@ -59,7 +74,10 @@ def adam(
 
 
 def adamw(
-    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01
+    beta1: DecayRate = 0.9,
+    beta2: DecayRate = 0.999,
+    eps: NotNegative = 1e-8,
+    weight_decay: NotNegative = 0.01,
 ) -> Factory:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
     return Factory(
