@@ -7,7 +7,7 @@ from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import read_ledger
 from fedsim.files import write_json
 from fedsim.progress import SILENCE, Watcher
-from fedsim.provenance import provenance, recorded_data_dir
+from fedsim.provenance import provenance, recorded_data_dir, recorded_folder
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack as attack_stage
@@ -55,7 +55,7 @@ def run(
     directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
-        write_json(directory.provenance, provenance(data_dir))
+        write_json(directory.provenance, provenance(data_dir, setup.experiment.folder))
         simulate_stage(setup, directory, watcher, states)
         attack_stage(setup, directory, watcher, fresh=False)
         return report_stage(directory)
@@ -88,7 +88,7 @@ def attack(
         If there is no such run, or its files are damaged.
     """
     directory = RunDirectory.existing(path)
-    experiment = load_experiment(directory.experiment)
+    experiment = _experiment_of(directory)
     names = tuple(attacks)
     chosen = experiment.with_attacks(names) if names else experiment
     where = data_dir or recorded_data_dir(directory.provenance)
@@ -124,7 +124,7 @@ def attack_given(
     directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
-        write_json(directory.provenance, provenance(data_dir))
+        write_json(directory.provenance, provenance(data_dir, setup.experiment.folder))
         keep_given(setup, snapshots, directory)
         attack_stage(setup, directory, watcher, fresh=False)
         return report_stage(directory)
@@ -154,9 +154,14 @@ def report(path: Path, *, exposed: int = 0, data_dir: Path | None = None) -> Res
         return report_stage(directory, _asked(directory, exposed, data_dir) if exposed else None)
 
 
+def _experiment_of(directory: RunDirectory) -> Experiment:
+    """Return a run's experiment, as if it were still read from where it was."""
+    return load_experiment(directory.experiment).beside(recorded_folder(directory.provenance))
+
+
 def _asked(directory: RunDirectory, exposed: int, data_dir: Path | None) -> ExposedRequest:
     where = data_dir or recorded_data_dir(directory.provenance)
-    dataset = load_data(load_experiment(directory.experiment), where, SILENCE)
+    dataset = load_data(_experiment_of(directory), where, SILENCE)
     require_labels(read_ledger(directory.ledger), dataset, directory.ledger)
     require_data(dataset, directory)
     return ExposedRequest(exposed, dataset)

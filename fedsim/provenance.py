@@ -14,8 +14,11 @@ from fedsim.bounded_io import read_json
 PACKAGES = ("fedsim", "flwr", "torch", "torchvision", "numpy", "ray", "scikit-learn", "datasets")
 
 
-def provenance(data_dir: Path | None) -> dict[str, object]:
-    """Return versions, the commit of this checkout (if it is one), the machine and the command."""
+def provenance(data_dir: Path | None, folder: Path | None = None) -> dict[str, object]:
+    """Return versions, the commit of this checkout (if it is one), the machine and the command.
+
+    `data_dir` and `folder` are where data and the experiment's file are.
+    """
     return {
         "versions": {"python": platform.python_version()} | {n: _version(n) for n in PACKAGES},
         "commit": _commit(Path(__file__).parent),
@@ -26,13 +29,23 @@ def provenance(data_dir: Path | None) -> dict[str, object]:
         },
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "data_dir": None if data_dir is None else str(data_dir.resolve()),
+        "experiment_dir": None if folder is None else str(folder.resolve()),
     }
 
 
 def recorded_data_dir(path: Path) -> Path | None:
     """Return where the data of a run were, from what `provenance` wrote; None if unknown."""
+    return _recorded(path, "data_dir")
+
+
+def recorded_folder(path: Path) -> Path | None:
+    """Return where a run's experiment was read from, as `recorded_data_dir`."""
+    return _recorded(path, "experiment_dir")
+
+
+def _recorded(path: Path, key: str) -> Path | None:
     try:
-        found = read_json(path)["data_dir"]
+        found = read_json(path)[key]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Path(found) if isinstance(found, str) else None

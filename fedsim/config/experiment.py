@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    PrivateAttr,
     Tag,
     TypeAdapter,
     ValidationError,
@@ -211,6 +213,13 @@ class ExternalModelSettings(Strict):
     membership: str
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where an experiment was read from, which makes it no other experiment."""
+
+    folder: Path | None = field(default=None, compare=False)
+
+
 class Experiment(Strict):
     """Everything that decides the numbers of a run.
 
@@ -231,6 +240,19 @@ class Experiment(Strict):
     metrics: tuple[MetricChoice, ...] = tuple(MetricChoice(name=name) for name in DEFAULT_METRICS)
     engine: AnyEngine = LocalEngine()
     given: ExternalModelSettings | None = None
+
+    _origin: "Origin" = PrivateAttr(default_factory=lambda: Origin())
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that it was read from, in which relative paths are looked for."""
+        return self._origin.folder
+
+    def beside(self, folder: Path | None) -> "Experiment":
+        """Return the experiment as if its file were in another folder."""
+        found = self.model_copy()
+        found._origin = Origin(folder)
+        return found
 
     @property
     def observed_rounds(self) -> tuple[int, ...]:
@@ -373,7 +395,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     tree = read_yaml_mapping(path, "an experiment", Experiment.model_fields)
     for override in overrides:
         apply_override(tree, override)
-    return parse_experiment(tree, str(path))
+    return parse_experiment(tree, str(path)).beside(path.parent.absolute())
 
 
 def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:

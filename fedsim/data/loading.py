@@ -45,6 +45,7 @@ def load_dataset(
     test_records: int | None = None,
     say: Callable[[str], None] | None = None,
     objective: str | None = None,
+    beside: Path | None = None,
 ) -> Dataset:
     """Return the data set called `name`.
 
@@ -63,7 +64,9 @@ def load_dataset(
     say
         Called with one line now and then while the data are fetched and decoded.
     objective
-        What the labels of a function that returns a pair are for; None is classification.
+        What the experiment says that labels are for; None leaves it to the source.
+    beside
+        The folder of the experiment's file, in which relative paths are looked for.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def load_dataset(
         If its files are missing or damaged, or its arrays are not valid.
     """
     with _naming(name):
-        arrays = _arrays(name, settings, data_dir, cache_dir, say, objective)
+        arrays = _arrays(name, settings, data_dir, cache_dir, say, objective, beside)
         if arrays.label_values is not None and say is not None:
             say(f"{name}: {mapping_sentence(arrays.label_values)}")
         return from_arrays(name, arrays, test_records=test_records, seed=seed)
@@ -115,10 +118,15 @@ def _arrays(
     cache_dir: Path | None,
     say: Callable[[str], None] | None,
     objective: str | None = None,
+    beside: Path | None = None,
 ) -> Arrays:
     built: Any = plugins.build(GROUP, name, settings)
     place = SourceLocation(
-        cache_dir=cache_dir or default_cache_dir(), data_dir=data_dir, say=say or unheard
+        cache_dir=cache_dir or default_cache_dir(),
+        data_dir=data_dir,
+        say=say or unheard,
+        beside=beside,
+        objective=objective,
     )
     found = built.arrays(place) if isinstance(built, Source) else built
     if isinstance(found, tuple) and len(found) == 2:

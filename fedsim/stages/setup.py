@@ -145,6 +145,7 @@ def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
         test_records=data.test_records,
         say=watcher.say,
         objective=None if experiment.objective is None else experiment.objective.name,
+        beside=experiment.folder,
     )
 
 

@@ -25,11 +25,43 @@ class SourceLocation:
         Where the user has the files; None means that the source may download them.
     say
         Called with one line now and then during work that takes long.
+    beside
+        The folder of the experiment's file, where there is one.
+    objective
+        The name of the experiment's objective, if it names one.
     """
 
     cache_dir: Path
     data_dir: Path | None = None
     say: Callable[[str], None] = unheard
+    beside: Path | None = None
+    objective: str | None = None
+
+    def find(self, path: str) -> Path:
+        """Return the file or folder of a setting: in the data directory, beside, or here.
+
+        Raises
+        ------
+        DataError
+            If it is in none of them; the sentence says where it was looked for.
+        """
+        places = self._places(path)
+        for found in places:
+            if found.exists():
+                return found
+        raise DataError(f"there is no {path}: looked for {', '.join(map(str, places))}")
+
+    def folder(self, path: str) -> Path | None:
+        """Return the folder of a setting that may be another name, or None."""
+        return next((found for found in self._places(path) if found.is_dir()), None)
+
+    def _places(self, path: str) -> list[Path]:
+        """Return where a path may be, in the order in which it is looked for."""
+        given = Path(path).expanduser()
+        if given.is_absolute():
+            return [given]
+        folders = [self.data_dir, self.beside, Path.cwd()]
+        return list(dict.fromkeys(folder / given for folder in folders if folder is not None))
 
     def folders(self, *names: str) -> tuple[Path, ...]:
         """Return the folders to look in: the data directory and its sub-folders `names`.

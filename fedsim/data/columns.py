@@ -1,0 +1,297 @@
+"""From a table's columns to records: numbers, categories, lists, images or text; labels; users.
+
+CSV, parquet and the data sets of the Hugging Face Hub are all read through here, so their settings
+mean the same. A cell that is empty or no number is told with its column and row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fedsim.data.arrays import Arrays
+from fedsim.data.images import decode_images
+from fedsim.data.tokens import TextSettings, encode
+from fedsim.errors import DataError, listed
+
+MOST_CATEGORIES = 1_000
+MOST_FEATURE_BYTES = 32 << 30
+Categories = Literal["one-hot", "refuse"]
+
+
+@dataclass(frozen=True)
+class ColumnSettings:
+    """Which columns are what.
+
+    Attributes
+    ----------
+    label
+        The label's column, or several; None only for next-token.
+    features
+        The columns of features; None: all that are nothing else.
+    user
+        The column of the user whom a record is of.
+    split, test_value
+        The column that says which records are test records, and what it holds for them.
+    categories
+        What becomes of a feature of texts: a column of 0 and 1 a value, or an error.
+    image, size, channels
+        A column of encoded images that is the features (see `decode_images`).
+    text, tokens
+        A column of texts that is the features, and how it becomes token ids.
+    objective
+        What the labels are for.
+    """
+
+    label: str | tuple[str, ...] | None
+    features: tuple[str, ...] | None = None
+    user: str | None = None
+    split: str | None = None
+    test_value: str | int | bool = "test"
+    categories: Categories = "one-hot"
+    image: str | None = None
+    size: tuple[int, int] | None = None
+    channels: int = 3
+    text: str | None = None
+    tokens: TextSettings = field(default_factory=TextSettings)
+    objective: str | None = None
+
+
+def arrays_of(
+    table: pa.Table,
+    chosen: ColumnSettings,
+    *,
+    test: NDArray[np.bool_] | None = None,
+    class_names: tuple[str, ...] | None = None,
+) -> Arrays:
+    """Return a table's records.
+
+    Parameters
+    ----------
+    test
+        Which rows are test records, where no column says it.
+    class_names
+        Names of classes 0..C-1, where they are known and the labels are those numbers.
+
+    Raises
+    ------
+    DataError
+        If a column is not there, or a cell does not fit.
+    """
+    if not len(table):
+        raise DataError("it has no rows")
+    labels = () if chosen.label is None else _names(chosen.label)
+    beside = [name for name in (chosen.user, chosen.split) if name is not None]
+    only = next((name for name in (chosen.image, chosen.text) if name is not None), None)
+    _require(table, [*labels, *beside, *(chosen.features or ()), *([only] if only else [])])
+    next_token = chosen.objective == "next-token" and chosen.text is not None
+    if not labels and not next_token:
+        raise DataError("it needs the setting label, the column of labels")
+    outputs: int | None = None if class_names is None else len(class_names)
+    following: NDArray[Any] | None = None
+    if chosen.image is not None:
+        features: NDArray[Any] = _images(table, chosen)
+    elif chosen.text is not None:
+        texts = _texts(table, chosen.text)
+        features, following = encode(texts, chosen.tokens, next_token=next_token)
+        outputs = chosen.tokens.vocabulary if next_token else outputs
+    else:
+        free = [name for name in table.column_names if name not in (*labels, *beside)]
+        features = _features(table, chosen.features or tuple(free), chosen.categories)
+    found = following if following is not None else _labels(table, labels)
+    return Arrays(
+        features,
+        found,
+        test=_test(table, chosen) if chosen.split is not None else test,
+        num_classes=outputs,
+        class_names=class_names,
+        groups=None if chosen.user is None else _plain(table, chosen.user),
+        objective=chosen.objective,
+    )
+
+
+def _names(label: str | Sequence[str]) -> tuple[str, ...]:
+    return (label,) if isinstance(label, str) else tuple(label)
+
+
+def _require(table: pa.Table, names: Sequence[str]) -> None:
+    there = table.column_names
+    twice = sorted({name for name in there if there.count(name) > 1})
+    if twice:
+        raise DataError(f"it has two columns {twice[0]!r}")
+    if missing := [name for name in names if name not in there]:
+        raise DataError(f"it has no column {missing[0]!r}; valid: {listed(there[:50])}")
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    """Return a column as one array without empty cells."""
+    column = table[name].combine_chunks()
+    column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    if column.null_count:
+        row = pc.index(pc.is_null(column), True).as_py()
+        raise DataError(f"column {name!r}, row {row} is empty; fill it, or leave such rows out")
+    return column
+
+
+def _values(table: pa.Table, name: str) -> tuple[pa.Array, pa.DataType]:
+    column = _column(table, name)
+    kind = column.type
+    return column, kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _numbers(column: pa.Array, name: str) -> NDArray[Any]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise DataError(
+            f"column {name!r}, row {row} is {numbers[row]}; every value must be finite, not NaN or "
+            "infinite"
+        )
+    return numbers
+
+
+def _plain(table: pa.Table, name: str) -> NDArray[Any]:
+    """Return a column of integers or texts: labels, users, splits."""
+    column, kind = _values(table, name)
+    if _is_text(kind):
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        values = np.array([str(value) for value in encoded.dictionary.to_pylist()], dtype=str)
+        texts: NDArray[Any] = values[encoded.indices.to_numpy(zero_copy_only=False)]
+        return texts
+    if _is_number(kind):
+        return _numbers(column, name)
+    raise DataError(f"column {name!r} is of type {kind}; valid: numbers or texts")
+
+
+def _labels(table: pa.Table, names: Sequence[str]) -> NDArray[Any]:
+    if len(names) == 1:
+        column, kind = _values(table, names[0])
+        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            return _lists(column, names[0])
+        return _plain(table, names[0])
+    return np.stack([_numeric(table, name) for name in names], axis=1)
+
+
+def _numeric(table: pa.Table, name: str) -> NDArray[Any]:
+    column, kind = _values(table, name)
+    if not _is_number(kind):
+        raise DataError(f"column {name!r} is of type {kind}; valid: numbers")
+    return _numbers(column, name)
+
+
+def _features(table: pa.Table, names: Sequence[str], categories: Categories) -> NDArray[Any]:
+    if not names:
+        raise DataError("it has no column left for features")
+    if len(names) == 1:
+        column, kind = _values(table, names[0])
+        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            return _lists(column, names[0])
+    parts = [_feature(table, name, categories) for name in names]
+    width = sum(1 if part.ndim == 1 else int(part.max()) + 1 for part in parts)
+    if 4 * width * len(table) > MOST_FEATURE_BYTES:
+        raise DataError(
+            f"{len(table):,} rows of {width:,} features take more than "
+            f"{MOST_FEATURE_BYTES >> 30} GB; name fewer columns in features"
+        )
+    features = np.zeros((len(table), width), dtype=np.float32)
+    start = 0
+    for part in parts:
+        if part.ndim == 1:
+            with np.errstate(over="ignore"):  # what float32 cannot hold is told by `Arrays`
+                features[:, start] = part
+            start += 1
+        else:  # codes of categories, (n, 1)
+            features[np.arange(len(table)), start + part[:, 0]] = 1
+            start += int(part.max()) + 1
+    return features
+
+
+def _feature(table: pa.Table, name: str, categories: Categories) -> NDArray[Any]:
+    """Return a column of numbers (n,), or the codes of its categories (n, 1)."""
+    column, kind = _values(table, name)
+    if _is_number(kind):
+        return _numbers(column, name)
+    if not _is_text(kind):
+        raise DataError(
+            f"column {name!r} is of type {kind}, which is no feature; valid: numbers, texts as "
+            "categories, or one column of lists; name the columns to use in features"
+        )
+    if categories == "refuse":
+        raise DataError(
+            f"column {name!r} holds texts; leave it out of features, or set categories: one-hot"
+        )
+    values, codes = np.unique(_plain(table, name), return_inverse=True)
+    if len(values) > MOST_CATEGORIES:
+        raise DataError(
+            f"column {name!r} holds {len(values):,} different texts; valid for a feature: up to "
+            f"{MOST_CATEGORIES:,} (name the columns to use in features, or read it as text)"
+        )
+    return codes.reshape(-1, 1)
+
+
+def _lists(column: pa.Array, name: str) -> NDArray[Any]:
+    """Return a column of lists of numbers, all of one length; integers stay integers."""
+    widths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(widths) != 1:
+        raise DataError(
+            f"column {name!r} holds lists of {len(widths)} lengths; pad them to one length"
+        )
+    values = column.flatten()
+    if values.null_count or not _is_number(values.type):
+        raise DataError(f"column {name!r} must hold lists of numbers without empty cells")
+    return _numbers(values, name).reshape(len(column), widths[0])
+
+
+def _texts(table: pa.Table, name: str) -> list[str]:
+    column, kind = _values(table, name)
+    if not _is_text(kind):
+        raise DataError(f"column {name!r} is of type {kind}; valid for text: texts")
+    return [str(text) for text in column.to_pylist()]
+
+
+def _images(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.uint8]:
+    name = chosen.image or ""
+    column, kind = _values(table, name)
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:  # as `datasets` keeps them
+        column = pc.struct_field(column, "bytes")
+        kind = column.type
+        if column.null_count:
+            raise DataError(f"column {name!r} names images that are not in the table")
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise DataError(f"column {name!r} is of type {kind}; valid for image: encoded images")
+    return decode_images(
+        (column[row].as_py() for row in range(len(column))),
+        len(column),
+        size=chosen.size,
+        channels=chosen.channels,
+        names=(f"column {name!r}, row {row}" for row in range(len(column))),
+    )
+
+
+def _test(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.bool_]:
+    name = chosen.split or ""
+    values = _plain(table, name)
+    test: NDArray[np.bool_] = values.astype(str) == str(chosen.test_value)
+    if not test.any() or test.all():
+        found = listed(np.unique(values.astype(str))[:10])
+        raise DataError(
+            f"column {name!r} leaves no {'pool' if test.all() else 'test records'}: it holds "
+            f"{found}; test_value, here {chosen.test_value!r}, says which are test records"
+        )
+    return test

@@ -1,0 +1,211 @@
+"""Data sets without Python: CSV, parquet and what `datasets` saves, by the same columns."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from fedsim.data import load_dataset
+from fedsim.errors import FedsimError
+
+CSV = """age,city,income,who,split,label
+30,Rome,1.5,u1,train,yes
+41,Oslo,2.5,u1,train,no
+22,Rome,0.5,u2,test,no
+50,Bern,3.0,u3,train,yes
+"""
+
+
+def load(name: str, folder: Path, hold: int | None = 1, **settings: object):
+    return load_dataset(
+        name,
+        settings,
+        data_dir=None,
+        cache_dir=folder / "cache",
+        seed=0,
+        test_records=hold,
+        beside=folder,
+    )
+
+
+def png(side: int, mode: str = "RGB", kind: str = "PNG") -> bytes:
+    sink = io.BytesIO()
+    shade = np.full((side, side, 3), 40 * (side % 5), np.uint8)
+    Image.fromarray(shade).convert(mode).save(sink, kind)
+    return sink.getvalue()
+
+
+@pytest.fixture(params=["csv", "parquet", "huggingface"])
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, Path]:
+    """Return the same table as a source's name, its path, and the folder."""
+    import pyarrow.csv as pa_csv
+
+    (tmp_path / "t.csv").write_text(CSV)
+    content = pa_csv.read_csv(tmp_path / "t.csv")
+    if request.param == "csv":
+        return "csv", "t.csv", tmp_path
+    if request.param == "parquet":
+        pq.write_table(content, tmp_path / "t.parquet")
+        return "parquet", "t.parquet", tmp_path
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict(content.to_pydict()).save_to_disk(str(tmp_path / "saved"))
+    return "huggingface", "saved", tmp_path
+
+
+def test_a_table_is_read_by_its_columns(table) -> None:
+    name, path, folder = table
+    split = {} if name == "huggingface" else {"split": "split"}
+    features = ["age", "city", "income"]
+    split["hold"] = None if split else 1
+    split["path"] = path
+    dataset = load(name, folder, label="label", user="who", features=features, **split)
+    assert dataset.features.tolist() == [
+        [30, 0, 0, 1, 1.5],
+        [41, 0, 1, 0, 2.5],
+        [22, 0, 0, 1, 0.5],
+        [50, 1, 0, 0, 3.0],
+    ]
+    assert (dataset.labels.tolist(), dataset.class_names) == ([1, 0, 0, 1], ("no", "yes"))
+    assert (dataset.groups.tolist(), dataset.group_names) == ([0, 0, 1, 2], ("u1", "u2", "u3"))
+    if name != "huggingface":
+        assert dataset.test_records.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, "needs the setting label"),
+        ({"label": "lable"}, "no column 'lable'; valid: age, city"),
+        (
+            {"label": "label", "features": ["age", "city"], "categories": "refuse"},
+            "holds texts",
+        ),
+        ({"label": ["age", "city"]}, "column 'city' is of type string; valid: numbers"),
+        ({"label": "income"}, "labels must be a numpy array of integers or texts"),
+        ({"label": "label", "text": "age"}, "valid for text: texts"),
+        ({"label": "label", "text": "city", "tokenizer": "words"}, "no tokenizer 'words'"),
+        ({"label": "label", "text": "city", "tokenizer": "json:dumps"}, "no list of ids for row 0"),
+        ({"label": "label", "text": "city", "max_length": 0}, "max_length is 0"),
+    ],
+)
+def test_mistakes_in_settings_get_a_sentence(table, settings, sentence) -> None:
+    name, path, folder = table
+    with pytest.raises(FedsimError, match=sentence):
+        load(name, folder, path=path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a,label\n1,0\n,1\n", "column 'a', row 1 is empty"),
+        ("a,label\n1,0\nnan,1\n", "column 'a', row 1 is nan"),
+        ("a,label\n1,x\n2,\n", "column 'label', row 1 is empty"),
+        ("a,label\n1,0\n2\n", "cannot be read as CSV"),
+        ("a,a,label\n1,1,0\n", "two columns 'a'"),
+        ("label\n1\n0\n", "no column left for features"),
+        ("a,label\n", "no rows"),
+        ("", "cannot be read as CSV"),
+        ("a,label\n2020-01-01,0\n2021-01-01,1\n", "which is no feature"),
+    ],
+)
+def test_cells_that_do_not_fit_are_told_with_column_and_row(tmp_path, text, sentence) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(FedsimError, match=sentence):
+        load("csv", tmp_path, path="t.csv", label="label")
+
+
+def test_a_file_that_is_not_there_is_told_with_the_places_looked_in(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(FedsimError, match=rf"looked for {tmp_path}/no.csv, {tmp_path.parent}/no"):
+        load("csv", tmp_path, path="no.csv", label="label")
+
+
+def test_a_second_file_holds_the_test_records(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,label\n1,a\n2,b\n")
+    (tmp_path / "b.csv").write_text("x,label\n3.5,b\n")
+    dataset = load("csv", tmp_path, path="a.csv", test_path="b.csv", label="label", hold=None)
+    assert dataset.features[:, 0].tolist() == [1, 2, 3.5]
+    assert (dataset.test_records.tolist(), dataset.labels.tolist()) == ([2], [0, 1, 1])
+    (tmp_path / "c.csv").write_text("x,label,split\n3,b,test\n")
+    with pytest.raises(FedsimError, match="leave one of them out"):
+        load("csv", tmp_path, path="a.csv", test_path="c.csv", split="split", label="label")
+
+
+def test_several_label_columns_are_regression_or_multilabel(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,a,b\n1,0,1\n2,1,1\n3,0,0\n")
+    for objective in ("regression", "multilabel"):
+        found = load("csv", tmp_path, path="t.csv", label=["a", "b"], objective=objective)
+        assert found.labels.tolist() == [[0, 1], [1, 1], [0, 0]]
+        assert (found.num_classes, found.labels.dtype) == (2, np.float32)
+
+
+def test_text_becomes_bytes_cut_and_padded(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("said,label\nhé,0\nabcdefgh,1\n")
+    found = load("csv", tmp_path, path="t.csv", label="label", text="said", max_length=5)
+    assert found.features.tolist() == [[104, 195, 169, 256, 256], [97, 98, 99, 100, 101]]
+    assert found.num_classes == 2
+    following = load(
+        "csv", tmp_path, path="t.csv", text="said", max_length=5, objective="next-token"
+    )
+    assert following.features.tolist() == [[104, 195, 256, 256, 256], [97, 98, 99, 100, 101]]
+    assert following.labels.tolist() == [[195, 169, -100, -100, -100], [98, 99, 100, 101, 102]]
+    assert following.num_classes == 257
+
+
+def test_lists_in_parquet_are_token_ids_or_vectors(tmp_path: Path) -> None:
+    ids = pa.array([[1, 2], [3, 4], [5, 6]])
+    pq.write_table(pa.table({"ids": ids, "y": [0, 1, 0]}), tmp_path / "t.parquet")
+    found = load("parquet", tmp_path, path="t.parquet", label="y")
+    assert (found.features.tolist(), found.features.dtype) == ([[1, 2], [3, 4], [5, 6]], np.int64)
+    pq.write_table(pa.table({"ids": [[1], [3, 4]], "y": [0, 1]}), tmp_path / "t.parquet")
+    with pytest.raises(FedsimError, match="lists of 2 lengths"):
+        load("parquet", tmp_path, path="t.parquet", label="y")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_images_in_parquet_are_resized_and_converted(tmp_path: Path, kind, packed) -> None:
+    encoded = [png(40, "L", kind), png(61, "RGB", kind)]
+    column = [{"bytes": one, "path": None} for one in encoded] if packed else encoded
+    pq.write_table(pa.table({"picture": column, "y": [3, 5]}), tmp_path / "t.parquet")
+    given = {"path": "t.parquet", "label": "y", "image": "picture"}
+    found = load("parquet", tmp_path, **given, size=16)
+    assert (found.features.shape, found.features.dtype) == ((2, 3, 16, 16), np.uint8)
+    assert abs(found.features[1].astype(int) - 40).max() <= 2
+    assert found.class_names == ("3", "5")
+    assert load("parquet", tmp_path, **given, size=[8, 4], channels=1).input_shape == (1, 8, 4)
+    with pytest.raises(FedsimError, match="row 1 has 61 x 61 pixels where the first image"):
+        load("parquet", tmp_path, **given)
+
+
+def test_class_names_that_datasets_knows_are_kept(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = {"x": [0.5, 1.5, 2.5], "y": [2, 0, 2]}
+    kinds = datasets.Features(
+        {"x": datasets.Value("float32"), "y": datasets.ClassLabel(names=["a", "b", "c"])}
+    )
+    splits = {
+        "train": datasets.Dataset.from_dict(rows, features=kinds),
+        "test": datasets.Dataset.from_dict({"x": [9.0], "y": [1]}, features=kinds),
+    }
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "saved"))
+    found = load("huggingface", tmp_path, None, path="saved", label="y")
+    assert (found.labels.tolist(), found.class_names) == ([2, 0, 2, 1], ("a", "b", "c"))
+    assert found.test_records.tolist() == [3]
+    with pytest.raises(FedsimError, match="no split 'dev'; valid for train: test, train"):
+        load("huggingface", tmp_path, path="saved", label="y", train="dev")
+
+
+def test_a_folder_of_parquet_files_goes_through_datasets(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "folder").mkdir()
+    for split, rows in (("train", [1.0, 2.0]), ("test", [3.0])):
+        table = pa.table({"x": rows, "y": [0, 1][: len(rows)]})
+        pq.write_table(table, tmp_path / "folder" / f"{split}.parquet")
+    found = load("huggingface", tmp_path, None, path="folder", label="y")
+    assert found.features[:, 0].tolist() == [1, 2, 3]
+    assert found.test_records.tolist() == [2]
