@@ -6,7 +6,7 @@ user's data set of the tests, as it would be in a user's experiment.
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def dataset() -> Dataset:
 def training_sets(data: Dataset, participants: int = 3) -> tuple[np.ndarray, ...]:
     """Return unequal training sets: 40, 30, 20 records, ..."""
     pool = np.random.default_rng(1).permutation(data.pool_records)
-    ends = np.cumsum([40 - 10 * (p % 3) for p in range(participants)])
+    ends = np.cumsum([40 - 10 * (p % 3) if participants <= 5 else 12 for p in range(participants)])
     return tuple(np.sort(part) for part in np.split(pool, ends)[:participants])
 
 
@@ -194,13 +194,15 @@ class Federation:
     local: LocalTraining = field(
         default_factory=lambda: LocalTraining(batch_size=10, learning_rate=0.1)
     )
+    model: Callable[[], nn.Module] = new_model
+    stacked: bool = False
 
     def __post_init__(self) -> None:
         data = dataset()
         sets = training_sets(data, self.participants)
-        members = Participants(data, sets, new_model, self.local, None, 3)
+        members = Participants(data, sets, self.model, self.local, None, 3)
         mods = [a for a in self.adversaries if isinstance(a, ParticipantAdversary)]
-        app = make_client_app(members, [*mods, *self.mods])
+        app = make_client_app(members, [*mods, *self.mods], stacked=self.stacked)
         self.grid = RecordingGrid(app, self.participants)
         self.participant_of = introduce(self.grid, self.participants)
         self.grid.sent.clear()
@@ -210,7 +212,7 @@ class Federation:
             [a for a in self.adversaries if isinstance(a, ServerAdversary)],
             self.participant_of,
         )
-        model = new_model()
+        model = self.model()
         self.initial = Progress(0, ArrayRecord(model.state_dict()))
 
         def test(arrays: ArrayRecord) -> Any:

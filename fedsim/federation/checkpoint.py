@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -27,14 +27,14 @@ from fedsim.bounded_io import parsed_json
 from fedsim.digests import digest
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.rounds import Progress, RoundFigures
-from fedsim.federation.strategies import Plain, restore_strategy, strategy_state
+from fedsim.federation.strategy_state import restore_strategy, strategy_state
 from fedsim.files import replacing
 
-_FORMAT = "fedsim-checkpoint-1"
+_FORMAT = "fedsim-checkpoint-2"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _ROUND: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, strict=True)])
 _HISTORY: TypeAdapter[tuple[RoundFigures, ...]] = TypeAdapter(tuple[RoundFigures, ...])
-_PLAIN: TypeAdapter[dict[str, Plain]] = TypeAdapter(dict[str, Plain], config=_STRICT)
+_PLAIN: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue], config=_STRICT)
 _PLAIN_RECORDS: dict[str, type[ConfigRecord] | type[MetricRecord]] = {
     "config": ConfigRecord,
     "metric": MetricRecord,

@@ -1,20 +1,19 @@
-"""Strategies by name, Flower's among them, and the state that they carry from round to round."""
+"""Strategies by name, Flower's among them, built with checked settings."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from flwr.app import Array, ArrayRecord
-from flwr.serverapp.strategy import Strategy
+import torch
+from flwr.serverapp.strategy import Bulyan, QFedAvg, Strategy
 from pydantic import ValidationError
+from torch import Tensor
 
 from fedsim import plugins
 from fedsim.config.experiment import Choice
 from fedsim.errors import ConfigError, PluginError
 from fedsim.transport.fast_fedavg import QUICK
 
-Plain = None | bool | int | float | str
 GROUP = "strategies"
 INNER = "strategy"
 _AT_LEAST = re.compile(r"min_\w+_nodes")
@@ -54,25 +53,79 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
     own = {key: value for key, value in settings.items() if not (wraps and key == INNER)}
     filled = {key: value for key, value in ours.items() if key in parameters}
     filled |= plugins.checked(plugin, name, own, provided=(INNER,))
-    patient = [k for k in filled if _AT_LEAST.fullmatch(k) and filled[k] > participants]
-    if patient:
-        raise ConfigError(
-            f"federation.strategy: {name} would wait forever for {patient[0]} = "
-            f"{filled[patient[0]]}; in some round only {participants} take part"
-        )
     if wraps:
         inner = _worn_over(name, settings)
         filled[INNER] = build_strategy(inner.name, inner.settings, participants)
+    _require_fractions(name, filled)
     try:
         built = QUICK.get(plugin, plugin)(**filled)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"federation.strategy: {name}: {error}") from error
+    except Exception as error:  # some settings have types that only Flower's own code can make
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"federation.strategy: {name} cannot be built with these settings "
+            f"({type(error).__name__}: {reason}); leave out those that are no numbers or text"
+        ) from error
     if not isinstance(built, Strategy):
         raise PluginError(
             f"strategy {name!r} gave a {type(built).__name__}; a plugin of group strategies must "
             "derive from flwr.serverapp.strategy.Strategy"
         )
+    # As built: some strategies have minima of their own, which are no settings.
+    patient = [k for k, v in vars(built).items() if _AT_LEAST.fullmatch(k) and v > participants]
+    if patient:
+        raise ConfigError(
+            f"federation.strategy: {name} would wait forever for {patient[0]} = "
+            f"{getattr(built, patient[0])}; in some round only {participants} take part"
+        )
+    if isinstance(built, Bulyan) and participants < (least := 4 * built.num_malicious_nodes + 3):
+        raise ConfigError(
+            f"federation.strategy: {name} with num_malicious_nodes = {built.num_malicious_nodes} "
+            f"aggregates no fewer than {least} uploads; in some round only {participants} take part"
+        )
     return built
+
+
+def require_aggregable(strategy: Strategy, parameters: Mapping[str, Tensor]) -> None:
+    """Raise `ConfigError` if a strategy of Flower's cannot aggregate a model's buffers.
+
+    Some compute in place in the types of the parameters: there is no difference of two bools, and
+    no multiple of an integer with a fraction. `parameters` is the model's state.
+    """
+    name = type(strategy).__name__
+    kinds = {key: value.dtype for key, value in parameters.items()}
+    unfit = [key for key, kind in kinds.items() if kind == torch.bool]
+    if isinstance(strategy, QFedAvg):
+        unfit = [key for key, kind in kinds.items() if not kind.is_floating_point]
+    elif not name.startswith("DifferentialPrivacy"):
+        unfit = []
+    if unfit:
+        raise ConfigError(
+            f"federation.strategy: {name} cannot aggregate {unfit[0]!r} of type "
+            f"{str(kinds[unfit[0]]).removeprefix('torch.')}; take another strategy, a model "
+            "without such buffers, or register them with persistent=False"
+        )
+    inner = getattr(strategy, INNER, None)
+    if isinstance(inner, Strategy):
+        require_aggregable(inner, parameters)
+
+
+def _require_fractions(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise unless fractions of participants are fractions: for more nodes a strategy waits."""
+    for key, value in settings.items():
+        if not key.startswith("fraction_") or not isinstance(value, int | float):
+            continue
+        if not 0 <= value <= 1:
+            raise ConfigError(
+                f"federation.strategy: {name} would wait forever for {key} = {value}; it must be "
+                "a fraction between 0 and 1 of those who take part"
+            )
+        if key == "fraction_train" and value == 0:
+            raise ConfigError(
+                f"federation.strategy: {name} would train nobody with {key} = {value}; it must be "
+                "above 0, and at most 1"
+            )
 
 
 def _worn_over(name: str, settings: Mapping[str, Any]) -> Choice:
@@ -83,71 +136,3 @@ def _worn_over(name: str, settings: Mapping[str, Any]) -> Choice:
             f"federation.strategy: {name} wraps another strategy and needs it as "
             f"{INNER}: {{name: FedAvg}}"
         ) from error
-
-
-def strategy_state(strategy: Strategy, prefix: str = "") -> tuple[dict[str, Any], dict[str, Plain]]:
-    """Return what a strategy remembers, as numpy arrays and as plain values, by attribute path.
-
-    Server momentum and the like live in ordinary attributes, and Flower has no call to save them.
-    """
-    arrays: dict[str, Any] = {}
-    plain: dict[str, Plain] = {}
-    for name, value in vars(strategy).items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Strategy):
-            inner_arrays, inner_plain = strategy_state(value, f"{path}/")
-            arrays |= inner_arrays
-            plain |= inner_plain
-        elif value is None or isinstance(value, bool | int | float | str):
-            plain[path] = value
-        else:
-            kind, named = _unpacked(value)
-            arrays |= {f"{path}|{kind}|{key}": np.copy(array) for key, array in named.items()}
-    return arrays, plain
-
-
-def restore_strategy(
-    strategy: Strategy, arrays: Mapping[str, Any], plain: Mapping[str, Plain]
-) -> None:
-    """Put back what `strategy_state` returned.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If it is not of such a strategy: nothing is put in place of what a strategy does.
-    """
-    packed: dict[tuple[str, str], dict[str, Any]] = {}
-    for name, array in arrays.items():
-        path, kind, key = name.split("|", 2)
-        packed.setdefault((path, kind), {})[key] = array
-    containers = {path: _PACK[kind](named) for (path, kind), named in packed.items()}
-    for path, value in {**plain, **containers}.items():
-        *owners, attribute = path.split("/")
-        owner = strategy
-        for inner in owners:
-            owner = vars(owner)[inner]
-        present = getattr(owner, attribute, None)
-        if attribute.startswith("__") or callable(present) or isinstance(present, Strategy):
-            raise TypeError(f"{path!r} is nothing that a strategy remembers")
-        setattr(owner, attribute, value)
-
-
-_PACK: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "record": lambda named: ArrayRecord({key: Array(array) for key, array in named.items()}),
-    "dict": dict,
-    "list": lambda named: [named[key] for key in sorted(named, key=int)],
-    "array": lambda named: named[""],
-}
-
-
-def _unpacked(value: object) -> tuple[str, dict[str, Any]]:
-    """Return the kind of a container of arrays and its arrays by name; others are not state."""
-    if isinstance(value, ArrayRecord):
-        return "record", {key: array.numpy() for key, array in value.items()}
-    if isinstance(value, np.ndarray):
-        return "array", {"": value}
-    if isinstance(value, list) and value and all(isinstance(a, np.ndarray) for a in value):
-        return "list", {str(place): array for place, array in enumerate(value)}
-    if isinstance(value, dict) and value and all(isinstance(a, np.ndarray) for a in value.values()):
-        return "dict", dict(value)
-    return "none", {}

@@ -22,7 +22,8 @@ from fedsim.data import (
     partition,
 )
 from fedsim.errors import ConfigError, DataError, PluginError
-from fedsim.federation.strategies import INNER, build_strategy
+from fedsim.federation.strategies import INNER, build_strategy, require_aggregable
+from fedsim.federation.strategy_state import strategy_state
 from fedsim.models import build_model
 from fedsim.objectives import Objective
 from fedsim.progress import Watcher
@@ -233,7 +234,9 @@ def _require_buildable(setup: Setup) -> None:
                 f"{attacker.label} acts from round {start} on, but federation.rounds is "
                 f"{federation.rounds}; let it act earlier, or run for longer"
             )
-    _strategy(setup)
+    strategy = _strategy(setup)
+    strategy_state(strategy)  # what it cannot keep is told now, and not after a round
+    require_aggregable(strategy, setup.new_model().state_dict())
 
 
 def _strategy(setup: Setup) -> Strategy:

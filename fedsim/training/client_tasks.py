@@ -18,11 +18,11 @@ from fedsim.training.trainer import Batches, RecordIds, build_trainer
 from fedsim.transport.lazy_arrays import tensors_of
 from fedsim.transport.messages import (
     PARTICIPANT,
-    Shapes,
     arrays_of,
     proximal_of,
     require_usable,
     round_of,
+    shapes_of,
 )
 
 OPTIMIZER_STATE = "fedsim-optimizer"
@@ -199,14 +199,18 @@ class ClientTask:
 class Received:
     """Parameters as tensors, checked; once for all participants that are sent the same ones.
 
+    They have the types of the model's own: a strategy may compute in another precision than
+    participants do, and a mean over integer or bool buffers is a floating-point number.
+
     Parameters
     ----------
-    expected
-        The names and shapes that they must have.
+    model
+        Whose names, shapes and types they must have.
     """
 
-    def __init__(self, expected: Shapes) -> None:
-        self._expected = expected
+    def __init__(self, model: nn.Module) -> None:
+        self._expected = shapes_of(model)
+        self._types = {name: value.dtype for name, value in model.state_dict().items()}
         self._latest: tuple[ClientTask, dict[str, Tensor]] | None = None
 
     def by(self, task: ClientTask) -> dict[str, Tensor]:
@@ -219,7 +223,8 @@ class Received:
         """
         if self._latest is None or self._latest[0].start != task.start:
             require_usable(task.arrays, self._expected, f"the server in round {task.round}")
-            self._latest = task, tensors_of(task.arrays)
+            tensors = tensors_of(task.arrays)
+            self._latest = task, {n: value.to(self._types[n]) for n, value in tensors.items()}
         return self._latest[1]
 
 

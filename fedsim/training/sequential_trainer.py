@@ -13,7 +13,6 @@ from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.training.trainer import Batches, TrainerState, build_trainer
 from fedsim.transport.buffer_pool import BufferLayout, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite
-from fedsim.transport.messages import shapes_of
 
 
 class SequentialTrainer:
@@ -33,7 +32,7 @@ class SequentialTrainer:
         # With the first one torch loads its compiler: now, as forks that come later share it then.
         new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
         new_optimizer(self._model.parameters(), local.learning_rate)
-        self._received = Received(shapes_of(self._model))
+        self._received = Received(self._model)
         self.uploads = Uploads()
         self._layout = BufferLayout.of(self._model.state_dict())
 

@@ -162,7 +162,7 @@ def reheaded(source: Path, path: Path, key: str, **changes: Any) -> Path:
     return path
 
 
-CHECKPOINT = "fedsim-checkpoint-1"
+CHECKPOINT = "fedsim-checkpoint-2"
 
 
 @pytest.mark.parametrize(

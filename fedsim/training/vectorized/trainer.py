@@ -21,7 +21,6 @@ from fedsim.training.trainer import RecordIds, build_trainer
 from fedsim.training.vectorized.layers import stacked_model
 from fedsim.training.vectorized.optimizers import stacked_optimizer
 from fedsim.training.vectorized.sgd_loop import Member, VectorizedLoop, filled_size
-from fedsim.transport.messages import shapes_of
 
 Result = TypeVar("Result", Trained, Utility)
 MANY = 10  # participants
@@ -39,7 +38,7 @@ class VectorizedTrainer:
     def __init__(self, participants: Participants) -> None:
         self._participants = participants
         self._training = required_stack_training(participants)
-        self._received = Received(shapes_of(participants.new_model()))
+        self._received = Received(participants.new_model())
         self.uploads = self._training.uploads
         self._foreseen: dict[int, tuple[Message, RecordDict, ClientTask]] = {}
         self._planned: dict[Hashable, Sequence[ClientTask]] = {}

@@ -75,7 +75,7 @@ def checkpoints(corpus: Corpus) -> Subject:
         assert found.progress.round >= 0
 
     def make(random: Random) -> bytes:
-        return tensors.mutated(sound, random, "fedsim-checkpoint-1", _sealed)
+        return tensors.mutated(sound, random, "fedsim-checkpoint-2", _sealed)
 
     return Subject("checkpoint", make, read)
 

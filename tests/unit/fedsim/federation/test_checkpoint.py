@@ -77,7 +77,7 @@ def test_a_truncated_file_is_one_sentence(path: Path, size: int) -> None:
 
 def test_a_foreign_file_is_one_sentence(path: Path) -> None:
     checkpoint.save_file({"w": np.ones(3)}, path)
-    with pytest.raises(RunDirectoryError, match="it is not a fedsim-checkpoint-1 file"):
+    with pytest.raises(RunDirectoryError, match="it is not a fedsim-checkpoint-2 file"):
         Checkpoint.load(path)
 
 

@@ -18,11 +18,8 @@ from flwr.serverapp.strategy import (
 
 from fedsim import plugins
 from fedsim.errors import ConfigError, MessageError, PluginError
-from fedsim.federation.strategies import (
-    build_strategy,
-    restore_strategy,
-    strategy_state,
-)
+from fedsim.federation.strategies import build_strategy
+from fedsim.federation.strategy_state import restore_strategy, strategy_state
 
 STRATEGIES = set(plugins.available("strategies"))
 FOR_TREES = {"FedXgbBagging"}  # it aggregates xgboost models, not parameters
@@ -159,6 +156,12 @@ def test_fedprox_keeps_uploads_near_what_was_sent() -> None:
         ("FedSGD", {}, "there is no 'FedSGD' among the strategies; valid: Bulyan, "),
         ("FedAvg", {"momentum": 0.9}, "FedAvg: unknown setting 'momentum'; valid: arrayrecord_key"),
         ("FedAvg", {"fraction_train": "all"}, "FedAvg: setting 'fraction_train' is 'all'"),
+        ("FedAvg", {"fraction_train": 2.0}, "FedAvg would wait forever for fraction_train = 2.0; "),
+        ("FedAvgM", {"fraction_train": 40}, "wait forever for fraction_train = 40.0; it must be"),
+        ("FedAvg", {"fraction_evaluate": 1.5}, "wait forever for fraction_evaluate = 1.5; it"),
+        ("FedAvg", {"fraction_evaluate": -0.1}, "fraction_evaluate = -0.1; it must be a fraction"),
+        ("FedAvg", {"fraction_train": 0.0}, "would train nobody with fraction_train = 0.0; it"),
+        ("FedAdam", {"min_available_nodes": 9}, "wait forever for min_available_nodes = 9; in"),
         ("QFedAvg", {}, "QFedAvg: setting 'client_learning_rate' is missing"),
         ("FedAvg", {"strategy": "FedAvg"}, "FedAvg: unknown setting 'strategy'"),
         (
@@ -185,6 +188,17 @@ def test_fedprox_keeps_uploads_near_what_was_sent() -> None:
                 "num_sampled_clients": 3,
             },
             "noise multiplier should be a non-negative",
+        ),
+        (
+            "DifferentialPrivacyServerSideFixedClipping",
+            {
+                "strategy": {"name": "FedAvg"},
+                "noise_multiplier": 1.0,
+                "clipping_norm": 1.0,
+                "num_sampled_clients": 3,
+                "accountant": {},
+            },
+            "cannot be built with these settings .*; leave out those that are no numbers or text",
         ),
     ],
 )
