@@ -19,13 +19,13 @@ here instead by default, and why:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -36,6 +36,9 @@ from fedsim.data import MembershipQuery
 RECORDS_A_PASS = 500
 LOOKED_AT = 128  # targets whose confidence tells how far to climb
 BISECTIONS = 6
+MOST_BISECTIONS = 30  # where six leave nothing of a climb
+ASCENTS, ROUNDS, LEFT = "ascents", "rounds", "left"
+NO_LENGTH = -1.0
 RecordIds = NDArray[np.int64]
 
 
@@ -128,8 +131,12 @@ class Ascent:
         query: MembershipQuery,
         round_number: int,
         update_norm: float,
-    ) -> ArrayRecord:
-        """Return parameters further up on the round's targets.
+    ) -> tuple[ArrayRecord, float]:
+        """Return parameters further up on the round's targets, and how much is left of the climb.
+
+        The second is 1 for a climb that was not cut short, and 0 where nothing is left of it, as
+        the smallest step costs the targets more confidence than `drop`; the parameters are those
+        that were given then. Buffers stay as they are.
 
         Parameters
         ----------
@@ -151,13 +158,13 @@ class Ascent:
         chosen = self.chosen(briefing, query, round_number)
         if self.drop is None:
             self._rise(model, parameters, briefing, chosen, update_norm)
-            return ArrayRecord(model.state_dict())
+            return _climbed(model, arrays), 1.0
         start = [parameter.detach().clone() for parameter in parameters]
         looked_at = chosen[:LOOKED_AT]  # they are in a random order
         least = _confidence(model, briefing, looked_at) - self.drop
         self._rise(model, parameters, briefing, chosen, update_norm)
-        _shorten(parameters, start, lambda: _confidence(model, briefing, looked_at) >= least)
-        return ArrayRecord(model.state_dict())
+        left = _shorten(parameters, start, lambda: _confidence(model, briefing, looked_at) >= least)
+        return (_climbed(model, arrays), left) if left else (arrays, 0.0)
 
     def _rise(
         self,
@@ -173,6 +180,7 @@ class Ascent:
             step = self.rate
             if self.relative:
                 step *= update_norm / (self.steps * max(_norm(gradient), 1e-12))
+            step = min(step, torch.finfo(torch.float32).max)
             with torch.no_grad():
                 for parameter, slope in zip(parameters, gradient, strict=True):
                     parameter.add_(slope, alpha=step)
@@ -212,40 +220,96 @@ def _confidence(model: nn.Module, briefing: AttackerResources, records: RecordId
 @torch.no_grad()
 def _shorten(
     parameters: Sequence[nn.Parameter], start: Sequence[Tensor], allowed: Callable[[], bool]
-) -> None:
-    """Go back towards `start`, by bisection, until the parameters are allowed."""
+) -> float:
+    """Go back towards `start`, by bisection, until the parameters are allowed.
+
+    It goes on halving until something is allowed, and refines that. Returns the share that is left,
+    0 if there is none.
+    """
     if allowed():
-        return
+        return 1.0
     end = [parameter.detach().clone() for parameter in parameters]
-    low, high = 0.0, 1.0
-    for last in [False] * BISECTIONS + [True]:
-        share = low if last else (low + high) / 2
+    low, high, steps = 0.0, 1.0, BISECTIONS
+    while steps:
+        share = (low + high) / 2
         for parameter, first, furthest in zip(parameters, start, end, strict=True):
             parameter.copy_(torch.lerp(first, furthest, share))
-        if not last and allowed():
+        if allowed():
             low = share
         else:
             high = share
+        steps -= 1
+        if not (steps or low) and high > 2.0**-MOST_BISECTIONS:
+            steps = 1
+        elif not steps and low and high == 2 * low <= 2.0**-BISECTIONS:
+            steps = BISECTIONS - 1
+    for parameter, first, furthest in zip(parameters, start, end, strict=True):
+        parameter.copy_(torch.lerp(first, furthest, low) if low else first)
+    stayed = all(torch.equal(p, first) for p, first in zip(parameters, start, strict=True))
+    return 0.0 if stayed else low
 
 
-def distance(left: ArrayRecord, right: ArrayRecord) -> float:
-    """Return the Euclidean distance of two sets of parameters with the same names."""
+def _climbed(model: nn.Module, arrays: ArrayRecord) -> ArrayRecord:
+    """Return a climbed model's parameters, tied ones by all their names, and buffers as given."""
+    state = model.state_dict()
+    own = {p.data_ptr() for p in model.parameters() if p.requires_grad}
+    climbed = ArrayRecord(state)
+    return ArrayRecord(
+        {n: climbed[n] if v.data_ptr() in own else arrays[n] for n, v in state.items()}
+    )
+
+
+def distance(left: ArrayRecord, right: ArrayRecord, names: Collection[str]) -> float:
+    """Return the Euclidean distance of two sets of parameters, of the arrays that are named."""
     ours, theirs = left.to_torch_state_dict(), right.to_torch_state_dict()
-    return _norm([value.double() - theirs[name].double() for name, value in ours.items()])
+    return _norm([v.double() - theirs[name].double() for name, v in ours.items() if name in names])
 
 
 def moved(base: ArrayRecord, start: ArrayRecord, end: ArrayRecord, factor: float) -> ArrayRecord:
-    """Return ``base + factor * (end - start)``; what is no floating-point number stays."""
+    """Return ``base + factor * (end - start)``; what is equal in `start` and `end` stays."""
     before, behind = start.to_torch_state_dict(), end.to_torch_state_dict()
-    state = base.to_torch_state_dict()
     return ArrayRecord(
         {
-            name: value + factor * (behind[name] - before[name])
-            if value.is_floating_point()
-            else value
-            for name, value in state.items()
+            name: value
+            if torch.equal(before[name], behind[name])
+            else value + factor * (behind[name] - before[name])
+            for name, value in base.to_torch_state_dict().items()
         }
     )
+
+
+def note_ascent(memory: RecordDict, round_number: int, left: float | None) -> None:
+    """Remember how much was left of a round's climb; None where it had no length to go by."""
+    rounds, shares = _ascents(memory)
+    memory[ASCENTS] = MetricRecord(
+        {ROUNDS: [*rounds, round_number], LEFT: [*shares, NO_LENGTH if left is None else left]}
+    )
+
+
+def ascent_remarks(memory: RecordDict, drop: float | None) -> tuple[str, ...]:
+    """Return a sentence for the rounds in which nothing was climbed, if there are any."""
+    rounds, shares = _ascents(memory)
+    told = []
+    for share, why in (
+        (0.0, f"the shortest ascent lowered the targets' confidence by more than drop = {drop}"),
+        (NO_LENGTH, "there was no honest update yet to take its length from"),
+    ):
+        none = [r for r, left in zip(rounds, shares, strict=True) if left == share]
+        if none:
+            told.append(
+                f"no gradient ascent in {len(none)} of {len(rounds)} active rounds "
+                f"({', '.join(map(str, none))}): {why}; there it did what a passive attacker does"
+            )
+    return tuple(told)
+
+
+def _ascents(memory: RecordDict) -> tuple[list[int], list[float]]:
+    record = memory.get(ASCENTS)
+    if not isinstance(record, MetricRecord):
+        return [], []
+    columns = (record[name] for name in (ROUNDS, LEFT))
+    rounds, shares = (column if isinstance(column, list) else [] for column in columns)
+    return [int(one) for one in rounds], [float(one) for one in shares]
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

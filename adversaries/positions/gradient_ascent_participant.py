@@ -19,7 +19,7 @@ from typing import Literal
 
 from flwr.app import ArrayRecord, MetricRecord
 
-from adversaries.positions.ascent import Ascent, distance, moved
+from adversaries.positions.ascent import Ascent, ascent_remarks, distance, moved, note_ascent
 from adversaries.positions.state_lookup import arrays_in, number_in
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
@@ -105,8 +105,16 @@ class GradientAscentParticipant(ParticipantAdversary):
         if not self.ascent.active(round_number):
             return arrays
         asked = about_all_but(self.participant, self.participants)
-        length = distance(arrays, arrays_in(self.memory, ARRIVED))
-        climbed = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
+        arrived = arrays_in(self.memory, ARRIVED)
+        length = distance(arrays, arrived, self.trainable(arrays, arrived))
+        climbed, left = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
+        note_ascent(self.memory, round_number, left)
+        if not left:
+            return arrays
         self.memory[HONEST], self.memory[CLIMBED] = arrays, climbed
         self.memory[CLIMB] = MetricRecord({ROUND: round_number})
         return moved(arrays, arrays, climbed, self.boost)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return in which rounds nothing was climbed."""
+        return ascent_remarks(self.memory, self.ascent.drop)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from flwr.app import ArrayRecord, MetricRecord
 
-from adversaries.positions.ascent import Ascent, distance
+from adversaries.positions.ascent import Ascent, ascent_remarks, distance, note_ascent
 from adversaries.positions.curious_server import CuriousServer
 from adversaries.positions.state_lookup import arrays_in, number_in
 from fedsim.adversary.base import Threat
@@ -78,10 +78,13 @@ class GradientAscentServer(CuriousServer):
         if not self._watches(round_number, participant):
             return super().send(round_number, participant, arrays)
         sent, length = arrays, self._update_norm(participant)
-        if self.ascent.active(round_number) and (length or not self.ascent.relative):
-            self.record(round_number, SnapshotKind.INTENDED.of(participant), arrays)
-            asked = about_participant(participant)
-            sent = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
+        if self.ascent.active(round_number):
+            left = None
+            if length or not self.ascent.relative:
+                self.record(round_number, SnapshotKind.INTENDED.of(participant), arrays)
+                asked = about_participant(participant)
+                sent, left = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
+            note_ascent(self.memory, round_number, left)
         self.memory[_sent(participant)] = sent
         return super().send(round_number, participant, sent)
 
@@ -90,12 +93,17 @@ class GradientAscentServer(CuriousServer):
     ) -> ArrayRecord | None:
         """Keep a victim's upload, and how far it moved from what it was sent."""
         if self._watches(round_number, participant):
-            moved = distance(arrays, arrays_in(self.memory, _sent(participant)))
+            sent = arrays_in(self.memory, _sent(participant))
+            moved = distance(arrays, sent, self.trainable(arrays, sent))
             # Under attack the victim also undoes the climb: no measure of an honest update.
             if self.ascent.active(round_number):
                 moved = min(moved, self._update_norm(participant) or moved)
             self.memory[_update(participant)] = MetricRecord({NORM: moved})
         return super().receive(round_number, participant, arrays)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return in which rounds nothing was climbed."""
+        return ascent_remarks(self.memory, self.ascent.drop)
 
     def _watches(self, round_number: int, participant: int) -> bool:
         """Return whether it is a victim's round from the last honest one on.

@@ -22,6 +22,7 @@ from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
+from fedsim.adversary.trainable import required_names, trainable_names
 from fedsim.data import Dataset, MembershipQuery, load_dataset
 from fedsim.errors import PluginError
 from fedsim.models import build_model
@@ -130,6 +131,7 @@ class Adversary(ABC):
     store: SnapshotStore | None = None
     briefing: AttackerResources | None = None
     _aim: Callable[[], AttackerResources] | None = None
+    _trainable: frozenset[str] | None = None
 
     @cached_property
     def memory(self) -> RecordDict:
@@ -167,7 +169,7 @@ class Adversary(ABC):
 
     def brief(self, briefing: AttackerResources) -> Self:
         """Tell an active adversary what it may compute with, and return self."""
-        self.briefing = briefing
+        self.briefing, self._trainable = briefing, None
         return self
 
     def aim_at(
@@ -215,6 +217,24 @@ class Adversary(ABC):
                 f"{type(self).__name__} has no targets; call aim_at(model, data, ledger) first"
             )
         return self._aim()
+
+    def trainable(self, *records: ArrayRecord) -> frozenset[str]:
+        """Return the names of the arrays in messages that are parameters which training changes.
+
+        Buffers are none; lengths and angles of updates are without them. The model of the briefing
+        decides it; without one, the names and types of the arrays do.
+        """
+        if self._trainable is None and (self.briefing is not None or self._aim is not None):
+            self._trainable = trainable_names(self.briefed().new_model())
+        return required_names(self._trainable, *records)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what the report should say of its deeds, a sentence each; by default nothing.
+
+        It is asked at the end, with `memory` as it is then: where it meant to act and did not, for
+        one, its figures are those of a passive attacker, and a reader has to know.
+        """
+        return ()
 
     def record(self, round_number: int, key: SnapshotKey, arrays: ArrayRecord) -> None:
         """Keep a snapshot, as far as the store's policy wants it.

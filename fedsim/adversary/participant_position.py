@@ -85,10 +85,8 @@ class ParticipantAdversary(Adversary):
             left = self.leaving(current, honest)
             if left is not honest:
                 reply.content = with_arrays(reply.content, left)
-                note(
-                    self.memory,
-                    UpdateDistance(current, self.participant, *compare(came, honest, left)),
-                )
+                figures = compare(came, honest, left, self.trainable(came, honest, left))
+                note(self.memory, UpdateDistance(current, self.participant, *figures))
         self.memorise(context.state)
         return reply
 

@@ -214,5 +214,6 @@ def _note(
     if not isinstance(base, ArrayRecord):
         crafter.memory[place] = honest
     else:
-        figures = compare(base, honest, crafted)
+        names = crafter.trainable(base, honest, crafted)
+        figures = compare(base, honest, crafted, names)
         note(crafter.memory, UpdateDistance(server_round, participant, *figures))

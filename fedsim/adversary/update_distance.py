@@ -3,19 +3,23 @@
 Both are seen as updates from the parameters that the receiver knows already: for what the server
 sends, the receiver's own last upload; for what a participant uploads, the parameters that it was
 sent. An isolated participant, for one, is sent an update of length zero.
+
+Both are of the parameters that training changes. Buffers, as the running statistics and counters of
+BatchNorm, would drown them, and are stated apart.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedsim.adversary.trainable import required_names
 from fedsim.transport.flower_records import FastMetrics
 
 CRAFTED = "crafted"
-_COLUMNS = ("round", "participant", "norm-ratio", "cosine")
+_COLUMNS = ("round", "participant", "norm-ratio", "cosine", "buffers")
 
 
 @dataclass(frozen=True)
@@ -30,26 +34,40 @@ class UpdateDistance:
         Euclidean length of the crafted update over that of the honest one.
     cosine
         Of the angle between the two updates; 0 where one of them has no length.
+    buffers
+        Euclidean distance of the crafted buffers from the honest ones; 0 where there are none.
     """
 
     round: int
     participant: int
     norm_ratio: float
     cosine: float
+    buffers: float = 0.0
 
 
-def compare(base: ArrayRecord, honest: ArrayRecord, crafted: ArrayRecord) -> tuple[float, float]:
-    """Return norm ratio and cosine of the updates ``crafted - base`` and ``honest - base``."""
+def compare(
+    base: ArrayRecord,
+    honest: ArrayRecord,
+    crafted: ArrayRecord,
+    names: Collection[str] | None = None,
+) -> tuple[float, float, float]:
+    """Return norm ratio and cosine of the updates ``crafted - base`` and ``honest - base``.
+
+    Both of what `names` names, the parameters that training changes; by default of what looks like
+    them (see `fedsim.adversary.trainable`). The third figure is the distance between the buffers.
+    """
+    measured = required_names(names, base, honest, crafted)
     start, meant, made = (
         {name: value.double() for name, value in arrays.to_torch_state_dict().items()}
         for arrays in (base, honest, crafted)
     )
-    true = {name: meant[name] - value for name, value in start.items()}
-    false = {name: made[name] - value for name, value in start.items()}
+    true = {n: meant[n] - value for n, value in start.items() if n in measured}
+    false = {n: made[n] - value for n, value in start.items() if n in measured}
+    apart = {n: made[n] - value for n, value in meant.items() if n not in measured}
     length, altered = math.sqrt(_dot(true, true)), math.sqrt(_dot(false, false))
     ratio = altered / length if length else float(altered > 0)
     cosine = _dot(true, false) / (length * altered) if length and altered else 0.0
-    return ratio, cosine
+    return ratio, cosine, math.sqrt(_dot(apart, apart))
 
 
 def note(memory: RecordDict, entry: UpdateDistance) -> None:
@@ -62,8 +80,8 @@ def note(memory: RecordDict, entry: UpdateDistance) -> None:
 def noted(memory: RecordDict) -> tuple[UpdateDistance, ...]:
     """Return the entries that an adversary remembers."""
     return tuple(
-        UpdateDistance(int(round_number), int(participant), ratio, cosine)
-        for round_number, participant, ratio, cosine in zip(*_columns(memory), strict=True)
+        UpdateDistance(int(round_number), int(participant), *figures)
+        for round_number, participant, *figures in zip(*_columns(memory), strict=True)
     )
 
 

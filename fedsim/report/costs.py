@@ -26,6 +26,11 @@ class Cost(BaseModel):
         see `fedsim.adversary.update_distance`. None where no message could be compared.
     messages
         How many messages these are medians over.
+    buffers
+        Euclidean distance of the crafted buffers (BatchNorm's statistics, counters) from the honest
+        ones, the median over the messages.
+    remarks
+        What a reader has to know of the attack: in which rounds it did not act, for one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -36,6 +41,8 @@ class Cost(BaseModel):
     norm_ratio: Annotated[float, Field(ge=0)] | None = None
     cosine: Annotated[float, Field(ge=-1.001, le=1.001)] | None = None
     messages: Annotated[int, Field(ge=0, le=2**53)] = 0
+    buffers: Annotated[float, Field(ge=0)] | None = None
+    remarks: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
 
     @property
     def utility_cost(self) -> float | None:
@@ -43,6 +50,19 @@ class Cost(BaseModel):
         if self.honest_test_accuracy is None:
             return None
         return self.honest_test_accuracy - self.test_accuracy
+
+
+def cost_remarks(costs: Sequence[Cost]) -> list[str]:
+    """Return a sentence for everything that the table of costs does not say."""
+    told = []
+    for cost in costs:
+        told += [f"{cost.adversary}: {remark}." for remark in cost.remarks]
+        if cost.buffers:
+            told.append(
+                f"{cost.adversary}: its messages' buffers lie {cost.buffers:.3g} from the honest "
+                "ones (median); norm ratio and cosine are of the parameters alone."
+            )
+    return told
 
 
 def cost_table(costs: Sequence[Cost]) -> WideTable:

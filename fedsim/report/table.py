@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.text import Text
 
-from fedsim.report.costs import cost_table
+from fedsim.report.costs import cost_remarks, cost_table
 from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import (
     figure_text,
@@ -58,6 +58,8 @@ class RunTable:
         if self._results.costs:
             for table in cost_table(self._results.costs).fitted(width):
                 yield Padding(table, (0, 0, 1, 0))
+        for remark in cost_remarks(self._results.costs):
+            yield Padding(Text(remark), (0, 0, 1, 0))
         yield utility_line(self._results)
         yield from notes(self._results)
 

@@ -152,9 +152,11 @@ def write_history(path: Path, progress: Progress, taken_over: int = 0) -> None:
 
 
 def write_crafted(path: Path, adversaries: Iterable[Adversary]) -> None:
-    """Write how far the messages that adversaries crafted lie from honest ones."""
-    entries = [asdict(entry) for one in adversaries for entry in noted(one.memory)]
-    write_json(path, {"schema": 1, "messages": entries})
+    """Write how far the messages that adversaries crafted lie from honest ones, and remarks."""
+    together = tuple(adversaries)
+    entries = [asdict(entry) for one in together for entry in noted(one.memory)]
+    remarks = list(dict.fromkeys(remark for one in together for remark in one.remarks()))
+    write_json(path, {"schema": 1, "messages": entries, "remarks": remarks})
 
 
 def _reads(read: Callable[[Path], object], path: Path) -> bool:

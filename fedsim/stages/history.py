@@ -32,7 +32,7 @@ def _in_order(rounds: tuple[RoundFigures, ...]) -> tuple[RoundFigures, ...]:
 
 
 def _comparable(crafted: UpdateDistance) -> UpdateDistance:
-    if not (crafted.norm_ratio >= 0 and abs(crafted.cosine) <= 1.001):
+    if not (crafted.norm_ratio >= 0 and abs(crafted.cosine) <= 1.001 and crafted.buffers >= 0):
         raise ValueError(f"round {crafted.round} has figures that cannot be")
     return crafted
 
@@ -51,12 +51,15 @@ class HistoryFile:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class _CraftedMessages:
+class CraftedMessages:
+    """A ``crafted.json``: each message against the honest one, and remarks on what was done."""
+
     schema: Literal[1]
     messages: tuple[Annotated[UpdateDistance, AfterValidator(_comparable)], ...]
+    remarks: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
 
 
-_HISTORY, _CRAFTED = TypeAdapter(HistoryFile), TypeAdapter(_CraftedMessages)
+_HISTORY, _CRAFTED = TypeAdapter(HistoryFile), TypeAdapter(CraftedMessages)
 Content = TypeVar("Content")
 
 
@@ -71,15 +74,15 @@ def read_history_file(path: Path) -> HistoryFile:
     return _read(path, _HISTORY)
 
 
-def read_crafted(path: Path) -> tuple[UpdateDistance, ...]:
-    """Return how far the crafted messages of a federation lie from honest ones.
+def read_crafted(path: Path) -> CraftedMessages:
+    """Return how far the crafted messages of a federation lie from honest ones, and remarks.
 
     Raises
     ------
     RunDirectoryError
         If the file is missing or damaged.
     """
-    return _read(path, _CRAFTED).messages
+    return _read(path, _CRAFTED)
 
 
 def _read(path: Path, kind: TypeAdapter[Content]) -> Content:

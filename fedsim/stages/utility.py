@@ -25,7 +25,8 @@ def read_history(run: RunDirectory, federation: str) -> History:
     path = run.history(federation)
     history = read_history_file(path).rounds
     last = history[-1] if history else RoundFigures(0)
-    if last.train_accuracy is None or last.test_accuracy is None:
+    # A strategy may leave out the participants' own evaluation; the server's is always there.
+    if last.test_accuracy is None:
         raise RunDirectoryError(
             f"{path} ends before its last evaluation; run the federation to its end first"
         )
@@ -63,7 +64,8 @@ def cost_of(run: RunDirectory, federation: PlannedFederation, honest: History | 
         If a file of the federation is missing or damaged.
     """
     (attacker,) = federation.attackers
-    crafted = read_crafted(run.crafted(federation.name))
+    told = read_crafted(run.crafted(federation.name))
+    crafted = told.messages
     return Cost(
         adversary=attacker.label,
         test_accuracy=_test_accuracy(read_history(run, federation.name)),
@@ -71,6 +73,8 @@ def cost_of(run: RunDirectory, federation: PlannedFederation, honest: History | 
         norm_ratio=statistics.median(c.norm_ratio for c in crafted) if crafted else None,
         cosine=statistics.median(c.cosine for c in crafted) if crafted else None,
         messages=len(crafted),
+        buffers=statistics.median(c.buffers for c in crafted) if crafted else None,
+        remarks=told.remarks,
     )
 
 

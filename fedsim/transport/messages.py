@@ -49,11 +49,9 @@ def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
     Flower's strategies put one and the same content into all messages of a round, so changing it
     in place would change what everybody gets.
     """
-    changed = RecordDict(dict(content))
-    for key, record in content.items():
-        if isinstance(record, ArrayRecord):
-            changed[key] = arrays
-    return changed
+    return RecordDict(
+        {k: arrays if isinstance(record, ArrayRecord) else record for k, record in content.items()}
+    )
 
 
 def round_of(message: Message) -> int:

@@ -221,7 +221,7 @@ def test_confidence_is_what_is_lowered(tmp_path: Path) -> None:
 
     start = ArrayRecord(model.state_dict())
     settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 3, "rate": 1.0}
-    climbed = GradientAscentServer(**settings).ascent.climb(
+    climbed, _ = GradientAscentServer(**settings).ascent.climb(
         start, briefing(), about_participant(0), 2, 0.5
     )
     assert confidence(climbed) < confidence(start) - 0.02
@@ -342,7 +342,7 @@ def test_a_climb_ends_where_its_targets_have_lost_enough(tmp_path: Path) -> None
     def climbed(drop: float | None) -> float:
         settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 2, "rate": 1.0}
         ascent = GradientAscentServer(**settings, drop=drop).ascent
-        return confidence(ascent.climb(start, briefing(), about_participant(0), 2, 2.0))
+        return confidence(ascent.climb(start, briefing(), about_participant(0), 2, 2.0)[0])
 
     start = ArrayRecord(model.state_dict())
     before = confidence(start)

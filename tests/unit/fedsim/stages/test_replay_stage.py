@@ -183,7 +183,7 @@ def test_adversaries_of_different_positions_or_victims_cannot_act_together(
     together: list[Any],
 ) -> None:
     toy = experiment(adversaries=[together], audit={**toys.tree()["audit"], "victims": [1]})
-    with pytest.raises(PluginError, match="cannot act together: they sit in different positions"):
+    with pytest.raises(PluginError, match="cannot act together: they hold different positions"):
         attackers_of(toy)
 
 
