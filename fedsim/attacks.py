@@ -21,7 +21,7 @@ from fedsim.observation.needs import UNDECLARED, Needs
 from fedsim.observation.view import RecordIds as RecordIds
 from fedsim.observation.view import ShadowFederation as ShadowFederation
 from fedsim.observation.view import View as View
-from fedsim.progress import Watcher
+from fedsim.progress import SILENCE, Watcher
 
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
@@ -115,6 +115,28 @@ class Attack(ABC):
             If the attack cannot be made on such a model.
         """
         return None
+
+    def dry_run(
+        self, view: View, known: AuxiliaryRecords, candidates: RecordIds
+    ) -> NDArray[np.float64] | None:
+        """Fail here if `score` would fail: called before anything is simulated.
+
+        By default the records are scored. An attack that trains for long does less than that, and
+        returns None.
+
+        Parameters
+        ----------
+        view
+            What the adversary will see in one round, with the initial parameters in it.
+        known, candidates
+            A few of the records that `score` will be given.
+
+        Raises
+        ------
+        FedsimError
+            If the attack cannot be made on such a model or such records.
+        """
+        return self.score(view, known, candidates, 0, SILENCE)
 
     @abstractmethod
     def score(

@@ -11,6 +11,7 @@ from fedsim.provenance import provenance, recorded_data_dir, recorded_folder
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack as attack_stage
+from fedsim.stages.dry_run import try_attacks
 from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
 from fedsim.stages.report import report as report_stage
@@ -52,6 +53,8 @@ def run(
         If anything that the experiment needs is missing or not valid.
     """
     setup = setup or set_setup(experiment, data_dir, watcher)
+    if not RunDirectory(out).results.is_file():
+        try_attacks(setup, watcher)
     directory = RunDirectory.create(out, setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from adversaries.inference.crossfit import scalar_logistic
+from adversaries.inference.crossfit import folds, scalar_logistic
 from adversaries.inference.feature_cache import (
     observed_inputs,
     own_features,
@@ -32,7 +32,7 @@ from fedsim.attacks import (
 )
 from fedsim.errors import DataError
 from fedsim.observation.needs import Knowledge, Needs
-from fedsim.progress import Watcher
+from fedsim.progress import SILENCE, Watcher
 
 Scores = NDArray[np.float64]
 
@@ -84,6 +84,13 @@ class Supervised(Attack):
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
+
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Read the inputs and cut the known records into folds; train nothing."""
+        if self.learns_from is not None:
+            known = _drawn(known, *self.learns_from, 0)
+        observed_inputs(view, SILENCE, self.inputs, self.last_layer)
+        folds(known.member, self.training.folds, 0)
 
     def score(
         self,
@@ -234,6 +241,11 @@ class Unsupervised(Attack):
         """Return what its networks take."""
         tried_features(prospect, _SIGNALS)
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
+
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Read the inputs and the signals; train nothing."""
+        observed_inputs(view, SILENCE, self.inputs, self.last_layer)
+        own_features(view, SILENCE, _SIGNALS)
 
     def score(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adversaries.inference.crossfit import folds
 from adversaries.inference.feature_cache import observed_inputs, positions
 from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.inputs import Inputs
@@ -27,7 +28,7 @@ from fedsim.attacks import (
 )
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Knowledge
-from fedsim.progress import Watcher
+from fedsim.progress import SILENCE, Watcher
 
 
 class Shadow(Attack):
@@ -65,6 +66,11 @@ class Shadow(Attack):
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
+
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Read the inputs and cut a shadow federation's records into folds; train nothing."""
+        observed_inputs(view, SILENCE, self.inputs, self.last_layer)
+        folds(view.shadows[0].member, self.training.folds, 0)
 
     def score(
         self,

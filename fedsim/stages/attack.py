@@ -14,7 +14,7 @@ import numpy as np
 
 from fedsim import plugins, seeds
 from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
-from fedsim.config.experiment import LabelledChoice
+from fedsim.config.experiment import Experiment, LabelledChoice
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.digests import digest_of_arrays
 from fedsim.engines.parallel_jobs import steps_of
@@ -25,6 +25,7 @@ from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.auc_by_round import write_exposure
+from fedsim.stages.needs import view_for
 from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
 from fedsim.stages.setup import Attacker, Setup, require_labels
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
@@ -105,7 +106,7 @@ def _cases(
             view = View(
                 adversary=attacker.label,
                 query=query,
-                seen=_seen(store, attacker, query),
+                seen=_seen(store, attacker, query, setup.experiment),
                 new_model=setup.new_model,
                 dataset=setup.dataset,
                 records=audit.records,
@@ -117,7 +118,9 @@ def _cases(
             yield AttackJob(attacker, query, audit, view)
 
 
-def _seen(store: SnapshotStore, attacker: Attacker, query: MembershipQuery) -> tuple[Snapshot, ...]:
+def _seen(
+    store: SnapshotStore, attacker: Attacker, query: MembershipQuery, experiment: Experiment
+) -> tuple[Snapshot, ...]:
     """Return the snapshots that answer a query.
 
     Raises
@@ -126,7 +129,14 @@ def _seen(store: SnapshotStore, attacker: Attacker, query: MembershipQuery) -> t
         If one is missing altogether of what the attacker keeps in every observed round.
     """
     answering = attacker.answering(query)
-    seen = store.series(*answering, *attacker.answering_while_acting(query))
+    others = attacker.others(query, experiment) if attacker.reads_others else ()
+    seen = store.series(*answering, *attacker.answering_while_acting(query), *others)
+    if others and not any(snapshot.key in others for snapshot in seen):
+        raise SnapshotError(
+            f"an attack reads the uploads of all participants, and {store.folder} has those of the "
+            "victims only; simulate the experiment again with this attack in its list, or with "
+            "snapshots.participants: all"
+        )
     for key in answering:
         if all(snapshot.key != key for snapshot in seen):
             raise SnapshotError(
@@ -162,7 +172,7 @@ def _score(
         "seed": setup.experiment.seed,
         "seeds": count,
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
-        "snapshots": _stated(case.view),
+        "snapshots": _stated(view_for(attack_.needs, case.view)),
         "data": setup.dataset.digest,
     }
     shadowed = case.view.shadows[: attack_.needs.shadow_federations]
@@ -189,9 +199,8 @@ def _scores(
     case: AttackJob, label: str, attack_: Attack, drawn: Sequence[int], watcher: Watcher = SILENCE
 ) -> Scores:
     """Return what an attack says of the audited records, a row for each of its seeds."""
-    rows = [
-        attack_.score(case.view, case.known, case.audit.records, seed, watcher) for seed in drawn
-    ]
+    view = view_for(attack_.needs, case.view)
+    rows = [attack_.score(view, case.known, case.audit.records, seed, watcher) for seed in drawn]
     try:
         return Scores(case.audit.records, np.stack(rows))
     except (FedsimError, ValueError, TypeError) as error:

@@ -17,11 +17,15 @@ from fedsim.rundir import RunDirectory
 
 @dataclass(frozen=True)
 class Attacker:
-    """An attacker: its label, the adversaries in its position, and what it asks."""
+    """An attacker: its label, the adversaries in its position, and what it asks.
+
+    `reads_others` says whether an attack reads every participant's uploads, so that it keeps them.
+    """
 
     label: str
     adversaries: tuple[Adversary, ...]
     queries: tuple[MembershipQuery, ...]
+    reads_others: bool = False
 
     @property
     def participant(self) -> int | None:
@@ -67,14 +71,23 @@ class Attacker:
     def keys_throughout(self, experiment: Experiment) -> frozenset[SnapshotKey]:
         """Return what it keeps in every observed round."""
         keys = {key for query in self.queries for key in self.answering(query)}
-        if experiment.snapshots.participants == "all" and self.sees_uploads(experiment):
+        everybody = experiment.snapshots.participants == "all" or self.reads_others
+        if everybody and self.sees_uploads:
             keys |= {SnapshotKind.UPLOAD.of(p) for p in range(experiment.partition.participants)}
         return frozenset(keys)
 
-    def sees_uploads(self, experiment: Experiment) -> bool:
-        """Return whether participants' uploads pass its position, and it keeps them."""
-        keys = {key for query in self.queries for key in self.answering(query)}
-        return {SnapshotKind.UPLOAD.of(victim) for victim in experiment.audit.victims} <= keys
+    def others(self, query: MembershipQuery, experiment: Experiment) -> tuple[SnapshotKey, ...]:
+        """Return what the uploads of those are of who are not asked about."""
+        participants = range(experiment.partition.participants)
+        return tuple(SnapshotKind.UPLOAD.of(p) for p in participants if p not in query.victims)
+
+    @property
+    def sees_uploads(self) -> bool:
+        """Whether participants' uploads pass its position, and answer what it asks."""
+        return all(
+            any(key.kind is SnapshotKind.UPLOAD for key in self.answering(query))
+            for query in self.queries
+        )
 
     def sure_rounds(self, experiment: Experiment, query: MembershipQuery, *, sampled: bool) -> int:
         """Return in how many observed rounds it is sure to see who is asked about; at least one.

@@ -30,6 +30,7 @@ from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
 from fedsim.stages.memory import require_memory
+from fedsim.stages.needs import attackers_reading, tell_needs
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trial import require_training, require_training_step
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
@@ -98,6 +99,8 @@ def set_setup(
         )
     attackers = attackers_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
+    attackers = attackers_reading(attackers, attacks, experiment)
+    tell_needs(attacks, experiment, watcher.say)
     dataset = dataset or load_data(experiment, data_dir, watcher)
     new_model = partial(
         build_model,

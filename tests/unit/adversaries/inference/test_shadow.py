@@ -111,9 +111,7 @@ def test_one_shadow_serves_all_adversaries_and_attacks(
     two = [*SETTINGS["attacks"], {"name": "shadow", "label": "black", "inputs": "black-box"}]
     run(toys.experiment(**SETTINGS | {"attacks": two}), tmp_path / "r")
     assert calls == [tmp_path / "r" / "shadows" / "inside-0"]
-    snapshots = sorted(
-        path.name for path in (calls[0] / "snapshots" / "shadow federation").iterdir()
-    )
+    snapshots = sorted(path.name for path in (calls[0] / "snapshots" / stage.LABEL).iterdir())
     owners = ("aggregate", "participant-0", "sent-0")
     assert snapshots == [f"round-{r:05d}.{owner}.safetensors" for r in (5, 10) for owner in owners]
     before = {path: path.stat().st_mtime_ns for path in calls[0].rglob("*.safetensors")}

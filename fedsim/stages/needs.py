@@ -1,0 +1,88 @@
+"""What attacks need, against what the attackers' positions show: told before anything runs.
+
+An attack gets what it declares (`fedsim.Needs`) and nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from fedsim.attacks import Attack, View
+from fedsim.config.experiment import Experiment
+from fedsim.errors import ConfigError, PluginError, listed
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.needs import Needs
+from fedsim.stages.attackers import Attacker
+
+
+def attackers_reading(
+    attackers: Sequence[Attacker], attacks: Mapping[str, Attack], experiment: Experiment
+) -> tuple[Attacker, ...]:
+    """Return the attackers, each with whether it must keep every participant's uploads.
+
+    Raises
+    ------
+    ConfigError
+        If an attack needs what an attacker's position does not show, or what is not kept.
+    PluginError
+        If an attack declares its needs in another form than `Needs`.
+    """
+    for label, attack in attacks.items():
+        if not isinstance(attack.needs, Needs):
+            raise PluginError(
+                f"attack {label} has needs of type {type(attack.needs).__name__}; a fedsim.Needs "
+                "is needed"
+            )
+        for attacker in attackers:
+            _require(label, attack.needs, attacker, experiment)
+    others = any(attack.needs.others for attack in attacks.values())
+    return tuple(replace(one, reads_others=others and one.sees_uploads) for one in attackers)
+
+
+def _require(label: str, needs: Needs, attacker: Attacker, experiment: Experiment) -> None:
+    if needs.others and not attacker.sees_uploads:
+        raise ConfigError(
+            f"attack {label} reads the uploads of other participants, which {attacker.label} does "
+            "not see; take it out of attacks, or list an adversary that sees uploads, such as "
+            "curious-server, in its place"
+        )
+    if needs.shadow_federations and experiment.given is not None:
+        raise ConfigError(
+            f"attack {label} trains models as the real ones were trained, which is not known of a "
+            "model that was trained elsewhere; choose another attack"
+        )
+    for query in attacker.queries:
+        kept = {key.kind for key in attacker.answering(query)}
+        if needs.kinds is not None and not needs.kinds & kept:
+            raise ConfigError(
+                f"attack {label} reads snapshots of kind {_names(needs.kinds)}, and "
+                f"{attacker.label} keeps {_names(kept)}; choose another attack or adversary"
+            )
+
+
+def tell_needs(
+    attacks: Mapping[str, Attack], experiment: Experiment, say: Callable[[str], None]
+) -> None:
+    """Say what is kept beyond the experiment's settings because an attack reads it."""
+    readers = [label for label, attack in attacks.items() if attack.needs.others]
+    if readers and experiment.snapshots.participants != "all":
+        say(
+            f"attack {listed(readers)} reads the uploads of all {experiment.partition.participants}"
+            " participants, so all are kept (snapshots.participants: all)"
+        )
+
+
+def view_for(needs: Needs, view: View) -> View:
+    """Return what an attack with these needs is given of a view."""
+    seen = view.seen if needs.others else view.answering
+    if needs.kinds is not None:
+        seen = tuple(s for s in seen if s.kind in needs.kinds)
+    if needs.which == "last" and view.closest:
+        last = view.closest[-1]
+        seen = tuple(
+            s for s in seen if s == last or (s.round == last.round and s not in view.answering)
+        )
+    return replace(view, seen=seen)
+
+
+def _names(kinds: frozenset[SnapshotKind] | set[SnapshotKind]) -> str:
+    return listed(kind.name for kind in kinds)
