@@ -233,7 +233,7 @@ def test_a_bad_experiment_is_one_sentence_and_leaves_nothing(
     [
         (None, [], "cannot read the experiment"),
         ("seed: [", [], "is not valid YAML"),
-        ("seed: 1\nseed: 2\n", [], "key 'seed' is given twice"),
+        ("seed: 1\nseed: 2\n", [], 'found duplicate key "seed"'),
         ("just text", [], "an experiment is a mapping with keys"),
         (yaml.safe_dump(TOY), ["--set", "seed"], "is not of the form section.key=value"),
         (yaml.safe_dump(TOY), ["--set", "federation.round=3"], "unknown key 'federation.round'"),
