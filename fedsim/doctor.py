@@ -24,10 +24,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim import plugins, seeds
+from fedsim.api import run
 from fedsim.config.experiment import parse_experiment
 from fedsim.data import Arrays, default_cache_dir
 from fedsim.errors import FedsimError
-from fedsim.pipeline import run
 from fedsim.report.formatting import area
 from fedsim.report.results import Results
 
@@ -185,7 +185,7 @@ def self_test() -> MachineCheck:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fedsim-doctor-") as folder:
         try:
-            results = run(parse_experiment(_AUDIT, "the self-test"), Path(folder) / "run")
+            results = run(parse_experiment(_AUDIT, "the self-test"), Path(folder) / "run").results
         except FedsimError as error:
             return MachineCheck("self-test", MachineStatus.PROBLEM, str(error))
     wrong = not_as_known(results)

@@ -246,7 +246,7 @@ class Command:
 
 
 # The tests' own, and what a run imports when it first needs it: most of a short one's time.
-PRELOADED = ["faults", "fedsim.pipeline", "torch._dynamo", "sklearn.model_selection", "plotly.io"]
+PRELOADED = ["faults", "fedsim.api", "torch._dynamo", "sklearn.model_selection", "plotly.io"]
 
 
 @contextmanager

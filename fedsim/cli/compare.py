@@ -33,18 +33,14 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Put runs side by side: local against global, with differences and their intervals."""
+    from fedsim import api
     from fedsim.cli.output import narrator
-    from fedsim.report.comparison_page import write_comparison
     from fedsim.report.formats import FORMATS
-    from fedsim.stages.compare import compare_runs, comparison
 
     teller = narrator(quiet=quiet, as_json=as_json)
     if form is not None and (quiet or as_json):
         raise FedsimError("--format, --quiet and --json are ways to print; give one of them")
-    compared = comparison(paths) if page else None
-    rows = compared.rows if compared else compare_runs(paths)
-    if page and compared:
-        write_comparison(page, compared)
+    rows = api.compare(*paths, page=page).rows
     if form is None or form is Format.TABLE:
         teller.compared(rows, page)
     else:

@@ -36,25 +36,25 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Simulate, attack and report; run it again to resume what was stopped."""
-    from fedsim import pipeline as programme
+    from fedsim import api
     from fedsim.cli.output import narrator
-    from fedsim.config.experiment import load_experiment
     from fedsim.progress_sinks import FanOut, open_scalars
     from fedsim.rundir import RunDirectory
-    from fedsim.stages.plan import plan, stated_threats
-    from fedsim.stages.setup import set_setup
 
     teller = narrator(quiet=quiet, as_json=as_json)
-    experiment = load_experiment(config, [*(settings or ()), *on_engine(engine, address)])
-    out = out or Path("runs") / config.stem
+    out = out or api.RUNS / config.stem
     scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
-    watcher = FanOut(teller.watcher, scalars) if scalars else teller.watcher
-    setup = set_setup(experiment, data_dir, watcher)
-    teller.planned(stated_threats(setup.attackers, experiment), plan(setup))
-    results = programme.run(experiment, out, data_dir=data_dir, watcher=watcher, setup=setup)
+    finished = api.run(
+        config,
+        out,
+        settings=[*(settings or ()), *on_engine(engine, address)],
+        data_dir=data_dir,
+        watcher=FanOut(teller.watcher, scalars) if scalars else teller.watcher,
+        on_plan=teller.planned,
+    )
     if scalars:
-        scalars.end(results)
-    teller.finished(results, out)
+        scalars.end(finished.results)
+    teller.finished(finished.results, out)
 
 
 def attack(
@@ -86,7 +86,7 @@ def attack(
     as_json: AsJson = False,
 ) -> None:
     """Attack a finished run again, or a model that was trained elsewhere."""
-    from fedsim import pipeline as programme
+    from fedsim import api
     from fedsim.cli.output import narrator
     from fedsim.config.yaml_files import parse_yaml
     from fedsim.stages.external_model import ExternalModel
@@ -96,8 +96,8 @@ def attack(
     needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
     given = [name for name, value in needed.items() if value is not None]
     if path is not None and not given and not weights and snapshots is None and owner is None:
-        results = programme.attack(path, data_dir=data_dir, attacks=attacks or (), watcher=watcher)
-        teller.finished(results, path)
+        finished = api.attack(path, attacks or (), data_dir=data_dir, watcher=watcher)
+        teller.finished(finished.results, path)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:
         raise FedsimError(
@@ -117,8 +117,8 @@ def attack(
         owner=owner,
         seed=seed,
     )
-    results = programme.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
-    teller.finished(results, out)
+    finished = api.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
+    teller.finished(finished.results, out)
 
 
 def report(
@@ -139,8 +139,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Judge a run's scores again, and write its results and its page."""
-    from fedsim import pipeline as programme
+    from fedsim import api
     from fedsim.cli.output import narrator
 
     teller = narrator(quiet=quiet, as_json=as_json)
-    teller.finished(programme.report(path, exposed=exposed, data_dir=data_dir), path)
+    teller.finished(api.report(path, exposed=exposed, data_dir=data_dir).results, path)

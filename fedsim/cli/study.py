@@ -1,12 +1,20 @@
 """`fedsim study`: the cells of a study, its table and its figures."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fedsim.cli.options import AsJson, DataDir, Quiet, TensorBoard
+
+if TYPE_CHECKING:
+    from fedsim.cli.output import OutputMode
+    from fedsim.studies.cells import Cell
+    from fedsim.studies.running import Audience
 
 
 class Scale(StrEnum):
@@ -44,33 +52,52 @@ def study(
     as_json: AsJson = False,
 ) -> None:
     """Run the cells of a study, and write its table and figures; run it again to resume."""
+    from fedsim import api
     from fedsim.cli.output import narrator
-    from fedsim.progress_sinks import CellScalars
-    from fedsim.studies.cells import chosen, expand
-    from fedsim.studies.definition import load_study
-    from fedsim.studies.layout import StudyPaths
-    from fedsim.studies.running import plan, run_cells, run_study
-    from fedsim.studies.tables import check_coordinates
     from fedsim.studies.writing import publish as publish_page
-    from fedsim.studies.writing import write_outputs
 
-    teller, layout = narrator(quiet=quiet, as_json=as_json), StudyPaths(out)
-    options = [part for change in settings or () for part in ("--set", change)]
-    options += ["--rounds", str(rounds)] if rounds else []
-    definition = load_study(path)
-    cells = expand(definition, path, scale.value, settings or (), rounds)
+    teller = narrator(quiet=quiet, as_json=as_json)
+    size: Literal["cpu", "paper"] = "paper" if scale is Scale.PAPER else "cpu"
+    changes = settings or ()
     if plan_only:
-        teller.planned_cells(plan(definition, cells, layout))
+        teller.planned_cells(
+            api.plan_study(path, scale=size, out=out, settings=changes, rounds=rounds)
+        )
         return
+    audience = partial(_audience, teller, out, tensorboard)
     if only:
-        check_coordinates(definition, cells)
-        cells = chosen(cells, only)
-    with teller.studying(cells) as live:
-        told = CellScalars(live, layout, tensorboard) if tensorboard else live
-        if only:
-            run_cells(cells, layout, told, data_dir)
-            return
-        findings = run_study(definition, path, scale.value, cells, layout, told, data_dir=data_dir)
-    output = write_outputs(findings, layout, options)
+        api.run_study_cells(
+            path,
+            only,
+            scale=size,
+            out=out,
+            settings=changes,
+            rounds=rounds,
+            data_dir=data_dir,
+            open_audience=audience,
+        )
+        return
+    finished = api.study(
+        path,
+        scale=size,
+        out=out,
+        settings=changes,
+        rounds=rounds,
+        data_dir=data_dir,
+        open_audience=audience,
+    )
+    output, findings = finished.path, finished.findings
     page = publish_page(findings, output, publish) if publish else output / "table.md"
     teller.finished_study(findings, output, page)
+
+
+@contextmanager
+def _audience(
+    teller: "OutputMode", out: Path, tensorboard: Path | None, cells: Sequence["Cell"]
+) -> Iterator["Audience"]:
+    """Give who is told of the cells of a study while they run: the terminal, and TensorBoard."""
+    from fedsim.progress_sinks import CellScalars
+    from fedsim.studies.layout import StudyPaths
+
+    with teller.studying(cells) as live:
+        yield CellScalars(live, StudyPaths(out), tensorboard) if tensorboard else live

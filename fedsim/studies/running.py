@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
-from fedsim import pipeline as programme
+from fedsim.config.experiment import Experiment
 from fedsim.data import Dataset
 from fedsim.progress import SILENCE, Watcher
 from fedsim.report.results import Results
@@ -37,6 +37,21 @@ class Audience(Watcher, Protocol):
 
     def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
         """Take a cell's results; `reused` ones were there before."""
+
+
+class RunCell(Protocol):
+    """Runs one experiment in a folder, as `fedsim.api.run` does; given by who is above."""
+
+    def __call__(
+        self,
+        experiment: Experiment,
+        folder: Path,
+        *,
+        data_dir: Path | None,
+        watcher: Watcher,
+        states: Path,
+    ) -> Results:
+        """Run it, or go on with it; return its results."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +136,11 @@ def plan(study: Study, cells: Sequence[Cell], layout: StudyPaths) -> list[Planne
 
 
 def run_cells(
-    cells: Sequence[Cell], layout: StudyPaths, audience: Audience, data_dir: Path | None
+    cells: Sequence[Cell],
+    layout: StudyPaths,
+    audience: Audience,
+    run_cell: RunCell,
+    data_dir: Path | None,
 ) -> list[tuple[Cell, Results, bool]]:
     """Run cells that are not finished; return each with its results, and whether they were there.
 
@@ -137,7 +156,7 @@ def run_cells(
         if results is None:
             audience.begins(cell)
             with timed(RunDirectory(layout.run(cell))):
-                results = programme.run(
+                results = run_cell(
                     cell.experiment,
                     layout.run(cell),
                     data_dir=data_dir,
@@ -172,6 +191,7 @@ def run_study(
     cells: Sequence[Cell],
     layout: StudyPaths,
     audience: Audience,
+    run_cell: RunCell,
     data_dir: Path | None = None,
 ) -> Findings:
     """Run every cell that is not finished, and return what all of them have found.
@@ -184,6 +204,8 @@ def run_study(
         Where it is run; other studies may share it.
     audience
         Is told how far it is.
+    run_cell
+        Runs the experiment of a cell.
     data_dir
         Where the data sets' files are; None downloads them.
 
@@ -195,7 +217,7 @@ def run_study(
         When stopped; the same call goes on where it was.
     """
     check_coordinates(study, cells)
-    found = run_cells(cells, layout, audience, data_dir) if study.runs else []
+    found = run_cells(cells, layout, audience, run_cell, data_dir) if study.runs else []
     rows = [row for cell, results, _ in found for row in rows_of(cell, results)]
     reused = [cell for cell, _, again in found if again]
     evidence: dict[str, Evidence] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import toys
 
-from fedsim import pipeline as programme
+from fedsim import api
 from fedsim.data import SourceLocation
 from fedsim.data.cache import cached
 
@@ -34,7 +34,7 @@ def make_corpus(folder: Path) -> Corpus:
     """Run the tiny experiment, unless an earlier call has."""
     run, cache = folder / "run", folder / "cache"
     if not (run / "report.html").is_file():
-        programme.run(toys.experiment(attacks=ATTACKS, adversaries=PARTIES), run)
+        api.run(toys.experiment(attacks=ATTACKS, adversaries=PARTIES), run)
     cached(SourceLocation(cache), "toy", decoder=1, source="toy", decode=toys.blobs)
     work = folder / "work"
     work.mkdir(exist_ok=True)

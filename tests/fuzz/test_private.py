@@ -9,7 +9,7 @@ import pytest
 import toys
 import yaml
 
-from fedsim import pipeline as programme
+from fedsim import api
 from fedsim.errors import RunDirectoryError
 from fedsim.rundir import RunDirectory
 from fedsim.stages.compare import compare_runs
@@ -69,7 +69,7 @@ def test_a_link_in_a_run_directory_is_not_followed(tmp_path: Path, where: str) -
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(outside if where != ".lock" else outside / "lock")
     with pytest.raises(RunDirectoryError, match=r"is a symbolic link, and nothing is written"):
-        programme.report(run.path)
+        api.report(run.path)
     assert not list(outside.iterdir())
 
 

@@ -29,7 +29,7 @@ def write(folder: Path, **sections: Any) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a finished run of the toy; not to be changed."""
-    from fedsim.pipeline import run
+    from fedsim.api import run
 
     path = tmp_path_factory.mktemp("finished") / "run"
     run(toys.experiment(), path)

@@ -8,7 +8,7 @@ import pytest
 import toys
 from faults import files
 
-from fedsim import pipeline as programme
+from fedsim import api
 from fedsim.errors import FedsimError, RunDirectoryError, SnapshotError
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.rundir import RunDirectory
@@ -61,7 +61,7 @@ DAMAGES: list[Damage] = [
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a finished run; not to be changed."""
     path = tmp_path_factory.mktemp("finished") / "r"
-    programme.run(EXPERIMENT, path)
+    api.run(EXPERIMENT, path)
     return path
 
 
@@ -80,7 +80,7 @@ def forget_the_attacks(run: RunDirectory) -> None:
 def refused(run: RunDirectory, kind: type[FedsimError], path: Path) -> str:
     """Run again, and return the sentence that names a file."""
     with pytest.raises(kind) as error:
-        programme.run(EXPERIMENT, run.path)
+        api.run(EXPERIMENT, run.path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -95,7 +95,7 @@ def test_a_damaged_snapshot(run: RunDirectory, finished: Path, damage: Damage) -
     assert told.endswith("delete it and the run's checkpoint, and the same command simulates again")
     path.unlink()
     run.checkpoint("honest").unlink()
-    programme.run(EXPERIMENT, run.path)
+    api.run(EXPERIMENT, run.path)
     assert files(run) == files(RunDirectory(finished))
 
 
@@ -105,7 +105,7 @@ def test_a_damaged_checkpoint(run: RunDirectory, finished: Path, damage: Damage)
     damage(path, run)
     assert refused(run, RunDirectoryError, path).endswith("delete it to start from round 1")
     path.unlink()
-    programme.run(EXPERIMENT, run.path)
+    api.run(EXPERIMENT, run.path)
     assert files(run) == files(RunDirectory(finished))
 
 
@@ -114,14 +114,14 @@ def test_a_damaged_file_of_scores_is_made_again(
     run: RunDirectory, finished: Path, damage: Damage
 ) -> None:
     damage(run.scores("curious-server", "participant-0", "label"), run)
-    programme.run(EXPERIMENT, run.path)
+    api.run(EXPERIMENT, run.path)
     assert files(run) == files(RunDirectory(finished))
 
 
 @pytest.mark.parametrize("damage", [truncated, emptied, replaced_by_text])
 def test_a_damaged_history_is_made_again(run: RunDirectory, finished: Path, damage: Damage) -> None:
     damage(run.history("honest"), run)
-    programme.run(EXPERIMENT, run.path)
+    api.run(EXPERIMENT, run.path)
     assert files(run) == files(RunDirectory(finished))
 
 
@@ -135,7 +135,7 @@ def test_files_of_third_parties_in_the_store_are_left_alone(
     before = [snapshot.path.name for snapshot in SnapshotStore(folder).index()]
     assert not set(before) & set(third_parties)
     forget_the_attacks(run)
-    programme.run(EXPERIMENT, run.path)
+    api.run(EXPERIMENT, run.path)
     assert [(folder / name).read_text() for name in third_parties] == ["mine"] * 3
     ours = {k: v for k, v in files(run).items() if Path(k).name not in third_parties}
     assert ours == files(RunDirectory(finished))
@@ -148,11 +148,11 @@ def test_damage_in_what_studies_share_costs_simulating_again(
 ) -> None:
     shared = tmp_path / "states"
     first = RunDirectory(tmp_path / "first")
-    programme.run(EXPERIMENT, first.path, states=shared)
+    api.run(EXPERIMENT, first.path, states=shared)
     [snapshot] = shared.glob("*/snapshots/server/round-00004.participant-0.safetensors")
     [checkpoint] = shared.glob("*/checkpoint.safetensors")
     damage(snapshot if what == "snapshot" else checkpoint, first)
     second = RunDirectory(tmp_path / "second")
-    programme.run(EXPERIMENT, second.path, states=shared)
+    api.run(EXPERIMENT, second.path, states=shared)
     ours = {k: v for k, v in files(second).items() if not k.endswith("history.json")}
     assert ours.items() <= files(RunDirectory(finished)).items()

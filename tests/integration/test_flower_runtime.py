@@ -16,7 +16,7 @@ import yaml
 from flower_processes import new_key, superlink
 from toys import arrays_equal, content_of
 
-from fedsim import pipeline as programme
+from fedsim import api
 from fedsim.config.experiment import load_experiment
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.rundir import RunDirectory
@@ -63,13 +63,13 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """Return a whole run of the experiment on the local engine."""
     folder = tmp_path_factory.mktemp("local")
     app = write_app(folder / "app", folder / "elsewhere")
-    programme.run(load_experiment(app / "experiment.yaml"), folder / "run")
+    api.run(load_experiment(app / "experiment.yaml"), folder / "run")
     return RunDirectory(folder / "run")
 
 
 def require_the_same(run: RunDirectory, local: RunDirectory) -> None:
     """Attack what was kept on Flower's runtime, and compare everything with the local engine's."""
-    results = programme.attack(run.path)
+    results = api.attack(run.path).results
     ours, theirs = content_of(run), content_of(local)
     for kind, files in (("snapshots", 2 * 2 + 3), ("scores", 4), ("ledger", 1)):
         kept = {name for name in theirs if name.startswith(kind)}

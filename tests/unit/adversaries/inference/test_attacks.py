@@ -19,13 +19,13 @@ from adversaries.inference.inputs import LAST_LAYER
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.loss import Loss
 from fedsim import plugins
+from fedsim.api import attack, run
 from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_participant, read_ledger
 from fedsim.errors import DataError, FedsimError, SnapshotError
 from fedsim.evaluation.metrics import auc
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
-from fedsim.pipeline import attack, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 
@@ -250,7 +250,7 @@ def test_a_missing_snapshot_is_told_and_other_attacks_are_added(leaky: RunDirect
         def say(self, text: str) -> None:
             told.append(text)
 
-    results = attack(leaky.path, attacks=["label"], watcher=Listening(-1))
+    results = attack(leaky.path, attacks=["label"], watcher=Listening(-1)).results
     lost.write_bytes(kept)
     assert told == [
         "curious-server has no snapshot of rounds 9; the attacks go on with the other 2"

@@ -9,11 +9,11 @@ import toys
 from toys import content_of
 
 from adversaries.inference.shadow import Shadow
+from fedsim.api import attack, run
 from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_all_but, about_participant, read_ledger
 from fedsim.errors import FedsimError
 from fedsim.evaluation import EvaluationResult
-from fedsim.pipeline import attack, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import shadow_federations as stage

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from adversaries.positions.curious_server import CuriousServer
 from adversaries.signals.chance import Chance
-from fedsim import listing, pipeline
+from fedsim import listing
 from fedsim.adversary.base import Threat
+from fedsim.api import runs
 from fedsim.cli import console
 from fedsim.cli.plugin_errors import told_of_plugin
 from fedsim.studies.live import LiveStudy
@@ -105,7 +106,7 @@ def test_a_threat_that_is_no_threat_is_told(fedsim: Fedsim, tmp_path: Path) -> N
 def test_a_defect_of_ours_stays_a_traceback(
     fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "write_json", None)
+    monkeypatch.setattr(runs, "write_json", None)
     with pytest.raises(TypeError, match="not callable"):
         fedsim("run", write(tmp_path), "--out", "out")
 

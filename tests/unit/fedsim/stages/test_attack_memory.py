@@ -8,7 +8,7 @@ import pytest
 import toys
 from numpy.typing import NDArray
 
-from fedsim import pipeline as programme
+from fedsim import api
 from fedsim.attacks import (
     Attack,
     AuxiliaryRecords,
@@ -100,7 +100,7 @@ def test_it_is_refused_before_anything_is_written(tmp_path: Path) -> None:
         rf"machine has {there} GB; take a smaller one"
     )
     with pytest.raises(FedsimError, match=told):
-        programme.run(toy, tmp_path / "run")
+        api.run(toy, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

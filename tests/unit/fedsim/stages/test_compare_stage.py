@@ -10,9 +10,9 @@ import toys
 import yaml
 from typer.testing import CliRunner
 
+from fedsim.api import report, run
 from fedsim.cli.main import app
 from fedsim.errors import RunDirectoryError
-from fedsim.pipeline import report, run
 from fedsim.report.comparison_page import render_comparison
 from fedsim.rundir import RunDirectory
 from fedsim.stages import compare

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import toys
+from fedsim.pipeline import run
 from torch import nn
 
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
-from fedsim.pipeline import run
 from fedsim.progress import SILENCE
 from fedsim.stages.dry_run import try_attacks
 from fedsim.stages.setup import set_setup

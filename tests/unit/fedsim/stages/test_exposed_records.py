@@ -9,9 +9,9 @@ import pytest
 import toys
 from PIL import Image
 
+from fedsim.api import report
 from fedsim.data import read_ledger
 from fedsim.errors import DataError
-from fedsim.pipeline import report
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack

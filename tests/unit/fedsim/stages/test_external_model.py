@@ -12,12 +12,12 @@ from flwr.app import ArrayRecord
 from safetensors.torch import save_file
 from torch import nn
 
+from fedsim.api import attack, attack_given, run
 from fedsim.config.experiment import load_experiment
 from fedsim.data import load_dataset
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
-from fedsim.pipeline import attack, attack_given, run
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.external_model import ExternalModel, set_given_setup
@@ -64,7 +64,7 @@ def given(folder: Path, **changed: object) -> ExternalModel:
 
 def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
     attacks = ("random", "loss", "gradient-norm", "scalar-logistic")
-    results = attack_given(given(folder, attacks=attacks), tmp_path / "run")
+    results = attack_given(given(folder, attacks=attacks), tmp_path / "run").results
     (threat,) = results.threat_models
     assert (threat.who, threat.sees) == (
         "whoever holds the model",
@@ -81,7 +81,7 @@ def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_leak_is_found_and_the_weights_are_the_snapshots(folder: Path, tmp_path: Path) -> None:
-    results = attack_given(given(folder), tmp_path / "out")
+    results = attack_given(given(folder), tmp_path / "out").results
     directory = RunDirectory(tmp_path / "out")
     seen = SnapshotStore(directory.snapshots("released-model")).series(SnapshotKind.AGGREGATE.of())
     assert [snapshot.round for snapshot in seen] == [1, 2]
@@ -96,8 +96,8 @@ def test_a_leak_is_found_and_the_weights_are_the_snapshots(folder: Path, tmp_pat
 
 
 def test_it_is_attacked_again_and_the_scores_are_the_same(folder: Path, tmp_path: Path) -> None:
-    first = attack_given(given(folder), tmp_path / "out")
-    again = attack(tmp_path / "out", attacks=["loss", "gradient-norm"])
+    first = attack_given(given(folder), tmp_path / "out").results
+    again = attack(tmp_path / "out", attacks=["loss", "gradient-norm"]).results
     old = {r.attack: r.auc for r in first.results}
     new = {r.attack: r.auc for r in again.results}
     assert new["loss"] == old["loss"]
@@ -128,7 +128,7 @@ def test_snapshots_of_a_third_party_app_are_taken(folder: Path, tmp_path: Path) 
         SnapshotKind.AGGREGATE.of()
     )
     assert [snapshot.round for snapshot in kept] == [3, 7]
-    by_weights = attack_given(given(folder), tmp_path / "weights")
+    by_weights = attack_given(given(folder), tmp_path / "weights").results
     by_snapshots = json.loads((tmp_path / "out" / "results.json").read_text())
     aucs = {r["attack"]: r["auc"] for r in by_snapshots["results"]}
     assert aucs["loss"] == next(r.auc for r in by_weights.results if r.attack == "loss")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import toys
 
+from fedsim.api import attack, report
 from fedsim.errors import RunDirectoryError
-from fedsim.pipeline import attack, report
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import judge_run
@@ -54,7 +54,7 @@ def test_scores_of_an_adversary_that_are_gone_are_one_sentence(
         f"{run.path}` makes them"
     )
     attack(run.path)
-    assert set(report(run.path).adversaries()) == {"curious-server", "curious-participant"}
+    assert set(report(run.path).results.adversaries()) == {"curious-server", "curious-participant"}
 
 
 @pytest.mark.parametrize("key", ["participant-0", "participant-1", "all-but-2"])
@@ -74,8 +74,8 @@ def test_without_any_scores_it_says_so(run: RunDirectory) -> None:
 
 def test_some_attacks_alone_and_others_later_are_reported(tmp_path: Path) -> None:
     toys.simulated(tmp_path / "run", attacks=GUESS_FIRST)
-    assert attack(tmp_path / "run", attacks=["loss"]).attacks() == ("loss",)
-    assert attack(tmp_path / "run", attacks=["label"]).attacks() == ("loss", "label")
+    assert attack(tmp_path / "run", attacks=["loss"]).results.attacks() == ("loss",)
+    assert attack(tmp_path / "run", attacks=["label"]).results.attacks() == ("loss", "label")
 
 
 def test_a_page_that_fails_leaves_the_results(

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import toys
 
+from fedsim.api import attack
 from fedsim.config.experiment import ExternalModelSettings
 from fedsim.files import write_json
-from fedsim.pipeline import attack
 from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
 from fedsim.stages.report_text import commands

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toys
 
-from fedsim import pipeline as programme
+from fedsim import api
 from fedsim.config.experiment import Experiment
 from fedsim.errors import RunDirectoryError
 from fedsim.rundir import RunDirectory
@@ -32,7 +32,7 @@ SERVED, SEATED = "participant-0", f"all-but-{SEAT}"
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """Return a run of the toy in which every round is observed, the third one under ascent."""
     path = tmp_path_factory.mktemp("evidence") / "run"
-    programme.run(experiment(), path)
+    api.run(experiment(), path)
     return RunDirectory(path)
 
 
@@ -43,7 +43,7 @@ def experiment() -> Experiment:
 
 
 def row_of(run: RunDirectory, adversary: str) -> Row:
-    results = programme.report(run.path)
+    results = api.report(run.path).results
     rows = rows_of(Cell({}, experiment()), results)
     return next(row for row in rows if row.result.adversary == adversary)
 
@@ -109,7 +109,7 @@ def test_the_rounds_in_which_it_acts(run: RunDirectory, adversary: str, rounds: 
 
 def test_of_rounds_that_are_apart_a_participant_sees_no_reaction(tmp_path: Path) -> None:
     toy = toys.experiment(attacks=["gradient-norm"])
-    programme.run(toy, tmp_path / "run")
+    api.run(toy, tmp_path / "run")
     course = course_of(RunDirectory(tmp_path / "run"), "curious-participant")
     assert course.returned.rounds.tolist() == [2, 4]
     assert course.sent.rounds.size == course.reaction.values.size == 0

@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -14,18 +14,20 @@ import pytest
 from rich.console import Console
 from toy_study import WriteStudy
 
-from fedsim import pipeline as programme
+from fedsim import api
+from fedsim.api import studies
 from fedsim.errors import DataError
 from fedsim.progress import Advance
 from fedsim.provenance import provenance
 from fedsim.report.results import Results, read_results, write_results
+from fedsim.result_objects import FinishedRun
 from fedsim.studies import live, running
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import load_study
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
 from fedsim.studies.provenance import RunOrigin, this_maker
-from fedsim.studies.running import Findings, plan, run_study
+from fedsim.studies.running import Findings, plan
 from fedsim.studies.timing import added
 from fedsim.studies.writing import publish, write_outputs
 
@@ -67,9 +69,8 @@ class Listening:
 
 
 def run(path: Path, out: Path, audience: Listening | None = None) -> Findings:
-    study = load_study(path)
-    cells = expand(study, path, "cpu")
-    return run_study(study, path, "cpu", cells, StudyPaths(out), audience or Listening())
+    told = audience or Listening()
+    return api.study(path, out=out, open_audience=lambda cells: nullcontext(told)).findings
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,13 @@ def test_finished_cells_are_never_computed_twice(
     write_study: WriteStudy, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    original = programme.run
+    original = api.run
 
-    def counted(experiment: Any, out: Path, **more: Any) -> Results:
+    def counted(experiment: Any, out: Path, **more: Any) -> FinishedRun:
         calls.append(out.name)
         return original(experiment, out, **more)
 
-    monkeypatch.setattr(programme, "run", counted)
+    monkeypatch.setattr(studies, "run", counted)
     stopped = Listening(stop_at="slow")
     with pytest.raises(KeyboardInterrupt):
         run(write_study(), shared, stopped)

@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from fedsim import api
 from fedsim.config.experiment import load_experiment
-from fedsim.progress import SILENCE
-from fedsim.progress_sinks import watching_cells
 from fedsim.provenance import provenance
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import SCALES, Scale, load_study
-from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
 from fedsim.studies.references import reference_table
 from fedsim.studies.rows import expected, fits
-from fedsim.studies.running import run_study
 from fedsim.studies.tables import check_coordinates
 
 FOLDER = Path(__file__).parents[4] / "configs" / "studies"
@@ -60,10 +57,7 @@ def test_at_the_papers_scale_reference_figures_stand_beside_ours(path: Path) -> 
 @pytest.mark.parametrize(("scale", "told"), [("cpu", 20), ("paper", 21)])
 def test_the_papers_sizes_stand_beside_ours(scale: Scale, told: int, tmp_path: Path) -> None:
     path = FOLDER / "tables-02-and-11-sizes.yaml"
-    study, cells = load_study(path), cells_of(path.stem, scale)
-    with watching_cells(SILENCE, cells) as audience:
-        findings = run_study(study, path, scale, cells, StudyPaths(tmp_path), audience)
-    text = page(findings, provenance(None), [])
+    text = page(api.study(path, scale=scale, out=tmp_path).findings, provenance(None), [])
     assert len(re.findall(r"<br>\*[^*]+ \((?:C|V|recalled, unverified)\)\*", text)) == told
     assert "<br>*25,000 members, 5,000 non-members (C)*" in text
     assert "<br>*10,000 records each (recalled, unverified)*<br>*disjoint (V)*" in text

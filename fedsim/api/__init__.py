@@ -1,0 +1,30 @@
+"""The verbs of the command line as functions: run, attack, report, compare, study.
+
+This is the one place where they are put together from the stages. Each writes the same files as its
+namesake on the command line, which calls it, and returns what was found as an object that a
+notebook shows and that turns into a data frame (`fedsim.result_objects`)::
+
+    audit = fedsim.run("configs/quickstart.yaml", settings=["seed=1"])
+    audit.to_frame().query("metric == 'auc'")
+
+The whole of it, cell by cell, is in ``docs/api_example.py``.
+"""
+
+from fedsim.api.arguments import RUNS
+from fedsim.api.comparing import compare
+from fedsim.api.runs import attack, attack_given, open_run, prepare, report, run
+from fedsim.api.studies import plan_study, run_study_cells, study
+
+__all__ = [
+    "RUNS",
+    "attack",
+    "attack_given",
+    "compare",
+    "open_run",
+    "plan_study",
+    "prepare",
+    "report",
+    "run",
+    "run_study_cells",
+    "study",
+]

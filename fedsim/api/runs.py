@@ -1,0 +1,246 @@
+"""`fedsim.run`, `fedsim.attack`, `fedsim.report`: simulate, attack and report, files between them.
+
+Every function that works in a run directory holds its lock while it does.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from fedsim.api.arguments import (
+    ExperimentLike,
+    PathLike,
+    RunLike,
+    as_experiment,
+    as_path,
+    new_run_folder,
+    run_folder,
+)
+from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.data import read_ledger
+from fedsim.files import write_json
+from fedsim.log_filters import only_warnings_of_flower
+from fedsim.progress import SILENCE, Watcher
+from fedsim.provenance import provenance, recorded_data_dir, recorded_folder
+from fedsim.result_objects import FinishedRun
+from fedsim.rundir import RunDirectory
+from fedsim.stages.attack import attack as attack_stage
+from fedsim.stages.dry_run import try_attacks
+from fedsim.stages.exposed_records import ExposedRequest
+from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
+from fedsim.stages.plan import Plan, StatedThreat, plan, stated_threats
+from fedsim.stages.report import report as report_stage
+from fedsim.stages.run_content import keep_content, require_content, require_data
+from fedsim.stages.setup import Setup, load_data, require_labels, set_setup
+from fedsim.stages.simulate import simulate as simulate_stage
+
+OnPlan = Callable[[Sequence[StatedThreat], Plan], None]
+"""Called before the first round with the threat models and the sizes of a run."""
+
+
+@only_warnings_of_flower()
+def run(
+    experiment: ExperimentLike,
+    out: PathLike | None = None,
+    *,
+    settings: Iterable[str] = (),
+    data_dir: PathLike | None = None,
+    watcher: Watcher = SILENCE,
+    states: PathLike | None = None,
+    on_plan: OnPlan | None = None,
+) -> FinishedRun:
+    """Simulate, attack and report; called again, go on with what was stopped.
+
+    Parameters
+    ----------
+    experiment
+        A YAML file, the same as a mapping, or an experiment that was read before.
+    out
+        The run directory, made if it is not there; by default ``runs/NAME`` of an experiment that
+        is a file.
+    settings
+        ``a.b=c`` each: changes one setting of an experiment that is a file.
+    data_dir
+        Where the data set's files are; None downloads them.
+    watcher
+        Is told how far it is; ``fedsim.cli.console.ConsoleWatcher(rich.console.Console())`` draws
+        bars.
+    states
+        A folder of federations' states that runs share: what another run with it has simulated is
+        not simulated again. By default only the federations of this run share.
+    on_plan
+        Called before the first round with the threat models and the sizes of the run.
+
+    Raises
+    ------
+    FedsimError
+        If anything given is not valid, or missing.
+    """
+    resolved = as_experiment(experiment, tuple(settings))
+    folder = new_run_folder(experiment, out)
+    setup = set_setup(resolved, as_path(data_dir), watcher)
+    if on_plan is not None:
+        on_plan(stated_threats(setup.attackers, setup.experiment), plan(setup))
+    if not RunDirectory(folder).results.is_file():
+        try_attacks(setup, watcher)
+    directory = RunDirectory.create(folder, setup.experiment.resolved())
+    with directory.locked():
+        keep_content(setup, directory)
+        write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
+        simulate_stage(setup, directory, watcher, as_path(states))
+        attack_stage(setup, directory, watcher, fresh=False)
+        return FinishedRun(folder, report_stage(directory))
+
+
+@only_warnings_of_flower()
+def attack(
+    run: RunLike,
+    attacks: str | Iterable[str] = (),
+    *,
+    data_dir: PathLike | None = None,
+    watcher: Watcher = SILENCE,
+) -> FinishedRun:
+    """Attack a finished run again, by its own attacks or by others, without simulating again.
+
+    Parameters
+    ----------
+    run
+        A run directory, or what `run` returned.
+    attacks
+        The attacks to make anew, by label or plugin name, one or several; none named means all of
+        the run's. The results keep those made before.
+    data_dir
+        Where the data set's files are; by default where they were.
+    watcher
+        Is told how far it is.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such run or attack, or a file of the run is damaged.
+    """
+    directory = RunDirectory.existing(run_folder(run))
+    experiment = _experiment_of(directory)
+    names = (attacks,) if isinstance(attacks, str) else tuple(attacks)
+    chosen = experiment.with_attacks(names) if names else experiment
+    where = _data_folder(directory, data_dir)
+    setup = set_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
+    require_content(setup, directory)
+    with directory.locked():
+        attack_stage(setup, directory, watcher, fresh=True)
+        return FinishedRun(directory.path, report_stage(directory))
+
+
+@only_warnings_of_flower()
+def attack_given(
+    given: ExternalModel,
+    out: PathLike,
+    *,
+    data_dir: PathLike | None = None,
+    watcher: Watcher = SILENCE,
+) -> FinishedRun:
+    """Attack a model that was trained elsewhere, and report as of a run.
+
+    Parameters
+    ----------
+    given
+        Its factory, its weights, its data, and who was in them; see `fedsim.ExternalModel`.
+    out
+        The run directory; made if it is not there.
+    data_dir
+        Where the data set's files are; None downloads them.
+    watcher
+        Is told how far it is.
+
+    Raises
+    ------
+    FedsimError
+        If anything given is missing, damaged, or does not fit the rest.
+    """
+    setup, snapshots = set_given_setup(given, as_path(data_dir), watcher)
+    directory = RunDirectory.create(Path(out), setup.experiment.resolved())
+    with directory.locked():
+        keep_content(setup, directory)
+        write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
+        keep_given(setup, snapshots, directory)
+        attack_stage(setup, directory, watcher, fresh=False)
+        return FinishedRun(directory.path, report_stage(directory))
+
+
+def report(run: RunLike, *, exposed: int = 0, data_dir: PathLike | None = None) -> FinishedRun:
+    """Evaluate the scores of a run again, and write its results and its page.
+
+    Parameters
+    ----------
+    run
+        A run directory, or what `run` returned.
+    exposed
+        How many of the most exposed training records of each adversary the page shows: images where
+        the data are images, else record ids. Everybody who sees that page sees training data. No
+        data are needed where it is 0.
+    data_dir
+        Where the data set's files are; by default where they were.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such run, or it was not attacked yet, or its data are not there.
+    """
+    directory = RunDirectory.existing(run_folder(run))
+    with directory.locked():
+        request = _exposed_request(directory, exposed, data_dir) if exposed else None
+        return FinishedRun(directory.path, report_stage(directory, request))
+
+
+def open_run(path: PathLike) -> FinishedRun:
+    """Return a run that was finished before; only its results are read.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such run, or it has not come to its end.
+    """
+    return FinishedRun.read(Path(path))
+
+
+def prepare(
+    experiment: ExperimentLike,
+    *,
+    settings: Iterable[str] = (),
+    data_dir: PathLike | None = None,
+    watcher: Watcher = SILENCE,
+) -> Setup:
+    """Load, draw and build what an experiment names, and simulate nothing.
+
+    For scripts that look into a run directory: its ``experiment.yaml`` gives the data set, who
+    holds which record, and the model that the parameters of a snapshot fit into.
+
+    Parameters
+    ----------
+    experiment, settings, data_dir, watcher
+        As in `run`.
+
+    Raises
+    ------
+    FedsimError
+        If anything that it names is not valid, or missing.
+    """
+    return set_setup(as_experiment(experiment, tuple(settings)), as_path(data_dir), watcher)
+
+
+def _data_folder(directory: RunDirectory, data_dir: PathLike | None) -> Path | None:
+    return as_path(data_dir) or recorded_data_dir(directory.provenance)
+
+
+def _experiment_of(directory: RunDirectory) -> Experiment:
+    """Return a run's experiment, as if it were still read from where it was."""
+    return load_experiment(directory.experiment).beside(recorded_folder(directory.provenance))
+
+
+def _exposed_request(
+    directory: RunDirectory, records: int, data_dir: PathLike | None
+) -> ExposedRequest:
+    experiment = _experiment_of(directory)
+    dataset = load_data(experiment, _data_folder(directory, data_dir), SILENCE)
+    require_labels(read_ledger(directory.ledger), dataset, directory.ledger)
+    require_data(dataset, directory)
+    return ExposedRequest(records, dataset)
