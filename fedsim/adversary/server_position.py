@@ -6,8 +6,10 @@ differential privacy are, so it works in an app that knows nothing else of fedsi
     strategy = CuriousServer().keep_in("audit").around(FedAvg())
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.app.exception import AppExitException
@@ -69,8 +71,8 @@ class ServerAdversary(Adversary):
         return arrays
 
     def around(self, strategy: Strategy) -> Strategy:
-        """Return `strategy` with this adversary over it."""
-        return AdversarialStrategy(strategy, (self,))
+        """Return `strategy` with this adversary over it; whatever else it can do, it still can."""
+        return transparent(AdversarialStrategy(strategy, (self,)))
 
 
 class AdversarialStrategy(Strategy):
@@ -190,6 +192,33 @@ class AdversarialStrategy(Strategy):
 
     def _participant(self, node: int) -> int:
         return self.participant_of.get(node, node)
+
+
+_HOOKS = ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate")
+
+
+def transparent(outer: AdversarialStrategy) -> Strategy:
+    """Return a strategy that is the honest one in all but the four hooks, which are `outer`'s.
+
+    It is of a subclass of the honest strategy's own class and shares its attributes, so that a
+    `start` that it overrides, further methods, and ``isinstance`` work as they do without it. A
+    `start` that sends messages past the four hooks shows them to no adversary.
+    """
+    honest, kind = outer.honest, type(outer.honest)
+    methods = {name: _passed_to(outer, getattr(kind, name), name) for name in _HOOKS}
+    words = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+    worn = type(kind.__name__, (kind,), {**methods, **words})
+    strategy: Strategy = object.__new__(worn)
+    strategy.__dict__ = honest.__dict__
+    return strategy
+
+
+def _passed_to(outer: AdversarialStrategy, like: Callable[..., Any], name: str) -> Any:
+    @functools.wraps(like)
+    def hook(_: Strategy, *positional: Any, **named: Any) -> Any:
+        return getattr(outer, name)(*positional, **named)
+
+    return hook
 
 
 def _uploaded(participant: int) -> str:
