@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaError, to_jsonable_python
 
 from fedsim.errors import FedsimError, PluginError, joined_faults, listed
+from fedsim.module_search import searched
 from fedsim.plugin_docs import summary as summary
 from fedsim.plugin_groups import GROUPS as GROUPS
 from fedsim.plugin_groups import Group as Group
@@ -60,7 +61,10 @@ def _imported(reference: str) -> Callable[..., Any]:
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:  # a third party's module may raise anything while it is imported
-        raise PluginError(f"cannot import plugin {reference!r}: {one_line(error)}") from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
+        where = f"; it was looked for in {searched()}" if missing else ""
+        told = f"cannot import plugin {reference!r}: {one_line(error)}{where}"
+        raise PluginError(told) from error
     if not callable(found):
         raise PluginError(f"plugin {reference!r} is a {type(found).__name__}, not a callable")
     return found  # type: ignore[no-any-return]

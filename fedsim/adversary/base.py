@@ -29,6 +29,7 @@ from fedsim.models import build_model
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKey
 from fedsim.observation.snapshots import SnapshotStore
+from fedsim.transport.record_views import Content
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Adversary(ABC):
     @cached_property
     def memory(self) -> RecordDict:
         """What it remembers from round to round, as Flower records."""
-        return RecordDict()
+        return Content({})  # unlike Flower's own, it takes a record of any class over another
 
     @abstractmethod
     def threat(self) -> Threat:

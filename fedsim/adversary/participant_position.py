@@ -17,10 +17,12 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.transport.messages import (
     PARTICIPANT,
     arrays_of,
+    replace_records,
     require_readable,
     round_of,
     with_arrays,
 )
+from fedsim.transport.record_views import Content
 
 MEMORY = "fedsim-adversary-"
 
@@ -93,8 +95,8 @@ class ParticipantAdversary(Adversary):
     def recall(self, state: RecordDict) -> None:
         """Take the memory from a node's state, where any engine keeps it."""
         kept = [key for key in state if key.startswith(MEMORY)]
-        self.memory = RecordDict({key.removeprefix(MEMORY): state[key] for key in kept})
+        self.memory = Content({key.removeprefix(MEMORY): state[key] for key in kept})
 
     def memorise(self, state: RecordDict) -> None:
         """Put the memory into a node's state."""
-        state.update({MEMORY + key: record for key, record in self.memory.items()})
+        replace_records(state, {MEMORY + key: record for key, record in self.memory.items()})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
 from fedsim.errors import ConfigError
+from fedsim.module_search import look_beside
 from fedsim.result_objects import FinishedRun
 
 RUNS = Path("runs")
@@ -34,6 +35,7 @@ def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experimen
         If it is not valid, or `settings` should change one that is not a file.
     """
     if isinstance(given, str | Path):
+        look_beside(Path(given))
         return load_experiment(Path(given), settings)
     if settings:
         raise ConfigError(

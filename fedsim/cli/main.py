@@ -24,6 +24,7 @@ from fedsim.cli.study import study
 from fedsim.errors import FedsimError
 from fedsim.interrupts import orderly_interrupts
 from fedsim.log_filters import only_warnings_of_flower
+from fedsim.module_search import look_in
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -68,7 +69,7 @@ def _stopped() -> NoReturn:
 
 def main() -> None:
     """Run the command line; what a user or a plugin did wrong is one sentence and exit code 2."""
-    sys.path.append(str(Path.cwd()))  # so that module:attribute finds a user's own files
+    look_in(Path.cwd())  # so that module:attribute finds a user's own files
     try:
         with orderly_interrupts(), only_warnings_of_flower():
             app(prog_name="fedsim")  # however it was started: completion goes by the name

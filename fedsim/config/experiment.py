@@ -374,7 +374,9 @@ def _without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+def load_experiment(
+    path: Path, overrides: Iterable[str] = (), *, plugins_needed: bool = True
+) -> Experiment:
     """Read an experiment from a YAML file.
 
     Parameters
@@ -384,6 +386,9 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     overrides
         ``a.b=c`` each: sets key ``b`` in section ``a`` to the YAML value ``c``; a number in the
         path is a position in a list.
+    plugins_needed
+        False for who reads what a run has made, and builds nothing: the plugins that the
+        experiment names need not be there.
 
     Raises
     ------
@@ -395,10 +400,13 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     tree = read_yaml_mapping(path, "an experiment", Experiment.model_fields)
     for override in overrides:
         apply_override(tree, override)
-    return parse_experiment(tree, str(path)).beside(path.parent.absolute())
+    experiment = parse_experiment(tree, str(path), plugins_needed=plugins_needed)
+    return experiment.beside(path.parent.absolute())
 
 
-def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
+def parse_experiment(
+    tree: Mapping[str, object], source: str, *, plugins_needed: bool = True
+) -> Experiment:
     """Return the experiment that plain data describes.
 
     Everything that is wrong with it is reported in one error, so that it is mended in one go.
@@ -409,6 +417,8 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
         The data, as YAML or JSON has it.
     source
         Where it comes from, for error sentences.
+    plugins_needed
+        See `load_experiment`.
 
     Raises
     ------
@@ -421,10 +431,14 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     try:
         experiment = Experiment.model_validate_json(json.dumps(tree, allow_nan=False))
     except ValidationError as error:
-        faults = [*faults_in(error, Experiment), *_plugin_faults(_valid_sections(tree))]
+        faults = list(faults_in(error, Experiment))
+        if plugins_needed:
+            faults += _plugin_faults(_valid_sections(tree))
         raise ConfigError(f"{source}: {joined_faults(faults)}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{source}: a value is not plain finite data ({error})") from error
+    if not plugins_needed:
+        return experiment
     faults = list(_plugin_faults({name: getattr(experiment, name) for name in _NAMES_PLUGINS}))
     if faults:
         raise PluginError(f"{source}: {joined_faults(faults)}")

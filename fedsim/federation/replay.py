@@ -82,7 +82,7 @@ def catch_up(
     for attacker in servers:
         _show_server(attacker, current, arrays, evaluating)
     for one in participants:
-        one.memory = RecordDict()
+        one.memory = Content({})
         sent = arrays.get(f"{_SENT}{one.participant}")
         if sent is not None:
             one.arrived(current - 1, sent)

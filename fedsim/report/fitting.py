@@ -1,8 +1,8 @@
 """Tables that fit a terminal: what is too wide for one table becomes several below each other.
 
 No word is broken and no text is cut: columns that do not fit beside each other stand in a further
-table, which repeats the first column. Only where a single column is wider than the terminal are its
-cells folded.
+table, which repeats the columns that name the lines. Only where a single column is wider than the
+terminal are its cells folded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,13 +33,16 @@ class WideTable:
     Attributes
     ----------
     columns
-        The first one names the lines, and stands in every part.
+        From left to right.
     lines
         A text for each column; a shorter line has its last cells empty.
+    first
+        How many columns name the lines, and stand in every part.
     """
 
     columns: Sequence[TableColumn]
     lines: list[Sequence[Text]] = field(default_factory=list)
+    first: int = 1
 
     def add(self, *cells: Text | str) -> None:
         """Add a line."""
@@ -62,8 +65,9 @@ class WideTable:
     def fitted(self, width: int) -> Iterator[Table]:
         """Yield the table, or parts of it that are no wider than `width`."""
         widths = self.widths()
-        for part in _parts(widths, width):
-            yield self._part([0, *part], widths, width)
+        names = list(range(self.first))
+        for part in _parts(widths, self.first, width):
+            yield self._part([*names, *part], widths, width)
 
     def _part(self, places: Sequence[int], widths: Sequence[int], width: int) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -80,7 +84,8 @@ class WideTable:
             )
         for line in self.lines:
             cells = [line[place] if place < len(line) else Text() for place in places]
-            if any(cell.plain for cell in cells[1:]) or len(line) == 1 or len(places) == 1:
+            figures = cells[self.first :]
+            if any(cell.plain for cell in figures) or len(line) <= self.first or not figures:
                 table.add_row(*cells)
         return table
 
@@ -89,11 +94,11 @@ def _together(widths: Sequence[int]) -> int:
     return sum(widths) + _BETWEEN * (len(widths) - 1)
 
 
-def _parts(widths: Sequence[int], width: int) -> Iterator[list[int]]:
-    """Yield the columns of each part, the first one (which is in all) left out."""
-    part: list[int] = []
-    for place in range(1, len(widths)):
-        if part and _together([widths[0], *(widths[one] for one in [*part, place])]) > width:
+def _parts(widths: Sequence[int], first: int, width: int) -> Iterator[list[int]]:
+    """Yield the columns of each part, those that are in all left out."""
+    names, part = list(widths[:first]), list[int]()
+    for place in range(first, len(widths)):
+        if part and _together([*names, *(widths[one] for one in [*part, place])]) > width:
             yield part
             part = []
         part.append(place)

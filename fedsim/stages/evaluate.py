@@ -67,7 +67,7 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
     FedsimError
         If the experiment, the ledger or the scores are damaged or do not fit each other.
     """
-    experiment = load_experiment(run.experiment)
+    experiment = load_experiment(run.experiment, plugins_needed=False)
     ledger = read_ledger(run.ledger)
     attackers, metrics = attackers_of(experiment), chosen_metrics(experiment.metrics)
     evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}

@@ -151,7 +151,7 @@ class Evidence:
 
     @cached_property
     def _experiment(self) -> Experiment:
-        return load_experiment(self._run.experiment)
+        return load_experiment(self._run.experiment, plugins_needed=False)
 
     @cached_property
     def _attackers(self) -> tuple[Attacker, ...]:

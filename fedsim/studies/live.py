@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from fedsim.progress import Advance
 from fedsim.report.comparison_rows import auc_in_words
+from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import area, percent, plural
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell
@@ -52,14 +51,14 @@ class LiveStudy:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table as it stands."""
-        table = _plain("cell", "", "strongest attack")
+        table = WideTable([TableColumn(one) for one in ("cell", "", "strongest attack")])
         for cell in self._cells:
             state, said = self._standing[cell.digest]
             if cell is self._current:
                 said = " · ".join(self._tasks.values())
                 state = f"{RUNNING} {_clock(time.monotonic() - self._since)}"
-            table.add_row(Text(cell.name), Text(state, "dim"), Text(said))
-        yield table
+            table.add(cell.name, Text(state, "dim"), said)
+        yield from table.fitted(options.max_width)
 
     def begins(self, cell: Cell) -> None:
         """Take note that a cell is being computed."""
@@ -98,16 +97,16 @@ class LiveStudy:
 
 def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
     """Print what is going to be run, cell by cell, and what is shared."""
-    table = _plain("cell", "run", "", "honest federation", "active ones")
+    headings = ("cell", "run", "", "honest federation", "active ones")
+    table = WideTable([TableColumn(one) for one in headings])
     for one in planned:
         shared = one.shares_with
         federation = f"that of {shared.name}" if shared else f"{one.cell.federation}, its own"
         state = REUSED if one.finished else WAITING
-        table.add_row(
-            *map(Text, (one.cell.name, one.cell.digest, state, federation, str(one.active)))
-        )
+        table.add(one.cell.name, one.cell.digest, state, federation, str(one.active))
     own = sum(one.shares_with is None for one in planned)
-    console.print(table)
+    for part in table.fitted(console.width):
+        console.print(part)
     console.print(
         f"{plural(len(planned), 'cell')}, {plural(own, 'honest federation')}, "
         f"{plural(sum(one.finished for one in planned), 'cell')} finished before",
@@ -121,13 +120,16 @@ def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
 def show_findings(console: Console, findings: Findings) -> None:
     """Print the tables of a study, reference figures with their evidence below ours."""
     for table in findings.tables:
-        shown = _plain(*table.row_names, *table.columns)
+        names = [TableColumn(name) for name in table.row_names]
+        columns = [TableColumn(name) for name in table.columns]
+        shown = WideTable([*names, *columns], first=len(names))
         for key, entries in table.lines:
-            shown.add_row(*map(Text, key), *map(_entry, entries))
+            shown.add(*key, *map(_entry, entries))
         if table.title:
             console.print(Text(table.title, "bold"))
-        console.print(shown)
-        console.print()
+        for part in shown.fitted(console.width):
+            console.print(part)
+            console.print()
     for pair in findings.pairs:
         auc, p = auc_in_words(pair.difference)
         where = ", ".join(pair.where.values())
@@ -144,13 +146,6 @@ def _entry(entry: TableEntry | None) -> Text:
     if entry.reference is not None:
         text.append(f"\n{entry.reference.shown}", "dim italic")
     return text
-
-
-def _plain(*headings: str) -> RichTable:
-    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
 
 
 def _clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fedsim.report.comparison_rows import auc_in_words
+from fedsim.report.formats import markdown_table
 from fedsim.report.formatting import plural, points, probability
 from fedsim.studies.cells import Cell
 from fedsim.studies.pairs import Pair
@@ -66,10 +67,12 @@ def _markdown(table: Table) -> Iterator[str]:
     if table.title:
         yield f"**{table.title}**"
         yield ""
-    yield _line([*table.row_names, *table.columns])
-    yield _line(["---"] * len(table.row_names) + ["---:"] * len(table.columns))
-    for key, entries in table.lines:
-        yield _line([*key, *map(_entry, entries)])
+    yield markdown_table(
+        [*table.row_names, *table.columns],
+        [[*key, *map(_entry, entries)] for key, entries in table.lines],
+        left=len(table.row_names),
+        escaped=True,
+    )
 
 
 def _entry(entry: TableEntry | None) -> str:
@@ -89,12 +92,11 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
     yield "**Differences** (first minus second, on the same draws of records)"
     yield ""
     headings = ["first", "second", "of", "accuracy, points", "p", "AUC", "p", "records"]
-    yield _line(headings)
-    yield _line(["---"] * 3 + ["---:"] * 4 + ["---"])
+    lines = []
     for pair in pairs:
         accuracy = pair.difference.figures["accuracy"]
         bounds = f"{points(accuracy.low)}, {points(accuracy.high)}"
-        yield _line(
+        lines.append(
             [
                 pair.first,
                 pair.second,
@@ -105,6 +107,7 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
                 f"{pair.difference.pairing}, {pair.difference.shared:,} shared",
             ]
         )
+    yield markdown_table(headings, lines, left=3, escaped=True)
 
 
 def _notes(findings: Findings) -> Iterator[str]:
@@ -168,11 +171,18 @@ def _sizes(findings: Findings) -> Iterator[str]:
     names = list(cells[0][1])
     if names:
         yield ""
-        yield _line(["cell", *names])
-        yield _line(["---"] * (1 + len(names)))
-        for cell, own in cells:
-            stated = _beside(findings, cell)
-            yield _line([cell.name, *(_size(name, own[name], stated) for name in names)])
+        yield markdown_table(
+            ["cell", *names],
+            [
+                [
+                    cell.name,
+                    *(_size(name, own[name], _beside(findings, cell)) for name in names),
+                ]
+                for cell, own in cells
+            ],
+            left=1 + len(names),
+            escaped=True,
+        )
 
 
 def _beside(findings: Findings, cell: Cell) -> list[SizeReference]:
@@ -216,7 +226,3 @@ def _seconds(findings: Findings, runs: int) -> Iterator[str]:
             f"{which} took {added(findings.took.values())} (what had been simulated for other runs "
             "is not in it)"
         )
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -15,7 +15,7 @@ from torch import nn
 from fedsim.errors import MessageError, listed
 from fedsim.transport.lazy_arrays import ArrayInMemory, finite, seen
 from fedsim.transport.npy_decoding import USABLE
-from fedsim.transport.record_views import of_kind
+from fedsim.transport.record_views import AnyRecord, of_kind
 
 ARRAYS = "arrays"
 CONFIG = "config"
@@ -49,9 +49,21 @@ def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
     Flower's strategies put one and the same content into all messages of a round, so changing it
     in place would change what everybody gets.
     """
+    # Made in one go: Flower warns of a record that takes the place of one of another class, and
+    # what a message came with may be of a quicker class than what goes on with it.
     return RecordDict(
-        {k: arrays if isinstance(record, ArrayRecord) else record for k, record in content.items()}
+        {
+            key: arrays if isinstance(record, ArrayRecord) else record
+            for key, record in content.items()
+        }
     )
+
+
+def replace_records(content: RecordDict, records: Mapping[str, AnyRecord]) -> None:
+    """Put records into `content`, over those of the same keys, whatever class they are of."""
+    for key in records:
+        content.pop(key, None)
+    content.update(records)
 
 
 def round_of(message: Message) -> int:

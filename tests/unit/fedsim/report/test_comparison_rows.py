@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import example_report
@@ -157,6 +158,18 @@ def test_latex_escapes_names(rows):
     assert r"50\%\_\textbackslash x\{\}" in text
     assert text.startswith(r"\begin{tabular}{lll")
     assert text.count(r"\\") == 2
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_no_word_is_broken_and_no_text_is_lost(rows, width):
+    texts = []
+    for columns in (1000, width):
+        console = Console(width=columns, file=io.StringIO(), color_system=None)
+        console.print(ComparedTable(rows))
+        texts.append(console.file.getvalue())
+    wide, narrow = ([*re.findall(r"[\w.+−-]+", text)] for text in texts)  # noqa: RUF001
+    assert set(wide) == set(narrow)
+    assert max(map(len, texts[1].splitlines())) <= width
 
 
 @pytest.mark.parametrize("width", [80, 120])

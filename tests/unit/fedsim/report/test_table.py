@@ -1,6 +1,7 @@
 """The terminal tables: figures, refusals, widths, and names taken as plain text."""
 
 import io
+import re
 
 import example_report
 import pytest
@@ -31,6 +32,31 @@ def test_a_figure_and_its_interval_stand_on_one_line(results, width):
     assert f"{result.auc.value:.3f}".lstrip("0") in line
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
+
+
+WORDS = r"[\w-]+"
+
+
+def many(results):
+    """Return the results of four attackers with long names, and metrics that few have."""
+    names = ("gradient-ascent-participant", "gradient-ascent-server", "isolating-server", "x")
+    rows = [
+        row | {"adversary": name} for name in names for row in results.model_dump()["results"][::2]
+    ]
+    unique = {(row["adversary"], row["attack"], row["victim"]): row for row in rows}
+    return example_report.with_rows(results, list(unique.values()))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("made", [lambda results: results, many], ids=["two", "four"])
+def test_no_word_is_broken_and_no_text_is_lost(results, made, width):
+    shown = made(results)
+    wide, narrow = (printed(RunTable(shown), columns) for columns in (1000, width))
+    assert max(map(len, narrow.splitlines())) <= width
+    assert "…" not in narrow
+    # The tables of many adversaries have accuracy in the wide form only.
+    assert set(re.findall(WORDS, wide)) - set(re.findall(WORDS, narrow)) <= {"·"}
+    assert set(re.findall(WORDS, narrow)) <= set(re.findall(WORDS, wide))
 
 
 def test_a_narrow_terminal_puts_intervals_below(results):
