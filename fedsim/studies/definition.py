@@ -34,7 +34,7 @@ from fedsim.config.experiment import Strict
 from fedsim.config.faults import faults_in
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
-from fedsim.studies.metric_names import AnyMetric, AttackMetric
+from fedsim.studies.metric_names import AnyMetrics, AttackMetric
 
 Scale = Literal["cpu", "paper"]
 SCALES: tuple[Scale, ...] = ("cpu", "paper")
@@ -66,7 +66,7 @@ class TableSpec(Strict):
 
     rows: Annotated[tuple[str, ...], Field(min_length=1)]
     columns: str = METRIC
-    metrics: Annotated[tuple[AnyMetric, ...], Field(min_length=1)] = ("accuracy", "auc")
+    metrics: AnyMetrics = ("accuracy", "auc")
     only: Only = Field(default_factory=dict)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from fedsim.config.metrics import MetricChoice
 from fedsim.errors import FedsimError, listed
@@ -62,3 +62,10 @@ AttackMetric = Annotated[str, AfterValidator(_attack_metric)]
 
 AnyMetric = Annotated[str, AfterValidator(_any_metric)]
 """The name of a metric of attacks, or of the federation that an adversary makes."""
+
+AnyMetrics = Annotated[
+    tuple[str, ...],
+    Field(min_length=1),
+    AfterValidator(lambda names: tuple(_any_metric(name) for name in names)),
+]
+"""Several of them, at least one."""

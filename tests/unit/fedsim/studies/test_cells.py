@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tabels": []}, "unknown key 'tabels'; valid keys there: about, axes, base, changes, compare"),
     ({"tables": [{"row": ["rate"]}]}, "'tables.0.row'; valid keys there: columns, metrics, only"),
     ({"tables": [{"rows": ["speed"]}]}, "no coordinate 'speed'; valid: adversary, attack, rate"),
-    ({"tables": [{"rows": ["rate"], "metrics": ["aucc"]}]}, "tables.0.metrics.0 is 'aucc'"),
+    ({"tables": [{"rows": ["rate"], "metrics": ["aucc"]}]}, "there is no 'aucc' among the metrics"),
     ({"tables": [{"rows": ["rate"], "only": {"rate": ["mid"]}}]}, "axis 'rate' has no value 'mid'"),
     ({"axes": {"attack": {"a": {}}}}, "an axis cannot be called 'attack'"),
     ({"scales": {"gpu": {}}}, "scales.gpu"),
