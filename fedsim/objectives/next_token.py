@@ -13,6 +13,7 @@ from fedsim.objectives.stable import log_loss_of_odds, log_mean, mean_where
 
 IGNORED = -100
 """The target of a position that does not count: padding, or a prompt."""
+LARGEST_EXPONENT = 700.0
 
 
 class NextToken(Objective):
@@ -66,8 +67,8 @@ class NextToken(Objective):
         return losses.sum(1) / _counted(targets).sum(1)
 
     def utility_of(self, mean: float) -> float:
-        """Return the perplexity, ``exp`` of the mean loss."""
-        return math.exp(mean) if mean < math.log(torch.finfo(torch.float64).max) else math.inf
+        """Return the perplexity, ``exp`` of the mean loss; a float holds no more than exp(700)."""
+        return math.exp(min(mean, LARGEST_EXPONENT))
 
     def record_scalars(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return minus the logarithm of the loss, and mean and smallest log-odds of the tokens."""

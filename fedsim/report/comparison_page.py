@@ -160,5 +160,5 @@ def _figures(data: ComparisonData) -> Iterator[Chart]:
 def _utility(data: ComparisonData) -> Iterator[Chart]:
     courses = {run.name: run.course for run in data.runs if run.course}
     if courses:
-        alt = "Train and test accuracy of each run's model over the rounds"
+        alt = "Train and test utility of each run's model over the rounds"
         yield Chart("utility", figures.utilities(courses), "", alt)

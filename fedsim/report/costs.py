@@ -31,23 +31,31 @@ class Cost(BaseModel):
         ones, the median over the messages.
     remarks
         What a reader has to know of the attack: in which rounds it did not act, for one.
+    others
+        Of an objective without an accuracy its own figure: ``test_error``, ``honest_test_error``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     adversary: Annotated[str, Field(min_length=1, max_length=200)]
-    test_accuracy: Fraction
+    test_accuracy: Fraction | None = None
     honest_test_accuracy: Fraction | None = None
     norm_ratio: Annotated[float, Field(ge=0)] | None = None
     cosine: Annotated[float, Field(ge=-1.001, le=1.001)] | None = None
     messages: Annotated[int, Field(ge=0, le=2**53)] = 0
     buffers: Annotated[float, Field(ge=0)] | None = None
     remarks: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
+    others: dict[str, float] = {}
+
+    @property
+    def figure(self) -> str:
+        """The name of the figure of utility, such as ``test_accuracy``."""
+        return next((name for name in self.others if name.startswith("test_")), "test_accuracy")
 
     @property
     def utility_cost(self) -> float | None:
         """Test accuracy that the attack costs, as a fraction; below 0 where it gains."""
-        if self.honest_test_accuracy is None:
+        if self.honest_test_accuracy is None or self.test_accuracy is None:
             return None
         return self.honest_test_accuracy - self.test_accuracy
 
@@ -67,20 +75,39 @@ def cost_remarks(costs: Sequence[Cost]) -> list[str]:
 
 def cost_table(costs: Sequence[Cost]) -> WideTable:
     """Return what each active adversary costs, for a terminal."""
-    headings = ("test accuracy", "cost in points", "norm ratio", "cosine")
     first = TableColumn("what attacking costs")
+    headings = cost_headings(costs)
     table = WideTable([first, *(TableColumn(heading, number=True) for heading in headings)])
     for cost in costs:
         table.add(cost.adversary, *cost_cells(cost))
     return table
 
 
+def cost_headings(costs: Sequence[Cost]) -> tuple[str, str, str, str]:
+    """Return what stands above `cost_cells`."""
+    name = costs[0].figure if costs else "test_accuracy"
+    unit = "cost in points" if name == "test_accuracy" else "change"
+    return name.replace("_", " "), unit, "norm ratio", "cosine"
+
+
 def cost_cells(cost: Cost) -> tuple[str, str, str, str]:
-    """Return test accuracy in percent, its cost in points, norm ratio and cosine as texts."""
-    lost = cost.utility_cost
+    """Return the figure of utility, what it lost, norm ratio and cosine as texts.
+
+    An accuracy is in percent, its loss in points; other figures are numbers, and so their changes.
+    """
     return (
-        f"{100 * cost.test_accuracy:.1f}",
-        "-" if lost is None else f"{100 * lost:+.1f}",
+        *_utility_cells(cost),
         "-" if cost.norm_ratio is None else f"{cost.norm_ratio:.2f}",
         "-" if cost.cosine is None else f"{cost.cosine:.3f}",
+    )
+
+
+def _utility_cells(cost: Cost) -> tuple[str, str]:
+    lost = cost.utility_cost
+    if cost.test_accuracy is not None:
+        return f"{100 * cost.test_accuracy:.1f}", "-" if lost is None else f"{100 * lost:+.1f}"
+    attacked, honest = cost.others.get(cost.figure), cost.others.get(f"honest_{cost.figure}")
+    return (
+        "-" if attacked is None else f"{attacked:.3g}",
+        "-" if attacked is None or honest is None else f"{attacked - honest:+.3g}",
     )

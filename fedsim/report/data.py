@@ -78,13 +78,17 @@ class ThreatSection:
 
 @dataclass(frozen=True)
 class UtilityPoint:
-    """What the federation's model achieves after a round; None where it was not measured."""
+    """What the federation's model achieves after a round; None where it was not measured.
+
+    `train` and `test` are of the figure that is named: an accuracy, or another of the objective.
+    """
 
     round: int
-    train_accuracy: float | None = None
-    test_accuracy: float | None = None
+    train: float | None = None
+    test: float | None = None
     train_loss: float | None = None
     test_loss: float | None = None
+    figure: str = "accuracy"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ Names are escaped: plotly reads markup in its labels. What all have in common is
 `fedsim.report.drawing`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -37,12 +38,16 @@ _DASHES = ("solid", "dash", "longdash")
 
 
 def utility(points: Sequence[UtilityPoint], step: str = "round") -> go.Figure:
-    """Return train and test accuracy over the rounds, or over other steps."""
+    """Return train and test accuracy over the rounds, or over other steps.
+
+    Of objectives without an accuracy it is their own figure, such as the error.
+    """
     rounds = whole_numbers(point.round for point in points)
-    figure = empty_figure(step, "accuracy", rounds, _PERCENT | {"range": [0, 1.02]})
+    name, axis, hover = _utility_axis(points)
+    figure = empty_figure(step, name, rounds, axis)
     for name, colour, values in (
-        ("train", TRAIN, [point.train_accuracy for point in points]),
-        ("test", TEST, [point.test_accuracy for point in points]),
+        ("train", TRAIN, [point.train for point in points]),
+        ("test", TEST, [point.test for point in points]),
     ):
         known = [(p.round, v) for p, v in zip(points, values, strict=True) if v is not None]
         figure.add_scatter(
@@ -52,19 +57,28 @@ def utility(points: Sequence[UtilityPoint], step: str = "round") -> go.Figure:
             mode="lines+markers" if len(known) < 25 else "lines",
             line={"color": colour, "width": 2},
             marker={"size": 5},
-            hovertemplate="%{y:.1%}",
+            hovertemplate=hover,
         )
     figure.update_layout(hovermode="x unified")
     return figure
 
 
+def _utility_axis(points: Iterable[UtilityPoint]) -> tuple[str, dict[str, Any], str]:
+    """Return the name of the figure of utility, its axis, and how one is written."""
+    names = {point.figure for point in points}
+    if names == {"accuracy"}:
+        return "accuracy", _PERCENT | {"range": [0, 1.02]}, "%{y:.1%}"
+    return " or ".join(sorted(names)), {"rangemode": "tozero"}, "%{y:.3g}"
+
+
 def utilities(courses: Mapping[str, Sequence[UtilityPoint]]) -> go.Figure:
     """Return train (dotted) and test accuracy of several runs over the rounds."""
     rounds = whole_numbers(point.round for course in courses.values() for point in course)
-    figure = empty_figure("round", "accuracy", rounds, _PERCENT | {"range": [0, 1.02]})
+    name_of, axis, hover = _utility_axis(point for course in courses.values() for point in course)
+    figure = empty_figure("round", name_of, rounds, axis)
     for run, colour in adversary_colours(courses).items():
         for name, dash in (("test", "solid"), ("train", "dot")):
-            values = [(p.round, getattr(p, f"{name}_accuracy")) for p in courses[run]]
+            values = [(p.round, getattr(p, name)) for p in courses[run]]
             known = [(x, y) for x, y in values if y is not None]
             figure.add_scatter(
                 x=[x for x, _ in known],
@@ -72,7 +86,7 @@ def utilities(courses: Mapping[str, Sequence[UtilityPoint]]) -> go.Figure:
                 name=escape(f"{run}, {name}"),
                 mode="lines",
                 line={"color": colour, "width": 2, "dash": dash},
-                hovertemplate="%{y:.1%}",
+                hovertemplate=hover,
             )
     figure.update_layout(hovermode="x unified")
     return figure

@@ -114,7 +114,7 @@ def _utility_words(utility: Mapping[str, float | None]) -> list[tuple[str, str]]
 
 def _utility(data: ReportData) -> Iterator[Chart]:
     if data.utility:
-        alt = f"Train and test accuracy by {_step(data)}"
+        alt = f"Train and test {data.utility[0].figure} by {_step(data)}"
         alt += f": {data.utility_of}" if data.utility_of else ""
         yield Chart("utility", figures.utility(data.utility, _step(data)), data.utility_of, alt)
 

@@ -64,6 +64,9 @@ def standing_out(judged: EvaluatedRun, asked: ExposedRequest | None) -> Iterator
         )
 
 
+SHOWN_TARGETS = 8
+
+
 def _most_exposed(case: EvaluationCase, asked: ExposedRequest) -> Iterator[ExposedRecord]:
     joined = case.joined
     above = (joined.scores - case.thresholds[:, None]).mean(axis=0)
@@ -79,8 +82,10 @@ def _most_exposed(case: EvaluationCase, asked: ExposedRequest) -> Iterator[Expos
 
 
 def _class_of(record: int, dataset: Dataset) -> str:
-    label = int(dataset.labels[record])
-    return str(label) if dataset.class_names is None else dataset.class_names[label]
+    label = dataset.labels[record]
+    if np.ndim(label) or label.dtype.kind == "f":  # no class: numbers, several labels, tokens
+        return ", ".join(f"{value:g}" for value in np.ravel(label)[:SHOWN_TARGETS])
+    return str(int(label)) if dataset.class_names is None else dataset.class_names[int(label)]
 
 
 def picture(features: NDArray[np.generic]) -> bytes | None:

@@ -54,8 +54,13 @@ def courses(run: RunDirectory, judged: EvaluatedRun) -> list[SignalCourse]:
 
 
 def by_class(judged: EvaluatedRun) -> list[ByClass]:
-    """Return how the leading attack of each attacker does on each class, first victim only."""
-    found = []
+    """Return how the leading attack of each attacker does on each class, first victim only.
+
+    Nothing where the labels are no classes.
+    """
+    found: list[ByClass] = []
+    if judged.ledger.labels.ndim != 1 or judged.ledger.labels.dtype.kind not in "iu":
+        return found
     for attacker in judged.attackers:
         attack, ledger = leading_attack(attacker, judged), judged.ledger
         evaluation_result = judged.evaluation_results[

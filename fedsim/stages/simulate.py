@@ -21,7 +21,7 @@ from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError
 from fedsim.federation.client_app import make_client_app, sampled
-from fedsim.federation.rounds import Progress, Schedule
+from fedsim.federation.rounds import Progress, RoundFigures, Schedule
 from fedsim.federation.server_app import Server, make_server_app
 from fedsim.federation.strategies import build_strategy
 from fedsim.observation.snapshots import require_space
@@ -34,6 +34,7 @@ from fedsim.stages.federations import PlannedFederation, federations_of
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup
 from fedsim.stages.state_cache import StateCache
+from fedsim.stages.utility import figure_name
 from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.transport.messages import shapes_of
 
@@ -217,12 +218,21 @@ def _tell_reuse(
 def standing_of(progress: Progress, took_part: int | None = None) -> str:
     """Return how a federation stands, in a few words; `took_part` trained in its last round."""
     figures = progress.history[-1]
-    tested = [f.test_accuracy for f in progress.history if f.test_accuracy is not None]
+    tested = [text for f in progress.history if (text := _test_in_words(f))]
     parts = []
     if figures.local_loss is not None:
         parts.append(f"loss {figures.local_loss:.3f}")
     if tested:
-        parts.append(f"test {tested[-1]:.1%}")
+        parts.append(tested[-1])
     if took_part is not None:
         parts.append(plural(took_part, "participant"))
     return ", ".join(parts)
+
+
+def _test_in_words(figures: RoundFigures) -> str:
+    """Return what the aggregate achieves on held-out records; nothing where it was not measured."""
+    if figures.test_accuracy is not None:
+        return f"test {figures.test_accuracy:.1%}"
+    name = f"test_{figure_name(figures)}"
+    value = figures.of(name)
+    return "" if value is None else f"{name.replace('_', ' ')} {value:.3g}"
