@@ -9,9 +9,12 @@ checked against it, strictly, when the experiment is read.
 import importlib
 import inspect
 import json
+import sysconfig
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pydantic import (
@@ -31,6 +34,7 @@ from fedsim.plugin_groups import GROUPS as GROUPS
 from fedsim.plugin_groups import Group as Group
 from fedsim.plugin_groups import available as available
 
+OURS = ("fedsim", "adversaries")
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that is not known, in a model and in a dataclass."""
 
@@ -131,6 +135,26 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def raised_in(error: Exception) -> str:
+    """Return " (file, line n)" of the last line outside of fedsim that an exception came through.
+
+    The libraries that a plugin calls are passed over, so that it is a line of the plugin's.
+    """
+    theirs = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in OURS
+        and not {"site-packages", "dist-packages"} & {*Path(frame.f_code.co_filename).parts}
+        and not frame.f_code.co_filename.startswith(("<", sysconfig.get_path("stdlib")))
+    ]
+    if not theirs:
+        return ""
+    file, line = theirs[-1]
+    path = Path(file)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f" ({shown}, line {line})"
+
+
 def valid_keys(schema: type, location: Sequence[int | str]) -> tuple[str, ...]:
     """Return the keys that may stand at a place inside data of type `schema`.
 
@@ -202,7 +226,8 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
     except FedsimError:
         raise
     except Exception as error:  # a third party's plugin may raise anything while it is built
-        raise PluginError(f"{name} cannot be built: {one_line(error)}") from error
+        told = f"{one_line(error)}{raised_in(error)}"
+        raise PluginError(f"{name} cannot be built: {told}") from error
 
 
 def check(group: str, name: str, settings: Mapping[str, object]) -> None:

@@ -64,6 +64,7 @@ def fetch(
     stored = fetch_data(name, {}, data_dir=data_dir, say=console.print)
     console.print(
         f"{stored.name}: {stored.records:,} records of shape {stored.input_shape}, "
-        f"{stored.num_classes} classes, {stored.size_in_bytes / 1e6:,.1f} MB in {stored.folder}",
+        f"{stored.num_classes} classes, {stored.size_in_bytes / 1e6:,.1f} MB, "
+        + (f"kept in {stored.folder}" if stored.folder else "made anew each time: kept nowhere"),
         highlight=False,
     )

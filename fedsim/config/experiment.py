@@ -108,6 +108,7 @@ class DataSettings(Choice):
     """A data set; `test_records` are held out where the source has no test split of its own."""
 
     test_records: PositiveInt | None = None
+    split_seed: NaturalNumber | None = None
 
 
 class PartitionSettings(Choice):
@@ -116,6 +117,7 @@ class PartitionSettings(Choice):
     name: str = "disjoint"
     participants: Count = 4
     records: PositiveInt | None = None
+    seed: NaturalNumber | None = None
 
 
 class LocalTraining(Strict):
@@ -199,7 +201,11 @@ class AuditSettings(Strict):
     known_nonmembers: PositiveInt = 1000
     tested_members: PositiveInt = 1000
     tested_nonmembers: PositiveInt = 1000
-    nonmembers: Literal["unseen", "others", "both"] = "unseen"
+    nonmembers: Literal["unseen", "others", "both", "label-matched"] = "unseen"
+    nonmember_source: Literal["any", "pool"] = "any"
+    nonmember_classes: Literal["victim", "any"] = "victim"
+    unit: Literal["record", "user"] = "record"
+    user_score: Literal["mean", "max"] = "mean"
     attack_seeds: PositiveInt = 1
 
 
@@ -357,12 +363,29 @@ class Experiment(Strict):
         return format_yaml(self.plain())
 
 
+_LATER: dict[str, dict[str, Any]] = {
+    "data": {"split_seed": None},
+    "partition": {"seed": None},
+    "audit": {
+        "nonmember_source": "any",
+        "nonmember_classes": "victim",
+        "unit": "record",
+        "user_score": "mean",
+    },
+}
+"""Settings that runs of earlier versions did not have, with what they did."""
+
+
 def _without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     """Return the tree without settings that runs of earlier versions did not have, where unused.
 
     A run directory is resumed, and a cell of a study found, by its resolved experiment.
     """
     local = tree["federation"]["local"]
+    for section, later in _LATER.items():
+        for key, default in later.items():
+            if tree[section][key] == default:
+                del tree[section][key]
     if tree["objective"] is None:
         del tree["objective"]
     if not local["drop_last"]:

@@ -1,7 +1,11 @@
 """Drawing the records that an attack is trained and judged on.
 
 Drawn once, before training, from the ledger alone. Exact duplicates are never drawn, nor records
-that the attacker itself holds; known and tested records are disjoint.
+that the attacker itself holds; known and tested records are disjoint. Where labels are classes,
+non-members are of classes that a victim has: of another class, the label alone would tell them.
+
+Where users are audited (`Ledger.user_score`), users are drawn, and with them all their records: of
+a member those that a victim trains on, of a non-member all. No known user is tested.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,12 +19,17 @@ from fedsim import seeds
 from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
 from fedsim.errors import DataError, listed
 
-NonMembers = Literal["unseen", "others", "both"]
+NonMembers = Literal["unseen", "others", "both", "label-matched"]
+Source = Literal["any", "pool"]
+Classes = Literal["victim", "any"]
+NONE = "exact duplicates and records that the attacker holds are none"
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class AuditSizes:
-    """How many records of each kind to draw."""
+    """How many records (or users) of each kind to draw."""
 
     known_members: int
     known_nonmembers: int
@@ -28,27 +37,28 @@ class AuditSizes:
     tested_nonmembers: int
 
 
-def _unseen(ledger: Ledger, query: MembershipQuery) -> NDArray[np.bool_]:
+def _unseen(ledger: Ledger, query: MembershipQuery) -> Mask:
     """Mark the records in nobody's training set: the rest of the pool, and test records."""
     return ~ledger.holders_of(range(ledger.participants))
 
 
-def _others(ledger: Ledger, query: MembershipQuery) -> NDArray[np.bool_]:
+def _others(ledger: Ledger, query: MembershipQuery) -> Mask:
     """Mark the records in the training set of someone who is neither victim nor attacker."""
     asked = {*query.victims, *query.holders}
     others = [p for p in range(ledger.participants) if p not in asked]
     return ledger.holders_of(others) & ~ledger.holders_of(query.victims)
 
 
-def _both(ledger: Ledger, query: MembershipQuery) -> NDArray[np.bool_]:
+def _both(ledger: Ledger, query: MembershipQuery) -> Mask:
     """Mark every record that is in no victim's training set."""
     return ~ledger.holders_of(query.victims)
 
 
-NONMEMBERS: Mapping[str, Callable[[Ledger, MembershipQuery], NDArray[np.bool_]]] = {
+NONMEMBERS: Mapping[str, Callable[[Ledger, MembershipQuery], Mask]] = {
     "unseen": _unseen,
     "others": _others,
     "both": _both,
+    "label-matched": _unseen,
 }
 
 
@@ -58,6 +68,8 @@ def draw_audit(
     sizes: AuditSizes,
     *,
     nonmembers: NonMembers = "unseen",
+    source: Source = "any",
+    classes: Classes = "victim",
     seed: int,
 ) -> AuditSet:
     """Draw the audit of one query.
@@ -66,9 +78,16 @@ def draw_audit(
 
     Parameters
     ----------
+    sizes
+        How many records, or users where the ledger says that users are audited.
     nonmembers
         ``unseen``: in nobody's training data (the paper's choice); ``others``: in that of a
-        participant who is neither victim nor attacker; ``both``: either.
+        participant who is neither victim nor attacker; ``both``: either; ``label-matched``: unseen,
+        with the labels of the members in their proportions.
+    source
+        ``any``: also test records; ``pool``: of the training pool only, as members are.
+    classes
+        ``victim``: non-members are of classes that a victim trains on; ``any``: of any class.
 
     Raises
     ------
@@ -78,41 +97,157 @@ def draw_audit(
     if nonmembers not in NONMEMBERS:
         raise DataError(f"there are no non-members {nonmembers!r}; valid: {listed(NONMEMBERS)}")
     allowed = ~ledger.duplicate & ~ledger.holders_of(query.holders)
-    members = np.flatnonzero(allowed & ledger.holders_of(query.victims))
-    others = np.flatnonzero(allowed & NONMEMBERS[nonmembers](ledger, query))
+    inside = allowed & ledger.holders_of(query.victims)
+    outside = allowed & NONMEMBERS[nonmembers](ledger, query)
+    if source == "pool":
+        outside &= ~ledger.test
     random = seeds.generator(seed, "audit", query.key)
+    what = f"{query.key}: members", f"{query.key}: {nonmembers} non-members"
+    if ledger.user_score is not None:
+        return _of_users(ledger, query, (inside, outside), sizes, nonmembers, random, what)
+    if classes == "victim":
+        outside &= of_victims_classes(ledger, query)
+    members, others = np.flatnonzero(inside), np.flatnonzero(outside)
     chosen_members, known_members = _drawn(
-        members, sizes.known_members, sizes.tested_members, random, f"{query.key}: members"
+        members, sizes.known_members, sizes.tested_members, random, what[0]
     )
-    chosen_others, known_others = _drawn(
-        others,
-        sizes.known_nonmembers,
-        sizes.tested_nonmembers,
-        random,
-        f"{query.key}: {nonmembers} non-members",
-    )
-    records = np.concatenate([chosen_members, chosen_others])
-    member = np.arange(len(records)) < len(chosen_members)
+    if nonmembers == "label-matched":
+        chosen_others, known_others = _matched(
+            ledger, others, (chosen_members, known_members), sizes, random, what[1]
+        )
+    else:
+        none = f"{NONE}, nor those of classes that no victim trains on"
+        chosen_others, known_others = _drawn(
+            others,
+            sizes.known_nonmembers,
+            sizes.tested_nonmembers,
+            random,
+            what[1],
+            none if classes == "victim" else NONE,
+        )
+    return _audit_set(chosen_members, chosen_others, known_members, known_others)
+
+
+def of_victims_classes(ledger: Ledger, query: MembershipQuery) -> Mask:
+    """Mark the records of a class that some victim trains on; all, where labels are no classes."""
+    labels = ledger.labels
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return np.ones(len(ledger), dtype=np.bool_)
+    trained = np.unique(labels[ledger.holders_of(query.victims)])
+    found: Mask = np.isin(labels, trained)
+    return found
+
+
+def _audit_set(members: Ids, others: Ids, known_members: Mask, known_others: Mask) -> AuditSet:
+    records = np.concatenate([members, others])
+    member = np.arange(len(records)) < len(members)
     known = np.concatenate([known_members, known_others])
     order = np.argsort(records)
     return AuditSet(records[order], member[order], known[order])
 
 
 def _drawn(
-    candidates: NDArray[np.int64],
+    candidates: Ids,
     known: int,
     tested: int,
     random: np.random.Generator,
     what: str,
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    unit: str = NONE,
+) -> tuple[Ids, Mask]:
     """Draw `known + tested` candidates; the first `known` of them are the known ones."""
     if known < 0 or tested < 0:
         raise DataError(f"audit of {what}: {known} known and {tested} tested must not be negative")
     if known + tested > len(candidates):
         raise DataError(
             f"audit of {what}: {known} known and {tested} tested were asked for, but there are "
-            f"only {len(candidates)} candidates (exact duplicates and records that the attacker "
-            "holds are none)"
+            f"only {len(candidates)} candidates ({unit})"
         )
     chosen = random.permutation(candidates)[: known + tested]
     return chosen, np.arange(len(chosen)) < known
+
+
+def _matched(
+    ledger: Ledger,
+    candidates: Ids,
+    members: tuple[Ids, Mask],
+    sizes: AuditSizes,
+    random: np.random.Generator,
+    what: str,
+) -> tuple[Ids, Mask]:
+    """Draw non-members with the labels of the members, known and tested each in proportion."""
+    if ledger.labels.ndim != 1 or ledger.labels.dtype.kind not in "iu":
+        raise DataError(f"audit of {what}: labels that are no classes cannot be matched")
+    records, known = members
+    shuffled = random.permutation(candidates)
+    chosen: list[Ids] = []
+    for side, count in ((True, sizes.known_nonmembers), (False, sizes.tested_nonmembers)):
+        wanted = _in_proportion(ledger.labels[records[known == side]], count)
+        picked = []
+        for label, number in wanted.items():
+            free = shuffled[ledger.labels[shuffled] == label]
+            if number > len(free):
+                raise DataError(
+                    f"audit of {what}: {number} more of class {label} were asked for, but there "
+                    f"are only {len(free)} candidates of it; lower the sizes of the audit"
+                )
+            picked.append(free[:number])
+            shuffled = shuffled[~np.isin(shuffled, free[:number])]
+        chosen.append(np.concatenate([np.empty(0, np.int64), *picked]))
+    counts = [len(part) for part in chosen]
+    return np.concatenate(chosen), np.repeat([True, False], counts)
+
+
+def _in_proportion(labels: NDArray[np.int64], count: int) -> dict[int, int]:
+    """Return how many of each label make `count`, in the proportions of `labels` (largest rest)."""
+    if not len(labels):
+        return {}
+    values, counts = np.unique(labels, return_counts=True)
+    shares = counts * count / len(labels)
+    whole = np.floor(shares).astype(int)
+    whole[np.argsort(-(shares - whole), kind="stable")[: count - int(whole.sum())]] += 1
+    return dict(zip(values.tolist(), whole.tolist(), strict=True))
+
+
+def _of_users(
+    ledger: Ledger,
+    query: MembershipQuery,
+    sides: tuple[Mask, Mask],
+    sizes: AuditSizes,
+    nonmembers: NonMembers,
+    random: np.random.Generator,
+    what: tuple[str, str],
+) -> AuditSet:
+    """Draw users, and return all records of theirs that may be asked about."""
+    if ledger.groups is None:
+        raise DataError(
+            "audit.unit is user, but the data have no users; name a user column in the data set's "
+            "settings, or return Arrays with groups"
+        )
+    if nonmembers == "label-matched":
+        raise DataError("audit.nonmembers: label-matched is for audit.unit: record")
+    inside, outside = sides
+    groups = ledger.groups
+    held = np.unique(groups[ledger.holders_of(query.holders)])
+    asked = range(ledger.participants) if nonmembers == "unseen" else query.victims
+    trained = np.unique(groups[ledger.holders_of(asked)])
+    unit = (
+        "users; whose records are trained on by anybody asked about, or held by the attacker, are "
+        "none"
+    )
+    drawn = []
+    for mask, barred, known, tested, of in (
+        (inside, held, sizes.known_members, sizes.tested_members, what[0]),
+        (
+            outside,
+            np.union1d(held, trained),
+            sizes.known_nonmembers,
+            sizes.tested_nonmembers,
+            what[1],
+        ),
+    ):
+        candidates = np.setdiff1d(groups[mask], barred)
+        users, is_known = _drawn(candidates, known, tested, random, f"users, {of}", unit)
+        records = np.flatnonzero(mask & np.isin(groups, users))
+        drawn.append((records, np.isin(groups[records], users[is_known])))
+    (members, known_members), (others, known_others) = drawn
+    return _audit_set(members, others, known_members, known_others)

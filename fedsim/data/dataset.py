@@ -44,6 +44,8 @@ class Dataset:
         What the labels are for, where the source says it; None is classification.
     label_values
         What classes 0..C-1 are called in the source; None if they are those numbers.
+    own_split
+        Whether the test split is the source's own, rather than drawn at random from its records.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dataset:
     group_names: tuple[str, ...] | None = None
     objective: str | None = None
     label_values: tuple[int | str, ...] | None = None
+    own_split: bool = False
 
     def __len__(self) -> int:
         """Return N, the number of records in the pool and the test split together."""
@@ -148,13 +151,22 @@ class Dataset:
         return scale.float().view(per_channel), shift.float().view(per_channel)
 
 
-def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: int) -> Dataset:
+def from_arrays(
+    name: str,
+    arrays: Arrays,
+    *,
+    test_records: int | None,
+    seed: int,
+    test_by_user: bool = False,
+) -> Dataset:
     """Return `arrays` as a data set, drawing a test split by `seed` if the source has none.
 
     Parameters
     ----------
     test_records
         How many records to hold out (default: a fifth); only for a source without a test split.
+    test_by_user
+        Whether users are held out as a whole, until they have so many records.
 
     Raises
     ------
@@ -175,8 +187,12 @@ def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: in
             raise DataError(
                 f"cannot hold out {held_out} test records of {records}; valid: 1..{records - 1}"
             )
-        test = np.zeros(records, dtype=np.bool_)
-        test[seeds.generator(seed, "test split").permutation(records)[:held_out]] = True
+        random = seeds.generator(seed, "test split")
+        if test_by_user and arrays.groups is not None:
+            test = _users_held_out(arrays.groups, held_out, random)
+        else:
+            test = np.zeros(records, dtype=np.bool_)
+            test[random.permutation(records)[:held_out]] = True
     classes = arrays.num_classes
     assert classes is not None  # noqa: S101  set by Arrays itself
     return Dataset(
@@ -192,4 +208,18 @@ def from_arrays(name: str, arrays: Arrays, *, test_records: int | None, seed: in
         group_names=arrays.group_names,
         objective=arrays.objective,
         label_values=arrays.label_values,
+        own_split=arrays.test is not None,
     )
+
+
+def _users_held_out(
+    groups: NDArray[np.int64], records: int, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Mark the records of random users, as few as have `records` records together."""
+    users = random.permutation(int(groups.max()) + 1)
+    held = np.cumsum(np.bincount(groups)[users])
+    if len(users) < 2:
+        raise DataError("it has one user only, so none can be held out")
+    count = min(int(np.searchsorted(held, records)) + 1, len(users) - 1)
+    test: NDArray[np.bool_] = np.isin(groups, users[:count])
+    return test

@@ -7,7 +7,7 @@ unknown or doubled is an error, so labels cannot silently slip against scores.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from fedsim.data.dataset import Dataset
 from fedsim.errors import DataError, listed
 
 NEITHER, KNOWN, TESTED = 0, 1, 2
+UserScore = Literal["mean", "max"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,16 @@ class AuditSet:
         Shape (n,): whether the record is in a victim's training set.
     known
         Shape (n,): whether the attacker is told so (to train on); otherwise the record is tested.
+    users, user_score
+        Where users are audited: shape (n,), the user of each record, and what a user's score is of
+        the scores of its records. None where records are.
     """
 
     records: NDArray[np.int64]
     member: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    users: NDArray[np.int64] | None = None
+    user_score: UserScore | None = None
 
     def __len__(self) -> int:
         """Return the number of records, known and tested."""
@@ -98,6 +104,8 @@ class Ledger:
         By query key, shape (N,) of `NEITHER`, `KNOWN` or `TESTED`.
     groups
         Shape (N,), the number of the user whom a record is of; None if the data do not say.
+    user_score
+        Where users are audited, what a user's score is of the scores of its records; else None.
 
     Raises
     ------
@@ -111,6 +119,7 @@ class Ledger:
     training_sets: tuple[NDArray[np.int64], ...]
     roles: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
     groups: NDArray[np.int64] | None = None
+    user_score: UserScore | None = None
 
     def __post_init__(self) -> None:
         for participant, records in enumerate(self.training_sets):
@@ -177,10 +186,17 @@ class Ledger:
             raise DataError(f"the ledger has no audit of {query.key}; valid: {listed(self.roles)}")
         roles = self.roles[query.key]
         records = np.flatnonzero(roles != NEITHER)
-        return AuditSet(records, self.join(query, records), roles[records] == KNOWN)
+        users = self.groups[records] if self.groups is not None and self.user_score else None
+        return AuditSet(
+            records, self.join(query, records), roles[records] == KNOWN, users, self.user_score
+        )
 
 
-def new_ledger(dataset: Dataset, training_sets: Sequence[NDArray[np.int64]]) -> Ledger:
+def new_ledger(
+    dataset: Dataset,
+    training_sets: Sequence[NDArray[np.int64]],
+    user_score: UserScore | None = None,
+) -> Ledger:
     """Return the ledger of a federation in which participant p trains on `training_sets[p]`."""
     labels = dataset.labels
     return Ledger(
@@ -189,6 +205,7 @@ def new_ledger(dataset: Dataset, training_sets: Sequence[NDArray[np.int64]]) -> 
         duplicate=dataset.duplicate,
         training_sets=tuple(np.sort(records) for records in training_sets),
         groups=dataset.groups,
+        user_score=user_score,
     )
 
 

@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fedsim.data.ledger import KNOWN, NEITHER, TESTED, Ledger
+from fedsim.data.ledger import KNOWN, NEITHER, TESTED, Ledger, UserScore
 from fedsim.data.parquet_file import TooLarge, read_parquet
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing
 
 ROLE = "role/"
 PARTICIPANTS = b"fedsim.participants"
+USER_SCORE = b"fedsim.user_score"
 COLUMNS = {
     "record": pa.int64(),
     "label": pa.int64(),
@@ -31,6 +32,7 @@ COLUMNS = {
     "participants": pa.list_(pa.int32()),
 }
 GROUP = "group"
+USER_SCORES: tuple[UserScore, ...] = ("mean", "max")
 LABELS = (pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.list_(pa.float32()))
 SPLITS = ("pool", "test")
 FEW_PARTICIPANTS = 1000  # so many may be without records
@@ -51,7 +53,10 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
     names = np.array([None, *ROLE_NAMES], dtype=object)
     for key, roles in ledger.roles.items():
         columns[ROLE + key] = pa.array(names[roles], pa.string())
-    table = pa.table(columns).replace_schema_metadata({PARTICIPANTS: str(ledger.participants)})
+    told = {PARTICIPANTS: str(ledger.participants)}
+    if ledger.user_score is not None:
+        told[USER_SCORE] = ledger.user_score
+    table = pa.table(columns).replace_schema_metadata(told)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -131,7 +136,19 @@ def _ledger(table: pa.Table) -> Ledger:
             if name.startswith(ROLE)
         },
         groups=table[GROUP].to_numpy()[order] if GROUP in table.column_names else None,
+        user_score=_user_score(table),
     )
+
+
+def _user_score(table: pa.Table) -> UserScore | None:
+    told = (table.schema.metadata or {}).get(USER_SCORE)
+    found = next((kind for kind in USER_SCORES if told == kind.encode()), None)
+    if told is not None and (found is None or GROUP not in table.column_names):
+        raise DataError(
+            f"it says that users are audited by {told[:20]!r}; valid: {listed(USER_SCORES)}, with "
+            f"a column {GROUP}"
+        )
+    return found
 
 
 def _check_columns(table: pa.Table) -> None:

@@ -18,7 +18,7 @@ from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset, from_arrays
 from fedsim.data.sources.base import Source, SourceLocation, unheard
 from fedsim.data.targets import mapping_sentence
-from fedsim.errors import DataError
+from fedsim.errors import DataError, FedsimError
 
 GROUP = "datasets"
 
@@ -46,6 +46,7 @@ def load_dataset(
     say: Callable[[str], None] | None = None,
     objective: str | None = None,
     beside: Path | None = None,
+    test_by_user: bool = False,
 ) -> Dataset:
     """Return the data set called `name`.
 
@@ -67,6 +68,8 @@ def load_dataset(
         What the experiment says that labels are for; None leaves it to the source.
     beside
         The folder of the experiment's file, in which relative paths are looked for.
+    test_by_user
+        Whether a test split that is drawn holds out whole users, where the source has users.
 
     Raises
     ------
@@ -79,7 +82,9 @@ def load_dataset(
         arrays = _arrays(name, settings, data_dir, cache_dir, say, objective, beside)
         if arrays.label_values is not None and say is not None:
             say(f"{name}: {mapping_sentence(arrays.label_values)}")
-        return from_arrays(name, arrays, test_records=test_records, seed=seed)
+        return from_arrays(
+            name, arrays, test_records=test_records, seed=seed, test_by_user=test_by_user
+        )
 
 
 def fetch(
@@ -128,7 +133,7 @@ def _arrays(
         beside=beside,
         objective=objective,
     )
-    found = built.arrays(place) if isinstance(built, Source) else built
+    found = _read(built, place) if isinstance(built, Source) else built
     if isinstance(found, tuple) and len(found) == 2:
         found = Arrays(*found, objective=objective)
     if not isinstance(found, Arrays):
@@ -137,6 +142,16 @@ def _arrays(
             "an object whose arrays(place) returns Arrays"
         )
     return found
+
+
+def _read(source: Source, place: SourceLocation) -> Arrays:
+    try:
+        return source.arrays(place)
+    except (FedsimError, MemoryError):
+        raise
+    except Exception as error:  # a third party's source may raise anything
+        told = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
+        raise DataError(f"its arrays(place) failed: {told}") from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ A partitioner is a plugin (see `fedsim.data.partitioners`). A name that no insta
 one of flwr-datasets (``DirichletPartitioner``, ``ShardPartitioner``, ...).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedsim import plugins
@@ -16,6 +16,7 @@ from fedsim.data.partitioners.base import (
     training_sets,
 )
 from fedsim.data.partitioners.flower import is_of_flower, partition_by_flower
+from fedsim.data.sources.base import unheard
 from fedsim.errors import DataError, FedsimError
 
 GROUP = "partitioners"
@@ -29,6 +30,7 @@ def partition(
     records: int | None,
     settings: Mapping[str, object],
     seed: int,
+    say: Callable[[str], None] = unheard,
 ) -> TrainingSets:
     """Draw each participant's training set from the data set's training pool.
 
@@ -44,6 +46,8 @@ def partition(
         None splits the whole pool.
     settings
         The partitioner's own settings.
+    say
+        Called with each warning of a partitioner of flwr-datasets.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def partition(
     )
     plugin = plugins.resolve(GROUP, name)
     if is_of_flower(plugin):
-        return training_sets(task, name, partition_by_flower(plugin, name, task, settings))
+        drawn = partition_by_flower(plugin, name, task, settings, say)
+        return training_sets(task, name, drawn)
     built = plugins.build(GROUP, name, settings, task=task)
     return training_sets(task, name, _drawn(built, name, task))
 

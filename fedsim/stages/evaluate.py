@@ -20,6 +20,7 @@ from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.score_files import made_from, read_scores
 from fedsim.stages.setup import Attacker, attackers_of
+from fedsim.stages.user_level import by_user, scores_by_user
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def known_accuracy(audit: AuditSet, scores: Scores, evaluation_result: Evaluatio
     Their scores are out of fold, so an attack that learned from them gains little by it. The mean
     over the attack's seeds.
     """
+    scores, audit = scores_by_user(audit, scores), by_user(audit)
     members = np.isin(scores.records, audit.records[audit.known & audit.member])
     others = np.isin(scores.records, audit.records[audit.known & ~audit.member])
     thresholds = evaluation_result.cases[0].thresholds
@@ -162,6 +164,7 @@ def judge_scores(
     EvaluationError
         If the scores are not those of exactly these records.
     """
+    scores, audit = scores_by_user(audit, scores), by_user(audit)
     known = np.isin(scores.records, audit.records[audit.known])
     return judge(
         Scores(scores.records[~known], scores.scores[:, ~known]),

@@ -21,6 +21,7 @@ from fedsim.data import (
     new_ledger,
     partition,
 )
+from fedsim.data.left_out import left_out, told_of_audit
 from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.strategies import INNER, build_strategy, require_aggregable
 from fedsim.federation.strategy_state import strategy_state
@@ -110,7 +111,7 @@ def set_setup(
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    ledger = ledger or _ledger(experiment, dataset, attackers)
+    ledger = ledger or _ledger(experiment, dataset, attackers, watcher)
     setup = Setup(experiment, dataset, ledger, new_model, attackers, attacks)
     _require_buildable(setup)
     if experiment.given is None:
@@ -145,8 +146,9 @@ def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
         data.name,
         data.settings,
         data_dir=data_dir,
-        seed=experiment.seed,
+        seed=experiment.seed if data.split_seed is None else data.split_seed,
         test_records=data.test_records,
+        test_by_user=experiment.audit.unit == "user",
         say=watcher.say,
         objective=None if experiment.objective is None else experiment.objective.name,
         beside=experiment.folder,
@@ -200,7 +202,9 @@ def build_attack(choice: LabelledChoice) -> Attack:
     return attack
 
 
-def _ledger(experiment: Experiment, dataset: Dataset, attackers: Sequence[Attacker]) -> Ledger:
+def _ledger(
+    experiment: Experiment, dataset: Dataset, attackers: Sequence[Attacker], watcher: Watcher
+) -> Ledger:
     """Return who holds which record, with the audit of every query drawn, once."""
     chosen, audited = experiment.partition, experiment.audit
     training_sets = partition(
@@ -209,20 +213,32 @@ def _ledger(experiment: Experiment, dataset: Dataset, attackers: Sequence[Attack
         participants=chosen.participants,
         records=chosen.records,
         settings=chosen.settings,
-        seed=experiment.seed,
+        seed=experiment.seed if chosen.seed is None else chosen.seed,
+        say=watcher.say,
     )
+    if sentence := left_out(dataset, training_sets, chosen.name, chosen.records):
+        watcher.say(sentence)
     sizes = AuditSizes(
         audited.known_members,
         audited.known_nonmembers,
         audited.tested_members,
         audited.tested_nonmembers,
     )
-    ledger = new_ledger(dataset, training_sets)
+    user_score = audited.user_score if audited.unit == "user" else None
+    ledger = new_ledger(dataset, training_sets, user_score)
     asked = dict.fromkeys(query for attacker in attackers for query in attacker.queries)
     for query in asked:  # in the order of the experiment, so that the file is always the same
         audit = draw_audit(
-            ledger, query, sizes, nonmembers=audited.nonmembers, seed=experiment.seed
+            ledger,
+            query,
+            sizes,
+            nonmembers=audited.nonmembers,
+            source=audited.nonmember_source,
+            classes=audited.nonmember_classes,
+            seed=experiment.seed,
         )
+        for sentence in told_of_audit(dataset, ledger, query, audit, audited.nonmember_classes):
+            watcher.say(sentence)
         ledger = ledger.with_audit(query, audit)
     return ledger
 

@@ -20,6 +20,7 @@ from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.attacks import ShadowFederation, View
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery, draw_audit, partition
+from fedsim.data.audit import NonMembers
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
@@ -174,8 +175,9 @@ def shadow_ledger(
         _training_sets(setup, dataset, own, seed),
     )
     learned = AuditSizes(sizes.known_members, sizes.known_nonmembers, 0, 0)
+    beyond: NonMembers = "unseen" if sizes.nonmembers == "label-matched" else sizes.nonmembers
     for query in queries:
-        audit = draw_audit(ledger, query, learned, nonmembers=sizes.nonmembers, seed=seed)
+        audit = draw_audit(ledger, query, learned, nonmembers=beyond, classes="any", seed=seed)
         ledger = ledger.with_audit(query, audit)
     return ledger, int((reserved[drawn] > 0).sum())
 

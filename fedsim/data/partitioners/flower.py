@@ -15,6 +15,7 @@ import numpy as np
 
 from fedsim import plugins, seeds
 from fedsim.data.partitioners.base import PartitionTask
+from fedsim.data.sources.base import unheard
 from fedsim.errors import DataError, FedsimError, listed
 
 LIBRARY = "flwr_datasets."
@@ -26,9 +27,15 @@ def is_of_flower(plugin: Callable[..., Any]) -> bool:
 
 
 def partition_by_flower(
-    plugin: Callable[..., Any], name: str, task: PartitionTask, settings: Mapping[str, object]
+    plugin: Callable[..., Any],
+    name: str,
+    task: PartitionTask,
+    settings: Mapping[str, object],
+    say: Callable[[str], None] = unheard,
 ) -> list[Any]:
     """Return the record ids that a partitioner of flwr-datasets gives each participant.
+
+    Where it goes by users, a participant is a user, in the order of the users' names.
 
     Raises
     ------
@@ -40,17 +47,22 @@ def partition_by_flower(
     count = len(task.pool) if task.records is None else task.records * task.participants
     task.require(count)
     pool = task.shuffled(name, count)
+    by = _column(plugin, name, task, settings)
+    if by == "group" and task.groups is not None and _is_natural(plugin):
+        pool = pool[np.argsort(task.groups[pool], kind="stable")]
     columns = {"label": task.labels[pool], "record": pool}
     if task.groups is not None:
         columns["group"] = task.groups[pool]
-    partitioner = _built(plugin, name, task, settings)
+    partitioner = _built(plugin, name, task, settings, by)
     try:
-        with _quiet():
+        with _quiet(name, say):
             partitioner.dataset = Table.from_dict(columns)
             made = partitioner.num_partitions
             if made != task.participants:
+                instead = f"; set participants: {made}" if _is_natural(plugin) else ""
                 raise DataError(
                     f"partition {name} made {made} parts for {task.participants} participants"
+                    + instead
                 )
             return [
                 np.asarray(partitioner.load_partition(part)["record"], dtype=np.int64)
@@ -62,17 +74,47 @@ def partition_by_flower(
         raise DataError(f"partition {name} failed: {error}") from error
 
 
-def _built(
+def _is_natural(plugin: Callable[..., Any]) -> bool:
+    """Return whether a partitioner goes by who a record is of, and not by what it shows."""
+    return any("NaturalId" in kind.__name__ for kind in getattr(plugin, "__mro__", ()))
+
+
+def _column(
     plugin: Callable[..., Any], name: str, task: PartitionTask, settings: Mapping[str, object]
+) -> str:
+    """Return the column that a partitioner goes by: labels, or users where it asks who."""
+    accepted = inspect.signature(plugin).parameters
+    default = "user" if _is_natural(plugin) else "label"
+    by = settings.get("partition_by", default)
+    if by != default and "partition_by" not in accepted:
+        raise DataError(f"partition {name} has no setting partition_by")
+    if by not in ("label", "user"):
+        raise DataError(f"partition {name}: partition_by is {by!r}; valid: label, user")
+    if by == "user" and task.groups is None:
+        raise DataError(
+            f"partition {name} gives participants the records of users, but the data have no "
+            "users; name a user column in the data set's settings (csv, parquet, huggingface), "
+            "return Arrays with groups, or choose another partition"
+        )
+    return "group" if by == "user" else "label"
+
+
+def _built(
+    plugin: Callable[..., Any],
+    name: str,
+    task: PartitionTask,
+    settings: Mapping[str, object],
+    by: str,
 ) -> Any:
     """Build a partitioner, giving it what the experiment already says."""
     known = {
         "num_partitions": task.participants,
-        "partition_by": "label",
+        "partition_by": by,
         "seed": seeds.derive(task.seed, "partition", name, "partitioner"),
     }
     accepted = inspect.signature(plugin).parameters
     ours = {key: value for key, value in known.items() if key in accepted}
+    settings = {key: value for key, value in settings.items() if key != "partition_by"}
     taken = set(settings) & set(ours)
     if taken:
         raise DataError(
@@ -86,8 +128,10 @@ def _built(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back the partitioners' progress bars, and warnings of what they then raise or retry."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
+def _quiet(name: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep back the partitioners' progress bars; each warning of what they leave out is said."""
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("always")
         yield
+    for text in dict.fromkeys(" ".join(str(one.message).split()) for one in caught):
+        say(f"partition {name}: {text}")

@@ -1,5 +1,6 @@
 """Plugins are found by entry point or by name, and their signature is their schema."""
 
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -133,7 +134,9 @@ def test_a_module_that_fails_while_imported_is_one_sentence(
 def test_a_plugin_that_fails_while_built_is_one_sentence(problem: str, told: str) -> None:
     with pytest.raises(PluginError) as error:
         plugins.build("datasets", f"{HERE}:needs_data", {"problem": problem})
-    assert str(error.value) == f"{HERE}:needs_data {told}"
+    said, _, where = str(error.value).rpartition(" (")
+    assert said == f"{HERE}:needs_data {told}"
+    assert re.fullmatch(r".*test_plugins\.py, line \d+\)", where)
 
 
 def test_our_own_errors_pass_unchanged() -> None:

@@ -169,7 +169,11 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
         ("snapshots.rounds", {"evry": 3}, "'snapshots.rounds.evry'; valid keys there: every, firs"),
         ("audit.victims", [3], "audit.victims is [3], but participants are numbered 0 to 2"),
         ("audit.victims", [], "audit.victims is []"),
-        ("audit.nonmembers", "none", "input should be 'unseen', 'others' or 'both'"),
+        (
+            "audit.nonmembers",
+            "none",
+            "input should be 'unseen', 'others', 'both' or 'label-matched'",
+        ),
         (
             "engine",
             {"name": "abacus"},

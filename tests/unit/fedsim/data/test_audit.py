@@ -105,5 +105,102 @@ def test_impossible_sizes_get_a_sentence_with_the_numbers(sizes, sentence):
 
 
 def test_unknown_kind_of_nonmembers_gets_a_sentence():
-    with pytest.raises(DataError, match="no non-members 'all'; valid: both, others, unseen"):
+    with pytest.raises(DataError, match="'all'; valid: both, label-matched, others, unseen"):
         draw(nonmembers="all")
+
+
+SKEWED = Ledger(
+    labels=np.arange(600) % 6,
+    test=np.arange(600) >= 500,
+    duplicate=np.zeros(600, dtype=bool),
+    # Participant 0 has no records of classes 4 and 5, and mostly of class 0.
+    training_sets=(
+        np.array([r for r in range(300) if r % 6 in (0, 1, 2, 3) and (r % 6 == 0 or r < 60)]),
+        np.arange(300, 400),
+    ),
+)
+
+
+@given(nonmembers=st.sampled_from(["unseen", "others", "both", "label-matched"]))
+def test_nonmembers_are_of_classes_that_a_victim_has_unless_any_is_asked_for(nonmembers):
+    sizes = AuditSizes(20, 10, 20, 20)
+    audit = draw_audit(SKEWED, ZERO, sizes, nonmembers=nonmembers, seed=0)
+    assert set(SKEWED.labels[audit.records[~audit.member]]) <= {0, 1, 2, 3}
+    if nonmembers != "label-matched":
+        sizes = AuditSizes(1, 30, 1, 30)
+        audit = draw_audit(SKEWED, ZERO, sizes, nonmembers=nonmembers, classes="any", seed=0)
+        assert {4, 5} <= set(SKEWED.labels[audit.records[~audit.member]])
+
+
+def test_where_all_classes_are_there_the_draw_is_that_of_version_1():
+    """Restricting to all classes is no restriction: the same records, in the same order."""
+    one = draw_audit(LEDGER, ZERO, AuditSizes(4, 4, 4, 4), seed=1)
+    other = draw_audit(LEDGER, ZERO, AuditSizes(4, 4, 4, 4), classes="any", seed=1)
+    assert np.array_equal(one.records, other.records)
+    assert np.array_equal(one.known, other.known)
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_matched_nonmembers_have_the_labels_of_the_members(ratio):
+    sizes = AuditSizes(6, 6 * ratio, 12, 12 * ratio)
+    audit = draw_audit(SKEWED, ZERO, sizes, nonmembers="label-matched", seed=0)
+    for known in (True, False):
+        side = audit.known == known
+        counts = [
+            np.bincount(SKEWED.labels[audit.records[side & (audit.member == member)]], minlength=6)
+            for member in (True, False)
+        ]
+        assert np.array_equal(ratio * counts[0], counts[1])
+    few = AuditSizes(20, 20, 40, 400)
+    with pytest.raises(DataError, match="more of class 0 were asked for, but there are only"):
+        draw_audit(SKEWED, ZERO, few, nonmembers="label-matched", seed=0)
+
+
+def test_nonmembers_of_the_pool_only():
+    audit = draw_audit(SKEWED, ZERO, AuditSizes(10, 10, 10, 10), source="pool", seed=0)
+    assert not SKEWED.test[audit.records].any()
+
+
+def users_ledger(user_score="mean"):
+    """40 users of 5 records: 0..9 of participant 0, 10..19 of 1, the rest of nobody."""
+    groups = np.repeat(np.arange(40), 5)
+    return Ledger(
+        labels=np.arange(200) % 4,
+        test=groups >= 30,
+        duplicate=np.isin(np.arange(200), [3, 190]),
+        training_sets=(np.flatnonzero(groups < 10), np.flatnonzero((groups >= 10) & (groups < 20))),
+        groups=groups,
+        user_score=user_score,
+    )
+
+
+@pytest.mark.parametrize(
+    ("nonmembers", "users"),
+    [("unseen", range(20, 40)), ("others", range(10, 20)), ("both", range(10, 40))],
+)
+def test_users_are_drawn_as_a_whole(nonmembers, users):
+    ledger = users_ledger()
+    audit = draw_audit(ledger, ZERO, AuditSizes(4, 5, 6, 5), nonmembers=nonmembers, seed=3)
+    who = ledger.groups[audit.records]
+    for known, member, count in ((1, 1, 4), (1, 0, 5), (0, 1, 6), (0, 0, 5)):
+        found = np.unique(who[(audit.known == known) & (audit.member == member)])
+        assert len(found) == count
+        assert set(found.tolist()) <= set(range(10) if member else users)
+        records = np.flatnonzero(np.isin(ledger.groups, found) & ~ledger.duplicate)
+        assert np.isin(records, audit.records).all()  # all of a user's, but for copies
+    again = ledger.with_audit(ZERO, audit).audit(ZERO)
+    assert np.array_equal(again.users, who)
+    assert again.user_score == "mean"
+
+
+def test_users_that_cannot_be_drawn_get_a_sentence():
+    ledger = users_ledger()
+    with pytest.raises(DataError, match=r"users, participant-0: members: 9 known and 9 tested.*10"):
+        draw_audit(ledger, ZERO, AuditSizes(9, 1, 9, 1), seed=0)
+    with pytest.raises(DataError, match=r"label-matched is for audit.unit: record"):
+        draw_audit(ledger, ZERO, AuditSizes(1, 1, 1, 1), nonmembers="label-matched", seed=0)
+    nobody = Ledger(
+        ledger.labels, ledger.test, ledger.duplicate, ledger.training_sets, user_score="mean"
+    )
+    with pytest.raises(DataError, match=r"audit.unit is user, but the data have no users"):
+        draw_audit(nobody, ZERO, AuditSizes(1, 1, 1, 1), seed=0)

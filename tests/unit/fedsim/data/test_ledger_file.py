@@ -66,11 +66,13 @@ def test_labels_of_other_objectives_and_groups_are_read_back(tmp_path, labels):
         np.zeros(3, bool),
         (np.array([0, 2]),),
         groups=np.array([1, 0, 1]),
+        user_score="max",
     )
     write_ledger(ledger, tmp_path / "ledger.parquet")
     found = read_ledger(tmp_path / "ledger.parquet")
     assert_equal(found, ledger)
     np.testing.assert_array_equal(found.groups, ledger.groups, strict=True)
+    assert found.user_score == "max"
 
 
 @settings(max_examples=40)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from fedsim.data import Arrays, partition
 from fedsim.data.dataset import from_arrays
+from fedsim.data.left_out import left_out
 from fedsim.data.partitioners import PartitionTask
 from fedsim.errors import DataError, FedsimError, PluginError
 
@@ -199,3 +200,69 @@ def test_other_objects_are_no_partition() -> None:
 
 def nothing() -> int:
     return 3
+
+
+USERS = from_arrays(
+    "x",
+    Arrays(
+        np.arange(400, dtype=np.float32)[:, None],
+        np.arange(400) % 10,
+        groups=np.array([f"u{record % 7}" for record in range(400)]),
+    ),
+    test_records=100,
+    seed=0,
+)
+
+
+@pytest.mark.parametrize("settings", [{}, {"partition_by": "user"}])
+def test_natural_ids_are_users_and_never_silently_labels(settings):
+    given = {"participants": 7, "records": None, "settings": settings, "seed": 0}
+    sets = partition(USERS, "NaturalIdPartitioner", **given)
+    for user, records in enumerate(sets):
+        assert set(USERS.groups[records]) == {user}
+    assert sorted(np.concatenate(sets)) == USERS.pool_records.tolist()
+    with pytest.raises(DataError, match=r"records of users, but the data have no users; name a"):
+        partition(DATASET, "NaturalIdPartitioner", **given)
+    with pytest.raises(DataError, match="made 7 parts for 9 participants; set participants: 7"):
+        partition(USERS, "NaturalIdPartitioner", **{**given, "participants": 9})
+
+
+def test_a_partition_by_label_is_asked_for():
+    given = {"participants": 10, "records": None, "seed": 0}
+    sets = partition(USERS, "NaturalIdPartitioner", settings={"partition_by": "label"}, **given)
+    assert [len(set(USERS.labels[records])) for records in sets] == [1] * 10
+    with pytest.raises(DataError, match="'colour'; valid: label, user"):
+        partition(USERS, "NaturalIdPartitioner", settings={"partition_by": "colour"}, **given)
+
+
+def test_users_can_be_spread_by_other_partitioners():
+    settings = {"partition_by": "user", "alpha": 0.1, "min_partition_size": 1}
+    sets = partition(
+        USERS, "DirichletPartitioner", participants=3, records=None, settings=settings, seed=0
+    )
+    assert sorted(np.concatenate(sets)) == USERS.pool_records.tolist()
+    shares = [np.bincount(USERS.groups[records], minlength=7).max() for records in sets]
+    assert max(shares) > 30  # of about 43 records a user: most of some user's are together
+
+
+def test_what_nobody_gets_and_what_a_partitioner_warns_of_is_said():
+    said = []
+    sets = partition(
+        DATASET,
+        "PathologicalPartitioner",
+        participants=3,
+        records=None,
+        settings={"num_classes_per_partition": 2, "class_assignment_mode": "first-deterministic"},
+        seed=0,
+        say=said.append,
+    )
+    lost = 300 - len(np.unique(np.concatenate(sets)))
+    classes = 10 - len(np.unique(DATASET.labels[np.concatenate(sets)]))
+    sentence = left_out(DATASET, sets, "PathologicalPartitioner", None)
+    assert sentence == (
+        f"partition PathologicalPartitioner: nobody trains on {lost} of the 300 rows of the pool, "
+        f"nor on {classes} of its classes"
+    )
+    assert classes > 0
+    assert left_out(DATASET, draw("disjoint", 7, None), "disjoint", None) is None
+    assert left_out(DATASET, draw("disjoint", 2, 100), "disjoint", 100) is None

@@ -1,0 +1,67 @@
+"""What a partition or an audit leaves out, and where members and non-members differ by origin.
+
+Each is a fact that moves figures without being an attack: a class that nobody trains on gives its
+records away, and so may the split that a record is from.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.data.audit import Classes, of_victims_classes
+from fedsim.data.dataset import Dataset
+from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
+
+
+def left_out(
+    dataset: Dataset,
+    training_sets: Sequence[NDArray[np.int64]],
+    name: str,
+    records: int | None,
+) -> str | None:
+    """Return a sentence on the rows and classes of the pool that nobody trains on, if it matters.
+
+    Rows matter where all were to be shared out (fewer than one a participant is a remainder), or
+    fewer were given out than `records` each; classes matter always.
+    """
+    given = np.unique(np.concatenate(training_sets))
+    pool = len(dataset.pool_records)
+    expected = pool if records is None else min(pool, records * len(training_sets))
+    missing = expected - sum(map(len, training_sets))
+    labels = dataset.labels
+    classes = 0
+    if labels.ndim == 1 and labels.dtype.kind in "iu":
+        there = np.unique(labels[dataset.pool_records])
+        classes = len(np.setdiff1d(there, labels[given]))
+    if missing < len(training_sets) and not classes:
+        return None
+    return (
+        f"partition {name}: nobody trains on {pool - len(given):,} of the {pool:,} rows of the "
+        f"pool, nor on {classes} of its classes"
+    )
+
+
+def told_of_audit(
+    dataset: Dataset, ledger: Ledger, query: MembershipQuery, audit: AuditSet, classes: Classes
+) -> Iterator[str]:
+    """Yield what is said of an audit before it is run."""
+    others = audit.records[~audit.member]
+    inside = of_victims_classes(ledger, query)
+    foreign = 0 if inside.all() else len(np.unique(ledger.labels[~inside]))
+    if foreign and classes == "victim" and ledger.user_score is None:
+        yield (
+            f"{query.key}: {foreign} classes that no victim trains on are not among the non-members"
+        )
+    elif foreign and (count := int((~inside[others]).sum())):
+        yield (
+            f"{query.key}: {count:,} of {len(others):,} non-members are of classes that no victim "
+            "trains on, which the label alone gives away"
+        )
+    tested = int(ledger.test[others].sum())
+    if dataset.own_split and tested:
+        yield (
+            f"{query.key}: {tested:,} of {len(others):,} non-members are of the data set's own "
+            "test split, and no member is; where the splits differ, an attack may tell them apart "
+            "(audit.nonmember_source: pool draws both from one)"
+        )

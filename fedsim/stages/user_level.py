@@ -1,0 +1,44 @@
+"""From records to users: one score a user, judged as the scores of records are.
+
+A user goes by the smallest id among its audited records, so that scores, truth and reports are
+still joined by record id.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.data import AuditSet
+from fedsim.evaluation import Scores
+
+AGGREGATIONS = {"mean": np.add, "max": np.maximum}
+
+
+def by_user(audit: AuditSet) -> AuditSet:
+    """Return the audit of a ledger whose users are audited, an entry a user."""
+    if audit.users is None:
+        return audit
+    _, first = np.unique(audit.users, return_index=True)
+    order = np.sort(first)
+    return AuditSet(audit.records[order], audit.member[order], audit.known[order])
+
+
+def scores_by_user(audit: AuditSet, scores: Scores) -> Scores:
+    """Return the mean or maximum of the scores of each user's records, by `audit.user_score`.
+
+    Scores of records that are not audited are an error when they are judged, so they stay here.
+    """
+    if audit.users is None or audit.user_score is None:
+        return scores
+    place = np.searchsorted(audit.records, scores.records)
+    place = np.minimum(place, len(audit.records) - 1)
+    if len(scores.records) != len(audit) or (audit.records[place] != scores.records).any():
+        return scores
+    users = audit.users[place]
+    order = np.lexsort((scores.records, users))
+    starts = np.flatnonzero(np.r_[True, np.diff(users[order]) != 0])
+    sums = AGGREGATIONS[audit.user_score].reduceat(scores.scores[:, order], starts, axis=1)
+    if audit.user_score == "mean":
+        sums = sums / np.diff(np.r_[starts, len(order)])
+    records: NDArray[np.int64] = scores.records[order][starts]
+    by_id = np.argsort(records)
+    return Scores(records[by_id], sums[:, by_id])
