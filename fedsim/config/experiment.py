@@ -288,6 +288,11 @@ class Experiment(Strict):
                 f"audit.victims is {list(self.audit.victims)}, but participants are numbered 0 to "
                 f"{self.partition.participants - 1}"
             )
+        if len(set(self.audit.victims)) < len(self.audit.victims):
+            yield (
+                f"audit.victims names a participant twice, {list(self.audit.victims)}, and its "
+                "records would count twice; name each once"
+            )
         for kind, labels in (
             ("adversaries", [attacker.label for attacker in self.adversaries]),
             ("attacks", [choice.label for choice in self.attacks]),

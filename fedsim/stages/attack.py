@@ -83,16 +83,14 @@ def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
             advance(standing)
 
 
-def _tell_missing(
-    snapshots: Sequence[Snapshot], observed: Sequence[int], attacker: Attacker, watcher: Watcher
-) -> None:
+def _tell_missing(view: View, observed: Sequence[int], watcher: Watcher) -> None:
     """Say which observed rounds an adversary did not see: it was not sampled, or a file is gone."""
-    missing = sorted(set(observed) - {snapshot.round for snapshot in snapshots})
+    missing = sorted(set(observed) - {snapshot.round for snapshot in view.closest})
     if missing:
         rounds = ", ".join(map(str, missing))
         watcher.say(
-            f"{attacker.label} has no snapshot of rounds {rounds}; the attacks go on with the "
-            f"other {len(snapshots)}"
+            f"{view.adversary} has no snapshot of {view.query.key} in rounds {rounds}; the attacks "
+            f"go on with the other {len(view.closest)}"
         )
 
 
@@ -114,7 +112,7 @@ def _cases(
                 shadows=shadows.get((attacker.label, query.key), ()),
                 objective=setup.objective,
             )
-            _tell_missing(view.closest, setup.experiment.observed_rounds, attacker, watcher)
+            _tell_missing(view, setup.experiment.observed_rounds, watcher)
             yield AttackJob(attacker, query, audit, view)
 
 

@@ -21,6 +21,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.score_files import made_from, read_scores
 from fedsim.stages.setup import Attacker, attackers_of
 from fedsim.stages.user_level import by_user, scores_by_user
+from fedsim.stages.who_is_seen import asked_about
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
     """
     experiment = load_experiment(run.experiment, plugins_needed=False)
     ledger = read_ledger(run.ledger)
-    attackers, metrics = attackers_of(experiment), chosen_metrics(experiment.metrics)
+    attackers = asked_about(attackers_of(experiment), ledger)
+    metrics = chosen_metrics(experiment.metrics)
     evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}
     means: dict[tuple[str, str], EvaluationResult] = {}
     known: dict[tuple[str, str, str], float] = {}

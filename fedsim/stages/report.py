@@ -95,7 +95,7 @@ def _page(
     return ReportData(
         name=name,
         findings=report_text.findings(judged),
-        facts=report_text.facts(experiment),
+        facts=[*report_text.facts(experiment), *report_text.rounds_seen(run, judged)],
         results=report_text.shown_results(results, experiment),
         threats=[
             report_text.placed(attacker, stated, experiment)

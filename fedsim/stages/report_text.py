@@ -100,6 +100,19 @@ def about(attacker: Attacker) -> str:
     return f"first victim: {attacker.queries[0].key.replace('-', ' ')}"
 
 
+def rounds_seen(run: RunDirectory, judged: EvaluatedRun) -> list[tuple[str, str]]:
+    """Return for each victim that was not seen in every observed round in which ones it was."""
+    experiment, found = judged.experiment, []
+    for attacker in judged.attackers:
+        store = attacker.store(experiment, run)
+        for query in attacker.queries:
+            rounds = [snapshot.round for snapshot in store.series(attacker.closest(query))]
+            if set(rounds) != set(experiment.observed_rounds):
+                seen = ", ".join(map(str, sorted(rounds))) or "none"
+                found.append((f"{attacker.label} saw {query.key.replace('-', ' ')}", seen))
+    return found
+
+
 def facts(experiment: Experiment) -> list[tuple[str, str]]:
     """Return what frames a run, label and value."""
     if experiment.given is not None:

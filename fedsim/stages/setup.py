@@ -32,6 +32,7 @@ from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
 from fedsim.stages.memory import require_memory
 from fedsim.stages.needs import attackers_reading, tell_needs
+from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trial import require_training, require_training_step
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
@@ -99,6 +100,11 @@ def set_setup(
             "run; `fedsim attack RUN` attacks it again"
         )
     attackers = attackers_of(experiment)
+    if ledger is not None and attackers:
+        attackers = asked_about(attackers, ledger)
+    elif _partial(experiment):
+        draws = Draws(experiment, partial(_strategy, experiment))
+        attackers = seen_attackers(attackers, draws, watcher.say)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     attackers = attackers_reading(attackers, attacks, experiment)
     tell_needs(attacks, experiment, watcher.say)
@@ -253,15 +259,20 @@ def _require_buildable(setup: Setup) -> None:
                 f"{attacker.label} acts from round {start} on, but federation.rounds is "
                 f"{federation.rounds}; let it act earlier, or run for longer"
             )
-    strategy = _strategy(setup)
+    strategy = _strategy(setup.experiment)
     strategy_state(strategy)  # what it cannot keep is told now, and not after a round
     require_aggregable(strategy, setup.new_model().state_dict())
 
 
-def _strategy(setup: Setup) -> Strategy:
-    federation = setup.experiment.federation
-    chosen, present = federation.strategy, federation.fewest_present(setup.ledger.participants)
+def _strategy(experiment: Experiment) -> Strategy:
+    federation, participants = experiment.federation, experiment.partition.participants
+    chosen, present = federation.strategy, federation.fewest_present(participants)
     return build_strategy(chosen.name, chosen.settings, present)
+
+
+def _partial(experiment: Experiment) -> bool:
+    """Return whether some participants are away in some rounds, drawn or set so."""
+    return bool(experiment.federation.attendance) or _samples(_strategy(experiment))
 
 
 def _samples(strategy: Strategy) -> bool:
@@ -272,7 +283,7 @@ def _samples(strategy: Strategy) -> bool:
 
 def _prospects(setup: Setup) -> list[ExpectedObservation]:
     """Return what the attacks will be given, for each query of each attacker."""
-    sampled, experiment = _samples(_strategy(setup)), setup.experiment
+    sampled, experiment = _samples(_strategy(setup.experiment)), setup.experiment
     return [
         ExpectedObservation(
             setup.new_model,

@@ -17,6 +17,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import judge_scores
 from fedsim.stages.score_files import read_scores, read_trace
 from fedsim.stages.setup import Attacker, attackers_of
+from fedsim.stages.who_is_seen import asked_about
 from fedsim.studies.rows import Row
 
 # The figures have their intervals already; the evaluation results here carry scores, not intervals.
@@ -155,7 +156,7 @@ class Evidence:
 
     @cached_property
     def _attackers(self) -> tuple[Attacker, ...]:
-        return attackers_of(self._experiment)
+        return asked_about(attackers_of(self._experiment), self._ledger)
 
     @cached_property
     def _metrics(self) -> tuple[Metric, ...]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 import toys
-from fedsim.pipeline import run
 from torch import nn
 
+from fedsim import run
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind

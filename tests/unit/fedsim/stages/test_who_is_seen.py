@@ -1,0 +1,102 @@
+"""Who is seen in which observed round is known, and told, before round 1."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toys
+
+from fedsim import attack, run
+from fedsim.errors import ConfigError, FedsimError
+from fedsim.federation.strategies import build_strategy
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.snapshots import SnapshotStore
+from fedsim.progress import SILENCE
+from fedsim.rundir import RunDirectory
+from fedsim.stages.setup import set_setup
+from fedsim.stages.who_is_seen import Draws, rounds_seen
+
+FRACTIONS = {"fraction_train": 0.4, "fraction_evaluate": 0.4}
+SAMPLED: dict[str, Any] = {
+    "data": {"records": 500},
+    "partition": {"participants": 5, "records": 40},
+    "federation": {"rounds": 6, "strategy": {"name": "FedAvg", **FRACTIONS}},
+    "snapshots": {"rounds": [3, 6]},
+    "audit": {"victims": [0, 1, 2, 3]},
+    "adversaries": ["curious-server", {"name": "curious-participant", "participant": 4}],
+    "attacks": ["loss"],
+}
+
+
+class Listening(toys.Stopping):
+    """Keep what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.told: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.told.append(text)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_draws_are_those_of_the_federation(tmp_path: Path, seed: int) -> None:
+    """Whom the plan expects in which round is who was seen, for each participant and attacker."""
+    every = {"rounds": {"every": 1}, "participants": "all"}
+    toy = toys.experiment(**SAMPLED | {"snapshots": every, "seed": seed})
+    watcher = Listening()
+    run(toy, tmp_path / "run", watcher=watcher)
+    setup = set_setup(toy, None, SILENCE)
+    draws = Draws(toy, partial(build_strategy, "FedAvg", FRACTIONS, 5))
+    for attacker in setup.attackers:
+        store = attacker.store(toy, RunDirectory(tmp_path / "run"))
+        for query in attacker.queries:
+            expected = rounds_seen(attacker, query, draws, toy.observed_rounds)
+            assert [s.round for s in store.series(attacker.closest(query))] == list(expected)
+    store = SnapshotStore(tmp_path / "run" / "snapshots" / "curious-server")
+    for participant in range(5):
+        kept = [s.round for s in store.series(SnapshotKind.UPLOAD.of(participant))]
+        assert kept == [r for r in toy.observed_rounds if participant in draws.training(r)]
+    # No victim has fewer rounds than there are without a word.
+    assert any("sees participant-" in text for text in watcher.told)
+
+
+def test_victims_that_are_not_seen_are_told_and_the_others_attacked(tmp_path: Path) -> None:
+    watcher = Listening()
+    results = run(toys.experiment(**SAMPLED), tmp_path / "run", watcher=watcher).results
+    left_out = [text for text in watcher.told if "it is left out" in text]
+    assert left_out
+    judged = {row.victim for row in results.results if row.adversary == "curious-server"}
+    unseen = {text.split(" in the")[0].rpartition(" ")[2] for text in left_out}
+    assert all(text.startswith("curious-server sees nothing of ") for text in left_out)
+    assert judged - {"mean"} == {f"participant-{v}" for v in range(4)} - unseen
+    assert judged - {"mean"}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "curious-server saw participant" in page
+    # Another attack, and a second report, are about the same victims.
+    again = attack(tmp_path / "run", attacks=["label"]).results
+    assert {r.victim for r in again.results if r.adversary == "curious-server"} == judged
+
+
+def test_if_nobody_is_seen_nothing_is_simulated(tmp_path: Path) -> None:
+    sections = {
+        "federation": {"rounds": 6, "attendance": {3: [1, 2]}},
+        "snapshots": {"rounds": [5, 6]},
+        "adversaries": ["curious-server"],
+        "attacks": ["loss"],
+    }
+    with pytest.raises(ConfigError) as error:
+        run(toys.experiment(**sections), tmp_path / "run")
+    assert str(error.value) == (
+        "curious-server sees nothing of participant-0 in the observed rounds 5, 6, as who takes "
+        "part in them is drawn or set otherwise (rounds in which it would: 1, 2; see "
+        "snapshots.rounds); nothing would be left to attack"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_victim_that_is_named_twice_is_refused() -> None:
+    for victims in ([0, 0], [1, 0, 1]):
+        with pytest.raises(FedsimError, match=r"audit\.victims names a participant twice"):
+            toys.experiment(audit={"victims": victims})
