@@ -84,18 +84,23 @@ def flower_app(
 
 def check(
     plugin: Annotated[
-        str, typer.Argument(metavar="PLUGIN", help="module:Class, or an installed plugin's name.")
+        str,
+        typer.Argument(metavar="PLUGIN", help="module:attribute, or an installed one's name."),
     ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="A=B", help="One of its settings.")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", metavar="GROUP", help="Its group, where its name does not say."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try whether an adversary or an attack keeps its contract; exit code 1 if it does not."""
+    """Try whether a plugin keeps the contract of its group; exit code 1 if it does not."""
     from fedsim.conformance import Checklist, findings, identified
 
     given = _settings(settings or ())
-    kind = identified(plugin)
+    kind = kind or identified(plugin)
     console = Console(highlight=False, markup=False, emoji=False, quiet=as_json)
     found: list[CheckResult] = []
     for finding in findings(kind, plugin, given):

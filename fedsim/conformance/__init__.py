@@ -1,14 +1,20 @@
-"""Conformance tests: does an adversary or an attack keep what its contract promises.
+"""Conformance tests: does a plugin keep what the contract of its group promises.
 
 For the command line (``fedsim check module:Class``) and for a plugin's own tests::
 
-    from fedsim.conformance import check_adversary
+    from fedsim.conformance import check_plugin
 
     def test_it_keeps_its_contract() -> None:
-        check_adversary("my_package:MyAdversary", first=3).require()
+        check_plugin("adversaries", "my_package:MyAdversary", first=3).require()
 """
 
-from fedsim.conformance.checking import check_adversary, check_attack, findings, identified
+from fedsim.conformance.checking import (
+    check_adversary,
+    check_attack,
+    check_plugin,
+    findings,
+    identified,
+)
 from fedsim.conformance.checklist import Checklist, CheckResult, CheckStatus
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "Checklist",
     "check_adversary",
     "check_attack",
+    "check_plugin",
     "findings",
     "identified",
 ]

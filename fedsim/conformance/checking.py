@@ -1,34 +1,90 @@
 """From a plugin's name to its findings: what kind it is, and the checks of that kind."""
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from inspect import isclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from flwr.serverapp.strategy import Strategy
+from torch import nn
+from torch.optim import Optimizer
 
 from fedsim import plugins
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.attacks import Attack
+from fedsim.config.engine import Engine
 from fedsim.conformance import toy
 from fedsim.conformance.adversary_checks import adversary_checks
 from fedsim.conformance.attack_checks import attack_checks
 from fedsim.conformance.attempt import Attempt
-from fedsim.conformance.checklist import Check, Checklist, CheckResult, findings_of
+from fedsim.conformance.checklist import Check, Checklist, CheckResult, Failed, findings_of
+from fedsim.conformance.dataset_checks import dataset_checks
+from fedsim.conformance.engine_checks import engine_checks
+from fedsim.conformance.model_checks import model_checks
+from fedsim.conformance.objective_checks import objective_checks
+from fedsim.conformance.optimizer_checks import optimizer_checks
+from fedsim.conformance.partitioner_checks import partitioner_checks
+from fedsim.conformance.strategy_checks import strategy_checks
+from fedsim.conformance.trainer_checks import trainer_checks
 from fedsim.conformance.trial import Trial
+from fedsim.data.partitioners.flower import is_of_flower
 from fedsim.errors import PluginError, listed
+from fedsim.objectives import Objective
+from fedsim.training.trainer import LocalTrainer
 
-Kind = Literal["adversaries", "attacks"]
 Settings = Mapping[str, Any]
 
-_CHECKS: Mapping[Kind, Callable[[str, Settings, Path], Sequence[Check]]] = {
+_CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
     "adversaries": lambda name, settings, folder: adversary_checks(Trial(name, settings, folder)),
     "attacks": lambda name, settings, folder: attack_checks(Attempt(name, settings, folder)),
+    "datasets": dataset_checks,
+    "engines": engine_checks,
+    "models": lambda name, settings, folder: model_checks(name, settings),
+    "objectives": lambda name, settings, folder: objective_checks(name, settings),
+    "optimizers": lambda name, settings, folder: optimizer_checks(name, settings),
+    "partitioners": lambda name, settings, folder: partitioner_checks(name, settings),
+    "strategies": strategy_checks,
+    "trainers": lambda name, settings, folder: trainer_checks(name, settings),
 }
-_CONTRACTS: Mapping[Kind, tuple[type, ...]] = {
+_CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "adversaries": (ServerAdversary, ParticipantAdversary),
     "attacks": (Attack,),
+    "engines": (Engine,),
+    "models": (nn.Module,),
+    "objectives": (Objective,),
+    "optimizers": (Optimizer,),
+    "strategies": (Strategy,),
+    "trainers": (LocalTrainer,),
 }
+"""The classes that plugins of a group derive from; the others are known by their parameters."""
+
+
+def check_plugin(group: str, plugin: Callable[..., Any] | str, **settings: Any) -> Checklist:
+    """Check a plugin against the contract of its group, on tiny input; it takes seconds.
+
+    Parameters
+    ----------
+    group
+        Its group, as in `fedsim list`.
+    plugin
+        The class or function, ``module:attribute``, or its name if it is installed.
+    settings
+        Its settings.
+
+    Raises
+    ------
+    PluginError
+        If there is no such plugin, it is of another group, or its settings are not valid.
+
+    Examples
+    --------
+    >>> check_plugin("partitioners", "disjoint").require()
+    """
+    return _checked(group, _name_of(plugin), settings)
 
 
 def check_adversary(plugin: type | str, **settings: Any) -> Checklist:
@@ -60,68 +116,109 @@ def check_attack(plugin: type | str, **settings: Any) -> Checklist:
     return _checked("attacks", _name_of(plugin), settings)
 
 
-def identified(name: str) -> Kind:
-    """Return what kind of plugin a name stands for.
+def identified(name: str) -> str:
+    """Return the group of a plugin.
 
     Raises
     ------
     PluginError
-        If there is none of that name, two of different kinds, or it is of neither kind.
+        If there is none of that name, two of different groups, or its group cannot be told.
     """
     if ":" not in name:
-        offered = {kind: plugins.available(kind) for kind in _CHECKS}
-        kinds = [kind for kind, points in offered.items() if name in points]
-        if len(kinds) != 1:
-            known = {point for points in offered.values() for point in points}
+        groups = [group for group in plugins.GROUPS if name in plugins.available(group)]
+        if len(groups) != 1:
             raise PluginError(
-                f"{name!r} is both an adversary and an attack; name it as module:Class"
-                if kinds
-                else f"there is no adversary and no attack {name!r}; valid: {listed(known)}, or "
-                "your own as module:Class"
+                f"{name!r} is one of the {' and of the '.join(groups)}; say which with --kind"
+                if groups
+                else f"there is no plugin {name!r}; valid: a name of `fedsim list GROUP`, or your "
+                "own as module:attribute"
             )
-        return kinds[0]
-    plugin = plugins.resolve("adversaries", name)
-    for kind, contracts in _CONTRACTS.items():
+        return groups[0]
+    plugin = plugins.resolve("datasets", name)
+    for group, contracts in _CONTRACTS.items():
         if isclass(plugin) and issubclass(plugin, contracts):
-            return kind
+            return group
+    parameters = _parameters(plugin)
+    if is_of_flower(plugin) or "task" in parameters or hasattr(plugin, "partition"):
+        return "partitioners"
+    if parameters & {"num_classes", "input_shape"}:
+        return "models"
+    if isclass(plugin) and hasattr(plugin, "arrays"):
+        return "datasets"
     raise PluginError(
-        f"{name!r} is neither an adversary nor an attack: it must be a class that derives from "
-        "fedsim.ServerAdversary, fedsim.ParticipantAdversary or fedsim.Attack"
+        f"{name!r} does not say what it is: it derives from no class of fedsim's; say which with "
+        f"--kind, one of: {listed(_CHECKS)}"
     )
 
 
-def findings(kind: Kind, name: str, settings: Settings) -> Iterator[CheckResult]:
+def findings(group: str, name: str, settings: Settings) -> Iterator[CheckResult]:
     """Yield what comes of each check of a plugin, one after the other.
 
     Raises
     ------
     PluginError
-        Before the first, if the plugin is of another kind or its settings are not valid.
+        Before the first, if the plugin is of another group or its settings are not valid.
     """
-    actual = identified(name)
-    if actual != kind:
-        raise PluginError(f"{name!r} is one of the {actual}, not of the {kind}")
-    settings = _completed(kind, name, settings)
-    # Built once for the sake of its errors: settings that it refuses are no broken promise.
-    plugins.build(kind, name, settings, victims=(0,), participants=toy.PARTICIPANTS)
+    if group not in _CHECKS:
+        raise PluginError(f"there are no checks of the {group!r}; valid: {listed(_CHECKS)}")
+    _require_of(group, name)
+    settings = _completed(group, name, settings)
+    # Before any check, for the sake of its errors: settings that it refuses are no broken promise.
+    if group in ("adversaries", "attacks"):
+        plugins.build(group, name, settings, victims=(0,), participants=toy.PARTICIPANTS)
+    elif not is_of_flower(plugins.resolve(group, name)):
+        plugins.check(group, name, settings)
     with tempfile.TemporaryDirectory(prefix="fedsim-check-") as folder:
-        yield from findings_of(_CHECKS[kind](name, settings, Path(folder)))
+        checks = list(_CHECKS[group](name, settings, Path(folder)))
+        if group not in ("adversaries", "attacks"):  # theirs have it already
+            described = partial(_is_described, group, name)
+            checks.insert(0, Check("says in one line what it is", described))
+        yield from findings_of(checks)
 
 
-def _checked(kind: Kind, name: str, settings: Settings) -> Checklist:
+def _require_of(group: str, name: str) -> None:
+    """Raise `PluginError` if a plugin is of another group than the one that is said."""
+    if ":" not in name:
+        plugins.resolve(group, name)
+        if name not in plugins.available(group):
+            raise PluginError(f"{name!r} is none of the {group}")
+        return
+    plugin = plugins.resolve(group, name)
+    for other, contracts in _CONTRACTS.items():
+        if other != group and isclass(plugin) and issubclass(plugin, contracts):
+            raise PluginError(f"{name!r} is one of the {other}, not of the {group}")
+
+
+def _is_described(group: str, name: str) -> None:
+    """`fedsim list` shows the first line of its documentation."""
+    plugin = plugins.resolve(group, name)
+    if not getattr(plugin, "__doc__", None):
+        raise Failed("it has no docstring; its first line is what `fedsim list` shows")
+
+
+def _parameters(plugin: Callable[..., Any]) -> set[str]:
+    try:
+        return {*inspect.signature(plugin).parameters}
+    except (TypeError, ValueError):  # of something built in
+        return set()
+
+
+def _checked(kind: str, name: str, settings: Settings) -> Checklist:
     return Checklist(name, kind, tuple(findings(kind, name, settings)))
 
 
-def _completed(kind: Kind, name: str, settings: Settings) -> Settings:
+def _completed(kind: str, name: str, settings: Settings) -> Settings:
     """Return settings with a participant for an adversary that sits in a participant's position."""
+    if kind != "adversaries":
+        return settings
     plugin = plugins.resolve(kind, name)
     fields = plugins.settings_schema(plugin, plugins.GROUPS[kind].provided).model_fields
-    if kind == "adversaries" and "participant" in fields and fields["participant"].is_required():
+    if "participant" in fields and fields["participant"].is_required():
         return {"participant": toy.DISHONEST_PARTICIPANT, **settings}
     return settings
 
 
-def _name_of(plugin: type | str) -> str:
+def _name_of(plugin: Callable[..., Any] | str) -> str:
     if isinstance(plugin, str):
         return plugin
     if "<locals>" in plugin.__qualname__:

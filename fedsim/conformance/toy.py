@@ -15,6 +15,7 @@ LABEL = "checked"
 ONLOOKER = (
     "fedsim.stages.shadow_federations:Everything"  # a passive server that keeps what it is told to
 )
+WATCHING_SERVER = {"name": ONLOOKER, "label": "onlooker", "wanted": ["aggregate"]}
 PARTICIPANTS = 3
 DISHONEST_PARTICIPANT = PARTICIPANTS - 1
 FEWEST_ROUNDS, MOST_ROUNDS = 6, 60

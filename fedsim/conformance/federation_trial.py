@@ -1,0 +1,62 @@
+"""A plugin in a tiny federation that is run as an experiment is, and what the run leaves."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fedsim.config.experiment import HONEST, Experiment
+from fedsim.conformance import toy
+from fedsim.conformance.checklist import Failed
+from fedsim.progress import SILENCE, Watcher
+from fedsim.rundir import RunDirectory
+from fedsim.stages.setup import set_setup
+from fedsim.stages.simulate import simulate
+
+
+@dataclass(frozen=True)
+class FederationTrial:
+    """A plugin by name and settings, in a federation of three participants that is run."""
+
+    name: str
+    settings: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def plain(self) -> Experiment:
+        """The federation without the plugin, with a server that keeps what it sees."""
+        return toy.federation_with([toy.WATCHING_SERVER])
+
+    @property
+    def experiment(self) -> Experiment:
+        """The federation with the plugin in it."""
+        raise NotImplementedError
+
+    def simulated(
+        self, name: str, watcher: Watcher = SILENCE, experiment: Experiment | None = None
+    ) -> Mapping[str, str]:
+        """Run the federation into a folder, or go on with it, and return checksums of its end."""
+        experiment = experiment or self.experiment
+        run = RunDirectory.create(self.folder / name, experiment.resolved())
+        with run.locked():
+            simulate(set_setup(experiment, None, SILENCE), run, watcher)
+        files = [*run.snapshots(HONEST).parent.rglob("*.safetensors"), run.checkpoint(HONEST)]
+        return {
+            str(path.relative_to(run.path)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(files)
+            if path.is_file()
+        }
+
+    @cached_property
+    def end(self) -> Mapping[str, str]:
+        """What an uninterrupted federation leaves."""
+        return self.simulated("whole")
+
+
+def require_alike(found: Mapping[str, str], expected: Mapping[str, str], how: str) -> None:
+    """Raise `Failed` unless two federations left the same bits."""
+    other = [name for name in expected if found.get(name) != expected[name]]
+    if other:
+        raise Failed(f"{how}, it leaves {len(other)} of {len(expected)} files with other bits")
