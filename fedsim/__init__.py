@@ -20,9 +20,11 @@ if TYPE_CHECKING:
         Traced,
     )
     from fedsim.config.experiment import Experiment, load_experiment
-    from fedsim.data import Arrays, Dataset, MembershipQuery
+    from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
+    from fedsim.data.partitioners import PartitionTask
     from fedsim.errors import FedsimError
     from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
+    from fedsim.objectives import Objective, UtilityFigure
     from fedsim.observation.keys import SnapshotKey, SnapshotKind
     from fedsim.observation.needs import Knowledge, Needs
     from fedsim.observation.snapshots import Snapshot, SnapshotStore
@@ -31,10 +33,18 @@ if TYPE_CHECKING:
     from fedsim.report.results import Results
     from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
     from fedsim.stages.external_model import ExternalModel
+    from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
     __version__: str
 
 _HOMES = {
+    "Batches": "fedsim.training.trainer",
+    "LocalTrainer": "fedsim.training.trainer",
+    "TrainerState": "fedsim.training.trainer",
+    "UtilityFigure": "fedsim.objectives",
+    "Objective": "fedsim.objectives",
+    "PartitionTask": "fedsim.data.partitioners",
+    "SourceLocation": "fedsim.data",
     "Adversary": "fedsim.adversary.base",
     "Arrays": "fedsim.data",
     "Attack": "fedsim.attacks",
@@ -82,6 +92,7 @@ __all__ = [
     "Arrays",
     "Attack",
     "AuxiliaryRecords",
+    "Batches",
     "ComparedRuns",
     "Dataset",
     "ExpectedObservation",
@@ -91,11 +102,14 @@ __all__ = [
     "FinishedRun",
     "FinishedStudy",
     "Knowledge",
+    "LocalTrainer",
     "MembershipQuery",
     "MemoryNeed",
     "Metric",
     "Needs",
+    "Objective",
     "ParticipantAdversary",
+    "PartitionTask",
     "ResampledRecords",
     "Results",
     "ScoredRecords",
@@ -105,8 +119,11 @@ __all__ = [
     "SnapshotKey",
     "SnapshotKind",
     "SnapshotStore",
+    "SourceLocation",
     "Threat",
     "Traced",
+    "TrainerState",
+    "UtilityFigure",
     "View",
     "Watcher",
     "attack",

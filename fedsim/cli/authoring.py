@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +27,7 @@ MARKS = {
 
 new_app = typer.Typer(
     no_args_is_help=True,
-    help="Write a package of your own for a new adversary or attack, or a Flower app.",
+    help="Write a package of your own with a new plugin, an experiment, or a Flower app.",
 )
 
 PluginName = Annotated[
@@ -57,10 +57,26 @@ def adversary(
     _write(position.value, name, out)
 
 
-@new_app.command()
-def attack(name: PluginName, out: Out = None) -> None:
-    """Write a package with an attack that works, its test, and an experiment."""
-    _write("attack", name, out)
+def _command_for(template: str) -> Callable[..., None]:
+    def write(name: PluginName, out: Out = None) -> None:
+        _write(template, name, out)
+
+    write.__doc__ = f"Write a package with {_KINDS[template]} that works, its test, an experiment."
+    return write
+
+
+_KINDS = {
+    "attack": "an attack",
+    "dataset": "a data set",
+    "model": "a model",
+    "objective": "an objective",
+    "optimizer": "an optimizer",
+    "partitioner": "a partitioner",
+    "strategy": "a strategy",
+    "trainer": "a local trainer",
+}
+for _template in _KINDS:
+    new_app.command(_template)(_command_for(_template))
 
 
 @new_app.command()

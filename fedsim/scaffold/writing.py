@@ -25,8 +25,32 @@ from fedsim.errors import FedsimError, PluginError, listed
 LONGEST_NAME = 40
 SUFFIX = ".jinja"
 COMMON = "common"
-TEMPLATES = {"server": "adversaries", "participant": "adversaries", "attack": "attacks"}
-"""The templates, and the kind of plugin that each makes."""
+TEMPLATES = {
+    "server": "adversaries",
+    "participant": "adversaries",
+    "attack": "attacks",
+    "dataset": "datasets",
+    "model": "models",
+    "objective": "objectives",
+    "optimizer": "optimizers",
+    "partitioner": "partitioners",
+    "strategy": "strategies",
+    "trainer": "trainers",
+}
+"""The templates, and the group of the plugin that each makes."""
+
+KINDS = {
+    "adversaries": "an adversary",
+    "attacks": "an attack",
+    "datasets": "a data set",
+    "models": "a model",
+    "objectives": "an objective",
+    "optimizers": "an optimizer",
+    "partitioners": "a partitioner",
+    "strategies": "a strategy",
+    "trainers": "a local trainer",
+}
+"""What a plugin of a group is called in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +86,7 @@ def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
     names = names_of(template, name)
     require_empty(folder)
     _require_free(names)
-    values = asdict(names) | {"template": template}
+    values = asdict(names) | {"template": template, "kind": KINDS[names.group]}
     return write_files(folder, dict(rendered((COMMON, template), values, names.module)))
 
 

@@ -118,7 +118,10 @@ def test_what_fails_is_told_and_is_exit_code_1(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (("new", "adversary", "Bad"), "'Bad' cannot be a plugin's name; valid: small letters"),
-        (("check", "nothing"), "there is no adversary and no attack 'nothing'; valid: "),
+        (
+            ("check", "nothing"),
+            "there is no plugin 'nothing'",
+        ),
         (("check", "loss", "--set", "x=1"), "loss: unknown setting 'x'; valid: none"),
         (("check", "loss", "--set", "x"), "--set 'x' is not of the form name=value"),
     ],

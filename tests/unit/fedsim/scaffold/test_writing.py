@@ -43,8 +43,8 @@ def test_the_files_of_a_package(
     monkeypatch.syspath_prepend(tmp_path / "p")
     assert identified(plugin) == TEMPLATES[template]
     experiment = load_experiment(tmp_path / "p/experiment.yaml")
-    named = [*experiment.attacks, *(one for p in experiment.adversaries for one in p.together)]
-    assert plugin in [choice.name for choice in named]
+    assert f'"{plugin}"' in (tmp_path / "p/experiment.yaml").read_text()
+    assert experiment.seed == 0
     assert yaml.safe_load((tmp_path / "p/experiment.yaml").read_text())["seed"] == 0
     assert "{" not in (tmp_path / "p/README.md").read_text()
 
