@@ -24,6 +24,7 @@ from fedsim.conformance.attempt import Attempt
 from fedsim.conformance.checklist import Check, Checklist, CheckResult, Failed, findings_of
 from fedsim.conformance.dataset_checks import dataset_checks
 from fedsim.conformance.engine_checks import engine_checks
+from fedsim.conformance.metric_checks import metric_checks
 from fedsim.conformance.model_checks import model_checks
 from fedsim.conformance.objective_checks import objective_checks
 from fedsim.conformance.optimizer_checks import optimizer_checks
@@ -33,6 +34,7 @@ from fedsim.conformance.trainer_checks import trainer_checks
 from fedsim.conformance.trial import Trial
 from fedsim.data.partitioners.flower import is_of_flower
 from fedsim.errors import PluginError, listed
+from fedsim.evaluation.metric import Metric
 from fedsim.objectives import Objective
 from fedsim.training.trainer import LocalTrainer
 
@@ -43,6 +45,7 @@ _CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
     "attacks": lambda name, settings, folder: attack_checks(Attempt(name, settings, folder)),
     "datasets": dataset_checks,
     "engines": engine_checks,
+    "metrics": lambda name, settings, folder: metric_checks(name, settings),
     "models": lambda name, settings, folder: model_checks(name, settings),
     "objectives": lambda name, settings, folder: objective_checks(name, settings),
     "optimizers": lambda name, settings, folder: optimizer_checks(name, settings),
@@ -54,6 +57,7 @@ _CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "adversaries": (ServerAdversary, ParticipantAdversary),
     "attacks": (Attack,),
     "engines": (Engine,),
+    "metrics": (Metric,),
     "models": (nn.Module,),
     "objectives": (Objective,),
     "optimizers": (Optimizer,),

@@ -132,7 +132,7 @@ def test_markup_in_names_and_sentences_is_shown_as_it_is(
     refused = fedsim("report", MARKUP + "z\\")
     assert refused.err.startswith(f"fedsim: {MARKUP}z\\")
 
-    monkeypatch.setattr(listing.plugins, "available", lambda group: {f"[/x]{group}": _point()})
+    monkeypatch.setattr(listing, "available", lambda group: {f"[/x]{group}": _point()})
     listed = fedsim("list", "attacks")
     assert (listed.code, listed.err) == (0, "")
     assert "[/x]attacks  [/x] [red]y :smile: is an attack" in listed.out

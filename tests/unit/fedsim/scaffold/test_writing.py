@@ -14,12 +14,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from fedsim.config.experiment import load_experiment
-from fedsim.conformance import identified
+from fedsim.conformance import check_plugin, identified
 from fedsim.errors import FedsimError
 from fedsim.scaffold import TEMPLATES, write_flower_app, write_package
 
 ROOT = Path(__file__).parents[4]
 SETTINGS = ROOT / "pyproject.toml"
+DEEPLY_TESTED = ("server", "participant", "attack")  # in tests/integration/test_new_plugin.py
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -152,3 +153,14 @@ def test_an_app_of_an_experiment_that_is_not_valid_is_not_written(tmp_path: Path
     with pytest.raises(FedsimError, match="unknown key 'sede'"):
         write_flower_app(tmp_path / "app", config, tmp_path / "run", None)
     assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.parametrize("template", [t for t in TEMPLATES if t not in DEEPLY_TESTED])
+def test_a_package_keeps_the_contract_of_its_group(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"tried_{template}_2"
+    write_package(template, module.replace("_", "-"), tmp_path / "p")
+    monkeypatch.syspath_prepend(tmp_path / "p")
+    plugin = f"{module}:Tried{template.capitalize()}2"
+    check_plugin(TEMPLATES[template], plugin).require()
