@@ -27,7 +27,7 @@ from torch import nn
 from fedsim.config.engine import LocalEngine, RayEngine
 from fedsim.config.experiment import Choice
 from fedsim.engines.base import NodesGrid
-from fedsim.engines.factory import opened
+from fedsim.engines.factory import open_engine
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.ray.grid import RayGrid
 from fedsim.engines.threads import limited_threads
@@ -107,9 +107,9 @@ def overhead(participants: int, repetitions: int) -> dict[str, Any]:
         return [copied(sent) for _ in range(participants)]
 
     with (
-        opened(RayEngine(actors=2)) as on_ray,
+        open_engine(RayEngine(actors=2)) as on_ray,
         on_ray(idle_app(), participants) as ray_grid,
-        opened(LocalEngine()) as locally,
+        open_engine(LocalEngine()) as locally,
         locally(idle_app(), participants) as local_grid,
     ):
         assert isinstance(ray_grid, RayGrid)  # noqa: S101 - it has figures
@@ -165,7 +165,7 @@ def side_by_side(work: Workload, rounds: int, repetitions: int) -> dict[str, Any
         address = stack.enter_context(two_nodes())
 
         def grid_on(engine: LocalEngine | RayEngine) -> NodesGrid:
-            new_grid = stack.enter_context(opened(engine))
+            new_grid = stack.enter_context(open_engine(engine))
             return stack.enter_context(new_grid(app, work.participants))
 
         grids = {

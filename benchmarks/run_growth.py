@@ -20,7 +20,7 @@ from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.config.engine import Engine, LocalEngine, RayEngine
 from fedsim.config.experiment import Choice
 from fedsim.engines.base import NodesGrid
-from fedsim.engines.factory import opened
+from fedsim.engines.factory import open_engine
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.checkpoint import Checkpoint
@@ -103,7 +103,7 @@ def main() -> None:
     local = LOCAL.model_copy(update={"keep_optimizer_state": False})
     members = Participants(work.dataset, work.training_sets, work.new_model, local, None, SEED)
     app = make_client_app(members, stacked=stacked)
-    with opened(engine) as new_grid, new_grid(app, participants) as grid:
+    with open_engine(engine) as new_grid, new_grid(app, participants) as grid:
         meter = Meter(grid)
         meter.begin()
         participant_of = introduce(grid, participants)

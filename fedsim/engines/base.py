@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import count
 from typing import Any
 
 from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from fedsim.engines.flower_identity import SERVER_NODE, local_identity
@@ -74,6 +76,11 @@ class NodesGrid(Grid):
         context = Context(1, SERVER_NODE, {}, RecordDict(), {})
         with local_identity():
             server_app(self, context)
+
+
+NewGrid = Callable[[ClientApp, int], AbstractContextManager[NodesGrid]]
+"""Opens a grid over the participants of an app, fedsim's or a third party's; the number is how many
+there are."""
 
 
 class FetchedStates(Mapping[int, RecordDict]):

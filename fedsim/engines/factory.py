@@ -1,23 +1,18 @@
 """From an engine's settings to grids; the class of the settings names what opens them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-
-from flwr.clientapp import ClientApp
 
 from fedsim import plugins
 from fedsim.config.engine import GROUP, Engine, LocalEngine, RayEngine
-from fedsim.engines.base import NodesGrid
+from fedsim.engines.base import NewGrid
 from fedsim.engines.multiprocess import local_grid
 from fedsim.errors import PluginError
 
-NewGrid = Callable[[ClientApp, int], AbstractContextManager[NodesGrid]]
-"""Opens a grid over the participants of an app, fedsim's or anybody's; the number is how many."""
-
 
 @contextmanager
-def opened(engine: Engine) -> Iterator[NewGrid]:
+def open_engine(engine: Engine) -> Iterator[NewGrid]:
     """Give what opens a grid for each federation; what the engine started ends with the block.
 
     Parameters

@@ -16,7 +16,8 @@ from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim.data import write_ledger
-from fedsim.engines.factory import NewGrid, opened
+from fedsim.engines.base import NewGrid
+from fedsim.engines.factory import open_engine
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError
@@ -77,7 +78,7 @@ def simulate(
     kept_rounds = branches | {last} if states else branches
     ends: dict[str, Progress] = {}
     engine = setup.experiment.engine
-    with limited_threads(engine.threads), opened(engine) as new_grid:
+    with limited_threads(engine.threads), open_engine(engine) as new_grid:
         for federation in federations:
             ends[federation.name] = _run(
                 setup, federation, run, watcher, shared, kept_rounds, new_grid

@@ -6,7 +6,8 @@ from contextlib import nullcontext
 import pytest
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.factory import NewGrid, opened
+from fedsim.engines.base import NewGrid
+from fedsim.engines.factory import open_engine
 from fedsim.engines.ray.cluster import connected
 from fedsim.stages import simulate
 
@@ -23,7 +24,7 @@ def cluster() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def new_grid(cluster: None) -> Iterator[NewGrid]:
     """Open grids on the same two processes, one after the other."""
-    with opened(ENGINE) as opener:
+    with open_engine(ENGINE) as opener:
         yield opener
 
 
@@ -32,6 +33,8 @@ def _same_processes(new_grid: NewGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let whole simulations use those processes, too: each takes seconds to start."""
     monkeypatch.setattr(
         simulate,
-        "opened",
-        lambda engine: nullcontext(new_grid) if isinstance(engine, RayEngine) else opened(engine),
+        "open_engine",
+        lambda engine: (
+            nullcontext(new_grid) if isinstance(engine, RayEngine) else open_engine(engine)
+        ),
     )

@@ -13,7 +13,8 @@ from flwr.app import Context, Message
 from traffic import Next, die, hang, once, to_train, toy_app
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.factory import NewGrid, opened
+from fedsim.engines.base import NewGrid
+from fedsim.engines.factory import open_engine
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.ray.dispatch import DispatchWindow
 from fedsim.engines.ray.grid import RayGrid
@@ -175,10 +176,13 @@ def test_who_kills_every_process_is_named(new_grid: NewGrid) -> None:
 
 def test_a_cluster_without_the_room_is_told() -> None:
     told = r"has no room for 3 .*it has room for 0 "
-    with opened(RayEngine(actors=3, cpus=1000)) as opener, pytest.raises(FedsimError, match=told):
+    with (
+        open_engine(RayEngine(actors=3, cpus=1000)) as opener,
+        pytest.raises(FedsimError, match=told),
+    ):
         opener(toy_app(), 3).__enter__()
 
 
 def test_where_no_cluster_is_one_sentence_says_so() -> None:
     with pytest.raises(FedsimError, match=r"connected to the Ray cluster at .* already"):
-        opened(RayEngine(address="127.0.0.1:1")).__enter__()
+        open_engine(RayEngine(address="127.0.0.1:1")).__enter__()

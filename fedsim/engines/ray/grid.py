@@ -22,8 +22,7 @@ from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.base import FetchedStates, NodesGrid
-from fedsim.engines.factory import NewGrid
+from fedsim.engines.base import FetchedStates, NewGrid, NodesGrid
 from fedsim.engines.ray.cluster import LOST, Handle, RayActors, hosts_on
 from fedsim.engines.ray.dispatch import Call, DispatchWindow
 from fedsim.engines.ray.serialization import Payload, Ran, unpacked

@@ -7,14 +7,14 @@ import time
 import pytest
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.factory import opened
+from fedsim.engines.factory import open_engine
 from fedsim.errors import FedsimError
 
 
 def refusal(port: int) -> str:
     began = time.monotonic()
     with pytest.raises(FedsimError) as refused:
-        opened(RayEngine(address=f"127.0.0.1:{port}")).__enter__()
+        open_engine(RayEngine(address=f"127.0.0.1:{port}")).__enter__()
     assert time.monotonic() - began < 8
     return str(refused.value)
 
