@@ -80,3 +80,12 @@ def joined_faults(faults: Sequence[str]) -> str:
     told = [f"({n}) {fault}" for n, fault in enumerate(faults[:MOST_FAULTS], start=1)]
     more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
     return f"{len(faults)} faults: {'; '.join(told)}{more}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> plural(1, "seed"), plural(2000, "record")
+    ('1 seed', '2,000 records')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

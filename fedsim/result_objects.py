@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedsim.errors import plural
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of
 from fedsim.report.formats import tidy
 from fedsim.report.formatting import (
     figure_text,
     interval_text,
-    plural,
     utility_name,
     utility_text,
     with_unit,
 )
 from fedsim.report.html_table import Heading, html_table
-from fedsim.report.results import MetricInfo, ResultRow, Results, read_results
+from fedsim.report.results import MetricInfo, ResultRow, Results
+from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import Table, TableEntry

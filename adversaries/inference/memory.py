@@ -21,9 +21,8 @@ from adversaries.inference.input_selection import InputSettings, SelectedInputs
 from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.model_layers import EXAMPLES, evaluating
 from fedsim.attacks import ExpectedObservation, MemoryNeed, memory_there
-from fedsim.errors import FedsimError, PluginError
+from fedsim.errors import FedsimError, PluginError, plural
 from fedsim.objectives import Objective
-from fedsim.report.formatting import plural
 
 _BYTES = 4  # a number in single precision
 _A_WEIGHT = 4  # numbers held

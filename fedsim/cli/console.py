@@ -20,8 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from fedsim.errors import plural
 from fedsim.progress import Advance
-from fedsim.report.formatting import plural
 from fedsim.stages.plan import Plan, StatedThreat
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from fedsim.errors import plural
 from fedsim.evaluation import Comparison, EvaluationResult, compare
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.report.fitting import TableColumn, WideTable
-from fedsim.report.formatting import figure_text, plural, probability, signed
+from fedsim.report.formatting import figure_text, probability, signed
 from fedsim.report.results import MetricInfo, ResultRow, Results
 
 Contender = tuple[str, str, str]

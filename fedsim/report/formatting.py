@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fedsim.errors import plural
 from fedsim.evaluation.metric import Unit
 from fedsim.report.results import MetricFigure, MetricInfo, ResultRow
 
@@ -98,15 +99,6 @@ def out_of_100(fraction: float) -> str:
     ('85', '51')
     """
     return str(math.floor(100 * fraction + 0.5))
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun.
-
-    >>> plural(1, "seed"), plural(2000, "record")
-    ('1 seed', '2,000 records')
-    """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def with_unit(info: MetricInfo) -> str:

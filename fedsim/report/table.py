@@ -10,13 +10,13 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.text import Text
 
+from fedsim.errors import plural
 from fedsim.report.costs import cost_remarks, cost_table
 from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import (
     figure_text,
     footnotes,
     interval_text,
-    plural,
     units_and_guessing,
     utility_gaps,
     utility_name,

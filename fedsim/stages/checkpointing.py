@@ -11,12 +11,11 @@ from flwr.serverapp.strategy import Strategy
 from fedsim.adversary.base import Adversary
 from fedsim.adversary.update_distance import noted
 from fedsim.engines.base import NodesGrid
-from fedsim.errors import RunDirectoryError
+from fedsim.errors import RunDirectoryError, plural
 from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.replay import LastRoundRecorder, catch_up
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
-from fedsim.report.formatting import plural
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.history import read_crafted, read_history_file

@@ -8,7 +8,8 @@ from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
 from fedsim.report.comparison_rows import ComparedRow, compared_rows, contenders_of, differences
-from fedsim.report.results import Results, read_results
+from fedsim.report.results import Results
+from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import EvaluatedRun, judge_run

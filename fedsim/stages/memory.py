@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from fedsim.attacks import Attack, ExpectedObservation, MemoryNeed, memory_there
-from fedsim.errors import FedsimError, PluginError
-from fedsim.report.formatting import plural
+from fedsim.errors import FedsimError, PluginError, plural
 
 WORTH_A_WORD = 1e9  # bytes
 

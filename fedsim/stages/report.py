@@ -12,14 +12,8 @@ from fedsim.files import write_text
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.page import render
-from fedsim.report.results import (
-    MEAN,
-    ResultRow,
-    Results,
-    metric_infos,
-    result_row,
-    write_results,
-)
+from fedsim.report.results import MEAN, ResultRow, Results, metric_infos, result_row
+from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import EvaluatedRun, judge_run

@@ -8,8 +8,8 @@ from typing import Literal
 
 from fedsim.config.experiment import HONEST, AuditSettings, Experiment
 from fedsim.data import MembershipQuery
+from fedsim.errors import plural
 from fedsim.report.data import AttackFigures, ThreatSection
-from fedsim.report.formatting import plural
 from fedsim.report.results import MEAN, Results, ThreatModel
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import EvaluatedRun

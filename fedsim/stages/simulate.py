@@ -20,14 +20,13 @@ from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import FedsimError, MessageError
+from fedsim.errors import FedsimError, MessageError, plural
 from fedsim.federation.client_app import make_client_app, sampled
 from fedsim.federation.rounds import Progress, RoundFigures, Schedule
 from fedsim.federation.server_app import Server, make_server_app
 from fedsim.federation.strategies import build_strategy
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
-from fedsim.report.formatting import plural
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import brief
 from fedsim.stages.checkpointing import Checkpointer, read_taken_over

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.report.results import Results, read_results
+from fedsim.report.results import Results
+from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import Cell
 from fedsim.studies.timing import RunTiming, read_took

@@ -9,10 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from fedsim.errors import plural
 from fedsim.progress import Advance
 from fedsim.report.comparison_rows import auc_in_words
 from fedsim.report.fitting import TableColumn, WideTable
-from fedsim.report.formatting import area, percent, plural
+from fedsim.report.formatting import area, percent
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell
 from fedsim.studies.provenance import this_maker, told_of_others

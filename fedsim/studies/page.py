@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fedsim.errors import plural
 from fedsim.report.comparison_rows import auc_in_words
 from fedsim.report.formats import markdown_table
-from fedsim.report.formatting import plural, points, probability
+from fedsim.report.formatting import points, probability
 from fedsim.studies.cells import Cell
 from fedsim.studies.pairs import Pair
 from fedsim.studies.provenance import maker_of

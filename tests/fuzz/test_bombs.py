@@ -25,7 +25,7 @@ from fedsim.data.sources.location30 import decoded
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.observation.snapshots import Snapshot
-from fedsim.report.results import read_results
+from fedsim.report.results_file import read_results
 from fedsim.stages.history import read_crafted, read_history_file
 from fedsim.stages.score_files import made_from, read_scores, read_trace
 from fedsim.studies.cells import expand

@@ -6,7 +6,8 @@ from typing import Any
 
 from fedsim.progress_sinks.tensorboard import Scalars
 from fedsim.provenance import recorded_data_dir
-from fedsim.report.results import MetricFigure, MetricInfo, ResultRow, Results, read_results
+from fedsim.report.results import MetricFigure, MetricInfo, ResultRow, Results
+from fedsim.report.results_file import read_results
 from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import read_taken_over

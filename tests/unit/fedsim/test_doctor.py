@@ -13,7 +13,8 @@ from rich.console import Console
 from fedsim import doctor, plugins
 from fedsim.doctor import MachineCheck, MachineStatus
 from fedsim.errors import PluginError
-from fedsim.report.results import Results, parse_results
+from fedsim.report.results import Results
+from fedsim.report.results_file import parse_results
 
 GB = 1_000_000_000
 

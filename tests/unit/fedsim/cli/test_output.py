@@ -15,7 +15,7 @@ from fedsim import conformance, doctor
 from fedsim.cli import options
 from fedsim.conformance import checklist
 from fedsim.doctor import MachineCheck, MachineStatus
-from fedsim.report.results import read_results
+from fedsim.report.results_file import read_results
 
 PAGE = Path(__file__).parents[4] / "docs" / "command-line.md"
 STUDY = {

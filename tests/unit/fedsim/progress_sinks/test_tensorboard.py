@@ -10,7 +10,8 @@ import pytest
 from fedsim.errors import FedsimError
 from fedsim.files import write_json
 from fedsim.progress_sinks import open_scalars
-from fedsim.report.results import Results, parse_results
+from fedsim.report.results import Results
+from fedsim.report.results_file import parse_results
 from fedsim.rundir import RunDirectory
 
 

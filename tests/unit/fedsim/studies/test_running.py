@@ -19,7 +19,8 @@ from fedsim.api import studies
 from fedsim.errors import DataError
 from fedsim.progress import Advance
 from fedsim.provenance import provenance
-from fedsim.report.results import Results, read_results, write_results
+from fedsim.report.results import Results
+from fedsim.report.results_file import read_results, write_results
 from fedsim.result_objects import FinishedRun
 from fedsim.studies import live, running
 from fedsim.studies.cells import Cell, expand
