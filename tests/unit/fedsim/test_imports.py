@@ -1,4 +1,4 @@
-"""No module imports, at any distance, itself: not within a package either, nor inside a function."""
+"""No module imports itself at any distance: within a package neither, nor inside a function."""
 
 import ast
 from pathlib import Path
