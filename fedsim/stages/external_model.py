@@ -28,6 +28,7 @@ from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
 from fedsim.files import write_json
+from fedsim.models.tied_weights import with_tied_names
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore, require_space
@@ -220,13 +221,14 @@ def _name(given: ExternalModel, round_number: int) -> str:
 
 
 def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return a state in the model's types.
+    """Return a state in the model's types, under all names of tied parameters.
 
     Raises
     ------
     SnapshotError
         If it has not the model's names and shapes, or is not all finite.
     """
+    state = with_tied_names(model, state, name)
     expected = shapes_of(model)
     missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or surplus:

@@ -28,7 +28,7 @@ class Flat(nn.Module):
 def assert_rule_is_exact(layer: nn.Module, inputs: Tensor) -> None:
     """Compare gradients and norms with one backward pass a record."""
     model = Flat(layer.double()).eval()
-    inputs = inputs.double()
+    inputs = inputs.double() if inputs.is_floating_point() else inputs
     _, traces = backpropagate(model, inputs, {"layer": layer}, _slope)
     (trace,) = traces["layer"]
     found = gradients(layer, *trace)
@@ -112,6 +112,103 @@ def test_batch_normalisation_in_eval_mode(shape: tuple[int, ...]) -> None:
     layer.running_mean.copy_(torch.tensor([0.3, -1.0, 2.0]))
     layer.running_var.copy_(torch.tensor([0.5, 2.0, 1.0]))
     assert_rule_is_exact(layer, random(*shape))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    groups=st.integers(1, 3),
+    fan_in=st.integers(1, 3),
+    fan_out=st.integers(1, 6),
+    size=st.integers(5, 9),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.sampled_from([0, 2, "same"]),
+    dilation=st.integers(1, 2),
+    bias=st.booleans(),
+    mode=st.sampled_from(["zeros", "reflect", "circular"]),
+)
+def test_convolution_over_one_axis(
+    groups: int,
+    fan_in: int,
+    fan_out: int,
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: int | str,
+    dilation: int,
+    bias: bool,
+    mode: str,
+) -> None:
+    if padding == "same":
+        stride, kernel = 1, kernel | 1  # torch warns of even kernels
+    reach = dilation * (kernel - 1)
+    if size + 2 * (padding if isinstance(padding, int) else 0) <= reach or reach >= size:
+        return
+    layer = nn.Conv1d(
+        groups * fan_in,
+        groups * fan_out,
+        kernel,
+        stride,
+        padding,
+        dilation,
+        groups,
+        bias,
+        padding_mode=mode,
+    )
+    assert_rule_is_exact(layer, random(3, groups * fan_in, size))
+
+
+def scaled(layer: nn.Module) -> nn.Module:
+    """Return a layer whose scale and shift are not what they start as."""
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(random(*parameter.shape))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.LayerNorm(5), (3, 5)),
+        (nn.LayerNorm(5, bias=False), (3, 2, 4, 5)),
+        (nn.LayerNorm((2, 3), eps=0.1), (4, 7, 2, 3)),
+        (nn.LayerNorm(1), (3, 2, 1)),
+        (nn.RMSNorm(6), (3, 2, 6)),
+        (nn.RMSNorm((2, 3), eps=0.3), (4, 2, 3)),
+        (nn.GroupNorm(2, 6), (3, 6)),
+        (nn.GroupNorm(1, 4, eps=0.1), (3, 4, 5)),
+        (nn.GroupNorm(4, 4), (3, 4, 3, 2)),
+        (nn.GroupNorm(3, 6), (1, 6, 2, 1, 2)),
+    ],
+)
+def test_normalisation_of_each_record(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    assert_rule_is_exact(scaled(layer), random(*shape))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.LayerNorm(3, elementwise_affine=False), nn.GroupNorm(1, 3, affine=False)]
+)
+def test_normalisation_without_parameters_has_no_gradient(layer: nn.Module) -> None:
+    assert gradients(layer, random(2, 3), random(2, 3)) == {}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    positions=st.lists(st.integers(1, 4), max_size=2),
+    width=st.integers(1, 4),
+    padding=st.sampled_from([None, 0, 3]),
+)
+def test_embedding_of_tokens_that_repeat(
+    positions: list[int], width: int, padding: int | None
+) -> None:
+    tokens = torch.randint(4, (3, *positions), generator=torch.Generator().manual_seed(width))
+    assert_rule_is_exact(nn.Embedding(4, width, padding_idx=padding), tokens)
+
+
+def test_an_embedding_that_counts_or_rescales_tokens_has_no_rule() -> None:
+    for layer in (nn.Embedding(4, 2, max_norm=1.0), nn.Embedding(4, 2, scale_grad_by_freq=True)):
+        with pytest.raises(RuleDoesNotApplyError):
+            squared_norms(layer, torch.zeros(2, 3, dtype=torch.int64), random(2, 3, 2))
 
 
 def test_batch_normalisation_without_statistics_is_refused() -> None:
