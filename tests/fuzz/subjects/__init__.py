@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
-from fuzz.subjects import archives, configs, figures, parameters, positions, tables, whole
+from fuzz.subjects import archives, configs, figures, parameters, positions, sources, tables, whole
 
 SubjectFactory = Callable[[Corpus], Subject]
 
@@ -14,6 +14,7 @@ READERS: dict[str, SubjectFactory] = {
     **parameters.READERS,
     **figures.READERS,
     **archives.READERS,
+    **sources.READERS,
     **positions.READERS,
     **whole.READERS,
 }
