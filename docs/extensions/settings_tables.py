@@ -1,7 +1,9 @@
 """The tables on the page of settings, generated from the classes that check an experiment.
 
-The page says where a table goes by a comment, ``<!-- settings: experiment -->``, or the name of a
-group of plugins instead of ``experiment``. Names, types and defaults come from the classes and
+The page is committed with its tables, so that it can be read in the repository; this program (``make
+settings``) writes them anew, and a test and the build of the documentation fail while they are stale.
+A table goes between two comments, ``<!-- settings: experiment -->`` (or the name of a group of
+plugins instead of ``experiment``) and ``<!-- end of settings -->``. Names, types and defaults come from the classes and
 signatures. What a setting means comes from the docstring of its class or plugin, or, where that
 says nothing, from ``settings-words.yaml``. A setting without words, and words without a setting,
 are warnings, hence errors.
@@ -9,6 +11,7 @@ are warnings, hence errors.
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,9 +31,10 @@ from fedsim.config.experiment import Choice, Experiment
 from fedsim.config.yaml_files import parse_yaml
 
 PAGE = "settings"
-MARK = re.compile(r"<!-- settings: (\w+) -->")
+MARK = re.compile(r"<!-- settings: (\w+) -->\n.*?<!-- end of settings -->", re.DOTALL)
 SAME_AS = re.compile(r"(?:See|As in) `+([\w.]+)`+\.")
 SEE_TABLE = re.compile(r"[,;] see `[\w.]+(?:Settings|Changes)`")
+OWN_PART = re.compile(r"\[\w+(?:Settings|Training|Round)\]\(#\w+\)")
 FROM_THE_RUN = "from the run"
 ORIGIN = "fedsim"
 Schema = dict[str, Any]
@@ -56,8 +60,13 @@ class Words:
 
 
 def page_of_settings(text: str, words: Words) -> str:
-    """Return the page with its tables in place of the comments."""
-    return MARK.sub(lambda mark: "\n".join(TABLES[mark[1]](words)), text)
+    """Return the page with its tables, made anew, between the comments that mark their places."""
+    return MARK.sub(lambda mark: _marked(mark[1], words), text)
+
+
+def _marked(what: str, words: Words) -> str:
+    tables = re.sub(r"\n{3,}", "\n\n", "\n".join(TABLES[what](words))).strip()
+    return f"<!-- settings: {what} -->\n\n{tables}\n\n<!-- end of settings -->"
 
 
 def _experiment(words: Words) -> Iterator[str]:
@@ -77,7 +86,7 @@ def _section(model: type[BaseModel], place: str, words: Words) -> Iterator[str]:
     yield from _table(
         Row(
             name,
-            type_in_words(of, defs),
+            _linked(type_in_words(of, defs), f"{place}.{name}".lstrip(".")),
             _default(name, of, schema),
             told.get(name) or words[f"{place}.{name}".lstrip(".")],
         )
@@ -87,6 +96,12 @@ def _section(model: type[BaseModel], place: str, words: Words) -> Iterator[str]:
         for kind in _models(found.annotation):
             if kind.model_fields.keys() - Choice.model_fields.keys():
                 yield from _section(kind, f"{place}.{name}".lstrip("."), words)
+
+
+def _linked(takes: str, place: str) -> str:
+    """Return what a setting takes with its class's name as a link to the part that it describes."""
+    anchor = f"[`{place}`](#{place.replace('.', '').lower()})"
+    return OWN_PART.sub(anchor, takes)
 
 
 def _introduction(model: type[BaseModel]) -> str:
@@ -239,15 +254,32 @@ def read_words(path: Path) -> Words:
     return Words(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
 
 
-def _fill_in(app: Sphinx, page: str, source: list[str]) -> None:
+def _check_tables(app: Sphinx, page: str, source: list[str]) -> None:
     if page == PAGE:
         words = read_words(app.srcdir / "settings-words.yaml")
-        source[0] = page_of_settings(source[0], words)
-        for fault in words.faults():
+        fresh = page_of_settings(source[0], words)
+        stale = [] if fresh == source[0] else ["its tables are stale; `make settings` renews them"]
+        for fault in [*stale, *words.faults()]:
             logging.getLogger(__name__).warning(fault, location=page)
+        source[0] = fresh
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Fill in the page when it is read."""
-    app.connect("source-read", _fill_in)
+    """Check the page when it is read."""
+    app.connect("source-read", _check_tables)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def main() -> None:
+    """Write the tables of the page anew, where it lies."""
+    docs = Path(__file__).resolve().parents[1]
+    page = docs / f"{PAGE}.md"
+    text = page.read_text(encoding="utf-8")
+    words = read_words(docs / "settings-words.yaml")
+    page.write_text(page_of_settings(text, words), encoding="utf-8")
+    for fault in words.faults():
+        print(fault, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
