@@ -1,12 +1,13 @@
 """The tables on the page of settings, generated from the classes that check an experiment.
 
-The page is committed with its tables, so that it can be read in the repository; this program (``make
-settings``) writes them anew, and a test and the build of the documentation fail while they are stale.
-A table goes between two comments, ``<!-- settings: experiment -->`` (or the name of a group of
-plugins instead of ``experiment``) and ``<!-- end of settings -->``. Names, types and defaults come from the classes and
-signatures. What a setting means comes from the docstring of its class or plugin, or, where that
-says nothing, from ``settings-words.yaml``. A setting without words, and words without a setting,
-are warnings, hence errors.
+The page is committed with its tables, so that it can be read in the repository. This program (it is
+``make settings``) writes them anew; a test and the build of the documentation fail while they are
+stale. A table goes between two comments, ``<!-- settings: experiment -->`` (or the name of a group
+of plugins instead of ``experiment``) and ``<!-- end of settings -->``.
+
+Names, types and defaults come from the classes and signatures. What a setting means comes from the
+docstring of its class or plugin, or, where that says nothing, from ``settings-words.yaml``. A
+setting without words, and words without a setting, are warnings, hence errors.
 """
 
 import inspect
