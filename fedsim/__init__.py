@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fedsim.data.partitioners import PartitionTask
     from fedsim.errors import FedsimError
     from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
+    from fedsim.models.exchange import exchanged_state, load_exchanged
     from fedsim.objectives import Objective, UtilityFigure
     from fedsim.observation.keys import SnapshotKey, SnapshotKind
     from fedsim.observation.needs import Knowledge, Needs
@@ -79,6 +80,8 @@ _HOMES = {
     "attack": "fedsim.api",
     "attack_given": "fedsim.api",
     "compare": "fedsim.api",
+    "exchanged_state": "fedsim.models.exchange",
+    "load_exchanged": "fedsim.models.exchange",
     "load_experiment": "fedsim.config.experiment",
     "open_run": "fedsim.api",
     "prepare": "fedsim.api",
@@ -129,6 +132,8 @@ __all__ = [
     "attack",
     "attack_given",
     "compare",
+    "exchanged_state",
+    "load_exchanged",
     "load_experiment",
     "open_run",
     "prepare",

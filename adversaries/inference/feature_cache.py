@@ -17,6 +17,7 @@ from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import scalar_names
 from adversaries.inference.memory import require_features_fit
 from adversaries.inference.model_layers import EXAMPLES, ModelLayers
+from fedsim import load_exchanged
 from fedsim.attacks import RecordIds, View
 from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder
@@ -173,7 +174,7 @@ def positions(view: View, records: RecordIds) -> NDArray[np.intp]:
 def _extracted(snapshot: Snapshot, view: View, spec: FeatureSpec) -> SnapshotFeatures:
     model = view.new_model()
     try:
-        model.load_state_dict(snapshot.load())
+        load_exchanged(model, snapshot.load())
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise SnapshotError(f"snapshot {snapshot.path} does not fit the model: {reason}") from error

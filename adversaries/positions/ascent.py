@@ -29,7 +29,7 @@ from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fedsim import seeds
+from fedsim import exchanged_state, load_exchanged, seeds
 from fedsim.adversary.base import AttackerResources
 from fedsim.data import MembershipQuery
 
@@ -152,7 +152,7 @@ class Ascent:
             Euclidean length of an honest update; used by a relative rate.
         """
         model = briefing.new_model()
-        model.load_state_dict(arrays.to_torch_state_dict())
+        load_exchanged(model, arrays.to_torch_state_dict())
         model.eval()
         parameters = [p for p in model.parameters() if p.requires_grad]
         chosen = self.chosen(briefing, query, round_number)
@@ -251,7 +251,7 @@ def _shorten(
 
 def _climbed(model: nn.Module, arrays: ArrayRecord) -> ArrayRecord:
     """Return a climbed model's parameters, tied ones by all their names, and buffers as given."""
-    state = model.state_dict()
+    state = exchanged_state(model)
     own = {p.data_ptr() for p in model.parameters() if p.requires_grad}
     climbed = ArrayRecord(state)
     return ArrayRecord(

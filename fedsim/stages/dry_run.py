@@ -24,6 +24,7 @@ from fedsim.data import AuditSet, MembershipQuery
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, PluginError
 from fedsim.evaluation import Scores
+from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import Watcher
 from fedsim.stages.needs import view_for
@@ -71,7 +72,7 @@ def _view(
     setup: Setup, model: nn.Module, attacker: Attacker, query: MembershipQuery, folder: Path
 ) -> View:
     """Return what an attacker would see in one round in which nobody's training changes a bit."""
-    store, state = SnapshotStore(folder / "seen"), ArrayRecord(model.state_dict())
+    store, state = SnapshotStore(folder / "seen"), ArrayRecord(exchanged_state(model))
     keys = [*attacker.answering(query), *attacker.answering_while_acting(query)]
     if attacker.reads_others:
         keys += attacker.others(query, setup.experiment)

@@ -28,6 +28,7 @@ from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
 from fedsim.files import write_json
+from fedsim.models import load_exchanged
 from fedsim.models.tied_weights import with_tied_names
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
@@ -37,7 +38,6 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup, load_data, set_setup
 from fedsim.training.sgd_loop import evaluate
-from fedsim.transport.messages import shapes_of
 
 _NUMBERS = {
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
@@ -137,7 +137,7 @@ def keep_given(setup: Setup, states: StateCache, run: RunDirectory) -> None:
 def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
     """Return the loss and accuracy on the listed members, and on the listed non-members."""
     model = setup.new_model()
-    model.load_state_dict(state)
+    load_exchanged(model, state)
     members, nonmembers = setup.ledger.training_sets[0], np.flatnonzero(setup.ledger.test)
     figures = RoundFigures(round_number)
     for part, records in (("train", members), ("test", nonmembers)):
@@ -229,7 +229,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str
         If it has not the model's names and shapes, or is not all finite.
     """
     state = with_tied_names(model, state, name)
-    expected = shapes_of(model)
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or surplus:
         raise SnapshotError(

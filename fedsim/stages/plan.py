@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fedsim.adversary.base import Threat
 from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
+from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import planned_bytes
 from fedsim.stages.setup import Attacker, Setup
 from fedsim.transport.messages import shapes_of
@@ -58,7 +59,9 @@ def plan(setup: Setup) -> Plan:
     """Return the size of the run that `setup` describes."""
     experiment, audit = setup.experiment, setup.experiment.audit
     model = setup.new_model()
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    weights = sum(
+        tensor.numel() * tensor.element_size() for tensor in exchanged_state(model).values()
+    )
     observed = experiment.observed_rounds
     queries = sum(len(attacker.queries) for attacker in setup.attackers)
     sizes = (

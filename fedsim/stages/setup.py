@@ -25,7 +25,7 @@ from fedsim.data.left_out import left_out, told_of_audit
 from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.strategies import INNER, build_strategy, require_aggregable
 from fedsim.federation.strategy_state import strategy_state
-from fedsim.models import build_model
+from fedsim.models import build_model, exchanged_state
 from fedsim.objectives import Objective
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
@@ -261,7 +261,7 @@ def _require_buildable(setup: Setup) -> None:
             )
     strategy = _strategy(setup.experiment)
     strategy_state(strategy)  # what it cannot keep is told now, and not after a round
-    require_aggregable(strategy, setup.new_model().state_dict())
+    require_aggregable(strategy, exchanged_state(setup.new_model()))
 
 
 def _strategy(experiment: Experiment) -> Strategy:

@@ -25,6 +25,7 @@ from fedsim.federation.client_app import make_client_app, sampled
 from fedsim.federation.rounds import Progress, RoundFigures, Schedule
 from fedsim.federation.server_app import Server, make_server_app
 from fedsim.federation.strategies import build_strategy
+from fedsim.models import exchanged_state, load_exchanged
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -184,7 +185,7 @@ def schedule_of(setup: Setup) -> Schedule:
 
 def beginning_of(setup: Setup) -> Progress:
     """Return where every federation of an experiment begins: the model's initial parameters."""
-    return Progress(0, ArrayRecord(setup.new_model().state_dict()))
+    return Progress(0, ArrayRecord(exchanged_state(setup.new_model())))
 
 
 def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
@@ -193,7 +194,7 @@ def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
     records = sampled(setup.dataset.test_records, at_most, seed, "server")
 
     def test(arrays: ArrayRecord) -> Utility:
-        model.load_state_dict(arrays.to_torch_state_dict())
+        load_exchanged(model, arrays.to_torch_state_dict())
         return evaluate(model, setup.dataset, records, setup.objective)
 
     return test

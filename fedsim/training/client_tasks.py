@@ -12,6 +12,7 @@ from fedsim import seeds
 from fedsim.config.experiment import LocalTraining
 from fedsim.data import Dataset
 from fedsim.errors import MessageError
+from fedsim.models.exchange import exchanged_state
 from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.trainer import Batches, RecordIds, build_trainer
@@ -210,7 +211,7 @@ class Received:
 
     def __init__(self, model: nn.Module) -> None:
         self._expected = shapes_of(model)
-        self._types = {name: value.dtype for name, value in model.state_dict().items()}
+        self._types = {name: value.dtype for name, value in exchanged_state(model).items()}
         self._latest: tuple[ClientTask, dict[str, Tensor]] | None = None
 
     def by(self, task: ClientTask) -> dict[str, Tensor]:

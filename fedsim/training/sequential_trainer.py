@@ -7,6 +7,7 @@ from flwr.app import ArrayRecord, Context, Message
 
 from fedsim import seeds
 from fedsim.errors import MessageError
+from fedsim.models.exchange import exchanged_state
 from fedsim.training.client_tasks import ClientTask, Participants, Received, Trained
 from fedsim.training.optimizers import optimizer_factory
 from fedsim.training.sgd_loop import Utility, evaluate
@@ -34,7 +35,7 @@ class SequentialTrainer:
         new_optimizer(self._model.parameters(), local.learning_rate)
         self._received = Received(self._model)
         self.uploads = Uploads()
-        self._layout = BufferLayout.of(self._model.state_dict())
+        self._layout = BufferLayout.of(exchanged_state(self._model))
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Do nothing: one at a time is as quick when its time has come."""
@@ -66,7 +67,7 @@ class SequentialTrainer:
 
     def _uploaded(self) -> ArrayRecord:
         """Return a copy of the model's parameters."""
-        trained = self._model.state_dict()
+        trained = exchanged_state(self._model)
         rooms = self.uploads.rooms(1, self._layout)
         for [room], value in zip(rooms.tensors, trained.values(), strict=True):
             room.copy_(value)
@@ -77,7 +78,7 @@ class SequentialTrainer:
     @torch.no_grad()
     def _load(self, task: ClientTask) -> None:
         received = self._received.by(task)
-        for name, value in self._model.state_dict().items():
+        for name, value in exchanged_state(self._model).items():
             value.copy_(received[name])
 
 

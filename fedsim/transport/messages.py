@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.errors import MessageError, listed
+from fedsim.models.exchange import exchanged_state
 from fedsim.transport.lazy_arrays import ArrayInMemory, finite, seen
 from fedsim.transport.npy_decoding import USABLE
 from fedsim.transport.record_views import AnyRecord, of_kind
@@ -104,8 +105,8 @@ def proximal_of(message: Message) -> float:
 
 
 def shapes_of(model: nn.Module) -> Shapes:
-    """Return the names and shapes that parameters of `model` must have."""
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    """Return the names and shapes that parameters of `model` must have where they are sent."""
+    return {name: tuple(value.shape) for name, value in exchanged_state(model).items()}
 
 
 def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:

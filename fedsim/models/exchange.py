@@ -1,0 +1,42 @@
+"""What of a model is sent: all that training changes.
+
+Where some parameters are frozen (adapters trained on a model that was trained before), only those
+that are trained are sent, averaged and kept as snapshots, and the buffers; whoever receives them
+has the rest from the model's factory, which makes the same in every process.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+
+def exchanged_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the entries of a model's state dict that are sent, in their order, without a copy.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    >>> _ = model[0].requires_grad_(False)
+    >>> list(exchanged_state(model))
+    ['1.weight', '1.bias']
+    """
+    # `keep_vars`: the parameters themselves, which know whether they are trained.
+    return {
+        name: value.detach()
+        for name, value in model.state_dict(keep_vars=True).items()
+        if not isinstance(value, nn.Parameter) or value.requires_grad
+    }
+
+
+def load_exchanged(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put what was sent into a model; a whole state dict is taken, too.
+
+    Raises
+    ------
+    RuntimeError
+        If entries are missing, not known, or of another shape.
+    """
+    missing, unknown = model.load_state_dict(state, strict=False)
+    needed = sorted(exchanged_state(model).keys() & set(missing))
+    if needed or unknown:
+        raise RuntimeError(f"missing {needed}; not known {list(unknown)}")
