@@ -40,9 +40,10 @@ def stated_threats(
 ) -> tuple[StatedThreat, ...]:
     """Return the threat model of each attacker."""
     audit = experiment.audit
+    of = " (users, with their records)" if audit.unit == "user" else ""
     knows = (
         f"the model, the training settings, and {audit.known_members:,} members and "
-        f"{audit.known_nonmembers:,} non-members"
+        f"{audit.known_nonmembers:,} non-members{of}"
     )
     return tuple(
         StatedThreat(
@@ -57,19 +58,12 @@ def stated_threats(
 
 def plan(setup: Setup) -> Plan:
     """Return the size of the run that `setup` describes."""
-    experiment, audit = setup.experiment, setup.experiment.audit
+    experiment = setup.experiment
     model = setup.new_model()
     weights = sum(
         tensor.numel() * tensor.element_size() for tensor in exchanged_state(model).values()
     )
     observed = experiment.observed_rounds
-    queries = sum(len(attacker.queries) for attacker in setup.attackers)
-    sizes = (
-        audit.known_members,
-        audit.known_nonmembers,
-        audit.tested_members,
-        audit.tested_nonmembers,
-    )
     return Plan(
         rounds=experiment.federation.rounds,
         observed_rounds=observed,
@@ -79,7 +73,11 @@ def plan(setup: Setup) -> Plan:
             planned_bytes(weights, len(observed), attacker.keys(experiment))
             for attacker in setup.attackers
         ),
-        audited_records=queries * sum(sizes),
+        audited_records=sum(
+            len(setup.ledger.audit(query))
+            for attacker in setup.attackers
+            for query in attacker.queries
+        ),
     )
 
 

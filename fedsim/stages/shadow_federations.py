@@ -202,10 +202,18 @@ def _cheapest(
 def _training_sets(
     setup: Setup, dataset: Dataset, pool: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], ...]:
-    """Partition the records of a pool as those of the real federation are."""
+    """Partition the records of a pool as those of the real federation are.
+
+    Where participants are users, the pool has not as many of them: sizes are kept alone.
+    """
     beside = np.ones(len(dataset), dtype=np.bool_)
     beside[pool] = False
     chosen = setup.experiment.partition
+    if "NaturalId" in chosen.name:  # which users there are in a pool is not up to the partition
+        sizes = [len(records) for records in setup.ledger.training_sets]
+        shuffled = seeds.generator(seed, "natural sizes").permutation(pool)
+        ends = np.cumsum(sizes) * len(pool) // sum(sizes)
+        return tuple(np.sort(part) for part in np.split(shuffled, ends)[: len(sizes)])
     drawn = partition(
         replace(dataset, test=beside),
         chosen.name,

@@ -97,6 +97,8 @@ def own_arrays(corpus: Corpus) -> Subject:
         "std": (1.0, 1.0, 1.0),
         "num_classes": 3,
         "class_names": ("a", "b", "c"),
+        "groups": np.arange(12) % 4,
+        "objective": "classification",
     }
     kinds = ("f2", "f4", "f8", "f16", "c8", "i8", "u1", "u8", "?", "O", "S3", "U3", "M8[s]", "V4")
     shapes = ((), (0,), (12,), (12, 0), (0, 3), (12, 3), (12, 1, 1, 1), (12, 8, 8, 3), (11, 3))
@@ -122,6 +124,7 @@ def own_arrays(corpus: Corpus) -> Subject:
                         ("a", None),
                         {},
                         (0,) * 3,
+                        *("regression", "multilabel", "next-token", "own:Objective"),
                     )
                 )
         return broken

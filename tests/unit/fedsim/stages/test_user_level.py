@@ -103,7 +103,7 @@ def test_a_federation_of_users_end_to_end(tmp_path: Path, monkeypatch) -> None:
         snapshots={"rounds": [30]},
         audit={**sizes, "tested_nonmembers": 20, "unit": "user"},
         adversaries=["curious-server"],
-        attacks=["loss", "scalar-logistic", "random"],
+        attacks=["loss", "scalar-logistic", "shadow", "random"],
     )
     experiment["partition"].pop("records")
     run = fedsim.run(experiment, tmp_path / "run")
