@@ -5,8 +5,12 @@ Nothing is imported for it: see `fedsim.plugin_docs`.
 
 from typing import NamedTuple
 
+from fedsim.example_configs import description, shipped
 from fedsim.plugin_docs import summary_of
 from fedsim.plugin_groups import GROUPS, available, origin_of
+
+CONFIGS = "configs"
+"""What the example experiments are listed by, beside the groups of plugins."""
 
 
 class ListedPlugin(NamedTuple):
@@ -26,9 +30,19 @@ class ListedGroup(NamedTuple):
 
 
 def listed_groups() -> list[ListedGroup]:
-    """Return all groups of plugins."""
-    return [
+    """Return all groups of plugins, and the example experiments."""
+    groups = [
         ListedGroup(name, group.description, len(available(name))) for name, group in GROUPS.items()
+    ]
+    examples = "Experiments and studies that ship with fedsim."
+    return [*groups, ListedGroup(CONFIGS, examples, len(shipped()))]
+
+
+def listed_configs() -> list[ListedPlugin]:
+    """Return the experiments and studies that ship with fedsim."""
+    return [
+        ListedPlugin(name, description(path), "study" if name.startswith("studies/") else "run")
+        for name, path in shipped().items()
     ]
 
 

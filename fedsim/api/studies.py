@@ -7,6 +7,7 @@ from pathlib import Path
 from fedsim.api.arguments import RUNS, PathLike, as_path
 from fedsim.api.runs import run
 from fedsim.config.experiment import Experiment
+from fedsim.example_configs import config_path
 from fedsim.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks.study import watching_cells
@@ -64,7 +65,7 @@ def study(
     FedsimError
         If the study is not valid, or a cell cannot be run.
     """
-    changes, layout, file = tuple(settings), StudyPaths(Path(out)), Path(path)
+    changes, layout, file = tuple(settings), StudyPaths(Path(out)), config_path(Path(path))
     definition = load_study(file)
     cells = expand(definition, file, scale, changes, rounds)
     with _audience(open_audience, watcher, cells) as audience:
@@ -103,7 +104,7 @@ def run_study_cells(
     FedsimError
         If the study is not valid, has no such cell, or a cell cannot be run.
     """
-    layout, file = StudyPaths(Path(out)), Path(path)
+    layout, file = StudyPaths(Path(out)), config_path(Path(path))
     definition = load_study(file)
     cells = expand(definition, file, scale, tuple(settings), rounds)
     check_coordinates(definition, cells)
@@ -127,7 +128,7 @@ def plan_study(
     FedsimError
         If the study is not valid.
     """
-    file = Path(path)
+    file = config_path(Path(path))
     definition = load_study(file)
     cells = expand(definition, file, scale, tuple(settings), rounds)
     return plan(definition, cells, StudyPaths(Path(out)))

@@ -81,6 +81,24 @@ for _template in _KINDS:
 
 
 @new_app.command()
+def experiment(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="quickstart, images, csv or flower-app.")
+    ] = "quickstart",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file; default KIND.yaml.")
+    ] = None,
+) -> None:
+    """Write an experiment with comments, to be changed and run."""
+    from fedsim.scaffold import write_experiment
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    written = write_experiment(kind, out or Path(f"{kind}.yaml"))
+    console.print(f"  {written}", soft_wrap=True)
+    console.print(f"next: read it, then fedsim run {written}", soft_wrap=True)
+
+
+@new_app.command()
 def flower_app(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder.")],
     config: Annotated[Path, typer.Option("--config", help="The experiment (YAML).")],

@@ -30,24 +30,25 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def list_(
     what: Annotated[
         str | None,
-        typer.Argument(metavar="GROUP", help="Without it, the groups of plugins that there are."),
+        typer.Argument(
+            metavar="GROUP",
+            help="A group of plugins, or configs; without it, the groups that there are.",
+        ),
     ] = None,
 ) -> None:
-    """Show what is installed, other packages' plugins included."""
+    """Show what is installed: plugins, other packages' included, and example experiments."""
     from fedsim.cli.tables import print_table
-    from fedsim.listing import listed_groups, listed_plugins
+    from fedsim.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
 
     if what is None:
-        groups = listed_groups()
-        print_table(
-            ("group", "installed", "what its members do"),
-            [(group.name, str(group.members), group.description) for group in groups],
-        )
-        return
-    found = listed_plugins(what)
-    if found:
-        rows = [(one.name, one.description, one.origin) for one in found]
-        print_table(("name", "what it is", "from"), rows)
+        rows = [(one.name, str(one.members), one.description) for one in listed_groups()]
+        print_table(("group", "installed", "what its members do"), rows)
+    elif what == CONFIGS:
+        print_table(("name", "what it is", "for fedsim"), listed_configs())
+        typer.echo("`fedsim run NAME` and `fedsim study NAME` run one; `fedsim new experiment`")
+        typer.echo("writes one with comments, to be changed.")
+    elif found := listed_plugins(what):
+        print_table(("name", "what it is", "from"), found)
     else:
         typer.echo(f"none of the {what} is installed; your own is named as module:attribute")
 

@@ -36,6 +36,7 @@ from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice, metric_faults
 from fedsim.config.overrides import apply_override
 from fedsim.config.yaml_files import format_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError, PluginError, joined_faults
+from fedsim.example_configs import config_path
 
 NaturalNumber = Annotated[int, Field(ge=0)]
 # Bounded, because as many places are made in memory: a typing error is refused, not tried.
@@ -410,7 +411,7 @@ def load_experiment(
     Parameters
     ----------
     path
-        The file.
+        The file, or the name of an experiment that ships with fedsim.
     overrides
         ``a.b=c`` each: sets key ``b`` in section ``a`` to the YAML value ``c``; a number in the
         path is a position in a list.
@@ -425,6 +426,7 @@ def load_experiment(
     PluginError
         If a plugin it names does not exist or does not accept its settings.
     """
+    path = config_path(path)
     tree = read_yaml_mapping(path, "an experiment", Experiment.model_fields)
     for override in overrides:
         apply_override(tree, override)

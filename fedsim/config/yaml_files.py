@@ -18,6 +18,7 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from fedsim.bounded_io import read_text
 from fedsim.errors import ConfigError, listed
+from fedsim.example_configs import hint
 
 MOST_YAML_BYTES = 1 << 20
 MOST_YAML_VALUES = 100_000
@@ -48,7 +49,8 @@ def read_yaml_mapping(path: Path, what: str, keys: Iterable[str]) -> dict[Any, A
         text = read_text(path, MOST_YAML_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         name = what.partition(" ")[2]
-        raise ConfigError(f"cannot read the {name} {path}: {error}") from error
+        other = hint(path) if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"cannot read the {name} {path}: {error}{other}") from error
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: {what} is a mapping with keys {listed(keys)}")

@@ -23,6 +23,9 @@ from fedsim import plugins
 from fedsim.errors import FedsimError, PluginError, listed
 
 LONGEST_NAME = 40
+EXPERIMENTS = ("quickstart", "images", "csv", "flower-app")
+"""The experiments that can be written."""
+
 SUFFIX = ".jinja"
 COMMON = "common"
 TEMPLATES = {
@@ -90,6 +93,30 @@ def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
     _require_free(names)
     values = asdict(names) | {"template": template, "kind": KINDS[names.group]}
     return write_files(folder, dict(rendered((COMMON, template), values, names.module)))
+
+
+def write_experiment(kind: str, target: Path) -> Path:
+    """Write a commented experiment, to be changed, and return its file.
+
+    Parameters
+    ----------
+    kind
+        One of `EXPERIMENTS`.
+    target
+        Where it goes: a file that is not there yet.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such kind, the file is there already, or it cannot be written.
+    """
+    if kind not in EXPERIMENTS:
+        raise FedsimError(f"there is no experiment {kind!r} to write; valid: {listed(EXPERIMENTS)}")
+    if target.exists():
+        raise FedsimError(f"{target} is there already, and nothing is overwritten; choose --out")
+    template = files(fedsim) / "scaffold" / "templates" / "experiments" / f"{kind}.yaml"
+    text = template.read_text(encoding="utf-8")
+    return write_files(target.parent, {Path(target.name): text})[0]
 
 
 def require_empty(folder: Path) -> None:

@@ -1,12 +1,18 @@
 """Every experiment that we ship is valid, and large enough for the figures that it asks for."""
 
+import filecmp
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
+from fedsim.errors import ConfigError
+from fedsim.example_configs import description, shipped
 
-CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
+ROOT = Path(__file__).parents[3]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -36,3 +42,32 @@ def test_the_quickstart_needs_no_network_and_shows_all_six() -> None:
         "curious-participant",
         "gradient-ascent-participant",
     ]
+
+
+def test_each_goes_by_its_name_and_says_what_it_is() -> None:
+    assert {path.stem for path in CONFIGS} == {n for n in shipped() if "/" not in n}
+    assert "studies/table-10-six-attackers" in shipped()
+    assert not any("targets" in name for name in shipped())
+    for path in shipped().values():
+        assert 20 < len(description(path)) < 300
+        assert description(path).endswith(".")
+
+
+def test_a_name_is_read_as_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment(Path("location30")) == load_experiment(ROOT / "configs/location30.yaml")
+    for missing in ("location30.yaml", "configs/location30.yaml"):
+        with pytest.raises(ConfigError, match=r"ships with fedsim goes by its name, location30$"):
+            load_experiment(Path(missing))
+    with pytest.raises(ConfigError, match=r"No such file or directory: 'other.yaml'$"):
+        load_experiment(Path("other.yaml"))
+
+
+@pytest.mark.slow
+def test_a_wheel_has_all_of_them(tmp_path: Path) -> None:
+    build = ["build", "--build-base", tmp_path / "base", "--build-lib", tmp_path / "lib"]
+    subprocess.run([sys.executable, "setup.py", "-q", *build], cwd=ROOT, check=True)
+    compared = filecmp.dircmp(ROOT / "configs", tmp_path / "lib/fedsim/configs")
+    assert [*compared.left_only, *compared.right_only, *compared.diff_files] == []
+    assert (tmp_path / "lib/fedsim/scaffold/templates/experiments/quickstart.yaml").is_file()
+    assert (tmp_path / "lib/fedsim/scaffold/templates/metric/MODULE.py.jinja").is_file()
