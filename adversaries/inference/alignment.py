@@ -1,0 +1,125 @@
+"""How well each record's gradient agrees with the update that training made.
+
+Near good parameters the gradients of an overparameterised network behave like independent
+directions: an update is almost orthogonal to the gradient of a record that it was not made from
+(Li, Li and Ribeiro, *Effective passive membership inference attacks in federated learning against
+overparameterized models*, ICLR 2023). No record's membership has to be known, and nothing is
+learned.
+
+The inner product of a record's gradient with the update is the derivative of its loss along the
+update. Forward-mode differentiation gives it for all records of a batch in one pass, without any
+gradient being made; only the norm of the gradient takes a backward pass.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from adversaries.inference.extraction import Batch, extract
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.log_scalars import log_norm
+from adversaries.inference.model_layers import evaluating
+from fedsim.objectives import Objective
+
+_RECORDS_A_PASS = 250
+_NORMS = FeatureSpec(output=False, last_layer_gradient=False, gradient_norms="all")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What the gradients g of N records say about an update D = before - after.
+
+    Attributes
+    ----------
+    slope : (N,)
+        ``<g, D> / s``, where s is the scale that the objective keeps apart (1 - p_y of a
+        classifier), so that nothing underflows where the model is certain.
+    log_scale : (N,)
+        log s.
+    log_norm : (N,)
+        log |g|.
+    update_norm
+        |D|.
+    """
+
+    slope: NDArray[np.float64]
+    log_scale: NDArray[np.float64]
+    log_norm: NDArray[np.float64]
+    update_norm: float
+
+    @property
+    def cosine(self) -> NDArray[np.float64]:
+        """The cosine of each gradient with the update, (N,); 0 where either vanishes."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.slope * np.exp(self.log_scale - self.log_norm) / self.update_norm
+        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+
+    @property
+    def inner(self) -> NDArray[np.float64]:
+        """The inner product ``<g, D>`` of each gradient with the update, (N,)."""
+        return self.slope * np.exp(self.log_scale)
+
+    @property
+    def difference(self) -> NDArray[np.float64]:
+        """``|D|^2 - |D - g|^2 = 2 <D, g> - |g|^2`` of each record, (N,)."""
+        return 2 * self.inner - np.exp(2 * self.log_norm)
+
+
+def alignment(
+    model: nn.Module,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    batch: Batch,
+    records: NDArray[np.int64],
+    objective: Objective,
+) -> Alignment:
+    """Return how the gradients of records at `before` agree with the update to `after`.
+
+    Parameters
+    ----------
+    model
+        A module that the parameters fit into; it is left with those of `before`.
+    before, after
+        The parameters that training began with and those that it ended with, by name; entries that
+        are no trainable parameters of the model do not count.
+    batch, records
+        Where the records come from, and their ids (N,).
+    objective
+        What the model is trained to do.
+    """
+    model.load_state_dict(before, strict=False)
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    update = {name: value - after[name].to(value) for name, value in trained.items()}
+    slopes, scales = [], []
+    # Forward mode has no fused attention.
+    with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        for start in range(0, len(records), _RECORDS_A_PASS):
+            inputs, targets = batch(records[start : start + _RECORDS_A_PASS])
+
+            def outputs(moving: dict[str, Tensor], inputs: Tensor = inputs) -> Tensor:
+                found: Tensor = functional_call(model, moving, (inputs,))
+                return found
+
+            with warnings.catch_warnings():
+                # Torch scripts the forward-mode rules of a few operations when it first needs them.
+                warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
+                returned = jvp(outputs, (trained,), (update,))
+            fit = objective.record_fit(returned[0], targets)
+            slopes.append((fit.direction * returned[1]).flatten(1).double().sum(1))
+            scales.append(fit.log_scale.double())
+    norms = extract(model, batch, records, _NORMS, objective=objective)
+    return Alignment(
+        slope=torch.cat(slopes).numpy(),
+        log_scale=torch.cat(scales).numpy(),
+        log_norm=log_norm(norms).astype(np.float64),
+        update_norm=float(
+            torch.stack([part.double().square().sum() for part in update.values()]).sum().sqrt()
+        ),
+    )

@@ -1,0 +1,149 @@
+"""FedMIA: a victim's measure against what the other participants' uploads say of the same record.
+
+Zhu, Li, Gu, Yao, Fan and Han, *FedMIA: an effective membership inference attack exploiting "all for
+one" principle in federated learning*, CVPR 2025, equations 3 to 12. The others have not trained on
+the record, so their uploads are as many models without it: the record is a member where the
+victim's measure stands out from theirs. Measures are the loss (FedMIA-I) and the cosine of the
+record's gradient with the update (FedMIA-II).
+
+Two things differ by default. The paper adds cumulative probabilities over the rounds; they are
+exactly 1 for whatever stands out far enough, and ties at the top cost a TPR at a low FPR
+everything, so standard scores are added. Its filter drops others above the mean by three standard
+deviations, which no one of ten or fewer can exceed (a single value among n lies at most sqrt(n - 1)
+population deviations from the mean); here nothing is filtered unless it is asked for.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from adversaries.inference.feature_cache import positions
+from adversaries.inference.gradient_alignment import aligned, updates
+from adversaries.inference.model_layers import evaluating
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.errors import FedsimError
+from fedsim.objectives import Objective
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.needs import Needs
+from fedsim.observation.snapshots import Snapshot
+from fedsim.progress import Watcher
+
+Floats = NDArray[np.float64]
+_FLOOR = 1e-8  # added to variances, as the paper's code does
+_MAD = 1.4826  # of a Gaussian's median absolute deviation
+
+
+class FedMIA(Attack):
+    """Score a record by how far the victim's measure of it stands out from the others'.
+
+    Parameters
+    ----------
+    measure
+        ``cosine`` (FedMIA-II, default) or ``loss`` (FedMIA-I).
+    add
+        What is averaged over the rounds: ``z``, standard scores, or ``cdf``, the paper's cumulative
+        probabilities.
+    drop
+        Which of the others do not count for a record: ``none``, ``paper`` (above the mean by three
+        standard deviations), or ``median`` (above the median by three times 1.4826 times the median
+        absolute deviation, which can happen among few).
+    """
+
+    needs = Needs(others=True, parameters=True)
+
+    def __init__(
+        self,
+        measure: Literal["cosine", "loss"] = "cosine",
+        add: Literal["z", "cdf"] = "z",
+        drop: Literal["none", "paper", "median"] = "none",
+    ) -> None:
+        self.measure, self.add, self.drop = measure, add, drop
+
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Try the model on what is there of one round."""
+        self._measured(view, view.seen[0], view.seen[0])
+
+    def score(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Floats:
+        """Return the mean over the rounds in which others were seen, too.
+
+        Raises
+        ------
+        FedsimError
+            If there is no round in which two others were seen.
+        """
+        pairs = updates(view)
+        total, rounds = np.zeros(len(view.records)), 0
+        with watcher.task("FedMIA", len(pairs)) as advance:
+            for before, after in pairs:
+                others = [
+                    s
+                    for s in view.snapshots(SnapshotKind.UPLOAD, rounds=(after.round,))
+                    if s.participant in view.others
+                ]
+                if len(others) >= 2:
+                    out = np.stack([self._measured(view, before, other) for other in others])
+                    total += stands_out(
+                        self._measured(view, before, after), out, add=self.add, drop=self.drop
+                    )
+                    rounds += 1
+                advance(f"round {after.round}")
+        if not rounds:
+            raise FedsimError(
+                "FedMIA compares the victim with others, and in no observed round were two others "
+                "seen beside it; let more participants take part"
+            )
+        found: Floats = total[positions(view, candidates)] / rounds
+        return found
+
+    def _measured(self, view: View, before: Snapshot, after: Snapshot) -> Floats:
+        if self.measure == "cosine":
+            return aligned(view, before, after).cosine
+        return fit_of(view, after, view.objective)
+
+
+def fit_of(view: View, snapshot: Snapshot, objective: Objective) -> Floats:
+    """Return minus the loss of all audited records on one snapshot, (N,)."""
+    model = view.new_model()
+    model.load_state_dict(snapshot.load())
+    losses = []
+    with evaluating(model), torch.no_grad():
+        for start in range(0, len(view.records), 250):
+            inputs, targets = view.dataset.batch(view.records[start : start + 250])
+            losses.append(objective.per_record_loss(model(inputs), targets))
+    return -torch.cat(losses).double().numpy()
+
+
+def stands_out(
+    victim: Floats,
+    others: Floats,
+    *,
+    add: Literal["z", "cdf"] = "z",
+    drop: Literal["none", "paper", "median"] = "none",
+) -> Floats:
+    """Return how far a victim's measures (N,) stand out from those of K others (K, N).
+
+    >>> stands_out(np.array([2.0]), np.array([[-1.0], [1.0]])).round(4)
+    array([2.])
+    >>> stands_out(np.array([2.0]), np.array([[-1.0], [1.0]]), add="cdf").round(4)
+    array([0.9772])
+    """
+    kept = others
+    if drop == "paper":
+        limit = others.mean(0) + 3 * others.std(0)
+        kept = np.where(others > limit, np.nan, others)
+    elif drop == "median":
+        middle = np.median(others, 0)
+        spread = _MAD * np.median(np.abs(others - middle), 0)
+        kept = np.where(others > middle + 3 * spread, np.nan, others)
+    z: Floats = (victim - np.nanmean(kept, 0)) / np.sqrt(np.nanvar(kept, 0) + _FLOOR)
+    return norm.cdf(z) if add == "cdf" else z
