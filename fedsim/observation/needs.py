@@ -49,8 +49,6 @@ class Needs:
         Layers whose per-record gradient norms are read, or ``all``.
     gradients
         Layers whose per-record gradients are read.
-    update_alignment
-        Whether the product of each record's gradient with the update that was uploaded is read.
     shadow_federations
         How many federations of the attacker's own it learns from.
     knowledge
@@ -74,7 +72,6 @@ class Needs:
     layer_outputs: Layers = ()
     gradient_norms: Literal["all"] | Layers = ()
     gradients: Layers = ()
-    update_alignment: bool = False
     shadow_federations: int = 0
     knowledge: frozenset[Knowledge] = frozenset()
 
@@ -99,7 +96,6 @@ FEATURES = (
     "layer_outputs",
     "gradient_norms",
     "gradients",
-    "update_alignment",
 )
 """The fields of `Needs` that name features of a snapshot."""
 
