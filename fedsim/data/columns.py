@@ -19,6 +19,8 @@ from fedsim.data.tokens import TextSettings, encode
 from fedsim.errors import DataError, listed
 
 MOST_CATEGORIES = 1_000
+MOST_CHARACTERS = 1_000
+MOST_TEXT_BYTES = 8 << 30
 MOST_FEATURE_BYTES = 32 << 30
 Categories = Literal["one-hot", "refuse"]
 
@@ -172,6 +174,11 @@ def _plain(table: pa.Table, name: str) -> NDArray[Any]:
     if _is_text(kind):
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         values = np.array([str(value) for value in encoded.dictionary.to_pylist()], dtype=str)
+        if values.itemsize > 4 * MOST_CHARACTERS or values.itemsize * len(table) > MOST_TEXT_BYTES:
+            raise DataError(
+                f"column {name!r} holds a text of {values.itemsize // 4:,} characters; valid for a "
+                f"label, user or category: up to {MOST_CHARACTERS} (read longer ones as text)"
+            )
         texts: NDArray[Any] = values[encoded.indices.to_numpy(zero_copy_only=False)]
         return texts
     if _is_number(kind):
@@ -262,7 +269,9 @@ def _texts(table: pa.Table, name: str) -> list[str]:
     column, kind = _values(table, name)
     if not _is_text(kind):
         raise DataError(f"column {name!r} is of type {kind}; valid for text: texts")
-    return [str(text) for text in column.to_pylist()]
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    texts = encoded.dictionary.to_pylist()  # each once, however many rows repeat it
+    return [texts[place] for place in encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _images(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from fedsim.errors import DataError
 FORMATS = ("JPEG", "PNG", "TIFF")
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 1 << 26
 """Of one image: 89 megapixels, Pillow's own bound."""
-MOST_BYTES = 64 << 30
+MOST_BYTES = 16 << 30
 """Of all images together, once decoded."""
 MODES = {1: "L", 3: "RGB"}
 

@@ -16,6 +16,8 @@ from fedsim.data.parquet_pages import pages, read_footer, stated_rows
 
 MOST_VALUES = 1 << 26
 """In a column: fifty times ImageNet's records."""
+MOST_CELLS = 1 << 31
+"""In all columns together: 10 million rows of 200 numbers."""
 MOST_PAGE_BYTES = 64 << 20
 """Writers begin a new page after 1 MB."""
 
@@ -50,6 +52,8 @@ def _require_bounded(file: BinaryIO) -> None:
         values[page.column] += page.values
         if values[page.column] > MOST_VALUES:
             raise TooLarge(f"it states more than {MOST_VALUES:,} values in a column")
+        if sum(values.values()) > MOST_CELLS:
+            raise TooLarge(f"it states more than {MOST_CELLS:,} values")
         if page.unpacked_bytes > MOST_PAGE_BYTES:
             raise TooLarge(f"a page unpacks to {page.unpacked_bytes:,} bytes")
 

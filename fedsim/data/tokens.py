@@ -85,8 +85,11 @@ def encode(
     tokenize = tokenizer(settings.tokenizer)
     features = np.full((len(texts), length), padding, dtype=np.int64)
     following = np.full((len(texts), length), IGNORED, dtype=np.int64) if next_token else None
+    known: dict[str, NDArray[np.int64]] = {}  # a text that many rows repeat is read once
     for row, text in enumerate(texts):
-        ids = _ids(tokenize, settings.tokenizer, text, row)
+        if text not in known:
+            known[text] = _ids(tokenize, settings.tokenizer, text, row)
+        ids = known[text]
         if len(ids) < 1 + next_token:
             raise DataError(
                 f"the text of row {row} has {len(ids)} tokens; valid: at least {1 + next_token}"

@@ -20,7 +20,7 @@ from flwr.app import Array, ArrayRecord
 from adversaries.inference.features import SnapshotFeatures
 from fedsim.config.experiment import load_experiment
 from fedsim.config.yaml_files import parse_yaml
-from fedsim.data import read_ledger, read_membership
+from fedsim.data import load_dataset, read_ledger, read_membership
 from fedsim.data.sources.location30 import decoded
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
@@ -208,3 +208,29 @@ def test_no_pickle_in_a_parquet_file_is_run(tmp_path: Path) -> None:
         read_within_bounds(lambda read=read: read(path), tmp_path)  # type: ignore[misc]
     with pytest.raises(FedsimError, match=r"columns must be"):
         read_ledger(path)
+
+
+@pytest.mark.parametrize("role", ["label", "user", "feature", "text"])
+def test_a_long_text_that_many_rows_repeat_takes_no_room(role: str, tmp_path: Path) -> None:
+    """A megabyte of text in a million rows: as an array of texts it would take 4 TB."""
+    long = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(1_000_000, np.int32)), pa.array(["x" * 1_000_000])
+    )
+    plain = pa.array(np.zeros(1_000_000, np.int8))
+    table = pa.table({"long": long, "plain": plain})
+    pq.write_table(table, tmp_path / "t.parquet")
+    settings: dict[str, object] = {"path": "t.parquet", "label": "plain"}
+    settings |= {
+        "label": {"label": "long", "features": ["plain"]},
+        "user": {"user": "long", "features": ["plain"]},
+        "feature": {"features": ["long"]},
+        "text": {"text": "long", "max_length": 2},
+    }[role]
+
+    def read() -> None:
+        load_dataset("parquet", settings, data_dir=tmp_path, cache_dir=tmp_path / "cache", seed=0)
+
+    if role == "text":
+        read()
+        return
+    read_within_bounds(read, tmp_path)

@@ -115,3 +115,30 @@ def test_a_federation_of_users_end_to_end(tmp_path: Path, monkeypatch) -> None:
     assert judged["loss"].figures["auc"].value > 0.9
     assert judged["random"].figures["auc"].low < 0.5 < judged["random"].figures["auc"].high
     assert directory.report.is_file()
+
+
+def lonely() -> Arrays:
+    """Three users, one of whom has a single record; class 3 of four is declared and empty."""
+    random = np.random.default_rng(0)
+    groups = np.array([0] * 60 + [1] * 60 + [2])
+    features = random.normal(size=(len(groups), 12)).astype(np.float32)
+    test = np.zeros(len(groups), dtype=bool)
+    test[40:60] = True
+    labels = random.integers(3, size=len(groups))
+    return Arrays(features, labels, test=test, num_classes=4, groups=groups)
+
+
+def test_a_participant_with_one_record_and_a_class_without_any(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(toys, "lonely", lonely, raising=False)
+    sizes = {"known_members": 10, "known_nonmembers": 5, "tested_members": 10}
+    experiment = toys.tree(
+        partition={"name": "NaturalIdPartitioner", "participants": 3},
+        audit={**sizes, "tested_nonmembers": 10},
+        adversaries=["curious-server"],
+        attacks=["loss"],
+    )
+    experiment["data"], experiment["partition"] = "toys:lonely", dict(experiment["partition"])
+    del experiment["partition"]["records"]
+    run = fedsim.run(experiment, tmp_path / "run")
+    ledger = read_ledger(RunDirectory(run.path).ledger)
+    assert [len(records) for records in ledger.training_sets] == [40, 60, 1]

@@ -209,3 +209,29 @@ def test_a_folder_of_parquet_files_goes_through_datasets(tmp_path: Path) -> None
     found = load("huggingface", tmp_path, None, path="folder", label="y")
     assert found.features[:, 0].tolist() == [1, 2, 3]
     assert found.test_records.tolist() == [2]
+
+
+def test_images_that_datasets_keeps_are_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = {"img": [{"bytes": png(9), "path": None}, {"bytes": png(9), "path": None}], "y": [0, 1]}
+    kinds = datasets.Features({"img": datasets.Image(), "y": datasets.Value("int64")})
+    datasets.Dataset.from_dict(rows, features=kinds).save_to_disk(str(tmp_path / "saved"))
+    found = load("huggingface", tmp_path, path="saved", label="y", image="img")
+    assert found.input_shape == (3, 9, 9)
+
+
+def test_a_text_that_rows_repeat_is_tokenized_once(tmp_path: Path, monkeypatch) -> None:
+    import toys
+
+    asked = []
+
+    def ids(text: str) -> list[int]:
+        asked.append(text)
+        return [len(word) for word in text.split()]
+
+    monkeypatch.setattr(toys, "ids", ids, raising=False)
+    (tmp_path / "t.csv").write_text("said,label\na bb,0\nccc,1\na bb,1\n")
+    chosen = {"label": "label", "text": "said", "tokenizer": "toys:ids", "max_length": 3}
+    found = load("csv", tmp_path, path="t.csv", **chosen)
+    assert found.features.tolist() == [[1, 2, 0], [3, 0, 0], [1, 2, 0]]
+    assert sorted(asked) == ["a bb", "ccc"]
