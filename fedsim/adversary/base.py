@@ -22,10 +22,10 @@ from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim.adversary.trainable import required_names, trainable_names
 from fedsim.data import Dataset, MembershipQuery, load_dataset
 from fedsim.errors import PluginError
 from fedsim.models import build_model
+from fedsim.models.trainable import required_names, trainable_names
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKey
 from fedsim.observation.snapshots import SnapshotStore

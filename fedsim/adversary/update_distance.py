@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from torch import Tensor
 
-from fedsim.adversary.trainable import required_names
+from fedsim.models.trainable import required_names
 from fedsim.transport.flower_records import FastMetrics
 
 CRAFTED = "crafted"
@@ -54,7 +54,7 @@ def compare(
     """Return norm ratio and cosine of the updates ``crafted - base`` and ``honest - base``.
 
     Both of what `names` names, the parameters that training changes; by default of what looks like
-    them (see `fedsim.adversary.trainable`). The third figure is the distance between the buffers.
+    them (see `fedsim.models.trainable`). The third figure is the distance between the buffers.
     """
     measured = required_names(names, base, honest, crafted)
     start, meant, made = (

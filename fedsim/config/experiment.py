@@ -240,6 +240,7 @@ class Experiment(Strict):
     model: Choice
     objective: Choice | None = None
     federation: FederationSettings
+    defences: tuple[LabelledChoice, ...] = ()
     snapshots: SnapshotSettings = SnapshotSettings()
     audit: AuditSettings = AuditSettings()
     adversaries: tuple[AttackerSettings, ...]
@@ -297,9 +298,10 @@ class Experiment(Strict):
         for kind, labels in (
             ("adversaries", [attacker.label for attacker in self.adversaries]),
             ("attacks", [choice.label for choice in self.attacks]),
+            ("defences", [choice.label for choice in self.defences]),
         ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
-            if not labels:
+            if not labels and kind != "defences":
                 yield f"{kind} is empty; name at least one"
             if twice:
                 yield f"{kind} has {twice[0]!r} twice; give one of them another label"
@@ -356,6 +358,7 @@ class Experiment(Strict):
             ("adversaries", one) for attacker in tree["adversaries"] for one in attacker["together"]
         ]
         choices += [("attacks", one) for one in tree["attacks"]]
+        choices += [("defences", one) for one in tree["defences"]]
         if tree["objective"] is not None:
             choices.append(("objectives", tree["objective"]))
         for group, choice in choices:
@@ -392,6 +395,8 @@ def _without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
         for key, default in later.items():
             if tree[section][key] == default:
                 del tree[section][key]
+    if not tree["defences"]:
+        del tree["defences"]
     if tree["objective"] is None:
         del tree["objective"]
     if not local["drop_last"]:

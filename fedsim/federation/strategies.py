@@ -16,6 +16,13 @@ from fedsim.transport.fast_fedavg import QUICK
 
 GROUP = "strategies"
 INNER = "strategy"
+_HALVES = {
+    "DifferentialPrivacyClientSideAdaptiveClipping": "another strategy",
+    "DifferentialPrivacyClientSideFixedClipping": (
+        "defences: [{name: fixed-clipping, clipping_norm: ..., noise_multiplier: ...}]"
+    ),
+}
+"""Strategies of Flower's that rely on a mod in the participants' app, and what to take instead."""
 _AT_LEAST = re.compile(r"min_\w+_nodes")
 
 
@@ -42,6 +49,11 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         If its settings do not fit the federation.
     """
     plugin = plugins.resolve(GROUP, name)
+    if plugin.__name__ in _HALVES and plugin.__module__.startswith("flwr."):
+        raise ConfigError(
+            f"federation.strategy: {name} is the server's half of a defence: without the other "
+            f"half no participant clips, and nothing is protected; take {_HALVES[plugin.__name__]}"
+        )
     ours: dict[str, Any] = {
         "min_available_nodes": participants,
         "min_train_nodes": 1,

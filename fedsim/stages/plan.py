@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fedsim.adversary.base import Threat
 from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
+from fedsim.defences.base import Defence, FederationFacts
 from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import planned_bytes
 from fedsim.stages.setup import Attacker, Setup
@@ -25,7 +26,10 @@ class StatedThreat:
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a run: rounds, observed rounds, bytes on the disk, audited records."""
+    """The size of a run: rounds, observed rounds, bytes on the disk, audited records; and defences.
+
+    `defences` has a pair for each: its label, and what it does and guarantees, in words.
+    """
 
     rounds: int
     observed_rounds: tuple[int, ...]
@@ -33,6 +37,7 @@ class Plan:
     parameters: int
     snapshot_bytes: int
     audited_records: int
+    defences: tuple[tuple[str, str], ...] = ()
 
 
 def stated_threats(
@@ -78,7 +83,19 @@ def plan(setup: Setup) -> Plan:
             for attacker in setup.attackers
             for query in attacker.queries
         ),
+        defences=tuple(
+            (label, defence_in_words(defence, setup.facts))
+            for label, defence in setup.defences.items()
+        ),
     )
+
+
+def defence_in_words(defence: Defence, facts: FederationFacts) -> str:
+    """Return what a defence does, what it hides, and what it guarantees."""
+    hidden = [f"hidden from the {one.position}: {one.why}" for one in defence.hides()]
+    found = defence.guarantee(facts)
+    promised = found.in_words() if found is not None else "no guarantee of differential privacy"
+    return "; ".join([defence.in_words(), *hidden, promised])
 
 
 def _asked(query: MembershipQuery) -> str:

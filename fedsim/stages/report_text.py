@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from fedsim.config.experiment import HONEST, AuditSettings, Experiment
+from fedsim.config.experiment import HONEST, AuditSettings, Experiment, LabelledChoice
 from fedsim.data import MembershipQuery
 from fedsim.errors import plural
 from fedsim.report.data import AttackFigures, ThreatSection
@@ -123,14 +123,22 @@ def facts(experiment: Experiment) -> list[tuple[str, str]]:
         ]
     partition, federation = experiment.partition, experiment.federation
     each = f" x {partition.records:,} records" if partition.records else ""
+    defended = ", ".join(map(_with_settings, experiment.defences))
     return [
         ("data", experiment.data.name),
         ("model", experiment.model.name),
         ("participants", f"{partition.participants}{each}, {partition.name}"),
         ("rounds", str(federation.rounds)),
         ("strategy", federation.strategy.name),
+        *([("defences", defended)] if defended else []),
         ("observed rounds", ", ".join(map(str, experiment.observed_rounds))),
     ]
+
+
+def _with_settings(choice: LabelledChoice) -> str:
+    """Return a choice by its label, with the settings that were given."""
+    settings = ", ".join(f"{key} {value}" for key, value in choice.settings.items())
+    return f"{choice.label} ({settings})" if settings else choice.label
 
 
 def utility_of(judged: EvaluatedRun) -> str:

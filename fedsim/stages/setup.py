@@ -22,10 +22,19 @@ from fedsim.data import (
     partition,
 )
 from fedsim.data.left_out import left_out, told_of_audit
+from fedsim.defences.base import Defence, FederationFacts, Position
+from fedsim.defences.composition import (
+    build_defences,
+    require_seen,
+    wrapped_strategy,
+    wrapped_trainer,
+    wraps_training,
+)
 from fedsim.errors import ConfigError, DataError, PluginError
 from fedsim.federation.strategies import INNER, build_strategy, require_aggregable
 from fedsim.federation.strategy_state import strategy_state
 from fedsim.models import build_model, exchanged_state
+from fedsim.models.trainable import trainable_names
 from fedsim.objectives import Objective
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
@@ -54,10 +63,29 @@ class Setup:
         """What is learned: what the experiment says, else the data source, else classification."""
         return objective_of(self.experiment, self.dataset)
 
+    @cached_property
+    def defences(self) -> Mapping[str, Defence]:
+        """The defences by label, in the order in which they wrap."""
+        return build_defences(self.experiment.defences, self.facts)
+
+    @cached_property
+    def facts(self) -> FederationFacts:
+        """What the defences may know of the federation."""
+        federation, participants = self.experiment.federation, self.ledger.participants
+        return FederationFacts(
+            federation.rounds,
+            participants,
+            federation.fewest_present(participants),
+            tuple(len(records) for records in self.ledger.training_sets),
+            trainable_names(self.new_model()),
+            federation.local,
+            self.experiment.seed,
+        )
+
     @property
     def participants(self) -> Participants:
         """What takes part in each federation of the experiment."""
-        settings = self.experiment.federation
+        settings, defences = self.experiment.federation, tuple(self.defences.values())
         return Participants(
             self.dataset,
             self.ledger.training_sets,
@@ -67,6 +95,7 @@ class Setup:
             self.experiment.seed,
             self.objective,
             settings.rounds,
+            partial(wrapped_trainer, defences) if wraps_training(defences) else None,
         )
 
 
@@ -119,6 +148,8 @@ def set_setup(
     )
     ledger = ledger or _ledger(experiment, dataset, attackers, watcher)
     setup = Setup(experiment, dataset, ledger, new_model, attackers, attacks)
+    if experiment.given is None:
+        _require_undefended(setup)
     _require_buildable(setup)
     if experiment.given is None:
         require_training(setup.participants, experiment.model.name)
@@ -259,15 +290,31 @@ def _require_buildable(setup: Setup) -> None:
                 f"{attacker.label} acts from round {start} on, but federation.rounds is "
                 f"{federation.rounds}; let it act earlier, or run for longer"
             )
-    strategy = _strategy(setup.experiment)
+    strategy = strategy_of(setup)
     strategy_state(strategy)  # what it cannot keep is told now, and not after a round
     require_aggregable(strategy, exchanged_state(setup.new_model()))
 
 
+def strategy_of(setup: Setup) -> Strategy:
+    """Return the strategy that an experiment names, as new, with its defences around it."""
+    return wrapped_strategy(setup.defences.values(), _strategy(setup.experiment))
+
+
 def _strategy(experiment: Experiment) -> Strategy:
+    """Return the strategy without its defences, for what is asked before there are any data."""
     federation, participants = experiment.federation, experiment.partition.participants
     chosen, present = federation.strategy, federation.fewest_present(participants)
     return build_strategy(chosen.name, chosen.settings, present)
+
+
+def _require_undefended(setup: Setup) -> None:
+    """Raise if a defence hides what an attacker needs."""
+    for attacker in setup.attackers:
+        position: Position = "server" if attacker.participant is None else "participant"
+        if attacker.threat().outside:
+            position = "outside"
+        keys = attacker.keys_throughout(setup.experiment)
+        require_seen(setup.defences, attacker.label, position, keys)
 
 
 def _partial(experiment: Experiment) -> bool:
@@ -283,7 +330,7 @@ def _samples(strategy: Strategy) -> bool:
 
 def _prospects(setup: Setup) -> list[ExpectedObservation]:
     """Return what the attacks will be given, for each query of each attacker."""
-    sampled, experiment = _samples(_strategy(setup.experiment)), setup.experiment
+    sampled, experiment = _samples(strategy_of(setup)), setup.experiment
     return [
         ExpectedObservation(
             setup.new_model,

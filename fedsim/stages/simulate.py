@@ -12,10 +12,10 @@ from pathlib import Path
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
-from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from fedsim.data import write_ledger
+from fedsim.defences.composition import mods_of
 from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.processes import WorkerEnded
@@ -24,7 +24,6 @@ from fedsim.errors import FedsimError, MessageError, plural
 from fedsim.federation.client_app import make_client_app, sampled
 from fedsim.federation.rounds import Progress, RoundFigures, Schedule
 from fedsim.federation.server_app import Server, make_server_app
-from fedsim.federation.strategies import build_strategy
 from fedsim.models import exchanged_state, load_exchanged
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
@@ -34,6 +33,7 @@ from fedsim.stages.checkpointing import Checkpointer, read_taken_over
 from fedsim.stages.federations import PlannedFederation, federations_of
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup
+from fedsim.stages.setup import strategy_of as strategy_of
 from fedsim.stages.state_cache import StateCache
 from fedsim.stages.utility import figure_name
 from fedsim.training.sgd_loop import Utility, evaluate
@@ -156,16 +156,10 @@ def _keep_what_is_there(keeper: Checkpointer, watcher: Watcher) -> None:
 
 def client_app_of(setup: Setup, federation: PlannedFederation) -> ClientApp:
     """Return the app of a federation's participants, the dishonest ones among them."""
-    mods: list[Mod] = list(federation.participants)
+    # A dishonest participant is outside of the defences: they do not bind what it sends.
+    mods: list[Mod] = [*federation.participants, *mods_of(tuple(setup.defences.values()))]
     stacked = setup.experiment.engine.stacked is True
     return make_client_app(setup.participants, mods, stacked=stacked)
-
-
-def strategy_of(setup: Setup) -> Strategy:
-    """Return the strategy that an experiment names, as new."""
-    settings = setup.experiment.federation
-    fewest = settings.fewest_present(setup.ledger.participants)
-    return build_strategy(settings.strategy.name, settings.strategy.settings, fewest)
 
 
 def schedule_of(setup: Setup) -> Schedule:

@@ -138,6 +138,7 @@ class StateCache:
             "versions": {package: metadata.version(package) for package in _DECIDING},
             **{key: self._whole[key] for key in ("seed", "data", "partition", "model")},
             **{name: value for name, value in engine.items() if name in DECIDING and value},
+            **{key: self._whole[key] for key in ("defences",) if key in self._whole},
             "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
             "content": asdict(content_of(self.setup)),
         }

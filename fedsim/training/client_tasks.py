@@ -15,7 +15,7 @@ from fedsim.errors import MessageError
 from fedsim.models.exchange import exchanged_state
 from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
-from fedsim.training.trainer import Batches, RecordIds, build_trainer
+from fedsim.training.trainer import Batches, LocalTrainer, RecordIds, build_trainer
 from fedsim.transport.lazy_arrays import tensors_of
 from fedsim.transport.messages import (
     PARTICIPANT,
@@ -54,6 +54,8 @@ class Participants:
         What is learned.
     rounds
         How many rounds the federation has, for schedules over all of them.
+    wrap_trainer
+        What defences put around the local trainer; None where they leave it as it is.
     """
 
     dataset: Dataset
@@ -64,11 +66,17 @@ class Participants:
     seed: int
     objective: Objective = field(default_factory=Classification)
     rounds: int = 1
+    wrap_trainer: Callable[[LocalTrainer], LocalTrainer] | None = None
+
+    def new_trainer(self) -> LocalTrainer:
+        """Return the trainer that `local` names, with what defences put around it."""
+        trainer = build_trainer(self.local)
+        return trainer if self.wrap_trainer is None else self.wrap_trainer(trainer)
 
     @cached_property
     def keep_state(self) -> bool:
         """Whether participants keep what their trainers remember from round to round."""
-        return build_trainer(self.local).remembers(self.local)
+        return self.new_trainer().remembers(self.local)
 
     def batches(self, participant: int, round_number: int, proximal: float = 0.0) -> Batches:
         """Return what a participant trains on in a round."""

@@ -11,7 +11,7 @@ from fedsim.models.exchange import exchanged_state
 from fedsim.training.client_tasks import ClientTask, Participants, Received, Trained
 from fedsim.training.optimizers import optimizer_factory
 from fedsim.training.sgd_loop import Utility, evaluate
-from fedsim.training.trainer import Batches, TrainerState, build_trainer
+from fedsim.training.trainer import Batches, TrainerState
 from fedsim.transport.buffer_pool import BufferLayout, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite
 
@@ -28,7 +28,7 @@ class SequentialTrainer:
     def __init__(self, participants: Participants) -> None:
         local, optimizer = participants.local, participants.local.optimizer
         self._participants = participants
-        self._trainer = build_trainer(local)
+        self._trainer = participants.new_trainer()
         self._model = participants.new_model()
         # With the first one torch loads its compiler: now, as forks that come later share it then.
         new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from fedsim import seeds
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.training.client_tasks import Participants
-from fedsim.training.trainer import RecordIds, TrainerState, build_trainer
+from fedsim.training.trainer import RecordIds, TrainerState
 
 SHOWN = 300  # characters of another library's message
 ONE_RECORD = "Expected more than 1 value per channel"  # so PyTorch's normalisations complain
@@ -27,7 +27,7 @@ def require_training(participants: Participants, model_name: str) -> None:
     model = participants.new_model()
     require_usable_model(model, model_name)
     local = participants.local
-    build_trainer(local).require_fit(participants.objective, local)
+    participants.new_trainer().require_fit(participants.objective, local)
     smallest = min(map(len, participants.training_records))
     if local.drop_last and smallest < local.batch_size:
         raise ConfigError(
@@ -99,7 +99,7 @@ def _train_once(participants: Participants, model_name: str, records: RecordIds)
     batches = replace(participants.batches(0, 1), records=records, local=small)
     path = (participants.seed, "training", 1, 0)
     with _told(model_name, "cannot be trained"), seeds.global_draws(*path):
-        build_trainer(participants.local).fit(
+        participants.new_trainer().fit(
             participants.new_model(),
             batches,
             TrainerState(),

@@ -133,6 +133,8 @@ def stack_training(participants: Participants) -> VectorizedLoop | str:
     local = participants.local
     if type(participants.objective) is not Classification:
         return "its objective is not classification, the only one that can be stacked"
+    if participants.wrap_trainer is not None:
+        return "a defence wraps its local trainer"
     trainer = build_trainer(local)
     if not (type(trainer) is SGD and trainer.plain):
         return (

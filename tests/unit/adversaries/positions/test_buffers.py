@@ -16,8 +16,8 @@ from adversaries.positions.gradient_ascent_participant import GradientAscentPart
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
 from fedsim.adversary.base import AttackerResources
-from fedsim.adversary.trainable import likely_trainable, trainable_names
 from fedsim.adversary.update_distance import compare, noted
+from fedsim.models.trainable import likely_trainable, trainable_names
 from fedsim.observation.snapshots import SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")

@@ -1,0 +1,22 @@
+"""Defences: the contract, and those that come with fedsim, one a file."""
+
+from fedsim.defences.base import (
+    Defence,
+    FederationFacts,
+    Guarantee,
+    Half,
+    Hidden,
+    Position,
+)
+from fedsim.transport.messages import arrays_of, with_arrays
+
+__all__ = [
+    "Defence",
+    "FederationFacts",
+    "Guarantee",
+    "Half",
+    "Hidden",
+    "Position",
+    "arrays_of",
+    "with_arrays",
+]

@@ -1,0 +1,184 @@
+"""The contract of a defence: what participants and the server do so that a position learns less.
+
+A defence stands on the other side of the same messages as an adversary. It has up to three parts:
+mods of the participants' app, a wrapper around the server's strategy, and a wrapper around the
+local trainer. It says in words what it does, what a position no longer sees because of it, and what
+is guaranteed, if anything is.
+
+The defences of an experiment wrap each other in the order of the list: an update passes the first
+one first on its way from the local training to the aggregate. A dishonest participant that acts is
+outside of them: it sees what its honest training and its defences would upload, and uploads what it
+likes. A dishonest server is outside of the server's half, and sees the uploads as they arrive.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from flwr.clientapp.typing import Mod
+from flwr.serverapp.strategy import Strategy
+
+from fedsim.config.experiment import LocalTraining
+from fedsim.observation.keys import SnapshotKind
+from fedsim.training.trainer import LocalTrainer
+
+Half = Literal["participants", "server"]
+Position = Literal["server", "participant", "outside"]
+
+
+@dataclass(frozen=True)
+class FederationFacts:
+    """What a defence may know of the federation that it protects.
+
+    Attributes
+    ----------
+    rounds, participants
+        How many there are.
+    present
+        How many take part in the round with the fewest.
+    records
+        How many training records each participant has.
+    trainable
+        Names of the model's parameters that training changes; buffers are none.
+    local
+        How participants train.
+    seed
+        All randomness of a defence comes from it.
+    """
+
+    rounds: int
+    participants: int
+    present: int
+    records: tuple[int, ...]
+    trainable: frozenset[str]
+    local: LocalTraining
+    seed: int
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What a position no longer sees.
+
+    Attributes
+    ----------
+    position
+        From whom it is hidden.
+    kinds
+        Of which snapshots that position has none any more.
+    why
+        What it sees instead, as the end of a sentence: "it sees the sum of all uploads only".
+    """
+
+    position: Position
+    kinds: frozenset[SnapshotKind]
+    why: str
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """A differential-privacy guarantee, and what it rests on.
+
+    Attributes
+    ----------
+    epsilon, delta
+        As in (epsilon, delta)-differential privacy.
+    unit
+        Whose presence is protected.
+    against
+        Which positions it holds against, in words.
+    assumptions
+        What must be true for it, a phrase each.
+    """
+
+    epsilon: float
+    delta: float
+    unit: Literal["record", "participant"]
+    against: str
+    assumptions: tuple[str, ...] = ()
+
+    def in_words(self) -> str:
+        """Return the guarantee as a phrase."""
+        rests = f", if {' and '.join(self.assumptions)}" if self.assumptions else ""
+        return (
+            f"({self.epsilon:.3g}, {self.delta:.3g})-differential privacy of a {self.unit} against "
+            f"{self.against}{rests}"
+        )
+
+
+class Defence(ABC):
+    """A defence; plugins of the group ``fedsim.defences`` derive from it.
+
+    Attributes
+    ----------
+    halves
+        Which sides have to act for it to be one. A side that is named and does nothing is an error
+        before round 1: a half alone protects nobody.
+    facts
+        The federation that it protects; set before any of its parts is asked for.
+
+    Examples
+    --------
+    Participants that round what they upload; the server needs to do nothing:
+
+    >>> from flwr.app import Array, ArrayRecord, MessageType
+    >>> from fedsim.defences import arrays_of, with_arrays
+    >>> class Rounded(Defence):
+    ...     halves = frozenset({"participants"})
+    ...
+    ...     def __init__(self, digits: int = 3) -> None:
+    ...         self.digits = digits
+    ...
+    ...     def in_words(self) -> str:
+    ...         return f"participants round their parameters to {self.digits} digits"
+    ...
+    ...     def client_mods(self):
+    ...         return (self.round,)
+    ...
+    ...     def round(self, message, context, call_next):
+    ...         reply = call_next(message, context)
+    ...         if reply.metadata.message_type == MessageType.TRAIN and reply.has_content():
+    ...             arrays = arrays_of(reply.content, "local training")
+    ...             rounded = {n: Array(a.numpy().round(self.digits)) for n, a in arrays.items()}
+    ...             reply.content = with_arrays(reply.content, ArrayRecord(rounded))
+    ...         return reply
+    >>> Rounded(2).in_words()
+    'participants round their parameters to 2 digits'
+    """
+
+    halves: ClassVar[frozenset[Half]] = frozenset()
+    facts: FederationFacts | None = None
+
+    @abstractmethod
+    def in_words(self) -> str:
+        """Return what it does, as a sentence without its stop; printed before anything runs."""
+
+    def client_mods(self) -> Sequence[Mod]:
+        """Return Flower mods for the participants' app, the outermost first; by default none.
+
+        They are copied to other processes and must not keep state of their own: what a participant
+        remembers belongs into its ``Context.state``.
+        """
+        return ()
+
+    def wrap_strategy(self, strategy: Strategy) -> Strategy:
+        """Return the strategy with the server's half around it; by default as it is.
+
+        Attributes of the result are kept in checkpoints, as those of every strategy.
+        """
+        return strategy
+
+    def wrap_trainer(self, trainer: LocalTrainer) -> LocalTrainer:
+        """Return the trainer with this defence around it; by default as it is."""
+        return trainer
+
+    def hides(self) -> tuple[Hidden, ...]:
+        """Return what positions no longer see; by default nothing is hidden.
+
+        A position that would need it is refused before round 1.
+        """
+        return ()
+
+    def guarantee(self, facts: FederationFacts) -> Guarantee | None:
+        """Return what is guaranteed for such a federation; None, the default, if nothing is."""
+        return None

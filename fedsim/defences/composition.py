@@ -1,0 +1,130 @@
+"""The defences of an experiment put together: built, checked, and around what they protect."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+
+from flwr.clientapp.typing import Mod
+from flwr.serverapp.strategy import Strategy
+
+from fedsim import plugins
+from fedsim.config.experiment import LabelledChoice
+from fedsim.defences.base import Defence, FederationFacts, Half, Position
+from fedsim.errors import ConfigError, FedsimError, PluginError
+from fedsim.observation.keys import SnapshotKey
+from fedsim.training.trainer import LocalTrainer
+
+
+def build_defences(choices: Iterable[LabelledChoice], facts: FederationFacts) -> dict[str, Defence]:
+    """Return the defences that an experiment names, by label, in their order.
+
+    Raises
+    ------
+    PluginError
+        If a plugin cannot be built, is no `Defence`, or one of its halves is missing.
+    """
+    return {choice.label: _built(choice, facts) for choice in choices}
+
+
+def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
+    defence = plugins.build("defences", choice.name, choice.settings)
+    if not isinstance(defence, Defence):
+        raise PluginError(
+            f"defence {choice.name!r} gave a {type(defence).__name__}; a plugin of group defences "
+            "must derive from fedsim.defences.Defence"
+        )
+    defence.facts = facts
+    _require_halves(choice.label, defence)
+    return defence
+
+
+def _require_halves(label: str, defence: Defence) -> None:
+    """Raise unless every side that a defence names does something, and any side does."""
+    wraps_trainer = type(defence).wrap_trainer is not Defence.wrap_trainer
+    wraps_strategy = type(defence).wrap_strategy is not Defence.wrap_strategy
+    found: dict[Half, bool] = {
+        "participants": wraps_trainer or bool(defence.client_mods()),
+        "server": wraps_strategy,
+    }
+    needed: tuple[Half, ...] = ("participants", "server")
+    missing = [half for half in needed if half in defence.halves and not found[half]]
+    if missing:
+        part = "client mod or trainer" if missing[0] == "participants" else "strategy"
+        raise PluginError(
+            f"defence {label} is a half: it says that the {missing[0]} must act, and has no {part} "
+            "for that; a half alone protects nobody"
+        )
+    if not any(found.values()):
+        raise PluginError(
+            f"defence {label} does nothing: it has no client mods, and wraps neither strategy nor "
+            "trainer"
+        )
+
+
+def wrapped_strategy(defences: Iterable[Defence], strategy: Strategy) -> Strategy:
+    """Return a strategy with the server's halves around it, the last defence outermost.
+
+    Raises
+    ------
+    FedsimError
+        If one cannot be built around it.
+    """
+    return reduce(_wrap_strategy, defences, strategy)
+
+
+def _wrap_strategy(strategy: Strategy, defence: Defence) -> Strategy:
+    try:
+        wrapped = defence.wrap_strategy(strategy)
+    except FedsimError:
+        raise
+    except Exception as error:  # a third party's defence may raise anything
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{type(defence).__name__} cannot wrap the strategy {type(strategy).__name__} "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+    if not isinstance(wrapped, Strategy):
+        raise PluginError(
+            f"{type(defence).__name__}.wrap_strategy returned a {type(wrapped).__name__}, not a "
+            "Strategy of Flower's"
+        )
+    return wrapped
+
+
+def wrapped_trainer(defences: Sequence[Defence], trainer: LocalTrainer) -> LocalTrainer:
+    """Return a trainer with the defences around it, the last one outermost."""
+    return reduce(lambda inner, defence: defence.wrap_trainer(inner), defences, trainer)
+
+
+def wraps_training(defences: Iterable[Defence]) -> bool:
+    """Return whether any of them changes the local training itself."""
+    return any(type(one).wrap_trainer is not Defence.wrap_trainer for one in defences)
+
+
+def mods_of(defences: Sequence[Defence]) -> list[Mod]:
+    """Return the participants' mods in Flower's order, the last defence outermost."""
+    return [mod for defence in reversed(defences) for mod in defence.client_mods()]
+
+
+def require_seen(
+    defences: Mapping[str, Defence], who: str, position: Position, needed: Iterable[SnapshotKey]
+) -> None:
+    """Raise `ConfigError` if a position needs what a defence hides from it.
+
+    Parameters
+    ----------
+    defences
+        By label.
+    who, position
+        The attacker's label, and where it sits.
+    needed
+        What its attacks are given.
+    """
+    kinds = {key.kind: key for key in sorted(needed)}
+    for label, defence in defences.items():
+        for hidden in defence.hides():
+            lost = [key for kind, key in kinds.items() if kind in hidden.kinds]
+            if hidden.position == position and lost:
+                raise ConfigError(
+                    f"{who} needs {lost[0].in_words}, which the defence {label} hides from it: "
+                    f"{hidden.why}; take another adversary, or leave the defence out"
+                )
