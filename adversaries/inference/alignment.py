@@ -12,7 +12,7 @@ gradient being made; only the norm of the gradient takes a backward pass.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,22 +72,22 @@ class Alignment:
         return 2 * self.inner - np.exp(2 * self.log_norm)
 
 
-def alignment(
+def alignments(
     model: nn.Module,
     before: Mapping[str, Tensor],
-    after: Mapping[str, Tensor],
+    afters: Sequence[Mapping[str, Tensor]],
     batch: Batch,
     records: NDArray[np.int64],
     objective: Objective,
-) -> Alignment:
-    """Return how the gradients of records at `before` agree with the update to `after`.
+) -> list[Alignment]:
+    """Return how the gradients of records at `before` agree with each of several updates.
 
     Parameters
     ----------
     model
         A module that the parameters fit into; it is left with those of `before`.
-    before, after
-        The parameters that training began with and those that it ended with, by name; entries that
+    before, afters
+        The parameters that training began with, and those that it ended with, by name; entries that
         are no trainable parameters of the model do not count.
     batch, records
         Where the records come from, and their ids (N,).
@@ -96,8 +96,9 @@ def alignment(
     """
     model.load_state_dict(before, strict=False)
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    update = {name: value - after[name].to(value) for name, value in trained.items()}
-    slopes, scales = [], []
+    updates = [{n: value - after[n].to(value) for n, value in trained.items()} for after in afters]
+    slopes: list[list[Tensor]] = [[] for _ in updates]
+    scales: list[Tensor] = []
     # Forward mode has no fused attention.
     with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         for start in range(0, len(records), _RECORDS_A_PASS):
@@ -107,19 +108,26 @@ def alignment(
                 found: Tensor = functional_call(model, moving, (inputs,))
                 return found
 
-            with warnings.catch_warnings():
-                # Torch scripts the forward-mode rules of a few operations when it first needs them.
-                warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
-                returned = jvp(outputs, (trained,), (update,))
-            fit = objective.record_fit(returned[0], targets)
-            slopes.append((fit.direction * returned[1]).flatten(1).double().sum(1))
+            fit = objective.record_fit(model(inputs), targets)
             scales.append(fit.log_scale.double())
-    norms = extract(model, batch, records, _NORMS, objective=objective)
-    return Alignment(
-        slope=torch.cat(slopes).numpy(),
-        log_scale=torch.cat(scales).numpy(),
-        log_norm=log_norm(norms).astype(np.float64),
-        update_norm=float(
-            torch.stack([part.double().square().sum() for part in update.values()]).sum().sqrt()
-        ),
-    )
+            for update, along in zip(updates, slopes, strict=True):
+                with warnings.catch_warnings():
+                    # Torch scripts the forward rules of a few operations when it first needs them.
+                    warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
+                    moved = jvp(outputs, (trained,), (update,))[1]
+                along.append((fit.direction * moved).flatten(1).double().sum(1))
+    norms = log_norm(extract(model, batch, records, _NORMS, objective=objective))
+    return [
+        Alignment(
+            slope=torch.cat(along).numpy(),
+            log_scale=torch.cat(scales).numpy(),
+            log_norm=norms.astype(np.float64),
+            update_norm=_norm(update),
+        )
+        for update, along in zip(updates, slopes, strict=True)
+    ]
+
+
+def _norm(update: Mapping[str, Tensor]) -> float:
+    squares = [part.double().square().sum() for part in update.values()]
+    return float(torch.stack(squares).sum().sqrt())

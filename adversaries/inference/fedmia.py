@@ -13,6 +13,7 @@ deviations, which no one of ten or fewer can exceed (a single value among n lies
 population deviations from the mean); here nothing is filtered unless it is asked for.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,13 +26,13 @@ from adversaries.inference.gradient_alignment import aligned, updates
 from adversaries.inference.model_layers import evaluating
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
-from fedsim.objectives import Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
 from fedsim.observation.snapshots import Snapshot
 from fedsim.progress import Watcher
 
 Floats = NDArray[np.float64]
+_RECORDS_A_PASS = 500
 _FLOOR = 1e-8  # added to variances, as the paper's code does
 _MAD = 1.4826  # of a Gaussian's median absolute deviation
 
@@ -64,7 +65,7 @@ class FedMIA(Attack):
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
         """Try the model on what is there of one round."""
-        self._measured(view, view.seen[0], view.seen[0])
+        self._measured(view, view.seen[0], view.seen[:1])
 
     def score(
         self,
@@ -91,10 +92,8 @@ class FedMIA(Attack):
                     if s.participant in view.others
                 ]
                 if len(others) >= 2:
-                    out = np.stack([self._measured(view, before, other) for other in others])
-                    total += stands_out(
-                        self._measured(view, before, after), out, add=self.add, drop=self.drop
-                    )
+                    victim, *out = self._measured(view, before, [after, *others])
+                    total += stands_out(victim, np.stack(out), add=self.add, drop=self.drop)
                     rounds += 1
                 advance(f"round {after.round}")
         if not rounds:
@@ -105,21 +104,21 @@ class FedMIA(Attack):
         found: Floats = total[positions(view, candidates)] / rounds
         return found
 
-    def _measured(self, view: View, before: Snapshot, after: Snapshot) -> Floats:
+    def _measured(self, view: View, before: Snapshot, afters: Sequence[Snapshot]) -> list[Floats]:
         if self.measure == "cosine":
-            return aligned(view, before, after).cosine
-        return fit_of(view, after, view.objective)
+            return [one.cosine for one in aligned(view, before, afters)]
+        return [minus_loss(view, after) for after in afters]
 
 
-def fit_of(view: View, snapshot: Snapshot, objective: Objective) -> Floats:
+def minus_loss(view: View, snapshot: Snapshot) -> Floats:
     """Return minus the loss of all audited records on one snapshot, (N,)."""
     model = view.new_model()
     model.load_state_dict(snapshot.load())
     losses = []
     with evaluating(model), torch.no_grad():
-        for start in range(0, len(view.records), 250):
-            inputs, targets = view.dataset.batch(view.records[start : start + 250])
-            losses.append(objective.per_record_loss(model(inputs), targets))
+        for start in range(0, len(view.records), _RECORDS_A_PASS):
+            inputs, targets = view.dataset.batch(view.records[start : start + _RECORDS_A_PASS])
+            losses.append(view.objective.per_record_loss(model(inputs), targets))
     return -torch.cat(losses).double().numpy()
 
 

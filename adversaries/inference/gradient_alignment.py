@@ -6,13 +6,14 @@ difference ``|D|^2 - |D - g|^2``; here with the gradient of every trainable para
 over the observed rounds (the form that Zhu et al., CVPR 2025, call Avg-Cosine).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.alignment import Alignment, alignment
+from adversaries.inference.alignment import Alignment, alignments
 from adversaries.inference.feature_cache import positions
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
@@ -42,9 +43,7 @@ class GradientAlignment(Attack):
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
         """Try the model with an update of nothing."""
-        state = view.seen[0].load()
-        model = view.new_model()
-        alignment(model, state, state, view.dataset.batch, view.records, view.objective)
+        aligned(view, view.seen[0], view.seen[:1])
 
     def score(
         self,
@@ -59,7 +58,7 @@ class GradientAlignment(Attack):
         total = np.zeros(len(view.records))
         with watcher.task("gradient alignment", len(pairs)) as advance:
             for before, after in pairs:
-                total += self._of(aligned(view, before, after))
+                total += self._of(*aligned(view, before, [after]))
                 advance(f"round {after.round}")
         found: NDArray[np.float64] = total[positions(view, candidates)] / len(pairs)
         return found
@@ -93,12 +92,12 @@ def updates(view: View) -> tuple[tuple[Snapshot, Snapshot], ...]:
     return found
 
 
-def aligned(view: View, before: Snapshot, after: Snapshot) -> Alignment:
-    """Return how all audited records' gradients agree with one update."""
-    return alignment(
+def aligned(view: View, before: Snapshot, afters: Sequence[Snapshot]) -> list[Alignment]:
+    """Return how all audited records' gradients agree with updates that began alike."""
+    return alignments(
         view.new_model(),
         before.load(),
-        after.load(),
+        [after.load() for after in afters],
         view.dataset.batch,
         view.records,
         view.objective,

@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord
 from torch import nn
 from torch.nn import functional
 
-from adversaries.inference.alignment import alignment
+from adversaries.inference.alignment import Alignment, alignments
 from adversaries.inference.fedmia import FedMIA, stands_out
 from adversaries.inference.gradient_alignment import GradientAlignment
 from fedsim.attacks import AuxiliaryRecords, View
@@ -27,6 +27,12 @@ from fedsim.progress import SILENCE
 RECORDS = np.arange(0, 120)
 KNOWN = AuxiliaryRecords(RECORDS[:0], np.zeros(0, dtype=bool))
 HELD = [np.arange(0, 30), np.arange(30, 60), np.arange(60, 90)]
+
+
+def alignment(model: Any, before: Any, after: Any, *rest: Any) -> Alignment:
+    """Return the alignment with one update, which others beside it do not change."""
+    alone, _ = alignments(model, before, [after, moved(before, 0.3)], *rest)
+    return alone
 
 
 class Normed(nn.Module):
