@@ -138,6 +138,13 @@ class Attack(ABC):
         """
         return self.score(view, known, candidates, 0, SILENCE)
 
+    def extract(self, view: View, watcher: Watcher) -> None:  # noqa: B027 - most need nothing
+        """Keep in ``view.features`` what `score` and `trace` will read of the snapshots.
+
+        Called for the snapshots of one round, where parameters are not kept (``snapshots.keep:
+        features``). An attack whose needs name features must do it to be run there.
+        """
+
     @abstractmethod
     def score(
         self,

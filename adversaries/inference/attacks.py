@@ -10,10 +10,13 @@ from pydantic import Field
 
 from adversaries.inference.crossfit import folds, scalar_logistic
 from adversaries.inference.feature_cache import (
+    inputs_spec,
+    observed_features,
     observed_inputs,
     own_features,
     positions,
     scalar_inputs,
+    scalars_spec,
 )
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.input_selection import InputChoice, input_settings
@@ -92,6 +95,10 @@ class Supervised(Attack):
         observed_inputs(view, SILENCE, self.inputs, self.last_layer)
         folds(known.member, self.training.folds, 0)
 
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what the network reads."""
+        observed_features(view, watcher, inputs_spec(view, self.inputs, self.last_layer))
+
     def score(
         self,
         view: View,
@@ -140,6 +147,10 @@ class ScalarLogistic(Attack):
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""
         tried_features(prospect, FeatureSpec(output=False, gradient_norms=()))
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the scalars."""
+        observed_features(view, watcher, scalars_spec(view))
 
     def score(
         self,
@@ -246,6 +257,11 @@ class Unsupervised(Attack):
         """Read the inputs and the signals; train nothing."""
         observed_inputs(view, SILENCE, self.inputs, self.last_layer)
         own_features(view, SILENCE, _SIGNALS)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what the encoder reads, and the signals."""
+        observed_features(view, watcher, inputs_spec(view, self.inputs, self.last_layer))
+        own_features(view, watcher, _SIGNALS)
 
     def score(
         self,

@@ -40,19 +40,37 @@ def observed_inputs(
     FedsimError
         If the features take more memory than the settings allow.
     """
-    examples = view.dataset.batch(view.records[:EXAMPLES])[0]
-    chosen = settings.resolved(view.new_model(), last_layer, examples, view.objective)
+    chosen = _chosen(view, settings, last_layer)
     spec = chosen.spec(last_layer)
     if spec.outputs or spec.gradients:
         _require_memory(view, spec, settings.memory_limit_gb)
     return stacked_inputs(view, watcher, chosen, last_layer)
 
 
+def inputs_spec(view: View, settings: InputSettings, last_layer: str | None) -> FeatureSpec:
+    """Return what `observed_inputs` reads of a snapshot."""
+    return _chosen(view, settings, last_layer).spec(last_layer)
+
+
+def _chosen(view: View, settings: InputSettings, last_layer: str | None) -> SelectedInputs:
+    examples = view.dataset.batch(view.records[:EXAMPLES])[0]
+    return settings.resolved(view.new_model(), last_layer, examples, view.objective)
+
+
 def scalar_inputs(view: View, watcher: Watcher) -> Inputs:
     """Return the scalars of all audited records on every snapshot: one forward pass each."""
+    return stacked_inputs(view, watcher, _scalars(view))
+
+
+def scalars_spec(view: View) -> FeatureSpec:
+    """Return what `scalar_inputs` reads of a snapshot."""
+    return _scalars(view).spec(None)
+
+
+def _scalars(view: View) -> SelectedInputs:
     examples = view.dataset.batch(view.records[:EXAMPLES])[0]
     head = ModelLayers.of(view.new_model(), examples).head
-    chosen = SelectedInputs(
+    return SelectedInputs(
         last_output=False,
         last_gradient=False,
         loss=False,
@@ -60,7 +78,6 @@ def scalar_inputs(view: View, watcher: Watcher) -> Inputs:
         scalars=scalar_names(view.objective.scalars, head is not None),
         norms=(),
     )
-    return stacked_inputs(view, watcher, chosen)
 
 
 def stacked_inputs(

@@ -13,7 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from adversaries.inference.crossfit import folds
-from adversaries.inference.feature_cache import observed_inputs, positions
+from adversaries.inference.feature_cache import (
+    inputs_spec,
+    observed_features,
+    observed_inputs,
+    positions,
+)
 from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
@@ -27,6 +32,7 @@ from fedsim.attacks import (
     View,
 )
 from fedsim.errors import FedsimError
+from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Knowledge
 from fedsim.progress import SILENCE, Watcher
 
@@ -71,6 +77,14 @@ class Shadow(Attack):
         """Read the inputs and cut a shadow federation's records into folds; train nothing."""
         observed_inputs(view, SILENCE, self.inputs, self.last_layer)
         folds(view.shadows[0].member, self.training.folds, 0)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what the network reads: of what there is in passive shadow federations, too."""
+        only_active = (SnapshotKind.CLEAN, SnapshotKind.INTENDED)
+        passive = view.keeping([s for s in view.seen if s.kind not in only_active])
+        for seen in (view, passive):
+            spec = inputs_spec(seen, self.inputs, self.last_layer)
+            observed_features(seen, watcher, spec)
 
     def score(
         self,

@@ -7,7 +7,12 @@ members towards zero.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import last_features, observed_features, positions
+from adversaries.inference.feature_cache import (
+    last_features,
+    observed_features,
+    own_features,
+    positions,
+)
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.log_scalars import log_norm
 from adversaries.inference.memory import tried_features
@@ -17,6 +22,7 @@ from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
 _NORMS = FeatureSpec(output=False, last_layer_gradient=False)
+_COLUMN = "log gradient norm"
 _LAST_LAYER = FeatureSpec(output=False, gradient_norms=())
 
 
@@ -29,6 +35,13 @@ class GradientNorm(Attack):
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""
         tried_features(prospect, _NORMS)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the norms."""
+        own_features(view, watcher, _NORMS)
+        last = observed_features(view, watcher, _LAST_LAYER)
+        if _COLUMN not in last[0].scalar_names:
+            observed_features(view, watcher, _NORMS)
 
     def score(
         self,
@@ -51,9 +64,8 @@ class GradientNorm(Attack):
         too, that were only sent, and of which nothing else is extracted. Of a model whose output no
         linear layer gives it is the norm over all layers, and 0 for what was only sent.
         """
-        column = "log gradient norm"
         found = observed_features(view, watcher, _LAST_LAYER)
-        if column not in found[0].scalar_names:
+        if _COLUMN not in found[0].scalar_names:
             found = observed_features(view, watcher, _NORMS)
             return np.stack([np.exp(log_norm(one)) for one in found])
-        return np.stack([np.exp(one.scalar(column).astype(np.float64)) for one in found])
+        return np.stack([np.exp(one.scalar(_COLUMN).astype(np.float64)) for one in found])

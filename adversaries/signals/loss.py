@@ -8,7 +8,7 @@ first scalar (the log-odds of the label, of a classifier) has the same order and
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import last_features, positions
+from adversaries.inference.feature_cache import last_features, own_features, positions
 from adversaries.inference.feature_spec import OF_THE_OUTPUT
 from adversaries.inference.memory import tried_features
 from adversaries.signals.ties import tell_ties
@@ -29,6 +29,10 @@ class Loss(Attack):
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""
         tried_features(prospect, OF_THE_OUTPUT)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the losses."""
+        own_features(view, watcher, OF_THE_OUTPUT)
 
     def score(
         self,

@@ -34,6 +34,10 @@ class Uncertainty(Attack):
         """Try the model; it takes no memory to speak of."""
         _require_classes(tried_features(prospect, _OUTPUT))
 
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the predictions."""
+        observed_features(view, watcher, _OUTPUT)
+
     def score(
         self,
         view: View,

@@ -185,13 +185,18 @@ class EveryRound(Strict):
 
 
 class SnapshotSettings(Strict):
-    """Which rounds are kept, and whose uploads: the victims' only, or everybody's."""
+    """Which rounds are kept, whose uploads, and what of them.
+
+    Uploads: the victims' only, or everybody's. Of a snapshot its parameters, or only the features
+    that the experiment's attacks read.
+    """
 
     rounds: Annotated[
         Annotated[tuple[PositiveInt, ...], Tag("(list)")] | Annotated[EveryRound, Tag("(mapping)")],
         Discriminator(lambda v: "(mapping)" if isinstance(v, dict | EveryRound) else "(list)"),
     ] = EveryRound(every=5)
     participants: Literal["victims", "all"] = "victims"
+    keep: Literal["parameters", "features"] = "parameters"
 
 
 class AuditSettings(Strict):

@@ -26,6 +26,9 @@ from fedsim.files import make_private_folder, replacing, share
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 _FORMAT = "fedsim-snapshot-1"
+_LET_GO = "let go"
+_FURTHER = frozenset({_LET_GO})
+"""What a header may hold beside the round, the name and the checksum."""
 _ADVICE = "delete it and the run's checkpoint, and the same command simulates again"
 _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
 
@@ -89,12 +92,41 @@ class Snapshot:
             If the file is truncated, altered, or not a snapshot.
         """
         state, header = self._read()
+        if _LET_GO in header:
+            raise SnapshotError(
+                f"the parameters of snapshot {self.path} were let go (snapshots.keep: features), "
+                "and what is asked of them now was not extracted; simulate again with this attack "
+                "in the experiment's list, or with snapshots.keep: parameters"
+            )
         if digest(state) != header["digest"]:
             raise SnapshotError(
                 f"snapshot {self.path} is damaged (its content does not match its checksum); "
                 f"{_ADVICE}"
             )
         return state
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether its parameters are on the disk, and were not let go."""
+        return _LET_GO not in self._read(header_only=True)[1]
+
+    def let_go(self) -> None:
+        """Remove the parameters, and keep what they were of and their checksum.
+
+        Raises
+        ------
+        SnapshotError
+            If the disk does not take it.
+        """
+        header = self._read(header_only=True)[1]
+        if _LET_GO in header:
+            return
+        metadata = {_FORMAT: json.dumps({**header, _LET_GO: "parameters"})}
+        try:
+            with replacing(self.path) as temporary:
+                save_file({}, temporary, metadata=metadata)
+        except (OSError, SafetensorError) as error:
+            raise SnapshotError(f"cannot write {self.path}: {error}; make room") from error
 
     @property
     def digest(self) -> str:
@@ -112,7 +144,8 @@ class Snapshot:
         stated = {"round": self.round, "owner": self.key.name}
         if (
             not isinstance(header, dict)
-            or header != stated | {"digest": header.get("digest")}
+            or {k: v for k, v in header.items() if k not in _FURTHER}
+            != stated | {"digest": header.get("digest")}
             or not isinstance(header["digest"], str)
         ):
             raise SnapshotError(

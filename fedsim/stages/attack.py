@@ -29,6 +29,7 @@ from fedsim.stages.needs import view_for
 from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
 from fedsim.stages.setup import Attacker, Setup, require_labels
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
+from fedsim.stages.views import view_of
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,9 @@ def _cases(
         store = attacker.store(setup.experiment, run)
         for query in attacker.queries:
             audit = ledger.audit(query)
-            view = View(
-                adversary=attacker.label,
-                query=query,
-                seen=_seen(store, attacker, query, setup.experiment),
-                new_model=setup.new_model,
-                dataset=setup.dataset,
-                records=audit.records,
-                features=run.features(attacker.label, query.key),
-                shadows=shadows.get((attacker.label, query.key), ()),
-                objective=setup.objective,
-            )
+            seen = _seen(store, attacker, query, setup.experiment)
+            own = shadows.get((attacker.label, query.key), ())
+            view = view_of(setup, run, attacker, query, seen, own)
             _tell_missing(view, setup.experiment.observed_rounds, watcher)
             yield AttackJob(attacker, query, audit, view)
 
@@ -128,7 +121,7 @@ def _seen(
     """
     answering = attacker.answering(query)
     others = attacker.others(query, experiment) if attacker.reads_others else ()
-    seen = store.series(*answering, *attacker.answering_while_acting(query), *others)
+    seen = store.series(*attacker.seen_keys(query, experiment))
     if others and not any(snapshot.key in others for snapshot in seen):
         raise SnapshotError(
             f"an attack reads the uploads of all participants, and {store.folder} has those of the "

@@ -81,6 +81,11 @@ class Attacker:
         participants = range(experiment.partition.participants)
         return tuple(SnapshotKind.UPLOAD.of(p) for p in participants if p not in query.victims)
 
+    def seen_keys(self, query: MembershipQuery, experiment: Experiment) -> tuple[SnapshotKey, ...]:
+        """Return what everything is of that attacks may be given for a query."""
+        others = self.others(query, experiment) if self.reads_others else ()
+        return (*self.answering(query), *self.answering_while_acting(query), *others)
+
     @property
     def sees_uploads(self) -> bool:
         """Whether participants' uploads pass its position, and answer what it asks."""

@@ -32,6 +32,7 @@ def attackers_reading(
                 f"attack {label} has needs of type {type(attack.needs).__name__}; a fedsim.Needs "
                 "is needed"
             )
+        _require_extracting(label, attack, experiment)
         for attacker in attackers:
             _require(label, attack.needs, attacker, experiment)
     others = any(attack.needs.others for attack in attacks.values())
@@ -59,6 +60,18 @@ def _require(label: str, needs: Needs, attacker: Attacker, experiment: Experimen
             )
 
 
+def _require_extracting(label: str, attack: Attack, experiment: Experiment) -> None:
+    """Raise if parameters are let go which an attack reads later."""
+    extracts = type(attack).extract is not Attack.extract
+    loads = attack.needs.parameters or (attack.needs.reads_features and not extracts)
+    if loads and experiment.snapshots.keep == "features":
+        raise ConfigError(
+            f"attack {label} reads the parameters of snapshots themselves, and snapshots.keep: "
+            "features lets them go; set snapshots.keep: parameters, or let the attack declare its "
+            "needs and extract its features (fedsim.Attack.extract)"
+        )
+
+
 def tell_needs(
     attacks: Mapping[str, Attack], experiment: Experiment, say: Callable[[str], None]
 ) -> None:
@@ -71,12 +84,15 @@ def tell_needs(
         )
 
 
-def view_for(needs: Needs, view: View) -> View:
-    """Return what an attack with these needs is given of a view."""
+def view_for(needs: Needs, view: View, *, every: bool = False) -> View:
+    """Return what an attack with these needs is given of a view.
+
+    With `every`, an attack that needs the last snapshot only is given all of them.
+    """
     seen = view.seen if needs.others else view.answering
     if needs.kinds is not None:
         seen = tuple(s for s in seen if s.kind in needs.kinds)
-    if needs.which == "last" and view.closest:
+    if needs.which == "last" and view.closest and not every:
         last = view.closest[-1]
         seen = tuple(
             s for s in seen if s == last or (s.round == last.round and s not in view.answering)

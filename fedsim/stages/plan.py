@@ -69,14 +69,15 @@ def plan(setup: Setup) -> Plan:
         tensor.numel() * tensor.element_size() for tensor in exchanged_state(model).values()
     )
     observed = experiment.observed_rounds
+    # Where parameters are let go, those of one round are there at a time.
+    kept = len(observed) if experiment.snapshots.keep == "parameters" else 1
     return Plan(
         rounds=experiment.federation.rounds,
         observed_rounds=observed,
         participants=experiment.partition.participants,
         parameters=sum(math.prod(shape) for shape in shapes_of(model).values()),
         snapshot_bytes=sum(
-            planned_bytes(weights, len(observed), attacker.keys(experiment))
-            for attacker in setup.attackers
+            planned_bytes(weights, kept, attacker.keys(experiment)) for attacker in setup.attackers
         ),
         audited_records=sum(
             len(setup.ledger.audit(query))

@@ -123,7 +123,12 @@ def _shadow_setup(
     """Return a shadow federation's setup, and how many of its records are the real one's own."""
     seed = seeds.derive(setup.experiment.seed, "rehearsal", name)  # the path decides every draw
     experiment = setup.experiment.model_copy(
-        update={"seed": seed, "adversaries": (), "attacks": ()}
+        update={
+            "seed": seed,
+            "adversaries": (),
+            "attacks": (),
+            "snapshots": setup.experiment.snapshots.model_copy(update={"keep": "parameters"}),
+        }
     )
     queries = tuple(dict.fromkeys(q for attacker in attackers for q in attacker.queries))
     ledger, overlapping = shadow_ledger(setup, queries, seed)

@@ -30,6 +30,7 @@ from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import brief
 from fedsim.stages.checkpointing import Checkpointer, read_taken_over
+from fedsim.stages.features_only import let_go
 from fedsim.stages.federations import PlannedFederation, federations_of
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup
@@ -115,8 +116,9 @@ def _run(
             keeper = Checkpointer(run, federation, grid, strategy, schedule, states, kept_rounds)
             try:
                 keeper.start(beginning_of(setup))
-                _serve(federation, keeper, participants, watcher)
+                _serve(setup, federation, keeper, participants, watcher)
                 keeper.ended()
+                let_go(setup, federation, run, frozenset(), keeper.progress.round)
             except WorkerEnded as ended:
                 losses += 1
                 if losses > setup.experiment.engine.restarts:
@@ -127,7 +129,11 @@ def _run(
 
 
 def _serve(
-    federation: PlannedFederation, keeper: Checkpointer, participants: int, watcher: Watcher
+    setup: Setup,
+    federation: PlannedFederation,
+    keeper: Checkpointer,
+    participants: int,
+    watcher: Watcher,
 ) -> None:
     """Run the rounds that are left."""
     start, schedule = keeper.progress, keeper.schedule
@@ -135,6 +141,7 @@ def _serve(
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
+            let_go(setup, federation, keeper.run, keeper.kept_rounds, progress.round)
             advance(standing_of(progress, keeper.last_round_recorder.took_part))
 
         seated = (keeper.last_round_recorder, *federation.servers.values())

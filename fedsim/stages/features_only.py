@@ -1,0 +1,66 @@
+"""``snapshots.keep: features``: what the attacks read is extracted at once, and parameters let go.
+
+After every round each attack extracts what it will read of the round's snapshots, for every query
+and every participant that it needs; then only the name, the round and the checksum of a snapshot
+are left on the disk. The features are those that the attack stage would extract later, so the
+scores are the same, bit for bit.
+
+Where another federation of the run may branch from this one, it needs the parameters: they are let
+go after the last round from which one may.
+"""
+
+from collections.abc import Set
+
+from fedsim.engines.threads import limited_threads
+from fedsim.observation.snapshots import Snapshot
+from fedsim.progress import SILENCE
+from fedsim.rundir import RunDirectory
+from fedsim.stages.attackers import Attacker
+from fedsim.stages.federations import PlannedFederation
+from fedsim.stages.needs import view_for
+from fedsim.stages.setup import Setup
+from fedsim.stages.views import view_of
+
+
+def let_go(
+    setup: Setup, federation: PlannedFederation, run: RunDirectory, branches: Set[int], after: int
+) -> None:
+    """Extract what the attacks read of the snapshots that are there, and let their parameters go.
+
+    Parameters
+    ----------
+    setup, federation, run
+        The experiment, the federation whose attackers have seen something, and where it lives.
+    branches
+        Rounds after which other federations may branch from this one.
+    after
+        The round that has ended.
+    """
+    if setup.experiment.snapshots.keep != "features":
+        return
+    with limited_threads(setup.experiment.engine.threads):
+        for attacker in federation.attackers:
+            _extract(setup, attacker, run, any(branch >= after for branch in branches))
+
+
+def _extract(setup: Setup, attacker: Attacker, run: RunDirectory, needed: bool) -> None:
+    store = attacker.store(setup.experiment, run)
+    fresh = [s for s in store.series(*attacker.keys(setup.experiment)) if s.has_parameters]
+    for number in sorted({snapshot.round for snapshot in fresh}):
+        seen = tuple(snapshot for snapshot in fresh if snapshot.round == number)
+        for query in attacker.queries:
+            wanted = set(attacker.seen_keys(query, setup.experiment))
+            answering = tuple(snapshot for snapshot in seen if snapshot.key in wanted)
+            if not answering:
+                continue
+            view = view_of(setup, run, attacker, query, answering)
+            for attack in setup.attacks.values():
+                # `which` is left aside: which snapshot is the last one is known at the end only.
+                attack.extract(view_for(attack.needs, view, every=True), SILENCE)
+        if not needed:
+            _forget(seen)
+
+
+def _forget(snapshots: tuple[Snapshot, ...]) -> None:
+    for snapshot in snapshots:
+        snapshot.let_go()
