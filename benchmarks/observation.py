@@ -1,0 +1,88 @@
+"""What ``snapshots.keep: features`` saves: disk and time, against keeping parameters.
+
+Twenty participants are all victims and all observed in thirty rounds: a curious server has 1,200
+snapshots. Run with one thread, ``OMP_NUM_THREADS=1 python benchmarks/observation.py``. It prints a
+line a setting, and whether the scores are the same bytes.
+"""
+
+import argparse
+import hashlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import fedsim
+
+ROUNDS = 30
+
+
+def experiment(keep: str, participants: int, width: int, attacks: list[str]) -> dict[str, Any]:
+    """Return the experiment as plain data."""
+    victims = list(range(participants))
+    return {
+        "data": {"name": "synthetic-purchase100", "records": 400 * participants},
+        "partition": {"participants": participants, "records": 200},
+        "model": {"name": "fully-connected", "widths": [width, 256]},
+        "federation": {
+            "rounds": ROUNDS,
+            "local": {"batch_size": 50, "optimizer": "adam", "learning_rate": 0.001},
+            "evaluation": {"every": ROUNDS, "records": 100},
+        },
+        "snapshots": {"rounds": {"every": 1}, "participants": "all", "keep": keep},
+        "audit": {
+            "victims": victims,
+            "known_members": 50,
+            "known_nonmembers": 50,
+            "tested_members": 50,
+            "tested_nonmembers": 50,
+        },
+        "adversaries": ["curious-server"],
+        "attacks": attacks,
+    }
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def scores(folder: Path) -> str:
+    """Return a digest of all scores of a run."""
+    content = hashlib.sha256()
+    for path in sorted((folder / "scores").rglob("*.parquet")):
+        content.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def main() -> None:
+    """Run both settings and print what they took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--participants", type=int, default=20)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--attacks", default="loss,scalar-logistic,gradient-norm,uncertainty")
+    parser.add_argument("--repeats", type=int, default=1)
+    given = parser.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="fedsim-observation-"))
+    found: dict[str, tuple[int, float, str]] = {}
+    try:
+        for repeat in range(given.repeats):
+            for keep in ("parameters", "features"):
+                toy = experiment(keep, given.participants, given.width, given.attacks.split(","))
+                out = place / f"{keep}-{repeat}"
+                began = time.perf_counter()
+                fedsim.run(toy, out)
+                seconds = min(time.perf_counter() - began, found.get(keep, (0, 1e9, ""))[1])
+                kept = size(out / "snapshots") + size(out / "features")
+                found[keep] = (kept, seconds, scores(out))
+                print(f"{keep:10} {kept / 1e6:9.1f} MB  {seconds:7.1f} s", flush=True)
+                shutil.rmtree(out)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    (disk, took, old), (less, now, new) = found["parameters"], found["features"]
+    print(f"disk {less / disk:.3f}, time {now / took:.2f}, the same scores: {old == new}")
+
+
+if __name__ == "__main__":
+    main()
