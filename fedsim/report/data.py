@@ -36,6 +36,8 @@ class AttackFigures:
         How often it is right on balanced records, and the 95 % interval.
     attack
         By which attack.
+    label_alone
+        How often the record's label alone is right, where it tells members from others.
     """
 
     who: str
@@ -44,6 +46,7 @@ class AttackFigures:
     low: float
     high: float
     attack: str = ""
+    label_alone: float | None = None
 
 
 @dataclass(frozen=True)

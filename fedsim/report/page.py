@@ -7,6 +7,7 @@ from fedsim.files import write_text
 from fedsim.report import figures, formatting, interval_figures
 from fedsim.report.data import AttackFigures, ReportData
 from fedsim.report.diagram import WIDTH, diagram
+from fedsim.report.label_gains import label_gain_lines
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.results import MEAN, ResultRow, Results
@@ -32,6 +33,7 @@ def render(data: ReportData) -> str:
         footnotes=formatting.footnotes(rows, data.results.metrics),
         units=formatting.units_and_guessing(data.results.metrics),
         utility=_utility_words(data.results.utility),
+        label_gains=label_gain_lines(data.results),
         legend=legend(data.rocs),
         found_at=formatting.ordered_union(one.found for one in data.standing_out),
         shown=any(one.records for one in data.standing_out),
@@ -56,7 +58,7 @@ def sentence(findings: Sequence[AttackFigures]) -> str:
     Of many others, the strongest is told, and the first that asks about other data (the local one
     beside the global ones); the scale below has them all.
 
-    >>> sentence([Finding("a server", "X's data", 0.853, 0.834, 0.871)])
+    >>> sentence([AttackFigures("a server", "X's data", 0.853, 0.834, 0.871)])
     "A server tells who was in X's data 85 times in 100 (95 % interval 83 to 87); guessing: 50."
     """
     if not findings:
@@ -69,13 +71,27 @@ def sentence(findings: Sequence[AttackFigures]) -> str:
     parts = [
         f"{first.who[:1].upper()}{first.who[1:]} tells who was in {first.whose} "
         f"{formatting.out_of_100(first.accuracy)} times in 100 (95 % interval {_range(first)})"
+        f"{_over_label(first)}"
     ]
     parts += [
         f"{one.who}{'' if one.whose == first.whose else f', among {one.whose},'} "
-        f"{formatting.out_of_100(one.accuracy)} times ({_range(one)})"
+        f"{formatting.out_of_100(one.accuracy)} times ({_range(one)}){_over_label(one)}"
         for one in others
     ]
+    if first.label_alone is not None:
+        return "; ".join(parts) + "."
     return "; ".join([*parts, "guessing: 50."])
+
+
+def _over_label(finding: AttackFigures) -> str:
+    """Return how much of a figure is no more than the record's label tells, if that tells any."""
+    if finding.label_alone is None:
+        return ""
+    alone = formatting.out_of_100(finding.label_alone)
+    gain = int(formatting.out_of_100(finding.accuracy)) - int(alone)
+    if gain <= 0:
+        return f", no more than the record's label alone tells ({alone})"
+    return f", {gain} more than the record's label alone tells ({alone})"
 
 
 def _range(finding: AttackFigures) -> str:

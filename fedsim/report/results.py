@@ -27,7 +27,7 @@ Files of schema 1 are read, too (`fedsim.report.results_v1`).
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -107,6 +107,15 @@ class MetricFigure(StrictModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+class DifferenceFigure(StrictModel):
+    """A difference of two figures on the same records, with its interval and p-value."""
+
+    value: float
+    low: float
+    high: float
+    p: Fraction
+
+
 class ResultRow(StrictModel):
     """What one attack by one adversary achieves against one victim, or on average (`mean`).
 
@@ -122,6 +131,9 @@ class ResultRow(StrictModel):
         How many seeds of the attack the figures are means over.
     baseline
         Whether the attack stands here for comparison only.
+    over_label
+        By metric, the gain over the attack that reads labels only, where that one tells members
+        from others; empty where it does not.
     """
 
     adversary: Name
@@ -135,6 +147,7 @@ class ResultRow(StrictModel):
     resamples: Count = 2000
     attack_seeds: Count = 1
     baseline: bool = False
+    over_label: dict[Name, DifferenceFigure] = {}
 
     @model_validator(mode="after")
     def _figures_agree(self) -> Self:
@@ -192,7 +205,7 @@ class Results(StrictModel):
     @model_validator(mode="after")
     def _figures_fit_the_metrics(self) -> Self:
         for place, row in enumerate(self.results):
-            for name in (*row.figures, *row.refused):
+            for name in (*row.figures, *row.refused, *row.over_label):
                 if name not in self.metrics:
                     raise ValueError(f"row {place} has {name!r}, which is not among the metrics")
             for name, figure in row.figures.items():
@@ -228,6 +241,7 @@ def result_row(
     evaluation_result: EvaluationResult,
     *,
     baseline: bool = False,
+    over_label: Mapping[str, DifferenceFigure] | None = None,
 ) -> ResultRow:
     """Return an evaluation result as a row of the results."""
     return ResultRow(
@@ -246,6 +260,7 @@ def result_row(
         resamples=evaluation_result.resamples,
         attack_seeds=evaluation_result.seeds,
         baseline=baseline,
+        over_label=dict(over_label or {}),
     )
 
 

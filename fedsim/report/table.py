@@ -22,6 +22,7 @@ from fedsim.report.formatting import (
     utility_name,
     utility_text,
 )
+from fedsim.report.label_gains import label_gain_lines
 from fedsim.report.results import MEAN, MetricInfo, ResultRow, Results
 
 # What separates a figure from its interval: a space where it fits, else a new line.
@@ -117,6 +118,7 @@ def notes(results: Results) -> list[Text]:
         f"({rows[0].resamples:,} resamples); mean of {plural(seeds, 'attack seed')}; "
         f"guessing: {guessing}"
     ]
+    lines += label_gain_lines(results)
     lines += footnotes(rows, results.metrics)
     return [Text(line, _NOTE) for line in lines]
 

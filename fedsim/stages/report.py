@@ -12,13 +12,21 @@ from fedsim.files import write_text
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.page import render
-from fedsim.report.results import MEAN, ResultRow, Results, metric_infos, result_row
+from fedsim.report.results import (
+    MEAN,
+    DifferenceFigure,
+    ResultRow,
+    Results,
+    metric_infos,
+    result_row,
+)
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
+from fedsim.stages.label_gain import gain_over, label_attack, tells_members
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.utility import History, cost_of, final_utility, read_history, utility_points
 
@@ -67,10 +75,23 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Resul
 def _rows(judged: EvaluatedRun) -> Iterable[ResultRow]:
     for (adversary, attack), mean in judged.means.items():
         baseline = attack in judged.baselines
-        yield result_row(adversary, attack, MEAN, mean, baseline=baseline)
+        gain = _over_label(judged, adversary, attack)
+        yield result_row(adversary, attack, MEAN, mean, baseline=baseline, over_label=gain)
         for (who, key, what), evaluation_result in judged.evaluation_results.items():
             if (who, what) == (adversary, attack):
                 yield result_row(adversary, attack, key, evaluation_result, baseline=baseline)
+
+
+def _over_label(
+    judged: EvaluatedRun, adversary: str, attack: str
+) -> dict[str, DifferenceFigure] | None:
+    label = label_attack(judged.experiment, {one: None for _, one in judged.means})
+    if label is None or attack == label:
+        return None
+    reference = judged.means[adversary, label]
+    if not tells_members(reference):
+        return None
+    return gain_over(reference, judged.means[adversary, attack], judged.experiment.seed)
 
 
 def _page(

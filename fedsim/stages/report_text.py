@@ -14,6 +14,7 @@ from fedsim.report.results import MEAN, Results, ThreatModel
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.federations import federations_of
+from fedsim.stages.label_gain import label_attack, tells_members
 from fedsim.stages.plan import StatedThreat
 from fedsim.stages.score_files import overlapping
 from fedsim.stages.setup import Attacker
@@ -60,6 +61,8 @@ def _finding(attacker: Attacker, judged: EvaluatedRun) -> AttackFigures:
     """Return what an attacker's leading attack achieves, first victim only."""
     query, attack = attacker.queries[0], leading_attack(attacker, judged)
     accuracy = judged.evaluation_results[attacker.label, query.key, attack].accuracy
+    label = label_attack(judged.experiment, {one: None for _, one in judged.means})
+    alone = judged.evaluation_results.get((attacker.label, query.key, label or ""))
     position = "server" if attacker.participant is None else "participant"
     threat = attacker.threat()
     if judged.experiment.given is not None:
@@ -70,6 +73,7 @@ def _finding(attacker: Attacker, judged: EvaluatedRun) -> AttackFigures:
         *(who, whose(query, judged.experiment)),
         *(accuracy.value, accuracy.low, accuracy.high),
         attack,
+        label_alone=alone.accuracy.value if alone and tells_members(alone) else None,
     )
 
 

@@ -131,7 +131,7 @@ def test_snapshots_of_a_third_party_app_are_taken(folder: Path, tmp_path: Path) 
     by_weights = attack_given(given(folder), tmp_path / "weights").results
     by_snapshots = json.loads((tmp_path / "out" / "results.json").read_text())
     aucs = {r["attack"]: r["figures"]["auc"]["value"] for r in by_snapshots["results"]}
-    assert aucs["loss"] == next(r.auc for r in by_weights.results if r.attack == "loss")
+    assert aucs["loss"] == next(r.auc.value for r in by_weights.results if r.attack == "loss")
     store.keep(7, SnapshotKind.AGGREGATE.of(), ArrayRecord(trained(1).state_dict()))
     with pytest.raises(FedsimError, match="snapshots of aggregate, participant-1; name one"):
         set_given_setup(asked, None, SILENCE)

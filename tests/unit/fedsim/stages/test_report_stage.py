@@ -1,16 +1,23 @@
 """The report of a run that is not fully attacked, and which attack its headline is about."""
 
+import io
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toys
+from rich.console import Console
 
 from fedsim.api import attack, report
 from fedsim.errors import RunDirectoryError
+from fedsim.evaluation import Scores
+from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import judge_run
+from fedsim.stages.score_files import write_scores
 
 WRITTEN = ("results.json", "report.html")
 GUESS_FIRST = ["random", "loss", "scalar-logistic"]
@@ -106,6 +113,49 @@ def test_the_headline_is_about_what_does_best_on_the_known_records(finished: Pat
     evaluation_result = judged.evaluation_results[attacker.label, "participant-0", leading]
     assert finding.accuracy == evaluation_result.accuracy.value
     assert f"<small>{leading}</small>" in RunDirectory(finished).report.read_text()
+
+
+def with_label_scores(run: RunDirectory, shift: float) -> None:
+    """Write scores of the label baseline by which members stand `shift` above the others."""
+    judged = judge_run(run)
+    for attacker in judged.attackers:
+        for query in attacker.queries:
+            audit = judged.ledger.audit(query)
+            noise = np.random.default_rng(7).normal(size=len(audit.records))
+            scores = Scores(audit.records, noise + shift * audit.member)
+            path = run.scores(attacker.label, query.key, "label")
+            write_scores(path, scores, {"baseline": True})
+
+
+def test_where_the_label_alone_tells_members_the_gain_over_it_is_said(run: RunDirectory) -> None:
+    with_label_scores(run, 2.0)
+    results = report(run.path).results
+    rows = {(row.adversary, row.attack): row for row in results.summary()}
+    label = rows["curious-server", "label"]
+    assert label.auc.low > 0.5
+    assert label.over_label == {}
+    for (adversary, attack_name), row in rows.items():
+        if attack_name != "label":
+            gain, alone = row.over_label["auc"], rows[adversary, "label"].auc.value
+            assert gain.value == pytest.approx(row.auc.value - alone)
+            assert gain.low <= gain.value <= gain.high
+    page = run.report.read_text()
+    headline = re.search("<h1>(.*?)</h1>", page, flags=re.DOTALL)
+    assert headline is not None
+    assert "than the record&#39;s label alone tells" in headline[1]
+    assert "guessing: 50" not in headline[1]
+    said = "curious-server: a record&#39;s label alone tells members from others here"
+    assert said in page
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(RunTable(results))
+    assert "read the figures as gains over it, not over guessing" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_where_the_label_tells_nothing_figures_are_against_guessing(run: RunDirectory) -> None:
+    with_label_scores(run, 0.0)
+    results = report(run.path).results
+    assert all(row.over_label == {} for row in results.results)
+    assert "guessing: 50" in run.report.read_text()
 
 
 def test_known_records_are_judged_as_the_tested_ones_are(finished: Path) -> None:
