@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fedsim.data.partitioners import PartitionTask
     from fedsim.errors import FedsimError
     from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
+    from fedsim.finding import Finding
     from fedsim.models.exchange import exchanged_state, load_exchanged
     from fedsim.objectives import Objective, UtilityFigure
     from fedsim.observation.keys import SnapshotKey, SnapshotKind
@@ -53,6 +54,7 @@ _HOMES = {
     "Dataset": "fedsim.data",
     "Experiment": "fedsim.config.experiment",
     "FedsimError": "fedsim.errors",
+    "Finding": "fedsim.finding",
     "FinishedRun": "fedsim.result_objects",
     "FinishedStudy": "fedsim.result_objects",
     "ExternalModel": "fedsim.stages.external_model",
@@ -102,6 +104,7 @@ __all__ = [
     "Experiment",
     "ExternalModel",
     "FedsimError",
+    "Finding",
     "FinishedRun",
     "FinishedStudy",
     "Knowledge",

@@ -6,7 +6,7 @@ code. This layer knows no attack by name.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.data import Dataset
+from fedsim.finding import Finding
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.needs import UNDECLARED, Needs
 from fedsim.observation.view import RecordIds as RecordIds
@@ -175,6 +176,14 @@ class Attack(ABC):
         -------
         Array of shape (len(candidates),).
         """
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """An attack that reports figures or a small table beside its scores."""
+
+    def findings(self, view: View, known: AuxiliaryRecords, watcher: Watcher) -> Sequence[Finding]:
+        """Return what is found of one query; asked once, after the scores were made."""
 
 
 @runtime_checkable

@@ -4,9 +4,10 @@
 ``ledger.parquet`` who holds which record and what is audited; ``federations/NAME/`` one federation
 each, the honest one and one for each active adversary: ``checkpoint.safetensors`` where it stands,
 ``history.json`` utility over the rounds, ``crafted.json`` how far crafted messages lie from honest
-ones; ``states/`` where federations branch; ``snapshots/ADVERSARY/`` what it saw; ``features/``,
-``scores/``, ``exposure/`` and ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of
-it; ``results.json`` and ``report.html`` what came out.
+ones, ``findings.json`` what adversaries report; ``states/`` where federations branch;
+``snapshots/ADVERSARY/`` what it saw; ``features/``, ``scores/``, ``exposure/``, ``findings/`` and
+``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it; ``results.json`` and
+``report.html`` what came out.
 
 A stage reads files and writes files, so each can be run alone and again.
 """
@@ -166,6 +167,14 @@ class RunDirectory:
     def crafted(self, federation: str) -> Path:
         """How far a federation's crafted messages lie from honest ones."""
         return self.path / "federations" / federation / "crafted.json"
+
+    def adversary_findings(self, federation: str) -> Path:
+        """What the adversaries of a federation report of their own."""
+        return self.path / "federations" / federation / "findings.json"
+
+    def attack_findings(self, adversary: str, query: str, attack: str) -> Path:
+        """What an attack reports beside its scores."""
+        return self.path / "findings" / adversary / query / f"{attack}.json"
 
     @property
     def states(self) -> Path:

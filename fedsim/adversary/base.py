@@ -24,6 +24,7 @@ from torch import nn
 
 from fedsim.data import Dataset, MembershipQuery, load_dataset
 from fedsim.errors import PluginError
+from fedsim.finding import Finding
 from fedsim.models import build_model
 from fedsim.models.trainable import required_names, trainable_names
 from fedsim.objectives import Classification, Objective
@@ -228,6 +229,13 @@ class Adversary(ABC):
         if self._trainable is None and (self.briefing is not None or self._aim is not None):
             self._trainable = trainable_names(self.briefed().new_model())
         return required_names(self._trainable, *records)
+
+    def findings(self) -> Sequence[Finding]:
+        """Return figures and small tables of its own for the report; by default nothing.
+
+        It is asked at the end of its federation, with `memory` as it is then.
+        """
+        return ()
 
     def remarks(self) -> tuple[str, ...]:
         """Return what the report should say of its deeds, a sentence each; by default nothing.

@@ -22,6 +22,7 @@ from plotly.offline import get_plotlyjs
 
 from fedsim.report import formatting
 from fedsim.report.costs import cost_cells, cost_headings, cost_remarks
+from fedsim.report.finding_tables import finding_cell
 
 _DIGITS = 5
 """Significant digits of a figure in a chart: more than a screen has pixels."""
@@ -67,6 +68,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
         )
     }
     environment.filters["cost_cells"] = cost_cells
+    environment.filters["finding_cell"] = finding_cell
     environment.filters["cost_remarks"] = cost_remarks
     environment.filters["cost_headings"] = cost_headings
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()

@@ -36,6 +36,7 @@ from fedsim.errors import FedsimError
 from fedsim.evaluation import EvaluationResult, Metric
 from fedsim.evaluation.metric import FRACTIONS, Unit
 from fedsim.evaluation.metric_choice import HEADLINE
+from fedsim.finding import OwnedFinding
 from fedsim.report.costs import Cost
 
 MEAN = "mean"
@@ -193,6 +194,7 @@ class Results(StrictModel):
     results: tuple[ResultRow, ...]
     threat_models: tuple[ThreatModel, ...] = ()
     costs: tuple[Cost, ...] = ()
+    findings: tuple[OwnedFinding, ...] = ()
     provenance: dict[str, str | int | float | bool | None] = {}
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fedsim.errors import plural
 from fedsim.report.costs import cost_remarks, cost_table
+from fedsim.report.finding_tables import finding_parts
 from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import (
     figure_text,
@@ -61,6 +62,7 @@ class RunTable:
                 yield Padding(table, (0, 0, 1, 0))
         for remark in cost_remarks(self._results.costs):
             yield Padding(Text(remark), (0, 0, 1, 0))
+        yield from finding_parts(self._results.findings, width)
         yield utility_line(self._results)
         yield from notes(self._results)
 

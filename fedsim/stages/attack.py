@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from fedsim import plugins, seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
+from fedsim.attacks import Attack, AuxiliaryRecords, Reporting, Traced, View
 from fedsim.config.experiment import Experiment, LabelledChoice
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.digests import digest_of_arrays
@@ -21,6 +21,7 @@ from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
+from fedsim.finding import owned_findings, write_findings
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
@@ -183,6 +184,13 @@ def _score(
         )
     if isinstance(attack_, Traced):
         _trace(run, case, choice.label, attack_, watcher)
+    found = run.attack_findings(case.attacker.label, case.query.key, choice.label)
+    found.unlink(missing_ok=True)
+    if isinstance(attack_, Reporting):
+        view = view_for(attack_.needs, case.view)
+        ask = partial(attack_.findings, view, case.known, watcher)
+        owned = owned_findings(ask, case.attacker.label, choice.label, case.query.key)
+        write_findings(found, owned)
     write_scores(path, scores, made_from)
 
 

@@ -16,6 +16,7 @@ from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.replay import LastRoundRecorder, catch_up
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
+from fedsim.finding import owned_findings, write_findings
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.history import read_crafted, read_history_file
@@ -137,6 +138,15 @@ class Checkpointer:
                 node = self._nodes[adversary.participant]
                 adversary.recall(self.latest.states.get(node, RecordDict()))
         write_crafted(crafted, self.federation.seated.values())
+        write_findings(
+            self.run.adversary_findings(name),
+            [
+                finding
+                for attacker in self.federation.attackers
+                for adversary in attacker.adversaries
+                for finding in owned_findings(adversary.findings, attacker.label)
+            ],
+        )
 
     @property
     def _nodes(self) -> list[int]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from fedsim.bounded_io import read_json
 from fedsim.config.experiment import HONEST
 from fedsim.files import write_text
+from fedsim.finding import OwnedFinding, read_findings
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.page import render
@@ -68,8 +69,16 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Resul
         results=tuple(_rows(judged)),
         threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
+        findings=tuple(_findings(run, judged)),
         provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
     )
+
+
+def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]:
+    for federation in federations_of(judged.attackers):
+        yield from read_findings(run.adversary_findings(federation.name))
+    for place in judged.evaluation_results:
+        yield from read_findings(run.attack_findings(*place))
 
 
 def _rows(judged: EvaluatedRun) -> Iterable[ResultRow]:
