@@ -17,7 +17,7 @@ from fedsim import AuxiliaryRecords, Finding, View, Watcher
 from fedsim.api import attack, report
 from fedsim.errors import FedsimError, PluginError, RunDirectoryError
 from fedsim.finding import owned_findings, read_findings, write_findings
-from fedsim.report.results import parse_results
+from fedsim.report.results_file import parse_results
 from fedsim.report.table import RunTable
 
 HERE = "test_finding"
