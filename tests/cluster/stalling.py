@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
 
-SECONDS = 60.0
+SECONDS = 3600.0  # if anything waits for it, the test times out
 
 
 class Stalling(ParticipantAdversary):

@@ -10,7 +10,6 @@ import pytest
 import ray
 import toys
 from ray.cluster_utils import Cluster
-from stalling import SECONDS
 
 from fedsim.log_filters import quiet_ray
 from fedsim.rundir import RunDirectory
@@ -68,10 +67,8 @@ def test_a_node_removed_in_mid_round_costs_nothing_but_time(
 
     remover = threading.Thread(target=remove_when_it_stalls)
     remover.start()
-    began = time.monotonic()
     ray_run = toys.simulated(tmp_path / "ray", **sections(name="ray", address=two_nodes.address))
     remover.join()
-    assert time.monotonic() - began < SECONDS
     assert marker.read_text() == second.node_id != head
     assert not ray.is_initialized()
     assert files(ray_run) == files(toys.simulated(tmp_path / "local", **sections(name="local")))

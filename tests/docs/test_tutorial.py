@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +15,10 @@ PAGE = "docs/tutorial.md"
 
 
 class Done(NamedTuple):
-    """Where the tutorial was executed, what each command printed, and the processor's time."""
+    """Where the tutorial was executed, and what each command printed."""
 
     folder: Path
     said: dict[str, str]
-    seconds: float
-
-
-def processor_seconds() -> float:
-    """Return what finished child processes have computed: the clock goes by who else computes."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +28,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     said: dict[str, str] = {}
-    began = processor_seconds()
     for snippet in snippets(PAGE):
         if snippet.title:
             (folder / snippet.title).write_text(snippet.text, encoding="utf-8")
@@ -55,7 +46,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
             )
             assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
             said[command] = ran.stdout
-    return Done(folder, said, processor_seconds() - began)
+    return Done(folder, said)
 
 
 def test_every_block_is_executed() -> None:
@@ -65,8 +56,7 @@ def test_every_block_is_executed() -> None:
 
 
 @pytest.mark.slow
-def test_it_ends_with_reports_in_time(done: Done) -> None:
-    assert done.seconds < 60
+def test_it_ends_with_reports(done: Done) -> None:
     assert (done.folder / "runs/first/report.html").is_file()
     assert "every participant other noise" in (done.folder / "runs/noise/report.html").read_text()
     results = json.loads((done.folder / "runs/noise/results.json").read_text())

@@ -1,6 +1,5 @@
 """A participant that goes wrong is named with its round; what was done before is kept."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,8 @@ def test_who_hangs_is_named_and_its_process_ended(
     tmp_path: Path, whole: dict[str, str], workers: int
 ) -> None:
     patient = {"engine": {"workers": workers, "timeout": 3.0}}
-    begun = time.monotonic()
     with pytest.raises(MessageError) as error:
         toys.simulated(tmp_path / "r", **wrong("hangs", tmp_path), **patient)
-    assert time.monotonic() - begun < 300  # it would hang for 600
     assert str(error.value) == (
         "participant 1 did not answer in round 3 within 3.0 s; give it longer with engine.timeout, "
         "or see what it waits for"

@@ -27,6 +27,7 @@ from fedsim.federation.rounds import Progress
 from fedsim.transport.buffer_pool import Uploads
 
 pytestmark = pytest.mark.usefixtures("flower")
+NEVER = 3600  # seconds; if anything waits for it, the test times out
 
 
 def children() -> set[int]:
@@ -256,14 +257,13 @@ def test_a_failing_participant_is_named_with_its_round() -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_who_hangs_is_left_out_after_the_timeout(workers: int) -> None:
     # Participants 0 and 2 take longer than the timeout together, but neither does alone.
-    app = answering(lambda participant: time.sleep(60 if participant == 3 else 0.2))
-    begun, before = time.monotonic(), children()
+    app = answering(lambda participant: time.sleep(NEVER if participant == 3 else 1.0))
+    before = children()
     with local_grid(app, 5, workers, 1, apart=True) as grid:
-        replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=0.35)
+        replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=1.8)
         # 4 comes after 3 in the only process; with two, 1 and 3 are in one and 0, 2 and 4 in one.
         assert told(replies, "participant") == ([0, 1, 2] if workers == 1 else [0, 1, 2, 4])
         assert [list(state) for state in grid.states().values()][:3] == [["seen"]] * 3
-    assert time.monotonic() - begun < 10
     assert children() == before
 
 
@@ -279,7 +279,7 @@ def heard() -> Iterator[None]:
 def test_ctrl_c_in_mid_round_and_the_states_are_those_before_it(tmp_path: Path) -> None:
     def works(participant: int) -> None:
         if participant == 0 and (tmp_path / "second").exists():
-            time.sleep(60)
+            time.sleep(NEVER)
 
     with local_grid(answering(works), 2, 2, 1) as grid:
         nodes = grid.get_node_ids()
@@ -287,7 +287,6 @@ def test_ctrl_c_in_mid_round_and_the_states_are_those_before_it(tmp_path: Path) 
         states = grid.states()
         (tmp_path / "second").touch()
         processes = [os.getpid(), *children()]
-        begun = time.monotonic()
         threading.Timer(0.3, lambda: [os.kill(pid, signal.SIGINT) for pid in processes]).start()
         with pytest.raises(KeyboardInterrupt):  # participant 1 has answered, 0 never will
             grid.send_and_receive(asked(nodes))
@@ -295,7 +294,6 @@ def test_ctrl_c_in_mid_round_and_the_states_are_those_before_it(tmp_path: Path) 
             nodes[0]: ["seen"],
             nodes[1]: [],
         }
-    assert 0.3 < time.monotonic() - begun < 10
 
 
 def test_states_of_an_earlier_call_are_gone() -> None:
@@ -321,7 +319,7 @@ def test_processes_end_when_their_parent_is_killed() -> None:
     reading, writing = os.pipe()
     parent = os.fork()
     if parent == 0:
-        sleeping = answering(lambda participant: time.sleep(60 * (participant > 1)))
+        sleeping = answering(lambda participant: time.sleep(NEVER * (participant > 1)))
         with local_grid(sleeping, 4, 2, 1) as grid:
             replies = grid.send_and_receive(asked(grid.get_node_ids()[:2]))
             os.write(writing, " ".join(map(str, told(replies, "process"))).encode())
@@ -330,9 +328,7 @@ def test_processes_end_when_their_parent_is_killed() -> None:
     workers = [int(pid) for pid in os.read(reading, 100).split()]
     assert len({pid for pid in workers if lives(pid)}) == 2
     os.waitpid(parent, 0)
-    until = time.monotonic() + 5
     while any(lives(pid) for pid in workers):
-        assert time.monotonic() < until
         time.sleep(0.01)
     os.close(reading)
     os.close(writing)

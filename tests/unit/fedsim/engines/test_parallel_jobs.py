@@ -86,14 +86,14 @@ def failing(error: BaseException, watcher: Watcher) -> Iterator[str]:
 def sleeping(watcher: Watcher) -> Iterator[str]:
     with watcher.task("asleep", 1):
         yield "asleep"
-        time.sleep(60)
+        time.sleep(3600)  # if anything waits for it, the test times out
 
 
 @pytest.mark.parametrize(
     "error", [DataError("no such data"), OSError(28, "No space left", "f"), ValueError("ours")]
 )
 def test_errors_reach_the_parent_and_end_the_others(error: Exception) -> None:
-    watcher, begun = Noting(), time.monotonic()
+    watcher = Noting()
     jobs = {"bad": partial(failing, error), "asleep": sleeping}
     with pytest.raises(type(error)) as raised:
         list(steps_of(jobs, 2, 1, watcher))
@@ -102,7 +102,6 @@ def test_errors_reach_the_parent_and_end_the_others(error: Exception) -> None:
     assert note.startswith("At work on bad:\nTraceback")
     assert "in failing" in note
     assert watcher.open == []
-    assert time.monotonic() - begun < 10
 
 
 def test_a_killed_process_is_one_sentence() -> None:

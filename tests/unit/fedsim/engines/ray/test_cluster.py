@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 
 import pytest
 
@@ -12,10 +11,8 @@ from fedsim.errors import FedsimError
 
 
 def refusal(port: int) -> str:
-    began = time.monotonic()
     with pytest.raises(FedsimError) as refused:
         open_engine(RayEngine(address=f"127.0.0.1:{port}")).__enter__()
-    assert time.monotonic() - began < 8
     return str(refused.value)
 
 
