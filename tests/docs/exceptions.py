@@ -88,6 +88,7 @@ INSTEAD = {
         "fedsim --help", "it asks which shell runs it, and there may be none that it knows"
     ),
     "make test": Instead("", "this is a part of it"),
+    "pip install .": Instead("", "it is installed, from this folder"),
     "fedsim data fetch location30": Instead("fedsim data fetch --help", OF_THE_NETWORK),
     "fedsim study configs/studies/table-10-six-attackers.yaml": Instead(
         "fedsim study configs/studies/table-10-six-attackers.yaml --plan", OF_HOURS
@@ -108,8 +109,9 @@ INSTEAD = {
     "pip install 'fedsim[tensorboard]'": Instead("", OF_THE_NETWORK),
     "fedsim run configs/quickstart.yaml --tensorboard runs/board": Instead(
         "",
-        "it needs the extra, which CI does not install; tests/unit/fedsim/watchers/test_scalars.py "
-        "tests what is written with a writer in its place",
+        "it needs the extra, which CI does not install; "
+        "tests/unit/fedsim/progress_sinks/test_tensorboard.py tests what is written with a writer "
+        "in its place",
     ),
 }
 
