@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_one_sentence(folder: Path, tmp_path: Path) -> None
         ({"model": "test_external_model:headless"}, r"does not take records of shape \(12,\)"),
         (
             {"model": "test_external_model:few_classes"},
-            "tells 2 classes apart, but toys:blobs has 4",
+            "class numbers below 2, the number of the model's outputs",
         ),
         ({"snapshots": tmp_path / "none"}, "not a folder with snapshots"),
         ({"model": {"name": "fully-connected", "width": 3}}, "unknown setting 'width'"),
