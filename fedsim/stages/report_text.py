@@ -36,6 +36,10 @@ _OF_A_FEDERATION = (
     "The intervals are over the audited records; they do not cover training the federation again.",
     *_OF_ANY,
 )
+_OF_USERS = (
+    "Members and non-members are users here: whether any record of a user was trained on. A user's "
+    "score is the {} of its records' scores, and figures and intervals are over users."
+)
 _OF_A_GIVEN_MODEL = (
     "The figures are of this model and of the records in its list; other records may be easier to "
     "tell, and another model may leak more.",
@@ -213,7 +217,10 @@ def shown_results(results: Results, experiment: Experiment) -> Results:
 def cautions(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:
     """Return what the figures do not prove, a sentence each."""
     given = judged.experiment.given is not None
-    return (_OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION) + overlaps(run, judged)
+    told = _OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION
+    if judged.ledger.user_score is not None:
+        told = (_OF_USERS.format(judged.ledger.user_score), *told)
+    return told + overlaps(run, judged)
 
 
 def overlaps(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:

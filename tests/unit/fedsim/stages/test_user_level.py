@@ -114,7 +114,7 @@ def test_a_federation_of_users_end_to_end(tmp_path: Path, monkeypatch) -> None:
     assert (judged["loss"].members, judged["loss"].nonmembers) == (9, 20)
     assert judged["loss"].figures["auc"].value > 0.9
     assert judged["random"].figures["auc"].low < 0.5 < judged["random"].figures["auc"].high
-    assert directory.report.is_file()
+    assert "Members and non-members are users here" in directory.report.read_text()
 
 
 def lonely() -> Arrays:
