@@ -47,9 +47,14 @@ class MetricChoice(Choice):
 
 
 def metric_faults(choices: Iterable[MetricChoice]) -> Iterator[str]:
-    """Yield what is wrong with each metric that cannot be built, a sentence each."""
+    """Yield what is wrong with each metric that cannot be built or is doubled, a sentence each."""
+    names: set[str] = set()
     for choice in choices:
         try:
-            plugins.build("metrics", *choice.plugin())
+            name = str(getattr(plugins.build("metrics", *choice.plugin()), "name", choice.name))
         except FedsimError as error:
             yield str(error)
+            continue
+        if name in names:
+            yield f"metrics has {name!r} twice; name each once"
+        names.add(name)
