@@ -1,6 +1,6 @@
 """Charts of figures with their intervals: every attack a line, every adversary a mark in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -16,35 +16,7 @@ from fedsim.report.drawing import (
     whiskers,
 )
 from fedsim.report.formatting import area, signed
-from fedsim.report.results import ResultRow
-
-
-def side_by_side(rows: Sequence[ResultRow]) -> go.Figure:
-    """Return the AUC of every attack with its interval, adversaries one above the other."""
-    attacks = list(dict.fromkeys(row.attack for row in rows))
-    figure = empty_figure("AUC, with 95 % interval", None)
-    colours = adversary_colours(row.adversary for row in rows)
-    for place, (adversary, colour) in enumerate(colours.items()):
-        own = [row for row in rows if row.adversary == adversary]
-        figure.add_scatter(
-            x=[row.auc.value for row in own],
-            y=[attacks.index(row.attack) + offset_in_line(place, len(colours)) for row in own],
-            error_x=whiskers(
-                [row.auc.value for row in own],
-                [row.auc.low for row in own],
-                [row.auc.high for row in own],
-            ),
-            mode="markers",
-            name=escape(adversary),
-            marker={"color": colour, "size": 8},
-            customdata=[[r.attack, area(r.auc.low), area(r.auc.high)] for r in own],
-            hovertemplate="%{customdata[0]}: %{x:.3f} (%{customdata[1]} to %{customdata[2]})",
-        )
-    one_line_each(figure, attacks, len(colours))
-    lowest = min((row.auc.low for row in rows), default=0.5)
-    figure.update_xaxes(range=[min(0.48, lowest - 0.02), 1.005])
-    figure.add_vline(x=0.5, line={"width": 1, "dash": "dot", "color": NONMEMBER})
-    return figure
+from fedsim.report.results import MetricFigure, ResultRow
 
 
 @dataclass(frozen=True)
@@ -56,29 +28,63 @@ class NamedDifference:
     auc: Difference
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """One figure with its interval: whose, in which attack."""
+
+    whose: str
+    attack: str
+    figure: MetricFigure | Difference
+
+
+def side_by_side(rows: Sequence[ResultRow]) -> go.Figure:
+    """Return the AUC of every attack with its interval, adversaries one above the other."""
+    figure = empty_figure("AUC, with 95 % interval", None)
+    colours = adversary_colours(row.adversary for row in rows)
+    _draw(figure, [_Mark(row.adversary, row.attack, row.auc) for row in rows], colours, area, "")
+    lowest = min((row.auc.low for row in rows), default=0.5)
+    figure.update_xaxes(range=[min(0.48, lowest - 0.02), 1.005])
+    figure.add_vline(x=0.5, line={"width": 1, "dash": "dot", "color": NONMEMBER})
+    return figure
+
+
 def differences(rows: Sequence[NamedDifference], contenders: Sequence[str]) -> go.Figure:
     """Return the differences of AUC with their intervals; `contenders` in the order of colours."""
-    attacks = list(dict.fromkeys(row.attack for row in rows))
     figure = empty_figure("difference of AUC, with 95 % interval", None)
     colours = adversary_colours(contenders)
-    for place, (contender, colour) in enumerate(colours.items()):
-        own = [row for row in rows if row.contender == contender]
-        if not own:
-            continue
-        figure.add_scatter(
-            x=[row.auc.value for row in own],
-            y=[attacks.index(row.attack) + offset_in_line(place, len(colours)) for row in own],
-            error_x=whiskers(
-                [row.auc.value for row in own],
-                [row.auc.low for row in own],
-                [row.auc.high for row in own],
-            ),
-            mode="markers",
-            name=escape(contender),
-            marker={"color": colour, "size": 8},
-            customdata=[[r.attack, signed(r.auc.low), signed(r.auc.high)] for r in own],
-            hovertemplate="%{customdata[0]}: %{x:+.3f} (%{customdata[1]} to %{customdata[2]})",
-        )
-    one_line_each(figure, attacks, len(colours))
+    _draw(figure, [_Mark(row.contender, row.attack, row.auc) for row in rows], colours, signed, "+")
     figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": NONMEMBER})
     return figure
+
+
+def _draw(
+    figure: go.Figure,
+    marks: Iterable[_Mark],
+    colours: Mapping[str, str],
+    write: Callable[[float], str],
+    sign: str,
+) -> None:
+    """Draw a line for each attack, and in it a mark for each of those who have a colour."""
+    every = list(marks)
+    attacks = list(dict.fromkeys(mark.attack for mark in every))
+    for place, (whose, colour) in enumerate(colours.items()):
+        own = [mark for mark in every if mark.whose == whose]
+        if not own:
+            continue
+        values = [mark.figure.value for mark in own]
+        lows, highs = [mark.figure.low for mark in own], [mark.figure.high for mark in own]
+        figure.add_scatter(
+            x=values,
+            y=[attacks.index(mark.attack) + offset_in_line(place, len(colours)) for mark in own],
+            error_x=whiskers(values, lows, highs),
+            mode="markers",
+            name=escape(whose),
+            marker={"color": colour, "size": 8},
+            customdata=[
+                [mark.attack, write(low), write(high)]
+                for mark, low, high in zip(own, lows, highs, strict=True)
+            ],
+            hovertemplate=f"%{{customdata[0]}}: %{{x:{sign}.3f}} "
+            "(%{customdata[1]} to %{customdata[2]})",
+        )
+    one_line_each(figure, attacks, len(colours))
