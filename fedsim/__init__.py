@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedsim.config.experiment import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
     from fedsim.data.partitioners import PartitionTask
+    from fedsim.defences import Defence, FederationFacts, Guarantee, Hidden
     from fedsim.errors import FedsimError
     from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
     from fedsim.finding import Finding
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fedsim.objectives import Objective, UtilityFigure
     from fedsim.observation.keys import SnapshotKey, SnapshotKind
     from fedsim.observation.needs import Knowledge, Needs
+    from fedsim.observation.nodes import NodeNumbers
     from fedsim.observation.snapshots import Snapshot, SnapshotStore
     from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
@@ -68,6 +70,11 @@ _HOMES = {
     "Results": "fedsim.report.results",
     "ScoredRecords": "fedsim.evaluation.metric",
     "ServerAdversary": "fedsim.adversary.server_position",
+    "Defence": "fedsim.defences",
+    "FederationFacts": "fedsim.defences",
+    "Guarantee": "fedsim.defences",
+    "Hidden": "fedsim.defences",
+    "NodeNumbers": "fedsim.observation.nodes",
     "Knowledge": "fedsim.observation.needs",
     "Needs": "fedsim.observation.needs",
     "ShadowFederation": "fedsim.observation.view",
@@ -100,19 +107,24 @@ __all__ = [
     "Batches",
     "ComparedRuns",
     "Dataset",
+    "Defence",
     "ExpectedObservation",
     "Experiment",
     "ExternalModel",
+    "FederationFacts",
     "FedsimError",
     "Finding",
     "FinishedRun",
     "FinishedStudy",
+    "Guarantee",
+    "Hidden",
     "Knowledge",
     "LocalTrainer",
     "MembershipQuery",
     "MemoryNeed",
     "Metric",
     "Needs",
+    "NodeNumbers",
     "Objective",
     "ParticipantAdversary",
     "PartitionTask",

@@ -70,7 +70,8 @@ def connected(address: str | None) -> Iterator[None]:
     finally:
         with quiet_ray():
             ray.shutdown()
-        if threading.current_thread() is threading.main_thread():
+        # None stands for a handler that is not Python's: it cannot be put back.
+        if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGTERM, before)  # Ray puts its own in its place
 
 

@@ -1,5 +1,6 @@
 """Joining a Ray cluster that is not there: one sentence, and at once."""
 
+import signal
 import socket
 import threading
 
@@ -7,6 +8,7 @@ import pytest
 
 from fedsim.config.engine import RayEngine
 from fedsim.engines.factory import open_engine
+from fedsim.engines.ray import cluster
 from fedsim.errors import FedsimError
 
 
@@ -36,3 +38,24 @@ def test_where_another_service_listens_one_sentence_says_so() -> None:
         listener.start()
         assert "Failed parsing HTTP/2" in refusal(server.getsockname()[1])
         listener.join()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_rays_signal_handler_is_put_back(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray turns a SIGTERM into SystemExit, which a notebook or a test suite must not keep."""
+
+    def connect(address: str | None) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        if fails:
+            raise FedsimError("no room")
+
+    monkeypatch.setattr(cluster, "_connect", connect)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with cluster.connected(None):
+            assert signal.getsignal(signal.SIGTERM) is not before
+    except FedsimError:
+        assert fails
+    assert signal.getsignal(signal.SIGTERM) is before
