@@ -105,7 +105,8 @@ def briefing_on(
 
     dataset = load_dataset(data, {}, data_dir=data_dir, seed=seed)
     membership = read_membership(ledger)
-    targets = membership.ledger(dataset, seed).audit(membership.query).records
+    records = membership.ledger(dataset, seed).audit(membership.query).records
+    dataset, targets = dataset.only(records), np.arange(len(records))
     new_model = partial(
         build_model,
         model,

@@ -4,7 +4,7 @@ A record's id is its row number in the source, for good, so that the ledgers and
 runs speak of the same records.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -137,6 +137,21 @@ class Dataset:
 
     def _labels_of(self, records: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(np.asarray(self.labels).take(records, axis=0))
+
+    def only(self, records: NDArray[np.int64]) -> "Dataset":
+        """Return these records alone, as 0..n-1 in their order: no split, no users, no others.
+
+        It is a copy, so that nothing of it leads back to the rest.
+        """
+        return replace(
+            self,
+            features=np.asarray(self.features).take(records, axis=0),
+            labels=np.asarray(self.labels).take(records, axis=0),
+            test=np.zeros(len(records), dtype=np.bool_),
+            groups=None,
+            group_names=None,
+            own_split=False,
+        )
 
     @cached_property
     def _affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:

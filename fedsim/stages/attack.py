@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from fedsim import plugins, seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, Reporting, Traced, View
+from fedsim.attacks import Attack, Reporting, Traced, View
 from fedsim.config.experiment import Experiment, LabelledChoice
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.digests import digest_of_arrays
@@ -26,11 +26,12 @@ from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.auc_by_round import write_exposure
+from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
 from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
-from fedsim.stages.setup import Attacker, Setup, require_labels
+from fedsim.stages.setup import Attacker, Setup, build_attack, require_labels
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
-from fedsim.stages.views import view_of
+from fedsim.stages.views import HiddenAudit, hidden_audit, view_of
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,12 @@ class AttackJob:
     query: MembershipQuery
     audit: AuditSet
     view: View
+    hidden: HiddenAudit
 
     @property
     def name(self) -> str:
         """Who asks about whom."""
         return f"{self.attacker.label}, {self.query.key}"
-
-    @property
-    def known(self) -> AuxiliaryRecords:
-        """The known records."""
-        return AuxiliaryRecords(
-            self.audit.records[self.audit.known], self.audit.member[self.audit.known]
-        )
 
 
 def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) -> None:
@@ -105,9 +100,10 @@ def _cases(
             audit = ledger.audit(query)
             seen = _seen(store, attacker, query, setup.experiment)
             own = shadows.get((attacker.label, query.key), ())
-            view = view_of(setup, run, attacker, query, seen, own)
+            hidden = hidden_audit(setup, query)
+            view = view_of(setup, run, attacker, query, seen, own, hidden)
             _tell_missing(view, setup.experiment.observed_rounds, watcher)
-            yield AttackJob(attacker, query, audit, view)
+            yield AttackJob(attacker, query, audit, view, hidden)
 
 
 def _seen(
@@ -143,7 +139,8 @@ def _scored(
 ) -> Iterator[str]:
     """Score one case by every attack: a job of its own, as its attacks share what is extracted."""
     for choice in setup.experiment.attacks:
-        _score(setup, run, watcher, case, choice, fresh)
+        with forgetting(type(setup.attacks[choice.label])):
+            _score(setup, run, watcher, case, choice, fresh)
         yield f"{case.name}: {choice.label}"
 
 
@@ -155,7 +152,7 @@ def _score(
     choice: LabelledChoice,
     fresh: bool,
 ) -> None:
-    attack_ = setup.attacks[choice.label]
+    attack_ = build_attack(choice)  # its own for each query: what it keeps, another does not get
     path = run.scores(case.attacker.label, case.query.key, choice.label)
     count = setup.experiment.audit.attack_seeds if attack_.stochastic else 1
     made_from = {
@@ -166,6 +163,7 @@ def _score(
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
         "snapshots": _stated(view_for(attack_.needs, case.view)),
         "data": setup.dataset.digest,
+        "ids": "shuffled",
     }
     shadowed = case.view.shadows[: attack_.needs.shadow_federations]
     if shadowed:
@@ -188,7 +186,7 @@ def _score(
     found.unlink(missing_ok=True)
     if isinstance(attack_, Reporting):
         view = view_for(attack_.needs, case.view)
-        ask = partial(attack_.findings, view, case.known, watcher)
+        ask = partial(attack_.findings, view, case.hidden.known, watcher)
         owned = owned_findings(ask, case.attacker.label, choice.label, case.query.key)
         write_findings(found, owned)
     write_scores(path, scores, made_from)
@@ -199,9 +197,12 @@ def _scores(
 ) -> Scores:
     """Return what an attack says of the audited records, a row for each of its seeds."""
     view = view_for(attack_.needs, case.view)
-    rows = [attack_.score(view, case.known, case.audit.records, seed, watcher) for seed in drawn]
+    known, candidates = case.hidden.known, case.hidden.audit.records
+    rows = [attack_.score(view, known, candidates, seed, watcher) for seed in drawn]
     try:
-        return Scores(case.audit.records, np.stack(rows))
+        # Of another shape than the records it is refused, and not rearranged.
+        Scores(candidates, np.stack(rows))
+        return Scores(case.audit.records, case.hidden.revealed(np.stack(rows)))
     except (FedsimError, ValueError, TypeError) as error:
         raise PluginError(f"attack {label} gave scores that cannot be used: {error}") from error
 
@@ -215,7 +216,7 @@ def _trace(
         write_trace(
             run.traces(case.attacker.label, case.query.key, key.name, label),
             np.array([snapshot.round for snapshot in view.seen]),
-            attack_.trace(view, watcher),
+            case.hidden.revealed(np.asarray(attack_.trace(view, watcher), dtype=np.float64)),
         )
 
 

@@ -1,16 +1,24 @@
 """What an attacker may compute with: the model, the data set, and the audited records."""
 
+import numpy as np
+
 from fedsim import seeds
 from fedsim.adversary.base import AttackerResources
 from fedsim.stages.setup import Attacker, Setup
 
 
 def brief(setup: Setup, attacker: Attacker) -> None:
-    """Brief an attacker's adversaries: their targets are the audited records of their queries."""
+    """Brief an attacker's adversaries: their targets are the audited records of their queries.
+
+    They get these records alone, without the split, and under other ids than the ledger's.
+    """
+    audited = [setup.ledger.audit(query).records for query in attacker.queries]
+    records = np.unique(np.concatenate(audited)) if audited else np.array([], dtype=np.int64)
+    targets = (np.searchsorted(records, of_query) for of_query in audited)
     briefing = AttackerResources(
         setup.new_model,
-        setup.dataset,
-        {query.key: setup.ledger.audit(query).records for query in attacker.queries},
+        setup.dataset.only(records),
+        dict(zip((query.key for query in attacker.queries), targets, strict=True)),
         seeds.derive(setup.experiment.seed, "adversary", attacker.label),
         setup.objective,
     )

@@ -27,8 +27,10 @@ from fedsim.evaluation import Scores
 from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import Watcher
+from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
 from fedsim.stages.setup import Attacker, Setup
+from fedsim.stages.views import hidden_audit
 
 KNOWN, TESTED = 24, 4
 """How many members, and how many non-members, of the known and of the tested records are taken."""
@@ -51,9 +53,12 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
         warnings.simplefilter("ignore")  # few records and an untrained model may well cause some
         model = setup.new_model()
         for number, (attacker, query) in enumerate(_different(setup)):
+            hidden = hidden_audit(setup, query)
             view = _view(setup, model, attacker, query, Path(folder) / str(number))
-            for label, attack in setup.attacks.items():
-                _try(label, attack, view, setup.ledger.audit(query))
+            view = replace(view, dataset=hidden.dataset, records=hidden.audit.records)
+            for label, attack in copy.deepcopy(dict(setup.attacks)).items():
+                with forgetting(type(attack)):
+                    _try(label, attack, view, hidden.audit)
 
 
 def _different(setup: Setup) -> Iterator[tuple[Attacker, MembershipQuery]]:
@@ -84,7 +89,7 @@ def _view(
         seen=store.series(*keys),
         new_model=partial(copy.deepcopy, model),
         dataset=setup.dataset,
-        records=setup.ledger.audit(query).records,
+        records=np.arange(0),
         features=folder / "features",
         objective=setup.objective,
     )

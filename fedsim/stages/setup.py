@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
 from torch import nn
 
 from fedsim import plugins
@@ -16,6 +17,7 @@ from fedsim.data import (
     AuditSizes,
     Dataset,
     Ledger,
+    MembershipQuery,
     draw_audit,
     load_dataset,
     new_ledger,
@@ -41,6 +43,7 @@ from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
 from fedsim.stages.memory import require_memory
 from fedsim.stages.needs import attackers_reading, tell_needs
+from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trial import require_training, require_training_step
@@ -328,14 +331,20 @@ def _samples(strategy: Strategy) -> bool:
     return getattr(strategy, "fraction_train", 1.0) < 1.0 or (inner is not None and _samples(inner))
 
 
+def shuffled_audit(setup: Setup, query: MembershipQuery) -> NDArray[np.int64]:
+    """Return the audited records of a query in the order in which an attack is handed them."""
+    records = setup.ledger.audit(query).records
+    return records[shuffled_records(setup.experiment.seed, query, len(records))]
+
+
 def _prospects(setup: Setup) -> list[ExpectedObservation]:
     """Return what the attacks will be given, for each query of each attacker."""
     sampled, experiment = _samples(strategy_of(setup)), setup.experiment
     return [
         ExpectedObservation(
             setup.new_model,
-            setup.dataset,
-            setup.ledger.audit(query).records,
+            setup.dataset.only(shuffled_audit(setup, query)),
+            np.arange(len(setup.ledger.audit(query))),
             attacker.sure_rounds(experiment, query, sampled=sampled),
             setup.objective,
         )

@@ -25,6 +25,7 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import Attacker, Setup, set_setup
+from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.simulate import simulate
 
 LABEL = "shadow"
@@ -102,6 +103,7 @@ def _shadow(
     shadow: Setup, place: RunDirectory, attacker: Attacker, query: MembershipQuery, overlapping: int
 ) -> ShadowFederation:
     audit = shadow.ledger.audit(query)
+    order = shuffled_records(shadow.experiment.seed, query, len(audit))
     (everything,) = shadow.attackers
     store = everything.store(shadow.experiment, place)
     view = View(
@@ -109,12 +111,12 @@ def _shadow(
         query=query,
         seen=store.series(*attacker.answering(query)),
         new_model=shadow.new_model,
-        dataset=shadow.dataset,
-        records=audit.records,
+        dataset=shadow.dataset.only(audit.records[order]),
+        records=np.arange(len(audit)),
         features=place.features(LABEL, query.key),
         objective=shadow.objective,
     )
-    return ShadowFederation(view, audit.member, overlapping, _drawn(shadow.ledger))
+    return ShadowFederation(view, audit.member[order], overlapping, _drawn(shadow.ledger))
 
 
 def _shadow_setup(

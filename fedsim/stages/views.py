@@ -1,11 +1,61 @@
-"""What an attack is handed of an attacker's query: one place, for every stage."""
+"""What an attack is handed of an attacker's query: one place, for every stage.
 
-from fedsim.attacks import ShadowFederation, View
-from fedsim.data import MembershipQuery
+Nothing true is handed over. An attack gets the audited records of its query alone, copied out of
+the data set, in an order that is drawn for the run and the query; their ids are their places in
+it. So no id, no order, no split and no other query's records say who is a member.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.attacks import AuxiliaryRecords, ShadowFederation, View
+from fedsim.data import AuditSet, Dataset, MembershipQuery
 from fedsim.observation.snapshots import Snapshot
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.setup import Setup
+from fedsim.stages.shuffled import shuffled_records
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenAudit:
+    """The audit of a query under the ids that an attack knows its records by.
+
+    Attributes
+    ----------
+    dataset
+        The audited records alone.
+    audit
+        The audit in their order; its record ids are 0..n-1.
+    order
+        (n,) where each of them stands in the ledger's audit.
+    """
+
+    dataset: Dataset
+    audit: AuditSet
+    order: NDArray[np.intp]
+
+    @property
+    def known(self) -> AuxiliaryRecords:
+        """The known records and the truth about them."""
+        known = self.audit.known
+        return AuxiliaryRecords(self.audit.records[known], self.audit.member[known])
+
+    def revealed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is said of the records (..., n) in the order of the ledger's audit."""
+        found = np.empty_like(values)
+        found[..., self.order] = values
+        return found
+
+
+def hidden_audit(setup: Setup, query: MembershipQuery) -> HiddenAudit:
+    """Return the audit of a query as an attack may see it."""
+    audit = setup.ledger.audit(query)
+    order = shuffled_records(setup.experiment.seed, query, len(audit))
+    hidden = AuditSet(np.arange(len(audit)), audit.member[order], audit.known[order])
+    return HiddenAudit(setup.dataset.only(audit.records[order]), hidden, order)
 
 
 def view_of(
@@ -15,6 +65,7 @@ def view_of(
     query: MembershipQuery,
     seen: tuple[Snapshot, ...],
     shadows: tuple[ShadowFederation, ...] = (),
+    hidden: HiddenAudit | None = None,
 ) -> View:
     """Return the view of some snapshots for a query.
 
@@ -28,14 +79,17 @@ def view_of(
         What was seen.
     shadows
         What the attacker saw in federations of its own.
+    hidden
+        The query's audit as the attack sees it, where it was made before.
     """
+    hidden = hidden or hidden_audit(setup, query)
     return View(
         adversary=attacker.label,
         query=query,
         seen=seen,
         new_model=setup.new_model,
-        dataset=setup.dataset,
-        records=setup.ledger.audit(query).records,
+        dataset=hidden.dataset,
+        records=hidden.audit.records,
         features=run.features(attacker.label, query.key),
         shadows=shadows,
         objective=setup.objective,
