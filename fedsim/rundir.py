@@ -252,17 +252,22 @@ def _text_in(path: Path) -> str:
         return ""
 
 
-_MEASURED_AGAIN = ("metrics",)
-"""What a finished run is measured by anew, without being simulated again."""
+_MEASURED_AGAIN = ("metrics", "attacks")
+"""What a finished run is attacked and measured by anew, without being simulated again."""
+_SEEDS = "attack_seeds"
 
 
 def _measured(resolved: str) -> object:
     tree = parse_yaml(resolved, "an experiment")
-    return [tree.get(key) for key in _MEASURED_AGAIN] if isinstance(tree, dict) else None
+    if not isinstance(tree, dict):
+        return None
+    audit = tree.get("audit")
+    seeds = audit.get(_SEEDS) if isinstance(audit, dict) else None
+    return [seeds, *(tree.get(key) for key in _MEASURED_AGAIN)]
 
 
 def _deciding(resolved: str) -> object:
-    """Return what decides the numbers: all but what it is run on and what is measured at the end.
+    """Return what decides a simulation: all but what it is run on, attacked and measured by.
 
     What is no mapping is returned as it is, and so equals no experiment.
     """
@@ -273,6 +278,8 @@ def _deciding(resolved: str) -> object:
     if not isinstance(tree, dict):
         return tree
     tree = {key: value for key, value in tree.items() if key not in _MEASURED_AGAIN}
+    if isinstance(tree.get("audit"), dict):
+        tree["audit"] = {k: v for k, v in tree["audit"].items() if k != _SEEDS}
     if isinstance(tree.get("engine"), dict):
         return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
     return tree

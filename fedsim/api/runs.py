@@ -3,7 +3,7 @@
 Every function that works in a run directory holds its lock while it does.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fedsim.api.arguments import (
@@ -94,7 +94,7 @@ def run(
 @only_warnings_of_flower()
 def attack(
     run: RunLike,
-    attacks: str | Iterable[str] = (),
+    attacks: str | Mapping[str, object] | Iterable[str | Mapping[str, object]] = (),
     *,
     data_dir: PathLike | None = None,
     watcher: Watcher = SILENCE,
@@ -106,8 +106,9 @@ def attack(
     run
         A run directory, or what `run` returned.
     attacks
-        The attacks to make anew, by label or plugin name, one or several; none named means all of
-        the run's. The results keep those made before.
+        The attacks to make anew, one or several: by label, by plugin name, or as a mapping with a
+        name, settings and perhaps a label. None named means all of the run's. The results keep
+        those made before.
     data_dir
         Where the data set's files are; by default where they were.
     watcher
@@ -120,7 +121,7 @@ def attack(
     """
     directory = RunDirectory.existing(run_folder(run))
     experiment = _experiment_of(directory)
-    names = (attacks,) if isinstance(attacks, str) else tuple(attacks)
+    names = (attacks,) if isinstance(attacks, str | Mapping) else tuple(attacks)
     chosen = experiment.with_attacks(names) if names else experiment
     where = _data_folder(directory, data_dir)
     setup = set_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))

@@ -63,7 +63,11 @@ def attack(
     ] = None,
     attacks: Annotated[
         list[str] | None,
-        typer.Option("--attack", metavar="NAME", help="An attack; default: all of the run's."),
+        typer.Option(
+            "--attack",
+            metavar="NAME",
+            help="An attack, or '{name: NAME, SETTING: VALUE}'; default: the run's.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     model: Annotated[
@@ -96,7 +100,8 @@ def attack(
     needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
     given = [name for name, value in needed.items() if value is not None]
     if path is not None and not given and not weights and snapshots is None and owner is None:
-        finished = api.attack(path, attacks or (), data_dir=data_dir, watcher=watcher)
+        named = [parse_yaml(one, "--attack") if one[:1] == "{" else one for one in attacks or ()]
+        finished = api.attack(path, named, data_dir=data_dir, watcher=watcher)
         teller.finished(finished.results, path)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:

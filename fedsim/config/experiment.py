@@ -6,6 +6,7 @@ be valid. ``resolved`` gives the whole experiment back, defaults included, as it
 results.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -334,8 +335,11 @@ class Experiment(Strict):
                 f"no round up to the last observed one, {last}"
             )
 
-    def with_attacks(self, names: Iterable[str]) -> "Experiment":
+    def with_attacks(self, names: Iterable[str | Mapping[str, object]]) -> "Experiment":
         """Return the experiment with these attacks: its own by label, others by plugin name.
+
+        A mapping has a name and settings. Without a label of its own it gets one that none of the
+        experiment's attacks has, so that its scores replace none of theirs.
 
         Raises
         ------
@@ -344,10 +348,10 @@ class Experiment(Strict):
         """
         own = {choice.label: choice for choice in self.attacks}
         try:
-            chosen = [own.get(name) or LabelledChoice(name=name) for name in dict.fromkeys(names)]
+            chosen = {one.label: one for one in (_chosen_attack(name, own) for name in names)}
         except ValidationError as error:
             raise ConfigError(joined_faults(faults_in(error, Experiment))) from error
-        return self.model_copy(update={"attacks": tuple(chosen)})
+        return self.model_copy(update={"attacks": tuple(chosen.values())})
 
     def plain(self) -> dict[str, Any]:
         """Return the experiment as plain data with every default written out, plugins' too.
@@ -411,6 +415,20 @@ def _without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     if tree["metrics"] == list(DEFAULT_METRICS):
         del tree["metrics"]
     return tree
+
+
+def _chosen_attack(
+    name: str | Mapping[str, object], own: Mapping[str, LabelledChoice]
+) -> LabelledChoice:
+    """Return the attack that a label, a plugin's name, or a name with settings stands for."""
+    if isinstance(name, str):
+        return own.get(name) or LabelledChoice(name=name)
+    chosen = LabelledChoice.model_validate(dict(name))
+    if "label" in name or chosen.label not in own or not chosen.settings:
+        return chosen
+    free = (f"{chosen.label}-{n}" for n in itertools.count(2))
+    label = next(one for one in free if one not in own)
+    return LabelledChoice.model_validate({**name, "label": label})
 
 
 def load_experiment(

@@ -9,7 +9,10 @@ Where another federation of the run may branch from this one, it needs the param
 go after the last round from which one may.
 """
 
+import copy
 from collections.abc import Set
+from dataclasses import replace
+from functools import partial
 
 from fedsim.engines.threads import limited_threads
 from fedsim.observation.snapshots import Snapshot
@@ -45,6 +48,7 @@ def let_go(
 
 def _extract(setup: Setup, attacker: Attacker, run: RunDirectory, needed: bool) -> None:
     store = attacker.store(setup.experiment, run)
+    model = setup.new_model()  # built once: every snapshot's parameters replace its own
     fresh = [s for s in store.series(*attacker.keys(setup.experiment)) if s.has_parameters]
     for number in sorted({snapshot.round for snapshot in fresh}):
         seen = tuple(snapshot for snapshot in fresh if snapshot.round == number)
@@ -54,6 +58,7 @@ def _extract(setup: Setup, attacker: Attacker, run: RunDirectory, needed: bool) 
             if not answering:
                 continue
             view = view_of(setup, run, attacker, query, answering)
+            view = replace(view, new_model=partial(copy.deepcopy, model))
             for attack in setup.attacks.values():
                 # `which` is left aside: which snapshot is the last one is known at the end only.
                 attack.extract(view_for(attack.needs, view, every=True), SILENCE)
