@@ -2,7 +2,7 @@
 
 A problem is what keeps fedsim from working; what merely could be better, or is only there on some
 machines, is a note. The self-test runs a whole audit whose figures are known: participants learn
-random labels by heart, so whoever looks at the loss finds nearly all members, and whoever guesses
+random labels by heart, so an attack on the loss finds nearly all members, and one that guesses
 finds none.
 """
 

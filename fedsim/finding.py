@@ -21,7 +21,7 @@ Cell = Annotated[str, Field(max_length=200)] | int | float | bool | None
 class Finding(BaseModel):
     """One thing found, with its place in ``results.json``, in the terminal and on the page.
 
-    Whoever may read a report may read it: record ids do not belong into it.
+    Every reader of the report sees it: record ids do not belong in it.
 
     >>> Finding(title="noise", figures={"added in rounds": 3}, columns=("round", "std"),
     ...         rows=((5, 0.1), (10, 0.2))).title

@@ -2,7 +2,7 @@
 
 A plugin that is named ``module:attribute`` is a file of the user's. The command line looks for it
 in the current folder; `fedsim run` looks beside the experiment, too. Nothing is ever looked for in
-a run directory: whoever opens another person's run does not run that person's code.
+a run directory: opening another person's run does not run that person's code.
 """
 
 import sys

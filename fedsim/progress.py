@@ -12,7 +12,7 @@ Advance = Callable[[str], None]
 
 
 class Watcher(Protocol):
-    """Whoever listens to the progress of long work."""
+    """Receives the progress of long work."""
 
     def say(self, text: str) -> None:
         """Take one line of news."""

@@ -3,8 +3,8 @@
 ``experiment.yaml`` the resolved experiment; ``provenance.json`` versions, commit, machine;
 ``ledger.parquet`` who holds which record and what is audited; ``federations/NAME/`` one federation
 each, the honest one and one for each active adversary: ``checkpoint.safetensors`` where it stands,
-``history.json`` utility over the rounds, ``crafted.json`` how far crafted messages lie from honest
-ones, ``findings.json`` what adversaries report; ``states/`` where federations branch;
+``history.json`` utility over the rounds, ``crafted.json`` how far malicious messages lie from
+honest ones, ``findings.json`` what adversaries report; ``states/`` where federations branch;
 ``snapshots/ADVERSARY/`` what it saw; ``features/``, ``scores/``, ``exposure/``, ``findings/`` and
 ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it; ``results.json`` and
 ``report.html`` what came out.
@@ -164,8 +164,8 @@ class RunDirectory:
         """Utility over a federation's rounds."""
         return self.path / "federations" / federation / "history.json"
 
-    def crafted(self, federation: str) -> Path:
-        """How far a federation's crafted messages lie from honest ones."""
+    def malicious_updates(self, federation: str) -> Path:
+        """How far a federation's malicious messages lie from honest ones."""
         return self.path / "federations" / federation / "crafted.json"
 
     def adversary_findings(self, federation: str) -> Path:

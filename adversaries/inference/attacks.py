@@ -173,12 +173,12 @@ class ScalarLogistic(Attack):
 
 
 def _drawn(known: AuxiliaryRecords, members: int, nonmembers: int, seed: int) -> AuxiliaryRecords:
-    """Return so many of the known members and non-members.
+    """Return a number of the known members and non-members.
 
     Raises
     ------
     DataError
-        If there are not so many, or none are asked for.
+        If there are fewer, or none are requested.
     """
     places = []
     for wanted, kind, those in (

@@ -148,9 +148,9 @@ class InputSettings:
 
 
 PRESETS: Mapping[Preset, InputSettings] = {
-    # Whoever can query the model: its last output, and the loss that follows from it.
+    # An attacker that can query the model: its last output, and the loss that follows from it.
     "black-box": InputSettings(outputs=(-1,), loss=True),
-    # Whoever holds the model and reads the outputs of its last three layers.
+    # An attacker that holds the model and reads the outputs of its last three layers.
     "white-box-outputs": InputSettings(outputs=(-1, -2, -3), loss=True),
     # The default: the gradient of the last layer, every layer's gradient norm, the last output.
     "white-box-gradients": InputSettings(

@@ -37,7 +37,7 @@ class MembershipNetwork(nn.Module):
 
 
 def membership_logits(network: MembershipNetwork, inputs: Inputs) -> Tensor:
-    """Return logits (N,) without dropout, of so many records a pass as memory allows."""
+    """Return logits (N,) without dropout, of as many records a pass as memory allows."""
     at_once = max(1, MOST_FLOATS // max(1, network.components.floats_per_record))
     network.eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Whoever holds the released model: it sees what training ends in, and nothing of the training.
+"""The owner of the released model: it sees what training ends in, and nothing of the training.
 
 The stand-alone and the fine-tuned setting of Nasr, Shokri and Houmansadr (IEEE S&P 2019), section
 II-B: one finished model, or several if more versions of it were released (observe those rounds).
@@ -26,7 +26,7 @@ class ReleasedModel(ServerAdversary):
         )
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
-        """Answer from the released model, whoever is asked about."""
+        """Answer from the released model, whichever victim the query is about."""
         return (SnapshotKind.AGGREGATE.of(),)
 
     def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:

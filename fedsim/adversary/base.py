@@ -184,7 +184,7 @@ class Adversary(ABC):
         data_dir: Path | str | None = None,
         seed: int = 0,
     ) -> Self:
-        """Name what an active adversary may compute with in an app of somebody's, and return self.
+        """Name what an active adversary may compute with in a third party's app, and return self.
 
         It is read when the adversary first needs it, as the runtimes of Flower copy an app's mods
         from process to process, and only the attacker needs its targets.

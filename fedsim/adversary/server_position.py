@@ -222,7 +222,7 @@ def _passed_to(outer: AdversarialStrategy, like: Callable[..., Any], name: str) 
 
 
 def _uploaded(participant: int) -> str:
-    """Return where a crafter's memory has the last upload of somebody it sends crafted messages."""
+    """Return the key of a participant's last upload in an active server's memory."""
     return f"uploaded-{participant}"
 
 
@@ -235,8 +235,8 @@ def _note(
 ) -> None:
     """Note how far a sent message lies from the honest one.
 
-    Both are updates from the receiver's last upload. It is kept from the first crafted message on,
-    which therefore has no figure itself.
+    Both are updates from the receiver's last upload. It is kept from the first malicious
+    message on, which therefore has no figure itself.
     """
     place = _uploaded(participant)
     base = crafter.memory.get(place)

@@ -1,4 +1,4 @@
-"""How far a crafted message lies from the honest one: what a defender could notice.
+"""How far a malicious message lies from the honest one: what a defender could notice.
 
 Both are seen as updates from the parameters that the receiver knows already: for what the server
 sends, the receiver's own last upload; for what a participant uploads, the parameters that it was
@@ -24,18 +24,18 @@ _COLUMNS = ("round", "participant", "norm-ratio", "cosine", "buffers")
 
 @dataclass(frozen=True)
 class UpdateDistance:
-    """One crafted message against the honest one in its place.
+    """One malicious message against the honest one in its place.
 
     Attributes
     ----------
     round, participant
         Which message: the one to or from this participant.
     norm_ratio
-        Euclidean length of the crafted update over that of the honest one.
+        Euclidean length of the malicious update over that of the honest one.
     cosine
         Of the angle between the two updates; 0 where one of them has no length.
     buffers
-        Euclidean distance of the crafted buffers from the honest ones; 0 where there are none.
+        Euclidean distance of the malicious buffers from the honest ones; 0 where there are none.
     """
 
     round: int

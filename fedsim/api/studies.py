@@ -52,7 +52,7 @@ def study(
     settings
         ``a.b=c`` each, changed in every cell.
     rounds
-        Ends every federation after so many.
+        The number of rounds after which every federation ends; None runs them all.
     data_dir
         Where the data sets' files are; None downloads them.
     watcher

@@ -1,4 +1,4 @@
-"""Who tells what a command does: tables and bars for a person, next to nothing, or JSON lines.
+"""How a command reports: tables and bars for a person, next to nothing, or JSON lines.
 
 The commands are the same for all; `narrator` chooses by their options. As JSON (``--json``), stdout
 has one object a line: the events of `fedsim.progress_sinks.json_lines`, and
@@ -39,11 +39,11 @@ from fedsim.studies.running import Audience, Findings, PlannedCell
 
 
 class OutputMode(Protocol):
-    """Whoever tells what a command is going to do, does, and has found."""
+    """Prints what a command is going to do, does, and has found."""
 
     @property
     def watcher(self) -> Watcher:
-        """Who is told how far the work is."""
+        """Receives how far the work is."""
 
     def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
         """Tell what a run is going to do."""
@@ -65,7 +65,7 @@ class OutputMode(Protocol):
 
 
 def narrator(*, quiet: bool, as_json: bool) -> OutputMode:
-    """Return who tells what a command does.
+    """Return how a command reports.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class Engine(BaseModel):
 
 
 class LocalEngine(Engine):
-    """Participants on this machine: in this process, or in so many `workers`."""
+    """Participants on this machine: in this process, or in `workers` processes."""
 
     name: Literal["local"] = "local"
     opener: ClassVar[str] = "fedsim.engines.factory:open_local"

@@ -163,7 +163,7 @@ class FederationSettings(Strict):
     attendance: dict[PositiveInt, tuple[Participant, ...]] = {}
 
     def present(self, round_number: int, participants: int) -> frozenset[int]:
-        """Return who of so many participants takes part in a round.
+        """Return which of `participants` participants take part in a round.
 
         >>> honest = Federation(rounds=80, attendance={1: (0,), 41: (1,)})
         >>> sorted(honest.present(40, participants=2)), sorted(honest.present(41, participants=2))
@@ -237,7 +237,7 @@ class Experiment(Strict):
     """Everything that decides the numbers of a run.
 
     With `given`, nothing is simulated: what is attacked was trained elsewhere, each of its
-    snapshots counts as a round, and whoever trained it as the one participant.
+    snapshots counts as a round, and its owner as the one participant.
     """
 
     seed: NaturalNumber = 0

@@ -1,8 +1,8 @@
 """One attack, and what it is tried on: a victim that has learned its labels by heart.
 
-Labels are drawn at random there, so whoever fits them has memorised them: a leak as plain as it can
-be. Beside it stands the same query about models that were never trained, where there is nothing
-to find.
+Labels are drawn at random there, so a model that fits them has memorised them: a leak as plain
+as it can be. Beside it stands the same query about models that were never trained, where there is
+nothing to find.
 """
 
 from collections.abc import Mapping

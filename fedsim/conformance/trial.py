@@ -154,7 +154,7 @@ def _attributes(adversary: Adversary) -> dict[str, str]:
 
 @dataclass
 class Stopping:
-    """A watcher that presses Ctrl-C after so many rounds."""
+    """A watcher that presses Ctrl-C after a number of rounds."""
 
     after: int
 

@@ -181,7 +181,7 @@ def from_arrays(
     test_records
         How many records to hold out (default: a fifth); only for a source without a test split.
     test_by_user
-        Whether users are held out as a whole, until they have so many records.
+        Whether users are held out as a whole, until they have that many records.
 
     Raises
     ------

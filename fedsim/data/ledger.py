@@ -55,7 +55,7 @@ def about_participant(victim: int) -> MembershipQuery:
 
 
 def about_all_but(attacker: int, participants: int) -> MembershipQuery:
-    """Return the query of a participant who sees only aggregates: in anybody else's data."""
+    """Return the query of a participant who sees only aggregates: in the others' data together."""
     others = tuple(p for p in range(participants) if p != attacker)
     return MembershipQuery(key=f"all-but-{attacker}", victims=others, holders=(attacker,))
 

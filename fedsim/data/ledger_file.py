@@ -35,7 +35,7 @@ GROUP = "group"
 USER_SCORES: tuple[UserScore, ...] = ("mean", "max")
 LABELS = (pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.list_(pa.float32()))
 SPLITS = ("pool", "test")
-FEW_PARTICIPANTS = 1000  # so many may be without records
+FEW_PARTICIPANTS = 1000  # at most this many may be without records
 ROLE_NAMES = {"known": KNOWN, "tested": TESTED}
 
 

@@ -37,7 +37,7 @@ def open_engine(engine: Engine) -> Iterator[NewGrid]:
 
 @contextmanager
 def open_local(engine: LocalEngine) -> Iterator[NewGrid]:
-    """Give grids whose participants run in this process, or in so many workers."""
+    """Give grids whose participants run in this process, or in `engine.workers` processes."""
     apart = engine.timeout is not None
     yield partial(local_grid, workers=engine.workers, threads=engine.threads, apart=apart)
 

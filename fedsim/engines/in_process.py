@@ -25,7 +25,7 @@ class LocalGrid(NodesGrid):
     Parameters
     ----------
     client_app
-        The participants' app, fedsim's or anybody's.
+        The participants' app, fedsim's or a third party's.
     participants
         How many nodes there are.
     """

@@ -45,7 +45,7 @@ def local_grid(
     Parameters
     ----------
     client_app
-        The participants' app, fedsim's or anybody's. It is forked as it is now.
+        The participants' app, fedsim's or a third party's. It is forked as it is now.
     participants
         How many there are.
     workers
@@ -113,8 +113,8 @@ class WorkersGrid(NodesGrid):
     ) -> list[Message]:
         """Run all messages side by side and return the replies, in the order of the messages.
 
-        A participant has `timeout` seconds from when its process turns to it. Whoever takes longer
-        is left out, and so is whoever comes after it in that process; the others are waited for.
+        A participant has `timeout` seconds from when its process turns to it. One that takes longer
+        is left out, and so are those after it in that process; the others are waited for.
         The processes are then not in step any more, and the grid is of no use for another round.
 
         Raises

@@ -54,7 +54,7 @@ def steps_of(
 
 
 def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher) -> Iterator[str]:
-    """Hand out the jobs, the next one to whoever is free, and hear what is told."""
+    """Hand out the jobs, the next one to the first free worker, and receive what they report."""
     unfinished, names = len(jobs), iter(jobs)
     with ExitStack() as stack:
         heard = {w: stack.enter_context(closing(_Ear(watcher))) for w in processes}

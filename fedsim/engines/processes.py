@@ -127,7 +127,7 @@ def who_sent(workers: Sequence[Worker], timeout: float = math.inf) -> list[Worke
 
 
 def computing(threads: int) -> ThreadPoolExecutor:
-    """Return the one thread that a fork may compute in, limited to so many threads of torch."""
+    """Return the one thread that a fork may compute in, with its limit of threads in torch."""
     return ThreadPoolExecutor(1, "compute", limit_threads, (threads,))
 
 

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Run a block with so many threads in torch and in BLAS, and leave the caller's setting alone.
+    """Run a block with `threads` threads in torch and in BLAS; the caller's setting is kept.
 
     One is the default: two threads beside a busy neighbour have run six times slower than one. And
     as sums are rounded differently by other numbers of threads, the setting is part of the
@@ -25,6 +25,6 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 
 def limit_threads(threads: int) -> None:
-    """Let the calling thread compute with so many threads from now on; for a process of its own."""
+    """Let the calling thread compute with `threads` threads from now on; for own processes."""
     threadpool_limits(limits=threads)
     torch.set_num_threads(threads)

@@ -87,7 +87,7 @@ def host(
     arena: BufferPool | None,
     line: Channel,
 ) -> NoReturn:
-    """Be a process that runs a share of so many participants, as the line asks.
+    """Serve as the process that runs a share of the participants, as the channel requests.
 
     Parameters
     ----------

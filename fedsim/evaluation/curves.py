@@ -1,6 +1,6 @@
 """What a report draws of an attack's scores: ROC, histogram, accuracy by class, quartiles.
 
-Plain arrays, small enough to embed: the drawing itself is somebody else's work.
+Plain arrays, small enough to embed: `fedsim.report` draws them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The participants' side: a Flower ClientApp that trains on the data of whoever it is run for."""
+"""The participants' side: a Flower ClientApp that trains on the data of its node's participant."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol

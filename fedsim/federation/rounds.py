@@ -153,7 +153,7 @@ def run_rounds(
     Raises
     ------
     MessageError
-        If a participant fails, the strategy gives up, or anybody sends what cannot be used; the
+        If a participant fails, the strategy gives up, or a message cannot be used; the
         sentence names who and in which round.
     """
     progress = start
@@ -213,7 +213,7 @@ class _Round:
         return aggregate, self._with(RoundFigures(self.number), "local", metrics)
 
     def _why_none(self, replies: Sequence[Message]) -> str:
-        """Return why a strategy made no aggregate; whoever failed or was silent is told before."""
+        """Return why a strategy made no aggregate; failures and silence are reported before."""
         if not replies:
             return "the strategy asked nobody to train"
         who = ", ".join(str(self.participant_of[r.metadata.src_node_id]) for r in replies)

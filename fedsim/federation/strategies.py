@@ -27,7 +27,7 @@ _AT_LEAST = re.compile(r"min_\w+_nodes")
 
 
 def build_strategy(name: str, settings: Mapping[str, Any], participants: int) -> Strategy:
-    """Return a strategy, built for a federation of so many participants.
+    """Return a strategy, built for a federation of `participants` participants.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         Its arguments. One that wraps another, as those for differential privacy do, takes it as
         ``strategy: {name: ...}``.
     participants
-        How many take part, in the round with the fewest; the strategy waits for so many unless
+        How many take part, in the round with the fewest; the strategy waits for that number unless
         told otherwise.
 
     Raises

@@ -20,7 +20,7 @@ from fedsim.federation.client_app import introduction, participant_of
 from fedsim.flower.paths import RunPaths, place_of
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.checkpointing import write_crafted
+from fedsim.stages.checkpointing import write_malicious_updates
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import client_app_of, seated
@@ -91,7 +91,7 @@ def _write_crafted(position: _Position, participant: int) -> None:
     """Write how far the uploads of this dishonest participant lie from honest ones."""
     own = [one for one in position.federation.participants if one.participant == participant]
     if own and position.federation.acts_from() is not None:
-        write_crafted(position.run.crafted(position.federation.name), own)
+        write_malicious_updates(position.run.malicious_updates(position.federation.name), own)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """What of a model is sent: all that training changes.
 
 Where some parameters are frozen (adapters trained on a model that was trained before), only those
-that are trained are sent, averaged and kept as snapshots, and the buffers; whoever receives them
+that are trained are sent, averaged and kept as snapshots, and the buffers; the receiver
 has the rest from the model's factory, which makes the same in every process.
 """
 

@@ -1,6 +1,6 @@
 """Several runs, or several adversaries of one run, beside each other.
 
-Whoever attacks is a contender: an adversary of a run. Contenders are compared attack by attack,
+A contender is an adversary of a run. Contenders are compared attack by attack,
 like with like: with the same adversary in an earlier run, else with the first contender of the
 attack (`references`). Differences come from the scores (`differences`); without scores the rows
 stand alone.

@@ -11,7 +11,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Cost(BaseModel):
-    """The utility of a federation under attack, and how far crafted messages lie from honest ones.
+    """The utility of a federation under attack, and how far its messages are from honest ones.
 
     Attributes
     ----------
@@ -22,13 +22,13 @@ class Cost(BaseModel):
     honest_test_accuracy
         At the end of the honest one; None where the run has none.
     norm_ratio, cosine
-        Of the crafted updates against the honest ones in their place, the median over the messages;
-        see `fedsim.adversary.update_distance`. None where no message could be compared.
+        Of the malicious updates against the honest ones in their place, the median over the
+        messages; see `fedsim.adversary.update_distance`. None where no message could be compared.
     messages
         How many messages these are medians over.
     buffers
-        Euclidean distance of the crafted buffers (BatchNorm's statistics, counters) from the honest
-        ones, the median over the messages.
+        Euclidean distance of the malicious buffers (BatchNorm's statistics, counters) from the
+        honest ones, the median over the messages.
     remarks
         What a reader has to know of the attack: in which rounds it did not act, for one.
     others

@@ -1,9 +1,9 @@
 """Everything that a page shows, as plain records: fill `ReportData`, then `page.render` it.
 
-Nothing here is computed from scores or snapshots; whoever fills it does that (see
+Nothing here is computed from scores or snapshots; its caller does that (see
 `fedsim.evaluation.curves`). There are no record ids and no images but in `ExposedSummary.records`,
-which is empty unless somebody asked: a page may be shown to people who may not know who was in the
-data.
+which is empty unless it was requested: a page may be shown to people who may not know who was in
+the data.
 
 All rates are fractions in 0..1. Sequences of numbers may be numpy arrays or lists.
 """
@@ -59,7 +59,7 @@ class ThreatSection:
         Who, sees, does, knows.
     position
         Where it sits. A server sees what it sends its victims and what comes back, a participant
-        what is sent to it, and whoever is outside the finished model. Without a federation there
+        what is sent to it, and an outsider sees the finished model. Without a federation there
         is only a model, and who holds it.
     participants
         How many there are, numbered from 0.

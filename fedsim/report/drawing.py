@@ -62,7 +62,7 @@ def whole_numbers(values: Iterable[float]) -> dict[str, Any]:
 
 
 def one_line_each(figure: go.Figure, attacks: Sequence[str], marks: int) -> None:
-    """Give each attack a line of its own, the first on top, high enough for so many marks."""
+    """Give each attack a line of its own, the first on top, high enough for that many marks."""
     figure.update_yaxes(
         autorange="reversed",
         tickmode="array",

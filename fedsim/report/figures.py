@@ -96,7 +96,7 @@ def roc(traces: Sequence[RocTrace], *, logarithmic: bool) -> go.Figure:
     """Return the ROC curves: trace 0 is guessing, trace 1 + i the i-th of `traces`.
 
     There is no legend: the page has one for both kinds of axis. `shown_at_first` says which traces
-    are drawn before anybody asks for more.
+    are drawn before the reader asks for more.
     """
     figure = empty_figure("false positive rate", "true positive rate")
     # Zero has no place on a logarithmic axis: begin at the smallest rate that was measured.

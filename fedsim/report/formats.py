@@ -1,7 +1,7 @@
 """A comparison as a file: JSON and CSV for programs, Markdown and LaTeX for papers.
 
 Programs get tidy rows of plain numbers; papers get one line a contender with figures as printed,
-laid out by pandas. No text ends with a newline: whoever prints or writes it ends its last line.
+laid out by pandas. No text ends with a newline: the caller ends the last line.
 """
 
 import csv

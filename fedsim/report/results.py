@@ -1,7 +1,7 @@
 """`results.json`: the figures of a run as a documented, versioned, strictly read file.
 
 Schema 2. A row has a figure, with its interval, for each metric; ``metrics`` says how each is
-printed, so that whoever reads the file needs no plugin. Required::
+printed, so that the file can be read without the plugins. Required::
 
     {"schema": 2,
      "metrics": {"accuracy": {"heading": "accuracy", "unit": "percent", "guessing": 0.5},

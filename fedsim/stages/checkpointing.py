@@ -19,7 +19,7 @@ from fedsim.files import write_json
 from fedsim.finding import owned_findings, write_findings
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import PlannedFederation
-from fedsim.stages.history import read_crafted, read_history_file
+from fedsim.stages.history import read_history_file, read_malicious_updates
 from fedsim.stages.state_cache import WITNESS, Kept, StateCache, take_over
 
 CHECKPOINT_SECONDS = 30.0
@@ -128,16 +128,16 @@ class Checkpointer:
     def ended(self) -> None:
         """Write what is known of a federation only at its end."""
         name = self.federation.name
-        history, crafted = self.run.history(name), self.run.crafted(name)
+        history, crafted = self.run.history(name), self.run.malicious_updates(name)
         if not (self.run.checkpoint(name).is_file() and _reads(read_history_file, history)):
             self.keep()
-        if not self.went_on and _reads(read_crafted, crafted):
+        if not self.went_on and _reads(read_malicious_updates, crafted):
             return
         if self.latest is not None:
             for adversary in self.federation.participants:
                 node = self._nodes[adversary.participant]
                 adversary.recall(self.latest.states.get(node, RecordDict()))
-        write_crafted(crafted, self.federation.seated.values())
+        write_malicious_updates(crafted, self.federation.seated.values())
         write_findings(
             self.run.adversary_findings(name),
             [
@@ -155,13 +155,13 @@ class Checkpointer:
 
 
 def write_history(path: Path, progress: Progress, taken_over: int = 0) -> None:
-    """Write the utility over a federation's rounds, so many of them taken over from another."""
+    """Write the utility over a federation's rounds, the first of them taken over from another."""
     rounds = [figures.plain() for figures in progress.history]
     write_json(path, {"schema": 1, "taken_over": taken_over, "rounds": rounds})
 
 
-def write_crafted(path: Path, adversaries: Iterable[Adversary]) -> None:
-    """Write how far the messages that adversaries crafted lie from honest ones, and remarks."""
+def write_malicious_updates(path: Path, adversaries: Iterable[Adversary]) -> None:
+    """Write how far the malicious messages of adversaries lie from honest ones, and remarks."""
     together = tuple(adversaries)
     entries = [asdict(entry) for one in together for entry in noted(one.memory)]
     remarks = list(dict.fromkeys(remark for one in together for remark in one.remarks()))

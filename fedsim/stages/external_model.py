@@ -1,7 +1,7 @@
 """The first stage for a model that was trained elsewhere: no federation, its weights as snapshots.
 
 What comes out is a run directory like any other, so the attacks and the report need not know. Each
-file of weights counts as a round, and whoever trained the model as the one participant. No pickle
+file of weights counts as a round, and the model's owner as the one participant. No pickle
 is ever loaded.
 """
 
@@ -69,7 +69,7 @@ class ExternalModel:
     adversary, attacks
         Who holds the model, and what it does with it, by plugin name.
     seed, attack_seeds
-        All randomness comes from the seed; so many seeds each attack is averaged over.
+        All randomness comes from the seed; each attack is averaged over that many seeds.
     """
 
     model: object

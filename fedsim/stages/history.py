@@ -1,4 +1,4 @@
-"""What a federation leaves in JSON, read strictly: its figures by round, and its crafted messages.
+"""What a federation leaves in JSON, read strictly: figures by round, and its malicious messages.
 
 A reader gets figures that are what they are called, or one sentence.
 """
@@ -43,7 +43,7 @@ Rounds = Annotated[tuple[Figures, ...], AfterValidator(_in_order)]
 
 @dataclass(frozen=True, config=_STRICT)
 class HistoryFile:
-    """A ``history.json``: figures by round, so many of them taken over from another federation."""
+    """A ``history.json``: figures by round; the first may be taken over from another federation."""
 
     schema: Literal[1]
     taken_over: Annotated[int, Field(ge=0)]
@@ -74,8 +74,8 @@ def read_history_file(path: Path) -> HistoryFile:
     return _read(path, _HISTORY)
 
 
-def read_crafted(path: Path) -> CraftedMessages:
-    """Return how far the crafted messages of a federation lie from honest ones, and remarks.
+def read_malicious_updates(path: Path) -> CraftedMessages:
+    """Return how far the malicious messages of a federation lie from honest ones, and remarks.
 
     Raises
     ------

@@ -95,7 +95,7 @@ def _courses_of(
     audit = judged.ledger.audit(query)
     uploaded = attacker.closest(query)
     before = [key for key in attacker.answering(query) if key != uploaded]
-    # What a victim was sent says something of its own only if it was crafted.
+    # What a victim was sent says something of its own only if it was malicious.
     shown = {uploaded: attacker.label}
     if attacker.threat().active:
         shown |= dict.fromkeys(before, f"{attacker.label}, before local training")

@@ -4,8 +4,8 @@ Shadow models (Shokri, Stronati, Song and Shmatikov, "Membership inference attac
 learning models", IEEE S&P 2017) for federations: as many participants with as many records, the
 same training, and known membership. All queries and all attacks share them.
 
-Whoever sits in the federation knows the parameters that it began with, so its shadow federations
-begin with them too; whoever holds only the released model does not.
+An attacker in the federation knows the parameters that it began with, so its shadow federations
+begin with them too; those of an attacker with the released model alone do not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]
 
 
 class Everything(ServerAdversary):
-    """Whoever runs a federation alone: it keeps whatever it wants of what is sent in it."""
+    """The attacker in its own shadow federation: it keeps what it wants of all messages."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self.wanted = tuple(SnapshotKey.parse(name) for name in wanted)

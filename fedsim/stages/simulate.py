@@ -62,7 +62,7 @@ def simulate(
     Raises
     ------
     FedsimError
-        If a participant fails or anybody sends what cannot be used; a checkpoint of the last
+        If a participant fails or a message cannot be used; a checkpoint of the last
         finished round was written then. If the disk is too small, or processes are lost more often
         than `engine.restarts`.
     KeyboardInterrupt

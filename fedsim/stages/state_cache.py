@@ -1,9 +1,9 @@
 """States of federations, addressed by what produced them, so that nothing is simulated twice.
 
 The state after round t depends on the seed, the data, who holds them, the model, the training
-settings up to t, and on whoever acted until then; on nothing else. Two runs that agree in those
-have the same state, whatever else they are about: one that acts from round 21 on starts at an
-honest round 20, and one that only asks other queries starts at the end.
+settings up to t, and on the adversaries that acted until then; on nothing else. Two runs that
+agree in those have the same state, whatever else they are about: one that acts from
+round 21 on starts at an honest round 20, and one that only asks other queries starts at the end.
 
 An entry is a folder: a checkpoint whose memories include a last-round recorder's of the last round
 (see `fedsim.federation.replay`), and the snapshots that were kept up to there.

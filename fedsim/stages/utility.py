@@ -9,7 +9,7 @@ from fedsim.report.costs import Cost
 from fedsim.report.data import UtilityPoint
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import PlannedFederation
-from fedsim.stages.history import read_crafted, read_history_file
+from fedsim.stages.history import read_history_file, read_malicious_updates
 
 History = tuple[RoundFigures, ...]
 
@@ -74,7 +74,7 @@ def cost_of(run: RunDirectory, federation: PlannedFederation, honest: History | 
         If a file of the federation is missing or damaged.
     """
     (attacker,) = federation.attackers
-    told = read_crafted(run.crafted(federation.name))
+    told = read_malicious_updates(run.malicious_updates(federation.name))
     crafted = told.messages
     last = read_history(run, federation.name)[-1]
     name = f"test_{figure_name(last)}"

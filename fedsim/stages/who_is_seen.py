@@ -115,7 +115,7 @@ def seen_attackers(
     Raises
     ------
     ConfigError
-        If no attacker sees anybody; the sentence says in which rounds one would be seen.
+        If no attacker sees a victim; the sentence says in which rounds one would be seen.
     """
     observed = draws.experiment.observed_rounds
     kept, unseen = [], []

@@ -44,7 +44,7 @@ class Cell:
 
     @property
     def federation(self) -> str:
-        """Return what addresses its honest federation, whoever watches it and asks what."""
+        """Return what addresses its honest federation, whichever adversaries and attacks it has."""
         tree = self.experiment.model_dump(mode="json")
         return _digest(json.dumps({part: tree[part] for part in _HONEST}, sort_keys=True))
 
@@ -64,7 +64,7 @@ def expand(
         ``a.b=c`` each, as of `fedsim.config.experiment.load_experiment`; applied last in every
         cell.
     rounds
-        Shortens every federation to so many rounds.
+        The number of rounds to which every federation is shortened.
 
     Raises
     ------

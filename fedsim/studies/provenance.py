@@ -1,7 +1,7 @@
 """Which fedsim made a run, and what is said where it is another one than this.
 
 A finished run is never computed again, so the figures of a study may be those of an older commit.
-That is told, and left to whoever reads it.
+That is told, and left to the reader.
 """
 
 from collections.abc import Iterable

@@ -30,7 +30,7 @@ from fedsim.studies.timing import RunTiming, timed
 
 
 class Audience(Watcher, Protocol):
-    """Whoever listens to a study: to each cell, and to the work inside it."""
+    """Receives the progress of a study: of each cell, and of the work inside it."""
 
     def begins(self, cell: Cell) -> None:
         """Take note that a cell is being computed."""

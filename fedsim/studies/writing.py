@@ -43,7 +43,7 @@ def write_outputs(findings: Findings, layout: StudyPaths, options: Sequence[str]
 
 
 def publish(findings: Findings, output: Path, into: Path) -> Path:
-    """Copy the page and the figures of a study to where anybody may read them; return the page.
+    """Copy the page and the figures of a study to a public folder; return the page.
 
     Nothing in them says which record was in whose training data.
     """

@@ -47,7 +47,7 @@ class Participants:
     local
         How a participant trains.
     evaluation_records
-        At most so many of its records a participant evaluates on; None for all.
+        The most records that a participant evaluates on; None for all.
     seed
         The experiment's seed.
     objective

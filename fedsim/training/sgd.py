@@ -36,7 +36,7 @@ class SGD(LocalTrainer):
     augmentation
         Random changes of images in training: ``flip``, ``crop``, in this order.
     warmup
-        In the first so many rounds the learning rate rises in equal steps.
+        The number of first rounds in which the learning rate rises in equal steps.
     schedule
         ``cosine``: after the warm-up the learning rate falls to 0 along a half cosine over the
         rounds that are left.

@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class BufferLayout:
-    """The arrays of an upload, behind each other: so many bytes in all.
+    """The arrays of an upload, one after the other: `size` bytes in all.
 
     In a block of several uploads each array is stacked: the first one of all of them comes first.
     """
@@ -62,7 +62,7 @@ class BufferLayout:
         return cls(tuple(parts), start)
 
     def stacked(self, block: Tensor, uploads: int) -> list[Tensor]:
-        """Return the arrays in the bytes of a block of so many uploads, (uploads, *shape) each."""
+        """Return the arrays in the bytes of a block of uploads, (uploads, *shape) each."""
         begins = (uploads * part.start for part in self.parts)
         return [
             block[begin : begin + uploads * part.length]
@@ -158,13 +158,13 @@ class BufferPool:
         self._changes.extend((number, -1) for number in blocks)
 
     def _seen(self, start: int, size: int, tell: Callable[[What], None], what: What) -> Bytes:
-        """Return so many bytes; when nobody looks at them any more, it is told."""
+        """Return `size` bytes; the pool is notified when nothing refers to them any more."""
         seen = np.frombuffer(self._memory, np.uint8, size, start)
         weakref.finalize(seen, tell, what).atexit = False  # views of it keep it alive
         return seen
 
     def _taken(self, size: int) -> int | None:
-        """Return the number of a block of at least so many bytes, which has one user now."""
+        """Return the number of a block of at least that many bytes, which has one user now."""
         self._note_changes()
         size = -(-max(size, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
         place = bisect_right(self._free, (size, -1))
@@ -190,7 +190,7 @@ class BufferPool:
                 insort(self._free, (block.size, number))
 
     def _give_back_pages(self, size: int) -> None:
-        """Give the system so many bytes of free blocks, so that a new one takes no more memory."""
+        """Give bytes of free blocks back to the system, so that a new one takes no more memory."""
         for _, number in reversed(self._free):
             if size <= 0:
                 return
@@ -224,7 +224,7 @@ class Uploads:
         self._arena, self._process = arena, os.getpid()
 
     def rooms(self, uploads: int, layout: BufferLayout) -> Rooms:
-        """Return memory for so many uploads, with anything in it; see `BufferPool.block`."""
+        """Return uninitialised memory for that many uploads; see `BufferPool.block`."""
         if self._process != os.getpid():  # a fork's uploads are not to lie over its parent's
             self.lie_in(BufferPool.of_machine())
         if self._arena is not None and layout.size:

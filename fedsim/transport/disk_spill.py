@@ -1,4 +1,4 @@
-"""Replies of a round that are too many for memory: in a file until somebody looks at them.
+"""Replies of a round that are too many for memory: in a file until they are read.
 
 A strategy wants all replies of a round at once, and goes through them one after the other, in the
 order of the participants. So what is beyond the memory that they may take is written to a file,

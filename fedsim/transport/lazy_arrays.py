@@ -1,4 +1,4 @@
-"""Flower arrays that stay numbers until somebody wants their bytes.
+"""Flower arrays that stay numbers until their bytes are needed.
 
 A Flower `Array` is the bytes of a .npy file, so each look at one copies it twice. Most arrays are
 made, checked, averaged and dropped in one process, and nobody ever looks at the bytes. An
@@ -156,7 +156,7 @@ def recorded(
 
 
 def seen_finite(tensors: Iterable[Tensor]) -> bool | None:
-    """Return that all numbers in tensors are finite, or None: then whoever needs it has to look.
+    """Return that all numbers in tensors are finite, or None: then the caller has to check.
 
     For who has them at hand; a server would fetch them from far. The sum is looked at, which may be
     infinite though no number is.

@@ -76,7 +76,7 @@ def round_of(message: Message) -> int:
         If no config record in it says so, as Flower's strategies do.
     """
     for _, record in of_kind(message.content, ConfigRecord):
-        value = dict(record.items()).get(ROUND)  # Flower's own look-ups are dear, one by one
+        value = dict(record.items()).get(ROUND)  # Flower's own look-ups are slow, one by one
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
             return value
     raise MessageError(

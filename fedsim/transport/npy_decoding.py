@@ -1,4 +1,4 @@
-"""Arrays as they arrive: the bytes of a .npy file from somebody who may wish us ill.
+"""Arrays as they arrive: the bytes of a .npy file from an untrusted sender.
 
 numpy makes an array of the size that a header states before it reads it, and takes archives and
 pickles for arrays, too. Here the header is compared with the bytes that are there first, and the

@@ -75,7 +75,7 @@ def light(content: RecordDict) -> Content:
 
 
 def of_kind(content: RecordDict, kind: type[Record]) -> Iterator[tuple[str, Record]]:
-    """Yield the keys and records of a kind; Flower's own views are dear where there are many."""
+    """Yield the keys and records of a kind; Flower's own views are slow where there are many."""
     for key, record in content.items():
         if isinstance(record, kind):
             yield key, record

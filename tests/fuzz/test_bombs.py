@@ -26,7 +26,7 @@ from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.observation.snapshots import Snapshot
 from fedsim.report.results_file import read_results
-from fedsim.stages.history import read_crafted, read_history_file
+from fedsim.stages.history import read_history_file, read_malicious_updates
 from fedsim.stages.score_files import made_from, read_scores, read_trace
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
@@ -106,7 +106,7 @@ FILES: dict[str, tuple[bytes, str, Callable[[Path], object]]] = {
     "study format": (b"base: '{scale:>9999999999}'", "a.yaml", load_study),
     "nested json": (b"[" * 1_000_000, "a.json", read_results),
     "nested history": (b'{"rounds":' * 200_000, "a.json", read_history_file),
-    "nested crafted": (b"[" * 200_000, "a.json", read_crafted),
+    "nested crafted": (b"[" * 200_000, "a.json", read_malicious_updates),
     "archive bomb": (gzipped_zeros(stating(tarfile.REGTYPE, 2**32)), "a.tgz", decoded),
     "archive name": (gzipped_zeros(stating(tarfile.GNUTYPE_LONGNAME, 2**31)), "a.tgz", decoded),
     "archive header": (gzipped_zeros(stating(tarfile.XHDTYPE, 2**31)), "a.tgz", decoded),
@@ -148,7 +148,7 @@ def test_a_footer_that_lies_about_its_pages_is_not_believed(
 
 
 @pytest.mark.parametrize(
-    "read", [load_experiment, load_study, read_results, read_history_file, read_crafted]
+    "read", [load_experiment, load_study, read_results, read_history_file, read_malicious_updates]
 )
 def test_a_file_without_end_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     read_within_bounds(lambda: read(ENDLESS), tmp_path)

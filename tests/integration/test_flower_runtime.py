@@ -81,7 +81,9 @@ def require_the_same(run: RunDirectory, local: RunDirectory) -> None:
         assert ends[0].history == ends[1].history
         histories = [json.loads(one.history(name).read_text()) for one in (run, local)]
         assert histories[0]["rounds"] == histories[1]["rounds"]
-        assert run.crafted(name).read_bytes() == local.crafted(name).read_bytes()
+        assert (
+            run.malicious_updates(name).read_bytes() == local.malicious_updates(name).read_bytes()
+        )
     assert {row.adversary for row in results.results} == {"curious-server", ASCENDING}
     assert run.report.is_file()
 

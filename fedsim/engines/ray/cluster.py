@@ -238,7 +238,7 @@ def _connect(address: str | None) -> None:
 def _require_answer(address: str) -> None:
     """Raise an `OSError` unless a cluster's head answers at an address; Ray would wait for minutes.
 
-    It has gRPC's own health service, for whoever asks without TLS.
+    It has gRPC's own health service, for clients without TLS.
     """
     if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return

@@ -31,7 +31,7 @@ from fedsim.errors import FedsimError
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.transport.disk_spill import DiskSpill
 
-# After so many calls, or bytes sent, the states are asked for: no more than that is run again when
+# After this many calls, or bytes sent, the states are fetched: no more than that is run again when
 # a process is lost, and no more is kept for it.
 LOGGED_TURNS = 20
 LOGGED_BYTES = 256 * 2**20
@@ -107,8 +107,8 @@ class RayGrid(NodesGrid):
     ) -> list[Message]:
         """Run all messages side by side and return the replies, in the order of the messages.
 
-        A participant has `timeout` seconds from when its process turns to it. Whoever takes longer
-        is left out, and so is whoever comes after it in that process, which is ended.
+        A participant has `timeout` seconds from when its process turns to it. One that takes longer
+        is left out, and so are those after it in that process, which is ended.
 
         Raises
         ------
@@ -261,6 +261,6 @@ class RayGrid(NodesGrid):
         self._turns += 1
         sent = self.traffic.sent_bytes - self._sent_before
         if self._turns > LOGGED_TURNS or sent > LOGGED_BYTES:
-            if not self._asked_for_states:  # else somebody may still want those that are marked
+            if not self._asked_for_states:  # else the marked ones may still be needed
                 self._mark()
             self._fetch()

@@ -4,8 +4,8 @@ Ray copies into its object store what it is given, and maps it into the processe
 a copy where it is an array. So everything long travels as arrays beside a short pickle: the data
 set once for the whole cluster, parameters once a round, replies once each.
 
-Objects are pickled, as everything is that Ray carries: whoever can reach a cluster's ports can run
-code in it anyway.
+Objects are pickled, as everything is that Ray carries: anyone who can reach a cluster's ports can
+run code in it anyway.
 """
 
 import io

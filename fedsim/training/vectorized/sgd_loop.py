@@ -54,7 +54,7 @@ def filled_size(records: int, batch_size: int) -> int:
 
 @dataclass(frozen=True)
 class VectorizedLoop:
-    """Trains and evaluates participants of one federation, so many at once as are given.
+    """Trains and evaluates all given participants of one federation at once.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class VectorizedLoop:
     uploads: Uploads = field(default_factory=Uploads)
 
     def fitting(self, records: int, batch_size: int, trained: bool) -> int:
-        """Return how many participants with so many records each are worth stacking at once."""
+        """Return how many participants with that many records each are worth stacking at once."""
         parameters = sum(shape.numel() for shape in self.model.shapes.values()) * trained
         inputs = min(records, batch_size) * math.prod(self.dataset.input_shape)
         one_step = trained and self.local.epochs == 1 and records <= batch_size
@@ -187,7 +187,7 @@ class _Tally:
         return delta.mul_(batch.counts / batch.counts.sum(1, keepdim=True))
 
     def utilities(self, records: Sequence[int]) -> list[Utility]:
-        """Return the means over so many records."""
+        """Return the means over the records."""
         figures = zip(self.losses.tolist(), self.right.tolist(), records, strict=True)
         return [Utility(loss / count, right / count, count) for loss, right, count in figures]
 

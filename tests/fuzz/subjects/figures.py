@@ -11,7 +11,7 @@ from fedsim.report.results_file import read_results
 from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import read_taken_over
-from fedsim.stages.history import read_crafted, read_history_file
+from fedsim.stages.history import read_history_file, read_malicious_updates
 from fedsim.stages.report import flat_provenance
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
@@ -113,7 +113,7 @@ def crafted(corpus: Corpus) -> Subject:
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
-        assert all(abs(one.cosine) <= 1.001 for one in read_crafted(path).messages)
+        assert all(abs(one.cosine) <= 1.001 for one in read_malicious_updates(path).messages)
 
     return Subject("crafted", lambda random: texts.as_json(tree, random, (*tree, "round")), read)
 
