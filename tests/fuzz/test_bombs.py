@@ -21,7 +21,7 @@ from adversaries.inference.features import SnapshotFeatures
 from fedsim.config.experiment import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import load_dataset, read_ledger, read_membership
-from fedsim.data.sources.location30 import decoded
+from fedsim.data.sources.location30 import Location30
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.observation.snapshots import Snapshot
@@ -107,9 +107,13 @@ FILES: dict[str, tuple[bytes, str, Callable[[Path], object]]] = {
     "nested json": (b"[" * 1_000_000, "a.json", read_results),
     "nested history": (b'{"rounds":' * 200_000, "a.json", read_history_file),
     "nested crafted": (b"[" * 200_000, "a.json", read_malicious_updates),
-    "archive bomb": (gzipped_zeros(stating(tarfile.REGTYPE, 2**32)), "a.tgz", decoded),
-    "archive name": (gzipped_zeros(stating(tarfile.GNUTYPE_LONGNAME, 2**31)), "a.tgz", decoded),
-    "archive header": (gzipped_zeros(stating(tarfile.XHDTYPE, 2**31)), "a.tgz", decoded),
+    "archive bomb": (gzipped_zeros(stating(tarfile.REGTYPE, 2**32)), "a.tgz", Location30.decode),
+    "archive name": (
+        gzipped_zeros(stating(tarfile.GNUTYPE_LONGNAME, 2**31)),
+        "a.tgz",
+        Location30.decode,
+    ),
+    "archive header": (gzipped_zeros(stating(tarfile.XHDTYPE, 2**31)), "a.tgz", Location30.decode),
 }
 
 

@@ -23,7 +23,7 @@ from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import Arrays, SourceLocation, read_ledger, read_membership
 from fedsim.data.cache import cached
 from fedsim.data.sources.cifar import pixels
-from fedsim.data.sources.location30 import decoded
+from fedsim.data.sources.location30 import Location30
 from fedsim.errors import DataError, FedsimError, MessageError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
@@ -261,12 +261,14 @@ def archive(path: Path, size: bytes, kind: bytes = tarfile.REGTYPE, name: str = 
     "size", [b"\xff" * 12, b"77777777777\0", b"\x80" + b"\0" * 3 + b"\xff" * 8]
 )
 def test_an_archive_that_states_an_impossible_size(size: bytes, tmp_path: Path) -> None:
-    assert "states a size of" in refused(lambda: decoded(archive(tmp_path / "a.tgz", size)))
+    assert "states a size of" in refused(
+        lambda: Location30.decode(archive(tmp_path / "a.tgz", size))
+    )
 
 
 def test_an_archive_that_ends_long_before_its_size(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.tgz", b"37777777777\0", name="tokyo")
-    assert "ends in the middle" in refused(lambda: decoded(path))
+    assert "ends in the middle" in refused(lambda: Location30.decode(path))
 
 
 def test_an_image_that_pillow_gives_up_on(tmp_path: Path) -> None:

@@ -1,28 +1,18 @@
 """Texas100: hospital stays in Texas, 6,169 bits each, in the 100 most frequent procedures.
 
-From the discharge data of the Texas Department of State Health Services, prepared by Shokri,
-Stronati, Song and Shmatikov, "Membership inference attacks against machine learning models", S&P
-2017: 67,330 records. There is no licence beside the archive, so it is downloaded on the user's word
-and never redistributed.
+From the discharge data of the Texas Department of State Health Services; 67,330 records. See
+`fedsim.data.sources.bits_archive`.
 """
 
 from pathlib import Path
 
-from fedsim.data.archive import Archive, decoded_once
 from fedsim.data.arrays import Arrays
 from fedsim.data.digits import as_bits, as_labels, read_digits
-from fedsim.data.sources.base import SourceLocation
+from fedsim.data.sources.bits_archive import BitsArchive
 from fedsim.data.tar_reader import read_members
 
-NAME = "texas100"
-DECODER = 1
-FEATURES = "texas/100/feats"
-LABELS = "texas/100/labels"
-BITS = 6169
-CLASSES = 100
 
-
-class Texas100:
+class Texas100(BitsArchive):
     """Texas100: 67,330 hospital stays, 6,169 bits each, in 100 classes.
 
     Parameters
@@ -33,24 +23,29 @@ class Texas100:
         The git blob id that it must have.
     """
 
+    name = "texas100"
+    file = "dataset_texas.tgz"
+    bits = 6169
+    classes = 100
+    member = "texas/100/feats"  # the bits alone; the classes have a file of their own
+    labels = "texas/100/labels"
+
     def __init__(
         self,
         url: str = "https://github.com/privacytrustlab/datasets/raw/master/dataset_texas.tgz",
         blob_id: str = "966f7ff40b24cf5912ff84759aab9adb8c25f30e",
     ) -> None:
-        self._archive = Archive("dataset_texas.tgz", url, blob_id)
+        super().__init__(url, blob_id)
 
-    def arrays(self, place: SourceLocation) -> Arrays:
-        """Return all stays, in the order of the archive; it has no test split."""
-        return decoded_once(self._archive, NAME, place, decoder=DECODER, decode=_decoded)
-
-
-def _decoded(path: Path) -> Arrays:
-    tables = read_members(
-        path,
-        {
-            FEATURES: lambda stream: read_digits(stream, BITS),
-            LABELS: lambda stream: read_digits(stream, 1),
-        },
-    )
-    return Arrays(as_bits(tables[FEATURES]), as_labels(tables[LABELS][:, 0]), num_classes=CLASSES)
+    @classmethod
+    def decode(cls, path: Path) -> Arrays:
+        """Return the arrays in an archive; see `BitsArchive.decode`."""
+        tables = read_members(
+            path,
+            {
+                cls.member: lambda file: read_digits(file, cls.bits),
+                cls.labels: lambda file: read_digits(file, 1),
+            },
+        )
+        labels = as_labels(tables[cls.labels][:, 0])
+        return Arrays(as_bits(tables[cls.member]), labels, num_classes=cls.classes)

@@ -14,7 +14,7 @@ from fedsim.data import Arrays, SourceLocation
 from fedsim.data.cache import cached
 from fedsim.data.dataset import from_arrays
 from fedsim.data.sources.cifar import pixels
-from fedsim.data.sources.location30 import BITS, decoded
+from fedsim.data.sources.location30 import Location30
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import npy, raw, tars, texts, trees
@@ -24,14 +24,14 @@ SIDE = 32
 
 def archives(corpus: Corpus) -> Subject:
     """Location30's archive, past its checksum."""
-    bits = np.random.default_rng(0).integers(2, size=(6, BITS))
+    bits = np.random.default_rng(0).integers(2, size=(6, Location30.bits))
     lines = [f'"{n + 1}",' + ",".join(map(str, row)) for n, row in enumerate(bits)]
     members = {"README": b"read me\n", "bangkok": ("\n".join(lines) + "\n").encode()}
     path = corpus.folder / "archive.tgz"
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
-        decoded(path)
+        Location30.decode(path)
 
     return Subject("archive", lambda random: tars.mutated(members, random), read)
 
