@@ -13,7 +13,7 @@ import weakref
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
-from fedsim.transport.lazy_arrays import LazyArray, Values, length, raw, serialised
+from fedsim.transport.lazy_arrays import LazyArray, Values, byte_count, raw, serialised
 from fedsim.transport.npy_decoding import decoded
 
 MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
@@ -55,7 +55,7 @@ class SpilledArray(LazyArray):
 
     def __init__(self, array: Array, file: _File) -> None:
         numbers = array if isinstance(array, LazyArray) else None
-        content = array.data if numbers is None else raw(numbers.seen())
+        content = array.data if numbers is None else raw(numbers.as_values())
         self.__dict__.update(
             dtype=array.dtype,
             shape=array.shape,
@@ -65,7 +65,7 @@ class SpilledArray(LazyArray):
             _place=(file, file.append(content), len(content)),
         )
 
-    def seen(self) -> Values:
+    def as_values(self) -> Values:
         """Return the values, in the file.
 
         Raises
@@ -80,7 +80,9 @@ class SpilledArray(LazyArray):
     @property
     def data(self) -> bytes:  # type: ignore[override]
         """The bytes of the .npy file, made or read now."""
-        return serialised(self.seen()) if self.__dict__["_is_numbers"] else bytes(self._content())
+        return (
+            serialised(self.as_values()) if self.__dict__["_is_numbers"] else bytes(self._content())
+        )
 
     def _content(self) -> memoryview:
         file, start, length = self.__dict__["_place"]
@@ -113,7 +115,7 @@ class DiskSpill:
                 self._take(record)
 
     def _take(self, record: ArrayRecord) -> None:
-        size = sum(length(array) for array in record.values())
+        size = sum(byte_count(array) for array in record.values())
         if size <= self._left:
             self._left -= size
             return

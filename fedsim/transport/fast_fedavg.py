@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg, FedProx
 from numpy.typing import NDArray
 
-from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
+from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
 
 PIECE = 2**17  # numbers: with their products they stay in a core's cache
 MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
@@ -88,13 +88,15 @@ def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
 
 def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> Values:
     """Return the sum of arrays of one shape, each times its weight."""
-    first: Values = seen(arrays[0])
+    first: Values = values_of(arrays[0])
     total: Values = np.asarray(first * weights[0])
-    values: list[Values] = [array.seen() for array in arrays if isinstance(array, ArrayInMemory)]
+    values: list[Values] = [
+        array.as_values() for array in arrays if isinstance(array, ArrayInMemory)
+    ]
     if len(values) < len(arrays) or not all(_like(total, value) for value in values):
         # One by one: what is read from a file when it is looked at may be too much for memory.
         for array, weight in zip(arrays[1:], weights[1:], strict=True):
-            value: Values = seen(array)
+            value: Values = values_of(array)
             total += value * weight
         return total
     sums, flat = total.reshape(-1), [value.reshape(-1) for value in values[1:]]

@@ -33,7 +33,7 @@ class LazyArray(Array):
     """
 
     # No abstract class of Python's: to ask whether a thing is of one takes five times as long.
-    def seen(self) -> Values:
+    def as_values(self) -> Values:
         """Return the values themselves, which are not to be changed."""
         raise NotImplementedError
 
@@ -48,16 +48,16 @@ class LazyArray(Array):
         known: bool | None = self.__dict__["_finite"]
         return known
 
-    def finite(self) -> bool:
+    def is_finite(self) -> bool:
         """Return whether all values are finite; looked at once."""
         found: bool | None = self.__dict__["_finite"]
         if found is None:
-            found = self.__dict__["_finite"] = _finite(self.seen())
+            found = self.__dict__["_finite"] = _finite(self.as_values())
         return found
 
     def numpy(self) -> Values:
         """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
-        return self.seen().copy()
+        return self.as_values().copy()
 
     def deflate(self) -> bytes:
         """Return what Flower sends, under the name of its own class."""
@@ -109,14 +109,14 @@ class ArrayInMemory(LazyArray):
     def data(self) -> bytes:  # type: ignore[override]
         """The bytes of the .npy file, from now on kept."""
         if self.__dict__["_serialised"] is None:
-            data = serialised(self.seen())
+            data = serialised(self.as_values())
             # The bytes have the values, too, so they are kept once.
             read = _read(self.dtype, self.shape, data)
             self.__dict__.update(_serialised=data, _values=read, _lies=None)
         made: bytes = self.__dict__["_serialised"]
         return made
 
-    def seen(self) -> Values:
+    def as_values(self) -> Values:
         """Return the values themselves, which are not to be changed."""
         values: Values = self.__dict__["_values"]
         return values
@@ -164,7 +164,7 @@ def seen_finite(tensors: Iterable[Tensor]) -> bool | None:
     return all(math.isfinite(float(tensor.sum())) for tensor in tensors) or None
 
 
-def seen(array: Array) -> Values:
+def values_of(array: Array) -> Values:
     """Return the values of any array, without a copy; they are not to be changed.
 
     Raises
@@ -172,22 +172,22 @@ def seen(array: Array) -> Values:
     ValueError
         If an array came as bytes that cannot be read.
     """
-    return array.seen() if isinstance(array, LazyArray) else decoded(array)
+    return array.as_values() if isinstance(array, LazyArray) else decoded(array)
 
 
-def finite(array: Array) -> bool:
+def is_finite(array: Array) -> bool:
     """Return whether all values of an array are finite."""
-    return array.finite() if isinstance(array, LazyArray) else _finite(seen(array))
+    return array.is_finite() if isinstance(array, LazyArray) else _finite(values_of(array))
 
 
-def length(array: Array) -> int:
+def byte_count(array: Array) -> int:
     """Return how many bytes the values of an array take; of one that came as bytes, its own."""
-    return array.seen().nbytes if isinstance(array, ArrayInMemory) else len(array.data)
+    return array.as_values().nbytes if isinstance(array, ArrayInMemory) else len(array.data)
 
 
 def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
     """Return arrays as tensors, which are not to be changed: they may be the arrays' own memory."""
-    return {name: _tensor(seen(array)) for name, array in arrays.items()}
+    return {name: _tensor(values_of(array)) for name, array in arrays.items()}
 
 
 def _tensor(values: Values) -> Tensor:

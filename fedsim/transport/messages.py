@@ -14,7 +14,7 @@ from torch import nn
 
 from fedsim.errors import MessageError, listed
 from fedsim.models.exchange import exchanged_state
-from fedsim.transport.lazy_arrays import ArrayInMemory, finite, seen
+from fedsim.transport.lazy_arrays import ArrayInMemory, is_finite, values_of
 from fedsim.transport.npy_decoding import USABLE
 from fedsim.transport.record_views import AnyRecord, of_kind
 
@@ -137,7 +137,7 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
             raise MessageError(
                 f"{sender} sent {name!r} as {values.dtype} {values.shape}, not as declared"
             )
-        if not finite(array):
+        if not is_finite(array):
             raise MessageError(
                 f"{sender} sent {name!r} with values that are not finite; lower the learning rate, "
                 "or the rate of an active adversary"
@@ -165,7 +165,7 @@ def require_readable(arrays: ArrayRecord, sender: str) -> None:
 def _values(name: str, array: Array, sender: str) -> NDArray[np.generic]:
     """Return the numbers in an array that was sent."""
     try:
-        values = seen(array)
+        values = values_of(array)
     except ValueError as error:
         raise MessageError(f"{sender} sent {name!r} in a form that cannot be read") from error
     if values.dtype not in USABLE:

@@ -24,8 +24,8 @@ from fedsim.engines.ray.serialization import (
     Payload,
     Ran,
     messages_of,
-    packed,
-    unpacked,
+    pack_object,
+    unpack_object,
     unpacked_app,
 )
 from fedsim.engines.threads import limit_threads
@@ -96,7 +96,7 @@ class RayActor:
     def restore(self, share: int, states: Payload) -> None:
         """Take the states of a share's nodes; a share that is new here begins with it."""
         grid = LocalGrid(self._app, self._participants)
-        grid.restore(unpacked(states))
+        grid.restore(unpack_object(states))
         self._shares[share] = _Share(grid)
 
     @ray.method(concurrency_group="computing")
@@ -108,7 +108,7 @@ class RayActor:
         """
         here = self._shares[share]
         arrived = zip(numbers, records, strict=True)
-        self._received = {n: self._received.get(n) or unpacked(one) for n, one in arrived}
+        self._received = {n: self._received.get(n) or unpack_object(one) for n, one in arrived}
         messages = messages_of(head, list(self._received.values()))
         here.ran.update(message.metadata.dst_node_id for message in messages)
         self._snapshots.clear()
@@ -118,7 +118,7 @@ class RayActor:
                 answer = here.grid.send_and_receive(messages)
         except FedsimError as error:
             answer = portable(error)
-        return packed(Ran(answer, self._snapshots))
+        return pack_object(Ran(answer, self._snapshots))
 
     @ray.method(concurrency_group="computing")
     def keep(self, share: int, mark: int) -> None:
@@ -141,4 +141,4 @@ class RayActor:
             self._keeping.wait_for(lambda: here.mark >= mark)
         news = {node: here.kept[node] for node in sorted(here.news) if node in here.kept}
         here.news.clear()
-        return packed(news)
+        return pack_object(news)

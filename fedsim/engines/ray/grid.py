@@ -25,7 +25,7 @@ from fedsim.config.engine import RayEngine
 from fedsim.engines.base import FetchedStates, NewGrid, NodesGrid
 from fedsim.engines.ray.cluster import LOST, Handle, RayActors, hosts_on
 from fedsim.engines.ray.dispatch import Call, DispatchWindow
-from fedsim.engines.ray.serialization import Payload, Ran, unpacked
+from fedsim.engines.ray.serialization import Payload, Ran, unpack_object
 from fedsim.engines.ray.shard import Contents, Share, Traffic
 from fedsim.errors import FedsimError
 from fedsim.observation.snapshots import SnapshotStore
@@ -187,7 +187,7 @@ class RayGrid(NodesGrid):
     def _answers(self, parcel: Payload) -> list[Message]:
         """Return the replies in a parcel, and keep the snapshots that came with them."""
         self.traffic.received_bytes += parcel.size
-        ran: Ran = unpacked(parcel)
+        ran: Ran = unpack_object(parcel)
         for one in ran.kept:
             self._stores[one.store].keep(one.round, one.key, one.arrays)
         if isinstance(ran.answer, Exception):
@@ -243,7 +243,7 @@ class RayGrid(NodesGrid):
         """Take the states as they were when they were marked last."""
         asked = [share.fetch() for share in self._shares]
         for share, reference in zip(self._shares, asked, strict=True):
-            share.fetched(unpacked(self._got(share, reference)))
+            share.fetched(unpack_object(self._got(share, reference)))
         self._fetched_at = self._marks
         self._turns, self._sent_before = 0, self.traffic.sent_bytes
 

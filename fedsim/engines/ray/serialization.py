@@ -69,7 +69,7 @@ class Ran(NamedTuple):
     kept: list[KeptArrays]
 
 
-def packed(thing: object) -> Payload:
+def pack_object(thing: object) -> Payload:
     """Return an object as a parcel; what is long and occurs in it several times travels once."""
     head = io.BytesIO()
     packer = _Packer(head)
@@ -77,7 +77,7 @@ def packed(thing: object) -> Payload:
     return Payload(head.getvalue(), tuple(packer.parts))
 
 
-def unpacked(parcel: Payload) -> Any:
+def unpack_object(parcel: Payload) -> Any:
     """Return what was packed; nothing of it needs the parcel any more."""
     return _Unpacker(parcel).load()
 
@@ -156,7 +156,7 @@ class _Packer(pickle.Pickler):
     def reducer_override(self, thing: object) -> Any:
         """Take the numbers of an array that has no bytes yet: making them would copy it."""
         if type(thing) is ArrayInMemory and not thing.has_bytes:
-            return _arrived, (np.asarray(thing.seen(), order="C"), thing.known_finite)
+            return _arrived, (np.asarray(thing.as_values(), order="C"), thing.known_finite)
         return NotImplemented
 
     def persistent_id(self, thing: object) -> int | Numbers | None:

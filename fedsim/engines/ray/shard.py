@@ -9,7 +9,7 @@ import ray
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from fedsim.engines.ray.cluster import Handle
-from fedsim.engines.ray.serialization import MessageBatch, Payload, key_of, packed
+from fedsim.engines.ray.serialization import MessageBatch, Payload, key_of, pack_object
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Contents:
         key = key_of(record)
         if key in self._there:
             return self._there[key][1]
-        parcel = packed(record)
+        parcel = pack_object(record)
         put = Put(self._traffic.puts, ray.put(parcel))
         self._traffic.puts += 1
         self._traffic.sent_bytes += parcel.size
@@ -104,7 +104,7 @@ class Share:
     def begin(self, states: Mapping[int, RecordDict]) -> Any:
         """Let the process begin with these states, and return Ray's reference of its being done."""
         self.states, self.since, self.marked = dict(states), [], 0
-        return self.host.restore.remote(self.number, packed(self.states))
+        return self.host.restore.remote(self.number, pack_object(self.states))
 
     def run(self, batch: MessageBatch, contents: Contents) -> Any:
         """Let the process run a batch, and return Ray's reference of what comes of it."""
@@ -134,7 +134,7 @@ class Share:
         RayError
             If that process ends, too.
         """
-        ray.get(self.host.restore.remote(self.number, packed(self.states)))
+        ray.get(self.host.restore.remote(self.number, pack_object(self.states)))
         self._run_again(self.since[: self.marked], contents)
         self.host.keep.remote(self.number, self.mark)
         self._run_again(self.since[self.marked :], contents)

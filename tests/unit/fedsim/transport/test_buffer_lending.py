@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord
 from fedsim.transport.buffer_lending import BufferBorrower, BufferLender
 from fedsim.transport.buffer_pool import BufferLayout, BufferPool, Uploads
 from fedsim.transport.channel import Channel, new_line
-from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
+from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
 
 SHAPES = {
     "w": torch.zeros(40, 30),
@@ -44,7 +44,7 @@ def upload(arena: BufferPool, value: int, finite: bool | None = None) -> ArrayRe
 
 
 def is_same_memory(left: ArrayRecord, right: ArrayRecord) -> bool:
-    return all(np.shares_memory(seen(left[name]), seen(right[name])) for name in left)
+    return all(np.shares_memory(values_of(left[name]), values_of(right[name])) for name in left)
 
 
 def test_an_upload_arrives_as_it_was_sent_in_the_same_memory(ends: tuple[Channel, Channel]) -> None:
@@ -99,4 +99,4 @@ def test_what_was_dropped_is_returned_once(ends: tuple[Channel, Channel]) -> Non
     came.clear()
     assert theirs.loans.dropped() == [0]
     assert theirs.loans.dropped() == []
-    assert seen(kept["w"])[0, 0] == 2
+    assert values_of(kept["w"])[0, 0] == 2

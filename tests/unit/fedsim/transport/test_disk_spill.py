@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from fedsim.transport.disk_spill import DiskSpill, SpilledArray
 from fedsim.transport.flower_records import FastArrays
-from fedsim.transport.lazy_arrays import ArrayInMemory, finite, length, seen
+from fedsim.transport.lazy_arrays import ArrayInMemory, byte_count, is_finite, values_of
 
 pytestmark = pytest.mark.usefixtures("flower")
 
@@ -42,7 +42,7 @@ def spooled(*arrays: Array) -> list[Array]:
 @pytest.mark.parametrize("made", [Array, ArrayInMemory])
 def test_what_is_beyond_the_memory_is_read_from_a_file(made: type[Array]) -> None:
     here, there = replies(5, made), replies(5, made)
-    size = sum(length(array) for array in here[0].content["arrays"].values())
+    size = sum(byte_count(array) for array in here[0].content["arrays"].values())
     spool = DiskSpill(2 * size)
     for reply in there:
         spool.take(reply)
@@ -59,7 +59,7 @@ def test_a_spooled_array_is_an_array_of_flower_s(made: type[Array]) -> None:
     array = message.content["arrays"]["w"]
     assert isinstance(array, SpilledArray)
     assert (array.numpy() == plain.numpy()).all()
-    assert (seen(array) == plain.numpy()).all()
+    assert (values_of(array) == plain.numpy()).all()
     array.numpy()[0] = 7  # a copy
     assert array.data == plain.data
     assert array.deflate() == plain.deflate()
@@ -76,9 +76,9 @@ def test_what_is_known_of_its_values_is_not_forgotten(
     held = np.array([1, np.inf if known is False else 2])
     [array] = spooled(ArrayInMemory(held, finite=known))
     looks: list[object] = []
-    read = SpilledArray.seen
-    monkeypatch.setattr(SpilledArray, "seen", lambda self: looks.append(self) or read(self))
-    assert finite(array) == finite(array) == (known is not False)
+    read = SpilledArray.as_values
+    monkeypatch.setattr(SpilledArray, "as_values", lambda self: looks.append(self) or read(self))
+    assert is_finite(array) == is_finite(array) == (known is not False)
     assert len(looks) == (known is None)
 
 
@@ -86,14 +86,14 @@ def test_bytes_that_are_no_array_are_kept_until_somebody_looks() -> None:
     [array] = spooled(Array("float32", (3,), "numpy.ndarray", b"junk"))
     assert array.data == b"junk"
     with pytest.raises(ValueError, match="does not begin as an array"):
-        seen(array)
+        values_of(array)
 
 
 @given(st.lists(ANY, min_size=1, max_size=4))
 def test_any_numbers_come_back_from_wherever_they_lie(held: list[Any]) -> None:
     there = spooled(*map(ArrayInMemory, held))
     for array, values in zip(there, held, strict=True):
-        np.testing.assert_array_equal(seen(array), values)
+        np.testing.assert_array_equal(values_of(array), values)
         assert array.numpy().dtype == values.dtype
         assert array.data == Array(values).data
 

@@ -10,7 +10,7 @@ from flwr.app import Array, ArrayRecord
 from hypothesis import given
 from hypothesis.extra import numpy as arrays
 
-from fedsim.transport.lazy_arrays import ArrayInMemory, finite, in_memory, seen, tensors_of
+from fedsim.transport.lazy_arrays import ArrayInMemory, in_memory, is_finite, tensors_of, values_of
 
 ANY = arrays.arrays(
     dtype=arrays.scalar_dtypes().filter(lambda kind: kind.str[1] in "fiub"),
@@ -45,11 +45,11 @@ def test_it_comes_out_of_a_pickle_as_it_went_in(values: Any) -> None:
 def test_nothing_is_serialised_or_copied_before_somebody_asks() -> None:
     tensor = torch.arange(6.0).reshape(2, 3)
     record = in_memory({"w": tensor})
-    assert np.shares_memory(seen(record["w"]), tensor.numpy())
+    assert np.shares_memory(values_of(record["w"]), tensor.numpy())
     assert tensors_of(record)["w"].data_ptr() == tensor.data_ptr()
     before = record["w"].data
     assert record["w"].data is before  # once made, kept
-    assert not np.shares_memory(seen(record["w"]), tensor.numpy())  # in the bytes now
+    assert not np.shares_memory(values_of(record["w"]), tensor.numpy())  # in the bytes now
 
 
 def test_a_copy_may_be_changed() -> None:
@@ -64,6 +64,6 @@ def test_a_copy_may_be_changed() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_seen(value: float) -> None:
     for make in (Array, ArrayInMemory):
-        assert finite(make(np.array([0.0, 1.0])))
-        assert not finite(make(np.array([0.0, value])))
-        assert finite(make(np.array([1, 2])))
+        assert is_finite(make(np.array([0.0, 1.0])))
+        assert not is_finite(make(np.array([0.0, value])))
+        assert is_finite(make(np.array([1, 2])))

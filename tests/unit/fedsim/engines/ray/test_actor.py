@@ -21,16 +21,16 @@ from fedsim.engines.ray.serialization import (
     Payload,
     batch_of,
     messages_of,
-    packed,
+    pack_object,
     packed_app,
-    unpacked,
+    unpack_object,
     unpacked_app,
 )
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.models import build_model
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
-from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, seen
+from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
 from fedsim.transport.messages import ROUND
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -66,7 +66,7 @@ def seated(kept_in: SnapshotStore) -> RayActor:
     parcel, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
     assert stores == (kept_in,)
     assert host.position(parcel, 3, 1, []) == versions()
-    host.restore(0, packed({}))
+    host.restore(0, pack_object({}))
     return host
 
 
@@ -74,7 +74,9 @@ def run(host: RayActor, messages: list[Message]) -> Any:
     batch = batch_of(messages)
     SENT.extend(batch.records)  # alive from now on, so their ids are theirs
     numbers = [id(record) for record in batch.records]
-    return unpacked(host.run(0, batch.head, numbers, *[packed(one) for one in batch.records]))
+    return unpack_object(
+        host.run(0, batch.head, numbers, *[pack_object(one) for one in batch.records])
+    )
 
 
 def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: Path) -> None:
@@ -118,17 +120,17 @@ def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: 
     host.keep(0, 1)
     run(host, to_train(2)[:1])  # a round that is broken off
     states = {node: toys.raw(state) for node, state in local.states().items()}
-    fetched = unpacked(host.fetch(0, 1))
+    fetched = unpack_object(host.fetch(0, 1))
     assert {node: toys.raw(state) for node, state in fetched.items()} == states
     with ThreadPoolExecutor(1) as thread:  # asked for before they are there
         later = thread.submit(host.fetch, 0, 2)
         assert not wait([later], 0.05).done
         host.keep(0, 2)
-        assert list(unpacked(later.result())) == [2]
-    assert unpacked(host.fetch(0, 2)) == {}
+        assert list(unpack_object(later.result())) == [2]
+    assert unpack_object(host.fetch(0, 2)) == {}
     # Another process takes them, and goes on as this one would have.
     other = seated(SnapshotStore(tmp_path))
-    other.restore(0, packed(fetched))
+    other.restore(0, pack_object(fetched))
     local.send_and_receive(to_train(2)[:1])
     run(other, to_train(2)[:1])
     after = [run(one, to_train(3)).answer for one in (host, other)]
@@ -148,32 +150,32 @@ def test_one_content_of_many_messages_travels_once() -> None:
 
 def test_long_bytes_travel_beside_the_pickle_and_once() -> None:
     long, short = bytes(5000), bytes(50)
-    parcel = packed([long, short, {"again": long}])
+    parcel = pack_object([long, short, {"again": long}])
     assert [part.nbytes for part in parcel.parts] == [5000]
     assert len(parcel.head) < 200
     assert parcel.size == len(parcel.head) + 5000
-    assert unpacked(parcel) == [long, short, {"again": long}]
+    assert unpack_object(parcel) == [long, short, {"again": long}]
 
 
 def test_arrays_without_bytes_travel_as_their_numbers() -> None:
     grid = np.arange(3000, dtype=np.float32).reshape(50, 60)
     record = recorded({"whole": grid, "turned": grid.T, "one": np.float64(3) * np.ones(())})
-    parcel = packed([record, record.copy()])
+    parcel = pack_object([record, record.copy()])
     assert [part.nbytes for part in parcel.parts] == [grid.nbytes, grid.nbytes]
     assert not any(array.has_bytes for array in in_memory_of(record))
-    there = unpacked(parcel)
+    there = unpack_object(parcel)
     assert not any(array.has_bytes for arrived in there for array in in_memory_of(arrived))
     for arrived in there:
         assert toys.raw(RecordDict({"arrays": arrived})) == toys.raw(RecordDict({"arrays": record}))
-    other = unpacked(parcel)
-    seen(other[0]["whole"])[0, 0] = 7
+    other = unpack_object(parcel)
+    values_of(other[0]["whole"])[0, 0] = 7
     assert parcel.parts[0][0] == 0  # nothing of what arrives is the parcel's
 
 
 @pytest.mark.parametrize("known", [True, None])
 def test_what_is_known_of_numbers_travels_with_them(known: bool | None) -> None:
     record = recorded({"a": np.ones(1000)}, finite=known)
-    [array] = in_memory_of(unpacked(packed(record)))
+    [array] = in_memory_of(unpack_object(pack_object(record)))
     assert array.known_finite is known
 
 
@@ -186,12 +188,12 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
 
     def counted(parcel: Payload) -> Any:
         unpackings.append(parcel)
-        return unpacked(parcel)
+        return unpack_object(parcel)
 
     monkeypatch.setattr(actor, "unpacked", counted)
     host, local = RayActor(), LocalGrid(app(), 3)
     host.position(packed_app(app())[0], 3, 1, [])
-    host.restore(0, packed({}))
+    host.restore(0, pack_object({}))
     del unpackings[:]
     first, second = to_train(1), to_train(2)
     for sent, expected in ((first[:2], 1), (first[2:], 1), (second, 2), (first[:1], 3)):
@@ -201,7 +203,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
         ]
         assert len(unpackings) == expected
     host.position(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
-    host.restore(0, packed({}))
+    host.restore(0, pack_object({}))
     run(host, first[:1])
     assert len(unpackings) == 5
 
