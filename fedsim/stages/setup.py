@@ -46,7 +46,11 @@ from fedsim.stages.needs import attackers_reading, tell_needs
 from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
-from fedsim.training.trial import require_training, require_training_step
+from fedsim.training.trial import (
+    require_training,
+    require_training_step,
+    require_usable_model,
+)
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
 
 
@@ -153,6 +157,8 @@ def set_setup(
     setup = Setup(experiment, dataset, ledger, new_model, attackers, attacks)
     if experiment.given is None:
         _require_undefended(setup)
+    if experiment.given is None:
+        require_usable_model(new_model(), experiment.model.name)
     _require_buildable(setup)
     if experiment.given is None:
         require_training(setup.participants, experiment.model.name)

@@ -24,9 +24,7 @@ def require_training(participants: Participants, model_name: str) -> None:
     ConfigError, PluginError
         The sentence says what would be valid.
     """
-    model = participants.new_model()
-    require_usable_model(model, model_name)
-    local = participants.local
+    model, local = participants.new_model(), participants.local
     participants.new_trainer().require_fit(participants.objective, local)
     smallest = min(map(len, participants.training_records))
     if local.drop_last and smallest < local.batch_size:

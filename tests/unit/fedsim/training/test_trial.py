@@ -95,6 +95,8 @@ def few(input_shape: tuple[int, ...]) -> nn.Module:
 @pytest.mark.parametrize(
     ("model", "told"),
     [
+        ("lazy", "has no shape yet"),
+        ("on_meta", "on the meta device"),
         ("pair", "returns a tuple; it must return one tensor"),
         ("narrow", r"does not take records of shape \(12,\): RuntimeError"),
         ("few", "class numbers below 3"),
