@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedsim.finding import OwnedFinding, read_findings
 from fedsim.progress_sinks.tensorboard import Scalars
 from fedsim.provenance import recorded_data_dir
+from fedsim.report.finding_tables import finding_parts
 from fedsim.report.results import MetricFigure, MetricInfo, ResultRow, Results
 from fedsim.report.results_file import read_results
 from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
@@ -118,6 +120,21 @@ def crafted(corpus: Corpus) -> Subject:
     return Subject("crafted", lambda random: texts.as_json(tree, random, (*tree, "round")), read)
 
 
+def findings(corpus: Corpus) -> Subject:
+    """What adversaries and attacks report themselves."""
+    one = {"title": "t", "figures": {"n": 1.5}, "columns": ["a"], "rows": [[1], ["x"], [None]]}
+    tree = [one | {"adversary": "server", "attack": "loss", "victim": "mean"}] * 2
+    path = corpus.folder / "findings.json"
+
+    def read(broken: bytes, folder: Path) -> None:
+        path.write_bytes(broken)
+        for part in finding_parts(read_findings(path), 80):
+            assert part is not None
+
+    keys = tuple(OwnedFinding.model_fields)
+    return Subject("findings", lambda random: texts.as_json(tree, random, keys), read)
+
+
 def provenances(corpus: Corpus) -> Subject:
     """What a run was made with."""
     run = RunDirectory(corpus.folder / "provenance")
@@ -145,5 +162,6 @@ READERS = {
     "old results": old_results,
     "history": histories,
     "crafted": crafted,
+    "findings": findings,
     "provenance": provenances,
 }
