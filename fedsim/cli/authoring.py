@@ -68,6 +68,7 @@ def _command_for(template: str) -> Callable[..., None]:
 _KINDS = {
     "attack": "an attack",
     "dataset": "a data set",
+    "defence": "a defence",
     "metric": "a metric",
     "model": "a model",
     "objective": "an objective",

@@ -23,6 +23,7 @@ from fedsim.conformance.attack_checks import attack_checks
 from fedsim.conformance.attempt import Attempt
 from fedsim.conformance.checklist import Check, Checklist, CheckResult, Failed, findings_of
 from fedsim.conformance.dataset_checks import dataset_checks
+from fedsim.conformance.defence_checks import defence_checks
 from fedsim.conformance.engine_checks import engine_checks
 from fedsim.conformance.metric_checks import metric_checks
 from fedsim.conformance.model_checks import model_checks
@@ -33,6 +34,7 @@ from fedsim.conformance.strategy_checks import strategy_checks
 from fedsim.conformance.trainer_checks import trainer_checks
 from fedsim.conformance.trial import Trial
 from fedsim.data.partitioners.flower import is_of_flower
+from fedsim.defences import Defence
 from fedsim.errors import PluginError, listed
 from fedsim.evaluation.metric import Metric
 from fedsim.objectives import Objective
@@ -44,6 +46,7 @@ _CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
     "adversaries": lambda name, settings, folder: adversary_checks(Trial(name, settings, folder)),
     "attacks": lambda name, settings, folder: attack_checks(Attempt(name, settings, folder)),
     "datasets": dataset_checks,
+    "defences": defence_checks,
     "engines": engine_checks,
     "metrics": lambda name, settings, folder: metric_checks(name, settings),
     "models": lambda name, settings, folder: model_checks(name, settings),
@@ -56,6 +59,7 @@ _CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
 _CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "adversaries": (ServerAdversary, ParticipantAdversary),
     "attacks": (Attack,),
+    "defences": (Defence,),
     "engines": (Engine,),
     "metrics": (Metric,),
     "models": (nn.Module,),

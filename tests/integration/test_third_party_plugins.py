@@ -111,7 +111,7 @@ def test_each_is_listed_with_what_it_is(environment: dict[str, str], group: str)
     assert line.split()[-1] == "seven-plugins"
 
 
-@pytest.mark.parametrize("group", [group for group in MEMBERS if group != "defences"])
+@pytest.mark.parametrize("group", MEMBERS)
 def test_each_keeps_its_contract(environment: dict[str, str], group: str) -> None:
     assert " passed" in fedsim(environment, "check", MEMBERS[group]).splitlines()[-1]
 
@@ -122,11 +122,12 @@ def test_all_of_them_in_one_run(environment: dict[str, str], tmp_path: Path) -> 
     assert "the server adds noise of standard deviation 0.02 to the aggregate" in said
     assert "median gap" in said
     results = json.loads((tmp_path / "out/results.json").read_text())
-    auc = {row["attack"]: row["metrics"]["auc"]["value"] for row in results["results"]}
-    gap = {row["attack"]: row["metrics"]["median-gap"]["value"] for row in results["results"]}
-    assert auc["against-others"] > 0.8  # labels are at random: who fits them has learned them
-    assert auc["against-others"] > auc["loss"]
-    assert gap["against-others"] > 1 > abs(gap["random"])
+    auc = {row["attack"]: row["figures"]["auc"]["value"] for row in results["results"]}
+    gap = {row["attack"]: row["figures"]["median-gap"]["value"] for row in results["results"]}
+    assert auc["against-others"] > 0.7  # labels are at random: who fits them has learned them
+    assert auc["loss"] > 0.8
+    assert 0.4 < auc["random"] < 0.6
+    assert gap["against-others"] > 0.7 > abs(gap["random"])
     assert results["utility"]["train_accuracy"] > 0.6
 
     ledger = read_ledger(tmp_path / "out/ledger.parquet")
