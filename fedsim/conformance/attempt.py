@@ -15,7 +15,7 @@ import numpy as np
 from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
-from fedsim import seeds
+from fedsim import plugins, seeds
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
@@ -33,11 +33,8 @@ from fedsim.stages.simulate import simulate
 
 Scores = NDArray[np.float64]
 SEED = 11
-ONLOOKER = {
-    "name": toy.ONLOOKER,
-    "label": "onlooker",
-    "wanted": [SnapshotKind.SENT.of(0).name, SnapshotKind.UPLOAD.of(0).name],
-}
+ONLOOKER = {"name": toy.ONLOOKER, "label": "onlooker"}
+ONLOOKER_WANTS = [SnapshotKind.SENT.of(0).name, SnapshotKind.UPLOAD.of(0).name]
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,10 @@ class Attempt:
     def setup(self) -> Setup:
         """The tiny federation, and the attack."""
         chosen = {**self.settings, "name": self.name}
-        return set_setup(toy.memorised(chosen, ONLOOKER), None, SILENCE)
+        attack = plugins.build("attacks", self.name, self.settings)
+        others = [SnapshotKind.UPLOAD.of(1).name] if attack.needs.others else []
+        onlooker = {**ONLOOKER, "wanted": ONLOOKER_WANTS + others}
+        return set_setup(toy.memorised(chosen, onlooker), None, SILENCE)
 
     @cached_property
     def attack(self) -> Attack:

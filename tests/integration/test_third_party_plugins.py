@@ -111,6 +111,7 @@ def test_each_is_listed_with_what_it_is(environment: dict[str, str], group: str)
     assert line.split()[-1] == "seven-plugins"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", MEMBERS)
 def test_each_keeps_its_contract(environment: dict[str, str], group: str) -> None:
     assert " passed" in fedsim(environment, "check", MEMBERS[group]).splitlines()[-1]

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
-from fedsim.defences import Defence
 from flwr.app import Array, ArrayRecord, Message
 from flwr.serverapp.strategy import Strategy
+
+from fedsim.defences import Defence
 
 
 class NoisyAggregate(Defence):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from fedsim import Arrays, LocalTrainer, Metric, Objective, PartitionTask, ScoredRecords
+from fedsim.defences import Defence
 from fedsim.objectives import Classification
 
 
@@ -130,6 +131,24 @@ class Idle(LocalTrainer):
 
     def fit(self, model, batches, state, generator, device):  # type: ignore[no-untyped-def]
         return {"loss": 0.0}
+
+
+class Half(Defence):
+    """A defence whose server does not what it must."""
+
+    halves = frozenset({"participants", "server"})
+
+    def in_words(self) -> str:
+        return "participants clip"
+
+    def client_mods(self):  # type: ignore[no-untyped-def]
+        return (lambda message, context, call_next: call_next(message, context),)
+
+
+class Useless(Half):
+    """A defence that changes nothing."""
+
+    halves = frozenset({"participants"})
 
 
 class Hasty(Metric):

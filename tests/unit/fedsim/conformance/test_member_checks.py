@@ -8,7 +8,11 @@ from fedsim.errors import PluginError
 
 HEAVY = {"alexnet", "densenet", "resnet"}
 QUICK = ("objectives", "optimizers", "partitioners", "trainers")
-NEEDS_SETTINGS = {"precision": {"prior": 0.1}, "tpr": {"fpr": 0.1}}
+NEEDS_SETTINGS = {
+    "clipped-updates": {"max_norm": 0.1},
+    "precision": {"prior": 0.1},
+    "tpr": {"fpr": 0.1},
+}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,7 @@ NEEDS_SETTINGS = {"precision": {"prior": 0.1}, "tpr": {"fpr": 0.1}}
         *(("models", name) for name in plugins.available("models") if name not in HEAVY),
         ("partitioners", "IidPartitioner"),
         ("optimizers", "torch.optim:RMSprop"),
+        ("defences", "clipped-updates"),
         ("strategies", "FedAdam"),
         ("engines", "local"),
     ],
@@ -46,6 +51,8 @@ def test_ours_keep_their_contract(group: str, name: str) -> None:
         ("datasets", "Unordered", "same order again", "read again, it gives other features"),
         ("trainers", "Hoarder", "on itself", "must be in `state`"),
         ("trainers", "Idle", "learns", "after 6 rounds the loss is 1.272, from 1.272"),
+        ("defences", "Half", "every half", "a half alone protects nobody"),
+        ("defences", "Useless", "changes what", "all files have the bits that they have without"),
         ("metrics", "Hasty", "each resample", "on_resamples() differs by up to"),
         ("metrics", "Hasty", "guessing reaches", "`guessing` is 0.2, but guesses reach 0.4986"),
         ("metrics", "Boundless", "in its range", "its unit is percent, but it gives -"),
