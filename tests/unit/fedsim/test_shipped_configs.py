@@ -1,6 +1,7 @@
 """Every experiment that we ship is valid, and large enough for the figures that it asks for."""
 
 import filecmp
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,16 @@ def test_a_name_is_read_as_the_file_is(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_a_wheel_has_all_of_them(tmp_path: Path) -> None:
+    source = (
+        tmp_path / "source"
+    )  # what setuptools leaves beside its sources hides what is installed
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, source)
+    for name in ("fedsim", "adversaries", "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     build = ["build", "--build-base", tmp_path / "base", "--build-lib", tmp_path / "lib"]
-    subprocess.run([sys.executable, "setup.py", "-q", *build], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "setup.py", "-q", *build], cwd=source, check=True)
     compared = filecmp.dircmp(ROOT / "configs", tmp_path / "lib/fedsim/configs")
     assert [*compared.left_only, *compared.right_only, *compared.diff_files] == []
     assert (tmp_path / "lib/fedsim/scaffold/templates/experiments/quickstart.yaml").is_file()
