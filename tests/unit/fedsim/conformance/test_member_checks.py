@@ -15,6 +15,7 @@ NEEDS_SETTINGS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook:UserWarning")  # Opacus, on a first layer
 @pytest.mark.parametrize(
     ("group", "name"),
     [
