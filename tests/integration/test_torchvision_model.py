@@ -73,7 +73,7 @@ def test_wrapped_in_one_line_every_attack_works(
 ) -> None:
     assert attacked(given, tmp_path / "out", f"{HERE}:net", monkeypatch) == 0
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
-    aucs = {row["attack"]: row["auc"] for row in rows}
+    aucs = {row["attack"]: row["figures"]["auc"]["value"] for row in rows}
     assert set(aucs) == {
         "supervised",
         "scalar-logistic",
