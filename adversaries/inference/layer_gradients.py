@@ -354,7 +354,7 @@ def _summed_squares(gradients_: Sequence[Tensor]) -> Tensor:
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:
-    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in tensors))
+    return math.hypot(*(float(torch.linalg.vector_norm(tensor)) for tensor in tensors))
 
 
 def _largest(values: Tensor) -> float:
