@@ -190,7 +190,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
         unpackings.append(parcel)
         return unpack_object(parcel)
 
-    monkeypatch.setattr(actor, "unpacked", counted)
+    monkeypatch.setattr(actor, "unpack_object", counted)
     host, local = RayActor(), LocalGrid(app(), 3)
     host.position(packed_app(app())[0], 3, 1, [])
     host.restore(0, pack_object({}))
