@@ -81,8 +81,9 @@ def findings_table(findings: Sequence[MachineCheck]) -> Table:
         MachineStatus.PROBLEM: "bold red",
     }
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "", "found"):
-        table.add_column(heading, overflow="fold")
+    for _ in ("name", "status"):
+        table.add_column("", no_wrap=True)
+    table.add_column("found", overflow="fold")
     for one in findings:
         table.add_row(Text(one.name), Text(one.status, colours[one.status]), Text(one.found))
     return table
