@@ -79,10 +79,13 @@ def test_a_leak_is_found_by_every_attack_and_mostly_by_the_server(leaky: RunDire
     found = {(r["adversary"], r["attack"]): r for r in rows if r["victim"] == "mean"}
     assert {name for _, name in found} == set(LEAKY["attacks"])  # type: ignore[arg-type]
     for name in ("supervised", "scalar-logistic", "loss", "gradient-norm"):
-        assert found["curious-server", name]["auc"] > 0.75
+        assert found["curious-server", name]["figures"]["auc"]["value"] > 0.75
     server = found["curious-server", "supervised"]
-    assert server["auc"] > found["curious-participant", "supervised"]["auc"]
-    assert server["interval"]["auc"]["low"] > 0.7
+    assert (
+        server["figures"]["auc"]["value"]
+        > found["curious-participant", "supervised"]["figures"]["auc"]["value"]
+    )
+    assert server["figures"]["auc"]["low"] > 0.7
     assert not server["baseline"]
     assert found["curious-server", "loss"]["baseline"]
 
@@ -253,6 +256,7 @@ def test_a_missing_snapshot_is_told_and_other_attacks_are_added(leaky: RunDirect
     results = attack(leaky.path, attacks=["label"], watcher=Listening(-1)).results
     lost.write_bytes(kept)
     assert told == [
-        "curious-server has no snapshot of rounds 9; the attacks go on with the other 2"
+        "curious-server has no snapshot of participant-0 in rounds 9; the attacks go on with the "
+        "other 2"
     ]
     assert {row.attack for row in results.results} == {*LEAKY["attacks"], "label"}  # type: ignore[misc]
