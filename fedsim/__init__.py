@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fedsim.adversary.base import Adversary, Threat
     from fedsim.adversary.participant_position import ParticipantAdversary
     from fedsim.adversary.server_position import ServerAdversary
-    from fedsim.api import attack, attack_given, compare, open_run, prepare, report, run, study
+    from fedsim.api import attack, attack_given, compare, open_run, prepare, run, study
     from fedsim.attacks import (
         Attack,
         AuxiliaryRecords,
@@ -94,7 +94,6 @@ _HOMES = {
     "load_experiment": "fedsim.config.experiment",
     "open_run": "fedsim.api",
     "prepare": "fedsim.api",
-    "report": "fedsim.api",
     "run": "fedsim.api",
     "study": "fedsim.api",
 }
@@ -152,7 +151,6 @@ __all__ = [
     "load_experiment",
     "open_run",
     "prepare",
-    "report",
     "run",
     "study",
 ]

@@ -148,7 +148,7 @@ def contents(run: RunDirectory) -> Contents:
 
 def _attributes(adversary: Adversary) -> dict[str, str]:
     """Return how an adversary's own attributes print, without what fedsim gives it."""
-    given = {"memory", "store", "briefing"}
+    given = {"memory", "store", "briefing", "_trainable"}
     return {name: repr(value) for name, value in vars(adversary).items() if name not in given}
 
 

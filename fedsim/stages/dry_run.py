@@ -8,6 +8,7 @@ scores are thrown away.
 
 import copy
 import tempfile
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -121,8 +122,18 @@ def _tried(label: str, attack: Attack, view: View, audit: AuditSet) -> None:
     except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
         raise PluginError(
             f"attack {label}, tried before round 1: {type(error).__name__}: "
-            f"{' '.join(str(error).split())}"
+            f"{' '.join(str(error).split())}{_place(attack, error)}"
         ) from error
+
+
+def _place(attack: Attack, error: Exception) -> str:
+    """Return where in the attack's own module it failed, for the end of a sentence."""
+    own = [
+        f" ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == type(attack).__module__
+    ]
+    return own[-1] if own else ""
 
 
 def _prefix(label: str, sentence: str) -> str:

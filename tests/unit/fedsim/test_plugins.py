@@ -102,7 +102,10 @@ def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
         (f"{HERE}:Absent", "has no attribute 'Absent'"),
         (f"{HERE}:", "cannot import plugin"),
         (f"{HERE}:NOT_CALLABLE", "is a int, not a callable"),
-        ("los", "there is no 'los' among the attacks; valid: gradient-norm, label, loss, random"),
+        (
+            "los",
+            "there is no 'los' among the attacks; valid: fedmia, gradient-alignment, gradient-norm, ",
+        ),
     ],
 )
 def test_a_plugin_that_is_not_there(name: str, told: str) -> None:

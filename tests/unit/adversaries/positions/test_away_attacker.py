@@ -174,5 +174,5 @@ def test_attacks_go_on_with_the_rounds_that_are_there(tmp_path: Path) -> None:
     with run.locked():
         attack(setup, run, watcher, fresh=False)
     [said] = [text for text in watcher.said if "no snapshot" in text]
-    assert said.endswith("has no snapshot of rounds 3; the attacks go on with the other 4")
+    assert said.endswith("in rounds 3; the attacks go on with the other 4")
     assert len(run.scored("gradient-ascent-participant", "all-but-1")) == len(attacks)

@@ -55,6 +55,16 @@ class Failing(Chance):
     def score(self, *arguments: Any) -> Any:
         return sys.modules["numpy"].reshape([1, 2, 3], (2, 2))  # also this line
 
+    def dry_run(self, *arguments: Any) -> None:
+        """Try nothing, so that the attack itself fails."""
+
+
+class FailingAtOnce(Chance):
+    """An attack that fails when it is tried."""
+
+    def score(self, *arguments: Any) -> Any:
+        raise ValueError("no")  # the line that is tried
+
 
 class Marked(CuriousServer):
     """Speaks in markup."""
@@ -91,6 +101,18 @@ def test_an_attack_that_raises_is_told_also_from_another_process(
     assert said.err.startswith(f"fedsim: {who} failed in score: ValueError: cannot reshape")
     assert said.err.endswith(f"({FILE}, line {line_of('also this line')})\n")
     assert said.err.count("\n") == 1
+
+
+def test_an_attack_that_fails_when_it_is_tried_is_told_with_its_line(
+    fedsim: Fedsim, tmp_path: Path
+) -> None:
+    path = write(tmp_path, attacks=[{"name": f"{HERE}:FailingAtOnce", "label": "failing"}])
+    assert fedsim("run", path, "--out", "out") == Said(
+        2,
+        "",
+        "fedsim: attack failing, tried before round 1: ValueError: no "
+        f"({FILE}, line {line_of('the line that is tried')})\n",
+    )
 
 
 def test_a_threat_that_is_no_threat_is_told(fedsim: Fedsim, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_a_plugins_kind_is_found() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("nothing", "no adversary and no attack 'nothing'; valid: .*curious-server.*loss"),
-        ("broken_plugins:moved", "neither an adversary nor an attack"),
+        ("nothing", "there is no plugin 'nothing'; valid: a name of `fedsim list GROUP`"),
+        ("broken_plugins:moved", "does not say what it is: it derives from no class of fedsim's"),
         ("nowhere:Thing", "cannot import plugin 'nowhere:Thing'"),
     ],
 )

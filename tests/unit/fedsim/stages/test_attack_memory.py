@@ -156,7 +156,7 @@ def test_whoever_does_not_say_is_not_asked_twice() -> None:
 @pytest.mark.parametrize(
     ("how", "kind", "told"),
     [
-        ("raise", PluginError, "attack odd cannot say what memory it needs: KeyError: 'of a str"),
+        ("raise", PluginError, "attack odd cannot say what memory it needs: KeyError: 'of a third"),
         ("refuse", ConfigError, "attack odd: no such layer"),
         ("number", PluginError, "attack odd says that it needs 12; memory_needed must return"),
     ],

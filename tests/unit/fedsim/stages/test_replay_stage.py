@@ -9,6 +9,7 @@ import toys
 from toys import content_of, experiment, simulated
 
 from fedsim.errors import PluginError
+from fedsim.observation.keys import SnapshotKind
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import simulate as stage
@@ -17,6 +18,7 @@ from fedsim.stages.report import report
 from fedsim.stages.setup import attackers_of, set_setup
 from fedsim.stages.state_cache import StateCache
 from fedsim.stages.utility import cost_of, read_history
+from fedsim.training.sequential_trainer import SequentialTrainer
 
 HALF = 3  # of four rounds
 ASCENT = {"name": "gradient-ascent-server", "first": HALF, "rate": 0.3}
@@ -97,7 +99,7 @@ def test_runs_that_share_states_simulate_nothing_twice(
     whole = [*PASSIVE, ENTRIES[0]]
     first = run("first", adversaries=whole)
     simulating: list[object] = []
-    monkeypatch.setattr("fedsim.training.sgd.run_epochs", simulating.append)
+    monkeypatch.setattr(SequentialTrainer, "train", lambda _, task: simulating.append(task))
     again = run("again", adversaries=whole, attacks=["loss"])
     assert simulating == []
     ignored = {"experiment.yaml", "ledger.parquet"}
@@ -196,7 +198,10 @@ def test_a_list_is_one_attacker_and_the_audits_victims_are_everybodys() -> None:
     assert attacker.label == "isolating-server+gradient-ascent-server"
     assert [q.key for q in attacker.queries] == ["participant-0", "participant-1"]
     assert attacker.threat().does.count("from round 2 on it") == 2
-    assert attacker.answering(attacker.queries[1]) == ("sent-1", "participant-1")
+    assert attacker.answering(attacker.queries[1]) == (
+        SnapshotKind.SENT.of(1),
+        SnapshotKind.UPLOAD.of(1),
+    )
 
 
 def test_two_processes_give_the_bytes_of_one(
