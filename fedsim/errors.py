@@ -85,7 +85,8 @@ def joined_faults(faults: Sequence[str]) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun.
 
-    >>> plural(1, "seed"), plural(2000, "record")
-    ('1 seed', '2,000 records')
+    >>> plural(1, "seed"), plural(2000, "record"), plural(2, "query")
+    ('1 seed', '2,000 records', '2 queries')
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else many}"

@@ -104,7 +104,7 @@ def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
         (f"{HERE}:NOT_CALLABLE", "is a int, not a callable"),
         (
             "los",
-            "there is no 'los' among the attacks; valid: fedmia, gradient-alignment, gradient-norm, ",
+            "there is no 'los' among the attacks; valid: fedmia, gradient-alignment, ",
         ),
     ],
 )

@@ -107,7 +107,7 @@ def test_an_attack_that_fails_when_it_is_tried_is_told_with_its_line(
     fedsim: Fedsim, tmp_path: Path
 ) -> None:
     path = write(tmp_path, attacks=[{"name": f"{HERE}:FailingAtOnce", "label": "failing"}])
-    assert fedsim("run", path, "--out", "out") == Said(
+    assert fedsim("run", path, "--out", "out", "--quiet") == Said(
         2,
         "",
         "fedsim: attack failing, tried before round 1: ValueError: no "
