@@ -166,9 +166,25 @@ class Adversary(ABC):
         return 1 if self.threat().active else None
 
     def keep_in(self, store: SnapshotStore | Path | str) -> Self:
-        """Keep what is recorded in `store` (a folder keeps everything), and return self."""
-        self.store = store if isinstance(store, SnapshotStore) else SnapshotStore(Path(store))
+        """Keep what is recorded in `store`, and return self.
+
+        In a folder everything is kept, and each snapshot says who kept it.
+        """
+        if isinstance(store, SnapshotStore):
+            self.store = store
+        else:
+            self.store = SnapshotStore(Path(store), kept_by=self._in_words())
         return self
+
+    def _in_words(self) -> dict[str, str]:
+        """Return what the headers of its snapshots say of it."""
+        threat, name = self.threat(), type(self).__name__
+        return {
+            "adversary": "".join(f"-{c.lower()}" if c.isupper() else c for c in name).strip("-_"),
+            "who": threat.who,
+            "sees": threat.sees,
+            "does": threat.does,
+        }
 
     def brief(self, briefing: AttackerResources) -> Self:
         """Tell an active adversary what it may compute with, and return self."""

@@ -77,9 +77,17 @@ def attack(
         list[Path] | None, typer.Option(help="Its safetensors; several: versions, earliest first.")
     ] = None,
     snapshots: Annotated[
-        Path | None, typer.Option(help="Instead of weights: snapshots kept in a Flower app.")
+        list[Path] | None,
+        typer.Option(help="Instead of weights: folders of snapshots kept in a Flower app."),
     ] = None,
-    owner: Annotated[str | None, typer.Option(help="Whose snapshots.")] = None,
+    owner: Annotated[
+        list[str] | None,
+        typer.Option(help="What they are of: participant-N, sent-N, aggregate, ...; default: all."),
+    ] = None,
+    victim: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Whose data, where uploads of several are there."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="A data set, or module:function.")] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="CSV or parquet: record, member and perhaps known.")
@@ -99,8 +107,8 @@ def attack(
     watcher = teller.watcher
     needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
     given = [name for name, value in needed.items() if value is not None]
-    if path is not None and not given and not weights and snapshots is None and owner is None:
-        named = [parse_yaml(one, "--attack") if one[:1] == "{" else one for one in attacks or ()]
+    named = [parse_yaml(one, "--attack") if one[:1] == "{" else one for one in attacks or ()]
+    if path is not None and not given and not (weights or snapshots or owner or victim is not None):
         finished = api.attack(path, named, data_dir=data_dir, watcher=watcher)
         teller.finished(finished.results, path)
         return
@@ -109,17 +117,18 @@ def attack(
             "give either a run directory alone, or a model with --model, --weights (or "
             f"--snapshots), --data, --ledger and --out; given: {listed(given)}"
         )
-    if bool(weights) == (snapshots is not None):
+    if bool(weights) == bool(snapshots):
         raise FedsimError("give the model's parameters as --weights or as --snapshots, one of both")
     asked = ExternalModel(
         model=parse_yaml(model, "--model"),
         data=parse_yaml(data, "--data"),
         membership=ledger,
         adversary="released-model",
-        attacks=tuple(attacks or DEFAULT_ATTACKS),
+        attacks=tuple(named or DEFAULT_ATTACKS),
         weights=tuple(weights or ()),
-        snapshots=snapshots,
-        owner=owner,
+        snapshots=tuple(snapshots) if snapshots else None,
+        owner=tuple(owner or ()),
+        victim=victim,
         seed=seed,
     )
     finished = api.attack_given(asked, out, data_dir=data_dir, watcher=watcher)

@@ -9,9 +9,9 @@ content, so a flipped bit is found before an attack is run on it.
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.app import ArrayRecord
@@ -27,7 +27,8 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 _FORMAT = "fedsim-snapshot-1"
 _LET_GO = "let go"
-_FURTHER = frozenset({_LET_GO})
+_KEPT_BY = ("adversary", "who", "sees", "does")
+_FURTHER = frozenset({_LET_GO, *_KEPT_BY})
 """What a header may hold beside the round, the name and the checksum."""
 _ADVICE = "delete it and the run's checkpoint, and the same command simulates again"
 _FILE_NAME = re.compile(r"round-(\d{5,})\.([a-z]+(?:-\d+)?)\.safetensors")
@@ -82,6 +83,20 @@ class Snapshot:
     def participant(self) -> int | None:
         """Of whom; None where the kind is of no one participant."""
         return self.key.participant
+
+    @property
+    def owner(self) -> str:
+        """The name of its key, as version 1 called it: ``aggregate``, ``participant-3``."""
+        return self.key.name
+
+    @property
+    def kept_by(self) -> dict[str, str]:
+        """What the header says of the adversary that kept it; empty where it says nothing.
+
+        Under ``adversary`` its name, under ``who``, ``sees`` and ``does`` its threat model.
+        """
+        header = self._read(header_only=True)[1]
+        return {name: header[name] for name in _KEPT_BY if isinstance(header.get(name), str)}
 
     def load(self) -> dict[str, Tensor]:
         """Return the parameters by name, memory-mapped and verified.
@@ -157,10 +172,22 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class SnapshotStore:
-    """The snapshots of one adversary in one folder."""
+    """The snapshots of one adversary in one folder.
+
+    Attributes
+    ----------
+    folder
+        Where they are.
+    policy
+        Which ones are kept.
+    kept_by
+        What their headers say of the adversary, as `Snapshot.kept_by` has it. A run directory says
+        it elsewhere; in a Flower app of a third party it is known from nothing else.
+    """
 
     folder: Path
     policy: Policy = Policy()
+    kept_by: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
 
     def keep(self, round_number: int, key: SnapshotKey, arrays: ArrayRecord) -> None:
         """Store `arrays` as the snapshot of `key` in a round, if the policy keeps it.
@@ -173,7 +200,8 @@ class SnapshotStore:
         if not self.policy.keeps(round_number, key):
             return
         state = {name: tensor.contiguous() for name, tensor in arrays.to_torch_state_dict().items()}
-        header = {"round": round_number, "owner": key.name, "digest": digest(state)}
+        stated = {"round": round_number, "owner": key.name, "digest": digest(state)}
+        header = {**self.kept_by, **stated}
         path = self._path(round_number, key)
         try:
             with replacing(path) as temporary:

@@ -6,7 +6,7 @@ is ever loaded.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +31,11 @@ from fedsim.files import write_json
 from fedsim.models import load_exchanged
 from fedsim.models.tied_weights import with_tied_names
 from fedsim.objectives import Classification, Objective
-from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import SnapshotStore, require_space
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
+from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
+from fedsim.stages.kept_snapshots import Selection, select
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup, load_data, set_setup
 from fedsim.training.sgd_loop import evaluate
@@ -45,8 +46,8 @@ _NUMBERS = {
 }
 _VALID = listed(str(kind).removeprefix("torch.") for kind in _NUMBERS)
 
-StateCache = Mapping[int, Mapping[str, Tensor]]
-"""By round, the parameters of a snapshot."""
+StateCache = Mapping[tuple[int, SnapshotKey], Mapping[str, Tensor]]
+"""By round and key, the parameters of a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,19 @@ class ExternalModel:
     weights
         safetensors state dicts: the model, or several versions of it from the earliest on.
     snapshots
-        Instead of weights: a folder of snapshots that an adversary kept in a Flower app.
+        Instead of weights: a folder of snapshots that an adversary kept in a Flower app, or
+        several.
     owner
-        Whose snapshots; needed where the folder has those of several.
+        What the snapshots are of (``participant-3``, ``sent-3``, ``aggregate``), one or several; by
+        default everything that is there.
+    victim
+        Whose data is asked about, where uploads of several are given: a participant's number if
+        there is a ``nodes.json`` (see `fedsim.NodeNumbers`), else Flower's number of the node. By
+        default the one of the first upload in `owner`.
     adversary, attacks
-        Who holds the model, and what it does with it, by plugin name.
+        Who holds the model, and what it does with it: plugins' names, of attacks
+        also mappings with `name` and settings. Of snapshots, their headers
+        say who kept them; this is its name where they do not.
     seed, attack_seeds
         All randomness comes from the seed; each attack is averaged over that many seeds.
     """
@@ -76,10 +85,11 @@ class ExternalModel:
     data: object
     membership: Path
     adversary: str
-    attacks: tuple[str, ...]
+    attacks: tuple[str | Mapping[str, object], ...]
     weights: tuple[Path, ...] = ()
-    snapshots: Path | None = None
-    owner: str | None = None
+    snapshots: Path | Sequence[Path] | None = None
+    owner: str | Sequence[str] | None = None
+    victim: int | None = None
     seed: int = 0
     attack_seeds: int = 1
 
@@ -94,11 +104,16 @@ def set_given_setup(
     FedsimError
         If any of it is missing, damaged, or does not fit the rest.
     """
-    states = _read(given)
+    selection, states = _read(given)
+    if selection is not None:
+        watcher.say(selection.in_words)
     membership = read_membership(given.membership)
-    experiment = _experiment(given, states)
+    experiment = _experiment(given, selection, states)
     dataset = load_data(experiment, data_dir, watcher)
     ledger = membership.ledger(dataset, given.seed)
+    if selection is not None:  # nothing is known of what the others trained on
+        unknown = (np.zeros(0, dtype=np.int64),) * selection.others
+        ledger = replace(ledger, training_sets=(*ledger.training_sets, *unknown))
     audit = ledger.audit(membership.query)
     if copies := len(membership.records) - len(audit):
         watcher.say(f"{copies} of the listed records have an exact copy and are not audited")
@@ -112,7 +127,8 @@ def set_given_setup(
     model = setup.new_model()
     _require_fit(model, dataset, setup.objective)
     return setup, {
-        number: fitted(model, state, _name(given, number)) for number, state in states.items()
+        place: fitted(model, state, _name(given, selection, place))
+        for place, state in states.items()
     }
 
 
@@ -128,9 +144,11 @@ def keep_given(setup: Setup, states: StateCache, run: RunDirectory) -> None:
     write_ledger(setup.ledger, run.ledger)
     for attacker in setup.attackers:
         store = attacker.store(setup.experiment, run)
-        for round_number, state in states.items():
-            store.keep(round_number, SnapshotKind.AGGREGATE.of(), ArrayRecord(dict(state)))
-    figures = [_utility(setup, number, state).plain() for number, state in states.items()]
+        for (round_number, key), state in states.items():
+            store.keep(round_number, key, ArrayRecord(dict(state)))
+    # By round, the model closest to the victim's data: the last of what answers about it.
+    last = {number: state for (number, key), state in states.items() if not key.participant}
+    figures = [_utility(setup, number, state).plain() for number, state in last.items()]
     write_json(run.history(HONEST), {"schema": 1, "taken_over": 0, "rounds": figures})
 
 
@@ -146,15 +164,21 @@ def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> Ro
     return figures
 
 
-def _experiment(given: ExternalModel, states: StateCache) -> Experiment:
+def _experiment(
+    given: ExternalModel, selection: Selection | None, states: StateCache
+) -> Experiment:
+    others = 0 if selection is None else selection.others
+    rounds = sorted({number for number, _ in states})
     tree = {
         "seed": given.seed,
         "data": given.data,
-        "partition": {"name": "listed", "participants": 1},
+        "partition": {"name": "listed", "participants": 1 + others},
         "model": given.model,
-        "federation": {"rounds": max(states)},
-        "snapshots": {"rounds": sorted(states)},
-        "adversaries": [given.adversary],
+        "federation": {"rounds": max(rounds)},
+        "snapshots": {"rounds": rounds, "participants": "all" if others else "victims"},
+        "adversaries": [
+            given.adversary if selection is None else selection.adversary(given.adversary)
+        ],
         "attacks": list(given.attacks),
     }
     return parse_experiment(tree, "what is given")
@@ -171,22 +195,17 @@ def _sizes(audit: AuditSet, attack_seeds: int) -> AuditSettings:
     )
 
 
-def _read(given: ExternalModel) -> StateCache:
-    if given.snapshots is None:
-        if not given.weights:
-            raise SnapshotError("no weights are given; name at least one safetensors file")
-        return {number: read_weights(path) for number, path in enumerate(given.weights, 1)}
-    index = SnapshotStore(given.snapshots).index()
-    owners = sorted({snapshot.key.name for snapshot in index})
-    if not owners:
-        raise SnapshotError(f"{given.snapshots} is not a folder with snapshots in it")
-    owner = given.owner or owners[0]
-    if owner not in owners or (given.owner is None and len(owners) > 1):
-        raise SnapshotError(
-            f"{given.snapshots} has snapshots of {listed(owners)}; name one of them as the owner"
-        )
-    # What a participant was sent at first, the initial parameters, is about nobody.
-    return {s.round: s.load() for s in index if s.key.name == owner and s.round > 0}
+def _read(given: ExternalModel) -> tuple[Selection | None, StateCache]:
+    if given.snapshots is not None:
+        kept, owner = given.snapshots, given.owner or ()
+        folders = (kept,) if isinstance(kept, Path) else tuple(kept)
+        owners = (owner,) if isinstance(owner, str) else tuple(owner)
+        found = select(folders, owners, given.victim)
+        return found, {place: one.load() for place, one in found.snapshots.items()}
+    if not given.weights:
+        raise SnapshotError("no weights are given; name at least one safetensors file")
+    key = SnapshotKind.AGGREGATE.of()
+    return None, {(n, key): read_weights(path) for n, path in enumerate(given.weights, 1)}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -214,10 +233,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _name(given: ExternalModel, round_number: int) -> str:
-    if given.snapshots is not None:
-        return f"the snapshot of round {round_number} in {given.snapshots}"
-    return str(given.weights[round_number - 1])
+def _name(given: ExternalModel, selection: Selection | None, place: tuple[int, SnapshotKey]) -> str:
+    return str(
+        given.weights[place[0] - 1] if selection is None else selection.snapshots[place].path
+    )
 
 
 def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from fedsim.report.results import MEAN, Results, ThreatModel
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.federations import federations_of
+from fedsim.stages.kept_snapshots import of_snapshots
 from fedsim.stages.label_gain import label_attack, tells_members
 from fedsim.stages.plan import StatedThreat
 from fedsim.stages.score_files import overlapping
@@ -69,7 +70,9 @@ def _finding(attacker: Attacker, judged: EvaluatedRun) -> AttackFigures:
     alone = judged.evaluation_results.get((attacker.label, query.key, label or ""))
     position = "server" if attacker.participant is None else "participant"
     threat = attacker.threat()
-    if judged.experiment.given is not None:
+    if of_snapshots(judged.experiment):
+        who = threat.who
+    elif judged.experiment.given is not None:
         who = _HOLDER
     else:
         who = threat.who if threat.outside else f"{_KIND[position, threat.active]} {position}"
@@ -94,7 +97,7 @@ def leading_attack(attacker: Attacker, judged: EvaluatedRun) -> str:
 
 def whose(query: MembershipQuery, experiment: Experiment) -> str:
     """Return whose data a query asks about, as a sentence calls them."""
-    if experiment.partition.participants == 1:
+    if experiment.given is not None or experiment.partition.participants == 1:
         return "the model's training data"
     if len(query.victims) == 1:
         return f"participant {query.victims[0]}'s training data"
@@ -160,7 +163,7 @@ def utility_of(judged: EvaluatedRun) -> str:
 def in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel:
     """Return a threat model as the results file has it."""
     threat = stated.threat
-    if experiment.given is not None:
+    if experiment.given is not None and not of_snapshots(experiment):
         return _of_a_given_model(stated, len(experiment.given.weights), experiment.audit)
     return ThreatModel(
         adversary=stated.adversary,

@@ -261,4 +261,4 @@ class _AppUnpacker(pickle.Unpickler):
     def persistent_load(self, place: tuple[int, Path, Policy]) -> TravellingStore:
         """Return the store that stands for the driver's."""
         number, folder, policy = place
-        return TravellingStore(folder, policy, number, self._kept)
+        return TravellingStore(folder, policy, number=number, kept=self._kept)

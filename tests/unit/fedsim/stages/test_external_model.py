@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord
 from safetensors.torch import save_file
 from torch import nn
 
+from adversaries import CuriousParticipant, CuriousServer
 from fedsim.api import attack, attack_given, run
 from fedsim.config.experiment import load_experiment
 from fedsim.data import load_dataset
@@ -123,19 +124,105 @@ def test_snapshots_of_a_third_party_app_are_taken(folder: Path, tmp_path: Path) 
     for number, steps in ((3, 40), (7, 400)):
         store.keep(number, SnapshotKind.UPLOAD.of(1), ArrayRecord(trained(steps).state_dict()))
     asked = given(folder, weights=(), snapshots=tmp_path / "kept")
-    attack_given(asked, tmp_path / "out")
-    kept = SnapshotStore(RunDirectory(tmp_path / "out").snapshots("released-model")).series(
-        SnapshotKind.AGGREGATE.of()
-    )
-    assert [snapshot.round for snapshot in kept] == [3, 7]
+    results = attack_given(asked, tmp_path / "out").results
+    # No header says who kept them.
+    kept = SnapshotStore(RunDirectory(tmp_path / "out").snapshots("released-model")).index()
+    assert [(one.round, one.owner) for one in kept] == [(3, "participant-0"), (7, "participant-0")]
+    assert "of participant 1 (upload)" in results.threat_models[0].sees
     by_weights = attack_given(given(folder), tmp_path / "weights").results
     by_snapshots = json.loads((tmp_path / "out" / "results.json").read_text())
     aucs = {r["attack"]: r["figures"]["auc"]["value"] for r in by_snapshots["results"]}
     assert aucs["loss"] == next(r.auc.value for r in by_weights.results if r.attack == "loss")
     store.keep(7, SnapshotKind.AGGREGATE.of(), ArrayRecord(trained(1).state_dict()))
-    with pytest.raises(FedsimError, match="snapshots of aggregate, participant-1; name one"):
-        set_given_setup(asked, None, SILENCE)
-    set_given_setup(dataclasses.replace(asked, owner="participant-1"), None, SILENCE)
+    assert keys_of(asked) == {"participant-0", "aggregate"}
+    assert keys_of(dataclasses.replace(asked, owner="participant-1")) == {"participant-0"}
+    assert keys_of(dataclasses.replace(asked, owner="aggregate")) == {"aggregate"}
+
+
+def keys_of(asked: ExternalModel) -> set[str]:
+    return {key.name for _, key in set_given_setup(asked, None, SILENCE)[1]}
+
+
+NODE = 6_000_000_000_000  # participant p is node NODE + p
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what a server and a participant kept in an app: participant 1 leaks."""
+    path = tmp_path_factory.mktemp("app")
+    server, peer = CuriousServer().keep_in(path / "server"), CuriousParticipant(3)
+    peer.keep_in(path / "participant")
+    at_first, leaking = (ArrayRecord(trained(steps).state_dict()) for steps in (0, 400))
+    for number in (1, 2):
+        for participant in range(4):
+            server.send(number, NODE + participant, at_first)
+            honest = ArrayRecord(trained(2 + participant).state_dict())
+            server.receive(number, NODE + participant, leaking if participant == 1 else honest)
+        peer.record(number, SnapshotKind.AGGREGATE.of(), at_first)
+    nodes = {str(NODE + participant): participant for participant in range(4)}
+    (path / "server" / "nodes.json").write_text(json.dumps(nodes))
+    return path
+
+
+def test_all_that_a_server_kept_is_attacked(folder: Path, app: Path, tmp_path: Path) -> None:
+    attacks = ({"name": "fedmia", "measure": "loss"}, "gradient-norm", "loss", "random")
+    asked = given(folder, weights=(), snapshots=app / "server", victim=1, attacks=attacks)
+    results = attack_given(asked, tmp_path / "out").results
+    (threat,) = results.threat_models
+    assert (threat.adversary, threat.who) == ("curious-server", "the server")
+    assert threat.does == "nothing: it follows the protocol"
+    assert (
+        f"of participant 1 (node {NODE + 1}) (sent, upload), beside 3 other participants"
+        in threat.sees
+    )
+    kept = SnapshotStore(RunDirectory(tmp_path / "out").snapshots("curious-server")).index()
+    uploads = [f"participant-{number}" for number in range(4)]
+    assert [one.owner for one in kept] == ["sent-0", *uploads] * 2
+    victims = {r.attack: r.auc.value for r in results.results if r.victim == "participant-0"}
+    assert min(victims["fedmia"], victims["loss"]) > 0.75
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "The server tells who was in the model&#39;s training data" in page
+    again = attack(tmp_path / "out", attacks=attacks[:1]).results
+    assert {r.attack: r.auc.value for r in again.results}["fedmia"] == victims["fedmia"]
+    # Another participant does not leak so, and the same is seen by the number of its node.
+    by_node = dataclasses.replace(asked, victim=NODE, attacks=("loss",))
+    others = attack_given(by_node, tmp_path / "other").results
+    assert others.results[0].auc.value < victims["loss"] - 0.1
+
+
+def test_owners_together_and_from_several_folders(folder: Path, app: Path) -> None:
+    kept = (app / "server", app / "participant")
+    asked = given(folder, weights=(), snapshots=kept, owner=(f"participant-{NODE + 1}", "sent-1"))
+    setup, states = set_given_setup(asked, None, SILENCE)
+    assert [(n, key.name) for n, key in states] == [
+        *((1, "sent-0"), (1, "participant-0"), (2, "sent-0"), (2, "participant-0"))
+    ]
+    assert setup.ledger.participants == 1
+    both = dataclasses.replace(asked, owner=("participant-2", "aggregate", "participant-0"))
+    setup, states = set_given_setup(both, None, SILENCE)
+    assert {key.name for _, key in states} == {"participant-0", "participant-1", "aggregate"}
+    assert setup.attackers[0].label == "curious-participant+curious-server"
+    first = states[1, SnapshotKind.UPLOAD.of(0)]  # the victim is the owner that was named first
+    assert all(torch.equal(first[k], v) for k, v in trained(4).state_dict().items())
+
+
+def test_what_is_ambiguous_is_one_sentence(folder: Path, app: Path, tmp_path: Path) -> None:
+    asked = given(folder, weights=(), snapshots=app / "server")
+    cases: list[tuple[dict[str, object], str]] = [
+        ({}, "participant-3.*sent-3: several participants; name .* with --victim N"),
+        ({"victim": 8}, "no upload of participant 8; name"),
+        ({"owner": "participant-9"}, "no snapshots of participant-9; valid: participant-0"),
+        ({"owner": "participant"}, "'participant' is not the name of a snapshot"),
+        ({"owner": ("sent-0", "sent-1")}, "training has made none of sent-0, sent-1"),
+    ]
+    for changed, sentence in cases:
+        with pytest.raises(FedsimError, match=sentence) as error:
+            keys_of(dataclasses.replace(asked, **changed))  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
+    store = SnapshotStore(tmp_path)
+    store.keep(1, SnapshotKind.UPLOAD.of(1), ArrayRecord(trained(1).state_dict()))
+    with pytest.raises(FedsimError, match="both are the upload of participant 1 in round 1, and"):
+        keys_of(dataclasses.replace(asked, snapshots=(app / "server", tmp_path), victim=1))
 
 
 def saved(path: Path, **changed: torch.Tensor | None) -> tuple[Path]:
