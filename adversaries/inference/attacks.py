@@ -18,7 +18,7 @@ from adversaries.inference.feature_cache import (
     scalar_inputs,
     scalars_spec,
 )
-from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.feature_spec import OF_THE_OUTPUT, FeatureSpec
 from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.memory import tried_features
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
@@ -146,7 +146,7 @@ class ScalarLogistic(Attack):
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FeatureSpec(output=False, gradient_norms=()))
+        tried_features(prospect, replace(OF_THE_OUTPUT, last_layer_scalars=True))
 
     def extract(self, view: View, watcher: Watcher) -> None:
         """Keep the scalars."""

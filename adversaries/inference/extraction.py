@@ -122,9 +122,9 @@ class _Work:
         work._require_fit(*examples)
         modules = dict(model.named_modules())
         require_layers(modules, spec.outputs)
-        if spec.last_layer_gradient or spec.last_layer is not None:
+        if spec.reads_last_layer or spec.last_layer is not None:
             work.head = ModelLayers.of(model, examples[0], spec.last_layer).head
-        if not spec.last_layer_gradient:
+        if not spec.reads_last_layer:
             work.head = None
         if spec.gradient_norms or spec.gradients:
             by_name = () if spec.gradient_norms == "all" else spec.gradient_norms
@@ -185,7 +185,10 @@ class _Work:
                 flat = returned = F.linear(hidden, linear.weight, linear.bias).detach()
                 fit = self.objective.record_fit(returned, labels)
             scalars = with_last_layer(fit, hidden, linear.bias is not None)
-            deltas = fit.direction * fit.log_scale.exp()[:, None]
+            if self.spec.last_layer_gradient:
+                deltas = fit.direction * fit.log_scale.exp()[:, None]
+            else:
+                hidden = flat[:, :0]
         self.classes = returned.shape[1] if _tells_classes(self.objective) else 0
         found = {
             "losses": fit.losses,

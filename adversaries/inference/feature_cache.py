@@ -135,10 +135,19 @@ def _features_of(
             if there is not None:
                 features.append(there)
                 continue
-            features.append(_extracted(snapshot, view, spec))
-            features[-1].save(_path(view, snapshot, spec), spec)
+            wider = _with_needs(view, snapshot, spec)
+            features.append(_extracted(snapshot, view, wider))
+            features[-1].save(_path(view, snapshot, wider), wider)
             advance(f"round {snapshot.round}")
     return features
+
+
+def _with_needs(view: View, snapshot: Snapshot, spec: FeatureSpec) -> FeatureSpec:
+    """Return what to extract of a snapshot so that it is done once for all that is needed."""
+    for needs in view.needed:
+        if needs.kinds is None or snapshot.kind in needs.kinds:
+            spec = spec.with_needs(needs, snapshot in view.trained)
+    return spec
 
 
 def _require_memory(view: View, spec: FeatureSpec, limit_gb: float) -> None:

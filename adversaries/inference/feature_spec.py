@@ -1,9 +1,10 @@
 """Which features of a snapshot an attack needs: what is not named here is not computed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedsim.errors import FedsimError
+from fedsim.observation.needs import Needs
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class FeatureSpec:
     last_layer_gradient
         Whether the input of the last layer, the gradient of its output and its two scalars are
         kept. They are there where the model's output is that of a Linear layer.
+    last_layer_scalars
+        Whether its two scalars are kept, also without the vectors that they follow from.
     last_layer
         Name of the Linear layer whose output is the model's; None finds it.
     outputs
@@ -44,16 +47,38 @@ class FeatureSpec:
     batch_size: int = 250
     output: bool = True
     last_layer_gradient: bool = True
+    last_layer_scalars: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise FedsimError(f"the feature batch size must be at least 1, not {self.batch_size}")
 
     @property
+    def reads_last_layer(self) -> bool:
+        """Whether the scalars of the last layer are kept."""
+        return self.last_layer_gradient or self.last_layer_scalars
+
+    @property
     def needs_layers(self) -> bool:
         """Whether anything inside the model is looked at, beside its output."""
-        return bool(
-            self.last_layer_gradient or self.outputs or self.gradient_norms or self.gradients
+        return bool(self.reads_last_layer or self.outputs or self.gradient_norms or self.gradients)
+
+    def with_needs(self, needs: Needs, trained: bool) -> "FeatureSpec":
+        """Return a kind that holds what an attack needs, too, but for layers that it names.
+
+        What is added costs no second forward pass and changes no value. It is nothing in half
+        precision, where values differ with what is asked. Of parameters that no training has made
+        (`trained` is false) there are no gradient norms.
+        """
+        if self.precision != "fp32":
+            return self
+        norms = trained and needs.gradient_norms == "all"
+        return replace(
+            self,
+            output=self.output or needs.outputs,
+            last_layer_gradient=self.last_layer_gradient or needs.last_layer,
+            last_layer_scalars=self.last_layer_scalars or needs.scalars or needs.last_layer,
+            gradient_norms="all" if norms else self.gradient_norms,
         )
 
     def covers(self, other: "FeatureSpec") -> bool:
@@ -65,9 +90,10 @@ class FeatureSpec:
         return (
             alike
             and norms
-            and (self.last_layer == other.last_layer or not other.last_layer_gradient)
+            and (self.last_layer == other.last_layer or not other.reads_last_layer)
             and self.output >= other.output
             and self.last_layer_gradient >= other.last_layer_gradient
+            and self.reads_last_layer >= other.reads_last_layer
             and {*other.outputs} <= {*self.outputs}
             and {*other.gradients} <= {*self.gradients}
         )

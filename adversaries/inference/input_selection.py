@@ -202,8 +202,9 @@ class SelectedInputs:
             gradient_norms="all" if self.norms is None else self.norms,
             gradients=self.gradients,
             output=self.last_output,
-            last_layer_gradient=self.last_gradient
-            or any(name in LAST_LAYER_SCALARS for name in self.scalars),
+            last_layer_gradient=self.last_gradient,
+            last_layer_scalars=not self.last_gradient
+            and any(name in LAST_LAYER_SCALARS for name in self.scalars),
         )
 
 

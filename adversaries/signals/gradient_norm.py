@@ -4,6 +4,8 @@ Nasr, Shokri and Houmansadr, IEEE S&P 2019, section "gradient norm": SGD has pus
 members towards zero.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from adversaries.inference.feature_cache import (
     own_features,
     positions,
 )
-from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.feature_spec import OF_THE_OUTPUT, FeatureSpec
 from adversaries.inference.log_scalars import log_norm
 from adversaries.inference.memory import tried_features
 from adversaries.signals.ties import tell_ties
@@ -23,7 +25,7 @@ from fedsim.progress import Watcher
 
 _NORMS = FeatureSpec(output=False, last_layer_gradient=False)
 _COLUMN = "log gradient norm"
-_LAST_LAYER = FeatureSpec(output=False, gradient_norms=())
+_LAST_LAYER = replace(OF_THE_OUTPUT, last_layer_scalars=True)
 
 
 class GradientNorm(Attack):

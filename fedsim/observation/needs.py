@@ -88,6 +88,11 @@ class Needs:
         """Whether anything is to be extracted from snapshots."""
         return any(bool(getattr(self, name)) for name in FEATURES)
 
+    @property
+    def names_layers(self) -> bool:
+        """Whether outputs or gradients of layers are to be extracted that are chosen."""
+        return bool(self.layer_outputs or self.gradients)
+
 
 FEATURES = (
     "outputs",

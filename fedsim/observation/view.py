@@ -17,6 +17,7 @@ from torch import nn
 from fedsim.data import Dataset, MembershipQuery
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.needs import Needs
 from fedsim.observation.snapshots import Snapshot
 
 RecordIds = NDArray[np.int64]
@@ -52,6 +53,9 @@ class View:
         What the attacker saw in federations of its own, as many as the attacks ask for.
     objective
         What the model is trained to do.
+    needed
+        What attacks need that will read the same snapshots. Features may be extracted for
+        all of them at once.
     """
 
     adversary: str
@@ -63,6 +67,7 @@ class View:
     features: Path
     shadows: tuple["ShadowFederation", ...] = ()
     objective: Objective = field(default_factory=Classification)
+    needed: tuple[Needs, ...] = ()
 
     def snapshots(
         self,

@@ -46,9 +46,12 @@ def let_go(
             _extract(setup, attacker, run, any(branch >= after for branch in branches))
 
 
-def _extract(setup: Setup, attacker: Attacker, run: RunDirectory, needed: bool) -> None:
+def _extract(setup: Setup, attacker: Attacker, run: RunDirectory, keep: bool) -> None:
     store = attacker.store(setup.experiment, run)
     model = setup.new_model()  # built once: every snapshot's parameters replace its own
+    # Layers by name first: what is extracted for one of those has what the others need.
+    attacks = sorted(setup.attacks.values(), key=lambda attack: not attack.needs.names_layers)
+    needed = tuple(attack.needs for attack in attacks)
     fresh = [s for s in store.series(*attacker.keys(setup.experiment)) if s.has_parameters]
     for number in sorted({snapshot.round for snapshot in fresh}):
         seen = tuple(snapshot for snapshot in fresh if snapshot.round == number)
@@ -58,11 +61,11 @@ def _extract(setup: Setup, attacker: Attacker, run: RunDirectory, needed: bool) 
             if not answering:
                 continue
             view = view_of(setup, run, attacker, query, answering)
-            view = replace(view, new_model=partial(copy.deepcopy, model))
-            for attack in setup.attacks.values():
+            view = replace(view, new_model=partial(copy.deepcopy, model), needed=needed)
+            for attack in attacks:
                 # `which` is left aside: which snapshot is the last one is known at the end only.
                 attack.extract(view_for(attack.needs, view, every=True), SILENCE)
-        if not needed:
+        if not keep:
             _forget(seen)
 
 

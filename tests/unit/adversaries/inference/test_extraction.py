@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SCALARS, SnapshotFeatures
 from fedsim import seeds
 from fedsim.errors import FedsimError, SnapshotError
+from fedsim.observation.needs import Needs
 
 RECORDS = np.array([7, 2, 9, 4, 0])
 
@@ -80,6 +82,35 @@ def test_without_norms_nothing_else_changes() -> None:
     assert full.scalars.shape == (5, len(SCALARS))
     np.testing.assert_allclose(plain.scalars, full.scalars, rtol=1e-5)
     np.testing.assert_allclose(plain.deltas, full.deltas, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("norms", ["all", ()])
+def test_scalars_of_the_last_layer_without_its_vectors_are_the_same_bits(norms: Any) -> None:
+    net = model()
+    full = extract(net, batch, RECORDS, FeatureSpec())
+    spec = FeatureSpec(
+        output=False, last_layer_gradient=False, last_layer_scalars=True, gradient_norms=norms
+    )
+    found = extract(net, batch, RECORDS, spec)
+    assert found.scalar_names == SCALARS
+    np.testing.assert_array_equal(found.scalars, full.scalars)
+    np.testing.assert_array_equal(found.losses, full.losses)
+    assert [a.shape[1] for a in (found.hidden, found.deltas, found.logits)] == [0, 0, 0]
+
+
+def test_a_kind_covers_what_it_was_widened_by() -> None:
+    asked = FeatureSpec(output=False, last_layer_gradient=False, gradient_norms=())
+    needs = Needs(scalars=True, outputs=True, gradient_norms="all")
+    trained, sent = asked.with_needs(needs, True), asked.with_needs(needs, False)
+    assert trained == replace(sent, gradient_norms="all")
+    assert sent == replace(asked, output=True, last_layer_scalars=True)
+    assert trained.covers(sent)
+    assert sent.covers(asked)
+    assert not asked.covers(sent)
+    assert FeatureSpec().covers(trained)
+    assert not trained.covers(FeatureSpec())
+    half = replace(asked, precision="bf16")
+    assert half.with_needs(needs, True) == half
 
 
 def test_norms_of_named_layers_only() -> None:

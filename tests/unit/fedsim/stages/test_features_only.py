@@ -9,6 +9,7 @@ import toys
 
 from adversaries.inference.feature_cache import observed_features
 from adversaries.inference.feature_spec import OF_THE_OUTPUT
+from adversaries.inference.features import SnapshotFeatures
 from fedsim import attack, run
 from fedsim.attacks import Attack, View
 from fedsim.errors import ConfigError, SnapshotError
@@ -87,6 +88,24 @@ def test_all_attacks_score_alike_bit_for_bit(tmp_path: Path) -> None:
         assert kept
         assert not any(snapshot.has_parameters for snapshot in kept)
         assert all(path.path.stat().st_size < 1000 for path in kept)
+
+
+def test_one_extraction_of_a_snapshot_serves_all_attacks(tmp_path: Path) -> None:
+    """No attack reads the last layer's vectors here, so they are not kept."""
+    sections = SECTIONS | {
+        "snapshots": {"rounds": [3, 5], "keep": "features"},
+        "adversaries": ["curious-server"],
+        "attacks": ["loss", "scalar-logistic", "gradient-norm", "uncertainty"],
+    }
+    run(toys.experiment(**sections), tmp_path / "run")
+    kept = sorted((tmp_path / "run" / "features").rglob("*.safetensors"))
+    snapshots = {(path.parent, ".".join(path.name.split(".")[:2])) for path in kept}
+    assert len(kept) == len(snapshots) == 4  # one participant's uploads and what it was sent
+    for path in kept:
+        found = SnapshotFeatures.load(path)
+        assert found.hidden.shape[1] == found.deltas.shape[1] == 0
+        assert found.logits.shape[1] == found.classes
+        assert bool(found.layers) == (".participant-" in path.name)  # uploads have norms
 
 
 def test_what_was_not_extracted_cannot_be_read_later(tmp_path: Path) -> None:
