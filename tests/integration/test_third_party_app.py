@@ -105,6 +105,8 @@ class Stranger:
         assert not end.value.code
         assert (out / "report.html").is_file()
         results = Results.model_validate_json((out / "results.json").read_text())
+        name = {"server": "curious-server", "participant": "participant"}[position]
+        assert name in results.threat_models[0].adversary  # as the snapshots state it
         return next(row.auc.value for row in results.results if row.attack == "loss")
 
 
@@ -156,7 +158,7 @@ def test_a_third_party_app_is_watched_and_not_changed(
     assert all(torch.equal(honest[name], watched[name]) for name in honest)
 
     kept = SnapshotStore(app.audit / "server")
-    uploads = sorted({s.key.name for s in kept.index() if s.key.name.startswith("participant-")})
+    uploads = sorted({s.key for s in kept.index() if s.kind is SnapshotKind.UPLOAD})
     assert [[s.round for s in kept.series(owner)] for owner in uploads] == [[1, 2, 3]] * 2
     last = [kept.series(owner)[-1].load() for owner in uploads]
     mean = (last[0]["hidden.weight"] + last[1]["hidden.weight"]) / 2
@@ -168,8 +170,8 @@ def test_a_third_party_app_is_watched_and_not_changed(
     assert all(torch.equal(honest[k], v) for k, v in aggregates[-1].load().items())
 
     first = app.list_records_of(0)
-    assert app.attacked("server", uploads[0], first) > 0.7
-    assert 0.4 < app.attacked("server", uploads[1], first) < 0.6
+    assert app.attacked("server", uploads[0].name, first) > 0.7
+    assert 0.4 < app.attacked("server", uploads[1].name, first) < 0.6
 
 
 def test_an_active_participant_acts_in_a_third_party_app(
