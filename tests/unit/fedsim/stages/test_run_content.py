@@ -123,7 +123,7 @@ def test_a_run_of_a_version_without_digests_is_taken_up_if_its_labels_fit(tmp_pa
 def test_scores_and_features_of_other_data_are_never_taken_for_these(tmp_path, edit) -> None:
     run = fedsim.run({**EXPERIMENT, "attacks": ["loss"]}, tmp_path / "run")
     before = {path.name for path in (run.path / "features").rglob("*.safetensors")}
-    edit("one value")
+    edit("features")
     RunDirectory(run.path).content.unlink()
     fedsim.run({**EXPERIMENT, "attacks": ["loss"]}, run.path)
     after = {path.name for path in (run.path / "features").rglob("*.safetensors")}
