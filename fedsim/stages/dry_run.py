@@ -23,7 +23,7 @@ from fedsim import seeds
 from fedsim.attacks import Attack, AuxiliaryRecords, ShadowFederation, View
 from fedsim.data import AuditSet, MembershipQuery
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import FedsimError, PluginError
+from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
 from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
@@ -55,7 +55,10 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
         model = setup.new_model()
         for number, (attacker, query) in enumerate(_different(setup)):
             hidden = hidden_audit(setup, query)
-            view = _view(setup, model, attacker, query, Path(folder) / str(number))
+            try:
+                view = _view(setup, model, attacker, query, Path(folder) / str(number))
+            except SnapshotError:
+                return  # no room for temporary files: the run itself tells where it needs room
             view = replace(view, dataset=hidden.dataset, records=hidden.audit.records)
             for label, attack in copy.deepcopy(dict(setup.attacks)).items():
                 with forgetting(type(attack)):

@@ -67,7 +67,7 @@ def test_it_ends_with_reports(done: Done) -> None:
     lost = cost["honest_test_accuracy"] - cost["test_accuracy"]
     assert lost == pytest.approx(0.22, abs=0.04)
     [noisy, watching] = [
-        r["auc"]
+        r["figures"]["auc"]["value"]
         for r in results["results"]
         if r["attack"] == "scalar-logistic" and r["victim"] == "mean"
     ]

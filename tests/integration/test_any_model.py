@@ -218,7 +218,8 @@ def test_a_planted_leak_is_found(tmp_path: Path, model: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path, model: str) -> None:
-    found = figures(tmp_path / "run", model, 2, 1e-9)
+    # A step of any length would tell: its direction is that of the members' gradients.
+    found = figures(tmp_path / "run", model, 2, 1e-30)
     for attack, of in found.items():
         found_there = round(of["tpr@0.01"].value * MEMBERS)
         allowed = int(0.01 * NONMEMBERS)

@@ -62,7 +62,7 @@ def test_run_says_the_threats_the_plan_and_the_figures(fedsim: Fedsim, tmp_path:
     ):
         assert part in said.out, part
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["schema"] == 1
+    assert results["schema"] == 2
     assert 0.5 < results["utility"]["test_accuracy"] <= 1
     found = {(r["adversary"], r["attack"]) for r in results["results"]}
     assert found == {
