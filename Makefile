@@ -18,7 +18,7 @@ quickstart: $(STAMP)
 	$(BIN)/fedsim run configs/quickstart.yaml --out runs/quickstart
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 test-deployed: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m deployed tests/integration

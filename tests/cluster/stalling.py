@@ -8,6 +8,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.observation.keys import SnapshotKind
 
 SECONDS = 3600.0  # if anything waits for it, the test times out
 
@@ -26,7 +27,7 @@ class Stalling(ParticipantAdversary):
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
         """Keep what arrived, and stall."""
-        self.record(round_number, "aggregate", arrays)
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
         here = self.head if self.marker.exists() else ray.get_runtime_context().get_node_id()
         if round_number == 3 and here != self.head:
             self.marker.write_text(here)
