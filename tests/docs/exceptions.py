@@ -100,6 +100,11 @@ INSTEAD = {
     ),
     "cp -r /home/mallory/audit/. /srv/runs/audit/": Instead("", ON_TWO_MACHINES),
     "fedsim attack /srv/runs/audit": Instead("", ON_TWO_MACHINES),
+    "fedsim attack --snapshots /home/me/audit/server --victim 1 --attack fedmia --attack "
+    "gradient-norm --model clouds.task:Net --data clouds.task:all_records --ledger "
+    "/home/me/audit/who.csv --out runs/server": Instead(
+        "", "what a third party's server keeps; stages/test_external_model.py attacks such"
+    ),
     "fedsim attack --snapshots /home/me/audit/participant --owner aggregate --model "
     "clouds.task:Net --data clouds.task:all_records --ledger /home/me/audit/who.csv --out "
     "runs/audit": Instead(

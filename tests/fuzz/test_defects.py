@@ -177,7 +177,7 @@ CHECKPOINT = "fedsim-checkpoint-2"
         {"records": [[1, "a", "config", {"dict": {"x": {"bytes": "a"}}}]]},
         {"records": 7},
         {"arrays": {"a": 1}},
-        {"strategy": {"a": [1]}},
+        {"strategy": [1]},
         {"strategy": None},
     ],
     ids=str,

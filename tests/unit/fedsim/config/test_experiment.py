@@ -13,8 +13,8 @@ from fedsim.config.experiment import EveryRound, LocalTraining, load_experiment,
 from fedsim.errors import ConfigError, FedsimError, PluginError
 
 TOP_KEYS = (
-    "adversaries, attacks, audit, data, engine, federation, given, metrics, model, objective, "
-    "partition, seed, snapshots"
+    "adversaries, attacks, audit, data, defences, engine, federation, given, metrics, model, "
+    "objective, partition, seed, snapshots"
 )
 
 

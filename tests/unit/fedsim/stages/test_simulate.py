@@ -28,6 +28,7 @@ def test_the_files_of_a_run(toy_run: Path) -> None:
         "experiment.yaml",
         "federations/honest/checkpoint.safetensors",
         "federations/honest/crafted.json",
+        "federations/honest/findings.json",
         "federations/honest/history.json",
         "ledger.parquet",
         "snapshots/curious-participant/round-00002.aggregate.safetensors",
@@ -81,7 +82,8 @@ def test_another_seed_gives_another_run(toy_run: Path, tmp_path: Path) -> None:
     ours, others = content_of(RunDirectory(toy_run)), content_of(simulated(tmp_path / "r", seed=4))
     assert ours.keys() == others.keys()
     same = [name for name in ours if ours[name] == others[name]]
-    assert same == ["federations/honest/crafted.json"]  # nothing was crafted
+    # Nothing malicious was sent, and nobody had a finding of its own.
+    assert same == ["federations/honest/crafted.json", "federations/honest/findings.json"]
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
