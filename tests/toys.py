@@ -28,7 +28,7 @@ from fedsim.engines.in_process import LocalGrid
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
-from fedsim.models import build_model
+from fedsim.models import build_model, exchanged_state, load_exchanged
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
@@ -213,10 +213,10 @@ class Federation:
             self.participant_of,
         )
         model = self.model()
-        self.initial = Progress(0, ArrayRecord(model.state_dict()))
+        self.initial = Progress(0, ArrayRecord(exchanged_state(model)))
 
         def test(arrays: ArrayRecord) -> Any:
-            model.load_state_dict(arrays.to_torch_state_dict())
+            load_exchanged(model, arrays.to_torch_state_dict())
             return evaluate(model, data, data.test_records, Classification())
 
         self.schedule = Schedule(self.rounds, 2, 3, shapes_of(model), test)
