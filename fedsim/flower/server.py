@@ -29,7 +29,11 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
-from fedsim.stages.checkpointing import write_history, write_malicious_updates
+from fedsim.stages.checkpointing import (
+    write_adversary_findings,
+    write_history,
+    write_malicious_updates,
+)
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.plan import plan
 from fedsim.stages.run_content import keep_content
@@ -137,6 +141,8 @@ class _Hosted:
             end = serve(server, self.grid, self.participant_of)
         if federation.servers or federation.acts_from() is None:  # else the participant writes it
             write_malicious_updates(self.run.malicious_updates(name), adversaries)
+        # Only those in this process: a participant's adversary is in its node's.
+        write_adversary_findings(self.run, federation, adversaries)
         Checkpoint.of(end, {}, strategy, federation.servers).save(self.run.checkpoint(name))
 
     def _round_reached(self, name: str) -> int:

@@ -138,15 +138,7 @@ class Checkpointer:
                 node = self._nodes[adversary.participant]
                 adversary.recall(self.latest.states.get(node, RecordDict()))
         write_malicious_updates(crafted, self.federation.seated.values())
-        write_findings(
-            self.run.adversary_findings(name),
-            [
-                finding
-                for attacker in self.federation.attackers
-                for adversary in attacker.adversaries
-                for finding in owned_findings(adversary.findings, attacker.label)
-            ],
-        )
+        write_adversary_findings(self.run, self.federation, self.federation.seated.values())
 
     @property
     def _nodes(self) -> list[int]:
@@ -158,6 +150,21 @@ def write_history(path: Path, progress: Progress, taken_over: int = 0) -> None:
     """Write the utility over a federation's rounds, the first of them taken over from another."""
     rounds = [figures.plain() for figures in progress.history]
     write_json(path, {"schema": 1, "taken_over": taken_over, "rounds": rounds})
+
+
+def write_adversary_findings(
+    run: RunDirectory, federation: PlannedFederation, adversaries: Iterable[Adversary]
+) -> None:
+    """Write what some of a federation's adversaries found themselves."""
+    asked = set(map(id, adversaries))
+    found = [
+        finding
+        for attacker in federation.attackers
+        for adversary in attacker.adversaries
+        if id(adversary) in asked
+        for finding in owned_findings(adversary.findings, attacker.label)
+    ]
+    write_findings(run.adversary_findings(federation.name), found)
 
 
 def write_malicious_updates(path: Path, adversaries: Iterable[Adversary]) -> None:
