@@ -11,7 +11,7 @@ import toys
 from torch import nn
 
 from fedsim import run
-from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.attacks import Attack, View
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
@@ -35,14 +35,16 @@ def softmaxed() -> nn.Module:
     return SoftMax()
 
 
+GIVEN: list[Any] = []  # of the module: class attributes are put back after each attack
+
+
 class Recorder(Attack):
     """Note what it is given, and score nothing."""
 
     needs = Needs()
-    given: list[tuple[View, AuxiliaryRecords, RecordIds]] = []  # noqa: RUF012
 
     def score(self, view: View, known: Any, candidates: Any, seed: int, watcher: Any) -> Any:
-        self.given.append((view, known, candidates))
+        GIVEN.append((view, known, candidates))
         random.random()
         np.random.random()  # noqa: NPY002
         torch.rand(1)
@@ -132,13 +134,13 @@ def test_needs_that_a_position_cannot_meet_are_refused(tmp_path: Path) -> None:
 
 
 def test_each_kind_of_view_is_tried_once_with_a_handful_of_records() -> None:
-    Recorder.given.clear()
+    GIVEN.clear()
     before = states()
     audit = {"known_members": 30, "tested_members": 8, "tested_nonmembers": 30}
     adversaries = ["curious-server", {"name": "isolating-server"}, "released-model"]
     tried(audit=audit, adversaries=adversaries, attacks=["test_dry_run:Recorder"])
     assert states() == before
-    server, released = Recorder.given
+    server, released = GIVEN
     assert [s.key.name for s in server[0].seen] == ["sent-0", "participant-0"]
     assert [s.key.name for s in released[0].seen] == ["aggregate"]
     view, known, candidates = server
