@@ -161,6 +161,9 @@ class DeadlyAttack(Chance):
     def __init__(self, once: str) -> None:
         self.once = Path(once)
 
+    def dry_run(self, *_: Any) -> None:
+        """Live through the dry run: it dies in a worker process."""
+
     def score(self, *arguments: Any) -> Any:
         """Die, or guess."""
         if not self.once.exists():
