@@ -20,7 +20,7 @@ from fedsim.bounded_io import read_text
 from fedsim.errors import ConfigError, listed
 from fedsim.example_configs import hint
 
-MOST_YAML_BYTES = 1 << 20
+MOST_YAML_BYTES = 1 << 18  # ruamel.yaml reads some 100 kB a second
 MOST_YAML_VALUES = 100_000
 LONGEST_LINE = MOST_YAML_BYTES  # no text is folded
 LINE_ENDS = "\x85\u2028\u2029"

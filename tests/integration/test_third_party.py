@@ -134,4 +134,6 @@ def test_a_third_parties_wrong_setting_is_one_sentence(
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(toys.tree(adversaries=["forgetful-server"])))
     said = fedsim(installed, "run", tmp_path / "toy.yaml", "--out", tmp_path / "out")
     assert said.returncode == 2
-    assert said.stderr == "fedsim: forgetful-server: setting 'left_out' is missing\n"
+    where = tmp_path / "toy.yaml"
+    told = f"fedsim: {where}: forgetful-server: setting 'left_out' is missing\n"
+    assert said.stderr == told
