@@ -108,14 +108,14 @@ def alignments(
                 found: Tensor = functional_call(model, moving, (inputs,))
                 return found
 
-            fit = objective.record_fit(model(inputs), targets)
+            # Torch scripts the forward rules of a few operations when it first needs them.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
+                passes = [jvp(outputs, (trained,), (update,)) for update in updates]
+            fit = objective.record_fit(passes[0][0], targets)  # the outputs are alike in all
             scales.append(fit.log_scale.double())
-            for update, along in zip(updates, slopes, strict=True):
-                with warnings.catch_warnings():
-                    # Torch scripts the forward rules of a few operations when it first needs them.
-                    warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
-                    moved = jvp(outputs, (trained,), (update,))[1]
-                along.append((fit.direction * moved).flatten(1).double().sum(1))
+            for one, along in zip(passes, slopes, strict=True):
+                along.append((fit.direction * one[1]).flatten(1).double().sum(1))
     norms = log_norm(extract(model, batch, records, _NORMS, objective=objective))
     return [
         Alignment(
