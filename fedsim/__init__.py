@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedsim.config.experiment import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
     from fedsim.data.partitioners import PartitionTask
+    from fedsim.data.sources.tables import TableFile
     from fedsim.defences import Defence, FederationFacts, Guarantee, Hidden
     from fedsim.errors import FedsimError
     from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
@@ -83,6 +84,7 @@ _HOMES = {
     "SnapshotKind": "fedsim.observation.keys",
     "View": "fedsim.observation.view",
     "SnapshotStore": "fedsim.observation.snapshots",
+    "TableFile": "fedsim.data.sources.tables",
     "Threat": "fedsim.adversary.base",
     "Traced": "fedsim.attacks",
     "Watcher": "fedsim.progress",
@@ -137,6 +139,7 @@ __all__ = [
     "SnapshotKind",
     "SnapshotStore",
     "SourceLocation",
+    "TableFile",
     "Threat",
     "Traced",
     "TrainerState",

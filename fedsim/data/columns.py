@@ -63,7 +63,7 @@ class ColumnSettings:
     objective: str | None = None
 
 
-def arrays_of(
+def read_columns(
     table: pa.Table,
     chosen: ColumnSettings,
     *,

@@ -1,52 +1,206 @@
-"""What the sources that are tables share: finding a file and its test file, and joining them."""
+"""What the data sources that are tables share: settings, a test file, errors that name the file.
 
-from collections.abc import Callable
-from dataclasses import replace
+A new format of files is a class derived from `TableFile` with one method, `read`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.columns import ColumnSettings, arrays_of
+from fedsim.data.columns import Categories, ColumnSettings, read_columns
+from fedsim.data.images import checked_size
 from fedsim.data.sources.base import SourceLocation
+from fedsim.data.tokens import BYTES, TextSettings
 from fedsim.errors import DataError
 
 
-def read_with_test_file(
-    read: Callable[[Path], pa.Table],
-    path: str,
-    test_path: str | None,
-    columns: ColumnSettings,
-    place: SourceLocation,
-) -> Arrays:
-    """Return the records of a file, and of a second one as test records behind them.
+@dataclass
+class TableSource:
+    """A table: a label column, a user column, the rest features.
 
-    Raises
-    ------
-    DataError
-        If a file is not there or cannot be read, or a column does not fit.
+    Parameters
+    ----------
+    path
+        The file; a relative path is looked for in --data-dir, beside the experiment and here.
+    label
+        The column of labels, or several columns (regression, multilabel), or one of lists.
+    features
+        The columns of features; none means all others. Numbers stay, texts are categories; a single
+        column of lists of one length is taken as it is, integers as token ids.
+    user
+        The column of the user whom a record is of.
+    categories
+        What becomes of texts among the features: ``one-hot`` columns, or ``refuse``.
+    objective
+        What the labels are for; none means the experiment's.
+    text
+        A column of texts that are the features, as token ids.
+    tokenizer
+        ``bytes``, or your own as module:function, from a text to a list of ids.
+    max_length
+        Tokens a text; longer ones are cut, shorter ones padded.
+    padding
+        The id behind a text's end; none means 256 for bytes and 0 for others.
     """
-    if test_path is not None and columns.split is not None:
-        raise DataError("it has both split and test_path; leave one of them out")
-    found = place.find(path)
-    tables = [read(found)]
-    if test_path is not None:
-        tables.append(read(place.find(test_path)))
-    table, test = joined(tables, str(found))
-    columns = replace(columns, objective=columns.objective or place.objective)
-    try:
-        return arrays_of(table, columns, test=test)
-    except DataError as error:
-        raise DataError(f"{found}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{found}: a text in it is not UTF-8") from error
-    except pa.ArrowException as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{found}: a column cannot be read: {reason}") from error
+
+    path: str
+    _: KW_ONLY
+    label: str | list[str] | None = None
+    features: list[str] | None = None
+    user: str | None = None
+    categories: Categories = "one-hot"
+    objective: str | None = None
+    text: str | None = None
+    tokenizer: str = BYTES
+    max_length: int = 128
+    padding: int | None = None
+
+    def columns(self) -> ColumnSettings:
+        """Return which columns are what."""
+        return ColumnSettings(
+            label=tuple(self.label) if isinstance(self.label, list) else self.label,
+            features=None if self.features is None else tuple(self.features),
+            user=self.user,
+            categories=self.categories,
+            text=self.text,
+            tokens=TextSettings(self.tokenizer, self.max_length, self.padding),
+            objective=self.objective,
+        )
+
+    def read_records(
+        self,
+        tables: Sequence[pa.Table],
+        where: str,
+        place: SourceLocation,
+        class_names: tuple[str, ...] | None = None,
+    ) -> Arrays:
+        """Return the records of one table, or of two: the second has the test records.
+
+        Parameters
+        ----------
+        where
+            What is read, for an error sentence.
+        class_names
+            Names of classes 0..C-1, where they are known and the labels are those numbers.
+
+        Raises
+        ------
+        DataError
+            If the tables do not fit together, or a column does not fit.
+        """
+        columns = replace(self.columns(), objective=self.objective or place.objective)
+        try:
+            table, test = _join_tables(tables)
+            return read_columns(table, columns, test=test, class_names=class_names)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: a text in it is not UTF-8") from error
+        except pa.ArrowException as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{where}: a column cannot be read: {reason}") from error
 
 
-def joined(tables: list[pa.Table], where: str) -> tuple[pa.Table, np.ndarray | None]:
+@dataclass(kw_only=True)
+class ImageColumn(TableSource):
+    """A table whose features may be a column of encoded images.
+
+    Parameters
+    ----------
+    image
+        A column of JPEG, PNG or TIFF files that are the features.
+    size
+        A side, or [height, width], that images are resized to; none means that all have one size.
+    channels
+        1 for grayscale, 3 for colour.
+    """
+
+    image: str | None = None
+    size: int | list[int] | None = None
+    channels: Literal[1, 3] = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a size that is none."""
+        checked_size(self.size)
+
+    def columns(self) -> ColumnSettings:
+        """Return which columns are what."""
+        size = checked_size(self.size)
+        return replace(super().columns(), image=self.image, size=size, channels=self.channels)
+
+
+@dataclass(kw_only=True)
+class TableFile(TableSource, ABC):
+    """A file with a table, and perhaps a second one with the test records.
+
+    Parameters
+    ----------
+    split
+        A column that says which rows are test records: those that hold `test_value`.
+    test_value
+        What `split` holds for test records.
+    test_path
+        Instead of `split`, a second file with the test records.
+
+    Examples
+    --------
+    A format of one's own needs `read`; the settings and their meaning come with it:
+
+    >>> import pyarrow.feather
+    >>> from fedsim import TableFile
+    >>> class Feather(TableFile):
+    ...     def read(self, path):
+    ...         return pyarrow.feather.read_table(path)
+    >>> Feather("visits.feather", label="stays", user="who").label
+    'stays'
+    """
+
+    format_name: ClassVar[str] = "a table"
+    """What an error sentence calls the format."""
+
+    split: str | None = None
+    test_value: str | int | bool = "test"
+    test_path: str | None = None
+
+    @abstractmethod
+    def read(self, path: Path) -> pa.Table:
+        """Return the table in a file.
+
+        Raises
+        ------
+        DataError, OSError, ValueError, pa.ArrowException
+            If it cannot be read.
+        """
+
+    def columns(self) -> ColumnSettings:
+        """Return which columns are what."""
+        return replace(super().columns(), split=self.split, test_value=self.test_value)
+
+    def arrays(self, place: SourceLocation) -> Arrays:
+        """Return the file's records, those of `test_path` behind them."""
+        if self.test_path is not None and self.split is not None:
+            raise DataError("it has both split and test_path; leave one of them out")
+        found = place.find(self.path)
+        tables = [self._table(found)]
+        if self.test_path is not None:
+            tables.append(self._table(place.find(self.test_path)))
+        return self.read_records(tables, str(found), place)
+
+    def _table(self, path: Path) -> pa.Table:
+        try:
+            return self.read(path)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path} cannot be read as {self.format_name}: {reason}") from error
+
+
+def _join_tables(tables: Sequence[pa.Table]) -> tuple[pa.Table, np.ndarray | None]:
     """Return training and test rows as one table, and which rows are test records."""
     if len(tables) == 1:
         return tables[0], None
@@ -56,7 +210,7 @@ def joined(tables: list[pa.Table], where: str) -> tuple[pa.Table, np.ndarray | N
         )
     except (pa.ArrowException, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{where} and its test file have different columns: {reason}") from error
+        raise DataError(f"it and its test records have different columns: {reason}") from error
     return whole, np.repeat([False, True], [len(table) for table in tables])
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fedsim import TableFile
 from fedsim.data import load_dataset
 from fedsim.errors import FedsimError
 
@@ -235,3 +236,28 @@ def test_a_text_that_rows_repeat_is_tokenized_once(tmp_path: Path, monkeypatch) 
     found = load("csv", tmp_path, path="t.csv", **chosen)
     assert found.features.tolist() == [[1, 2, 0], [3, 0, 0], [1, 2, 0]]
     assert sorted(asked) == ["a bb", "ccc"]
+
+
+class SemicolonFile(TableFile):
+    """A third party's format of files: two numbers and a label, with semicolons."""
+
+    def read(self, path: Path) -> pa.Table:
+        """Return the table in a file."""
+        rows = [line.split(";") for line in path.read_text().split()]
+        columns = [pa.array([int(row[n]) for row in rows]) for n in (0, 1)]
+        return pa.table([*columns, [row[2] for row in rows]], ["x", "y", "label"])
+
+
+def test_a_format_of_a_third_party_is_one_method(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("1;2;a\n3;4;b\n5;6;a\n")
+    (tmp_path / "held.txt").write_text("7;8;b\n")
+    name = f"{__name__}:SemicolonFile"
+    found = load(
+        name, tmp_path, path="t.txt", test_path="held.txt", label="label", user="x", hold=None
+    )
+    assert found.features.tolist() == [[2], [4], [6], [8]]
+    assert (found.labels.tolist(), found.groups.tolist()) == ([0, 1, 0, 1], [0, 1, 2, 3])
+    assert found.test_records.tolist() == [3]
+    (tmp_path / "t.txt").write_text("1;two;a")
+    with pytest.raises(FedsimError, match=r"t\.txt cannot be read as a table: invalid literal"):
+        load(name, tmp_path, path="t.txt", label="label")
