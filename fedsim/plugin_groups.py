@@ -4,10 +4,11 @@ Nothing here imports a plugin: names are read from the metadata of installed pac
 ``__all__`` of a library's source, so that listing them costs milliseconds.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from fedsim.errors import PluginError, listed
@@ -117,7 +118,7 @@ def available(group: str) -> dict[str, EntryPoint]:
     if group not in GROUPS:
         raise PluginError(f"there is no group of plugins {group!r}; valid: {listed(GROUPS)}")
     found: dict[str, EntryPoint] = {}
-    for point in _installed(GROUPS[group].entry_points, tuple(sys.path)):
+    for point in _installed(GROUPS[group].entry_points, _stamps()):
         other = found.setdefault(point.name, point)
         if other.value != point.value:
             raise PluginError(
@@ -136,9 +137,27 @@ def origin_of(group: str, point: EntryPoint) -> str:
     return library.package if library else ""
 
 
-@cache
-def _installed(entry_point_group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Return a group's entry points; `path` is `sys.path`, as other packages may be added to it."""
+def _stamps() -> tuple[tuple[str, int], ...]:
+    """Return where packages are looked for, and when something was last installed there.
+
+    An installer that adds, removes or replaces a package makes or removes its ``.dist-info``
+    folder, which changes the modification time of the folder around it.
+    """
+    return tuple((place, _changed(place or ".")) for place in sys.path)
+
+
+def _changed(place: str) -> int:
+    try:
+        return os.stat(place).st_mtime_ns  # noqa: PTH116  # a fifth of Path.stat's time
+    except (OSError, ValueError):
+        return 0
+
+
+@lru_cache(maxsize=2 * len(GROUPS))
+def _installed(
+    entry_point_group: str, stamps: tuple[tuple[str, int], ...]
+) -> tuple[EntryPoint, ...]:
+    """Return a group's entry points; reading them takes milliseconds, so once for each `stamps`."""
     return tuple(entry_points(group=entry_point_group))
 
 

@@ -1,6 +1,7 @@
 """Plugins are found by entry point or by name, and their signature is their schema."""
 
 import re
+import shutil
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -175,3 +176,41 @@ def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch)
 def test_summary_is_the_first_line_of_the_documentation() -> None:
     assert plugins.summary(Thing) == "Keep what it is given."
     assert plugins.summary(network) == ""
+
+
+def install(site: Path, name: str, value: str) -> Path:
+    """Write what an installer leaves of a package that offers a model."""
+    folder = site / f"{name}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(f"[fedsim.models]\n{name} = {value}\n")
+    return folder
+
+
+def test_packages_that_come_and_go_in_one_process_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "late" not in plugins.available("models")
+    folder = install(tmp_path, "late", "late_package:net")
+    assert plugins.available("models")["late"].value == "late_package:net"
+    shutil.rmtree(folder)
+    assert "late" not in plugins.available("models")
+    install(tmp_path, "late", "late_package:other_net")
+    assert plugins.available("models")["late"].value == "late_package:other_net"
+
+
+def test_entry_points_are_read_once_as_long_as_nothing_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+
+    def counted(group: str) -> tuple[EntryPoint, ...]:
+        reads.append(group)
+        return ()
+
+    monkeypatch.setattr(plugin_groups, "entry_points", counted)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for _ in range(5):
+        plugins.available("models")
+    assert reads == ["fedsim.models"]
