@@ -156,6 +156,11 @@ class RunDirectory:
         """Digests of the data and the model that the run was made from."""
         return self.path / "content.json"
 
+    @property
+    def attackers(self) -> Path:
+        """What the attackers state of themselves: threat models, queries, what answers them."""
+        return self.path / "attackers.json"
+
     def checkpoint(self, federation: str) -> Path:
         """Where a federation stands."""
         return self.path / "federations" / federation / "checkpoint.safetensors"

@@ -35,6 +35,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.run_content import keep_content
 from fedsim.stages.setup import set_setup
 from fedsim.stages.simulate import simulate
+from fedsim.stages.stated_attackers import keep_stated
 from fedsim.training.sgd_loop import evaluate, run_epochs
 from fedsim.training.trainer import Batches
 from fedsim.transport.messages import shapes_of
@@ -94,6 +95,7 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     with run.locked():
         setup = set_setup(toy, None, watcher)
         keep_content(setup, run)
+        keep_stated(setup.attackers, run)
         simulate(setup, run, watcher)
     return run
 

@@ -32,6 +32,7 @@ from fedsim.stages.report import report as report_stage
 from fedsim.stages.run_content import keep_content, require_content, require_data
 from fedsim.stages.setup import Setup, load_data, require_labels, set_setup
 from fedsim.stages.simulate import simulate as simulate_stage
+from fedsim.stages.stated_attackers import keep_stated
 
 OnPlan = Callable[[Sequence[StatedThreat], Plan], None]
 """Called before the first round with the threat models and the sizes of a run."""
@@ -85,6 +86,7 @@ def run(
     directory = RunDirectory.create(folder, setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
+        keep_stated(setup.attackers, directory)
         write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
         simulate_stage(setup, directory, watcher, as_path(states))
         attack_stage(setup, directory, watcher, fresh=False)
@@ -161,6 +163,7 @@ def attack_given(
     directory = RunDirectory.create(Path(out), setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
+        keep_stated(setup.attackers, directory)
         write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
         keep_given(setup, snapshots, directory)
         attack_stage(setup, directory, watcher, fresh=False)

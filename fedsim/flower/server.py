@@ -39,6 +39,7 @@ from fedsim.stages.plan import plan
 from fedsim.stages.run_content import keep_content
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import beginning_of, schedule_of, seated, standing_of, strategy_of
+from fedsim.stages.stated_attackers import keep_stated
 
 _LOOK_AGAIN = 1.0
 
@@ -60,6 +61,7 @@ def new_server_app(experiment: Path) -> ServerApp:
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)
+            keep_stated(setup.attackers, run)
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(setup.ledger, run.ledger)
             require_space(run.path, plan(setup).snapshot_bytes)

@@ -1,6 +1,7 @@
 """From files of scores to figures: the ledger's truth joined to every attack's scores by record.
 
-Needs neither the data set nor the model: the ledger and the scores say it all.
+Needs neither the data set nor the model, nor a plugin of the user's: the ledger, the scores and
+what the attackers stated say it all.
 """
 
 import shlex
@@ -11,15 +12,16 @@ import numpy as np
 
 from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
-from fedsim.errors import RunDirectoryError, listed
+from fedsim.errors import PluginError, RunDirectoryError, listed
 from fedsim.evaluation import EvaluationResult, Scores, Truth, judge, mean_evaluation_result
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.evaluation.metric import Metric
-from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
+from fedsim.stages.kept_figures import found_metrics
 from fedsim.stages.score_files import made_from, read_scores
-from fedsim.stages.setup import Attacker, attackers_of
+from fedsim.stages.setup import Attacker
+from fedsim.stages.stated_attackers import stated_attackers
 from fedsim.stages.user_level import by_user, scores_by_user
 from fedsim.stages.who_is_seen import asked_about
 
@@ -44,6 +46,8 @@ class EvaluatedRun:
         As `evaluation results`: the balanced accuracy on the known records, which alone may say
         which attack is shown first: a choice by the tested records would flatter what they say of
         it.
+    missing
+        Why each metric of the experiment that could not be built was not measured.
     """
 
     experiment: Experiment
@@ -54,6 +58,7 @@ class EvaluatedRun:
     means: Mapping[tuple[str, str], EvaluationResult]
     baselines: frozenset[str]
     known: Mapping[tuple[str, str, str], float]
+    missing: tuple[PluginError, ...] = ()
 
 
 def judge_run(run: RunDirectory) -> EvaluatedRun:
@@ -71,8 +76,9 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
     """
     experiment = load_experiment(run.experiment, plugins_needed=False)
     ledger = read_ledger(run.ledger)
-    attackers = asked_about(attackers_of(experiment), ledger)
-    metrics = chosen_metrics(experiment.metrics)
+    attackers = asked_about(stated_attackers(experiment, run), ledger)
+    found = found_metrics(experiment.metrics)
+    metrics = found.metrics
     evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}
     means: dict[tuple[str, str], EvaluationResult] = {}
     known: dict[tuple[str, str, str], float] = {}
@@ -99,7 +105,8 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
         if made_from(run.scores(who, key, attack)).get("baseline")
     )
     return EvaluatedRun(
-        experiment, ledger, attackers, metrics, evaluation_results, means, baselines, known
+        *(experiment, ledger, attackers, metrics, evaluation_results, means, baselines, known),
+        missing=found.missing,
     )
 
 

@@ -1,7 +1,8 @@
 """The third stage: judge the scores, write the figures and the page.
 
 Reads the experiment, the ledger, the history, scores, exposure and traces; writes ``results.json``
-and ``report.html``. The data themselves are needed only for what a page shows on request.
+and ``report.html``. No plugin of the user's is needed. The data are needed only for what a page
+shows on request.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
+from fedsim.stages.kept_figures import with_kept_figures
 from fedsim.stages.label_gain import gain_over, label_attack, tells_members
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.utility import History, cost_of, final_utility, read_history, utility_points
@@ -62,7 +64,7 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Resul
     threats = stated_threats(judged.attackers, judged.experiment)
     federations = federations_of(judged.attackers)
     honest = history if federations[0].name == HONEST else None
-    return Results(
+    results = Results(
         name=run.path.resolve().name,
         metrics=metric_infos(judged.metrics),
         utility=final_utility(history),
@@ -72,6 +74,7 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Resul
         findings=tuple(_findings(run, judged)),
         provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
     )
+    return with_kept_figures(results, run, judged.missing)
 
 
 def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]:

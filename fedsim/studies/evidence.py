@@ -11,12 +11,13 @@ from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import Ledger, MembershipQuery, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult, Metric, mean_evaluation_result
-from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import judge_scores
+from fedsim.stages.kept_figures import found_metrics
 from fedsim.stages.score_files import read_scores, read_trace
-from fedsim.stages.setup import Attacker, attackers_of
+from fedsim.stages.setup import Attacker
+from fedsim.stages.stated_attackers import stated_attackers
 from fedsim.stages.who_is_seen import asked_about
 from fedsim.studies.rows import Row
 
@@ -156,11 +157,11 @@ class Evidence:
 
     @cached_property
     def _attackers(self) -> tuple[Attacker, ...]:
-        return asked_about(attackers_of(self._experiment), self._ledger)
+        return asked_about(stated_attackers(self._experiment, self._run), self._ledger)
 
     @cached_property
     def _metrics(self) -> tuple[Metric, ...]:
-        return chosen_metrics(self._experiment.metrics)
+        return found_metrics(self._experiment.metrics).metrics
 
     @cached_property
     def _ledger(self) -> Ledger:

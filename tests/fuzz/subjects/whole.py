@@ -15,7 +15,7 @@ from fuzz.mutators import raw
 
 COMMANDS = (("report", "{run}", "--quiet"), ("compare", "{run}"))
 READ = (
-    *("experiment.yaml", "ledger.parquet", "results.json", "provenance.json"),
+    *("experiment.yaml", "ledger.parquet", "results.json", "provenance.json", "attackers.json"),
     *("federations/*/*.json", "scores/*/*/*.parquet", "traces/*/*/*/*.parquet"),
 )
 

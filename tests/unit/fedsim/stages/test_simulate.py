@@ -24,6 +24,7 @@ from fedsim.stages.setup import set_setup
 def test_the_files_of_a_run(toy_run: Path) -> None:
     run = RunDirectory(toy_run)
     assert list(content_of(run)) == [
+        "attackers.json",
         "content.json",
         "experiment.yaml",
         "federations/honest/checkpoint.safetensors",
@@ -82,8 +83,12 @@ def test_another_seed_gives_another_run(toy_run: Path, tmp_path: Path) -> None:
     ours, others = content_of(RunDirectory(toy_run)), content_of(simulated(tmp_path / "r", seed=4))
     assert ours.keys() == others.keys()
     same = [name for name in ours if ours[name] == others[name]]
-    # Nothing malicious was sent, and nobody had a finding of its own.
-    assert same == ["federations/honest/crafted.json", "federations/honest/findings.json"]
+    # The same attackers, nothing malicious was sent, and nobody had a finding of its own.
+    assert same == [
+        "attackers.json",
+        "federations/honest/crafted.json",
+        "federations/honest/findings.json",
+    ]
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,100 @@
+"""Figures of metrics whose plugins are not there: taken over from the results of before.
+
+A user's own metric is a file that need not be where a run is reported again. What it measured
+stands in ``results.json`` and is as good as it was, wherever the scores are the same.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fedsim.config.metrics import MetricChoice
+from fedsim.errors import PluginError
+from fedsim.evaluation.metric import Metric
+from fedsim.evaluation.metric_choice import built_metric, chosen_metrics
+from fedsim.report.results import ResultRow, Results
+from fedsim.report.results_file import read_results
+from fedsim.rundir import RunDirectory
+
+
+@dataclass(frozen=True)
+class FoundMetrics:
+    """The metrics of an experiment that could be built, and why each of the others could not."""
+
+    metrics: tuple[Metric, ...]
+    missing: tuple[PluginError, ...] = ()
+
+
+def found_metrics(choices: Iterable[MetricChoice]) -> FoundMetrics:
+    """Return the metrics of an experiment as far as their plugins are there.
+
+    Raises
+    ------
+    PluginError
+        If two have one name.
+    """
+    there, missing = [], []
+    for choice in choices:
+        try:
+            built_metric(choice)
+        except PluginError as error:
+            missing.append(error)
+        else:
+            there.append(choice)
+    return FoundMetrics(chosen_metrics(there), tuple(missing))
+
+
+def with_kept_figures(
+    results: Results, run: RunDirectory, missing: Sequence[PluginError]
+) -> Results:
+    """Return results with the figures of metrics that are not there, as measured before.
+
+    Parameters
+    ----------
+    results
+        As measured now, without those metrics.
+    run
+        Where the results of before are, if there are any.
+    missing
+        Why each metric could not be built.
+
+    Raises
+    ------
+    PluginError
+        If there are no figures of as many metrics, or the scores have changed since.
+    """
+    if not missing:
+        return results
+    if not run.results.is_file():
+        raise missing[0]
+    before = read_results(run.results)
+    kept = {name: info for name, info in before.metrics.items() if name not in results.metrics}
+    rows = {row.key: row for row in before.results}
+    same = all(_same_scores(row, rows.get(row.key)) for row in results.results)
+    if len(kept) < len(missing) or not same:
+        raise missing[0]
+    return results.model_copy(
+        update={
+            "metrics": {**results.metrics, **kept},
+            "results": tuple(_with_kept(row, rows[row.key], kept) for row in results.results),
+        }
+    )
+
+
+def _same_scores(row: ResultRow, before: ResultRow | None) -> bool:
+    return before is not None and (row.accuracy, row.auc) == (before.accuracy, before.auc)
+
+
+def _with_kept(row: ResultRow, before: ResultRow, kept: Iterable[str]) -> ResultRow:
+    return row.model_copy(
+        update={
+            part: {
+                **getattr(row, part),
+                **{
+                    name: getattr(before, part)[name]
+                    for name in kept
+                    if name in getattr(before, part)
+                },
+            }
+            for part in ("figures", "refused", "over_label")
+        }
+    )
