@@ -8,6 +8,7 @@ from fedsim.files import write_text
 from fedsim.report import figures, formatting, interval_figures
 from fedsim.report.comparison_rows import ComparedRow, metrics_of, reference_name
 from fedsim.report.data import RocTrace, UtilityPoint
+from fedsim.report.label_gains import gain_lines
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.roc_charts import roc_charts
@@ -86,6 +87,9 @@ def render_comparison(data: ComparisonData) -> str:
         utility_names=formatting.ordered_union(run.utility for run in data.runs),
         units=formatting.units_and_guessing(metrics_of(data.rows)),
         legend=legend(data.rocs),
+        label_gains=gain_lines(
+            ((data.called(row), row.result) for row in data.rows), metrics_of(data.rows)
+        ),
         cautions=CAUTIONS,
     )
 

@@ -17,6 +17,7 @@ from fedsim.evaluation import Comparison, EvaluationResult, compare
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import figure_text, probability, signed
+from fedsim.report.label_gains import gain_lines
 from fedsim.report.results import MetricInfo, ResultRow, Results
 
 Contender = tuple[str, str, str]
@@ -184,13 +185,17 @@ class ComparedTable:
             self._numbers.setdefault((row.run, row.result.adversary), len(self._numbers) + 1)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the legend and the table, intervals below the differences if it is narrow."""
+        """Yield the legend, the table (intervals below if it is narrow), and gains over a label."""
         yield from _legend(self._rows, self._numbers)
         yield Text()
         table = self._table(" ")
         if table.width() > options.max_width:
             table = self._table("\n")
         yield from table.fitted(options.max_width)
+        called = contenders_of(self._rows)
+        rows = ((called[row.run, row.result.adversary], row.result) for row in self._rows)
+        for line in gain_lines(rows, metrics_of(self._rows)):
+            yield Text(line, "dim")
 
     def _table(self, separator: str) -> WideTable:
         metrics = metrics_of(self._rows)

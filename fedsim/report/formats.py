@@ -95,7 +95,7 @@ FORMATS: Mapping[str, Callable[[Sequence[ComparedRow]], str]] = {
 _TIDY = (
     *("attack", "run", "adversary", "victim", "metric", "value", "low", "high"),
     *("difference", "difference_low", "difference_high", "p", "pairing"),
-    *("reference_run", "reference_adversary"),
+    *("reference_run", "reference_adversary", "over_label"),
 )
 
 
@@ -104,7 +104,7 @@ def tidy(rows: Sequence[ComparedRow]) -> list[dict[str, str | float | None]]:
 
     Metrics have the names that ``results.json`` calls them: ``accuracy``, ``auc``, ``tpr@0.01``.
     `difference` is this contender minus the `reference_adversary` of the `reference_run` in the
-    same attack.
+    same attack. `over_label` is the gain over the record's label alone, where that tells members.
     """
     return [
         dict(
@@ -114,6 +114,7 @@ def tidy(rows: Sequence[ComparedRow]) -> list[dict[str, str | float | None]]:
                     *(row.result.attack, row.run, row.result.adversary, row.result.victim),
                     *(name, figure.value, figure.low, figure.high),
                     *_against(row, name),
+                    gain.value if (gain := row.result.over_label.get(name)) else None,
                 ),
                 strict=True,
             )

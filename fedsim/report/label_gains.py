@@ -1,31 +1,46 @@
 """What is said of attacks beside a label that alone tells members from others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from fedsim.report.formatting import difference_text
-from fedsim.report.results import ResultRow, Results
+from fedsim.report.results import MetricInfo, ResultRow, Results
 
 SHOWN = ("accuracy", "auc")
 
 
 def label_gain_lines(results: Results) -> list[str]:
     """Return, for each adversary whose label baseline is above guessing, each attack's gain."""
-    lines = []
-    for adversary in results.adversaries():
-        rows = [row for row in results.summary() if row.adversary == adversary and row.over_label]
-        if rows:
-            gains = "; ".join(f"{row.attack} {', '.join(_gains(row, results))}" for row in rows)
-            lines.append(
-                f"{adversary}: a record's label alone tells members from others here, so read the "
-                f"figures as gains over it, not over guessing: {gains}"
-            )
-    return lines
+    return gain_lines(((row.adversary, row) for row in results.summary()), results.metrics)
 
 
-def _gains(row: ResultRow, results: Results) -> Iterator[str]:
+def gain_lines(
+    named: Iterable[tuple[str, ResultRow]], metrics: Mapping[str, MetricInfo]
+) -> list[str]:
+    """Return a line for each of those whose label baseline is above guessing.
+
+    Parameters
+    ----------
+    named
+        Rows, each with what it is called whose it is.
+    metrics
+        How their figures are printed.
+    """
+    gains: dict[str, list[str]] = {}
+    for whose, row in named:
+        if row.over_label:
+            said = f"{row.attack} {', '.join(_gains(row, metrics))}"
+            gains.setdefault(whose, []).append(said)
+    return [
+        f"{whose}: a record's label alone tells members from others here, so read the figures as "
+        f"gains over it, not over guessing: {'; '.join(said)}"
+        for whose, said in gains.items()
+    ]
+
+
+def _gains(row: ResultRow, metrics: Mapping[str, MetricInfo]) -> Iterator[str]:
     for name in SHOWN:
         if (gain := row.over_label.get(name)) is not None:
-            info = results.metrics[name]
+            info = metrics[name]
             value, low, high = (
                 difference_text(one, info.unit) for one in (gain.value, gain.low, gain.high)
             )

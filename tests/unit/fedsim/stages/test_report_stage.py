@@ -10,9 +10,11 @@ import pytest
 import toys
 from rich.console import Console
 
-from fedsim.api import attack, report
+from fedsim.api import attack, compare, report
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Scores
+from fedsim.report.comparison_rows import ComparedTable
+from fedsim.report.formatting import difference_text
 from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
@@ -149,6 +151,29 @@ def test_where_the_label_alone_tells_members_the_gain_over_it_is_said(run: RunDi
     console = Console(width=200, file=io.StringIO(), color_system=None)
     console.print(RunTable(results))
     assert "read the figures as gains over it, not over guessing" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_comparison_says_the_gain_over_the_label_too(run: RunDirectory, tmp_path: Path) -> None:
+    with_label_scores(run, 2.0)
+    report(run.path)
+    compared = compare(run.path, page=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(ComparedTable(compared.rows))
+    printed = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    for adversary in ("curious-server", "curious-participant"):
+        said = f"{adversary}: a record{{}}s label alone tells members from others here, so read"
+        assert page.count(said.format("&#39;")) == 1
+        assert printed.count(said.format("'")) == 1
+    (row,) = [r for r in compared.rows if r.result.attack == "loss" and r.run and r.difference]
+    value = row.result.over_label["auc"].value
+    assert f"AUC {difference_text(value, 'area')} (" in printed
+    frame = compared.to_frame().query("metric == 'auc' and attack == 'loss'")
+    assert value in set(frame["over_label"])
+    with_label_scores(run, 0.0)
+    report(run.path)
+    compare(run.path, page=tmp_path / "page.html")
+    assert "label alone tells" not in (tmp_path / "page.html").read_text()
 
 
 def test_where_the_label_tells_nothing_figures_are_against_guessing(run: RunDirectory) -> None:
