@@ -112,6 +112,8 @@ def leaves_scores_alone(trial: MetricTrial) -> None:
 
 def agrees_with_resamples(trial: MetricTrial) -> None:
     """Its interval comes from the resamples: a fast way to them must give the same figures."""
+    if not trial.metric.resampled:
+        raise NotApplicable("it is a bound, and is not resampled")
     found = np.asarray(trial.metric.on_resamples(trial.resampled))
     expected = Metric.on_resamples(trial.metric, trial.resampled)
     if found.shape != expected.shape:

@@ -39,7 +39,8 @@ class Comparison:
     shared
         How many records both sides judged.
     figures
-        By the name of the metric, the difference of each that both sides have a figure of.
+        By the name of the metric, the difference of each that both sides have a figure of and that
+        is resampled.
     """
 
     pairing: str
@@ -76,7 +77,7 @@ def compare(
     metrics = [
         metric
         for metric in reference.metrics
-        if metric.name in reference.figures and metric.name in other.figures
+        if metric.resampled and metric.name in reference.figures and metric.name in other.figures
     ]
     groups = (reference.cases, other.cases)
     rng = generator(seed, "evaluation", "comparison")

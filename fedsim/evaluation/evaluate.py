@@ -155,7 +155,9 @@ def calibrated(
             f"the tested records have scores from {joined.seeds} seeds of the attack and the known "
             f"ones from {known.seeds}; both must come from the same seeds"
         )
-    return EvaluationCase(joined, np.array([best_threshold(*scores) for scores in known.split()]))
+    auxiliary = tuple(known.split())
+    thresholds = np.array([best_threshold(*scores) for scores in auxiliary])
+    return EvaluationCase(joined, thresholds, auxiliary)
 
 
 def _evaluation_result(
@@ -168,11 +170,11 @@ def _evaluation_result(
     refused = {name: reason for name, reason in reasons.items() if reason is not None}
     supported = [metric for metric in metrics if metric.name not in refused]
     rng = generator(seed, "evaluation", "bootstrap")
-    replicates = bootstrap([cases], supported, rng, resamples)[0]
+    replicates = bootstrap([cases], [one for one in supported if one.resampled], rng, resamples)[0]
     return EvaluationResult(
         figures={
             metric.name: _exact(cases, metric)
-            or _estimate(cases, metric, replicates[metric.name], members, nonmembers)
+            or _estimate(cases, metric, replicates.get(metric.name), members, nonmembers)
             for metric in supported
         },
         details={metric.name: mean_details(cases, metric) for metric in supported},
@@ -190,10 +192,13 @@ def _evaluation_result(
 def _estimate(
     cases: Sequence[EvaluationCase],
     metric: Metric,
-    replicates: Floats,
+    replicates: Floats | None,
     members: int,
     nonmembers: int,
 ) -> Estimate:
+    if replicates is None:
+        bound = mean_over(cases, metric)
+        return Estimate(bound, bound, bound, "bound")
     trials = metric.independent_records(members, nonmembers)
     fraction = metric.unit in FRACTIONS
     return estimate(mean_over(cases, metric), replicates, trials, fraction=fraction)

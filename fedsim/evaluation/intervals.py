@@ -29,7 +29,10 @@ _BLOCK = 4_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval and the way the interval was found: `bootstrap` or `exact`."""
+    """A figure with its interval and the way it was found: `bootstrap`, `exact`, or `bound`.
+
+    A bound is a figure that holds with a confidence itself; its interval is the figure.
+    """
 
     value: float
     low: float

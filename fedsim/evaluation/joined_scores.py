@@ -26,16 +26,20 @@ class EvaluationCase:
     thresholds
         float64 (seeds,): at or above it a record is called a member. Chosen elsewhere, on the
         auxiliary records.
+    auxiliary
+        The scores of those, of members and of non-members, a pair for each seed.
     """
 
     joined: Joined
     thresholds: Floats
+    auxiliary: tuple[tuple[Floats, Floats], ...] = ()
 
     @cached_property
     def scored(self) -> tuple[ScoredRecords, ...]:
         """The scores of members and of non-members, one for each seed of the attack."""
-        pairs = zip(self.joined.split(), self.thresholds, strict=True)
-        return tuple(ScoredRecords(*scores, float(cut)) for scores, cut in pairs)
+        known = self.auxiliary or (None,) * len(self.thresholds)
+        rows = zip(self.joined.split(), self.thresholds, known, strict=True)
+        return tuple(ScoredRecords(*scores, float(cut), known) for scores, cut, known in rows)
 
     def measure(self, metric: Metric) -> float:
         """Return a metric's figure, mean over the attack's seeds.

@@ -36,11 +36,15 @@ class ScoredRecords:
         float64 (m,) and (n,), neither empty.
     threshold
         At or above it a record is called a member; chosen on the auxiliary records.
+    auxiliary
+        The scores of the auxiliary members and non-members, for a metric that chooses a threshold
+        of its own; None where they are not at hand.
     """
 
     members: Floats
     nonmembers: Floats
     threshold: float
+    auxiliary: tuple[Floats, Floats] | None = None
 
     @cached_property
     def member_order(self) -> Order:
@@ -96,6 +100,7 @@ class ResampledRecords:
                 np.repeat(scored.members, members),
                 np.repeat(scored.nonmembers, nonmembers),
                 scored.threshold,
+                scored.auxiliary,
             )
 
 
@@ -131,6 +136,9 @@ class Metric(ABC):
         Whether a higher figure is the better attack.
     guessing
         What an attack that guesses reaches; None if that is not one number.
+    resampled
+        Whether the bootstrap gives its interval. If not, the figure is itself a bound that holds
+        with a confidence: its interval is the figure, and it has no part in comparisons.
     """
 
     name: str
@@ -140,6 +148,7 @@ class Metric(ABC):
     unit: Unit = "number"
     higher_is: Literal["better", "worse"] = "better"
     guessing: float | None = None
+    resampled: bool = True
 
     @abstractmethod
     def point(self, scored: ScoredRecords) -> float:

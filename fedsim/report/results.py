@@ -94,7 +94,7 @@ class MetricFigure(StrictModel):
     value: float
     low: float
     high: float
-    method: Literal["bootstrap", "exact"]
+    method: Literal["bootstrap", "exact", "bound"]
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -7,13 +7,19 @@ scores these are, and nothing draws at random: intervals live in `fedsim.evaluat
 from fedsim.evaluation.metrics.accuracy import Accuracy, balanced_accuracy
 from fedsim.evaluation.metrics.auc import Auc, auc
 from fedsim.evaluation.metrics.epsilon import EpsilonLowerBound
+from fedsim.evaluation.metrics.epsilon_gdp import EpsilonGdp
+from fedsim.evaluation.metrics.epsilon_one_run import EpsilonOneRun
+from fedsim.evaluation.metrics.epsilon_one_run_fdp import EpsilonOneRunFdp
 from fedsim.evaluation.metrics.precision import PrecisionAtPrior
 from fedsim.evaluation.metrics.tpr import TprAtFpr, tpr_at_fpr
 
 __all__ = [
     "Accuracy",
     "Auc",
+    "EpsilonGdp",
     "EpsilonLowerBound",
+    "EpsilonOneRun",
+    "EpsilonOneRunFdp",
     "PrecisionAtPrior",
     "TprAtFpr",
     "auc",

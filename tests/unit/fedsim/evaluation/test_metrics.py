@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from fedsim.errors import FedsimError
 from fedsim.evaluation import metrics
 from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
-from fedsim.evaluation.metrics import epsilon
 from fedsim.evaluation.metrics.tpr import false_positive_budget, refusal
 from fedsim.evaluation.thresholds import best_threshold
 
@@ -85,7 +84,6 @@ EVERY = [
     metrics.Auc(),
     metrics.TprAtFpr(0.1),
     metrics.PrecisionAtPrior(0.1),
-    metrics.EpsilonLowerBound(0.001),
 ]
 
 
@@ -108,26 +106,6 @@ def test_precision_is_bayes_rule():
         assert metrics.PrecisionAtPrior(prior).point(scored) == pytest.approx(wanted)
     nobody = ScoredRecords(members, nonmembers, threshold=9.0)
     assert metrics.PrecisionAtPrior(0.1).point(nobody) == 0.1
-
-
-def test_epsilon_is_that_of_clopper_and_pearson():
-    """1,000 of 1,000 and 0 of 1,000: ln(.025^(1/1000) / (1 - .025^(1/1000))) at delta 0."""
-    perfect = ScoredRecords(np.ones(1000), np.zeros(1000), threshold=0.5)
-    rate = epsilon.TAIL ** (1 / 1000)
-    wanted = np.log(rate / (1 - rate))
-    assert metrics.EpsilonLowerBound(0.0).point(perfect) == pytest.approx(wanted)
-    assert wanted == pytest.approx(5.60, abs=0.01)  # jax_privacy with an explicit threshold
-
-
-def test_epsilon_is_rarely_above_0_where_nothing_leaks():
-    """At 95 % confidence, in at most 5 of 100 audits by chance; the threshold is fixed."""
-    rng = np.random.default_rng(6)
-    bound = metrics.EpsilonLowerBound(0.0)
-    above = sum(
-        bound.point(ScoredRecords(rng.normal(size=500), rng.normal(size=500), 0.3)) > 0
-        for _ in range(400)
-    )
-    assert above <= 0.05 * 400
 
 
 @pytest.mark.parametrize(

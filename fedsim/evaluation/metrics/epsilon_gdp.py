@@ -1,0 +1,43 @@
+"""Epsilon from below for mechanisms with a Gaussian tradeoff, such as DP-SGD.
+
+Nasr et al., *Tight Auditing of Differentially Private Machine Learning*, USENIX Security 2023: from
+upper bounds of FPR and FNR follows mu >= Phi^-1(1 - FPR) - Phi^-1(FNR), and from mu the epsilon at
+delta (Dong, Roth & Su 2022). It is larger than what the rates alone give because it assumes more:
+of a mechanism whose tradeoff is not that of a Gaussian it may be too large.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from fedsim.evaluation.metrics.epsilon_bound import EpsilonBound, Numbers
+from fedsim.evaluation.privacy_bounds import gaussian_epsilon, gdp_mu, upper_proportion
+
+
+class EpsilonGdp(EpsilonBound):
+    """The epsilon that the attack contradicts if the mechanism is Gaussian (Nasr et al. 2023).
+
+    Parameters
+    ----------
+    delta
+        Of the guarantee, in (0, 1).
+    confidence
+        Of the bound.
+    thresholds
+        As of `epsilon`.
+    """
+
+    prefix: ClassVar[str] = "epsilon-gdp"
+    kind: ClassVar[str] = "GDP"
+
+    def bound(
+        self, found: Numbers, accused: Numbers, members: int, nonmembers: int, alpha: float
+    ) -> float:
+        """Return the epsilon of the largest mu."""
+        fnr_high = upper_proportion(members - found, members, alpha / 2)
+        fpr_high = upper_proportion(accused, nonmembers, alpha / 2)
+        usable = np.maximum(fnr_high, fpr_high) < 1 - self.delta
+        if not usable.any():
+            return 0.0
+        mu = float(gdp_mu(fpr_high[usable], fnr_high[usable]).max())
+        return gaussian_epsilon(mu, self.delta)

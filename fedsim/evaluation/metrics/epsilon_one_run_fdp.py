@@ -1,0 +1,30 @@
+"""Epsilon from below of one run, for mechanisms with a Gaussian tradeoff: tighter than one-run.
+
+Mahloujifar, Melis and Chaudhuri, *Auditing f-Differential Privacy in One Run*, 2024 (arXiv
+2410.22235): the guesses of `epsilon-one-run`, judged against a whole tradeoff curve.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from fedsim.evaluation.metrics.epsilon_one_run import EpsilonOneRun
+from fedsim.evaluation.privacy_bounds import fdp_one_run_epsilon
+
+
+class EpsilonOneRunFdp(EpsilonOneRun):
+    """The epsilon that one run contradicts if the mechanism is Gaussian (Mahloujifar et al. 2024).
+
+    Parameters
+    ----------
+    delta
+        Of the guarantee, in (0, 1).
+    confidence
+        Of the bound.
+    thresholds
+        As of `epsilon`.
+    """
+
+    prefix: ClassVar[str] = "epsilon-one-run-fdp"
+    kind: ClassVar[str] = "one run, f-DP"
+    takes_no_delta: ClassVar[bool] = False
+    largest: ClassVar[Callable[..., float]] = staticmethod(fdp_one_run_epsilon)
