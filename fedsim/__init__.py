@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fedsim.adversary.base import Adversary, Threat
     from fedsim.adversary.participant_position import ParticipantAdversary
     from fedsim.adversary.server_position import ServerAdversary
-    from fedsim.api import attack, attack_given, compare, open_run, prepare, run, study
+    from fedsim.api import attack, attack_given, compare, gate, open_run, prepare, run, study
     from fedsim.attacks import (
         Attack,
         AuxiliaryRecords,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
-    from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy
+    from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy, GatedRun
     from fedsim.stages.external_model import ExternalModel
     from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
@@ -60,6 +60,7 @@ _HOMES = {
     "Finding": "fedsim.finding",
     "FinishedRun": "fedsim.result_objects",
     "FinishedStudy": "fedsim.result_objects",
+    "GatedRun": "fedsim.result_objects",
     "ExternalModel": "fedsim.stages.external_model",
     "AuxiliaryRecords": "fedsim.attacks",
     "MemoryNeed": "fedsim.attacks",
@@ -91,6 +92,7 @@ _HOMES = {
     "attack": "fedsim.api",
     "attack_given": "fedsim.api",
     "compare": "fedsim.api",
+    "gate": "fedsim.api",
     "exchanged_state": "fedsim.models.exchange",
     "load_exchanged": "fedsim.models.exchange",
     "load_experiment": "fedsim.config.experiment",
@@ -117,6 +119,7 @@ __all__ = [
     "Finding",
     "FinishedRun",
     "FinishedStudy",
+    "GatedRun",
     "Guarantee",
     "Hidden",
     "Knowledge",
@@ -150,6 +153,7 @@ __all__ = [
     "attack_given",
     "compare",
     "exchanged_state",
+    "gate",
     "load_exchanged",
     "load_experiment",
     "open_run",

@@ -19,6 +19,7 @@ from fedsim.report.formatting import (
     utility_text,
     with_unit,
 )
+from fedsim.report.gate import GateCheck, gate_entries
 from fedsim.report.html_table import Heading, html_table
 from fedsim.report.results import MetricInfo, ResultRow, Results
 from fedsim.report.results_file import read_results
@@ -131,6 +132,47 @@ class ComparedRuns:
                 for row in self.rows
             ],
             "differences are from the first of each attack",
+        )
+
+
+@dataclass(frozen=True)
+class GatedRun:
+    """A run whose figures were held against limits.
+
+    Attributes
+    ----------
+    path
+        The run directory.
+    checks
+        One for each limit and row of figures.
+    """
+
+    path: Path
+    checks: Sequence[GateCheck]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every limit is kept."""
+        return not self.breaches
+
+    @property
+    def breaches(self) -> list[str]:
+        """A sentence for each limit that is broken."""
+        return [check.breach for check in self.checks if not check.passed]
+
+    def __repr__(self) -> str:
+        broken = len(self.breaches)
+        return f"<GatedRun {self.path}: {plural(len(self.checks), 'check')}, {broken} not passed>"
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return every check: its limit, whose figure, the number that was judged, its breach."""
+        return _frame(gate_entries(self.checks))
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            (Heading("limit"), Heading("figure of"), Heading("breach")),
+            [(check.limit.in_words, check.subject, check.breach) for check in self.checks],
+            f"{self.path}: {'passed' if self.passed else 'not passed'}",
         )
 
 

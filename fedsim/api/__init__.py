@@ -1,4 +1,4 @@
-"""The verbs of the command line as functions: run, attack, report, compare, study.
+"""The verbs of the command line as functions: run, attack, report, compare, gate, study.
 
 This is the one place where they are put together from the stages. Each writes the same files as its
 namesake on the command line, which calls it, and returns what was found as an object that a
@@ -12,6 +12,7 @@ The whole of it, cell by cell, is in ``docs/api_example.py``.
 
 from fedsim.api.arguments import RUNS
 from fedsim.api.comparing import compare
+from fedsim.api.gating import gate
 from fedsim.api.runs import attack, attack_given, open_run, prepare, report, run
 from fedsim.api.studies import plan_study, run_study_cells, study
 
@@ -20,6 +21,7 @@ __all__ = [
     "attack",
     "attack_given",
     "compare",
+    "gate",
     "open_run",
     "plan_study",
     "prepare",

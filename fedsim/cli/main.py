@@ -1,4 +1,4 @@
-"""The command line: run, attack, compare, report, study, doctor, list, data, new, check.
+"""The command line: run, attack, compare, report, gate, study, doctor, list, data, new, check.
 
 What each verb does is in the modules beside this one. Here they are put together, and errors become
 sentences.
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fedsim.cli.authoring import check, new_app
 from fedsim.cli.compare import compare
+from fedsim.cli.gate import gate
 from fedsim.cli.machine import data_app, doctor, list_
 from fedsim.cli.options import EXIT_CODES, EXIT_INVALID, EXIT_STOPPED
 from fedsim.cli.runs import attack, report, run
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog=EXIT_CODES,
 )
-for command in (run, attack, report, compare, study, doctor, check):
+for command in (run, attack, report, compare, gate, study, doctor, check):
     app.command()(command)
 app.command(name="list")(list_)
 app.add_typer(data_app, name="data")

@@ -11,6 +11,9 @@ has one object a line: the events of `fedsim.progress_sinks.json_lines`, and
     each adversary and attack. Of a run, ``metrics`` and ``utility`` too; of a study, each row has
     its ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and
     the rows are the tidy ones of ``--format json``.
+``gated``
+    Of a gate: ``path``, ``passed``, and ``checks``, each with ``figure``, ``bound`` (``max`` or
+    ``min``), ``limit``, ``subject``, ``judged``, ``passed`` and ``breach``.
 """
 
 import sys
@@ -24,13 +27,15 @@ import typer
 from rich.console import Console
 
 from fedsim.cli import console as terminal
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, plural
 from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks import JsonLines, watching_cells
 from fedsim.report.comparison_rows import ComparedRow, ComparedTable
 from fedsim.report.formats import tidy
+from fedsim.report.gate import gate_entries
 from fedsim.report.results import Results
 from fedsim.report.table import RunTable
+from fedsim.result_objects import GatedRun
 from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import Plan, StatedThreat
 from fedsim.studies.cells import Cell
@@ -53,6 +58,9 @@ class OutputMode(Protocol):
 
     def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Tell how runs compare, and where the page is, if one was asked for."""
+
+    def gated(self, gated: GatedRun) -> None:
+        """Tell whether a run keeps its limits."""
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Tell what a study would do."""
@@ -104,6 +112,14 @@ class AtTerminal:
         if page is not None:
             self._console.print(f"page: {page}", highlight=False)
 
+    def gated(self, gated: GatedRun) -> None:
+        """Print a sentence for each broken limit, and how many checks there were."""
+        for sentence in gated.breaches:
+            self._console.print(sentence, highlight=False, soft_wrap=True)
+        checks, broken = plural(len(gated.checks), "check"), len(gated.breaches)
+        outcome = f"{broken} not passed" if broken else "all passed"
+        self._console.print(f"{checks}, {outcome}", highlight=False)
+
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Print a table of the cells."""
         show_plan(self._console, cells)
@@ -134,6 +150,11 @@ class Quietly:
         """Print the path of the page, alone on its line, if one was asked for."""
         if page is not None:
             typer.echo(page)
+
+    def gated(self, gated: GatedRun) -> None:
+        """Print a sentence for each broken limit."""
+        for sentence in gated.breaches:
+            typer.echo(sentence)
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Tell nothing: that the study is valid is told by the exit code."""
@@ -178,6 +199,11 @@ class AsJson:
     def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Write ``results``."""
         self._lines.tell("results", page=None if page is None else str(page), results=tidy(rows))
+
+    def gated(self, gated: GatedRun) -> None:
+        """Write ``gated``."""
+        checks = gate_entries(gated.checks)
+        self._lines.tell("gated", path=str(gated.path), passed=gated.passed, checks=checks)
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Write ``planned``."""

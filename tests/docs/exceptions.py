@@ -137,6 +137,11 @@ OPTIONS_ONLY = {
     "flwr supernode register": OptionsOnly("flwr supernode register", PROCESSES_OF_FLOWER),
     "ray start": OptionsOnly("ray start", A_CLUSTER),
     "--engine ray": OptionsOnly("fedsim run", A_CLUSTER),
+    "fedsim gate": OptionsOnly(
+        "fedsim gate",
+        "the limits are for the whole quickstart; a smaller one breaks them, and the gate fails. "
+        "tests/unit/fedsim/cli/test_output.py runs gates",
+    ),
 }
 """By what is in a command."""
 

@@ -130,6 +130,22 @@ def test_a_study_as_json_counts_its_cells(fedsim: Fedsim) -> None:
     assert 0 <= last["results"][0]["figures"]["auc"]["value"] <= 1
 
 
+def test_a_gate_ends_with_1_and_a_sentence_for_each_breach(fedsim: Fedsim, tmp_path: Path) -> None:
+    fedsim("run", "toy.yaml", "--out", "a", "--quiet")
+    passed = fedsim("gate", "a", "--max", "auc=1", "--min", "test_accuracy=0")
+    assert (passed.code, passed.out, passed.err) == (0, "5 checks, all passed\n", "")
+    broken = fedsim("gate", "a", "--max", "auc=0", "--quiet", "--junit", "gate.xml")
+    assert (broken.code, len(broken.out.splitlines()), broken.err) == (1, 4, "")
+    assert 'failures="4"' in (tmp_path / "gate.xml").read_text()
+    as_json = fedsim("gate", "a", "--max", "auc=0", "--json")
+    (told,) = as_json.events
+    assert (as_json.code, told["passed"], len(told["checks"])) == (1, False, 4)
+    assert told.keys() == documented("gate")["gated"]
+    assert [check["breach"] for check in told["checks"]] == broken.out.splitlines()
+    refused = fedsim("gate", "a", "--max", "au=0")
+    assert (refused.code, refused.out) == (2, "")
+
+
 def test_a_comparison_is_told_as_the_other_commands_are(fedsim: Fedsim, tmp_path: Path) -> None:
     fedsim("run", "toy.yaml", "--out", "a", "--quiet")
     fedsim("run", "toy.yaml", "--out", "b", "--set", "seed=4", "--quiet")

@@ -1,0 +1,54 @@
+"""`fedsim.gate`: a run held against the limits of a release."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from fedsim.api.arguments import PathLike, RunLike, run_folder
+from fedsim.report.gate import JudgedBy, Limit, check_limits
+from fedsim.report.junit import write_junit
+from fedsim.result_objects import FinishedRun, GatedRun
+
+_NONE: Mapping[str, float] = MappingProxyType({})
+
+
+def gate(
+    run: RunLike,
+    *,
+    maximum: Mapping[str, float] = _NONE,
+    minimum: Mapping[str, float] = _NONE,
+    judged_by: JudgedBy = "cautious",
+    each_victim: bool = False,
+    junit: PathLike | None = None,
+) -> GatedRun:
+    """Hold the figures of a finished run against limits.
+
+    Parameters
+    ----------
+    run
+        A run directory, or what `run` returned.
+    maximum, minimum
+        The largest and smallest number allowed, by metric (``{"auc": 0.6}``) or figure of utility
+        (``{"test_accuracy": 0.5}``).
+    judged_by
+        ``cautious``: the end of the confidence interval that is nearer to a breach must keep the
+        limit; ``value``: the figure itself; ``lenient``: a limit is broken only where the whole
+        interval lies beyond it.
+    each_victim
+        Hold the figures against single victims to the limits, too, not their mean alone.
+    junit
+        Where to write the checks as a JUnit report; None writes none.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such run, it is unfinished, or a limit names a figure that it does not have.
+    """
+    folder = run_folder(run)
+    results = FinishedRun.read(folder).results
+    limits = [Limit(name, "max", number) for name, number in maximum.items()]
+    limits += [Limit(name, "min", number) for name, number in minimum.items()]
+    checks = check_limits(results, limits, judged_by=judged_by, each_victim=each_victim)
+    if junit is not None:
+        write_junit(Path(junit), folder.name, checks)
+    return GatedRun(folder, checks)

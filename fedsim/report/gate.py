@@ -1,0 +1,219 @@
+"""A gate: the figures of a run held against the limits that a release must keep.
+
+A limit names a metric of the results (``auc``, ``tpr@0.01``), which every attack of every adversary
+must keep, or a figure of utility (``test_accuracy``). What was not measured breaks a limit, too: a
+gate that opens because a figure is missing protects nobody.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fedsim.errors import ConfigError, listed
+from fedsim.report.formatting import figure_text, interval_text, utility_name, utility_text
+from fedsim.report.results import ResultRow, Results
+
+Bound = Literal["max", "min"]
+JudgedBy = Literal["cautious", "value", "lenient"]
+"""Which number of a figure is held against a limit: the end of its interval that is nearer to a
+breach, the figure itself, or the end that is further from one."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest or smallest number that a figure may be.
+
+    Attributes
+    ----------
+    figure
+        A metric (``tpr@0.01``) or a figure of utility (``test_accuracy``), as in ``results.json``.
+    bound
+        Whether `number` is the largest or the smallest that is allowed.
+    number
+        In the figure's own unit; a fraction for an accuracy, an AUC or a TPR.
+    """
+
+    figure: str
+    bound: Bound
+    number: float
+
+    @property
+    def in_words(self) -> str:
+        """The limit as a formula, such as ``auc <= 0.6``."""
+        return f"{self.figure} {'<=' if self.bound == 'max' else '>='} {self.number:g}"
+
+    def is_kept_by(self, value: float) -> bool:
+        """Return whether a number is within the limit; a number that equals it is."""
+        return value <= self.number if self.bound == "max" else value >= self.number
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One figure held against one limit.
+
+    Attributes
+    ----------
+    limit
+        The limit.
+    subject
+        Whose figure it is: ``supervised by curious-server``, or ``utility``.
+    judged
+        The number that was held against the limit; None where nothing was measured.
+    breach
+        What is wrong, as a sentence; empty where the limit is kept.
+    """
+
+    limit: Limit
+    subject: str
+    judged: float | None
+    breach: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the limit is kept."""
+        return not self.breach
+
+
+def parse_limits(texts: Iterable[str], bound: Bound) -> dict[str, float]:
+    """Return limits that are written as ``FIGURE=NUMBER``, by figure.
+
+    >>> parse_limits(["auc=.6", "tpr@0.01=.03"], "max")
+    {'auc': 0.6, 'tpr@0.01': 0.03}
+
+    Raises
+    ------
+    ConfigError
+        If one is written otherwise, its number is not finite, or a figure has two.
+    """
+    limits: dict[str, float] = {}
+    for text in texts:
+        figure, _, number = (part.strip() for part in text.rpartition("="))
+        try:
+            limit = float(number)
+        except ValueError:
+            limit = math.nan
+        if not figure or not math.isfinite(limit):
+            raise ConfigError(
+                f"--{bound} {text!r} must be a figure and a number with = between them, such as "
+                "auc=.60"
+            )
+        if figure in limits:
+            raise ConfigError(f"--{bound} names {figure} twice; give one limit for a figure")
+        limits[figure] = limit
+    return limits
+
+
+def check_limits(
+    results: Results,
+    limits: Iterable[Limit],
+    *,
+    judged_by: JudgedBy = "cautious",
+    each_victim: bool = False,
+) -> list[GateCheck]:
+    """Hold the figures of a run against limits.
+
+    Parameters
+    ----------
+    results
+        Of the run.
+    limits
+        What its figures must keep.
+    judged_by
+        Which number of a figure counts; utility has no interval, so its value does.
+    each_victim
+        Hold the figures against each single victim to the limits, too, and not their mean alone.
+
+    Returns
+    -------
+    list
+        A check for each limit and row that it applies to, in the order of limits and rows.
+
+    Raises
+    ------
+    ConfigError
+        If there is no limit, or a limit names a figure that the results do not have.
+    """
+    wanted = list(limits)
+    if not wanted:
+        raise ConfigError(
+            f"a gate needs at least one limit, such as --max auc=.60; figures: {_figures(results)}"
+        )
+    for limit in wanted:
+        if limit.figure not in results.metrics and limit.figure not in results.utility:
+            raise ConfigError(
+                f"the results have no figure {limit.figure!r}; there are: {_figures(results)}"
+            )
+    rows = results.results if each_victim else results.summary()
+    return [check for limit in wanted for check in _checks(results, limit, rows, judged_by)]
+
+
+def _figures(results: Results) -> str:
+    return listed({*results.metrics, *results.utility})
+
+
+def _checks(
+    results: Results, limit: Limit, rows: Iterable[ResultRow], judged_by: JudgedBy
+) -> Iterator[GateCheck]:
+    if limit.figure in results.metrics:
+        for row in rows:
+            yield _attack_check(results, limit, row, judged_by)
+    else:
+        yield _utility_check(results.utility, limit)
+
+
+def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: JudgedBy) -> GateCheck:
+    subject = f"{row.attack} by {row.adversary}" + (
+        "" if row.victim == "mean" else f" against {row.victim}"
+    )
+    info = results.metrics[limit.figure]
+    figure = row.figures.get(limit.figure)
+    if figure is None:
+        why = row.refused.get(limit.figure, "the attack has no such figure")
+        return GateCheck(
+            limit, subject, None, f"{info.heading} of {subject} was not measured: {why}"
+        )
+    high_end = (judged_by == "cautious") == (limit.bound == "max")
+    judged = figure.value if judged_by == "value" else figure.high if high_end else figure.low
+    if limit.is_kept_by(judged):
+        return GateCheck(limit, subject, judged)
+    end = "" if judged_by == "value" else f"the {'upper' if high_end else 'lower'} end of "
+    interval = f" ({interval_text(figure, info.unit)})"
+    return GateCheck(
+        limit,
+        subject,
+        judged,
+        f"{info.heading} of {subject} is {figure_text(figure.value, info.unit)}{interval}: "
+        f"{end or 'it'}{'its interval' if end else ''} is {_beyond(limit)} "
+        f"{figure_text(limit.number, info.unit)}",
+    )
+
+
+def _utility_check(utility: Mapping[str, float | None], limit: Limit) -> GateCheck:
+    value, name = utility[limit.figure], utility_name(limit.figure)
+    if value is None:
+        return GateCheck(limit, "utility", None, f"{name} was not measured")
+    if limit.is_kept_by(value):
+        return GateCheck(limit, "utility", value)
+    shown, bound = (utility_text(limit.figure, number) for number in (value, limit.number))
+    return GateCheck(limit, "utility", value, f"{name} is {shown}, {_beyond(limit)} {bound}")
+
+
+def _beyond(limit: Limit) -> str:
+    return "above the limit" if limit.bound == "max" else "below the limit"
+
+
+def gate_entries(checks: Iterable[GateCheck]) -> list[dict[str, str | float | bool | None]]:
+    """Return the checks as plain mappings, for JSON and data frames."""
+    return [
+        {
+            "figure": check.limit.figure,
+            "bound": check.limit.bound,
+            "limit": check.limit.number,
+            "subject": check.subject,
+            "judged": check.judged,
+            "passed": check.passed,
+            "breach": check.breach,
+        }
+        for check in checks
+    ]
