@@ -48,7 +48,7 @@ LOCAL = LocalTraining.model_validate_json(
 
 
 @dataclass(frozen=True)
-class Workload:
+class AuditedWorkload:
     """The federation that both sides train."""
 
     dataset: Dataset
@@ -56,7 +56,7 @@ class Workload:
     test: NDArray[np.int64]
 
     @classmethod
-    def of(cls, records: int) -> "Workload":
+    def of(cls, records: int) -> "AuditedWorkload":
         """Return a federation of so many records a participant."""
         random = seeds.generator(SEED, "benchmark")
         count = PARTICIPANTS * records + EVALUATED
@@ -78,10 +78,10 @@ class Workload:
 
 
 @dataclass
-class Fedsim:
+class FedsimSide:
     """The federation as `fedsim run` runs it: messages, checks, snapshots, a checkpoint."""
 
-    workload: Workload
+    workload: AuditedWorkload
     folder: Path
     progress: Progress = field(init=False)
 
@@ -142,7 +142,7 @@ class Fedsim:
 class PlainLoop:
     """The same arithmetic, written as anyone would who needs nothing but the final parameters."""
 
-    workload: Workload
+    workload: AuditedWorkload
     aggregate: dict[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -202,9 +202,9 @@ def main() -> None:
     """Measure and print."""
     options = arguments(__doc__ or "")
     torch.set_num_threads(1)
-    workload = Workload.of(500 if options.quick else 5000)
+    workload = AuditedWorkload.of(500 if options.quick else 5000)
     with tempfile.TemporaryDirectory() as folder, local_identity():
-        simulated, plain = Fedsim(workload, Path(folder)), PlainLoop(workload)
+        simulated, plain = FedsimSide(workload, Path(folder)), PlainLoop(workload)
         contenders: dict[str, Callable[[], object]] = {
             "fedsim": simulated.block,
             "plain loop": plain.block,

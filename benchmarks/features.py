@@ -35,7 +35,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Workload:
+class FeatureWorkload:
     """A network with random records for it."""
 
     model: nn.Module
@@ -43,7 +43,9 @@ class Workload:
     labels: Tensor
 
     @classmethod
-    def of(cls, make: Callable[[], nn.Module], shape: tuple[int, ...], records: int) -> "Workload":
+    def of(
+        cls, make: Callable[[], nn.Module], shape: tuple[int, ...], records: int
+    ) -> "FeatureWorkload":
         """Return a seeded network and so many records."""
         with seeds.global_draws(0, "benchmark"):
             model = make()
@@ -61,14 +63,14 @@ class Workload:
             yield self.batch(records)
 
 
-def forward(work: Workload, count: int) -> None:
+def forward(work: FeatureWorkload, count: int) -> None:
     """Run a plain batched forward pass: the floor."""
     with torch.no_grad():
         for inputs, _ in work.batches(count):
             work.model(inputs)
 
 
-def ours(work: Workload, count: int) -> Tensor:
+def ours(work: FeatureWorkload, count: int) -> Tensor:
     """Extract the last layer's features; return the gradients of one batch as matrices."""
     spec = FeatureSpec(gradient_norms=(), batch_size=BATCH)
     found = extract(work.model, work.batch, np.arange(count), spec)
@@ -76,7 +78,7 @@ def ours(work: Workload, count: int) -> Tensor:
     return torch.from_numpy(deltas)[:, :, None] * torch.from_numpy(hidden)[:, None, :]
 
 
-def one_at_a_time(work: Workload, count: int) -> Tensor:
+def one_at_a_time(work: FeatureWorkload, count: int) -> Tensor:
     """Take the gradient of each record's loss by a backward pass of its own."""
     weight = work.model.get_parameter(f"{LAST_LAYER}.weight")
     made = []
@@ -88,7 +90,7 @@ def one_at_a_time(work: Workload, count: int) -> Tensor:
     return torch.stack(made)
 
 
-def vectorised(work: Workload, count: int) -> Tensor:
+def vectorised(work: FeatureWorkload, count: int) -> Tensor:
     """Take the gradients by torch.func's vmap over grad, the last layer's parameters only."""
     fixed = {k: v.detach() for k, v in work.model.named_parameters()}
     moving = {k: fixed.pop(k) for k in (f"{LAST_LAYER}.weight", f"{LAST_LAYER}.bias")}
@@ -104,7 +106,7 @@ def vectorised(work: Workload, count: int) -> Tensor:
     return made[0]
 
 
-def by_opacus(work: Workload, count: int) -> Tensor:
+def by_opacus(work: FeatureWorkload, count: int) -> Tensor:
     """Take the gradients by Opacus, with all other layers frozen."""
     from opacus.grad_sample import GradSampleModule
 
@@ -135,11 +137,11 @@ def opacus_is_there() -> bool:
     return True
 
 
-def measured(work: Workload, records: int, repetitions: int) -> dict[str, object]:
+def measured(work: FeatureWorkload, records: int, repetitions: int) -> dict[str, object]:
     """Return speeds and ratios for one network."""
     few = max(10, records // 40)
     counts = {"plain forward": records, "ours": records, "one at a time": few, "vmap": records}
-    ways: dict[str, Callable[[Workload, int], Tensor | None]] = {
+    ways: dict[str, Callable[[FeatureWorkload, int], Tensor | None]] = {
         "plain forward": forward,
         "ours": ours,
         "one at a time": one_at_a_time,
@@ -183,7 +185,7 @@ def main() -> None:
     torch.set_num_threads(1)
     records, repetitions = (500, 2) if options.quick else (2000, 7)
     figures = {
-        name: measured(Workload.of(make, shape, records), records, repetitions)
+        name: measured(FeatureWorkload.of(make, shape, records), records, repetitions)
         for name, (make, shape) in NETWORKS.items()
     }
     publish(figures, options.json)

@@ -20,6 +20,10 @@ from numpy.typing import NDArray
 COMMANDS, ANSWERS = "BENCHMARK_COMMANDS", "BENCHMARK_ANSWERS"
 
 
+class NoMoreRounds(Exception):  # noqa: N818 - nothing went wrong
+    """No more rounds are wanted."""
+
+
 class Pace:
     """The simulator's side: leave for each round, and the time that blocks take."""
 

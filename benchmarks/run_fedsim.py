@@ -4,7 +4,7 @@ import sys
 
 from federations import LOCAL, SEED, WORKLOADS
 from flwr.app import ArrayRecord
-from pace import Pace
+from pace import NoMoreRounds, Pace
 
 from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.engines.in_process import local_identity
@@ -19,10 +19,6 @@ from fedsim.log_filters import only_warnings_of_flower
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.vectorized.trainer import stacking_pays
 from fedsim.transport.messages import shapes_of
-
-
-class _Enough(Exception):  # noqa: N818 - nothing went wrong
-    """No more rounds are wanted."""
 
 
 def main() -> None:
@@ -45,12 +41,12 @@ def main() -> None:
             latest = progress
             Checkpoint.of(progress, grid.states(), honest)
             if not pace.may_start():
-                raise _Enough
+                raise NoMoreRounds
 
         try:
             if pace.may_start():
                 run_rounds(grid, strategy, latest, schedule, participant_of, after_round)
-        except _Enough:
+        except NoMoreRounds:
             pace.end({name: array.numpy() for name, array in latest.arrays.items()})
 
 

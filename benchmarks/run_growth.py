@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from federations import LOCAL, SEED, Workload
 from flwr.app import ArrayRecord, Message
-from pace import Pace, family
+from pace import NoMoreRounds, Pace, family
 
 from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.config.engine import Engine, LocalEngine, RayEngine
@@ -43,7 +43,7 @@ ENGINES: dict[str, tuple[Engine, bool]] = {
 
 
 @dataclass
-class Round:
+class GrowthRound:
     """What a round took, in seconds.
 
     Attributes
@@ -66,7 +66,7 @@ class Meter:
     """Measures rounds, and the part of them that is the engine's."""
 
     grid: NodesGrid
-    rounds: list[Round] = field(default_factory=list)
+    rounds: list[GrowthRound] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._ask = self.grid.send_and_receive
@@ -75,7 +75,7 @@ class Meter:
     def begin(self) -> None:
         """Begin a round."""
         processors = processor_seconds()
-        self.rounds.append(Round(-time.perf_counter(), -time.process_time(), -processors))
+        self.rounds.append(GrowthRound(-time.perf_counter(), -time.process_time(), -processors))
 
     def end(self) -> None:
         """End it."""
@@ -124,14 +124,14 @@ def main() -> None:
             Checkpoint.of(progress, grid.states(), honest)
             meter.end()
             if not pace.may_start():
-                raise _Enough
+                raise NoMoreRounds
             meter.begin()
 
         try:
             if pace.may_start():
                 meter.begin()
                 run_rounds(grid, strategy, latest, schedule, participant_of, after_round)
-        except _Enough:
+        except NoMoreRounds:
             parameters = {name: array.numpy() for name, array in latest.arrays.items()}
             rounds = {
                 f"{ROUNDS}{what}": np.array([getattr(one, what) for one in meter.rounds])
@@ -141,8 +141,8 @@ def main() -> None:
 
 
 ROUNDS = "rounds/"
-"""Before the names of a `Round`'s figures, beside the final parameters; the first is the asking
-who is there."""
+"""Before the names of a `GrowthRound`'s figures, beside the final parameters; the first is the
+introduction of the nodes."""
 
 
 def processor_seconds() -> float:
@@ -156,10 +156,6 @@ def processor_seconds() -> float:
         user, system = stat.rpartition(")")[2].split()[11:13]
         ticks += int(user) + int(system)
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-class _Enough(Exception):  # noqa: N818 - nothing went wrong
-    """No more rounds are wanted."""
 
 
 def _never(arrays: ArrayRecord) -> Utility:

@@ -24,7 +24,7 @@ from torch.nn import functional
 FOREVER = 2**30
 
 
-class Net(nn.Module):
+class PflModel(nn.Module):
     """The model with its loss, as pfl wants it."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -41,7 +41,7 @@ class Net(nn.Module):
         return {}
 
 
-class Rounds(TrainingProcessCallback):  # type: ignore[misc] # pfl is not installed here
+class PflRounds(TrainingProcessCallback):  # type: ignore[misc] # pfl is not installed here
     """Ask for leave after each round; the other process waits for the first."""
 
     def __init__(self, pace: Pace | None) -> None:
@@ -69,7 +69,7 @@ def main(work: Workload, end: str) -> None:
     data = [work.tensors(participant) for participant in range(work.participants)]
     first = os.environ.get("RANK", "0") == "0"
     pace = Pace() if first else None
-    rounds = Rounds(pace)
+    rounds = PflRounds(pace)
 
     def shuffled(participant: int) -> Dataset:
         order = work.order(rounds.number, participant)
@@ -79,7 +79,7 @@ def main(work: Workload, end: str) -> None:
         return itertools.chain.from_iterable(work.trained(r) for r in itertools.count(1))
 
     sampled = users()
-    net = Net(work.new_model())
+    net = PflModel(work.new_model())
     model = PyTorchModel(net, torch.optim.SGD, torch.optim.SGD(net.parameters(), 1.0))
     dataset = FederatedDataset(shuffled, lambda: next(sampled))
     agreed(pace)

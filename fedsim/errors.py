@@ -82,11 +82,10 @@ def joined_faults(faults: Sequence[str]) -> str:
     return f"{len(faults)} faults: {'; '.join(told)}{more}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun.
+def plural(count: int, noun: str, several: str | None = None) -> str:
+    """Return a count with its noun; `several` is the plural where an s does not make it.
 
-    >>> plural(1, "seed"), plural(2000, "record"), plural(2, "query")
+    >>> plural(1, "seed"), plural(2000, "record"), plural(2, "query", "queries")
     ('1 seed', '2,000 records', '2 queries')
     """
-    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else many}"
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"

@@ -14,8 +14,8 @@ MOST_FINDINGS = 20
 MOST_COLUMNS = 12
 MOST_ROWS = 200
 
-Heading = Annotated[str, Field(min_length=1, max_length=100)]
-Cell = Annotated[str, Field(max_length=200)] | int | float | bool | None
+ShortText = Annotated[str, Field(min_length=1, max_length=100)]
+TableCell = Annotated[str, Field(max_length=200)] | int | float | bool | None
 
 
 class Finding(BaseModel):
@@ -39,10 +39,10 @@ class Finding(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    title: Heading
-    figures: dict[Heading, Cell] = Field(default_factory=dict, max_length=MOST_ROWS)
-    columns: Annotated[tuple[Heading, ...], Field(max_length=MOST_COLUMNS)] = ()
-    rows: Annotated[tuple[tuple[Cell, ...], ...], Field(max_length=MOST_ROWS)] = ()
+    title: ShortText
+    figures: dict[ShortText, TableCell] = Field(default_factory=dict, max_length=MOST_ROWS)
+    columns: Annotated[tuple[ShortText, ...], Field(max_length=MOST_COLUMNS)] = ()
+    rows: Annotated[tuple[tuple[TableCell, ...], ...], Field(max_length=MOST_ROWS)] = ()
 
     @model_validator(mode="after")
     def _rows_fit_the_columns(self) -> Self:
@@ -57,7 +57,7 @@ class Finding(BaseModel):
 class OwnedFinding(Finding):
     """A finding, and whose it is; `attack` is empty where it is the adversary's own."""
 
-    adversary: Heading
+    adversary: ShortText
     attack: Annotated[str, Field(max_length=200)] = ""
     victim: Annotated[str, Field(max_length=200)] = ""
 

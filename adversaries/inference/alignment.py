@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from adversaries.inference.extraction import Batch, extract
+from adversaries.inference.extraction import BatchSource, extract
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.log_scalars import log_norm
 from adversaries.inference.model_layers import evaluating
@@ -76,7 +76,7 @@ def alignments(
     model: nn.Module,
     before: Mapping[str, Tensor],
     afters: Sequence[Mapping[str, Tensor]],
-    batch: Batch,
+    batch: BatchSource,
     records: NDArray[np.int64],
     objective: Objective,
 ) -> list[Alignment]:

@@ -37,7 +37,7 @@ from fedsim.errors import DataError
 from fedsim.observation.needs import Knowledge, Needs
 from fedsim.progress import SILENCE, Watcher
 
-Scores = NDArray[np.float64]
+ScoreArray = NDArray[np.float64]
 
 _KNOWN = frozenset({Knowledge.KNOWN_RECORDS})
 
@@ -106,7 +106,7 @@ class Supervised(Attack):
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
-    ) -> Scores:
+    ) -> ScoreArray:
         """Return membership logits; a known record's come from networks that have not seen it."""
         if self.learns_from is not None:
             known = _drawn(known, *self.learns_from, seed)
@@ -159,7 +159,7 @@ class ScalarLogistic(Attack):
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
-    ) -> Scores:
+    ) -> ScoreArray:
         """Return log-odds of membership; a known record's come from folds without it."""
         rows = scalar_inputs(view, watcher).summary.numpy()
         held_out, others = scalar_logistic(
@@ -206,13 +206,13 @@ def _unknown(known: AuxiliaryRecords, candidates: RecordIds) -> RecordIds:
 
 
 def _joined(
-    known: AuxiliaryRecords, held_out: Scores, candidates: RecordIds, others: Scores
-) -> Scores:
+    known: AuxiliaryRecords, held_out: ScoreArray, candidates: RecordIds, others: ScoreArray
+) -> ScoreArray:
     """Return the candidates' scores in their own order."""
     records = np.concatenate([known.records, _unknown(known, candidates)])
     scores = np.concatenate([held_out, others])
     order = np.argsort(records)
-    joined: Scores = scores[order][np.searchsorted(records, candidates, sorter=order)]
+    joined: ScoreArray = scores[order][np.searchsorted(records, candidates, sorter=order)]
     return joined
 
 
@@ -270,7 +270,7 @@ class Unsupervised(Attack):
         candidates: RecordIds,
         seed: int,
         watcher: Watcher,
-    ) -> Scores:
+    ) -> ScoreArray:
         """Return places between the clusters' centres; those above 0 are called members."""
         inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
         signals = known_signals(own_features(view, watcher, _SIGNALS))

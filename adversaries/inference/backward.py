@@ -27,7 +27,7 @@ class LayerTrace(NamedTuple):
     deltas: Tensor
 
 
-class _Call(NamedTuple):
+class _LayerCall(NamedTuple):
     inputs: Tensor
     version: int
     edge: GradientEdge
@@ -42,7 +42,7 @@ class LayerWatch:
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         self.layers = layers
-        self._calls: dict[str, list[_Call]] = {name: [] for name in layers}
+        self._calls: dict[str, list[_LayerCall]] = {name: [] for name in layers}
         self._lost: set[str] = set()
 
     @contextmanager
@@ -66,7 +66,7 @@ class LayerWatch:
                 return None
             leaf = not returned.requires_grad  # everything up to here is frozen
             source = returned.detach().requires_grad_() if leaf else returned
-            call = _Call(given.detach(), given._version, get_gradient_edge(source))
+            call = _LayerCall(given.detach(), given._version, get_gradient_edge(source))
             self._calls[name].append(call)
             return source.clone() if leaf else None  # a leaf may not be altered in place
 

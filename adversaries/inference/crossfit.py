@@ -19,8 +19,8 @@ from fedsim.errors import DataError
 
 BoolArray = NDArray[np.bool_]
 Positions = NDArray[np.intp]
-Scores = NDArray[np.float64]
-Progress = Callable[[int], None]
+ScoreArray = NDArray[np.float64]
+OnProgress = Callable[[int], None]
 
 
 def folds(
@@ -50,7 +50,7 @@ def scalar_logistic(
     others: NDArray[np.float32],
     fold_count: int,
     seed: int,
-) -> tuple[Scores, Scores]:
+) -> tuple[ScoreArray, ScoreArray]:
     """Score by a logistic regression on the scalars of all snapshots side by side: the baseline.
 
     Parameters
@@ -68,7 +68,7 @@ def scalar_logistic(
 
     Returns
     -------
-    (Scores, Scores)
+    (array, array)
         Log-odds of membership (N,) of the known records, out of fold, and (M,) of the candidates.
     """
     held_out_scores, candidate_scores = np.zeros(len(rows)), np.zeros(len(others))

@@ -33,13 +33,13 @@ from adversaries.inference.model_layers import (
 from fedsim.errors import FedsimError
 from fedsim.objectives import Classification, Objective
 
-Batch = Callable[[IntArray], tuple[Tensor, Tensor]]
+BatchSource = Callable[[IntArray], tuple[Tensor, Tensor]]
 """Gives the inputs and the labels of records by their ids, as a data set's ``batch`` does."""
 
 
 def extract(
     model: nn.Module,
-    batch: Batch,
+    batch: BatchSource,
     records: IntArray,
     spec: FeatureSpec,
     progress: Callable[[int], None] | None = None,

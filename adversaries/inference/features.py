@@ -213,7 +213,7 @@ _OUTPUTS, _GRADIENTS = "outputs/", "gradients/"
 
 
 @dataclass(frozen=True)
-class _Header:
+class _FileHeader:
     layers: tuple[str, ...]
     unfoldings: dict[str, Unfolding | None]
     scalar_names: tuple[str, ...]
@@ -221,10 +221,10 @@ class _Header:
     spec: FeatureSpec | None
 
 
-_HEADER = TypeAdapter(_Header)
+_HEADER = TypeAdapter(_FileHeader)
 
 
-def _require_rows(tensors: Mapping[str, NDArray[Any]], header: _Header) -> None:
+def _require_rows(tensors: Mapping[str, NDArray[Any]], header: _FileHeader) -> None:
     """Raise `ValueError` unless the arrays have types, rows and columns that belong together."""
     count = tensors["records"].shape[:1]
     if count == () or any(values.shape[:1] != count for values in tensors.values()):

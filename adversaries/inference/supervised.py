@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adversaries.inference.crossfit import BoolArray, Positions, Progress, Scores, folds
+from adversaries.inference.crossfit import BoolArray, OnProgress, Positions, ScoreArray, folds
 from adversaries.inference.inputs import Inputs, Standardiser
 from adversaries.inference.memory import Networks, require_network_fits
 from adversaries.inference.network import (
@@ -97,8 +97,8 @@ def fit_and_score(
     candidates: Inputs,
     settings: SupervisedSettings,
     seed: int,
-    progress: Progress | None = None,
-) -> tuple[Scores, Scores]:
+    progress: OnProgress | None = None,
+) -> tuple[ScoreArray, ScoreArray]:
     """Train on the known records; score them (out of fold) and the candidates.
 
     Parameters
@@ -118,7 +118,7 @@ def fit_and_score(
 
     Returns
     -------
-    (Scores, Scores)
+    (array, array)
         Membership logits (N,) of the known records, each by networks that have not seen it, and
         (M,) of the candidates.
 
@@ -157,9 +157,9 @@ class _Fit:
     """
 
     held_out: Positions
-    held_out_scores: list[Scores]
+    held_out_scores: list[ScoreArray]
     held_out_losses: list[float]
-    scores: Callable[[int], Scores]
+    scores: Callable[[int], ScoreArray]
 
 
 def _fit(
@@ -205,7 +205,7 @@ class _Series:
     ) -> None:
         self._network, self._standardiser, self._raw = network, standardiser, raw
         self._states: list[dict[str, Tensor]] = []
-        self._scores: list[Scores] = []
+        self._scores: list[ScoreArray] = []
         weights = sum(parameter.numel() for parameter in network.parameters())
         self._few = weights * epochs <= _MOST_WEIGHTS
 
@@ -217,7 +217,7 @@ class _Series:
         else:
             self._scores.append(self._scored())
 
-    def ended(self) -> Callable[[int], Scores]:
+    def ended(self) -> Callable[[int], ScoreArray]:
         """Return what gives the candidates' membership logits after an epoch.
 
         A large network is let go: those of all folds together would take far more than one.
@@ -227,13 +227,13 @@ class _Series:
         self._network.zero_grad()
         return self._scored_after
 
-    def _scored_after(self, epoch: int) -> Scores:
+    def _scored_after(self, epoch: int) -> ScoreArray:
         self._network.load_state_dict(self._states[epoch])
         return self._scored()
 
-    def _scored(self) -> Scores:
+    def _scored(self) -> ScoreArray:
         logits = membership_logits(self._network, self._standardiser.apply(self._raw))
-        scores: Scores = logits.double().numpy()
+        scores: ScoreArray = logits.double().numpy()
         return scores
 
 

@@ -38,8 +38,8 @@ from adversaries.inference.network import EncoderSettings, membership_logits
 from fedsim import seeds
 from fedsim.errors import ConfigError, FedsimError
 
-Scores = NDArray[np.float64]
-Progress = Callable[[int], None]
+ScoreArray = NDArray[np.float64]
+OnProgress = Callable[[int], None]
 
 _SMALLEST = 1e-12  # of what a logarithm is taken of
 _FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
@@ -94,8 +94,8 @@ def score_unlabelled(
     signals: Tensor,
     settings: UnsupervisedSettings,
     seed: int,
-    progress: Progress | None = None,
-) -> Scores:
+    progress: OnProgress | None = None,
+) -> ScoreArray:
     """Split records into two groups without any truth, and say how far each is on which side.
 
     Parameters
@@ -114,7 +114,7 @@ def score_unlabelled(
     Returns
     -------
     Scores (N,): 1 at the centre of the group called members, -1 at the centre of the other, 0 where
-    the groups meet. All 0 if nothing tells one record from another.
+    the groups meet. All 0 if all records look alike.
     """
     embeddings = _embeddings(inputs, signals, settings, seed, progress)
     if np.ptp(embeddings) < _LEAST_SPREAD:
@@ -171,8 +171,8 @@ def _embeddings(
     signals: Tensor,
     settings: UnsupervisedSettings,
     seed: int,
-    progress: Progress | None,
-) -> Scores:
+    progress: OnProgress | None,
+) -> ScoreArray:
     """Train the autoencoder on the records and return its one number for each, in (-1, 1)."""
     inputs = Standardiser.fit(raw).apply(raw)
     targets = _targets(signals)
@@ -200,7 +200,7 @@ def _embeddings(
                 schedule.step()
             if progress is not None:
                 progress(epoch + 1)
-    embeddings: Scores = membership_logits(encoder, inputs).double().tanh().numpy()
+    embeddings: ScoreArray = membership_logits(encoder, inputs).double().tanh().numpy()
     return embeddings
 
 
@@ -219,8 +219,8 @@ def _targets(signals: Tensor) -> Tensor:
 
 
 def spectral_coordinate(
-    embeddings: Scores, landmarks: int, kernel_width: float, generator: np.random.Generator
-) -> Scores:
+    embeddings: ScoreArray, landmarks: int, kernel_width: float, generator: np.random.Generator
+) -> ScoreArray:
     """Return the coordinate in which spectral clustering cuts records into two.
 
     It is the second eigenvector of the random walk D^-1 W on the landmarks, W their Gaussian
@@ -254,13 +254,13 @@ def spectral_coordinate(
     for start in range(0, len(points), _BLOCK):
         weights = rbf_kernel(points[start : start + _BLOCK], anchors, gamma=0.5)
         blocks.append(weights @ walk / weights.sum(1))
-    coordinate: Scores = np.concatenate(blocks)
+    coordinate: ScoreArray = np.concatenate(blocks)
     return coordinate
 
 
-def _between_centres(coordinate: Scores, seed: int) -> Scores:
+def _between_centres(coordinate: ScoreArray, seed: int) -> ScoreArray:
     """Return the place of each record on the line through two groups' centres, at -1 and 1."""
     clusters = KMeans(2, n_init=10, random_state=seeds.derive(seed, "clusters") % 2**32)
     low, high = np.sort(clusters.fit(coordinate[:, None]).cluster_centers_[:, 0])
-    sides: Scores = (2 * coordinate - low - high) / (high - low)
+    sides: ScoreArray = (2 * coordinate - low - high) / (high - low)
     return sides

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from fedsim.cli.options import EXIT_PROBLEM, AsJson, DataDir
+from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, DataDir
 from fedsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Out = Annotated[
 ]
 
 
-class Position(StrEnum):
+class AdversaryPosition(StrEnum):
     """Where an adversary sits."""
 
     SERVER = "server"
@@ -49,8 +49,8 @@ class Position(StrEnum):
 def adversary(
     name: PluginName,
     position: Annotated[
-        Position, typer.Option("--position", help="Where it sits.")
-    ] = Position.SERVER,
+        AdversaryPosition, typer.Option("--position", help="Where it sits.")
+    ] = AdversaryPosition.SERVER,
     out: Out = None,
 ) -> None:
     """Write a package with an adversary that works, its test, and an experiment."""
@@ -130,7 +130,7 @@ def check(
         str | None,
         typer.Option("--kind", metavar="GROUP", help="Its group, where its name does not say."),
     ] = None,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Try whether a plugin keeps the contract of its group; exit code 1 if it does not."""
     from fedsim.conformance import Checklist, findings, identified

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedsim.cli.options import AsJson, Quiet
+from fedsim.cli.options import AsJsonOption, Quiet
 from fedsim.errors import FedsimError
 
 
@@ -30,7 +30,7 @@ def compare(
         typer.Option("--page", metavar="FILE", help="Write the comparison as one HTML page, too."),
     ] = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Put runs side by side: local against global, with differences and their intervals."""
     from fedsim import api

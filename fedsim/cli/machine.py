@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedsim.cli.options import EXIT_PROBLEM, AsJson, DataDir
+from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, DataDir
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: fetch and verify them beforehand.")
 
 
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(data_dir: DataDir = None, as_json: AsJsonOption = False) -> None:
     """Look at this machine: versions, cores, disks, data sets, and a self-test of seconds."""
     from fedsim import doctor as office
 

@@ -87,9 +87,9 @@ def main() -> None:
     except KeyboardInterrupt:  # once more, while typer was at that
         _stopped()
     except Exception as error:
-        from fedsim.cli.plugin_errors import told_of_plugin
+        from fedsim.plugin_errors import plugin_error_sentence
 
-        if (sentence := told_of_plugin(error)) is None:  # a defect of ours
+        if (sentence := plugin_error_sentence(error)) is None:  # a defect of ours
             raise
         _fail(sentence)
 

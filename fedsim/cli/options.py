@@ -25,7 +25,9 @@ DataDir = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", help="Print errors and where the figures are, nothing else.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for programs.")]
+AsJsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a JSON object a line, for programs.")
+]
 EngineName = Annotated[
     str | None,
     typer.Option("--engine", metavar="NAME", help="What to run on; see `fedsim list engines`."),

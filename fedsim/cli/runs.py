@@ -7,7 +7,7 @@ import typer
 
 from fedsim.cli.options import (
     Address,
-    AsJson,
+    AsJsonOption,
     DataDir,
     EngineName,
     Quiet,
@@ -33,7 +33,7 @@ def run(
     data_dir: DataDir = None,
     tensorboard: TensorBoard = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Simulate, attack and report; run it again to resume what was stopped."""
     from fedsim import api
@@ -95,7 +95,7 @@ def attack(
     out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the attacks on a given model.")] = 0,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Attack a finished run again, or a model that was trained elsewhere."""
     from fedsim import api
@@ -150,7 +150,7 @@ def report(
     ] = 0,
     data_dir: DataDir = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Judge a run's scores again, and write its results and its page."""
     from fedsim import api

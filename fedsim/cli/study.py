@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fedsim.cli.options import AsJson, DataDir, Quiet, TensorBoard
+from fedsim.cli.options import AsJsonOption, DataDir, Quiet, TensorBoard
 
 if TYPE_CHECKING:
     from fedsim.cli.output import OutputMode
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fedsim.studies.running import Audience
 
 
-class Scale(StrEnum):
+class ScaleOption(StrEnum):
     """The sizes of a study: for two cores, or the paper's."""
 
     CPU = "cpu"
@@ -26,7 +26,9 @@ class Scale(StrEnum):
 
 def study(
     path: Annotated[Path, typer.Argument(metavar="STUDY", help="The study (YAML).")],
-    scale: Annotated[Scale, typer.Option("--scale", help="Which of its sizes.")] = Scale.CPU,
+    scale: Annotated[
+        ScaleOption, typer.Option("--scale", help="Which of its sizes.")
+    ] = ScaleOption.CPU,
     out: Annotated[
         Path, typer.Option("--out", help="Where studies are run; they share federations there.")
     ] = Path("runs/studies"),
@@ -49,7 +51,7 @@ def study(
     data_dir: DataDir = None,
     tensorboard: TensorBoard = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Run the cells of a study, and write its table and figures; run it again to resume."""
     from fedsim import api
@@ -57,7 +59,7 @@ def study(
     from fedsim.studies.writing import publish as publish_page
 
     teller = narrator(quiet=quiet, as_json=as_json)
-    size: Literal["cpu", "paper"] = "paper" if scale is Scale.PAPER else "cpu"
+    size: Literal["cpu", "paper"] = "paper" if scale is ScaleOption.PAPER else "cpu"
     changes = settings or ()
     if plan_only:
         teller.planned_cells(

@@ -8,7 +8,7 @@ from fedsim import plugins
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.conformance.traffic import first_difference
-from fedsim.conformance.trial import Contents, Trial, contents
+from fedsim.conformance.trial import Checksums, Trial, contents
 from fedsim.observation.keys import SnapshotKey
 from fedsim.stages.checkpointing import read_taken_over
 
@@ -204,7 +204,7 @@ def branches(trial: Trial) -> str:
     return _require_same(ours, theirs, f"of a run that branched after round {taken}", trial)
 
 
-def _require_same(ours: Contents, theirs: Contents, what: str, trial: Trial) -> str:
+def _require_same(ours: Checksums, theirs: Checksums, what: str, trial: Trial) -> str:
     for name, content in ours.items():
         if theirs.get(name) != content:
             hint = "".join(f"; a run changes self.{one}" for one in trial.changed_attributes)

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from fedsim import plugins, seeds
 from fedsim.attacks import AuxiliaryRecords, Traced
-from fedsim.conformance.attempt import SEED, Attempt, Scores
+from fedsim.conformance.attempt import SEED, Attempt, ScoreArray
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.engines.threads import limited_threads
 from fedsim.progress import SILENCE
@@ -119,7 +119,7 @@ def is_stochastic_as_it_says(attempt: Attempt) -> str | None:
 
 
 def ignores_order(attempt: Attempt) -> str | None:
-    """Scores stand in the order of the candidates, and go with the record.
+    """ScoreArray stand in the order of the candidates, and go with the record.
 
     A stochastic attack may draw in the order of the candidates; then another order may change the
     scores as much as another seed does, and no more.
@@ -228,11 +228,11 @@ def _width(members: int, nonmembers: int) -> float:
     return BEYOND_CHANCE * deviation
 
 
-def _changed(scores: Scores, before: Scores) -> str:
+def _changed(scores: ScoreArray, before: ScoreArray) -> str:
     return f"{int((scores != before).sum())} of {len(before)} records"
 
 
-def _rank_correlation(scores: Scores, before: Scores) -> float:
+def _rank_correlation(scores: ScoreArray, before: ScoreArray) -> float:
     if np.ptp(scores) == 0 or np.ptp(before) == 0:
         return 1.0 if np.array_equal(scores, before) else 0.0
     return float(spearmanr(scores, before).statistic)

@@ -31,7 +31,7 @@ from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.shadow_federations import shadows_of
 from fedsim.stages.simulate import simulate
 
-Scores = NDArray[np.float64]
+ScoreArray = NDArray[np.float64]
 SEED = 11
 ONLOOKER = {"name": toy.ONLOOKER, "label": "onlooker"}
 ONLOOKER_WANTS = [SnapshotKind.SENT.of(0).name, SnapshotKind.UPLOAD.of(0).name]
@@ -122,7 +122,7 @@ class Attempt:
         )
 
     @cached_property
-    def scores(self) -> Scores:
+    def scores(self) -> ScoreArray:
         """The scores of all audited records (n,), in their order."""
         return self.scored()
 
@@ -132,7 +132,7 @@ class Attempt:
         known: AuxiliaryRecords | None = None,
         candidates: RecordIds | None = None,
         seed: int = SEED,
-    ) -> Scores:
+    ) -> ScoreArray:
         """Return the attack's scores, one of its arguments changed.
 
         Raises
@@ -156,6 +156,8 @@ class Attempt:
             raise Failed("score() returned values that are not finite numbers")
         return scores.astype(np.float64)
 
-    def area(self, scores: Scores, member: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    def area(
+        self, scores: ScoreArray, member: NDArray[np.bool_], among: NDArray[np.bool_]
+    ) -> float:
         """Return the AUC of scores against a truth, among some of the audited records."""
         return auc(scores[among & member], scores[among & ~member])

@@ -57,7 +57,7 @@ def traffic(setup: Setup, adversaries: Sequence[Adversary] = ()) -> Traffic:
         lambda arrays: Utility(0.0, 0.0, 0),
     )
     with local_identity(), limited_threads(setup.experiment.engine.threads):
-        grid = _RecordingGrid(app, participants)
+        grid = _TrafficGrid(app, participants)
         servers = [one for one in adversaries if isinstance(one, ServerAdversary)]
         participant_of = introduce(grid, participants)
         run_rounds(
@@ -79,7 +79,7 @@ def first_difference(honest: Traffic, other: Traffic) -> Passed | None:
     return next((passed for passed, content in honest.items() if other[passed] != content), None)
 
 
-class _RecordingGrid(LocalGrid):
+class _TrafficGrid(LocalGrid):
     """A local grid that keeps what crosses it, in the order of the participants."""
 
     def __init__(self, client_app: ClientApp, participants: int) -> None:

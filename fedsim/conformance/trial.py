@@ -20,7 +20,7 @@ from fedsim.stages.attacker_resources import brief
 from fedsim.stages.setup import Attacker, Setup, attackers_of, set_setup
 from fedsim.stages.simulate import simulate
 
-Contents = Mapping[str, str]
+Checksums = Mapping[str, str]
 """Checksums of files by their path in a run directory."""
 
 
@@ -133,7 +133,7 @@ class Trial:
         return tuple(adversary.keep_in(store) for adversary in attacker.adversaries)
 
 
-def contents(run: RunDirectory) -> Contents:
+def contents(run: RunDirectory) -> Checksums:
     """Return checksums of what the adversary's seed and settings decide in a run directory."""
     mine = [run.snapshots(toy.LABEL), run.checkpoint(toy.LABEL).parent]
     honest = run.checkpoint(HONEST).parent

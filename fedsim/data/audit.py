@@ -20,7 +20,7 @@ from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
 from fedsim.errors import DataError, listed
 
 NonMembers = Literal["unseen", "others", "both", "label-matched"]
-Source = Literal["any", "pool"]
+NonMemberSource = Literal["any", "pool"]
 Classes = Literal["victim", "any"]
 NONE = "exact duplicates and records that the attacker holds are none"
 Ids = NDArray[np.int64]
@@ -68,7 +68,7 @@ def draw_audit(
     sizes: AuditSizes,
     *,
     nonmembers: NonMembers = "unseen",
-    source: Source = "any",
+    source: NonMemberSource = "any",
     classes: Classes = "victim",
     seed: int,
 ) -> AuditSet:

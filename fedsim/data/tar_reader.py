@@ -25,7 +25,7 @@ _READ_WHOLE = {
 }
 
 
-class _Header(tarfile.TarInfo):
+class _CheckedHeader(tarfile.TarInfo):
     """What stands before a member, its size checked before anything of that size is read."""
 
     @classmethod
@@ -83,7 +83,7 @@ def read_members(
         with (
             gzip.open(path) as unpacked,
             tarfile.open(  # type: ignore[call-overload]
-                fileobj=_Bounded(unpacked, most_bytes), mode="r|", tarinfo=_Header
+                fileobj=_Bounded(unpacked, most_bytes), mode="r|", tarinfo=_CheckedHeader
             ) as members,
         ):
             for member in members:

@@ -159,7 +159,7 @@ def run_rounds(
     progress = start
     for round_number in range(start.round + 1, schedule.rounds + 1):
         reached = _present(grid, schedule, participant_of, round_number)
-        rounds = _Round(round_number, reached, strategy, schedule, participant_of)
+        rounds = _RoundRunner(round_number, reached, strategy, schedule, participant_of)
         try:
             arrays, figures = rounds.train(progress.arrays)
             if schedule.evaluates(round_number):
@@ -184,7 +184,7 @@ def _present(
 
 
 @dataclass(frozen=True)
-class _Round:
+class _RoundRunner:
     number: int
     grid: Grid
     strategy: Strategy

@@ -50,7 +50,7 @@ def new_client_app(experiment: Path) -> ClientApp:
 
 
 @dataclass(frozen=True)
-class _Position:
+class _NodeRuntime:
     """A federation as this process takes part in it: its app, and where its attackers write."""
 
     federation: PlannedFederation
@@ -87,7 +87,7 @@ def _forget_other_turns(context: Context, federation: str) -> None:
         context.state[TURN] = turn
 
 
-def _write_crafted(position: _Position, participant: int) -> None:
+def _write_crafted(position: _NodeRuntime, participant: int) -> None:
     """Write how far the uploads of this dishonest participant lie from honest ones."""
     own = [one for one in position.federation.participants if one.participant == participant]
     if own and position.federation.acts_from() is not None:
@@ -95,13 +95,13 @@ def _write_crafted(position: _Position, participant: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _position(experiment: Path, place: RunPaths, name: str) -> _Position:
+def _position(experiment: Path, place: RunPaths, name: str) -> _NodeRuntime:
     setup, run = _setup(experiment, place.data_dir), RunDirectory(place.out)
     found = {federation.name: federation for federation in seated(setup, run)}
     if name not in found:
         raise MessageError(f"the server runs a federation {name!r} that {experiment} has not")
     threads = setup.experiment.engine.threads
-    return _Position(found[name], client_app_of(setup, found[name]), run, threads)
+    return _NodeRuntime(found[name], client_app_of(setup, found[name]), run, threads)
 
 
 @lru_cache(maxsize=1)

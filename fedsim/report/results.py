@@ -43,7 +43,7 @@ MEAN = "mean"
 SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=2**53)]
+RecordCount = Annotated[int, Field(ge=1, le=2**53)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=1000)]
 
@@ -141,12 +141,12 @@ class ResultRow(StrictModel):
     attack: Name
     victim: Name
     figures: dict[Name, MetricFigure]
-    members: Count
-    nonmembers: Count
+    members: RecordCount
+    nonmembers: RecordCount
     refused: dict[Name, Name] = {}
     confidence: Fraction = 0.95
-    resamples: Count = 2000
-    attack_seeds: Count = 1
+    resamples: RecordCount = 2000
+    attack_seeds: RecordCount = 1
     baseline: bool = False
     over_label: dict[Name, DifferenceFigure] = {}
 

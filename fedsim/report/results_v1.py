@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
 from fedsim.report.results import (
-    Count,
     Fraction,
     MetricFigure,
     Name,
+    RecordCount,
     ResultRow,
     Results,
     StrictModel,
@@ -46,7 +46,7 @@ class IntervalsV1(StrictModel):
     auc: IntervalV1
     tpr_at_fpr: dict[Rate, IntervalV1]
     confidence: Fraction = 0.95
-    resamples: Count = 2000
+    resamples: RecordCount = 2000
 
 
 class RowV1(StrictModel):
@@ -58,12 +58,12 @@ class RowV1(StrictModel):
     accuracy: Fraction
     auc: Fraction
     tpr_at_fpr: dict[Rate, Fraction]
-    members: Count
-    nonmembers: Count
+    members: RecordCount
+    nonmembers: RecordCount
     interval: IntervalsV1
     refused_fprs: dict[Rate, Name] = Field(default_factory=dict)
     false_positives: dict[Rate, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    attack_seeds: Count = 1
+    attack_seeds: RecordCount = 1
     baseline: bool = False
 
     @model_validator(mode="after")

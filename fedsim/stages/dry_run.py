@@ -8,7 +8,6 @@ scores are thrown away.
 
 import copy
 import tempfile
-import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +26,7 @@ from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
 from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
+from fedsim.plugin_errors import place_in_module
 from fedsim.progress import Watcher
 from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
@@ -125,18 +125,9 @@ def _tried(label: str, attack: Attack, view: View, audit: AuditSet) -> None:
     except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
         raise PluginError(
             f"attack {label}, tried before round 1: {type(error).__name__}: "
-            f"{' '.join(str(error).split())}{_place(attack, error)}"
+            f"{' '.join(str(error).split())}"
+            f"{place_in_module(error, type(attack).__module__)}"
         ) from error
-
-
-def _place(attack: Attack, error: Exception) -> str:
-    """Return where in the attack's own module it failed, for the end of a sentence."""
-    own = [
-        f" ({frame.f_code.co_filename}, line {line})"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_globals.get("__name__") == type(attack).__module__
-    ]
-    return own[-1] if own else ""
 
 
 def _prefix(label: str, sentence: str) -> str:

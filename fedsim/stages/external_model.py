@@ -46,7 +46,7 @@ _NUMBERS = {
 }
 _VALID = listed(str(kind).removeprefix("torch.") for kind in _NUMBERS)
 
-StateCache = Mapping[tuple[int, SnapshotKey], Mapping[str, Tensor]]
+GivenStates = Mapping[tuple[int, SnapshotKey], Mapping[str, Tensor]]
 """By round and key, the parameters of a snapshot."""
 
 
@@ -96,7 +96,7 @@ class ExternalModel:
 
 def set_given_setup(
     given: ExternalModel, data_dir: Path | None, watcher: Watcher
-) -> tuple[Setup, StateCache]:
+) -> tuple[Setup, GivenStates]:
     """Load and check everything that is given, before anything is written.
 
     Raises
@@ -132,7 +132,7 @@ def set_given_setup(
     }
 
 
-def keep_given(setup: Setup, states: StateCache, run: RunDirectory) -> None:
+def keep_given(setup: Setup, states: GivenStates, run: RunDirectory) -> None:
     """Write what a simulation would have left: the ledger, the snapshots, and the utility.
 
     Raises
@@ -165,7 +165,7 @@ def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> Ro
 
 
 def _experiment(
-    given: ExternalModel, selection: Selection | None, states: StateCache
+    given: ExternalModel, selection: Selection | None, states: GivenStates
 ) -> Experiment:
     others = 0 if selection is None else selection.others
     rounds = sorted({number for number, _ in states})
@@ -195,7 +195,7 @@ def _sizes(audit: AuditSet, attack_seeds: int) -> AuditSettings:
     )
 
 
-def _read(given: ExternalModel) -> tuple[Selection | None, StateCache]:
+def _read(given: ExternalModel) -> tuple[Selection | None, GivenStates]:
     if given.snapshots is not None:
         kept, owner = given.snapshots, given.owner or ()
         folders = (kept,) if isinstance(kept, Path) else tuple(kept)

@@ -38,7 +38,7 @@ def _comparable(crafted: UpdateDistance) -> UpdateDistance:
 
 
 Figures = Annotated[RoundFigures, AfterValidator(_possible)]
-Rounds = Annotated[tuple[Figures, ...], AfterValidator(_in_order)]
+RoundHistory = Annotated[tuple[Figures, ...], AfterValidator(_in_order)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -47,7 +47,7 @@ class HistoryFile:
 
     schema: Literal[1]
     taken_over: Annotated[int, Field(ge=0)]
-    rounds: Rounds
+    rounds: RoundHistory
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -60,7 +60,7 @@ class CraftedMessages:
 
 
 _HISTORY, _CRAFTED = TypeAdapter(HistoryFile), TypeAdapter(CraftedMessages)
-Content = TypeVar("Content")
+FileContent = TypeVar("FileContent")
 
 
 def read_history_file(path: Path) -> HistoryFile:
@@ -85,7 +85,7 @@ def read_malicious_updates(path: Path) -> CraftedMessages:
     return _read(path, _CRAFTED)
 
 
-def _read(path: Path, kind: TypeAdapter[Content]) -> Content:
+def _read(path: Path, kind: TypeAdapter[FileContent]) -> FileContent:
     try:
         return kind.validate_json(read_bytes(path))
     except OSError as error:

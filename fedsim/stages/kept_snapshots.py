@@ -18,7 +18,7 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.nodes import FILE, read_nodes
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 
-Place = tuple[int, SnapshotKey]
+SnapshotPlace = tuple[int, SnapshotKey]
 PLUGIN = "fedsim.stages.kept_snapshots:KeptSnapshots"
 _OF_LABELS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-+")
 _FEW = 10_000  # participants are numbered below it, nodes above
@@ -71,7 +71,7 @@ class Selection:
         How many other participants' uploads are among them.
     """
 
-    snapshots: Mapping[Place, Snapshot]
+    snapshots: Mapping[SnapshotPlace, Snapshot]
     victim: str | None
     others: int
 
@@ -158,9 +158,9 @@ def select(folders: Sequence[Path], owners: Sequence[str], victim: int | None) -
     return Selection(kept, None if whose is None else _in_words(whose, nodes), len(others))
 
 
-def _found(folders: Sequence[Path], nodes: Mapping[int, int]) -> dict[Place, Snapshot]:
+def _found(folders: Sequence[Path], nodes: Mapping[int, int]) -> dict[SnapshotPlace, Snapshot]:
     """Return all snapshots but those before round 1: initial parameters are about nobody."""
-    found: dict[Place, Snapshot] = {}
+    found: dict[SnapshotPlace, Snapshot] = {}
     for folder in folders:
         for snapshot in SnapshotStore(folder).index():
             place = snapshot.round, _named(snapshot.key, nodes)
@@ -174,7 +174,7 @@ def _found(folders: Sequence[Path], nodes: Mapping[int, int]) -> dict[Place, Sna
 
 
 def _as_one_model(
-    found: Mapping[Place, Snapshot], asked: list[SnapshotKey], where: str
+    found: Mapping[SnapshotPlace, Snapshot], asked: list[SnapshotKey], where: str
 ) -> Selection:
     """Return what nobody is known to have trained, taken as versions of one model."""
     if len(asked) > 1:

@@ -45,7 +45,7 @@ def require_memory(
         if need.size >= WORTH_A_WORD:
             say(
                 f"attack {label} takes {need.size / 1e9:.1f} GB of memory: {need.what}, for each "
-                f"seed of {plural(len(prospects), 'query')}"
+                f"seed of {plural(len(prospects), 'query', 'queries')}"
             )
 
 

@@ -17,9 +17,9 @@ from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import ConfigError, listed
 from fedsim.studies.metric_names import AnyMetric
 
-Evidence = Literal["read", "agrees", "recalled", "second-hand"]
+Certainty = Literal["read", "agrees", "recalled", "second-hand"]
 
-MEANINGS: Mapping[Evidence, tuple[str, str]] = {
+MEANINGS: Mapping[Certainty, tuple[str, str]] = {
     "read": ("V", "V: read in a source"),
     "agrees": ("C", "C: recalled, and the authors' code agrees"),
     "recalled": ("recalled, unverified", "recalled, unverified: nobody has checked it"),
@@ -33,7 +33,7 @@ class Reference(Strict):
 
     at: dict[str, str]
     percent: Annotated[float, Field(ge=0, le=100)]
-    evidence: Evidence
+    evidence: Certainty
     metric: AnyMetric = "accuracy"
 
     @property
@@ -51,7 +51,7 @@ class SizeReference(Strict):
     at: dict[str, str]
     size: Literal["trained by", "known", "tested"]
     words: str
-    evidence: Evidence
+    evidence: Certainty
 
     @property
     def shown(self) -> str:

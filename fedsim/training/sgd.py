@@ -18,7 +18,7 @@ from fedsim.training.optimizers import optimizer_factory, optimizer_tensors, res
 from fedsim.training.sgd_loop import run_epochs
 from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 class SGD(LocalTrainer):
@@ -118,10 +118,10 @@ class SGD(LocalTrainer):
         state.arrays = optimizer_tensors(optimizer)
         return figures
 
-    def _loss(self, objective: Objective, device: torch.device) -> Loss:
+    def _loss(self, objective: Objective, device: torch.device) -> LossFunction:
         """Return what is minimised."""
         if self.loss is not None:
-            own: Loss = self.loss
+            own: LossFunction = self.loss
             return lambda outputs, targets: own(outputs, targets).mean()
         weights = None
         if self.class_weights is not None:
@@ -131,7 +131,7 @@ class SGD(LocalTrainer):
         )
 
 
-def _loss_named(name: str) -> Loss:
+def _loss_named(name: str) -> LossFunction:
     if ":" not in name:
         raise ConfigError(
             f"federation.local.trainer: loss is {name!r}; valid: your own as module:function"

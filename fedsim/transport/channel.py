@@ -34,7 +34,7 @@ LONG = 1024  # bytes; shorter things go through the socket itself
 BUFFER = 8192
 _PLACE = struct.Struct("<QQ")
 
-Place = tuple[int, int]
+MemoryPlace = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Channel:
         if not packet:
             raise EOFError("the other end of the line is closed")
         if not descriptors:
-            return _Unpacker(packet, None, self.loans).load()
+            return _ChannelUnpickler(packet, None, self.loans).load()
         [memory] = descriptors
         try:
             head = _read(memory, _PLACE.unpack(packet))
-            return _Unpacker(head, memory, self.loans).load()
+            return _ChannelUnpickler(head, memory, self.loans).load()
         finally:
             os.close(memory)
 
@@ -112,7 +112,9 @@ class _Memory:
     def __init__(self) -> None:
         self.length = 0
         self._descriptor: int | None = None
-        self._places: dict[int, Place] = {}  # by the id of bytes, which the sender keeps alive
+        self._places: dict[
+            int, MemoryPlace
+        ] = {}  # by the id of bytes, which the sender keeps alive
 
     @property
     def descriptor(self) -> int:
@@ -121,15 +123,17 @@ class _Memory:
             self._descriptor = os.memfd_create("fedsim")
         return self._descriptor
 
-    def packed(self, content: object, loans: BufferLender | BufferBorrower | None) -> bytes | Place:
+    def packed(
+        self, content: object, loans: BufferLender | BufferBorrower | None
+    ) -> bytes | MemoryPlace:
         """Return an object as bytes short enough for a packet, or where it is in this memory."""
         head = io.BytesIO()
-        packer = _Packer(head, self, loans if isinstance(loans, BufferLender) else None)
+        packer = _ChannelPickler(head, self, loans if isinstance(loans, BufferLender) else None)
         packer.dump(content)
         short = head.tell() <= LONG and not packer.placed
         return head.getvalue() if short else self._written(head.getbuffer())
 
-    def place(self, content: bytes) -> Place:
+    def place(self, content: bytes) -> MemoryPlace:
         """Return where these bytes are, put there if they are not yet."""
         if id(content) not in self._places:
             self._places[id(content)] = self._written(content)
@@ -140,7 +144,7 @@ class _Memory:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def _written(self, content: bytes | memoryview) -> Place:
+    def _written(self, content: bytes | memoryview) -> MemoryPlace:
         place = (self.length, len(content))
         rest = memoryview(content)
         while rest:  # Linux writes at most 2 GiB at once
@@ -150,7 +154,7 @@ class _Memory:
         return place
 
 
-class _Packer(pickle.Pickler):
+class _ChannelPickler(pickle.Pickler):
     """Pickles an object, but for its long bytes, which it leaves to a memory, and what is lent."""
 
     def __init__(self, head: io.BytesIO, memory: _Memory, lender: BufferLender | None) -> None:
@@ -159,7 +163,7 @@ class _Packer(pickle.Pickler):
         self._lender = lender
         self.placed = 0
 
-    def persistent_id(self, thing: object) -> Place | Ticket | None:
+    def persistent_id(self, thing: object) -> MemoryPlace | Ticket | None:
         """Return where long bytes are, a ticket, or None for everything that is to be pickled."""
         # Asked of everything that is pickled, most of which is neither.
         if type(thing) is bytes and len(thing) >= LONG:
@@ -170,8 +174,8 @@ class _Packer(pickle.Pickler):
         return None
 
 
-class _Unpacker(pickle.Unpickler):
-    """Reads what a `_Packer` made."""
+class _ChannelUnpickler(pickle.Unpickler):
+    """Reads what a `_ChannelPickler` made."""
 
     def __init__(
         self, head: bytes, memory: int | None, loans: BufferLender | BufferBorrower | None
@@ -180,7 +184,7 @@ class _Unpacker(pickle.Unpickler):
         self._memory = memory
         self._loans = loans
 
-    def persistent_load(self, where: Place | Ticket) -> bytes | ArrayRecord:
+    def persistent_load(self, where: MemoryPlace | Ticket) -> bytes | ArrayRecord:
         """Return the long bytes at a place, or what a ticket is for."""
         if isinstance(where[0], Room):
             assert isinstance(self._loans, BufferBorrower)  # noqa: S101 - the other end is a lender
@@ -189,7 +193,7 @@ class _Unpacker(pickle.Unpickler):
         return _read(self._memory, where)
 
 
-def _read(memory: int, place: Place) -> bytes:
+def _read(memory: int, place: MemoryPlace) -> bytes:
     offset, length = place
     parts = [os.pread(memory, length, offset)]
     while (have := sum(map(len, parts))) < length:  # Linux reads at most 2 GiB at once

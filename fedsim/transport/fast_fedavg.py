@@ -17,7 +17,7 @@ from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
 
 PIECE = 2**17  # numbers: with their products they stay in a core's cache
 MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
-Values = NDArray[Any]
+AnyValues = NDArray[Any]
 
 
 class FastFedAvg(FedAvg):
@@ -86,17 +86,17 @@ def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
     )
 
 
-def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> Values:
+def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> AnyValues:
     """Return the sum of arrays of one shape, each times its weight."""
-    first: Values = values_of(arrays[0])
-    total: Values = np.asarray(first * weights[0])
-    values: list[Values] = [
+    first: AnyValues = values_of(arrays[0])
+    total: AnyValues = np.asarray(first * weights[0])
+    values: list[AnyValues] = [
         array.as_values() for array in arrays if isinstance(array, ArrayInMemory)
     ]
     if len(values) < len(arrays) or not all(_like(total, value) for value in values):
         # One by one: what is read from a file when it is looked at may be too much for memory.
         for array, weight in zip(arrays[1:], weights[1:], strict=True):
-            value: Values = values_of(array)
+            value: AnyValues = values_of(array)
             total += value * weight
         return total
     sums, flat = total.reshape(-1), [value.reshape(-1) for value in values[1:]]
@@ -110,7 +110,7 @@ def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> Values:
     return total
 
 
-def _like(total: Values, value: Values) -> bool:
+def _like(total: AnyValues, value: AnyValues) -> bool:
     """Return whether the numbers of an array can be added to a sum piece by piece."""
     return value.dtype == total.dtype and value.flags.c_contiguous
 

@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
 
 
 @dataclass
-class _Share:
+class _HostedShard:
     """Some of the participants, and what is kept to be asked for."""
 
     grid: LocalGrid
@@ -56,7 +56,7 @@ class RayActor:
     """A process that runs one share of the participants, or several where others were lost."""
 
     def __init__(self) -> None:
-        self._shares: dict[int, _Share] = {}
+        self._shares: dict[int, _HostedShard] = {}
         self._received: dict[int, ArrayRecord] = {}
         self._keeping = Condition()
         self._snapshots: list[KeptArrays] = []
@@ -97,7 +97,7 @@ class RayActor:
         """Take the states of a share's nodes; a share that is new here begins with it."""
         grid = LocalGrid(self._app, self._participants)
         grid.restore(unpack_object(states))
-        self._shares[share] = _Share(grid)
+        self._shares[share] = _HostedShard(grid)
 
     @ray.method(concurrency_group="computing")
     def run(self, share: int, head: bytes, numbers: Sequence[int], *records: Payload) -> Payload:

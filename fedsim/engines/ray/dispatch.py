@@ -12,17 +12,17 @@ from flwr.app import Message
 
 from fedsim.engines.ray.cluster import Handle
 from fedsim.engines.ray.serialization import MessageBatch, batch_of
-from fedsim.engines.ray.shard import Contents, Share
+from fedsim.engines.ray.shard import Shard, StoredParameters
 
 CALLS = 2  # a process has another one waiting when it ends one, so it never waits for the driver
 SECONDS_OF_A_CALL = 0.1  # of training, at least, where that is known: a call costs some 3 ms
 
 
 @dataclass(frozen=True)
-class Call:
+class DispatchedBatch:
     """A batch that a process was given; the numbers of its messages, and the nodes they go to."""
 
-    share: Share
+    share: Shard
     batch: MessageBatch
     numbers: tuple[int, ...]
     nodes: tuple[int, ...]
@@ -53,12 +53,12 @@ class DispatchWindow:
     def __init__(
         self,
         asked: Sequence[Message],
-        waiting: Mapping[Share, Iterable[int]],
+        waiting: Mapping[Shard, Iterable[int]],
         in_flight: int,
         timeout: float | None,
         seconds_each: float = 0.0,
     ) -> None:
-        self.calls: dict[Any, Call] = {}
+        self.calls: dict[Any, DispatchedBatch] = {}
         self._asked = asked
         self._waiting = {share: deque(numbers) for share, numbers in waiting.items()}
         self._calls_each = min(CALLS, in_flight)
@@ -67,14 +67,14 @@ class DispatchWindow:
         self._worth_a_call = math.ceil(SECONDS_OF_A_CALL / seconds_each) if seconds_each else 1
         self._patience = timeout or math.inf
         self._until: dict[Handle, float] = {}
-        self._hung: set[Share] = set()
+        self._hung: set[Shard] = set()
 
     @property
-    def unfinished(self) -> set[Share]:
+    def unfinished(self) -> set[Shard]:
         """The shares whose process still runs something."""
         return {call.share for call in self.calls.values()} | self._hung
 
-    def go_on(self, contents: Contents) -> bool:
+    def go_on(self, contents: StoredParameters) -> bool:
         """Give each process what it may be given; return whether there is anything to wait for."""
         under_way = Counter(call.share for call in self.calls.values())
         for share, numbers in self._waiting.items():
@@ -108,14 +108,14 @@ class DispatchWindow:
         if any(call.share.host == host for call in self.calls.values()):
             self._until[host] = time.monotonic() + self._patience
 
-    def take_back(self, share: Share) -> None:
+    def take_back(self, share: Shard) -> None:
         """Let what a share's process was given wait again: it has not run it, or will not."""
         for reference in [r for r, call in self.calls.items() if call.share is share][::-1]:
             self._waiting[share].extendleft(reversed(self.calls.pop(reference).numbers))
         if all(call.share.host != share.host for call in self.calls.values()):
             self._until.pop(share.host, None)
 
-    def _give(self, share: Share, numbers: deque[int], contents: Contents) -> None:
+    def _give(self, share: Shard, numbers: deque[int], contents: StoredParameters) -> None:
         # Half of what waits: replies are taken while others train, and there are few at the end.
         half = math.ceil(len(numbers) / self._calls_each)
         at_once = min(max(half, self._worth_a_call), self._most_at_once, len(numbers))
@@ -124,4 +124,4 @@ class DispatchWindow:
         batch = batch_of(messages)
         nodes = tuple(message.metadata.dst_node_id for message in messages)
         self._until.setdefault(share.host, time.monotonic() + self._patience)
-        self.calls[share.run(batch, contents)] = Call(share, batch, chosen, nodes)
+        self.calls[share.run(batch, contents)] = DispatchedBatch(share, batch, chosen, nodes)

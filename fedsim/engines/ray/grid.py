@@ -24,9 +24,9 @@ from flwr.clientapp import ClientApp
 from fedsim.config.engine import RayEngine
 from fedsim.engines.base import FetchedStates, NewGrid, NodesGrid
 from fedsim.engines.ray.cluster import LOST, Handle, RayActors, hosts_on
-from fedsim.engines.ray.dispatch import Call, DispatchWindow
+from fedsim.engines.ray.dispatch import DispatchedBatch, DispatchWindow
 from fedsim.engines.ray.serialization import Payload, Ran, unpack_object
-from fedsim.engines.ray.shard import Contents, Share, Traffic
+from fedsim.engines.ray.shard import Shard, StoredParameters, StoreTraffic
 from fedsim.errors import FedsimError
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.transport.disk_spill import DiskSpill
@@ -55,7 +55,7 @@ def _opened(
     hosts: RayActors, engine: RayEngine, client_app: ClientApp, participants: int
 ) -> Iterator["RayGrid"]:
     seated, stores = hosts.position(client_app, participants)
-    shares = [Share(number, host) for number, host in enumerate(seated)]
+    shares = [Shard(number, host) for number, host in enumerate(seated)]
     grid = RayGrid(participants, hosts, shares, stores, engine)
     try:
         yield grid
@@ -77,19 +77,19 @@ class RayGrid(NodesGrid):
         self,
         participants: int,
         hosts: RayActors,
-        shares: Sequence[Share],
+        shares: Sequence[Shard],
         stores: Sequence[SnapshotStore],
         engine: RayEngine,
     ) -> None:
         super().__init__(participants)
-        self.traffic = Traffic()
+        self.traffic = StoreTraffic()
         self._hosts = hosts
         self._shares = shares
         self._stores = stores
         self._in_flight = engine.in_flight
         self._restarts = engine.restarts
-        self._contents = Contents(self.traffic)
-        self._out_of_step: set[Share] = set()
+        self._contents = StoredParameters(self.traffic)
+        self._out_of_step: set[Shard] = set()
         self._marks = 0  # how often the states were marked, and by which mark they were fetched
         self._fetched_at = 0
         self._asked_for_states = False
@@ -129,7 +129,7 @@ class RayGrid(NodesGrid):
         began = time.monotonic()
         spool = DiskSpill()
         replies: dict[int, Message] = {}
-        losses: Counter[Share] = Counter()
+        losses: Counter[Shard] = Counter()
         try:
             while turn.go_on(self._contents):
                 for reference in turn.ready():
@@ -201,7 +201,7 @@ class RayGrid(NodesGrid):
             self._resume(share)
         self._out_of_step.clear()
 
-    def _resume(self, share: Share) -> None:
+    def _resume(self, share: Shard) -> None:
         """Let another process go on with a share."""
         for _ in range(self._restarts + 1):
             lost = share.host
@@ -217,7 +217,7 @@ class RayGrid(NodesGrid):
             "well, it goes on where it was"
         )
 
-    def _give_up_after(self, losses: int, call: Call, error: Exception) -> None:
+    def _give_up_after(self, losses: int, call: DispatchedBatch, error: Exception) -> None:
         if losses > self._restarts:
             who = ", ".join(str(node - self._nodes.start) for node in call.nodes)
             raise FedsimError(
@@ -247,7 +247,7 @@ class RayGrid(NodesGrid):
         self._fetched_at = self._marks
         self._turns, self._sent_before = 0, self.traffic.sent_bytes
 
-    def _got(self, share: Share, reference: Any) -> Payload:
+    def _got(self, share: Shard, reference: Any) -> Payload:
         while True:
             try:
                 return ray.get(reference)  # type: ignore[no-any-return]

@@ -30,7 +30,7 @@ LONG = 1024  # bytes; what is shorter stays in the pickle
 LONG_ARRAY = 65536  # those that are shared between processes are read-only, so small ones are not
 
 Bytes = NDArray[np.uint8]
-Numbers = tuple[int, str, tuple[int, ...]]
+ArrayPlace = tuple[int, str, tuple[int, ...]]
 """Where a long array is: its place, its type and its shape."""
 
 
@@ -72,14 +72,14 @@ class Ran(NamedTuple):
 def pack_object(thing: object) -> Payload:
     """Return an object as a parcel; what is long and occurs in it several times travels once."""
     head = io.BytesIO()
-    packer = _Packer(head)
+    packer = _PayloadPickler(head)
     packer.dump(thing)
     return Payload(head.getvalue(), tuple(packer.parts))
 
 
 def unpack_object(parcel: Payload) -> Any:
     """Return what was packed; nothing of it needs the parcel any more."""
-    return _Unpacker(parcel).load()
+    return _PayloadUnpickler(parcel).load()
 
 
 def batch_of(messages: Iterable[Message]) -> MessageBatch:
@@ -145,7 +145,7 @@ class TravellingStore(SnapshotStore):
             self.kept.append(KeptArrays(self.number, round_number, key, arrays))
 
 
-class _Packer(pickle.Pickler):
+class _PayloadPickler(pickle.Pickler):
     """Pickles an object but for its long parts; arrays without bytes yet travel as numbers."""
 
     def __init__(self, head: io.BytesIO) -> None:
@@ -159,7 +159,7 @@ class _Packer(pickle.Pickler):
             return _arrived, (np.asarray(thing.as_values(), order="C"), thing.known_finite)
         return NotImplemented
 
-    def persistent_id(self, thing: object) -> int | Numbers | None:
+    def persistent_id(self, thing: object) -> int | ArrayPlace | None:
         """Return where long bytes or numbers are, and None for everything that is to be pickled."""
         if type(thing) is bytes and len(thing) >= LONG:
             return self._place(thing, np.frombuffer(thing, np.uint8))
@@ -175,13 +175,13 @@ class _Packer(pickle.Pickler):
         return self._places[id(thing)]
 
 
-class _Unpacker(pickle.Unpickler):
+class _PayloadUnpickler(pickle.Unpickler):
     def __init__(self, parcel: Payload) -> None:
         super().__init__(io.BytesIO(parcel.head))
         self._parts = parcel.parts
         self._copies: dict[int, bytes] = {}
 
-    def persistent_load(self, where: int | Numbers) -> bytes | Values:
+    def persistent_load(self, where: int | ArrayPlace) -> bytes | Values:
         """Return a copy of what is there; the same object for the same bytes."""
         if isinstance(where, tuple):
             place, kind, shape = where

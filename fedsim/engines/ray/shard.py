@@ -13,7 +13,7 @@ from fedsim.engines.ray.serialization import MessageBatch, Payload, key_of, pack
 
 
 @dataclass
-class Traffic:
+class StoreTraffic:
     """What went through the object store so far.
 
     Attributes
@@ -36,10 +36,10 @@ class Put(NamedTuple):
     reference: Any
 
 
-class Contents:
+class StoredParameters:
     """Parameters in the object store: each set once a round, and no longer than it is wanted."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: StoreTraffic) -> None:
         self._traffic = traffic
         self._shared: frozenset[tuple[object, ...]] = frozenset()
         self._there: dict[tuple[object, ...], tuple[tuple[Array, ...], Put]] = {}
@@ -75,7 +75,7 @@ class Contents:
 
 
 @dataclass(eq=False)
-class Share:
+class Shard:
     """Some of the participants: which process runs them, and how to go on without that process.
 
     Attributes
@@ -106,7 +106,7 @@ class Share:
         self.states, self.since, self.marked = dict(states), [], 0
         return self.host.restore.remote(self.number, pack_object(self.states))
 
-    def run(self, batch: MessageBatch, contents: Contents) -> Any:
+    def run(self, batch: MessageBatch, contents: StoredParameters) -> Any:
         """Let the process run a batch, and return Ray's reference of what comes of it."""
         puts = [contents.put(record) for record in batch.records]
         numbers = [put.number for put in puts]
@@ -126,7 +126,7 @@ class Share:
         self.states |= news
         self.since, self.marked = self.since[self.marked :], 0
 
-    def resume(self, contents: Contents) -> None:
+    def resume(self, contents: StoredParameters) -> None:
         """Bring another process to where the one before it was.
 
         Raises
@@ -139,7 +139,7 @@ class Share:
         self.host.keep.remote(self.number, self.mark)
         self._run_again(self.since[self.marked :], contents)
 
-    def _run_again(self, batches: Sequence[MessageBatch], contents: Contents) -> None:
+    def _run_again(self, batches: Sequence[MessageBatch], contents: StoredParameters) -> None:
         for batch in batches:
             done: Payload = ray.get(self.run(batch, contents))
             del done  # the replies were given on before

@@ -98,7 +98,7 @@ class VectorizedLoop:
         """
         stack = _Stack.of(self, members, received, proximal)
         rate = self.local.learning_rate_in(round_number)
-        tally = _Tally.of(len(members))
+        tally = _StackedSums.of(len(members))
         for shuffled in self._epochs(members, round_number):
             for batch in _batches(self.dataset, shuffled, self.local.batch_size):
                 values = self.model.forward(batch.inputs, stack.parameters)
@@ -132,14 +132,14 @@ class VectorizedLoop:
         Participants must have the same `filled_size`, for batches of `EVALUATION_BATCH`.
         """
         shared = [received[name].expand(len(members), *s) for name, s in self.model.shapes.items()]
-        tally = _Tally.of(len(members))
+        tally = _StackedSums.of(len(members))
         for batch in _batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
             tally.add(self.model.forward(batch.inputs, shared)[-1], batch)
         return tally.utilities([len(member.records) for member in members])
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _StackedBatch:
     """A batch of each participant: inputs (members, records, ...), labels (members, records).
 
     `counts`: records that weigh something, (members, records, 1), one or zero.
@@ -150,7 +150,9 @@ class _Batch:
     counts: Tensor
 
 
-def _batches(dataset: Dataset, records: Sequence[RecordIds], batch_size: int) -> Iterator[_Batch]:
+def _batches(
+    dataset: Dataset, records: Sequence[RecordIds], batch_size: int
+) -> Iterator[_StackedBatch]:
     """Yield the batches of participants that have the same `filled_size`."""
     members, total = len(records), filled_size(len(records[0]), batch_size)
     sizes = np.array([len(own) for own in records])
@@ -162,21 +164,21 @@ def _batches(dataset: Dataset, records: Sequence[RecordIds], batch_size: int) ->
         places = np.arange(start, start + chosen.shape[1])
         counts = torch.from_numpy((places < sizes[:, None]).astype(np.float32)).unsqueeze(2)
         shaped = inputs.view(*chosen.shape, *inputs.shape[1:])
-        yield _Batch(shaped, labels.view(members, -1), counts)
+        yield _StackedBatch(shaped, labels.view(members, -1), counts)
 
 
 @dataclass(frozen=True)
-class _Tally:
+class _StackedSums:
     """Sums over batches, one a participant: of the losses in nats, and of what was right."""
 
     losses: Tensor
     right: Tensor
 
     @classmethod
-    def of(cls, members: int) -> "_Tally":
+    def of(cls, members: int) -> "_StackedSums":
         return cls(torch.zeros(members), torch.zeros(members))
 
-    def add(self, outputs: Tensor, batch: _Batch) -> Tensor:
+    def add(self, outputs: Tensor, batch: _StackedBatch) -> Tensor:
         """Count a batch, and return the derivative of each participant's mean loss."""
         labels = batch.labels.unsqueeze(2)
         likely = torch.log_softmax(outputs, 2)

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from fuzz.mutators import raw, trees
 
 MAGIC = b"PAR1"
-Values = Callable[[int], pa.Array]
-COLUMNS: tuple[Values, ...] = (
+ColumnMaker = Callable[[int], pa.Array]
+COLUMNS: tuple[ColumnMaker, ...] = (
     lambda n: pa.array(range(n), pa.int64()),
     lambda n: pa.array([2**63 - 1] * n, pa.int64()),
     lambda n: pa.array([-1] * n, pa.int64()),

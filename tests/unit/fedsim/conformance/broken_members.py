@@ -56,7 +56,7 @@ class Underflow(Objective):
         return outputs.softmax(1).gather(1, targets[:, None]).log()
 
 
-class Forgetful(SGD):
+class ForgetfulOptimizer(SGD):
     """An optimizer that counts on itself, not in its state."""
 
     def __init__(self, params: Any, lr: float) -> None:
@@ -107,7 +107,7 @@ class Unordered:
         return Arrays(random.normal(size=(100, 3)), np.arange(100) % 4)
 
 
-class Hoarder(LocalTrainer):
+class HoardingTrainer(LocalTrainer):
     """A trainer that keeps a participant's momentum on itself."""
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class Idle(LocalTrainer):
         return {"loss": 0.0}
 
 
-class Half(Defence):
+class HalfDefence(Defence):
     """A defence whose server does not what it must."""
 
     halves = frozenset({"participants", "server"})
@@ -145,7 +145,7 @@ class Half(Defence):
         return (lambda message, context, call_next: call_next(message, context),)
 
 
-class Useless(Half):
+class Useless(HalfDefence):
     """A defence that changes nothing."""
 
     halves = frozenset({"participants"})

@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Message, RecordDict
 
 from fedsim.engines.ray.dispatch import DispatchWindow
-from fedsim.engines.ray.shard import Contents, Share, Traffic
+from fedsim.engines.ray.shard import Shard, StoredParameters, StoreTraffic
 
 pytestmark = pytest.mark.usefixtures("flower")
 
@@ -23,10 +23,10 @@ class Handle:
 def sizes(messages: int, **settings: Any) -> list[int]:
     """Return how many a process is given in each call, which it ends in their order."""
     ended = iter(range(messages))
-    share = Share(0, Handle(SimpleNamespace(remote=lambda *_: next(ended))))
+    share = Shard(0, Handle(SimpleNamespace(remote=lambda *_: next(ended))))
     asked = [Message(RecordDict(), 2 + number, "train") for number in range(messages)]
     turn = DispatchWindow(asked, {share: range(messages)}, **settings)
-    contents, found = Contents(Traffic()), []
+    contents, found = StoredParameters(StoreTraffic()), []
     while turn.go_on(contents):
         reference, call = next(iter(turn.calls.items()))
         found.append(len(call.numbers))

@@ -1,8 +1,7 @@
-"""Whose exception it was: one that a third party's plugin raised is told in a sentence.
+"""Exceptions of plugins as one sentence: which plugin failed, with what, and in which line.
 
-A plugin may raise anything, wherever it is called. Its author needs the plugin, the kind of the
-exception and the line; eighty lines of ours around it help nobody. An exception that passed through
-our own code alone is a defect of ours and stays a traceback.
+A plugin may raise anything, wherever it is called. An exception that passed through our own code
+alone is a defect of ours and stays a traceback.
 """
 
 import re
@@ -24,16 +23,24 @@ _BEGINS = "Traceback (most recent call last):"
 
 
 @dataclass(frozen=True)
-class _Call:
+class _TracebackCall:
     """A call in a traceback; `whose` names the adversary or attack whose method it was."""
 
     file: str
     line: int
     function: str
     whose: str = ""
+    module: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file, as seen from the working directory if it is below it, and the line."""
+        path = Path(self.file)
+        below = path.is_relative_to(Path.cwd())
+        return f"({path.relative_to(Path.cwd()) if below else path}, line {self.line})"
 
 
-def told_of_plugin(error: Exception) -> str | None:
+def plugin_error_sentence(error: Exception) -> str | None:
     """Return one sentence on an exception that passed through a plugin; None if none did."""
     calls = [*_calls(error), *_calls_elsewhere(error)]
     homes = _homes_of_plugins()
@@ -47,33 +54,38 @@ def told_of_plugin(error: Exception) -> str | None:
         PluginError(
             f"{named[-1].whose or 'a plugin'} failed in {named[-1].function}: "
             f"{type(error).__name__}{': ' if text else ''}{text} "
-            f"({_short(last.file)}, line {last.line})"
+            f"{last.place}"
         )
     )
 
 
-def _calls(error: Exception) -> Iterator[_Call]:
+def place_in_module(error: Exception, module: str) -> str:
+    """Return the file and line of the innermost call in a module; empty if there is none."""
+    return next((f" {c.place}" for c in reversed(list(_calls(error))) if c.module == module), "")
+
+
+def _calls(error: Exception) -> Iterator[_TracebackCall]:
     """Yield the calls that an exception passed through in this process, the outermost first."""
     from fedsim.adversary.base import Adversary
     from fedsim.attacks import Attack
 
     for frame, line in traceback.walk_tb(error.__traceback__):
         code, owner = frame.f_code, frame.f_locals.get("self")
-        whose = ""
-        if _top(frame.f_globals.get("__name__")) not in OURS:
+        module, whose = str(frame.f_globals.get("__name__")), ""
+        if _top(module) not in OURS:
             if isinstance(owner, Adversary):
                 whose = _named("adversary", owner)
             elif isinstance(owner, Attack):
                 whose = _named("attack", owner)
-        yield _Call(code.co_filename, line, code.co_name, whose)
+        yield _TracebackCall(code.co_filename, line, code.co_name, whose, module)
 
 
-def _calls_elsewhere(error: Exception) -> Iterator[_Call]:
+def _calls_elsewhere(error: Exception) -> Iterator[_TracebackCall]:
     """Yield those in the worker process that it came from, whose traceback is sent as a note."""
     for note in getattr(error, "__notes__", ()):
         _, begins, sent = str(note).rpartition(_BEGINS)
         for found in _SENT.finditer(sent) if begins else ():
-            yield _Call(found["file"], int(found["line"]), found["function"])
+            yield _TracebackCall(found["file"], int(found["line"]), found["function"])
 
 
 def _is_theirs(file: str, homes: Iterable[Path]) -> bool:
@@ -113,9 +125,3 @@ def _named(kind: str, plugin: object) -> str:
 
 def _top(module: object) -> str:
     return str(module).partition(".")[0]
-
-
-def _short(file: str) -> str:
-    """Return a file as seen from here, if it is below here."""
-    path = Path(file)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

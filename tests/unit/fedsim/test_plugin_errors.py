@@ -17,7 +17,7 @@ from fedsim import listing
 from fedsim.adversary.base import Threat
 from fedsim.api import runs
 from fedsim.cli import console
-from fedsim.cli.plugin_errors import told_of_plugin
+from fedsim.plugin_errors import plugin_error_sentence
 from fedsim.studies.live import LiveStudy
 
 HERE = __name__
@@ -137,8 +137,8 @@ def test_a_library_and_python_are_no_plugins() -> None:
     for source in ("import json; json.loads('{')", "import numpy; numpy.zeros(2).reshape(3)"):
         with pytest.raises(ValueError) as raised:  # noqa: PT011 - whatever it says
             exec(source)  # noqa: S102 - a frame without a file
-        assert told_of_plugin(raised.value) is not None  # this test is nobody's library
-        assert told_of_plugin(raised.value.with_traceback(raised.tb.tb_next)) is None
+        assert plugin_error_sentence(raised.value) is not None  # this test is nobody's library
+        assert plugin_error_sentence(raised.value.with_traceback(raised.tb.tb_next)) is None
 
 
 def test_markup_in_names_and_sentences_is_shown_as_it_is(
