@@ -23,13 +23,13 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from adversaries.inference.extraction import BatchSource, extract
-from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.log_scalars import log_norm
 from adversaries.inference.model_layers import evaluating
+from adversaries.inference.needed_features import needed_features
 from fedsim.objectives import Objective
+from fedsim.observation.needs import Needs
 
-_RECORDS_A_PASS = 250
-_NORMS = FeatureSpec(output=False, last_layer_gradient=False, gradient_norms="all")
+_NORMS = needed_features(Needs(gradient_norms="all"))
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def alignments(
     scales: list[Tensor] = []
     # Forward mode has no fused attention.
     with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        for start in range(0, len(records), _RECORDS_A_PASS):
-            inputs, targets = batch(records[start : start + _RECORDS_A_PASS])
+        for start in range(0, len(records), _NORMS.batch_size):
+            inputs, targets = batch(records[start : start + _NORMS.batch_size])
 
             def outputs(moving: dict[str, Tensor], inputs: Tensor = inputs) -> Tensor:
                 found: Tensor = functional_call(model, moving, (inputs,))

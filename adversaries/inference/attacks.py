@@ -18,9 +18,9 @@ from adversaries.inference.feature_cache import (
     scalar_inputs,
     scalars_spec,
 )
-from adversaries.inference.feature_spec import OF_THE_OUTPUT, FeatureSpec
 from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import needed_features
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from adversaries.inference.supervised import fit_and_score
 from adversaries.inference.unsupervised import UnsupervisedSettings, known_signals, score_unlabelled
@@ -139,14 +139,14 @@ class ScalarLogistic(Attack):
     stochastic = True
     baseline = True
     by_rounds = True
-    needs = Needs(scalars=True, knowledge=_KNOWN)
+    needs = Needs(scalars=True, last_layer_norms=True, knowledge=_KNOWN)
 
     def __init__(self, folds: Annotated[int, Field(ge=2)] = 5) -> None:
         self.folds = folds
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, replace(OF_THE_OUTPUT, last_layer_scalars=True))
+        tried_features(prospect, needed_features(self.needs))
 
     def extract(self, view: View, watcher: Watcher) -> None:
         """Keep the scalars."""
@@ -216,7 +216,8 @@ def _joined(
     return joined
 
 
-_SIGNALS = FeatureSpec(last_layer_gradient=False)
+_SIGNAL_NEEDS = Needs(outputs=True, scalars=True, gradient_norms="all")
+_SIGNALS = needed_features(_SIGNAL_NEEDS)
 
 
 class Unsupervised(Attack):

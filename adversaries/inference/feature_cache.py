@@ -17,6 +17,7 @@ from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import scalar_names
 from adversaries.inference.memory import require_features_fit
 from adversaries.inference.model_layers import EXAMPLES, ModelLayers
+from adversaries.inference.needed_features import shared_features
 from fedsim import load_exchanged
 from fedsim.attacks import RecordIds, View
 from fedsim.errors import SnapshotError
@@ -109,12 +110,19 @@ def observed_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[S
 
 def own_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[SnapshotFeatures]:
     """Return the features of the snapshots that training made, without those sent."""
-    return _features_of(view, watcher, view.trained, [spec] * len(view.trained))
+    return features_of(view, watcher, view.trained, spec)
+
+
+def features_of(
+    view: View, watcher: Watcher, snapshots: Sequence[Snapshot], spec: FeatureSpec
+) -> list[SnapshotFeatures]:
+    """Return the features of all audited records on some snapshots, others' uploads among them."""
+    return _features_of(view, watcher, snapshots, [spec] * len(snapshots))
 
 
 def last_features(view: View, watcher: Watcher, spec: FeatureSpec) -> SnapshotFeatures:
     """Return those of the last of the snapshots closest to the victims' data, and of no other."""
-    return _features_of(view, watcher, [view.closest[-1]], [spec])[0]
+    return features_of(view, watcher, [view.closest[-1]], spec)[0]
 
 
 def _features_of(
@@ -146,7 +154,7 @@ def _with_needs(view: View, snapshot: Snapshot, spec: FeatureSpec) -> FeatureSpe
     """Return what to extract of a snapshot so that it is done once for all that is needed."""
     for needs in view.needed:
         if needs.kinds is None or snapshot.kind in needs.kinds:
-            spec = spec.with_needs(needs, snapshot in view.trained)
+            spec = shared_features(spec, needs, snapshot in view.trained)
     return spec
 
 
@@ -215,10 +223,16 @@ def _extracted(snapshot: Snapshot, view: View, spec: FeatureSpec) -> SnapshotFea
 
 def _path(view: View, snapshot: Snapshot, spec: FeatureSpec) -> Path:
     """Return where features are kept: by what they are of, then by what they hold."""
+    digest = digest_of_view(view, FORMAT, snapshot.digest)
+    holds = hashlib.blake2b(json.dumps(asdict(spec)).encode(), digest_size=4)
+    name = f"round-{snapshot.round:05d}.{snapshot.key.name}.{digest}"
+    return view.features / f"{name}.{holds.hexdigest()}.safetensors"
+
+
+def digest_of_view(view: View, *parts: str) -> str:
+    """Return a digest of what features are of: the parts given, data, objective and records."""
     objective = [type(view.objective).__name__, sorted(vars(view.objective).items())]
-    of = [FORMAT, snapshot.digest, view.dataset.digest, objective]
+    of = [*parts, view.dataset.digest, objective]
     digest = hashlib.blake2b(json.dumps(of, default=str).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(view.records).tobytes())
-    holds = hashlib.blake2b(json.dumps(asdict(spec)).encode(), digest_size=4)
-    name = f"round-{snapshot.round:05d}.{snapshot.key.name}.{digest.hexdigest()}"
-    return view.features / f"{name}.{holds.hexdigest()}.safetensors"
+    return digest.hexdigest()

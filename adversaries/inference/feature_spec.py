@@ -1,10 +1,12 @@
-"""Which features of a snapshot an attack needs: what is not named here is not computed."""
+"""What is extracted of a snapshot, and how: what is not named here is not computed.
+
+Attacks declare `fedsim.Needs`; `needed_features` makes the spec of them.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedsim.errors import FedsimError
-from fedsim.observation.needs import Needs
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,14 @@ class FeatureSpec:
         """Whether anything inside the model is looked at, beside its output."""
         return bool(self.reads_last_layer or self.outputs or self.gradient_norms or self.gradients)
 
-    def with_needs(self, needs: Needs, trained: bool) -> "FeatureSpec":
-        """Return a kind that holds what an attack needs, too, but for layers that it names.
-
-        What is added costs no second forward pass and changes no value. It is nothing in half
-        precision, where values differ with what is asked. Of parameters that no training has made
-        (`trained` is false) there are no gradient norms.
-        """
-        if self.precision != "fp32":
-            return self
-        norms = trained and needs.gradient_norms == "all"
+    def joined(self, other: "FeatureSpec") -> "FeatureSpec":
+        """Return what holds the features of both, computed as these; layers by name are these."""
         return replace(
             self,
-            output=self.output or needs.outputs,
-            last_layer_gradient=self.last_layer_gradient or needs.last_layer,
-            last_layer_scalars=self.last_layer_scalars or needs.scalars or needs.last_layer,
-            gradient_norms="all" if norms else self.gradient_norms,
+            output=self.output or other.output,
+            last_layer_gradient=self.last_layer_gradient or other.last_layer_gradient,
+            last_layer_scalars=self.last_layer_scalars or other.reads_last_layer,
+            gradient_norms="all" if other.gradient_norms == "all" else self.gradient_norms,
         )
 
     def covers(self, other: "FeatureSpec") -> bool:
@@ -97,7 +91,3 @@ class FeatureSpec:
             and {*other.outputs} <= {*self.outputs}
             and {*other.gradients} <= {*self.gradients}
         )
-
-
-OF_THE_OUTPUT = FeatureSpec(output=False, last_layer_gradient=False, gradient_norms=())
-"""Losses and the objective's scalars: one forward pass, and nothing large is kept."""

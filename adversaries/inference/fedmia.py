@@ -17,22 +17,28 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from adversaries.inference.feature_cache import positions
-from adversaries.inference.gradient_alignment import aligned, updates
-from adversaries.inference.model_layers import evaluating
+from adversaries.inference.alignment_cache import (
+    observed_alignments,
+    required_updates,
+    seen_updates,
+)
+from adversaries.inference.feature_cache import features_of, positions
+from adversaries.inference.needed_features import needed_features
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
 from fedsim.observation.snapshots import Snapshot
-from fedsim.progress import Watcher
+from fedsim.progress import SILENCE, Watcher
 
 Floats = NDArray[np.float64]
-_RECORDS_A_PASS = 500
+_NEEDS = {
+    "cosine": Needs(others=True, update_alignment=True),
+    "loss": Needs(others=True, scalars=True),
+}
 _FLOOR = 1e-8  # added to variances, as the paper's code does
 _MAD = 1.4826  # of a Gaussian's median absolute deviation
 
@@ -53,8 +59,6 @@ class FedMIA(Attack):
         absolute deviation, which can happen among few).
     """
 
-    needs = Needs(others=True, parameters=True)
-
     def __init__(
         self,
         measure: Literal["cosine", "loss"] = "cosine",
@@ -62,10 +66,16 @@ class FedMIA(Attack):
         drop: Literal["none", "paper", "median"] = "none",
     ) -> None:
         self.measure, self.add, self.drop = measure, add, drop
+        self.needs = _NEEDS[measure]
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
         """Try the model on what is there of one round."""
-        self._measured(view, view.seen[0], view.seen[:1])
+        self._measured(view, view.seen[0], view.seen[:1], SILENCE)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the measures of the victim's upload and of the others'."""
+        for before, after in seen_updates(view):
+            self._measured(view, before, [after, *_others(view, after.round)], watcher)
 
     def score(
         self,
@@ -82,17 +92,13 @@ class FedMIA(Attack):
         FedsimError
             If there is no round in which two others were seen.
         """
-        pairs = updates(view)
+        updates = required_updates(view)
         total, rounds = np.zeros(len(view.records)), 0
-        with watcher.task("FedMIA", len(pairs)) as advance:
-            for before, after in pairs:
-                others = [
-                    s
-                    for s in view.snapshots(SnapshotKind.UPLOAD, rounds=(after.round,))
-                    if s.participant in view.others
-                ]
+        with watcher.task("FedMIA", len(updates)) as advance:
+            for before, after in updates:
+                others = _others(view, after.round)
                 if len(others) >= 2:
-                    victim, *out = self._measured(view, before, [after, *others])
+                    victim, *out = self._measured(view, before, [after, *others], SILENCE)
                     total += stands_out(victim, np.stack(out), add=self.add, drop=self.drop)
                     rounds += 1
                 advance(f"round {after.round}")
@@ -104,22 +110,20 @@ class FedMIA(Attack):
         found: Floats = total[positions(view, candidates)] / rounds
         return found
 
-    def _measured(self, view: View, before: Snapshot, afters: Sequence[Snapshot]) -> list[Floats]:
+    def _measured(
+        self, view: View, before: Snapshot, afters: Sequence[Snapshot], watcher: Watcher
+    ) -> list[Floats]:
+        """Return the measure (N,) of all audited records on each upload; high for members."""
         if self.measure == "cosine":
-            return [one.cosine for one in aligned(view, before, afters)]
-        return [minus_loss(view, after) for after in afters]
+            return [one.cosine for one in observed_alignments(view, before, afters)]
+        found = features_of(view, watcher, afters, needed_features(self.needs))
+        return [-one.losses.astype(np.float64) for one in found]
 
 
-def minus_loss(view: View, snapshot: Snapshot) -> Floats:
-    """Return minus the loss of all audited records on one snapshot, (N,)."""
-    model = view.new_model()
-    model.load_state_dict(snapshot.load())
-    losses = []
-    with evaluating(model), torch.no_grad():
-        for start in range(0, len(view.records), _RECORDS_A_PASS):
-            inputs, targets = view.dataset.batch(view.records[start : start + _RECORDS_A_PASS])
-            losses.append(view.objective.per_record_loss(model(inputs), targets))
-    return -torch.cat(losses).double().numpy()
+def _others(view: View, round_number: int) -> list[Snapshot]:
+    """Return the uploads of the other participants in a round."""
+    uploads = view.snapshots(SnapshotKind.UPLOAD, rounds=(round_number,))
+    return [one for one in uploads if one.participant in view.others]
 
 
 def stands_out(

@@ -19,6 +19,7 @@ from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SCALARS
 from adversaries.inference.last_layer import LAST_LAYER_SCALARS, scalar_names
 from adversaries.inference.model_layers import WEIGHTED, ModelLayers
+from adversaries.inference.needed_features import needed_features
 from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
 from fedsim.errors import ConfigError, listed
 from fedsim.objectives import Classification, Objective
@@ -84,6 +85,7 @@ class InputSettings:
         return Needs(
             outputs=-1 in self.outputs,
             scalars=self.scalars or self.loss,
+            last_layer_norms=self.scalars and -1 in self.gradients,
             last_layer=-1 in self.gradients,
             layer_outputs=tuple(layer for layer in self.outputs if layer != -1),
             gradient_norms=norms[self.gradient_norms] if self.scalars else (),
@@ -194,18 +196,22 @@ class SelectedInputs:
     scalars: tuple[str, ...] = SCALARS
     norms: tuple[str, ...] | None = None
 
-    def spec(self, last_layer: str | None) -> FeatureSpec:
-        """Return what must be extracted, and nothing else."""
-        return FeatureSpec(
-            last_layer=last_layer,
-            outputs=self.outputs,
+    @property
+    def needs(self) -> Needs:
+        """What must be extracted for it, by the names of the layers."""
+        return Needs(
+            outputs=self.last_output,
+            scalars=self.loss or bool(self.scalars),
+            last_layer_norms=any(name in LAST_LAYER_SCALARS for name in self.scalars),
+            last_layer=self.last_gradient,
+            layer_outputs=self.outputs,
             gradient_norms="all" if self.norms is None else self.norms,
             gradients=self.gradients,
-            output=self.last_output,
-            last_layer_gradient=self.last_gradient,
-            last_layer_scalars=not self.last_gradient
-            and any(name in LAST_LAYER_SCALARS for name in self.scalars),
         )
+
+    def spec(self, last_layer: str | None) -> FeatureSpec:
+        """Return what must be extracted, and nothing else."""
+        return needed_features(self.needs, last_layer)
 
 
 def layer_order(

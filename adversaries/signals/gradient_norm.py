@@ -4,8 +4,6 @@ Nasr, Shokri and Houmansadr, IEEE S&P 2019, section "gradient norm": SGD has pus
 members towards zero.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,24 +13,24 @@ from adversaries.inference.feature_cache import (
     own_features,
     positions,
 )
-from adversaries.inference.feature_spec import OF_THE_OUTPUT, FeatureSpec
 from adversaries.inference.log_scalars import log_norm
 from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import needed_features
 from adversaries.signals.ties import tell_ties
 from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
-_NORMS = FeatureSpec(output=False, last_layer_gradient=False)
+_NORMS = needed_features(Needs(gradient_norms="all"))
+_LAST_LAYER = needed_features(Needs(last_layer_norms=True))
 _COLUMN = "log gradient norm"
-_LAST_LAYER = replace(OF_THE_OUTPUT, last_layer_scalars=True)
 
 
 class GradientNorm(Attack):
     """Score a record by minus the log norm of its gradient on the last observed snapshot."""
 
     baseline = True
-    needs = Needs(scalars=True, gradient_norms="all")
+    needs = Needs(last_layer_norms=True, gradient_norms="all")
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import last_features, own_features, positions
-from adversaries.inference.feature_spec import OF_THE_OUTPUT
 from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import needed_features
 from adversaries.signals.ties import tell_ties
 from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
+
+_NEEDS = Needs(which="last", scalars=True)
+_FIT = needed_features(_NEEDS)
 
 
 class Loss(Attack):
@@ -24,15 +27,15 @@ class Loss(Attack):
     """
 
     baseline = True
-    needs = Needs(which="last", scalars=True)
+    needs = _NEEDS
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, OF_THE_OUTPUT)
+        tried_features(prospect, _FIT)
 
     def extract(self, view: View, watcher: Watcher) -> None:
         """Keep the losses."""
-        own_features(view, watcher, OF_THE_OUTPUT)
+        own_features(view, watcher, _FIT)
 
     def score(
         self,
@@ -43,7 +46,7 @@ class Loss(Attack):
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return the log-odds of the label; of another objective what stands for the fit."""
-        last = last_features(view, watcher, OF_THE_OUTPUT)
+        last = last_features(view, watcher, _FIT)
         scores: NDArray[np.float64] = last.scalars[positions(view, candidates), 0].astype(
             np.float64
         )

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import last_features, observed_features, positions
-from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.log_scalars import log_entropy, normalised_entropy
 from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import needed_features
 from adversaries.signals.ties import tell_ties
 from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
-_OUTPUT = FeatureSpec(last_layer_gradient=False, gradient_norms=())
+_NEEDS = Needs(outputs=True)
+_OUTPUT = needed_features(_NEEDS)
 
 
 class Uncertainty(Attack):
@@ -28,7 +29,7 @@ class Uncertainty(Attack):
     """
 
     baseline = True
-    needs = Needs(outputs=True)
+    needs = _NEEDS
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
         """Try the model; it takes no memory to speak of."""

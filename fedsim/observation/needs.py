@@ -39,8 +39,9 @@ class Needs:
     outputs
         Whether the model's output on each record is read.
     scalars
-        Whether the scalars that follow from the output and the last layer are read: loss, margin,
-        log-odds and the like.
+        Whether the objective's scalars of the output are read: loss, margin, log-odds and the like.
+    last_layer_norms
+        Whether the norms of the last layer's input and of its gradient are read.
     last_layer
         Whether the gradient of the last layer is read.
     layer_outputs
@@ -49,6 +50,9 @@ class Needs:
         Layers whose per-record gradient norms are read, or ``all``.
     gradients
         Layers whose per-record gradients are read.
+    update_alignment
+        Whether it is read how well each record's gradient agrees with updates: pairs of snapshots
+        before and after training.
     shadow_federations
         How many federations of the attacker's own it learns from.
     knowledge
@@ -68,10 +72,12 @@ class Needs:
     parameters: bool = False
     outputs: bool = False
     scalars: bool = False
+    last_layer_norms: bool = False
     last_layer: bool = False
     layer_outputs: Layers = ()
     gradient_norms: Literal["all"] | Layers = ()
     gradients: Layers = ()
+    update_alignment: bool = False
     shadow_federations: int = 0
     knowledge: frozenset[Knowledge] = frozenset()
 
@@ -97,10 +103,12 @@ class Needs:
 FEATURES = (
     "outputs",
     "scalars",
+    "last_layer_norms",
     "last_layer",
     "layer_outputs",
     "gradient_norms",
     "gradients",
+    "update_alignment",
 )
 """The fields of `Needs` that name features of a snapshot."""
 

@@ -53,11 +53,23 @@ def _require(label: str, needs: Needs, attacker: Attacker, experiment: Experimen
         )
     for query in attacker.queries:
         kept = {key.kind for key in attacker.answering(query)}
+        if needs.update_alignment and not _shows_updates(kept, experiment):
+            raise ConfigError(
+                f"attack {label} compares gradients with updates, and {attacker.label} sees none: "
+                "neither what a victim was sent and uploaded, nor the aggregates of two rounds; "
+                "observe more rounds (snapshots.rounds), or choose another attack or adversary"
+            )
         if needs.kinds is not None and not needs.kinds & kept:
             raise ConfigError(
                 f"attack {label} reads snapshots of kind {_names(needs.kinds)}, and "
                 f"{attacker.label} keeps {_names(kept)}; choose another attack or adversary"
             )
+
+
+def _shows_updates(kept: set[SnapshotKind], experiment: Experiment) -> bool:
+    """Return whether snapshots of some kinds are those before and after training."""
+    own = {SnapshotKind.SENT, SnapshotKind.UPLOAD} <= kept
+    return own or (SnapshotKind.AGGREGATE in kept and len(experiment.observed_rounds) > 1)
 
 
 def _require_extracting(label: str, attack: Attack, experiment: Experiment) -> None:

@@ -14,10 +14,12 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from adversaries.inference.extraction import extract
-from adversaries.inference.feature_spec import OF_THE_OUTPUT, FeatureSpec
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.needed_features import needed_features
 from fedsim import seeds
 from fedsim.errors import FedsimError
 from fedsim.objectives import NextToken, Objective, Regression
+from fedsim.observation.needs import Needs
 
 RECORDS, WIDTH, TOKENS, LENGTH = 5, 6, 9, 4
 
@@ -288,7 +290,7 @@ def test_models_whose_output_no_linear_layer_gives_are_exact(name: str) -> None:
         "true logit",
         "others' log-sum-exp",
     )
-    plain = extract(model, points(), np.arange(RECORDS), OF_THE_OUTPUT)
+    plain = extract(model, points(), np.arange(RECORDS), needed_features(Needs(scalars=True)))
     np.testing.assert_array_equal(plain.losses, found.losses)
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from adversaries.inference.extraction import extract
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SCALARS, SnapshotFeatures
+from adversaries.inference.needed_features import shared_features
 from fedsim import seeds
 from fedsim.errors import FedsimError, SnapshotError
 from fedsim.observation.needs import Needs
@@ -100,8 +101,8 @@ def test_scalars_of_the_last_layer_without_its_vectors_are_the_same_bits(norms: 
 
 def test_a_kind_covers_what_it_was_widened_by() -> None:
     asked = FeatureSpec(output=False, last_layer_gradient=False, gradient_norms=())
-    needs = Needs(scalars=True, outputs=True, gradient_norms="all")
-    trained, sent = asked.with_needs(needs, True), asked.with_needs(needs, False)
+    needs = Needs(last_layer_norms=True, outputs=True, gradient_norms="all")
+    trained, sent = shared_features(asked, needs, True), shared_features(asked, needs, False)
     assert trained == replace(sent, gradient_norms="all")
     assert sent == replace(asked, output=True, last_layer_scalars=True)
     assert trained.covers(sent)
@@ -110,7 +111,7 @@ def test_a_kind_covers_what_it_was_widened_by() -> None:
     assert FeatureSpec().covers(trained)
     assert not trained.covers(FeatureSpec())
     half = replace(asked, precision="bf16")
-    assert half.with_needs(needs, True) == half
+    assert shared_features(half, needs, True) == half
 
 
 def test_norms_of_named_layers_only() -> None:

@@ -12,11 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from adversaries.inference.alignment import Alignment, alignments
+from adversaries.inference.alignment_cache import observed_alignments
 from adversaries.inference.fedmia import FedMIA, stands_out
 from adversaries.inference.gradient_alignment import GradientAlignment
 from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_participant, load_dataset
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, SnapshotError
 from fedsim.evaluation.metrics.auc import auc
 from fedsim.models import build_model
 from fedsim.objectives import Classification
@@ -188,3 +189,22 @@ def test_who_saw_no_update_is_told_so(tmp_path: Path) -> None:
     own = view.keeping([s for s in view.seen if s.participant == 0])
     with pytest.raises(FedsimError, match="in no observed round were two others"):
         FedMIA().score(own, KNOWN, RECORDS, 0, SILENCE)
+
+
+def test_alignments_are_computed_once_and_read_again_bit_for_bit(tmp_path: Path) -> None:
+    view = view_of(tmp_path)
+    (before, own), *_ = view.changes
+    others = [s for s in view.snapshots(SnapshotKind.UPLOAD, rounds=(1,)) if s != own]
+    (first,) = observed_alignments(view, before, [own])
+    together = observed_alignments(view, before, [own, *others])
+    kept = sorted(view.features.glob("alignment-*"))
+    assert len(kept) == 3
+    for snapshot in (before, own, *others):
+        snapshot.let_go()
+    again = observed_alignments(view, before, [own, *others])
+    assert again[0].cosine.tolist() == together[0].cosine.tolist() == first.cosine.tolist()
+    assert [one.difference.tolist() for one in again] == [o.difference.tolist() for o in together]
+    for number, path in enumerate(kept):
+        path.write_bytes(path.read_bytes()[: 40 * number])
+    with pytest.raises(SnapshotError, match="were let go"):
+        observed_alignments(view, before, [own])

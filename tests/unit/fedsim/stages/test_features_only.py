@@ -8,8 +8,8 @@ import pytest
 import toys
 
 from adversaries.inference.feature_cache import observed_features
-from adversaries.inference.feature_spec import OF_THE_OUTPUT
 from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.needed_features import needed_features
 from fedsim import attack, run
 from fedsim.attacks import Attack, View
 from fedsim.errors import ConfigError, SnapshotError
@@ -32,7 +32,7 @@ SECTIONS: dict[str, Any] = {
         {"name": "supervised", "training": {"epochs": 2, "folds": 2}},
         {"name": "shadow", "training": {"epochs": 2, "folds": 2}},
         {"name": "unsupervised", "training": {"epochs": 2}},
-        *("scalar-logistic", "gradient-norm", "loss", "uncertainty", "label"),
+        *("scalar-logistic", "gradient-norm", "loss", "uncertainty", "label", "gradient-alignment"),
     ],
 }
 
@@ -61,7 +61,7 @@ class Neighbours(Attack):
         for one in snapshots:
             about = view.query.__class__("x", (one.participant,))
             alone = View(**{**vars(view), "query": about, "seen": (one,)})
-            found += observed_features(alone, watcher, OF_THE_OUTPUT)
+            found += observed_features(alone, watcher, needed_features(self.needs))
         return np.mean([features.losses.astype(np.float64) for features in found], axis=0)
 
 
@@ -88,6 +88,35 @@ def test_all_attacks_score_alike_bit_for_bit(tmp_path: Path) -> None:
         assert kept
         assert not any(snapshot.has_parameters for snapshot in kept)
         assert all(path.path.stat().st_size < 1000 for path in kept)
+
+
+def test_uploads_of_others_and_pairs_of_aggregates_are_let_go_with_the_same_scores(
+    tmp_path: Path,
+) -> None:
+    for keep in ("parameters", "features"):
+        for who, attacks in (
+            ("curious-server", ["fedmia", {"name": "fedmia", "label": "loss", "measure": "loss"}]),
+            ("released-model", ["gradient-alignment"]),
+        ):
+            snapshots = {"rounds": [2, 3, 5], "keep": keep}
+            sections = {"snapshots": snapshots, "adversaries": [who], "attacks": attacks}
+            run(toys.experiment(**SECTIONS | sections), tmp_path / keep / who)
+            store = SnapshotStore(RunDirectory(tmp_path / keep / who).snapshots(who))
+            left = {snapshot.has_parameters for snapshot in store.index()}
+            assert left == {keep == "parameters"}
+    ours, theirs = (files(tmp_path / keep, "") for keep in ("parameters", "features"))
+    assert len([name for name in ours if "/scores/" in name]) == 3
+    assert {k: v for k, v in ours.items() if "/scores/" in k} == {
+        k: v for k, v in theirs.items() if "/scores/" in k
+    }
+
+
+def test_an_attack_on_updates_is_refused_where_none_is_seen(tmp_path: Path) -> None:
+    sections = {"adversaries": ["released-model"], "attacks": ["gradient-alignment"]}
+    toy = toys.experiment(**SECTIONS | sections | {"snapshots": {"rounds": [5]}})
+    with pytest.raises(ConfigError, match="compares gradients with updates, and released-model"):
+        run(toy, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_extraction_of_a_snapshot_serves_all_attacks(tmp_path: Path) -> None:
