@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedsim.cli.options import EXIT_PROBLEM, AsJson, Quiet, RunPath
+from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, Quiet, RunPath
 
 
 class JudgedByName(StrEnum):
@@ -51,7 +51,7 @@ def gate(
         Path | None, typer.Option(metavar="FILE", help="Write the checks as a JUnit report, too.")
     ] = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Fail, with exit code 1, if a figure of a run is beyond a limit."""
     from fedsim import api
