@@ -5,7 +5,7 @@ So an in-place activation behind the layer, which makes backward hooks return wr
 a word, changes nothing, and no parameter's ``.grad`` is touched.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from adversaries.inference.gradient_rules import record_axes
 from adversaries.inference.model_layers import evaluating, first_tensor
 
 
@@ -20,7 +21,8 @@ class LayerTrace(NamedTuple):
     """What one layer did with one batch of N records in one call.
 
     `inputs` (N, ...) is what the layer was given; `deltas` (N, ...) is the gradient of each
-    record's loss with respect to what it returned.
+    record's loss with respect to what it returned; see `record_axes` for the deltas of several
+    tensors.
     """
 
     inputs: Tensor
@@ -30,14 +32,29 @@ class LayerTrace(NamedTuple):
 class _LayerCall(NamedTuple):
     inputs: Tensor
     version: int
-    edge: GradientEdge
+    edges: tuple[GradientEdge, ...]
+    shapes: tuple[torch.Size, ...]
+    axes: tuple[int, ...]
+
+    def trace(self, deltas: Sequence[Tensor | None]) -> LayerTrace | None:
+        """Return what the call did, records first; None if the output does not depend on it."""
+        some = next((delta for delta in deltas if delta is not None), None)
+        if some is None:
+            return None
+        moved = [
+            (some.new_zeros(shape) if delta is None else delta).movedim(axis, 0)
+            for delta, shape, axis in zip(deltas, self.shapes, self.axes, strict=True)
+        ]
+        whole = moved[0] if len(moved) == 1 else torch.cat([one.flatten(1) for one in moved], 1)
+        return LayerTrace(self.inputs.movedim(self.axes[0], 0), whole)
 
 
 class LayerWatch:
     """Watches the calls of some layers in one forward pass, then gives their traces.
 
-    A layer is `lost` if it was called with or returned no single tensor, or if its input was
-    overwritten in place after the call: its calls do not say what its gradients are.
+    A layer is `lost` if it was not called with one tensor, did not return as many as its rule says,
+    or if its input was overwritten in place after the call: its calls do not say what its gradients
+    are.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
@@ -59,16 +76,24 @@ class LayerWatch:
                 handle.remove()
 
     def _hook(self, name: str) -> Callable[..., Tensor | None]:
-        def hook(_: nn.Module, args: Any, kwargs: Any, returned: Tensor) -> Tensor | None:
-            given = first_tensor(args, kwargs)
-            if given is None or not isinstance(returned, Tensor):
+        def hook(layer: nn.Module, args: Any, kwargs: Any, returned: Any) -> Tensor | None:
+            given, axes = first_tensor(args, kwargs), record_axes(layer)
+            found = _tensors(returned)
+            several = len(axes) > 1 and sum(v is not None for v in (*args, *kwargs.values())) > 1
+            if given is None or found is None or len(found) != len(axes) or several:
                 self._lost.add(name)
                 return None
-            leaf = not returned.requires_grad  # everything up to here is frozen
-            source = returned.detach().requires_grad_() if leaf else returned
-            call = _LayerCall(given.detach(), given._version, get_gradient_edge(source))
-            self._calls[name].append(call)
-            return source.clone() if leaf else None  # a leaf may not be altered in place
+            leaf = not found[0].requires_grad  # everything up to here is frozen
+            if leaf and len(found) > 1:
+                self._lost.add(name)
+                return None
+            sources = [found[0].detach().requires_grad_()] if leaf else found
+            edges = tuple(map(get_gradient_edge, sources))
+            shapes = tuple(one.shape for one in sources)
+            self._calls[name].append(
+                _LayerCall(given.detach(), given._version, edges, shapes, axes)
+            )
+            return sources[0].clone() if leaf else None  # a leaf may not be altered in place
 
         return hook
 
@@ -107,7 +132,7 @@ class LayerWatch:
             The traces by layer, without calls on which the output does not depend; and which of
             `also` it depends on.
         """
-        edges = [call.edge for calls in self._calls.values() for call in calls]
+        edges = [edge for calls in self._calls.values() for call in calls for edge in call.edges]
         wanted: list[Any] = [*edges, *also.values()]
         if not wanted or not output.requires_grad:
             return dict.fromkeys(self.layers, ()), set()
@@ -115,14 +140,24 @@ class LayerWatch:
         deltas, of_parameters = iter(found[: len(edges)]), found[len(edges) :]
         traces = {
             name: tuple(
-                LayerTrace(call.inputs, delta)
-                for call, delta in zip(calls, deltas, strict=False)
-                if delta is not None
+                trace
+                for call in calls
+                if (trace := call.trace([next(deltas) for _ in call.edges])) is not None
             )
             for name, calls in self._calls.items()
         }
         used = {n for n, slope in zip(also, of_parameters, strict=True) if slope is not None}
         return traces, used
+
+
+def _tensors(returned: Any) -> list[Tensor] | None:
+    """Return what a layer returned as a list of tensors; None if there is anything else in it."""
+    if isinstance(returned, Tensor):
+        return [returned]
+    if type(returned) is not tuple:
+        return None
+    parts = [_tensors(one) for one in returned]
+    return None if None in parts else [one for part in parts for one in part or ()]
 
 
 def backpropagate(

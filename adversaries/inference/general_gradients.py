@@ -1,7 +1,7 @@
 """Gradients of single records for any layer, without a rule: `torch.func`, or one at a time.
 
 `vmap` over `grad` of `functional_call` gives each record's gradient of whichever parameters are
-asked for, whatever the layers do with them. What `vmap` cannot trace (recurrent layers, control
+asked for, whatever the layers do with them. What `vmap` cannot trace (packed sequences, control
 flow that depends on the data) is done one record at a time. Either way is exact; what it costs is
 in docs/gradient-rules.md.
 """

@@ -22,13 +22,15 @@ from adversaries.inference.gradient_rules import (  # noqa: F401 - they register
     group_norm,
     layer_norm,
     linear,
+    recurrent,
     rms_norm,
 )
 from adversaries.inference.gradient_rules.base import (
     RuleDoesNotApplyError,
     gradients,
     has_rule,
+    record_axes,
     squared_norms,
 )
 
-__all__ = ["RuleDoesNotApplyError", "gradients", "has_rule", "squared_norms"]
+__all__ = ["RuleDoesNotApplyError", "gradients", "has_rule", "record_axes", "squared_norms"]

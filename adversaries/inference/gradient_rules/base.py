@@ -1,4 +1,4 @@
-"""The two functions that every rule extends, by the type of the layer."""
+"""The functions that rules extend, by the type of the layer."""
 
 from functools import singledispatch
 
@@ -21,7 +21,7 @@ def gradients(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> dict[str, Ten
         The layer; its type chooses the rule.
     inputs, deltas
         What it was given (N, ...), and the gradient of each record's loss with respect to what it
-        returned (N, ...); in eval mode.
+        returned (N, ...); in eval mode. See `record_axes` for layers that return several tensors.
 
     Returns
     -------
@@ -49,6 +49,16 @@ def squared_norms(layer: nn.Module, inputs: Tensor, deltas: Tensor) -> Tensor:
     for gradient in gradients(layer, inputs, deltas).values():
         total = total + gradient.flatten(1).square().sum(1)
     return total
+
+
+@singledispatch
+def record_axes(layer: nn.Module) -> tuple[int, ...]:
+    """Return the axis of the records in each tensor that `layer` returns; the first is the input's.
+
+    Where there are several tensors, `gradients` and `squared_norms` are given their deltas side by
+    side, flattened: (N, ...) with the records moved to the first axis.
+    """
+    return (0,)
 
 
 def has_rule(layer: nn.Module) -> bool:

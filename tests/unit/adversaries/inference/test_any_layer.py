@@ -5,6 +5,7 @@ Models whose layers have rules, have none, or have one that does not hold where 
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from adversaries.inference.extraction import extract
 from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.general_gradients import GeneralGradients
+from adversaries.inference.gradient_rules import recurrent
 from adversaries.inference.needed_features import needed_features
 from fedsim import seeds
 from fedsim.errors import FedsimError
@@ -78,6 +82,12 @@ def as_sequence(layer: nn.Module, values: Tensor) -> Tensor:
     return layer(values.reshape(len(values), 3, 2))[0]
 
 
+def both_of(returned: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the last output and the cell of a recurrent layer whose steps come first."""
+    outputs, (_, cell) = returned
+    return torch.cat([outputs[-1], cell[0]], 1)
+
+
 def attending(layer: nn.Module, values: Tensor) -> Tensor:
     sequence = values.reshape(len(values), 3, 2)
     return layer(sequence, sequence, sequence, need_weights=False)[0]
@@ -97,7 +107,36 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], T
         lambda: nn.LSTM(2, 3, 2, batch_first=True, bidirectional=True),
         as_sequence,
     ),
+    "LSTM, steps first": (
+        lambda: nn.LSTM(2, 3, 2),
+        lambda m, v: m(v.reshape(-1, 3, 2).transpose(0, 1))[0].transpose(0, 1),
+    ),
+    "LSTM, read from its states": (
+        lambda: nn.LSTM(2, 3, 2, batch_first=True, bidirectional=True),
+        lambda m, v: torch.cat([*m(v.reshape(-1, 3, 2))[1][0], *m(v.reshape(-1, 3, 2))[1][1]], 1),
+    ),
+    "LSTM, read from outputs and cell": (
+        lambda: nn.LSTM(2, 3, bias=False),
+        lambda m, v: both_of(m(v.reshape(-1, 3, 2).transpose(0, 1))),
+    ),
+    "LSTM with a projection": (lambda: nn.LSTM(2, 3, proj_size=2, batch_first=True), as_sequence),
+    "LSTM from a state": (
+        lambda: nn.LSTM(2, 6, batch_first=True),
+        lambda m, v: m(v.reshape(-1, 3, 2), (v[None].cos(), v[None].sin()))[0],
+    ),
+    "LSTM of packed sequences": (
+        lambda: nn.LSTM(2, 3, batch_first=True),
+        lambda m, v: m(
+            pack_padded_sequence(v.reshape(-1, 3, 2), torch.full((len(v),), 2), batch_first=True)
+        )[1][0][0],
+    ),
     "GRU": (lambda: nn.GRU(2, 3, batch_first=True), as_sequence),
+    "GRU, bidirectional and deep": (
+        lambda: nn.GRU(2, 3, 2, batch_first=True, bidirectional=True, bias=False),
+        as_sequence,
+    ),
+    "RNN": (lambda: nn.RNN(2, 3, batch_first=True), as_sequence),
+    "RNN with ReLU": (lambda: nn.RNN(2, 3, 2, nonlinearity="relu", batch_first=True), as_sequence),
     "attention": (lambda: nn.MultiheadAttention(2, 1, batch_first=True), attending),
     "transformer": (
         lambda: nn.TransformerEncoderLayer(2, 1, 8, batch_first=True),
@@ -197,6 +236,28 @@ def test_norms_of_any_layer_are_exact(name: str) -> None:
     assert found.hidden.shape[1] > 0  # the head is linear, whatever is before it
     if name in ("not used", "called for nothing"):
         assert not found.gradient_norms[:, found.layers.index("layer")].any()
+
+
+RECURRENT = [name for name in LAYERS if name.startswith(("LSTM", "GRU", "RNN"))]
+WITHOUT_RULE = {"LSTM with a projection", "LSTM from a state", "LSTM of packed sequences"}
+
+
+@pytest.mark.parametrize("name", sorted({*RECURRENT} - WITHOUT_RULE))
+def test_recurrent_layers_go_by_their_rule(name: str) -> None:
+    make, call = LAYERS[name]
+    with seeds.global_draws(4, "any layer"):
+        model = Wrapped(make().double(), call).double()
+        model(points()(np.arange(RECORDS))[0])
+    with mock.patch.object(GeneralGradients, "of", side_effect=AssertionError("the general way")):
+        assert_norms_are_exact(model, points())
+
+
+def test_a_long_sequence_is_cut_into_passes() -> None:
+    with seeds.global_draws(4, "any layer"):
+        model = Wrapped(nn.LSTM(2, 3, batch_first=True).double(), as_sequence).double()
+        model(points()(np.arange(RECORDS))[0])
+    with mock.patch.object(recurrent, "_FLOATS_A_PASS", 80):  # two records, of 3 steps of 12 gates
+        assert_norms_are_exact(model, points(), batch_size=5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5])

@@ -25,9 +25,9 @@ class Flat(nn.Module):
         return self.layer(inputs).flatten(1)
 
 
-def assert_rule_is_exact(layer: nn.Module, inputs: Tensor) -> None:
+def assert_rule_is_exact(layer: nn.Module, inputs: Tensor, model: nn.Module | None = None) -> None:
     """Compare gradients and norms with one backward pass a record."""
-    model = Flat(layer.double()).eval()
+    model = (model or Flat(layer)).double().eval()
     inputs = inputs.double() if inputs.is_floating_point() else inputs
     _, traces = backpropagate(model, inputs, {"layer": layer}, _slope)
     (trace,) = traces["layer"]
@@ -63,6 +63,48 @@ def random(*shape: int) -> Tensor:
 def test_linear(width_in: int, width_out: int, positions: list[int], bias: bool) -> None:
     layer = nn.Linear(width_in, width_out, bias=bias)
     assert_rule_is_exact(layer, random(3, *positions, width_in))
+
+
+class Everything(nn.Module):
+    """A recurrent layer with all that it returns side by side, records first."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        given = inputs if self.layer.batch_first else inputs.transpose(0, 1)
+        outputs, states = self.layer(given)
+        states = states if isinstance(states, tuple) else (states,)
+        outputs = outputs if self.layer.batch_first else outputs.transpose(0, 1)
+        return torch.cat([outputs.flatten(1), *(s.transpose(0, 1).flatten(1) for s in states)], 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from([nn.LSTM, nn.GRU, nn.RNN]),
+    width=st.integers(1, 4),
+    hidden=st.integers(1, 4),
+    levels=st.integers(1, 3),
+    steps=st.integers(1, 6),
+    bidirectional=st.booleans(),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+)
+def test_recurrent(
+    kind: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN],
+    width: int,
+    hidden: int,
+    levels: int,
+    steps: int,
+    bidirectional: bool,
+    bias: bool,
+    batch_first: bool,
+) -> None:
+    layer = kind(
+        width, hidden, levels, bias=bias, batch_first=batch_first, bidirectional=bidirectional
+    )
+    assert_rule_is_exact(layer, random(3, steps, width), Everything(layer))
 
 
 @settings(max_examples=60, deadline=None)
