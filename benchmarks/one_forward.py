@@ -1,15 +1,19 @@
 """What `loss` costs on a finished run of 30 snapshots, and gradients of layers without a rule.
 
 `loss` needs one forward pass of the last snapshot. Version 1 extracted every layer's gradient norms
-of all snapshots for it, which is what `gradient norms of all` does here. The second table is about
+of all snapshots for it, which is what `gradient norms of all` does here. The other tables are about
 one batch: rules against the general way (`torch.func`, or one record at a time) on the same model.
+
+All by one protocol: one thread, processor time, everything in turn, medians of paired ratios.
 """
 
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from statistics import median
 from unittest import mock
 
 import numpy as np
@@ -61,33 +65,26 @@ def finished_run(folder: Path, records: int, snapshots: int) -> View:
     )
 
 
-def seconds(view: View, folder: Path, what: Callable[[View], object]) -> float:
-    """Return the time that something takes on a view nothing was extracted of yet."""
-    began = time.perf_counter()
-    what(replace(view, features=folder))
-    return time.perf_counter() - began
-
-
-def loss_figures(folder: Path, records: int, snapshots: int) -> dict[str, object]:
-    """Return the times of `loss` and of what version 1 did for it."""
+def loss_figures(folder: Path, records: int, snapshots: int, repetitions: int) -> dict[str, object]:
+    """Return the times of `loss` and of what version 1 did for it, nothing being extracted yet."""
     view = finished_run(folder, records, snapshots)
     known = AuxiliaryRecords(view.records[:2], np.array([True, False]))
+    places = (folder / f"features-{number}" for number in count())
 
-    def loss(view: View) -> object:
-        return Loss().score(view, known, view.records, 0, SILENCE)
+    def loss() -> object:
+        new = replace(view, features=next(places))
+        return Loss().score(new, known, view.records, 0, SILENCE)
 
-    def all_norms(view: View) -> object:
-        return observed_features(view, SILENCE, FeatureSpec())
+    def all_norms() -> object:
+        return observed_features(replace(view, features=next(places)), SILENCE, FeatureSpec())
 
-    seconds(view, folder / "warm", loss)
-    quick = min(seconds(view, folder / f"loss-{n}", loss) for n in range(3))
-    whole = seconds(view, folder / "all", all_norms)
+    names = {"loss": loss, "gradient norms of all": all_norms}
+    taken = interleaved(names, repetitions, clock=time.process_time)
     return {
         "records": records,
         "snapshots": snapshots,
-        "loss, seconds": round(quick, 3),
-        "gradient norms of all, seconds": round(whole, 3),
-        "ratio": round(whole / quick, 1),
+        "seconds (median)": {name: round(median(found), 3) for name, found in taken.items()},
+        "gradient norms of all / loss": ratios(taken, "gradient norms of all", "loss"),
     }
 
 
@@ -126,7 +123,8 @@ def way_figures(make: Callable[[], nn.Module], inputs: Tensor, quick: bool) -> d
 
     taken = interleaved(
         {"forward": forward, "rules": lambda: norms(True), "general": lambda: norms(False)},
-        2 if quick else 5,
+        2 if quick else 7,
+        clock=time.process_time,
     )
     return {name: ratios(taken, name, "forward") for name in ("rules", "general")}
 
@@ -136,10 +134,11 @@ def main() -> None:
     options = arguments(__doc__ or "")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        figures = loss_figures(Path(folder), 60 if options.quick else 400, SNAPSHOTS)
-    count = 50 if options.quick else 250
-    images = torch.randn(count, 3, 32, 32, generator=seeds.torch_generator(0, "images"))
-    tokens = torch.randint(257, (count, 24), generator=seeds.torch_generator(0, "tokens"))
+        sizes = (60, SNAPSHOTS, 1) if options.quick else (400, SNAPSHOTS, 5)
+        figures = loss_figures(Path(folder), *sizes)
+    batch = 50 if options.quick else 250
+    images = torch.randn(batch, 3, 32, 32, generator=seeds.torch_generator(0, "images"))
+    tokens = torch.randint(257, (batch, 24), generator=seeds.torch_generator(0, "tokens"))
     publish(
         {
             "loss on a finished run": figures,

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
-
 
 def arguments(description: str) -> argparse.Namespace:
     """Read the options that every benchmark takes."""
@@ -69,6 +67,8 @@ def ratios(seconds: Mapping[str, list[float]], name: str, reference: str) -> dic
 
 def publish(figures: Mapping[str, object], file: Path | None) -> None:
     """Print the figures with the machine they come from, and write them to `file` if given."""
+    import torch  # not before: what is measured in child processes starts from a small one
+
     machine = {
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),

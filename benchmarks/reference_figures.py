@@ -7,6 +7,13 @@ results with those that commit e9d5dbd computed (``reference/*.json``)::
     python benchmarks/reference_figures.py --cifar DIR      # DIR has the parquet files of CIFAR-100
     python benchmarks/reference_figures.py --run RUN --of cifar-cut   # a finished run
 
+Three later changes alter scores on purpose (see reference/README.md): an attack gets the records in
+an order of the run's, and under other ids; `loss` and `gradient-norm` score by logarithms; and so
+does `uncertainty`. ``--as-version-1`` takes these three back, for this comparison only, and then
+every digest is to be the same. It scores a finished run again, too, in a copy::
+
+    python benchmarks/reference_figures.py --as-version-1 --run RUN
+
 The digests hold for the versions in constraints.txt on x86-64 with AVX-512: other kernels round
 otherwise.
 """
@@ -14,15 +21,32 @@ otherwise.
 import argparse
 import hashlib
 import json
-import subprocess
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from safetensors import safe_open
+
+import fedsim
+from adversaries.inference.feature_cache import last_features, positions
+from adversaries.inference.feature_spec import FeatureSpec
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.log_scalars import normalised_entropy
+from adversaries.signals.gradient_norm import GradientNorm
+from adversaries.signals.loss import Loss
+from adversaries.signals.uncertainty import Uncertainty
+from fedsim.attacks import Attack, View
+from fedsim.data import MembershipQuery
+from fedsim.progress import SILENCE
+from fedsim.stages import setup, shadow_federations, views
 
 HERE = Path(__file__).parent
 CONFIGS = {
@@ -86,6 +110,56 @@ def _history(path: Path) -> str:
     return hashlib.sha256(json.dumps(rounds, sort_keys=True).encode()).hexdigest()[:24]
 
 
+@contextmanager
+def version_1() -> Iterator[None]:
+    """Take back, in one block, the three changes that alter scores on purpose."""
+
+    def in_order(seed: int, query: MembershipQuery, count: int) -> NDArray[np.intp]:
+        return np.arange(count)
+
+    with ExitStack() as stack:
+        for module in (setup, shadow_federations, views):
+            stack.enter_context(mock.patch.object(module, "shuffled_records", in_order))
+        for attack, read in (
+            (Loss, lambda view: last_features(view, SILENCE, _LOSSES).losses),
+            (GradientNorm, lambda view: _norms(last_features(view, SILENCE, _NORMS))),
+            (
+                Uncertainty,
+                lambda view: normalised_entropy(last_features(view, SILENCE, _PREDICTION)),
+            ),
+        ):
+            stack.enter_context(mock.patch.object(attack, "score", _minus(read)))
+        yield
+
+
+_LOSSES = FeatureSpec(output=False, last_layer_gradient=False, gradient_norms=())
+_NORMS = FeatureSpec(output=False, last_layer_gradient=False)
+_PREDICTION = FeatureSpec(last_layer_gradient=False, gradient_norms=())
+
+
+def _minus(read: Callable[[View], NDArray[Any]]) -> Callable[..., NDArray[np.float64]]:
+    """Return the `score` of an attack that says minus what is read of the last snapshot."""
+
+    def score(
+        self: Attack, view: View, known: object, candidates: NDArray[np.int64], *rest: object
+    ) -> NDArray[np.float64]:
+        return -read(view).astype(np.float64)[positions(view, candidates)]
+
+    return score
+
+
+def _norms(features: SnapshotFeatures) -> NDArray[np.float64]:
+    norms: NDArray[np.float64] = np.linalg.norm(features.gradient_norms.astype(np.float64), axis=1)
+    return norms
+
+
+def scored_again(run: Path, copy: Path) -> Path:
+    """Copy a run without what its attacks made."""
+    made = ("features", "scores", "traces", "results.json", "report.html")
+    shutil.copytree(run, copy, ignore=lambda folder, names: [n for n in names if n in made])
+    return copy
+
+
 def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
     """Return the names of what differs, is missing, or is new."""
     return sorted(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
@@ -96,6 +170,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cifar", type=Path, help="the folder of CIFAR-100's parquet files")
     parser.add_argument("--run", type=Path, help="a finished run, instead of running")
+    parser.add_argument(
+        "--as-version-1", action="store_true", help="without the changes that alter scores"
+    )
     parser.add_argument("--of", choices=sorted(CONFIGS), default="quickstart")
     options = parser.parse_args()
     wrong = 0
@@ -105,10 +182,12 @@ def main() -> int:
         )
         for name in names:
             run = options.run or Path(temporary) / name
-            if not options.run:
-                data = ["--data-dir", str(options.cifar)] if name == "cifar-cut" else []
-                command = ["fedsim", "run", str(CONFIGS[name]), "--quiet", "--out", str(run)]
-                subprocess.run([*command, *data], check=True)
+            if options.run and options.as_version_1:
+                run = scored_again(run, Path(temporary) / name)
+            if not options.run or options.as_version_1:
+                data = options.cifar if name == "cifar-cut" else None
+                with version_1() if options.as_version_1 else nullcontext():
+                    fedsim.run(CONFIGS[name], run, data_dir=data)
             expected = json.loads((HERE / "reference" / f"{name}.json").read_text())
             differ = differences(digests(run), expected)
             print(f"{name}: {len(expected)} digests, {len(differ)} differ")

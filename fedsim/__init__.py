@@ -4,7 +4,7 @@ The names below are the public surface for scripts and plugins; they are importe
 so that the command line answers at once.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata  # slow, and of no use for anything else
+
         return metadata.version("fedsim")
     if name not in _HOMES:
         raise AttributeError(f"module 'fedsim' has no attribute {name!r}")

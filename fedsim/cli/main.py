@@ -7,7 +7,6 @@ Exit codes are in `EXIT_CODES`, which ``fedsim --help`` ends with.
 
 import errno
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -49,7 +48,9 @@ def _fail(sentence: str) -> NoReturn:
 
 def _told_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"fedsim {metadata.version('fedsim')}")
+        from fedsim import __version__
+
+        typer.echo(f"fedsim {__version__}")
         raise typer.Exit
 
 
