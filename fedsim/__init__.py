@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
     from fedsim.data.partitioners import PartitionTask
     from fedsim.data.sources.tables import TableFile
-    from fedsim.defences import Defence, FederationFacts, Guarantee, Hidden
+    from fedsim.defences import Defence, FederationFacts, Guarantee, Hidden, NoGuarantee
     from fedsim.errors import FedsimError
     from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
     from fedsim.finding import Finding
@@ -76,6 +76,7 @@ _HOMES = {
     "FederationFacts": "fedsim.defences",
     "Guarantee": "fedsim.defences",
     "Hidden": "fedsim.defences",
+    "NoGuarantee": "fedsim.defences",
     "NodeNumbers": "fedsim.observation.nodes",
     "Knowledge": "fedsim.observation.needs",
     "Needs": "fedsim.observation.needs",
@@ -128,6 +129,7 @@ __all__ = [
     "MemoryNeed",
     "Metric",
     "Needs",
+    "NoGuarantee",
     "NodeNumbers",
     "Objective",
     "ParticipantAdversary",

@@ -94,6 +94,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     """Print the size of the run."""
     for label, words in plan.defences:
         console.print(f"defence {label}: {words}", highlight=False, markup=False)
+    for words in plan.guarantees:
+        console.print(words, highlight=False, markup=False)
     rounds = ", ".join(map(str, plan.observed_rounds))
     console.print(
         f"plan: {plural(plan.participants, 'participant')}, {plural(plan.rounds, 'round')}, "

@@ -112,7 +112,7 @@ def resumes(trial: DefenceTrial) -> None:
 def guarantees(trial: DefenceTrial) -> str:
     """What a report says of it."""
     defence = trial.defence
-    found = defence.guarantee(trial.facts)
+    found = defence.guarantee(defence.facts or trial.facts)
     told = [found.in_words() if found else "nothing is guaranteed"]
     told += [
         f"hides {', '.join(sorted(kind.value for kind in one.kinds))} from the {one.position}"

@@ -1,13 +1,7 @@
 """Defences: the contract, and those that come with fedsim, one a file."""
 
-from fedsim.defences.base import (
-    Defence,
-    FederationFacts,
-    Guarantee,
-    Half,
-    Hidden,
-    Position,
-)
+from fedsim.defences.base import Defence, Half, Hidden
+from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Position
 from fedsim.transport.messages import arrays_of, with_arrays
 
 __all__ = [
@@ -16,6 +10,7 @@ __all__ = [
     "Guarantee",
     "Half",
     "Hidden",
+    "NoGuarantee",
     "Position",
     "arrays_of",
     "with_arrays",

@@ -19,41 +19,11 @@ from typing import ClassVar, Literal
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.config.experiment import LocalTraining
 from fedsim.observation.keys import SnapshotKind
+from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Position
 from fedsim.training.trainer import LocalTrainer
 
 Half = Literal["participants", "server"]
-Position = Literal["server", "participant", "outside"]
-
-
-@dataclass(frozen=True)
-class FederationFacts:
-    """What a defence may know of the federation that it protects.
-
-    Attributes
-    ----------
-    rounds, participants
-        How many there are.
-    present
-        How many take part in the round with the fewest.
-    records
-        How many training records each participant has.
-    trainable
-        Names of the model's parameters that training changes; buffers are none.
-    local
-        How participants train.
-    seed
-        All randomness of a defence comes from it.
-    """
-
-    rounds: int
-    participants: int
-    present: int
-    records: tuple[int, ...]
-    trainable: frozenset[str]
-    local: LocalTraining
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -75,37 +45,6 @@ class Hidden:
     why: str
 
 
-@dataclass(frozen=True)
-class Guarantee:
-    """A differential-privacy guarantee, and what it rests on.
-
-    Attributes
-    ----------
-    epsilon, delta
-        As in (epsilon, delta)-differential privacy.
-    unit
-        Whose presence is protected.
-    against
-        Which positions it holds against, in words.
-    assumptions
-        What must be true for it, a phrase each.
-    """
-
-    epsilon: float
-    delta: float
-    unit: Literal["record", "participant"]
-    against: str
-    assumptions: tuple[str, ...] = ()
-
-    def in_words(self) -> str:
-        """Return the guarantee as a phrase."""
-        rests = f", if {' and '.join(self.assumptions)}" if self.assumptions else ""
-        return (
-            f"({self.epsilon:.3g}, {self.delta:.3g})-differential privacy of a {self.unit} against "
-            f"{self.against}{rests}"
-        )
-
-
 class Defence(ABC):
     """A defence; plugins of the group ``fedsim.defences`` derive from it.
 
@@ -116,6 +55,11 @@ class Defence(ABC):
         before round 1: a half alone protects nobody.
     facts
         The federation that it protects; set before any of its parts is asked for.
+    alters_updates
+        Whether an update may be another one after it; a clipping that comes before is then none.
+    budget
+        The largest epsilon that is allowed: the federation ends before the round that would exceed
+        it. None, the default, for no limit.
 
     Examples
     --------
@@ -147,7 +91,9 @@ class Defence(ABC):
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset()
+    alters_updates: ClassVar[bool] = True
     facts: FederationFacts | None = None
+    budget: float | None = None
 
     @abstractmethod
     def in_words(self) -> str:
@@ -179,6 +125,11 @@ class Defence(ABC):
         """
         return ()
 
-    def guarantee(self, facts: FederationFacts) -> Guarantee | None:
-        """Return what is guaranteed for such a federation; None, the default, if nothing is."""
+    def guarantee(self, facts: FederationFacts) -> Guarantee | NoGuarantee | None:
+        """Return what is guaranteed for such a federation; None, the default, if nothing is.
+
+        It is a function of `facts` alone, which say who trains in which round: asked again, after a
+        stop or elsewhere, it is the same. Where no accountant covers a case, `NoGuarantee` says
+        why. With `facts.until(r)` it must not be larger than with all rounds.
+        """
         return None

@@ -1,6 +1,7 @@
 """The defences of an experiment put together: built, checked, and around what they protect."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 
 from flwr.clientapp.typing import Mod
@@ -8,9 +9,10 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim import plugins
 from fedsim.config.experiment import LabelledChoice
-from fedsim.defences.base import Defence, FederationFacts, Half, Position
+from fedsim.defences.base import Defence, Half
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.observation.keys import SnapshotKey
+from fedsim.privacy import FederationFacts, Position
 from fedsim.training.trainer import LocalTrainer
 
 
@@ -22,7 +24,29 @@ def build_defences(choices: Iterable[LabelledChoice], facts: FederationFacts) ->
     PluginError
         If a plugin cannot be built, is no `Defence`, or one of its halves is missing.
     """
-    return {choice.label: _built(choice, facts) for choice in choices}
+    defences = {choice.label: _built(choice, facts) for choice in choices}
+    for place, defence in enumerate(defences.values()):
+        defence.facts = _at(place, defences, facts)
+    return defences
+
+
+def _at(place: int, defences: Mapping[str, Defence], facts: FederationFacts) -> FederationFacts:
+    """Return the facts as they are at a place in the list: what comes before and after matters."""
+    altering = [(one.alters_updates and _acts(one), label) for label, one in defences.items()]
+    before = [one for one in list(defences.values())[:place] if one.alters_updates]
+    return replace(
+        facts,
+        later=tuple(label for alters, label in altering[place + 1 :] if alters),
+        averages=facts.averages and not any(map(_wraps_strategy, before)),
+    )
+
+
+def _acts(defence: Defence) -> bool:
+    return bool(defence.client_mods()) or _wraps_strategy(defence)
+
+
+def _wraps_strategy(defence: Defence) -> bool:
+    return type(defence).wrap_strategy is not Defence.wrap_strategy
 
 
 def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
@@ -40,10 +64,9 @@ def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
 def _require_halves(label: str, defence: Defence) -> None:
     """Raise unless every side that a defence names does something, and any side does."""
     wraps_trainer = type(defence).wrap_trainer is not Defence.wrap_trainer
-    wraps_strategy = type(defence).wrap_strategy is not Defence.wrap_strategy
     found: dict[Half, bool] = {
         "participants": wraps_trainer or bool(defence.client_mods()),
-        "server": wraps_strategy,
+        "server": _wraps_strategy(defence),
     }
     needed: tuple[Half, ...] = ("participants", "server")
     missing = [half for half in needed if half in defence.halves and not found[half]]

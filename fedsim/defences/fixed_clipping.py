@@ -1,21 +1,38 @@
-"""Central noise on clipped updates, both halves of it: Flower's fixed clipping made whole.
+"""Central noise on clipped updates: Flower's fixed clipping, with both of its halves.
 
-Flower's ``DifferentialPrivacyClientSideFixedClipping`` adds the server's noise and relies on a mod
-in the participants' app to clip; without the mod nobody clips, and the noise has no bound to go by.
-Here the two come together, as in McMahan et al., "Learning Differentially Private Recurrent
-Language Models" (ICLR 2018): each participant clips its update to `clipping_norm`, and the server
-adds Gaussian noise to their mean, of standard deviation ``noise_multiplier * clipping_norm`` over
-the number of participants in a round.
+Each update is clipped to `clipping_norm`, and the server adds Gaussian noise to their mean, of
+standard deviation ``noise_multiplier * clipping_norm`` over the number of participants in a round:
+McMahan et al., "Learning Differentially Private Recurrent Language Models" (ICLR 2018).
+
+Flower's ``DifferentialPrivacyClientSideFixedClipping`` adds the noise and relies on a mod in the
+participants' app to clip; without the mod nobody clips, and the noise has no bound to go by. Here
+the two come together. In ``server-fixed-clipping`` the server clips, as in Flower's
+``DifferentialPrivacyServerSideFixedClipping``: the same numbers, but that its position sees
+uploads as they are.
 """
 
-import math
-from typing import ClassVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, ClassVar
 
+from flwr.app import ArrayRecord, Message
+from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, Strategy
+from pydantic import Field
 
 from fedsim.defences.base import Half
-from fedsim.defences.clipped_updates import ClippedUpdates
+from fedsim.defences.central_noise import CentralNoise, Clip
+from fedsim.defences.clipped_updates import ClippedUpdates, clipped_update
 from fedsim.errors import ConfigError
+from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee
+from fedsim.privacy.gaussian import Multiplier, participant_guarantee, why_unbounded
+from fedsim.transport.messages import arrays_of, with_arrays
+
+Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Noise = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Delta = Annotated[float, Field(gt=0, lt=1)]
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SERVER = "the server follows the protocol"
 
 
 class FixedClipping(ClippedUpdates):
@@ -30,22 +47,31 @@ class FixedClipping(ClippedUpdates):
     sampled
         How many participants train in a round; by default all that are there in the round with the
         fewest.
+    delta
+        For which epsilon is given.
+    budget
+        The largest epsilon; the federation ends before the round that would exceed it.
+    accountant
+        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"participants", "server"})
 
     def __init__(
-        self, clipping_norm: float, noise_multiplier: float, sampled: int | None = None
+        self,
+        clipping_norm: Norm,
+        noise_multiplier: Noise,
+        sampled: Annotated[int, Field(ge=1)] | None = None,
+        delta: Delta = 1e-5,
+        budget: Budget | None = None,
+        accountant: Accountant = "rdp",
     ) -> None:
-        if not (clipping_norm > 0 and math.isfinite(clipping_norm)):
-            raise ValueError(f"clipping_norm must be a positive number, not {clipping_norm}")
-        if not (noise_multiplier >= 0 and math.isfinite(noise_multiplier)):
-            raise ValueError(f"noise_multiplier must be 0 or more, not {noise_multiplier}")
-        if sampled is not None and sampled < 1:
-            raise ValueError(f"sampled must be at least 1, not {sampled}")
         super().__init__(clipping_norm)
         self.noise_multiplier = noise_multiplier
         self.sampled = sampled
+        self.delta = delta
+        self.budget = budget
+        self.accountant: Accountant = accountant
 
     def in_words(self) -> str:
         """Return what it does."""
@@ -56,9 +82,115 @@ class FixedClipping(ClippedUpdates):
 
     def wrap_strategy(self, strategy: Strategy) -> Strategy:
         """Return the strategy with Flower's noise on its aggregate."""
-        if self.facts is None and self.sampled is None:
-            raise ConfigError("fixed-clipping: say how many participants train in a round: sampled")
-        sampled = self.sampled or (self.facts.present if self.facts is not None else 0)
-        return DifferentialPrivacyClientSideFixedClipping(
-            strategy, self.noise_multiplier, self.max_norm, sampled
+        noisy = partial(
+            DifferentialPrivacyClientSideFixedClipping,
+            noise_multiplier=self.noise_multiplier,
+            clipping_norm=self.max_norm,
+            num_sampled_clients=self.training(self.facts),
         )
+        names = None if self.facts is None else self.facts.trainable
+        return CentralNoise(strategy, noisy, names, self.server_clip())
+
+    def server_clip(self) -> Clip | None:
+        """Return what the server does to each reply; here nothing."""
+        return None
+
+    def training(self, facts: FederationFacts | None) -> int:
+        """Return how many train in a round, as the noise counts them.
+
+        Raises
+        ------
+        ConfigError
+            If neither a setting nor the federation says so.
+        """
+        if self.sampled is not None:
+            return self.sampled
+        if facts is None:
+            raise ConfigError("fixed-clipping: say how many participants train in a round: sampled")
+        return min(map(len, facts.shares.values()), default=facts.present)
+
+    def guarantee(self, facts: FederationFacts) -> Guarantee | NoGuarantee | None:
+        """Return the guarantee of a participant, by its weight in each round's mean."""
+        why = why_unbounded(facts, self.noise_multiplier) or self.why_unclipped(facts)
+        if why is not None:
+            return NoGuarantee(why)
+        return participant_guarantee(
+            facts,
+            self.multiplier(facts),
+            delta=self.delta,
+            accountant=self.accountant,
+            against=("participant", "outside"),
+            assumptions=(SERVER,),
+        )
+
+    def multiplier(self, facts: FederationFacts) -> Multiplier:
+        """Return the noise over how far a participant's clipped update moves the mean."""
+        noise = self.noise_multiplier / self.training(facts)
+        return lambda participant, shares: noise / shares[participant]
+
+    def why_unclipped(self, facts: FederationFacts) -> str | None:
+        """Return why the mean is not one of clipped updates; None if it is."""
+        if facts.later:
+            return (
+                f"{facts.later[0]} acts on updates after they are clipped; list the clipping last"
+            )
+        return why_no_mean(facts)
+
+
+class ServerFixedClipping(FixedClipping):
+    """The server clips the updates, and adds noise to the aggregate.
+
+    Parameters
+    ----------
+    clipping_norm
+        Euclidean length, over all trainable parameters together, that an update may have.
+    noise_multiplier
+        Standard deviation of the noise in a sum of updates, in clipping norms.
+    sampled
+        How many participants train in a round; by default all that are there in the round with the
+        fewest.
+    delta
+        For which epsilon is given.
+    budget
+        The largest epsilon; the federation ends before the round that would exceed it.
+    accountant
+        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
+    """
+
+    halves: ClassVar[frozenset[Half]] = frozenset({"server"})
+
+    def in_words(self) -> str:
+        """Return what it does."""
+        return (
+            f"the server shortens updates that are longer than {self.max_norm:g}, and adds noise "
+            f"of {self.noise_multiplier:g} times that to their sum"
+        )
+
+    def client_mods(self) -> Sequence[Mod]:
+        """Return no mods: participants do nothing."""
+        return ()
+
+    def server_clip(self) -> Clip:
+        """Return what clips a reply."""
+        return self.clip_reply
+
+    def clip_reply(self, reply: Message, sent: ArrayRecord, names: frozenset[str]) -> None:
+        """Clip the update in a reply."""
+        upload = arrays_of(reply.content, "a participant")
+        clipped = clipped_update(sent, upload, self.max_norm, names)
+        if clipped is not upload:
+            reply.content = with_arrays(reply.content, clipped)
+
+    def why_unclipped(self, facts: FederationFacts) -> str | None:
+        """Return why the mean is not one of clipped updates: the server clips last."""
+        return why_no_mean(facts)
+
+
+def why_no_mean(facts: FederationFacts) -> str | None:
+    """Return why noise on the aggregate guarantees nothing: it is no mean of the updates."""
+    if facts.averages:
+        return None
+    return (
+        "the strategy's aggregate is not the mean of the updates, so nothing bounds how far one "
+        "participant moves it; take FedAvg or FedProx"
+    )

@@ -5,19 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from flwr.serverapp.strategy import Bulyan, QFedAvg, Strategy
+from flwr.serverapp.strategy import Bulyan, FedAvg, QFedAvg, Strategy
 from pydantic import ValidationError
 from torch import Tensor
 
 from fedsim import plugins
 from fedsim.config.experiment import Choice
 from fedsim.errors import ConfigError, PluginError
-from fedsim.transport.fast_fedavg import QUICK
+from fedsim.transport.fast_fedavg import QUICK, FastFedAvg
+from fedsim.transport.messages import EXAMPLES
 
 GROUP = "strategies"
 INNER = "strategy"
 _HALVES = {
-    "DifferentialPrivacyClientSideAdaptiveClipping": "another strategy",
+    "DifferentialPrivacyClientSideAdaptiveClipping": (
+        "defences: [{name: adaptive-clipping, noise_multiplier: ...}]"
+    ),
     "DifferentialPrivacyClientSideFixedClipping": (
         "defences: [{name: fixed-clipping, clipping_norm: ..., noise_multiplier: ...}]"
     ),
@@ -97,6 +100,15 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
             f"aggregates no fewer than {least} uploads; in some round only {participants} take part"
         )
     return built
+
+
+def is_weighted_mean(strategy: Strategy) -> bool:
+    """Return whether a strategy's aggregate is the mean of uploads by their numbers of records."""
+    return (
+        isinstance(strategy, FedAvg)
+        and type(strategy).aggregate_train in (FedAvg.aggregate_train, FastFedAvg.aggregate_train)
+        and strategy.weighted_by_key == EXAMPLES
+    )
 
 
 def require_aggregable(strategy: Strategy, parameters: Mapping[str, Tensor]) -> None:

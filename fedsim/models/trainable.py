@@ -22,6 +22,18 @@ def trainable_names(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, p in model.named_parameters() if p.requires_grad)
 
 
+def float_buffers(model: nn.Module) -> frozenset[str]:
+    """Return the names of a model's floating-point buffers, which travel with its parameters.
+
+    >>> sorted(float_buffers(nn.BatchNorm1d(3)))
+    ['running_mean', 'running_var']
+    """
+    kept = model.state_dict()
+    return frozenset(
+        name for name, b in model.named_buffers() if name in kept and b.is_floating_point()
+    )
+
+
 def likely_trainable(*records: ArrayRecord) -> frozenset[str]:
     """Return the names that are likely parameters, judged by the messages alone.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedsim.adversary.base import Threat
 from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
-from fedsim.defences.base import Defence, FederationFacts
+from fedsim.defences.base import Defence
 from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import planned_bytes
 from fedsim.stages.setup import Attacker, Setup
@@ -28,7 +28,8 @@ class StatedThreat:
 class Plan:
     """The size of a run: rounds, observed rounds, bytes on the disk, audited records; and defences.
 
-    `defences` has a pair for each: its label, and what it does and guarantees, in words.
+    `defences` has a pair for each: its label, and what it does and guarantees, in words; and
+    `guarantees` what is guaranteed of the local training itself.
     """
 
     rounds: int
@@ -38,6 +39,7 @@ class Plan:
     snapshot_bytes: int
     audited_records: int
     defences: tuple[tuple[str, str], ...] = ()
+    guarantees: tuple[str, ...] = ()
 
 
 def stated_threats(
@@ -85,16 +87,20 @@ def plan(setup: Setup) -> Plan:
             for query in attacker.queries
         ),
         defences=tuple(
-            (label, defence_in_words(defence, setup.facts))
-            for label, defence in setup.defences.items()
+            (label, defence_in_words(defence)) for label, defence in setup.defences.items()
+        ),
+        guarantees=tuple(
+            f"{one.defence}: {one.found.in_words()}"
+            for one in setup.guarantees
+            if one.defence.startswith("trainer ")
         ),
     )
 
 
-def defence_in_words(defence: Defence, facts: FederationFacts) -> str:
+def defence_in_words(defence: Defence) -> str:
     """Return what a defence does, what it hides, and what it guarantees."""
     hidden = [f"hidden from the {one.position}: {one.why}" for one in defence.hides()]
-    found = defence.guarantee(facts)
+    found = None if defence.facts is None else defence.guarantee(defence.facts)
     promised = found.in_words() if found is not None else "no guarantee of differential privacy"
     return "; ".join([defence.in_words(), *hidden, promised])
 

@@ -24,7 +24,7 @@ from fedsim.data import (
     partition,
 )
 from fedsim.data.left_out import left_out, told_of_audit
-from fedsim.defences.base import Defence, FederationFacts, Position
+from fedsim.defences.base import Defence
 from fedsim.defences.composition import (
     build_defences,
     require_seen,
@@ -33,14 +33,27 @@ from fedsim.defences.composition import (
     wraps_training,
 )
 from fedsim.errors import ConfigError, DataError, PluginError
-from fedsim.federation.strategies import INNER, build_strategy, require_aggregable
+from fedsim.federation.strategies import (
+    INNER,
+    build_strategy,
+    is_weighted_mean,
+    require_aggregable,
+)
 from fedsim.federation.strategy_state import strategy_state
 from fedsim.models import build_model, exchanged_state
-from fedsim.models.trainable import trainable_names
+from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
+from fedsim.privacy import FederationFacts, Position
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
+from fedsim.stages.guarantees import (
+    StatedGuarantee,
+    ended,
+    last_round_within_budget,
+    may_promise,
+    stated_guarantees,
+)
 from fedsim.stages.memory import require_memory
 from fedsim.stages.needs import attackers_reading, tell_needs
 from fedsim.stages.shuffled import shuffled_records
@@ -73,6 +86,8 @@ class Setup:
     @cached_property
     def defences(self) -> Mapping[str, Defence]:
         """The defences by label, in the order in which they wrap."""
+        if not self.experiment.defences:
+            return {}
         return build_defences(self.experiment.defences, self.facts)
 
     @cached_property
@@ -87,7 +102,27 @@ class Setup:
             trainable_names(self.new_model()),
             federation.local,
             self.experiment.seed,
+            self._attendance,
+            float_buffers(self.new_model()),
+            is_weighted_mean(_strategy(self.experiment)),
         )
+
+    @property
+    def guarantees(self) -> tuple[StatedGuarantee, ...]:
+        """What the defences and the local trainer guarantee, or why they do not."""
+        if not may_promise(self.experiment):
+            return ()
+        return stated_guarantees(self.experiment, self.defences, self.facts)
+
+    @property
+    def _attendance(self) -> tuple[tuple[int, ...], ...]:
+        """The rounds in which each participant trains; empty where each trains in all."""
+        if not _partial(self.experiment):
+            return ()
+        draws = Draws(self.experiment, partial(_strategy, self.experiment))
+        there = {r: draws.training(r) for r in range(1, self.experiment.federation.rounds + 1)}
+        participants = range(self.ledger.participants)
+        return tuple(tuple(r for r, some in there.items() if p in some) for p in participants)
 
     @property
     def participants(self) -> Participants:
@@ -153,8 +188,11 @@ def set_setup(
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    ledger = ledger or _ledger(experiment, dataset, attackers, watcher)
-    setup = Setup(experiment, dataset, ledger, new_model, attackers, attacks)
+    drawn = ledger or _ledger(experiment, dataset, attackers, watcher)
+    setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
+    if (last := _last_round(setup, watcher)) < experiment.federation.rounds:
+        shorter = ended(experiment, last)
+        return set_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
     if experiment.given is None:
         _require_undefended(setup)
     if experiment.given is None:
@@ -167,6 +205,14 @@ def set_setup(
     if experiment.given is None and setup.experiment.engine.stacked is not True:
         require_training_step(setup.participants, experiment.model.name)
     return setup
+
+
+def _last_round(setup: Setup, watcher: Watcher) -> int:
+    """Return the last round that the privacy budgets allow."""
+    experiment = setup.experiment
+    if experiment.given is not None or not may_promise(experiment):
+        return experiment.federation.rounds
+    return last_round_within_budget(experiment, setup.defences, setup.facts, watcher.say)
 
 
 def _with_stacking_chosen(setup: Setup) -> Setup:

@@ -18,6 +18,16 @@ from torch import nn
 from fedsim.config.experiment import LocalTraining
 from fedsim.errors import ConfigError
 from fedsim.objectives import Objective
+from fedsim.privacy import (
+    Accountant,
+    FederationFacts,
+    Guarantee,
+    NoGuarantee,
+    Release,
+    epsilon_of,
+)
+from fedsim.privacy.gaussian import SEED, SIZES, why_unbounded
+from fedsim.privacy.guarantee import EVERYBODY
 from fedsim.training.optimizers import optimizer_factory, optimizer_tensors, restore_optimizer
 from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
@@ -42,7 +52,11 @@ class DPSGD(LocalTrainer):
     clip_norm
         The Euclidean length that a record's gradient is scaled down to.
     delta
-        The delta for which the participants report epsilon, as ``epsilon``.
+        The delta for which epsilon is given; participants report theirs so far, as ``epsilon``.
+    budget
+        The largest epsilon; the federation ends before the round that would exceed it.
+    accountant
+        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
     """
 
     def __init__(
@@ -50,10 +64,14 @@ class DPSGD(LocalTrainer):
         noise_multiplier: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,
         clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
         delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
+        budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
+        accountant: Accountant = "rdp",
     ) -> None:
         self.noise_multiplier = noise_multiplier
         self.clip_norm = clip_norm
         self.delta = delta
+        self.budget = budget
+        self.accountant: Accountant = accountant
         _opacus()
 
     def require_fit(self, objective: Objective, local: LocalTraining) -> None:
@@ -80,8 +98,7 @@ class DPSGD(LocalTrainer):
                 "FedProx"
             )
         local, objective = batches.local, batches.objective
-        rate = min(1.0, local.batch_size / len(batches.records))
-        steps = local.epochs * math.ceil(len(batches.records) / local.batch_size)
+        rate, steps = rate_and_steps(local, len(batches.records))
         factory = optimizer_factory(local.optimizer.name, local.optimizer.settings)
         inner = factory(model.parameters(), batches.learning_rate)
         if state.arrays and local.keep_optimizer_state and factory.remembers:
@@ -118,23 +135,52 @@ class DPSGD(LocalTrainer):
         )
         figures = {"loss": losses / seen, objective.utility.term: terms / seen} if seen else {}
         if self.noise_multiplier:
-            figures["epsilon"] = epsilon(state.plain[HISTORY], self.delta)
+            figures["epsilon"] = epsilon(state.plain[HISTORY], self.delta, self.accountant)
         return figures
 
+    def guarantee(self, facts: FederationFacts) -> Guarantee | NoGuarantee | None:
+        """Return the guarantee of a record, against everybody."""
+        if why := why_unbounded(facts, self.noise_multiplier):
+            return NoGuarantee(why)
+        each = []
+        for participant, records in enumerate(facts.records):
+            rate, steps = rate_and_steps(facts.local, records)
+            taken = steps * len(facts.rounds_of(participant))
+            release = Release(self.noise_multiplier, rate, taken)
+            each.append(epsilon_of((release,), self.delta, self.accountant))
+        return Guarantee(
+            max(each),
+            self.delta,
+            "record",
+            EVERYBODY,
+            (
+                "the loss and accuracy that participants report beside are not looked at",
+                SIZES,
+                SEED,
+            ),
+            tuple(each),
+            accountant=self.accountant,
+        )
 
-def epsilon(history: list[list[float]], delta: float) -> float:
-    """Return the epsilon of a participant's training so far (Renyi accountant of Opacus).
+
+def rate_and_steps(local: LocalTraining, records: int) -> tuple[float, int]:
+    """Return with what probability a record is drawn for a step, and how many steps a round has."""
+    rate = min(1.0, local.batch_size / records)
+    return rate, local.epochs * math.ceil(records / local.batch_size)
+
+
+def epsilon(history: list[list[float]], delta: float, accountant: Accountant = "rdp") -> float:
+    """Return the epsilon of a participant's training so far.
 
     Parameters
     ----------
     history
         One ``[noise multiplier, sampling rate, steps]`` a kind of step.
-    delta
-        The delta that it is for.
+    delta, accountant
+        The delta that it is for, and whose figure it is.
     """
-    accountant = _opacus().accountants.RDPAccountant()
-    accountant.history = [(noise, rate, int(steps)) for noise, rate, steps in history]
-    return float(accountant.get_epsilon(delta))
+    taken = tuple(Release(noise, rate, int(steps)) for noise, rate, steps in history)
+    return epsilon_of(taken, delta, accountant)
 
 
 def _longer(history: list[list[float]], new: list[float]) -> list[list[float]]:

@@ -23,6 +23,7 @@ from fedsim.config.experiment import LocalTraining
 from fedsim.data import Dataset
 from fedsim.errors import MessageError, PluginError
 from fedsim.objectives import Objective
+from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee
 from fedsim.transport.lazy_arrays import in_memory
 
 RecordIds = NDArray[np.int64]
@@ -164,6 +165,9 @@ class LocalTrainer(ABC):
     ...         return {"loss": loss.item()}
     """
 
+    budget: float | None = None
+    """The largest epsilon that is allowed; see `fedsim.defences.Defence.budget`."""
+
     @abstractmethod
     def fit(
         self,
@@ -198,6 +202,13 @@ class LocalTrainer(ABC):
     def remembers(self, local: LocalTraining) -> bool:
         """Return whether participants keep state between rounds; without it, engines do less."""
         return True
+
+    def guarantee(self, facts: FederationFacts) -> Guarantee | NoGuarantee | None:
+        """Return what is guaranteed where participants train with it; by default nothing.
+
+        See `fedsim.defences.Defence.guarantee`.
+        """
+        return None
 
     def require_fit(self, objective: Objective, local: LocalTraining) -> None:  # noqa: B027
         """Raise `ConfigError` where these settings cannot work; asked before round 1."""

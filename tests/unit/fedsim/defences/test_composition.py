@@ -51,7 +51,7 @@ class Noted(Defence):
         return strategy
 
     def guarantee(self, facts: FederationFacts) -> Guarantee | None:
-        return Guarantee(8.0, 1e-5, "participant", "the server", (f"{facts.rounds} rounds",))
+        return Guarantee(8.0, 1e-5, "participant", ("server",), (f"{facts.rounds} rounds",))
 
 
 class HalfOnly(Noted):
@@ -115,7 +115,10 @@ def test_an_update_passes_the_first_defence_first() -> None:
     for name, defence in defences.items():
         assert isinstance(defence, Noted)
         defence.name = name
-        assert defence.facts is FACTS
+        assert defence.facts is not None
+        assert defence.facts.records == FACTS.records
+    later = [d.facts.later for d in defences.values() if d.facts]
+    assert later == [("two",), ()]
     PASSED.clear()
     toys.Federation(mods=mods_of(tuple(defences.values())), rounds=1, participants=1).run()
     # A message from the server passes the outermost first; a reply comes back the other way round.
@@ -239,10 +242,10 @@ def test_fixed_clipping_is_a_pair(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"clipping_norm": 0.0, "noise_multiplier": 1.0}, "clipping_norm must be a positive"),
-        ({"clipping_norm": 1.0, "noise_multiplier": -1.0}, "noise_multiplier must be 0 or more"),
+        ({"clipping_norm": 0.0, "noise_multiplier": 1.0}, "'clipping_norm' is 0"),
+        ({"clipping_norm": 1.0, "noise_multiplier": -1.0}, "noise_multiplier"),
         ({"clipping_norm": 1.0}, "setting 'noise_multiplier' is missing"),
-        ({"clipping_norm": 1.0, "noise_multiplier": 1.0, "sampled": 0}, "sampled must be at least"),
+        ({"clipping_norm": 1.0, "noise_multiplier": 1.0, "sampled": 0}, "sampled"),
     ],
 )
 def test_wrong_settings_are_one_sentence(settings: dict[str, Any], told: str) -> None:

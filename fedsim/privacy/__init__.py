@@ -1,0 +1,15 @@
+"""Differential privacy in figures: guarantees, the accountants behind them, and their ceilings."""
+
+from fedsim.privacy.accountants import Accountant, Release, epsilon_of
+from fedsim.privacy.facts import FederationFacts
+from fedsim.privacy.guarantee import Guarantee, NoGuarantee, Position
+
+__all__ = [
+    "Accountant",
+    "FederationFacts",
+    "Guarantee",
+    "NoGuarantee",
+    "Position",
+    "Release",
+    "epsilon_of",
+]
