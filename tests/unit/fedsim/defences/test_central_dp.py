@@ -246,7 +246,8 @@ def test_a_clipping_before_another_defence_guarantees_nothing() -> None:
     clip = LabelledChoice(name="clipped-updates", max_norm=2.0)
     first = build_defences([fixed, clip], FACTS)["fixed-clipping"]
     last = build_defences([clip, fixed], FACTS)["fixed-clipping"]
-    assert first.facts and last.facts
+    assert first.facts
+    assert last.facts
     assert isinstance(first.guarantee(first.facts), NoGuarantee)
     assert isinstance(last.guarantee(last.facts), Guarantee)
 
