@@ -125,11 +125,23 @@ def last_features(view: View, watcher: Watcher, spec: FeatureSpec) -> SnapshotFe
     return features_of(view, watcher, [view.closest[-1]], spec)[0]
 
 
+def features_on(
+    view: View, watcher: Watcher, snapshots: Sequence[Snapshot], spec: FeatureSpec
+) -> list[SnapshotFeatures]:
+    """Return the features of all audited records on any snapshots, and no more than is asked for.
+
+    For the uploads of other participants and for shadow federations, of which there are many.
+    """
+    return _features_of(view, watcher, snapshots, [spec] * len(snapshots), shared=False)
+
+
 def _features_of(
     view: View,
     watcher: Watcher,
     snapshots: Sequence[Snapshot],
     specs: Sequence[FeatureSpec],
+    *,
+    shared: bool = True,
 ) -> list[SnapshotFeatures]:
     wanted = list(zip(snapshots, specs, strict=True))
     kept = [_kept(view, snapshot, spec) for snapshot, spec in wanted]
@@ -143,7 +155,7 @@ def _features_of(
             if there is not None:
                 features.append(there)
                 continue
-            wider = _with_needs(view, snapshot, spec)
+            wider = _with_needs(view, snapshot, spec) if shared else spec
             features.append(_extracted(snapshot, view, wider))
             features[-1].save(_path(view, snapshot, wider), wider)
             advance(f"round {snapshot.round}")

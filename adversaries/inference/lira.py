@@ -1,0 +1,146 @@
+"""LiRA: the victim's confidence in a record, against that of models without the record.
+
+Carlini, Chien, Nasr, Song, Terzis and Tramer, *Membership Inference Attacks From First Principles*,
+IEEE S&P 2022. With phi = log p_y - log(1 - p_y) on the victim's model and N(mu, s) fitted to the
+phi of OUT models,
+
+    offline:  - log Pr[ Z > phi ],  Z ~ N(mu, s)
+    online:   log N(phi; mu_in, s_in) - log N(phi; mu, s)
+
+The paper says 1 - Pr[Z > phi]; the logarithm of the tail has the same order in one round and no
+ties at the top, where the cumulative probability is exactly 1. Rounds are averaged: of p-values
+that is Fisher's rule, of log-ratios it takes rounds as independent.
+
+In the paper mu_in is that of models which were trained on the record. A server has one such model
+at most. Here N(mu_in, s_in) is mu(x) plus what known members stand above their own mu: one shift
+and one spread for all records, each known record scored by folds that it is not in.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from adversaries.inference.crossfit import folds
+from adversaries.inference.feature_cache import positions
+from adversaries.inference.memory import tried_features
+from adversaries.inference.reference_models import (
+    FIT,
+    Floats,
+    keep_references,
+    reference_needs,
+    round_references,
+)
+from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.progress import Watcher
+
+Variance = Literal["auto", "record", "global"]
+ENOUGH = 64
+"""Of the OUT models, for a variance of each record's own (the paper's rule)."""
+
+_FLOOR = 1e-8  # of standard deviations
+_FOLDS = 5
+
+
+class LiRA(Attack):
+    """Score a record by a likelihood ratio of its log-odds (Carlini et al. 2022).
+
+    Parameters
+    ----------
+    mode
+        ``offline`` (default): how far it stands above OUT models. ``online``: against what known
+        members stand above theirs, too.
+    variance
+        Of the OUT models: ``record``, each record's own; ``global``, one of a round, pooled over
+        the records; ``auto`` (default), the record's own from 64 OUT models on.
+    federations
+        How many shadow federations give the OUT models; 0 (default) for the uploads of the other
+        participants, whose data must be disjoint with the victim's.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["offline", "online"] = "offline",
+        variance: Variance = "auto",
+        federations: int = 0,
+    ) -> None:
+        self.mode, self.variance = mode, variance
+        self.stochastic = mode == "online"  # type: ignore[misc]
+        self.needs = reference_needs(federations, known=mode == "online")
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        tried_features(prospect, FIT)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the log-odds."""
+        keep_references(view, watcher, self.needs)
+
+    def score(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Floats:
+        """Return the mean over the rounds."""
+        rounds = round_references(view, watcher, self.needs, "LiRA")
+        z = np.stack([standard_scores(*one.fits(), self.variance) for one in rounds])
+        if self.mode == "offline":
+            scores = upper_tail(z)
+        else:
+            places = positions(view, known.records)
+            scores = against_known_members(z, places, known.member, seed)
+        found: Floats = scores[positions(view, candidates)]
+        return found
+
+
+def standard_scores(victim: Floats, out: Floats, variance: Variance = "auto") -> Floats:
+    """Return how many deviations values (N,) lie above those of K OUT models (K, N).
+
+    >>> standard_scores(np.array([3.0]), np.array([[-1.0], [1.0]]), "record").round(4)
+    array([2.1213])
+    """
+    own = variance == "record" or (variance == "auto" and len(out) >= ENOUGH)
+    variances = out.var(0, ddof=1)
+    spread = np.sqrt(variances if own else variances.mean())
+    z: Floats = (victim - out.mean(0)) / np.maximum(spread, _FLOOR)
+    return z
+
+
+def upper_tail(z: Floats) -> Floats:
+    """Return the mean over rounds of minus the log probability of lying above: (N,) of (T, N)."""
+    tails: Floats = -log_ndtr(-z).mean(0)
+    return tails
+
+
+def against_known_members(
+    z: Floats, known: NDArray[np.intp], member: NDArray[np.bool_], seed: int
+) -> Floats:
+    """Return log N(z; members') - log N(z; 0, 1), a mean over rounds; a known one's out of fold.
+
+    Parameters
+    ----------
+    z
+        Standard scores (T, N), or of several signals (T, S, N).
+    known, member
+        Where the known records stand, and their truth.
+    seed
+        Of the folds.
+    """
+
+    def ratio(of: Floats, learned: NDArray[np.intp]) -> Floats:
+        inside = z[..., learned]
+        mean = inside.mean(-1, keepdims=True)
+        spread = np.maximum(inside.std(-1, keepdims=True), _FLOOR)
+        log_ratio = (of**2 - ((of - mean) / spread) ** 2) / 2 - np.log(spread)
+        scores: Floats = log_ratio.mean(0) if log_ratio.ndim == 2 else log_ratio.mean((0, 1))
+        return scores
+
+    scores = ratio(z, known[member])
+    for rest, held_out in folds(member, _FOLDS, seed):
+        learned = known[rest][member[rest]]
+        scores[known[held_out]] = ratio(z[..., known[held_out]], learned)
+    return scores

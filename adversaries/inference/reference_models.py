@@ -1,0 +1,154 @@
+"""Models that have not trained on a record, round by round, beside those of the victim.
+
+Attacks that calibrate a record's score ask what models say of it that were trained in the same way
+without it (*OUT* models). A server has them: where the partition is disjoint, no other participant
+trains on a victim's record, so that the others' uploads of the round are OUT models (the idea of
+FedMIA). Where it is not, and where uploads are not seen, shadow federations give them: what is
+closest to the data of the victim's stand-in in each.
+
+Others' uploads are no OUT models of non-members that are drawn from the others' own data
+(``audit.nonmembers: others``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adversaries.inference.feature_cache import features_on, last_features, own_features
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.needed_features import needed_features
+from fedsim.attacks import View
+from fedsim.errors import FedsimError
+from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.needs import Knowledge, Needs
+from fedsim.observation.snapshots import Snapshot
+from fedsim.progress import Watcher
+
+Floats = NDArray[np.float64]
+FIT = needed_features(Needs(scalars=True))
+"""Losses and the objective's scalars."""
+
+FEWEST = 2
+"""Of the OUT models in a round: one alone has no spread."""
+
+
+@dataclass(frozen=True)
+class RoundReferences:
+    """What a round's models say of N records.
+
+    Attributes
+    ----------
+    round
+        Its number.
+    victim
+        The features on the model closest to the victim's data.
+    out
+        Those on each OUT model.
+    """
+
+    round: int
+    victim: SnapshotFeatures
+    out: tuple[SnapshotFeatures, ...]
+
+    def scalars(self, name: str) -> tuple[Floats, Floats]:
+        """Return a scalar of the objective, of the victim's model (N,) and of the others (K, N)."""
+        return (
+            self.victim.scalar(name).astype(np.float64),
+            np.stack([one.scalar(name) for one in self.out]).astype(np.float64),
+        )
+
+    def fits(self) -> tuple[Floats, Floats]:
+        """Return the first scalar, which orders records by fit: the log-odds of a classifier."""
+        return self.scalars(self.victim.scalar_names[0])
+
+    def log_likelihoods(self) -> tuple[Floats, Floats]:
+        """Return minus the loss, log p_y of a classifier, likewise."""
+        return (
+            -self.victim.losses.astype(np.float64),
+            -np.stack([one.losses for one in self.out]).astype(np.float64),
+        )
+
+
+def reference_needs(federations: int, *, known: bool = False) -> Needs:
+    """Return what is read with so many shadow federations; of none, others' uploads instead.
+
+    Raises
+    ------
+    FedsimError
+        If there cannot be so many.
+    """
+    if federations < 0 or federations == 1:
+        raise FedsimError(
+            f"federations is {federations}; valid: 0, for the other participants' uploads, or 2 or "
+            "more shadow federations"
+        )
+    knowledge = {Knowledge.KNOWN_RECORDS} if known else set()
+    if federations:
+        knowledge.add(Knowledge.SHADOW_DATA)
+    return Needs(
+        others=not federations,
+        scalars=True,
+        shadow_federations=federations,
+        knowledge=frozenset(knowledge),
+    )
+
+
+def keep_references(view: View, watcher: Watcher, needs: Needs) -> None:
+    """Extract what `round_references` will read of the snapshots that are there."""
+    own_features(view, watcher, FIT)
+    if needs.others:
+        features_on(view, watcher, _others(view, None), FIT)
+
+
+def round_references(
+    view: View, watcher: Watcher, needs: Needs, name: str
+) -> tuple[RoundReferences, ...]:
+    """Return every round in which at least two OUT models are there beside the victim's.
+
+    Parameters
+    ----------
+    view, watcher
+        What was seen, and who listens.
+    needs
+        As `reference_needs` returned it.
+    name
+        Of the attack, for the sentence.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such round.
+    """
+    found = []
+    for number in dict.fromkeys(snapshot.round for snapshot in view.closest):
+        own = view.keeping([s for s in view.seen if s.round == number])
+        models = _others(own, number) if needs.others else _shadows(view, needs, number)
+        if len(models) >= FEWEST:
+            victim = last_features(own, watcher, FIT)
+            out = features_on(view, watcher, models, FIT)
+            found.append(RoundReferences(number, victim, tuple(out)))
+    if not found:
+        raise FedsimError(
+            f"{name} compares the victim with at least two models that have not trained on its "
+            "records, and in no observed round there are two; let more participants take part, or "
+            "set federations"
+        )
+    return tuple(found)
+
+
+def _others(view: View, number: int | None) -> Sequence[Snapshot]:
+    """Return the uploads of participants that are not asked about."""
+    rounds = None if number is None else (number,)
+    uploads = view.snapshots(SnapshotKind.UPLOAD, rounds=rounds)
+    return [s for s in uploads if s.participant not in view.query.victims]
+
+
+def _shadows(view: View, needs: Needs, number: int) -> Sequence[Snapshot]:
+    """Return what is closest to the stand-in's data in a round of each shadow federation."""
+    last = []
+    for shadow in view.shadows[: needs.shadow_federations]:
+        closest = [s for s in shadow.view.closest if s.round == number]
+        last += closest[-1:]
+    return last

@@ -1,0 +1,121 @@
+"""RMIA: the victim's likelihood ratio of a record, against those of a population's records.
+
+Zarifzadeh, Liu and Shokri, *Low-Cost High-Power Membership Inference Attacks*, ICML 2024. With p
+the likelihood of a record under the victim's model and, offline, over OUT models only,
+
+    P(x) = (1 + a) / 2 mean_OUT p(x) + (1 - a) / 2,    r_x = p(x) / P(x),
+    score(x) = share of the population's z with r_x / r_z > gamma.
+
+A mean over the observed rounds. The population is the known non-members, a record itself left out.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.special import logsumexp
+
+from adversaries.inference.feature_cache import positions
+from adversaries.inference.memory import tried_features
+from adversaries.inference.reference_models import (
+    FIT,
+    Floats,
+    keep_references,
+    reference_needs,
+    round_references,
+)
+from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.errors import FedsimError
+from fedsim.progress import Watcher
+
+
+class RMIA(Attack):
+    """Score a record by how many of the population's it beats (Zarifzadeh et al. 2024), offline.
+
+    Parameters
+    ----------
+    add
+        What is averaged over the rounds: ``log-ratio`` (default), log r_x minus the population's
+        mean, which has the order of the paper's score in each round and no ties; or ``share``, the
+        paper's.
+    offline_a
+        a, in [0, 1]: how far p of a model that has trained on a record rises with that of one that
+        has not. The paper tunes it on models of its own and finds .3 to .33.
+    gamma
+        Of the shares; 1 or above.
+    federations
+        As of `LiRA`.
+    """
+
+    def __init__(
+        self,
+        add: Literal["log-ratio", "share"] = "log-ratio",
+        offline_a: Annotated[float, Field(ge=0, le=1)] = 0.33,
+        gamma: Annotated[float, Field(ge=1)] = 1.0,
+        federations: int = 0,
+    ) -> None:
+        self.add, self.offline_a, self.gamma = add, offline_a, gamma
+        self.needs = reference_needs(federations, known=True)
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        tried_features(prospect, FIT)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep the losses."""
+        keep_references(view, watcher, self.needs)
+
+    def score(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> Floats:
+        """Return the mean over the rounds.
+
+        Raises
+        ------
+        FedsimError
+            If no non-member is known.
+        """
+        population = positions(view, known.records[~known.member])
+        if len(population) < 2:
+            raise FedsimError(
+                "RMIA compares records with known non-members, and fewer than two are known; set "
+                "audit.known_nonmembers"
+            )
+        rounds = round_references(view, watcher, self.needs, "RMIA")
+        ratios = [log_ratios(*one.log_likelihoods(), self.offline_a) for one in rounds]
+        if self.add == "share":
+            scores = np.mean([beaten(one, one[population], self.gamma) for one in ratios], axis=0)
+            scores[population] *= len(population) / (len(population) - 1)  # it never beats itself
+        else:
+            scores = np.mean([one - one[population].mean() for one in ratios], axis=0)
+        found: Floats = scores[positions(view, candidates)]
+        return found
+
+
+def log_ratios(victim: Floats, out: Floats, offline_a: float) -> Floats:
+    """Return log r (N,) from log-likelihoods of the victim's model (N,) and of OUT models (K, N).
+
+    >>> log_ratios(np.log([0.9]), np.log([[0.2], [0.4]]), 1.0).round(4)  # .9 over .3
+    array([1.0986])
+    """
+    mean = logsumexp(out, axis=0) - np.log(len(out))
+    with np.errstate(divide="ignore"):
+        prior = np.logaddexp(np.log((1 + offline_a) / 2) + mean, np.log((1 - offline_a) / 2))
+    ratios: Floats = victim - prior
+    return ratios
+
+
+def beaten(log_ratio: Floats, population: Floats, gamma: float) -> Floats:
+    """Return the share of the population's log-ratios that each log-ratio exceeds by log gamma.
+
+    >>> beaten(np.array([0.0, 1.0]), np.array([0.5, 2.0]), 1.0)
+    array([0. , 0.5])
+    """
+    below = np.searchsorted(np.sort(population), log_ratio - np.log(gamma), side="left")
+    shares: Floats = below / len(population)
+    return shares

@@ -1,0 +1,273 @@
+"""Attacks calibrated by OUT models: planted leak, null, sign, alignment, invariance, formulas."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from server_views import (
+    AUDITED,
+    MEMBERS,
+    PARTICIPANTS,
+    UNSEEN,
+    known,
+    server_view,
+    with_shadows,
+)
+
+from adversaries.inference.base_attack import Base, base_score
+from adversaries.inference.fedmia import FedMIA
+from adversaries.inference.gradient_alignment import GradientAlignment
+from adversaries.inference.leave_one_out import LeaveOneOut, mean_state
+from adversaries.inference.lira import LiRA, standard_scores, upper_tail
+from adversaries.inference.loss_series import LossSeries, slopes
+from adversaries.inference.multi_signal_lira import MultiSignalLiRA
+from adversaries.inference.rmia import RMIA, beaten, log_ratios
+from adversaries.inference.source_inference import SourceInference
+from fedsim.attacks import View
+from fedsim.errors import FedsimError
+from fedsim.evaluation.metrics import auc, tpr_at_fpr
+from fedsim.objectives import Classification
+from fedsim.progress import SILENCE
+
+ATTACKS: dict[str, Any] = {
+    "lira": LiRA,
+    "lira per record": partial(LiRA, variance="record"),
+    "lira online": partial(LiRA, "online"),
+    "lira, shadows": partial(LiRA, federations=3),
+    "multi-signal lira": MultiSignalLiRA,
+    "multi-signal lira online": partial(MultiSignalLiRA, "online"),
+    "rmia": RMIA,
+    "rmia, shares": partial(RMIA, "share"),
+    "rmia, shadows": partial(RMIA, federations=3),
+    "base": Base,
+    "base, shadows": partial(Base, federations=3),
+    "leave one out": LeaveOneOut,
+    "leave one out, loss": partial(LeaveOneOut, "loss"),
+    "source inference": SourceInference,
+    "source inference, loss": partial(SourceInference, "loss"),
+    "loss series": LossSeries,
+    "loss slope": partial(LossSeries, "slope"),
+    "loss change": partial(LossSeries, "change"),
+    "loss change, loss": partial(LossSeries, "change", "loss"),
+    "fedmia-ii": FedMIA,
+    "fedmia-i": partial(FedMIA, "loss"),
+    "gradient alignment": GradientAlignment,
+}
+ORDER = np.random.default_rng(8).permutation(1200)
+PLACE = np.argsort(ORDER)  # where each record stands in that order
+KNOWN = known(MEMBERS[:15], UNSEEN[:60])
+FRESH = UNSEEN[400:]  # on which no shadow federation trains either
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory: pytest.TempPathFactory) -> View:
+    folder = tmp_path_factory.mktemp("view")
+    return with_shadows(server_view(folder), folder, 3)
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> View:
+    """The same federation: participants under other numbers, records under other ids."""
+    folder = tmp_path_factory.mktemp("turned")
+    names = [3, 0, 4, 1, 2]
+    return with_shadows(server_view(folder, names=names, order=ORDER), folder, 3)
+
+
+def scores(attack: Any, view: View, aux: Any = KNOWN, records: Any = AUDITED) -> Any:
+    return attack.score(view, aux, records, 0, SILENCE)
+
+
+def on(found: Any, records: Any) -> Any:
+    return found[np.searchsorted(AUDITED, records)]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_members_score_higher(name: str, view: View) -> None:
+    found = scores(ATTACKS[name](), view)
+    assert np.isfinite(found).all()
+    assert auc(on(found, MEMBERS[15:]), on(found, FRESH)) > 0.7
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_records_of_nobody_are_not_told_apart_at_a_low_rate(name: str, view: View) -> None:
+    """At 1 % FPR among 400, and by the area: within what guessing does in 99.9 of 100 draws."""
+    found = scores(ATTACKS[name](), view)
+    fresh = np.random.default_rng(1).permutation(FRESH)
+    members, others = on(found, fresh[:400]), on(found, fresh[400:800])
+    rate, _ = tpr_at_fpr(members, others, 0.01)
+    # The threshold is drawn, too: the hits up to the fifth of the others are negative binomial.
+    assert rate * 400 <= 22
+    assert abs(auc(members, others) - 0.5) < 3.3 * np.sqrt(801 / (12 * 400 * 400))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_scores_follow_the_record_whatever_it_is_called(
+    name: str, view: View, turned: View
+) -> None:
+    """Records and participants permuted: every record keeps its score."""
+    plain = scores(ATTACKS[name](), view)
+    aux = known(PLACE[MEMBERS[:15]], PLACE[UNSEEN[:60]])
+    ids = np.sort(PLACE[AUDITED])
+    found = scores(ATTACKS[name](), turned, aux, ids)
+    again = found[np.searchsorted(ids, PLACE[AUDITED])]
+    if "online" in name:  # folds are drawn over the known records as they stand
+        open_ = ~np.isin(AUDITED, KNOWN.records)
+        plain, again = plain[open_], again[open_]
+    np.testing.assert_allclose(again, plain, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_candidates_may_come_in_any_order(name: str, view: View) -> None:
+    order = np.random.default_rng(2).permutation(len(AUDITED))
+    straight = scores(ATTACKS[name](), view)
+    found = scores(ATTACKS[name](), view, records=AUDITED[order])
+    assert found.tolist() == straight[order].tolist()
+
+
+def signals(view: View) -> tuple[Any, Any, Any, Any]:
+    """Return log-odds and losses by torch, of the victim (T, N) and of the others (T, K, N)."""
+    objective, inputs, targets = Classification(), *view.dataset.batch(view.records)
+    odds: dict[tuple[int, int], Any] = {}
+    losses: dict[tuple[int, int], Any] = {}
+    for one in view.seen:
+        if one.kind.name == "UPLOAD":
+            model = view.new_model().eval()
+            model.load_state_dict(one.load())
+            outputs = model(inputs).double().detach()
+            odds[one.round, one.participant] = objective.record_scalars(outputs, targets)[:, 0]
+            losses[one.round, one.participant] = objective.per_record_loss(outputs, targets)
+    rounds, others = range(1, 4), range(1, PARTICIPANTS)
+    return tuple(
+        np.array(x)
+        for kind in (odds, losses)
+        for x in (
+            [kind[r, 0].numpy() for r in rounds],
+            [[kind[r, p].numpy() for p in others] for r in rounds],
+        )
+    )
+
+
+def test_formulas_by_loops(view: View) -> None:
+    """Slow truth, a record and a round at a time, of a few records."""
+    phi, out_phi, loss, out_loss = signals(view)
+    rounds, several = len(phi), [0, 7, 33, 250, 700]
+    wanted: dict[str, list[float]] = {
+        name: [] for name in ("lira", "lira per record", "rmia, shares", "rmia", "base", "sia")
+    }
+    population = UNSEEN[:60]
+
+    def ratio(t: int, x: int) -> float:
+        mean = np.mean([np.exp(-v) for v in out_loss[t, :, x]])
+        return float(np.exp(-loss[t, x]) / (0.5 * ((1 + 0.33) * mean + (1 - 0.33))))
+
+    for x in several:
+        lira, own, share, logs, base, sia = [], [], [], [], [], []
+        for t in range(rounds):
+            mean = np.mean(out_phi[t, :, x])
+            pooled = np.sqrt(np.mean([np.var(out_phi[t, :, z], ddof=1) for z in view.records]))
+            lira.append(-np.log(norm.sf(phi[t, x], mean, pooled)))
+            own.append(-norm.logsf(phi[t, x], mean, np.std(out_phi[t, :, x], ddof=1)))
+            against = [ratio(t, x) / ratio(t, z) for z in population if z != x]
+            share.append(np.mean([one > 1 for one in against]))
+            logs.append(np.log(ratio(t, x)) - np.mean([np.log(ratio(t, z)) for z in population]))
+            mean_p = np.mean(np.exp(-out_loss[t, :, x]))
+            base.append(-loss[t, x] - 0.33 * np.log(mean_p))
+            sia.append(phi[t, x] - max(out_phi[t, :, x]))
+        for name, values in zip(wanted, (lira, own, share, logs, base, sia), strict=True):
+            wanted[name].append(float(np.mean(values)))
+    aux = KNOWN
+    for name, expected in wanted.items():
+        attack = ATTACKS["source inference" if name == "sia" else name]()
+        found = scores(attack, view, aux, np.array(several))
+        np.testing.assert_allclose(found, expected, rtol=3e-3, atol=1e-5, err_msg=name)
+
+
+def test_online_lira_by_loops(view: View) -> None:
+    phi, out_phi, _, _ = signals(view)
+    x = int(MEMBERS[20])
+    total = 0.0
+    for t in range(len(phi)):
+        pooled = np.sqrt(np.mean(np.var(out_phi[t], axis=0, ddof=1)))
+        above = [
+            (phi[t, m] - out_phi[t, :, m].mean()) / pooled for m in KNOWN.records[KNOWN.member]
+        ]
+        z = (phi[t, x] - out_phi[t, :, x].mean()) / pooled
+        total += norm.logpdf(z, np.mean(above), np.std(above)) - norm.logpdf(z)
+    found = scores(ATTACKS["lira online"](), view, records=np.array([x]))
+    assert found[0] == pytest.approx(total / len(phi), rel=3e-3)
+
+
+def test_the_tail_has_the_order_of_the_cumulative_probability_and_no_ties() -> None:
+    z = np.array([[-3.0, 0.0, 2.0, 9.0, 20.0]])
+    assert (np.diff(upper_tail(z)) > 0).all()
+    assert norm.cdf(z)[0, 3] == norm.cdf(z)[0, 4] == 1.0
+
+
+def test_a_variance_of_its_own_is_taken_from_64_models_on() -> None:
+    random = np.random.default_rng(0)
+    victim = random.normal(size=50)
+    for count, alike in ((63, "global"), (64, "record")):
+        out = random.normal(size=(count, 50))
+        found = standard_scores(victim, out)
+        assert found.tolist() == standard_scores(victim, out, alike).tolist()  # type: ignore[arg-type]
+
+
+def test_rmia_with_a_of_1_and_base_with_weight_1_are_one_ratio() -> None:
+    random = np.random.default_rng(0)
+    victim, out = -random.random(20), -random.random((5, 20))
+    np.testing.assert_allclose(log_ratios(victim, out, 1.0), base_score(victim, out, 1.0))
+
+
+def test_a_record_does_not_beat_its_equals() -> None:
+    assert beaten(np.array([1.0, 2.0]), np.array([1.0, 1.0]), 1.0).tolist() == [0.0, 1.0]
+    assert beaten(np.array([1.0, 2.0]), np.array([1.0, 1.0]), 4.0).tolist() == [0.0, 0.0]
+
+
+def test_without_the_victim_the_aggregate_is_the_mean_of_the_others(view: View) -> None:
+    """theta_-k = (theta_G - w theta_k) / (1 - w), with the aggregate that is sent next."""
+    uploads = {s.participant: s.load() for s in view.seen if s.round == 1 and s.kind.is_trained}
+    (after,) = [s.load() for s in view.seen if s.round == 2 and not s.kind.is_trained]
+    without = mean_state([uploads[p] for p in range(1, PARTICIPANTS)])
+    w = 1 / PARTICIPANTS
+    for name, value in without.items():
+        expected = (after[name].double() - w * uploads[0][name].double()) / (1 - w)
+        np.testing.assert_allclose(value.numpy(), expected.numpy(), atol=2e-5)
+
+
+def test_the_source_of_known_members_is_reported(view: View) -> None:
+    (finding,) = SourceInference().findings(view, KNOWN, SILENCE)
+    share = finding.figures["the victim is named, mean over rounds"]
+    assert isinstance(share, float)
+    assert share > 0.6
+    assert finding.figures["guessing"] == 1 / PARTICIPANTS
+    nobody = known(FRESH[:400], UNSEEN[:10])
+    (null,) = SourceInference().findings(view, nobody, SILENCE)
+    named = null.figures["in the last round"]
+    assert isinstance(named, float)
+    assert named < 0.35  # 1 in 5 is guessing, and records of a class go together
+
+
+def test_a_slope_is_that_of_polyfit() -> None:
+    random = np.random.default_rng(0)
+    rounds, series = np.array([1.0, 3.0, 4.0, 9.0]), random.normal(size=(4, 6))
+    np.testing.assert_allclose(slopes(rounds, series), np.polyfit(rounds, series, 1)[0])
+
+
+def test_who_is_alone_is_told_so(view: View) -> None:
+    own = view.keeping([s for s in view.seen if s.participant == 0])
+    for attack in (LiRA(), MultiSignalLiRA(), RMIA(), Base(), SourceInference()):
+        with pytest.raises(FedsimError, match="at least two models that have not trained"):
+            scores(attack, own)
+    with pytest.raises(FedsimError, match="averages the uploads of the others"):
+        scores(LeaveOneOut(), own)
+    one = own.keeping(own.snapshots(rounds=(1,)))
+    with pytest.raises(FedsimError, match="a slope takes two observed rounds"):
+        scores(LossSeries("slope"), one)
+    with pytest.raises(FedsimError, match="what was sent and what came back"):
+        scores(LossSeries("change"), one.keeping(one.closest))
+    with pytest.raises(FedsimError, match="fewer than two are known"):
+        scores(RMIA(), view, known(MEMBERS[:3], UNSEEN[:1]))
+    with pytest.raises(FedsimError, match="federations is 1; valid: 0"):
+        LiRA(federations=1)
