@@ -15,8 +15,7 @@ from fedsim.report.formats import tidy
 from fedsim.report.formatting import (
     figure_text,
     interval_text,
-    utility_name,
-    utility_text,
+    utility_words,
     with_unit,
 )
 from fedsim.report.gate import GateCheck, gate_entries
@@ -88,10 +87,8 @@ class FinishedRun:
             for name, info in self.results.metrics.items()
             if any(name in row.figures for row in self.results.results)
         }
-        utility = ", ".join(
-            f"{utility_name(name)} {utility_text(name, value)}"
-            for name, value in self.results.utility.items()
-        )
+        words = utility_words(self.results.utility, self.results.utility_figure)
+        utility = ", ".join(map(" ".join, words))
         return html_table(
             (Heading("adversary"), Heading("attack"), *_headings(metrics)),
             [

@@ -192,6 +192,7 @@ class AsJson:
             path=str(run.results),
             page=str(run.report),
             metrics={n: info.model_dump() for n, info in results.metrics.items()},
+            utility_figure=results.utility_figure.model_dump(),
             utility=results.utility,
             results=[row.model_dump(mode="json") for row in results.summary()],
         )

@@ -33,7 +33,7 @@ from fedsim.files import replacing
 _FORMAT = "fedsim-checkpoint-2"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _ROUND: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, strict=True)])
-_HISTORY: TypeAdapter[tuple[RoundFigures, ...]] = TypeAdapter(tuple[RoundFigures, ...])
+_HISTORY: TypeAdapter[list[object]] = TypeAdapter(list[object], config=_STRICT)
 _PLAIN: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue], config=_STRICT)
 _PLAIN_RECORDS: dict[str, type[ConfigRecord] | type[MetricRecord]] = {
     "config": ConfigRecord,
@@ -150,7 +150,7 @@ class Checkpoint:
             progress = Progress(
                 _ROUND.validate_python(header["round"]),
                 _record(_below(arrays, "global/")),
-                _HISTORY.validate_python(header["history"]),
+                tuple(map(RoundFigures.from_plain, _HISTORY.validate_python(header["history"]))),
             )
             owners: dict[int | str, RecordDict] = {}
             for place, (owner, key, kind, content) in enumerate(header["records"]):

@@ -6,7 +6,7 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,40 +30,67 @@ from fedsim.transport.messages import (
 )
 from fedsim.transport.record_views import light
 
+PARTS = ("local", "train", "test")
+
 
 @dataclass(frozen=True)
 class RoundFigures:
     """What is known of the aggregate's utility after a round; None where it was not evaluated.
 
-    Losses are in nats a record, accuracies fractions. ``local_loss`` and ``local_accuracy`` are of
-    the participants' own training passes, ``train_*`` of the aggregate on their training records,
-    ``test_*`` of the aggregate on held-out records. ``others`` has the figures of objectives that
-    have no accuracy, by the same kind of names: ``train_error``, ``test_perplexity``.
+    Each figure is called after whose it is and what it is: ``local_*`` are of the participants' own
+    training passes, ``train_*`` of the aggregate on their training records, ``test_*`` of the
+    aggregate on held-out records; ``*_loss`` is the objective's loss, the other is its figure of
+    utility (``test_accuracy``, ``test_error``, ``test_perplexity``).
+
+    >>> RoundFigures.unmeasured(1, "error").plain()["test_error"] is None
+    True
     """
 
     round: int
-    local_loss: float | None = None
-    local_accuracy: float | None = None
-    train_loss: float | None = None
-    train_accuracy: float | None = None
-    test_loss: float | None = None
-    test_accuracy: float | None = None
-    others: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+
+    @classmethod
+    def unmeasured(cls, round_number: int, utility: str) -> "RoundFigures":
+        """Return a round of which nothing is known yet, of an objective with this figure."""
+        names = (f"{part}_{kind}" for part in PARTS for kind in ("loss", utility))
+        return cls(round_number, dict.fromkeys(names))
+
+    @classmethod
+    def from_plain(cls, tree: Any) -> "RoundFigures":
+        """Return figures that JSON holds, as `plain` gives them.
+
+        Raises
+        ------
+        ValueError
+            If they are none.
+        """
+        if not isinstance(tree, Mapping) or type(tree.get("round")) is not int or tree["round"] < 1:
+            raise ValueError("a round has no number")
+        named = {key: value for key, value in tree.items() if key != "round"}
+        others = named.pop("others", {})  # as they were written before all figures were alike
+        named |= others if isinstance(others, Mapping) else {"others": others}
+        for name, value in named.items():
+            if str(name).partition("_")[0] not in PARTS or not _is_figure(value):
+                raise ValueError(f"round {tree['round']} has {name!s:.40}, which is no figure")
+        return cls(tree["round"], named)
 
     def of(self, name: str) -> float | None:
         """Return a figure by its name, such as ``test_accuracy`` or ``test_error``.
 
-        >>> RoundFigures(1, others={"test_error": 0.5}).of("test_error")
+        >>> RoundFigures(1, {"test_error": 0.5}).of("test_error")
         0.5
         """
-        return self.others[name] if name in self.others else getattr(self, name, None)
+        return self.figures.get(name)
 
     def plain(self) -> dict[str, Any]:
         """Return the figures as JSON has them."""
-        tree = asdict(self)
-        if not self.others:
-            del tree["others"]
-        return tree
+        return {"round": self.round, **self.figures}
+
+
+def _is_figure(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -210,7 +237,8 @@ class _RoundRunner:
         if aggregate is None:
             raise MessageError(f"round {self.number} has no aggregate: {self._why_none(replies)}")
         require_usable(aggregate, self.schedule.expected, f"the strategy in round {self.number}")
-        return aggregate, self._with(RoundFigures(self.number), "local", metrics)
+        figures = RoundFigures.unmeasured(self.number, self.schedule.objective.utility.name)
+        return aggregate, self._with(figures, "local", metrics)
 
     def _why_none(self, replies: Sequence[Message]) -> str:
         """Return why a strategy made no aggregate; failures and silence are reported before."""
@@ -299,13 +327,10 @@ def with_utility(
 
     `term` is the mean of the objective's utility terms.
     """
-    changes: dict[str, Any] = {f"{part}_loss": loss}
+    found = {**figures.figures, f"{part}_loss": loss}
     if term is not None:
-        name, value = f"{part}_{objective.utility.name}", objective.utility_of(term)
-        changes |= (
-            {name: value} if hasattr(figures, name) else {"others": {**figures.others, name: value}}
-        )
-    return replace(figures, **changes)
+        found[f"{part}_{objective.utility.name}"] = objective.utility_of(term)
+    return RoundFigures(figures.round, found)
 
 
 def _figure(metrics: MetricRecord, name: str) -> float | None:

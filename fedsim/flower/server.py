@@ -122,14 +122,15 @@ class _Hosted:
         """Run a federation from round 1, unless it has ended before."""
         name, strategy = federation.name, strategy_of(self.setup)
         schedule = replace(schedule_of(self.setup), told={FEDERATION: name})
+        utility = schedule.objective.utility
         if self._round_reached(name) == schedule.rounds:
             self.watcher.say(f"federation {name} has ended before and is not run again")
             return
         with self.watcher.task(f"federation {name}", schedule.rounds) as advance:
 
             def after_round(progress: Progress) -> None:
-                write_history(self.run.history(name), progress)
-                advance(standing_of(progress))
+                write_history(self.run.history(name), progress.history, utility)
+                advance(standing_of(progress, utility))
 
             adversaries = tuple(federation.servers.values())
             server = Server(

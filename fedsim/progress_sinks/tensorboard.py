@@ -3,13 +3,13 @@
 The figures are read from the files that the stages write anyway, so no stage knows of this. A
 running federation writes its history every half minute, which is as often as TensorBoard looks.
 
-Tags: ``FEDERATION/test_accuracy`` and the other fields of `fedsim.federation.rounds.RoundFigures`
-by round; ``ADVERSARY/ATTACK/auc`` and ``.../accuracy`` once, at the federation's last round.
+Tags: ``FEDERATION/test_accuracy`` and the other figures of a round, by round (see
+`fedsim.federation.rounds.RoundFigures`); ``ADVERSARY/ATTACK/auc`` and ``.../accuracy`` once, at the
+federation's last round.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +19,6 @@ from fedsim.progress import Advance
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.history import read_history_file
-
-_ROUND = "round"
 
 
 class Writer(Protocol):
@@ -75,10 +73,8 @@ class Scalars:
         for figures in read_history_file(path).rounds:
             if figures.round > before:
                 self._written[federation] = figures.round
-                told = asdict(figures)
-                others = told.pop("others")
-                for name, value in {**told, **others}.items():
-                    if name != _ROUND and value is not None:
+                for name, value in figures.figures.items():
+                    if value is not None:
                         self._writer.add_scalar(f"{federation}/{name}", value, figures.round)
 
     def end(self, results: Results) -> None:

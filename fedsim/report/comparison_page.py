@@ -12,6 +12,7 @@ from fedsim.report.label_gains import gain_lines
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.roc_charts import roc_charts
+from fedsim.report.utility_info import ACCURACY, UtilityInfo
 
 CAUTIONS = (
     "Intervals and p-values are over the audited records: they do not cover training the "
@@ -34,12 +35,15 @@ class ComparedRun:
         What frames it, label and value: data, model, participants.
     utility, course
         What its model achieves at the end, and round by round.
+    utility_figure
+        Which figure that is.
     """
 
     name: str
     facts: Mapping[str, str]
     utility: Mapping[str, float | None]
     course: Sequence[UtilityPoint]
+    utility_figure: UtilityInfo = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -165,4 +169,5 @@ def _utility(data: ComparisonData) -> Iterator[Chart]:
     courses = {run.name: run.course for run in data.runs if run.course}
     if courses:
         alt = "Train and test utility of each run's model over the rounds"
-        yield Chart("utility", figures.utilities(courses), "", alt)
+        shown = list(dict.fromkeys(run.utility_figure for run in data.runs if run.course))
+        yield Chart("utility", figures.utilities(courses, shown), "", alt)

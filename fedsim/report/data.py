@@ -83,7 +83,7 @@ class ThreatSection:
 class UtilityPoint:
     """What the federation's model achieves after a round; None where it was not measured.
 
-    `train` and `test` are of the figure that is named: an accuracy, or another of the objective.
+    `train` and `test` are of the figure that the results' `utility_figure` describes.
     """
 
     round: int
@@ -91,7 +91,6 @@ class UtilityPoint:
     test: float | None = None
     train_loss: float | None = None
     test_loss: float | None = None
-    figure: str = "accuracy"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Names are escaped: plotly reads markup in its labels. What all have in common is
 `fedsim.report.drawing`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -32,18 +32,18 @@ from fedsim.report.drawing import (
     whole_numbers,
 )
 from fedsim.report.formatting import area
+from fedsim.report.utility_info import UtilityInfo
 
 _PERCENT = {"tickformat": ".0%", "rangemode": "tozero"}
 _DASHES = ("solid", "dash", "longdash")
 
 
-def utility(points: Sequence[UtilityPoint], step: str = "round") -> go.Figure:
-    """Return train and test accuracy over the rounds, or over other steps.
-
-    Of objectives without an accuracy it is their own figure, such as the error.
-    """
+def utility(
+    points: Sequence[UtilityPoint], figure_of: UtilityInfo, step: str = "round"
+) -> go.Figure:
+    """Return the figure of utility on training and test records over the rounds, or other steps."""
     rounds = whole_numbers(point.round for point in points)
-    name, axis, hover = _utility_axis(points)
+    name, axis, hover = _utility_axis([figure_of])
     figure = empty_figure(step, name, rounds, axis)
     for name, colour, values in (
         ("train", TRAIN, [point.train for point in points]),
@@ -63,18 +63,23 @@ def utility(points: Sequence[UtilityPoint], step: str = "round") -> go.Figure:
     return figure
 
 
-def _utility_axis(points: Iterable[UtilityPoint]) -> tuple[str, dict[str, Any], str]:
-    """Return the name of the figure of utility, its axis, and how one is written."""
-    names = {point.figure for point in points}
-    if names == {"accuracy"}:
-        return "accuracy", _PERCENT | {"range": [0, 1.02]}, "%{y:.1%}"
-    return " or ".join(sorted(names)), {"rangemode": "tozero"}, "%{y:.3g}"
+def _utility_axis(shown: Sequence[UtilityInfo]) -> tuple[str, dict[str, Any], str]:
+    """Return what the axis of utility is called, how it is drawn, and how a point is written."""
+    name = " or ".join(one.name for one in shown)
+    if all(one.unit == "percent" for one in shown):
+        return name, _PERCENT | {"range": [0, 1.02]}, "%{y:.1%}"
+    return name, {"rangemode": "tozero"}, "%{y:.3g}"
 
 
-def utilities(courses: Mapping[str, Sequence[UtilityPoint]]) -> go.Figure:
-    """Return train (dotted) and test accuracy of several runs over the rounds."""
+def utilities(
+    courses: Mapping[str, Sequence[UtilityPoint]], shown: Sequence[UtilityInfo]
+) -> go.Figure:
+    """Return the utility of several runs over the rounds, on training records dotted.
+
+    `shown` are the figures that it is of: one, unless the runs have different objectives.
+    """
     rounds = whole_numbers(point.round for course in courses.values() for point in course)
-    name_of, axis, hover = _utility_axis(point for course in courses.values() for point in course)
+    name_of, axis, hover = _utility_axis(shown)
     figure = empty_figure("round", name_of, rounds, axis)
     for run, colour in adversary_colours(courses).items():
         for name, dash in (("test", "solid"), ("train", "dot")):

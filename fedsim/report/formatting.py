@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fedsim.errors import plural
 from fedsim.evaluation.metric import Unit
 from fedsim.report.results import MetricFigure, MetricInfo, ResultRow
+from fedsim.report.utility_info import PARTS, UtilityInfo
 
 DASH = "–"  # noqa: RUF001 a range's dash
 
@@ -148,34 +149,33 @@ def utility_name(name: str) -> str:
     return name.replace("_", " ")
 
 
-def utility_text(name: str, value: float | None) -> str:
-    """Return a figure of utility: an accuracy in percent, else a number; None was not measured.
+def utility_text(value: float | None, figure: UtilityInfo) -> str:
+    """Return a figure of utility; None was not measured.
 
-    >>> utility_text("test_accuracy", 0.372), utility_text("test_perplexity", 31.256)
-    ('37.2 %', '31.3')
-    >>> utility_text("test_accuracy", None)
-    'not measured'
+    >>> from fedsim.report.utility_info import ACCURACY
+    >>> utility_text(0.372, ACCURACY), utility_text(None, ACCURACY)
+    ('37.2 %', 'not measured')
     """
     if value is None:
         return "not measured"
-    return f"{percent(value)} %" if _is_accuracy(name) else number(value)
+    return figure_text(value, figure.unit) + (" %" if figure.unit == "percent" else "")
 
 
-def utility_gaps(utility: Mapping[str, float | None]) -> list[tuple[str, str]]:
-    """Return by how much the figures on training records exceed those on others, in words.
+def utility_words(
+    utility: Mapping[str, float | None], figure: UtilityInfo
+) -> list[tuple[str, str]]:
+    """Return what a model achieves, and by how much more on training records: name and figure.
 
-    >>> utility_gaps({"train_accuracy": 0.991, "test_accuracy": 0.372})
-    [('gap', '61.9 points')]
+    >>> from fedsim.report.utility_info import ACCURACY
+    >>> utility_words({"train_accuracy": 0.991, "test_accuracy": 0.372}, ACCURACY)
+    [('train accuracy', '99.1 %'), ('test accuracy', '37.2 %'), ('gap', '61.9 points')]
     """
-    found = []
-    for name, value in utility.items():
-        kind = name.removeprefix("train_")
-        other = utility.get(f"test_{kind}")
-        if name != kind and value is not None and other is not None:
-            gap = value - other
-            said = f"{percent(gap)} points" if _is_accuracy(name) else number(gap)
-            found.append(("gap" if _is_accuracy(name) else f"gap of {utility_name(kind)}", said))
-    return found
+    told = [(utility_name(name), utility_text(value, figure)) for name, value in utility.items()]
+    train, test = (utility.get(figure.of(part)) for part in PARTS)
+    if train is not None and test is not None:
+        gap = figure_text(figure.cost(test, honest=train), figure.unit)
+        told.append(("gap", f"{gap} points" if figure.unit == "percent" else gap))
+    return told
 
 
 def ordered_union(rows: Iterable[Iterable[str]]) -> list[str]:
@@ -185,10 +185,6 @@ def ordered_union(rows: Iterable[Iterable[str]]) -> list[str]:
     ['a', 'b', 'c']
     """
     return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _is_accuracy(name: str) -> bool:
-    return name.endswith("accuracy")
 
 
 def _sign(value: float) -> str:

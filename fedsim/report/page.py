@@ -32,7 +32,7 @@ def render(data: ReportData) -> str:
         metrics=data.results.metrics,
         footnotes=formatting.footnotes(rows, data.results.metrics),
         units=formatting.units_and_guessing(data.results.metrics),
-        utility=_utility_words(data.results.utility),
+        utility=formatting.utility_words(data.results.utility, data.results.utility_figure),
         label_gains=label_gain_lines(data.results),
         legend=legend(data.rocs),
         found_at=formatting.ordered_union(one.found for one in data.standing_out),
@@ -119,20 +119,12 @@ def _sections(data: ReportData) -> Iterator[tuple[str, Iterator[Chart]]]:
     yield "exposure", _exposure(data)
 
 
-def _utility_words(utility: Mapping[str, float | None]) -> list[tuple[str, str]]:
-    """Return what the model achieves, name and figure."""
-    told = [
-        (formatting.utility_name(name), formatting.utility_text(name, value))
-        for name, value in utility.items()
-    ]
-    return told + formatting.utility_gaps(utility)
-
-
 def _utility(data: ReportData) -> Iterator[Chart]:
     if data.utility:
-        alt = f"Train and test {data.utility[0].figure} by {_step(data)}"
+        shown, step = data.results.utility_figure, _step(data)
+        alt = f"Train and test {shown.name} by {step}"
         alt += f": {data.utility_of}" if data.utility_of else ""
-        yield Chart("utility", figures.utility(data.utility, _step(data)), data.utility_of, alt)
+        yield Chart("utility", figures.utility(data.utility, shown, step), data.utility_of, alt)
 
 
 def _step(data: ReportData) -> str:

@@ -21,7 +21,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from fedsim.report import formatting
-from fedsim.report.costs import cost_cells, cost_headings, cost_remarks
+from fedsim.report.cost_table import cost_cells, cost_headings, cost_remarks
 from fedsim.report.finding_tables import finding_cell
 
 _DIGITS = 5

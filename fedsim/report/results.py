@@ -7,6 +7,7 @@ printed, so that the file can be read without the plugins. Required::
      "metrics": {"accuracy": {"heading": "accuracy", "unit": "percent", "guessing": 0.5},
                  "auc": {"heading": "AUC", "unit": "area", "guessing": 0.5},
                  "tpr@0.01": {"heading": "TPR @ 1 %", "unit": "percent", "guessing": 0.01}},
+     "utility_figure": {"name": "accuracy", "unit": "percent", "higher_is": "better"},
      "utility": {"train_accuracy": 0.99, "test_accuracy": 0.37},
      "results": [{"adversary": "curious-server", "attack": "supervised", "victim": "mean",
                   "figures": {
@@ -18,10 +19,11 @@ printed, so that the file can be read without the plugins. Required::
 
 Figures whose unit is ``percent`` or ``area`` are fractions in 0..1. ``accuracy`` and ``auc`` are in
 every row. What stands in a figure beside `value`, `low`, `high` and `method` are details of the
-metric. `utility` maps names to numbers, or to null where something was not measured; what ends in
-``accuracy`` is a fraction. `victim` is the key of a query (``participant-0``, ``all-but-3``) or
-``mean``: the mean over the queries of that adversary, whose `members` and `nonmembers` are sums.
-The remaining fields below have defaults and may be absent. Anything else in the file is an error.
+metric. `utility` has the figure that `utility_figure` describes, on training and on held-out
+records, or null where it was not measured; the costs of adversaries are in the same figure.
+`victim` is the key of a query (``participant-0``, ``all-but-3``) or ``mean``: the mean over the
+queries of that adversary, whose `members` and `nonmembers` are sums. The remaining fields below
+have defaults and may be absent. Anything else in the file is an error.
 
 Files of schema 1 are read, too (`fedsim.report.results_v1`).
 """
@@ -30,40 +32,27 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, listed
 from fedsim.evaluation import EvaluationResult, Metric
 from fedsim.evaluation.metric import FRACTIONS, Unit
 from fedsim.evaluation.metric_choice import HEADLINE
 from fedsim.finding import OwnedFinding
 from fedsim.report.costs import Cost
+from fedsim.report.strict_model import Name, StrictModel
+from fedsim.report.utility_info import ACCURACY, PARTS, UtilityInfo
 
 MEAN = "mean"
 SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 RecordCount = Annotated[int, Field(ge=1, le=2**53)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=1000)]
 
 
 class ResultsError(FedsimError):
     """A results file is missing, damaged, or of another schema."""
-
-
-class StrictModel(BaseModel):
-    """Immutable; unknown keys, wrong types, NaN and infinities are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-    )
 
 
 class MetricInfo(StrictModel):
@@ -143,12 +132,12 @@ class ResultRow(StrictModel):
     figures: dict[Name, MetricFigure]
     members: RecordCount
     nonmembers: RecordCount
-    refused: dict[Name, Name] = {}
+    refused: dict[Name, Name] = Field(default_factory=dict)
     confidence: Fraction = 0.95
     resamples: RecordCount = 2000
     attack_seeds: RecordCount = 1
     baseline: bool = False
-    over_label: dict[Name, DifferenceFigure] = {}
+    over_label: dict[Name, DifferenceFigure] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _figures_agree(self) -> Self:
@@ -190,12 +179,13 @@ class Results(StrictModel):
     schema_version: Annotated[int, Field(alias="schema", ge=SCHEMA, le=SCHEMA)] = SCHEMA
     name: str = ""
     metrics: dict[Name, MetricInfo]
+    utility_figure: UtilityInfo = ACCURACY
     utility: dict[Name, float | None]
     results: tuple[ResultRow, ...]
     threat_models: tuple[ThreatModel, ...] = ()
     costs: tuple[Cost, ...] = ()
     findings: tuple[OwnedFinding, ...] = ()
-    provenance: dict[str, str | int | float | bool | None] = {}
+    provenance: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _rows_are_unique(self) -> Self:
@@ -214,10 +204,27 @@ class Results(StrictModel):
                 numbers = (figure.value, figure.low, figure.high)
                 if self.metrics[name].unit in FRACTIONS and not _fractions(numbers):
                     raise ValueError(f"row {place}: {name} is outside 0..1")
-        for name, value in self.utility.items():
-            if name.endswith("accuracy") and value is not None and not 0 <= value <= 1:
-                raise ValueError(f"utility.{name} is outside 0..1")
         return self
+
+    @model_validator(mode="after")
+    def _utility_fits_its_figure(self) -> Self:
+        names = [self.utility_figure.of(part) for part in PARTS]
+        if others := self.utility.keys() - {*names}:
+            raise ValueError(f"utility has {min(others)!r}; valid: {listed(names)}")
+        measured = {f"utility.{name}": value for name, value in self.utility.items()}
+        for cost in self.costs:
+            measured |= {
+                f"the utility of {cost.adversary}": cost.utility,
+                f"the honest utility of {cost.adversary}": cost.honest_utility,
+            }
+        for name, value in measured.items():
+            if self.utility_figure.unit == "percent" and value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} is outside 0..1")
+        return self
+
+    def measured_utility(self, part: str) -> float | None:
+        """Return the figure of utility on ``train`` or ``test`` records; None if not measured."""
+        return self.utility.get(self.utility_figure.of(part))
 
     def adversaries(self) -> tuple[str, ...]:
         """Return the adversaries in the order of their rows."""

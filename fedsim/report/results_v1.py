@@ -13,14 +13,14 @@ from fedsim.report.costs import Cost
 from fedsim.report.results import (
     Fraction,
     MetricFigure,
-    Name,
     RecordCount,
     ResultRow,
     Results,
-    StrictModel,
     ThreatModel,
     metric_infos,
 )
+from fedsim.report.strict_model import Name, StrictModel
+from fedsim.report.utility_info import ACCURACY
 
 Rate = Annotated[str, Field(pattern=r"^(0\.\d{1,12}|\d(\.\d{1,12})?e-\d{2})$")]
 
@@ -138,6 +138,7 @@ def parse_schema_1(content: bytes) -> Results:
     return Results(
         name=old.name,
         metrics=metric_infos(metrics),
+        utility_figure=ACCURACY,
         utility=dict(old.utility.model_dump()),
         results=tuple(row.converted() for row in old.results),
         threat_models=old.threat_models,

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fedsim.errors import plural
-from fedsim.report.costs import cost_remarks, cost_table
+from fedsim.report.cost_table import cost_remarks, cost_table
 from fedsim.report.finding_tables import finding_parts
 from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import (
@@ -19,9 +19,7 @@ from fedsim.report.formatting import (
     footnotes,
     interval_text,
     units_and_guessing,
-    utility_gaps,
-    utility_name,
-    utility_text,
+    utility_words,
 )
 from fedsim.report.label_gains import label_gain_lines
 from fedsim.report.results import MEAN, MetricInfo, ResultRow, Results
@@ -58,7 +56,8 @@ class RunTable:
             for table in side_by_side(self._results, width).fitted(width):
                 yield Padding(table, (0, 0, 1, 0))
         if self._results.costs:
-            for table in cost_table(self._results.costs).fitted(width):
+            costs = cost_table(self._results.costs, self._results.utility_figure)
+            for table in costs.fitted(width):
                 yield Padding(table, (0, 0, 1, 0))
         for remark in cost_remarks(self._results.costs):
             yield Padding(Text(remark), (0, 0, 1, 0))
@@ -102,9 +101,7 @@ def side_by_side(results: Results, width: int) -> WideTable:
 
 def utility_line(results: Results) -> Text:
     """Return what the model itself achieves, in one line."""
-    utility = results.utility
-    told = [f"{utility_name(name)} {utility_text(name, value)}" for name, value in utility.items()]
-    told += [f"{name} {gap}" for name, gap in utility_gaps(utility)]
+    told = map(" ".join, utility_words(results.utility, results.utility_figure))
     return Text.assemble(("the model  ", "bold"), "   ".join(told))
 
 

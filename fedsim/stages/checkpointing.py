@@ -1,7 +1,7 @@
 """Where a federation stands: where it starts from, and what is written while it goes on."""
 
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from fedsim.engines.base import NodesGrid
 from fedsim.errors import RunDirectoryError, plural
 from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.replay import LastRoundRecorder, catch_up
-from fedsim.federation.rounds import Progress, Schedule
+from fedsim.federation.rounds import Progress, RoundFigures, Schedule
 from fedsim.files import write_json
 from fedsim.finding import owned_findings, write_findings
+from fedsim.objectives import UtilityFigure
+from fedsim.report.utility_info import UtilityInfo
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.history import read_history_file, read_malicious_updates
@@ -67,7 +69,7 @@ class Checkpointer:
         # Of one that has begun, a state that is found may be its own.
         self.taken_over = read_taken_over(history) if begun else self.progress.round
         if not begun:
-            write_history(history, self.progress, self.taken_over)
+            self._write_history(self.progress)
         self.kept_round = self.progress.round
 
     def _branched(self, state: Checkpoint, kept: Kept) -> Checkpoint:
@@ -114,9 +116,8 @@ class Checkpointer:
         if self.latest is None:
             return
         # The history first: after a crash between the two it is ahead, and written again.
-        name = self.federation.name
-        write_history(self.run.history(name), self.latest.progress, self.taken_over)
-        self.latest.save(self.run.checkpoint(name))
+        self._write_history(self.latest.progress)
+        self.latest.save(self.run.checkpoint(self.federation.name))
         self.kept_round, self.written = self.latest.progress.round, time.monotonic()
 
     def cost_of_going_on(self) -> str:
@@ -140,16 +141,29 @@ class Checkpointer:
         write_malicious_updates(crafted, self.federation.seated.values())
         write_adversary_findings(self.run, self.federation, self.federation.seated.values())
 
+    def _write_history(self, progress: Progress) -> None:
+        path = self.run.history(self.federation.name)
+        write_history(path, progress.history, self.schedule.objective.utility, self.taken_over)
+
     @property
     def _nodes(self) -> list[int]:
         """The node of each participant, in the order of the participants."""
         return sorted(self.grid.get_node_ids())
 
 
-def write_history(path: Path, progress: Progress, taken_over: int = 0) -> None:
-    """Write the utility over a federation's rounds, the first of them taken over from another."""
-    rounds = [figures.plain() for figures in progress.history]
-    write_json(path, {"schema": 1, "taken_over": taken_over, "rounds": rounds})
+def write_history(
+    path: Path, rounds: Sequence[RoundFigures], utility: UtilityFigure, taken_over: int = 0
+) -> None:
+    """Write a federation's figures by round, the first of them taken over from another."""
+    write_json(
+        path,
+        {
+            "schema": 1,
+            "taken_over": taken_over,
+            "utility": UtilityInfo.of_objective(utility).model_dump(),
+            "rounds": [figures.plain() for figures in rounds],
+        },
+    )
 
 
 def write_adversary_findings(

@@ -105,7 +105,9 @@ def _run(name: str, run: RunDirectory, results: Results, judged: EvaluatedRun) -
     commit = results.provenance.get("commit")
     if commit:
         facts["commit"] = str(commit)[:_COMMIT_DIGITS]
-    return ComparedRun(name, facts, results.utility, utility_points(history))
+    return ComparedRun(
+        name, facts, results.utility, utility_points(history), results.utility_figure
+    )
 
 
 def _settings(runs: Mapping[str, RunDirectory]) -> Iterator[tuple[str, list[str]]]:

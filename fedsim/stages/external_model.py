@@ -27,7 +27,6 @@ from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
 from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
-from fedsim.files import write_json
 from fedsim.models import load_exchanged
 from fedsim.models.tied_weights import with_tied_names
 from fedsim.objectives import Classification, Objective
@@ -35,6 +34,7 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
+from fedsim.stages.checkpointing import write_history
 from fedsim.stages.kept_snapshots import Selection, select
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup, load_data, set_setup
@@ -148,16 +148,16 @@ def keep_given(setup: Setup, states: GivenStates, run: RunDirectory) -> None:
             store.keep(round_number, key, ArrayRecord(dict(state)))
     # By round, the model closest to the victim's data: the last of what answers about it.
     last = {number: state for (number, key), state in states.items() if not key.participant}
-    figures = [_utility(setup, number, state).plain() for number, state in last.items()]
-    write_json(run.history(HONEST), {"schema": 1, "taken_over": 0, "rounds": figures})
+    figures = [_utility(setup, number, state) for number, state in last.items()]
+    write_history(run.history(HONEST), figures, setup.objective.utility)
 
 
 def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
-    """Return the loss and accuracy on the listed members, and on the listed non-members."""
+    """Return the loss and the utility on the listed members, and on the listed non-members."""
     model = setup.new_model()
     load_exchanged(model, state)
     members, nonmembers = setup.ledger.training_sets[0], np.flatnonzero(setup.ledger.test)
-    figures = RoundFigures(round_number)
+    figures = RoundFigures.unmeasured(round_number, setup.objective.utility.name)
     for part, records in (("train", members), ("test", nonmembers)):
         found = evaluate(model, setup.dataset, records, setup.objective)
         figures = with_utility(figures, part, found.loss, found.term, setup.objective)

@@ -4,24 +4,32 @@ A reader gets figures that are what they are called, or one sentence.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from fedsim.adversary.update_distance import UpdateDistance
 from fedsim.bounded_io import read_bytes
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.rounds import RoundFigures
+from fedsim.federation.rounds import PARTS, RoundFigures
+from fedsim.report.utility_info import UtilityInfo
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def _possible(figures: RoundFigures) -> RoundFigures:
-    accuracies = (figures.local_accuracy, figures.train_accuracy, figures.test_accuracy)
-    if figures.round < 1 or not all(0 <= one <= 1 for one in accuracies if one is not None):
-        raise ValueError(f"round {figures.round} has an accuracy that is none")
-    return figures
+def _rounds(content: object) -> tuple[RoundFigures, ...]:
+    if not isinstance(content, list):
+        raise ValueError("its rounds are no list")
+    return _in_order(tuple(map(RoundFigures.from_plain, content)))
 
 
 def _in_order(rounds: tuple[RoundFigures, ...]) -> tuple[RoundFigures, ...]:
@@ -37,17 +45,38 @@ def _comparable(crafted: UpdateDistance) -> UpdateDistance:
     return crafted
 
 
-Figures = Annotated[RoundFigures, AfterValidator(_possible)]
-RoundHistory = Annotated[tuple[Figures, ...], AfterValidator(_in_order)]
+RoundHistory = Annotated[tuple[RoundFigures, ...], PlainValidator(_rounds)]
 
 
 @dataclass(frozen=True, config=_STRICT)
 class HistoryFile:
-    """A ``history.json``: figures by round; the first may be taken over from another federation."""
+    """A ``history.json``: figures by round; the first may be taken over from another federation.
+
+    `utility` says which figure of utility they have; older files leave it to the names.
+    """
 
     schema: Literal[1]
     taken_over: Annotated[int, Field(ge=0)]
     rounds: RoundHistory
+    utility: UtilityInfo | None = None
+
+    @model_validator(mode="after")
+    def _fractions_are_possible(self) -> Self:
+        for figures in self.rounds:
+            for part in PARTS:
+                value = figures.of(f"{part}_{self.figure.name}")
+                if self.figure.unit == "percent" and value is not None and not 0 <= value <= 1:
+                    name = self.figure.name
+                    raise ValueError(f"round {figures.round} has an {name} that is none")
+        return self
+
+    @property
+    def figure(self) -> UtilityInfo:
+        """Which figure of utility the rounds have."""
+        if self.utility is not None:
+            return self.utility
+        measured = {n: v for one in self.rounds for n, v in one.figures.items() if v is not None}
+        return UtilityInfo.named_in(measured)
 
 
 @dataclass(frozen=True, config=_STRICT)

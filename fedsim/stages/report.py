@@ -28,10 +28,11 @@ from fedsim.stages import report_charts, report_text
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
+from fedsim.stages.history import HistoryFile
 from fedsim.stages.kept_figures import with_kept_figures
 from fedsim.stages.label_gain import gain_over, label_attack, tells_members
 from fedsim.stages.plan import stated_threats
-from fedsim.stages.utility import History, cost_of, final_utility, read_history, utility_points
+from fedsim.stages.utility import cost_of, final_utility, read_history, utility_points
 
 
 def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
@@ -60,13 +61,14 @@ def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
     return results
 
 
-def _results(run: RunDirectory, judged: EvaluatedRun, history: History) -> Results:
+def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> Results:
     threats = stated_threats(judged.attackers, judged.experiment)
     federations = federations_of(judged.attackers)
     honest = history if federations[0].name == HONEST else None
     results = Results(
         name=run.path.resolve().name,
         metrics=metric_infos(judged.metrics),
+        utility_figure=history.figure,
         utility=final_utility(history),
         results=tuple(_rows(judged)),
         threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
@@ -109,7 +111,7 @@ def _over_label(
 def _page(
     run: RunDirectory,
     judged: EvaluatedRun,
-    history: History,
+    history: HistoryFile,
     results: Results,
     asked: ExposedRequest | None,
 ) -> ReportData:

@@ -22,9 +22,10 @@ from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, plural
 from fedsim.federation.client_app import make_client_app, sampled
-from fedsim.federation.rounds import Progress, RoundFigures, Schedule
+from fedsim.federation.rounds import Progress, Schedule
 from fedsim.federation.server_app import Server, make_server_app
 from fedsim.models import exchanged_state, load_exchanged
+from fedsim.objectives import UtilityFigure
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -36,7 +37,6 @@ from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup
 from fedsim.stages.setup import strategy_of as strategy_of
 from fedsim.stages.state_cache import StateCache
-from fedsim.stages.utility import figure_name
 from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.transport.messages import shapes_of
 
@@ -137,14 +137,15 @@ def _serve(
 ) -> None:
     """Run the rounds that are left."""
     start, schedule = keeper.progress, keeper.schedule
+    utility, recorder = schedule.objective.utility, keeper.last_round_recorder
     with watcher.task(f"federation {federation.name}", schedule.rounds, start.round) as advance:
 
         def after_round(progress: Progress) -> None:
             keeper.finished(progress)
             let_go(setup, federation, keeper.run, keeper.kept_rounds, progress.round)
-            advance(standing_of(progress, keeper.last_round_recorder.took_part))
+            advance(standing_of(progress, utility, recorder.took_part))
 
-        seated = (keeper.last_round_recorder, *federation.servers.values())
+        seated = (recorder, *federation.servers.values())
         server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
         try:
             keeper.grid.serve(make_server_app(server))
@@ -217,24 +218,15 @@ def _tell_reuse(
         )
 
 
-def standing_of(progress: Progress, took_part: int | None = None) -> str:
+def standing_of(progress: Progress, utility: UtilityFigure, took_part: int | None = None) -> str:
     """Return how a federation stands, in a few words; `took_part` trained in its last round."""
-    figures = progress.history[-1]
-    tested = [text for f in progress.history if (text := _test_in_words(f))]
+    tested = [v for f in progress.history if (v := f.of(f"test_{utility.name}")) is not None]
     parts = []
-    if figures.local_loss is not None:
-        parts.append(f"loss {figures.local_loss:.3f}")
+    if (loss := progress.history[-1].of("local_loss")) is not None:
+        parts.append(f"loss {loss:.3f}")
     if tested:
-        parts.append(tested[-1])
+        shown = f"{tested[-1]:.1%}" if utility.percent else f"{tested[-1]:.3g}"
+        parts.append(f"test {utility.name} {shown}")
     if took_part is not None:
         parts.append(plural(took_part, "participant"))
     return ", ".join(parts)
-
-
-def _test_in_words(figures: RoundFigures) -> str:
-    """Return what the aggregate achieves on held-out records; nothing where it was not measured."""
-    if figures.test_accuracy is not None:
-        return f"test {figures.test_accuracy:.1%}"
-    name = f"test_{figure_name(figures)}"
-    value = figures.of(name)
-    return "" if value is None else f"{name.replace('_', ' ')} {value:.3g}"

@@ -58,10 +58,11 @@ class TableSpec(Strict):
 
     `only` leaves out results whose coordinates are not named. Metrics are those of an attack
     (``accuracy``, ``auc``, ``tpr@0.01``, any that the experiment names; with intervals) and those
-    of the federation that an adversary makes (``train accuracy``, ``test accuracy``; ``utility
-    cost``, ``norm ratio`` and ``cosine`` of an active one, see `fedsim.report.costs`). With
-    `columns` left at ``metric`` there is one table with a column for each metric, otherwise one
-    table for each metric.
+    of the federation that an adversary makes (``train utility`` and ``test utility``, or by the
+    name of the objective's figure: ``test accuracy``, ``test error``; ``utility cost``, ``norm
+    ratio`` and ``cosine`` of an active one, see `fedsim.report.costs`). With `columns` left at
+    ``metric`` there is one table with a column for each metric, otherwise one table for each
+    metric.
     """
 
     rows: Annotated[tuple[str, ...], Field(min_length=1)]

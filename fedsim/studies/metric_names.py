@@ -1,44 +1,82 @@
 """What a study's tables may show: any metric of attacks, and what its federations achieve."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from functools import cache
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from fedsim import plugins
 from fedsim.config.metrics import MetricChoice
 from fedsim.errors import FedsimError, listed
 from fedsim.evaluation.metric_choice import built_metric
+from fedsim.objectives import UtilityFigure
 from fedsim.report.formatting import with_unit
 from fedsim.report.results import metric_infos
+from fedsim.report.utility_info import PARTS, UtilityInfo
 
-FederationMetric = Literal[
-    "train accuracy", "test accuracy", "utility cost", "norm ratio", "cosine"
-]
-
-_HEADINGS: Mapping[FederationMetric | str, str] = {
-    "train accuracy": "train accuracy, %",
-    "test accuracy": "test accuracy, %",
-    "utility cost": "test accuracy lost, points",
+OF_FEDERATION: Mapping[str, str] = {
+    "train utility": "utility on training records",
+    "test utility": "utility on held-out records",
+    "utility cost": "utility lost on held-out records",
     "norm ratio": "norm ratio of crafted updates",
     "cosine": "cosine of crafted and honest updates",
 }
+"""What a federation achieves, and what is said of it where runs have different objectives."""
 
 
 def is_of_federation(metric: str) -> bool:
     """Return whether a metric is of the federation that an adversary makes, not of an attack."""
-    return metric in _HEADINGS
+    return metric in OF_FEDERATION or _part_of(metric) is not None
 
 
-def heading(metric: str) -> str:
-    """Return what stands above a metric's column.
+def utility_part(metric: str, figure: UtilityInfo) -> str | None:
+    """Return whether a metric is utility on ``train`` or ``test`` records; None if neither.
 
-    >>> heading("tpr@0.01"), heading("auc"), heading("utility cost")
-    ('TPR at 1 % FPR, %', 'AUC', 'test accuracy lost, points')
+    Utility is called so, or by the name of its figure.
+
+    >>> from fedsim.report.utility_info import ACCURACY
+    >>> utility_part("test utility", ACCURACY), utility_part("test accuracy", ACCURACY)
+    ('test', 'test')
+    >>> utility_part("test error", ACCURACY) is None
+    True
     """
-    if is_of_federation(metric):
-        return _HEADINGS[metric]
-    (info,) = metric_infos([built_metric(MetricChoice(name=metric))]).values()
-    return with_unit(info)
+    part = _part_of(metric)
+    return part if part and metric in (f"{part} utility", f"{part} {figure.name}") else None
+
+
+def heading(metric: str, figure: UtilityInfo | None = None) -> str:
+    """Return what stands above a metric's column; `figure` is the runs' utility, if it is one.
+
+    >>> from fedsim.report.utility_info import ACCURACY
+    >>> heading("tpr@0.01"), heading("auc"), heading("utility cost", ACCURACY)
+    ('TPR at 1 % FPR, %', 'AUC', 'test accuracy lost, points')
+    >>> heading("test utility", ACCURACY), heading("test error")
+    ('test accuracy, %', 'test error')
+    """
+    if not is_of_federation(metric):
+        (info,) = metric_infos([built_metric(MetricChoice(name=metric))]).values()
+        return with_unit(info)
+    percent = figure is not None and figure.unit == "percent"
+    if figure is not None and (part := utility_part(metric, figure)):
+        return f"{part} {figure.name}" + (", %" if percent else "")
+    if figure is not None and metric == "utility cost":
+        lost = "lost" if figure.higher_is == "better" else "added"
+        return f"test {figure.name} {lost}" + (", points" if percent else "")
+    return OF_FEDERATION.get(metric, metric)
+
+
+def _part_of(metric: str) -> str | None:
+    part, _, kind = metric.partition(" ")
+    return part if part in PARTS and kind in ("utility", *_utility_figures()) else None
+
+
+@cache
+def _utility_figures() -> tuple[str, ...]:
+    """Return the names of the figures of utility of the objectives that are installed."""
+    every = (plugins.resolve("objectives", name) for name in plugins.available("objectives"))
+    figures = (getattr(one, "utility", None) for one in every)
+    return tuple(dict.fromkeys(one.name for one in figures if isinstance(one, UtilityFigure)))
 
 
 def _attack_metric(name: str) -> str:
@@ -54,7 +92,8 @@ def _any_metric(name: str) -> str:
     try:
         return _attack_metric(name)
     except ValueError as error:
-        raise ValueError(f"{error}; of the federation: {listed(_HEADINGS)}") from error
+        of_federation = (*OF_FEDERATION, *(f"test {figure}" for figure in _utility_figures()))
+        raise ValueError(f"{error}; of the federation: {listed(of_federation)}") from error
 
 
 AttackMetric = Annotated[str, AfterValidator(_attack_metric)]

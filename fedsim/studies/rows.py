@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fedsim.config.experiment import Experiment
 from fedsim.report.costs import Cost
-from fedsim.report.formatting import figure_text, interval_text, percent, points
+from fedsim.report.formatting import difference_text, figure_text, interval_text
 from fedsim.report.results import MetricFigure, ResultRow, Results
+from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import ADVERSARY, ATTACK, Only
-from fedsim.studies.metric_names import FederationMetric
+from fedsim.studies.metric_names import is_of_federation, utility_part
 
 Coordinates = Mapping[str, str]
 
@@ -66,9 +68,8 @@ def fits(coordinates: Coordinates, only: Only) -> bool:
 
 def measured(row: Row, metric: str) -> Measured | None:
     """Return a row's figure, or None where it was refused or not measured."""
-    of_federation = _OF_FEDERATION.get(metric)
-    if of_federation is not None:
-        return of_federation(row)
+    if is_of_federation(metric):
+        return _of_federation(row, metric)
     figure, info = row.result.figures.get(metric), row.results.metrics.get(metric)
     if figure is None or info is None:
         return None
@@ -76,38 +77,35 @@ def measured(row: Row, metric: str) -> Measured | None:
     return Measured(figure.value, text, figure, interval_text(figure, info.unit))
 
 
+def utility_figure(rows: Iterable[Row]) -> UtilityInfo | None:
+    """Return which figure of utility rows have; None where they have different ones, or none."""
+    found = {row.results.utility_figure for row in rows}
+    return found.pop() if len(found) == 1 else None
+
+
 def _cost(row: Row) -> Cost | None:
     """Return what the row's adversary costs; None where it follows the protocol."""
     return next((c for c in row.results.costs if c.adversary == row.result.adversary), None)
 
 
-def _of_cost(
-    read: Callable[[Cost], float | None], write: Callable[[float], str]
-) -> Callable[[Row], Measured | None]:
-    def measure(row: Row) -> Measured | None:
-        cost = _cost(row)
-        return _written(read(cost) if cost else None, write)
-
-    return measure
+def _of_federation(row: Row, metric: str) -> Measured | None:
+    """Return a figure of the federation that the row's adversary is in."""
+    figure, cost = row.results.utility_figure, _cost(row)
+    if (part := utility_part(metric, figure)) is not None:
+        attacked = cost is not None and part == "test"
+        value = cost.utility if cost and attacked else row.results.measured_utility(part)
+        return _written(value, partial(figure_text, unit=figure.unit))
+    if cost is None:
+        return None
+    if metric == "utility cost":
+        return _written(cost.utility_cost(figure), partial(difference_text, unit=figure.unit))
+    if metric == "norm ratio":
+        return _written(cost.norm_ratio, "{:.2f}".format)
+    return _written(cost.cosine, "{:.3f}".format) if metric == "cosine" else None
 
 
 def _written(value: float | None, write: Callable[[float], str]) -> Measured | None:
     return None if value is None else Measured(value, write(value))
-
-
-def _test_accuracy(row: Row) -> float | None:
-    """Return the test accuracy of the federation that the row's adversary is in."""
-    cost = _cost(row)
-    return cost.test_accuracy if cost else row.results.utility.get("test_accuracy")
-
-
-_OF_FEDERATION: Mapping[FederationMetric | str, Callable[[Row], Measured | None]] = {
-    "train accuracy": lambda row: _written(row.results.utility.get("train_accuracy"), percent),
-    "test accuracy": lambda row: _written(_test_accuracy(row), percent),
-    "utility cost": _of_cost(lambda cost: cost.utility_cost, points),
-    "norm ratio": _of_cost(lambda cost: cost.norm_ratio, "{:.2f}".format),
-    "cosine": _of_cost(lambda cost: cost.cosine, "{:.3f}".format),
-}
 
 
 def sizes(experiment: Experiment) -> dict[str, str]:

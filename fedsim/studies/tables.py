@@ -14,9 +14,17 @@ from fedsim.studies.definition import (
     Study,
     TableSpec,
 )
-from fedsim.studies.metric_names import heading, is_of_federation
+from fedsim.studies.metric_names import heading, is_of_federation, utility_part
 from fedsim.studies.references import Reference, reference_table
-from fedsim.studies.rows import Coordinates, Measured, Row, expected, fits, measured
+from fedsim.studies.rows import (
+    Coordinates,
+    Measured,
+    Row,
+    expected,
+    fits,
+    measured,
+    utility_figure,
+)
 
 Key = tuple[str, ...]
 
@@ -152,10 +160,11 @@ def _pivoted(
 ) -> Iterator[Table]:
     left = [row for row in rows if fits(row.coordinates, spec.only)]
     keys = list(dict.fromkeys(_key(row, spec.rows) for row in left))
+    named = {metric: heading(metric, utility_figure(left)) for metric in spec.metrics}
     if spec.columns == METRIC:
         at = {_key(row, spec.rows): row for row in left}
         lines = [(key, [_entry(at[key], m, reference) for m in spec.metrics]) for key in keys]
-        yield _table("", spec, [heading(metric) for metric in spec.metrics], lines)
+        yield _table("", spec, list(named.values()), lines)
         return
     columns = list(dict.fromkeys(row.coordinates[spec.columns] for row in left))
     placed = {(*_key(row, spec.rows), row.coordinates[spec.columns]): row for row in left}
@@ -164,7 +173,7 @@ def _pivoted(
             (key, [_entry(placed.get((*key, column)), metric, reference) for column in columns])
             for key in keys
         ]
-        yield _table(heading(metric), spec, columns, lines)
+        yield _table(named[metric], spec, columns, lines)
 
 
 def _table(
@@ -183,4 +192,7 @@ def _key(row: Row, names: Sequence[str]) -> Key:
 def _entry(row: Row | None, metric: str, reference: ReferenceSpec | None) -> TableEntry | None:
     if row is None:
         return None
-    return TableEntry(metric, measured(row, metric), beside(reference, row.coordinates, metric))
+    figure = row.results.utility_figure
+    part = utility_part(metric, figure)
+    called = f"{part} {figure.name}" if part else metric  # as reference figures are called
+    return TableEntry(metric, measured(row, metric), beside(reference, row.coordinates, called))

@@ -105,6 +105,7 @@ def _row(row: Row) -> dict[str, Any]:
         "coordinates": dict(row.coordinates),
         "run": row.cell.digest,
         "victims": victims,
+        "utility_figure": row.results.utility_figure.model_dump(),
         "utility": row.results.utility,
         **json.loads(row.result.model_dump_json(exclude={"adversary", "attack", "victim"})),
     }

@@ -64,7 +64,7 @@ def test_it_ends_with_reports(done: Done) -> None:
     assert {r["attack"] for r in results["results"]} == {"scalar-logistic", "loss", "random"}
     (cost,) = results["costs"]
     assert cost["adversary"] == "noise-probe"
-    lost = cost["honest_test_accuracy"] - cost["test_accuracy"]
+    lost = cost["honest_utility"] - cost["utility"]
     assert lost == pytest.approx(0.22, abs=0.04)
     [noisy, watching] = [
         r["figures"]["auc"]["value"]

@@ -235,7 +235,17 @@ def test_weights_of_a_type_that_no_model_has(dtype: str, tmp_path: Path) -> None
 
 def test_histories_of_figures_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
-    for rounds in ([{"round": 1, "test_accuracy": "x"}], [{"round": 1, "test_accuracy": 2}], [7]):
+    for rounds in (
+        [{"round": 1, "test_accuracy": "x"}],
+        [{"round": 1, "test_accuracy": 2}],
+        [{"round": 1, "test_accuracy": True}],
+        [{"round": 1, "others": 3}],
+        [{"round": 1, "speed": 3.0}],
+        [{"round": 0}],
+        [{"test_loss": 1.0}],
+        [7],
+        {},
+    ):
         path.write_text(json.dumps({"schema": 1, "taken_over": 0, "rounds": rounds}))
         assert "run the federation to its end first" in refused(lambda: read_history_file(path))
         assert read_taken_over(path) == 0

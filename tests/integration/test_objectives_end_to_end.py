@@ -87,7 +87,11 @@ def test_an_ascent_climbs_the_objectives_loss(tmp_path: Path) -> None:
     ]
     run = fedsim.run(parse_experiment(experiment, "the test"), tmp_path / "r")
     (cost,) = run.results.costs
-    assert cost.figure == "test_error"
-    assert cost.others["test_error"] > cost.others["honest_test_error"]
+    figure = run.results.utility_figure
+    assert (figure.name, figure.unit, figure.higher_is) == ("error", "number", "worse")
+    assert cost.utility is not None
+    assert cost.honest_utility is not None
+    assert cost.utility > cost.honest_utility
+    assert cost.utility_cost(figure) == cost.utility - cost.honest_utility
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "Test error at the end of the attacked federation" in page

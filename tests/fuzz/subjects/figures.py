@@ -100,7 +100,8 @@ def histories(corpus: Corpus) -> Subject:
         assert read_taken_over(path) >= 0
         Scalars(Nowhere(), run).look()
         for figures in read_history_file(path).rounds:
-            assert figures.test_accuracy is None or 0 <= figures.test_accuracy <= 1
+            found = figures.of("test_accuracy")
+            assert found is None or 0 <= found <= 1
 
     return Subject("history", lambda random: texts.as_json(tree, random, keys), read)
 

@@ -23,7 +23,10 @@ PROGRESS = Progress(
             "b.mask": Array(np.asarray([True, False])),
         }
     ),
-    (RoundFigures(6, 0.1 + 0.2, 1 / 3), RoundFigures(7, test_loss=1e-300)),
+    (
+        RoundFigures(6, {"local_loss": 0.1 + 0.2, "local_accuracy": 1 / 3}),
+        RoundFigures(7, {"test_loss": 1e-300, "test_accuracy": None}),
+    ),
 )
 STATES = {
     2: RecordDict(

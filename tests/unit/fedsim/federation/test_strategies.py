@@ -70,7 +70,7 @@ def test_every_strategy_runs_a_round(name: str) -> None:
     assert end.round == 2
     assert list(end.arrays) == list(federation.initial.arrays)
     assert not toys.arrays_equal(end.arrays, federation.initial.arrays)
-    assert end.history[1].test_accuracy is not None
+    assert end.history[1].of("test_accuracy") is not None
 
 
 @pytest.mark.usefixtures("flower")

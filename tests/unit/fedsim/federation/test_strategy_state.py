@@ -194,7 +194,7 @@ def test_every_strategy_runs(
         model=tiny_model,
     ).run()
     assert end.round == 3
-    assert end.history[-1].test_accuracy is not None
+    assert end.history[-1].of("test_accuracy") is not None
 
 
 @pytest.mark.usefixtures("flower")

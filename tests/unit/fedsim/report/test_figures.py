@@ -9,6 +9,7 @@ import pytest
 from fedsim.report import data as parts
 from fedsim.report import figures, interval_figures
 from fedsim.report.diagram import diagram
+from fedsim.report.utility_info import ACCURACY, UtilityInfo
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,21 @@ def test_intervals_reach_from_low_to_high(report):
 
 def test_unmeasured_rounds_are_left_out():
     points = [parts.UtilityPoint(1, 0.5, None), parts.UtilityPoint(2, None, 0.25)]
-    train, test = figures.utility(points).data
+    train, test = figures.utility(points, ACCURACY).data
     assert (train.x, train.y) == ((1,), (0.5,))
     assert (test.x, test.y) == ((2,), (0.25,))
+
+
+def test_each_figure_of_utility_has_its_axis():
+    points = [parts.UtilityPoint(1, 31.5, 40.25)]
+    perplexity = UtilityInfo(name="perplexity", unit="number", higher_is="worse")
+    drawn = figures.utility(points, perplexity)
+    assert drawn.layout.yaxis.title.text == "perplexity"
+    assert drawn.layout.yaxis.range is None
+    assert drawn.data[1].y == (40.25,)
+    both = figures.utilities({"a": points, "b": points}, [ACCURACY, perplexity])
+    assert both.layout.yaxis.title.text == "accuracy or perplexity"
+    assert figures.utilities({"a": points}, [ACCURACY]).layout.yaxis.tickformat == ".0%"
 
 
 def test_a_course_is_logarithmic_where_it_can_be(report):
@@ -113,7 +126,7 @@ def test_between_two_rounds_there_is_no_tick(report):
     assert figures.exposure([few]).layout.xaxis.dtick == 1
     assert figures.exposure(report.exposures).layout.xaxis.dtick is None
     points = [parts.UtilityPoint(1, 0.5, 0.5), parts.UtilityPoint(2, 0.6, 0.5)]
-    assert figures.utility(points).layout.xaxis.dtick == 1
+    assert figures.utility(points, ACCURACY).layout.xaxis.dtick == 1
 
 
 def test_six_adversaries_keep_to_their_attack(report):

@@ -28,7 +28,7 @@ def results():
     )
     return Results(
         metrics=metric_infos(evaluation_result.metrics),
-        utility={"train_accuracy": 0.9, "test_accuracy": 0.4, "test_perplexity": None},
+        utility={"train_accuracy": 0.9, "test_accuracy": 0.4},
         results=(
             result_row("server", "supervised", "participant-0", evaluation_result),
             result_row("server", "supervised", "mean", evaluation_result),
@@ -73,10 +73,11 @@ def test_the_documented_shape(content):
         "higher_is": "better",
         "guessing": 0.01,
     }
-    assert content["utility"] == {
-        "train_accuracy": 0.9,
-        "test_accuracy": 0.4,
-        "test_perplexity": None,
+    assert content["utility"] == {"train_accuracy": 0.9, "test_accuracy": 0.4}
+    assert content["utility_figure"] == {
+        "name": "accuracy",
+        "unit": "percent",
+        "higher_is": "better",
     }
     row = content["results"][0]
     assert row["victim"] == "participant-0"
@@ -115,6 +116,12 @@ FIGURE = (*ROW, "figures", "auc")
         (("extra",), 1, "extra: Extra inputs are not permitted"),
         (("utility", "train_accuracy"), 1.01, "utility.train_accuracy is outside 0..1"),
         (("utility", "train_accuracy"), float("nan"), "utility.train_accuracy: .*finite"),
+        (
+            ("utility", "test_error"),
+            0.5,
+            "utility has 'test_error'; valid: test_accuracy, train_acc",
+        ),
+        (("utility_figure", "unit"), "metre", "utility_figure.unit: .*'percent' or 'number'"),
         (("utility", "test_accuracy"), "0.5", "utility.test_accuracy: .*valid number"),
         ((*FIGURE, "value"), -0.1, "row 0: auc is outside 0..1"),
         ((*FIGURE, "value"), "x", "results.0.figures.auc.value: .*valid number"),
@@ -211,6 +218,7 @@ OLD = {
     "schema": 1,
     "name": "old",
     "utility": {"train_accuracy": 0.99, "test_accuracy": 0.37},
+    "costs": [{"adversary": "ascent", "test_accuracy": 0.25, "honest_test_accuracy": 0.375}],
     "results": [
         {
             "adversary": "curious-server",
@@ -252,6 +260,7 @@ def test_schema_1_is_read_as_schema_2():
     assert row.refused == {"tpr@0.001": "needs more"}
     assert (row.confidence, row.resamples, row.attack_seeds) == (0.9, 100, 3)
     assert results.utility == {"train_accuracy": 0.99, "test_accuracy": 0.37}
+    assert results.costs[0].utility_cost(results.utility_figure) == 0.125
     assert parse_results(results.model_dump_json().encode(), "y") == results
 
 

@@ -11,6 +11,7 @@ from toys import content_of, experiment, simulated
 from fedsim.errors import PluginError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.progress import SILENCE
+from fedsim.report.utility_info import ACCURACY
 from fedsim.rundir import RunDirectory
 from fedsim.stages import simulate as stage
 from fedsim.stages.federations import federations_of
@@ -159,8 +160,8 @@ def test_the_cost_of_an_attack_and_what_gives_it_away(
     ascent = costs["gradient-ascent-server"]
     assert ascent.norm_ratio is not None
     assert ascent.norm_ratio > 0.1
-    assert ascent.honest_test_accuracy == history[-1].test_accuracy
-    assert ascent.utility_cost == history[-1].test_accuracy - ascent.test_accuracy
+    assert ascent.honest_utility == history.rounds[-1].of("test_accuracy")
+    assert ascent.utility_cost(ACCURACY) == ascent.honest_utility - ascent.utility
 
 
 def test_the_costs_are_in_the_results(tmp_path: Path) -> None:

@@ -1,14 +1,20 @@
 """What a row's figures are, how they are written, and what frames an experiment in words."""
 
+from dataclasses import replace
+
 import pytest
 import toys
+from pydantic import ValidationError
 
 from fedsim.evaluation import Scores, Truth, judge
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
 from fedsim.report.results import Results, metric_infos, result_row
+from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
-from fedsim.studies.rows import Row, caption, measured, rows_of, sizes
+from fedsim.studies.definition import TableSpec
+from fedsim.studies.metric_names import heading, is_of_federation
+from fedsim.studies.rows import Row, caption, measured, rows_of, sizes, utility_figure
 
 METRICS = (Accuracy(), Auc(), TprAtFpr(0.25))
 
@@ -26,8 +32,8 @@ def row(adversary: str = "isolating-server") -> Row:
     )
     cost = Cost(
         adversary="isolating-server",
-        test_accuracy=0.31,
-        honest_test_accuracy=0.335,
+        utility=0.31,
+        honest_utility=0.335,
         norm_ratio=1.5,
         cosine=0.25,
         messages=3,
@@ -57,6 +63,8 @@ def test_a_row_is_found_by_its_coordinates() -> None:
         ("tpr@0.25", "75.0"),
         ("train accuracy", "90.0"),
         ("test accuracy", "31.0"),
+        ("train utility", "90.0"),
+        ("test utility", "31.0"),
         ("utility cost", "+2.5"),
         ("norm ratio", "1.50"),
         ("cosine", "0.250"),
@@ -66,6 +74,44 @@ def test_figures_are_written_as_the_field_does(metric: str, shown: str) -> None:
     figure = measured(row(), metric)
     assert figure is not None
     assert figure.shown()[0] == shown
+
+
+def test_utility_is_the_objectives_figure() -> None:
+    error = UtilityInfo(name="error", unit="number", higher_is="worse")
+    others = {
+        "utility_figure": error,
+        "utility": {"train_error": 0.5, "test_error": 1.25},
+        "costs": (Cost(adversary="isolating-server", utility=1.5, honest_utility=1.25),),
+    }
+    one = row()
+    regression = replace(one, results=one.results.model_copy(update=others))
+    shown = {
+        metric: None if (figure := measured(regression, metric)) is None else figure.text
+        for metric in ("train utility", "test utility", "test error", "test accuracy", "cosine")
+    }
+    assert shown == {
+        "train utility": "0.5",
+        "test utility": "1.5",
+        "test error": "1.5",
+        "test accuracy": None,
+        "cosine": None,
+    }
+    lost = measured(regression, "utility cost")
+    assert lost is not None
+    assert (lost.value, lost.text) == (0.25, "+0.25")
+    assert heading("utility cost", error) == "test error added"
+    assert heading("test utility", utility_figure([regression])) == "test error"
+    # Of runs with different objectives a column has no figure's name.
+    assert (
+        heading("test utility", utility_figure([one, regression])) == "utility on held-out records"
+    )
+
+
+def test_metrics_of_a_table_are_those_of_installed_objectives() -> None:
+    for name in ("train utility", "test error", "train perplexity", "test accuracy"):
+        assert is_of_federation(name)
+    with pytest.raises(ValidationError, match=r"'test speed'.*of the federation: .*perplexity"):
+        TableSpec(rows=("target",), metrics=("test speed",))
 
 
 def test_only_an_active_adversary_has_costs() -> None:
