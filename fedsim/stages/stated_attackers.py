@@ -20,7 +20,7 @@ from fedsim.data import MembershipQuery
 from fedsim.errors import FedsimError, RunDirectoryError
 from fedsim.files import write_text
 from fedsim.observation.keys import SnapshotKey
-from fedsim.report.results import StrictModel
+from fedsim.report.strict_model import StrictModel
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker, attackers_of
 
