@@ -6,7 +6,7 @@ gate that opens because a figure is missing protects nobody.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -159,7 +159,7 @@ def _checks(
         for row in rows:
             yield _attack_check(results, limit, row, judged_by)
     else:
-        yield _utility_check(results.utility, limit)
+        yield _utility_check(results, limit)
 
 
 def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: JudgedBy) -> GateCheck:
@@ -189,13 +189,14 @@ def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: Jud
     )
 
 
-def _utility_check(utility: Mapping[str, float | None], limit: Limit) -> GateCheck:
-    value, name = utility[limit.figure], utility_name(limit.figure)
+def _utility_check(results: Results, limit: Limit) -> GateCheck:
+    value, name = results.utility[limit.figure], utility_name(limit.figure)
     if value is None:
         return GateCheck(limit, "utility", None, f"{name} was not measured")
     if limit.is_kept_by(value):
         return GateCheck(limit, "utility", value)
-    shown, bound = (utility_text(limit.figure, number) for number in (value, limit.number))
+    figure = results.utility_figure
+    shown, bound = (utility_text(number, figure) for number in (value, limit.number))
     return GateCheck(limit, "utility", value, f"{name} is {shown}, {_beyond(limit)} {bound}")
 
 
