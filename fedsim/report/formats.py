@@ -1,7 +1,7 @@
 """A comparison as a file: JSON and CSV for programs, Markdown and LaTeX for papers.
 
-Programs get tidy rows of plain numbers; papers get one line a contender with figures as printed,
-laid out by pandas. No text ends with a newline: the caller ends the last line.
+Programs get tidy rows of plain numbers; papers get one line a contender with figures as printed. No
+text ends with a newline: the caller ends the last line.
 """
 
 import csv
@@ -70,19 +70,17 @@ def markdown_table(
     escaped
         Whether the texts are Markdown already; if not, nothing in them is taken for it.
     """
-    import pandas as pd
+
+    def line(texts: Sequence[str]) -> str:
+        return f"| {' | '.join(texts)} |"
 
     def plain(text: str) -> str:
         return text.replace("|", "\\|") if escaped else _markdown(text)
 
-    frame = pd.DataFrame(
-        [[plain(cell) for cell in line] for line in cells], columns=[plain(one) for one in headings]
-    )
-    sides = ["left"] * left + ["right"] * (len(headings) - left)
-    text: str = frame.to_markdown(
-        index=False, tablefmt="pipe", colalign=sides, disable_numparse=True
-    )
-    return text
+    # No spaces that line columns up: a cell may be long, and a page is read as it is shown.
+    sides = ["---"] * left + ["---:"] * (len(headings) - left)
+    lines = [sides, *([*map(plain, row)] for row in cells)]
+    return "\n".join(map(line, [[*map(plain, headings)], *lines]))
 
 
 FORMATS: Mapping[str, Callable[[Sequence[ComparedRow]], str]] = {

@@ -40,13 +40,18 @@ class Cell:
     @property
     def digest(self) -> str:
         """Return what addresses its run: the same experiment has the same run in every study."""
-        return _digest(self.experiment.resolved())
+        return digest_of(self.experiment)
 
     @property
     def federation(self) -> str:
         """Return what addresses its honest federation, whichever adversaries and attacks it has."""
         tree = self.experiment.model_dump(mode="json")
         return _digest(json.dumps({part: tree[part] for part in _HONEST}, sort_keys=True))
+
+
+def digest_of(experiment: Experiment) -> str:
+    """Return what addresses the run of an experiment."""
+    return _digest(experiment.resolved())
 
 
 def expand(

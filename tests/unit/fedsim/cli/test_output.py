@@ -83,7 +83,9 @@ def test_a_run_as_json_goes_from_the_plan_to_the_results(fedsim: Fedsim, tmp_pat
     assert [e["event"] for e in federation] == ["started", *["progress"] * 4, "finished"]
     assert [e["done"] for e in federation] == [0, 1, 2, 3, 4, 4]
     assert federation[-2]["seconds_left"] == 0
-    assert re.fullmatch(r"loss [\d.]+, test accuracy [\d.]+%, 3 participants", federation[-2]["standing"])
+    assert re.fullmatch(
+        r"loss [\d.]+, test accuracy [\d.]+%, 3 participants", federation[-2]["standing"]
+    )
     attacks = [e for e in work if e.get("what") == "attacks"]
     assert (attacks[-1]["event"], attacks[-1]["done"], attacks[-1]["total"]) == ("finished", 4, 4)
 

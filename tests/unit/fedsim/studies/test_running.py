@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from toy_study import WriteStudy
 
@@ -182,6 +183,30 @@ def test_the_page_tells_the_runs_commits_from_its_own(
     left = replace(findings, rows=[row for row in findings.rows if row.cell.name == "fast"])
     assert f"runs of commit `{OLD}`, page of" in page(left, made_by, [])
     assert f"(2 runs); commit `{OLD}`; python" in page(left, {**made_by, "commit": OLD}, [])
+
+
+def test_a_run_that_an_earlier_fedsim_named_is_found(
+    write_study: WriteStudy, shared: Path, tmp_path: Path
+) -> None:
+    """It knew fewer settings, so that its experiment was another text."""
+    findings = run(write_study(), shared)
+    shutil.copytree(shared / "runs", tmp_path / "runs")
+    today, earlier = (
+        tmp_path / "runs" / name for name in (findings.cells[0].digest, "0123456789abcdef")
+    )
+    today.rename(earlier)
+    tree = yaml.safe_load((earlier / "experiment.yaml").read_text())
+    del tree["federation"]["local"]["keep_optimizer_state"]
+    (earlier / "experiment.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    found = Listening()
+    assert run(write_study(), tmp_path, found).rows == findings.rows
+    assert (found.begun, found.reused) == ([], ["fast", "slow"])
+    assert not today.exists()
+    # What is no experiment any more is no cell's run.
+    (earlier / "experiment.yaml").write_text("seed: [1")
+    anew = Listening(stop_at="fast")
+    with pytest.raises(KeyboardInterrupt):
+        run(write_study(), tmp_path, anew)
 
 
 def test_a_run_says_how_long_it_took_unless_it_was_resumed(
