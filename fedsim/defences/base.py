@@ -60,6 +60,9 @@ class Defence(ABC):
     budget
         The largest epsilon that is allowed: the federation ends before the round that would exceed
         it. None, the default, for no limit.
+    label
+        What the experiment calls it; set with `facts`. What it keeps goes by this name, as the
+        same defence may be there twice.
 
     Examples
     --------
@@ -94,6 +97,7 @@ class Defence(ABC):
     alters_updates: ClassVar[bool] = True
     facts: FederationFacts | None = None
     budget: float | None = None
+    label: str = ""
 
     @abstractmethod
     def in_words(self) -> str:

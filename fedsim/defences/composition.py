@@ -56,7 +56,7 @@ def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
             f"defence {choice.name!r} gave a {type(defence).__name__}; a plugin of group defences "
             "must derive from fedsim.defences.Defence"
         )
-    defence.facts = facts
+    defence.facts, defence.label = facts, choice.label
     _require_halves(choice.label, defence)
     return defence
 
