@@ -233,6 +233,10 @@ class Origin:
     folder: Path | None = field(default=None, compare=False)
 
 
+DECIDES_FEDERATIONS = ("seed", "data", "partition", "model", "objective", "defences")
+"""The sections that, beside `federation`, decide what an honest federation computes."""
+
+
 class Experiment(Strict):
     """Everything that decides the numbers of a run.
 

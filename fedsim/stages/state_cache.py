@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.config.engine import DECIDING
+from fedsim.config.experiment import DECIDES_FEDERATIONS
 from fedsim.digests import digest_of_arrays
 from fedsim.errors import RunDirectoryError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
@@ -136,9 +137,8 @@ class StateCache:
         ledger, engine = self.setup.ledger, self._whole["engine"]
         return {
             "versions": {package: metadata.version(package) for package in _DECIDING},
-            **{key: self._whole[key] for key in ("seed", "data", "partition", "model")},
+            **{key: self._whole[key] for key in DECIDES_FEDERATIONS if key in self._whole},
             **{name: value for name, value in engine.items() if name in DECIDING and value},
-            **{key: self._whole[key] for key in ("defences",) if key in self._whole},
             "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
             "content": asdict(content_of(self.setup)),
         }

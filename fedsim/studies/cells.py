@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.config.experiment import EveryRound, Experiment, load_experiment
+from fedsim.config.experiment import DECIDES_FEDERATIONS, EveryRound, Experiment, load_experiment
 from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
 
 BASE = "base"
 MOST_CELLS = 10_000
-_HONEST = ("seed", "data", "partition", "model", "federation")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,8 @@ class Cell:
     def federation(self) -> str:
         """Return what addresses its honest federation, whichever adversaries and attacks it has."""
         tree = self.experiment.model_dump(mode="json")
-        return _digest(json.dumps({part: tree[part] for part in _HONEST}, sort_keys=True))
+        deciding = {part: tree[part] for part in ("federation", *DECIDES_FEDERATIONS) if tree[part]}
+        return _digest(json.dumps(deciding, sort_keys=True))
 
 
 def digest_of(experiment: Experiment) -> str:

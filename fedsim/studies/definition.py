@@ -139,7 +139,8 @@ class Study(Strict):
     Attributes
     ----------
     title, reproduces, about
-        What it is, which table or figure of the paper it is after, and what is to be known of it.
+        What it is, which table or figure of the paper it is after, empty for a study of its own,
+        and what is to be known of it.
     base, changes, scales, axes
         The grid of experiments; see the module.
     reference
@@ -149,7 +150,7 @@ class Study(Strict):
     """
 
     title: str
-    reproduces: str
+    reproduces: str = ""
     about: str = ""
     base: str
     changes: Changes = Field(default_factory=dict)

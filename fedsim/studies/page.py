@@ -38,10 +38,13 @@ def _page(findings: Findings, made_by: Mapping[str, Any], options: Sequence[str]
     study = findings.study
     yield f"# {study.title}"
     yield ""
-    yield (
-        f"After {study.reproduces} of Nasr, Shokri and Houmansadr (IEEE S&P 2019), at scale "
-        f"`{findings.scale}`."
-    )
+    if study.reproduces:
+        yield (
+            f"After {study.reproduces} of Nasr, Shokri and Houmansadr (IEEE S&P 2019), at scale "
+            f"`{findings.scale}`."
+        )
+    else:
+        yield f"At scale `{findings.scale}`."
     if study.about:
         yield ""
         yield study.about.strip()

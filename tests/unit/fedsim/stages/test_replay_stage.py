@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import toys
+from torch import Tensor
 from toys import content_of, experiment, simulated
 
 from fedsim.errors import PluginError
+from fedsim.objectives.classification import Classification
 from fedsim.observation.keys import SnapshotKind
 from fedsim.progress import SILENCE
 from fedsim.report.utility_info import ACCURACY
@@ -109,6 +111,13 @@ def test_runs_that_share_states_simulate_nothing_twice(
     assert {name: ours[name] for name in kept} == {name: theirs[name] for name in kept}
 
 
+class Halved(Classification):
+    """Classification whose losses count half."""
+
+    def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return super().per_record_loss(outputs, targets) / 2
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -118,6 +127,8 @@ def test_runs_that_share_states_simulate_nothing_twice(
         {"partition": {"participants": 3, "records": 39}},
         {"data": {"name": "toys:blobs", "test_records": 60, "noise": 2.0}},
         {"engine": {"threads": 2}},
+        {"objective": {"name": "test_replay_stage:Halved"}},
+        {"defences": [{"name": "clipped-updates", "max_norm": 1.0}]},
     ],
     ids=lambda change: next(iter(change)),
 )

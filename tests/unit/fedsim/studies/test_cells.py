@@ -102,6 +102,23 @@ def test_digests_tell_runs_and_federations_apart(write_study: WriteStudy) -> Non
     assert ten.federation == eight.federation
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 4},
+        {"objective": {"name": "multilabel"}},
+        {"defences": [{"name": "clipped-updates", "max_norm": 1.0}]},
+        {"model.widths": [8]},
+    ],
+)
+def test_what_a_federation_computes_tells_it_apart(
+    change: dict[str, Any], write_study: WriteStudy
+) -> None:
+    axes = {"what": {"plain": {}, "changed": change}}
+    plain, changed = cells_of(write_study(axes=axes, scales={"cpu": {}}, tables=[]))
+    assert plain.federation != changed.federation
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tabels": []}, "unknown key 'tabels'; valid keys there: about, axes, base, changes, compare"),
     ({"tables": [{"row": ["rate"]}]}, "'tables.0.row'; valid keys there: columns, metrics, only"),
