@@ -5,6 +5,7 @@ Nothing is imported for it: see `fedsim.plugin_docs`.
 
 from typing import NamedTuple
 
+from fedsim.errors import PluginError, listed
 from fedsim.example_configs import description, shipped
 from fedsim.plugin_docs import summary_of
 from fedsim.plugin_groups import GROUPS, available, origin_of
@@ -54,6 +55,9 @@ def listed_plugins(group: str) -> list[ListedPlugin]:
     PluginError
         If there is no such group, or two packages claim the same name.
     """
+    if group not in GROUPS:
+        valid = listed([*GROUPS, CONFIGS])
+        raise PluginError(f"there is no group of plugins {group!r}; valid: {valid}")
     return [
         ListedPlugin(name, _description(point.value), origin_of(group, point))
         for name, point in available(group).items()

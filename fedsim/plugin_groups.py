@@ -42,8 +42,12 @@ class Group:
     ----------
     entry_points
         The group of entry points by which packages offer members.
+    member
+        What one of its members is called in a sentence: "a data set".
     description
         What its members do, in one sentence.
+    template
+        What `fedsim new` calls a member; none for adversaries, whose templates go by position.
     provided
         Parameters that fedsim fills in by itself, unless a setting of that name is given.
     arguments
@@ -53,7 +57,9 @@ class Group:
     """
 
     entry_points: str
+    member: str
     description: str
+    template: str = ""
     provided: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     library: Library | None = None
@@ -74,35 +80,64 @@ _PARTITIONERS = Library(
 )
 
 GROUPS = {
-    "datasets": Group("fedsim.datasets", "Find, decode and return records."),
+    "datasets": Group(
+        "fedsim.datasets", "a data set", "Find, decode and return records.", "dataset"
+    ),
     "partitioners": Group(
         "fedsim.partitioners",
+        "a partitioner",
         "Say which participant trains on which records.",
+        "partitioner",
         arguments=("task",),
         library=_PARTITIONERS,
     ),
     "models": Group(
-        "fedsim.models", "Return the module that is trained.", ("input_shape", "num_classes")
+        "fedsim.models",
+        "a model",
+        "Return the module that is trained.",
+        "model",
+        provided=("input_shape", "num_classes"),
     ),
     "objectives": Group(
-        "fedsim.objectives", "Say what is learned, and how well a record is fitted."
+        "fedsim.objectives",
+        "an objective",
+        "Say what is learned, and how well a record is fitted.",
+        "objective",
     ),
     "optimizers": Group(
-        "fedsim.optimizers", "Make local steps from gradients.", arguments=("params", "lr")
+        "fedsim.optimizers",
+        "an optimizer",
+        "Make local steps from gradients.",
+        "optimizer",
+        arguments=("params", "lr"),
     ),
-    "trainers": Group("fedsim.trainers", "Train in a participant, from round to round."),
+    "trainers": Group(
+        "fedsim.trainers",
+        "a local trainer",
+        "Train in a participant, from round to round.",
+        "trainer",
+    ),
     "strategies": Group(
         "fedsim.strategies",
+        "a strategy",
         "Select participants and aggregate what they send.",
+        "strategy",
         library=_STRATEGIES,
     ),
-    "defences": Group("fedsim.defences", "Change what others see of a participant's data."),
-    "adversaries": Group(
-        "fedsim.adversaries", "Sit in a position and see messages.", ("victims", "participants")
+    "defences": Group(
+        "fedsim.defences", "a defence", "Change what others see of a participant's data.", "defence"
     ),
-    "attacks": Group("fedsim.attacks", "Score records by what an adversary saw."),
-    "metrics": Group("fedsim.metrics", "Judge scores by the truth."),
-    "engines": Group("fedsim.engines", "Run the participants."),
+    "adversaries": Group(
+        "fedsim.adversaries",
+        "an adversary",
+        "Sit in a position and see messages.",
+        provided=("victims", "participants"),
+    ),
+    "attacks": Group(
+        "fedsim.attacks", "an attack", "Score records by what an adversary saw.", "attack"
+    ),
+    "metrics": Group("fedsim.metrics", "a metric", "Judge scores by the truth.", "metric"),
+    "engines": Group("fedsim.engines", "an engine", "Run the participants.", "engine"),
 }
 """All groups by name, in the order in which an experiment uses them."""
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, DataDir
 from fedsim.errors import ConfigError
+from fedsim.plugin_groups import GROUPS, Group
 
 if TYPE_CHECKING:
     from fedsim.conformance import CheckResult
@@ -53,32 +54,21 @@ def adversary(
     ] = AdversaryPosition.SERVER,
     out: Out = None,
 ) -> None:
-    """Write a package with an adversary that works, its test, and an experiment."""
+    """Write a package with an adversary that works, its test and an experiment."""
     _write(position.value, name, out)
 
 
-def _command_for(template: str) -> Callable[..., None]:
+def _command_for(group: Group) -> Callable[..., None]:
     def write(name: PluginName, out: Out = None) -> None:
-        _write(template, name, out)
+        _write(group.template, name, out)
 
-    write.__doc__ = f"Write a package with {_KINDS[template]} that works, its test, an experiment."
+    write.__doc__ = f"Write a package with {group.member} that works, its test and an experiment."
     return write
 
 
-_KINDS = {
-    "attack": "an attack",
-    "dataset": "a data set",
-    "defence": "a defence",
-    "metric": "a metric",
-    "model": "a model",
-    "objective": "an objective",
-    "optimizer": "an optimizer",
-    "partitioner": "a partitioner",
-    "strategy": "a strategy",
-    "trainer": "a local trainer",
-}
-for _template in _KINDS:
-    new_app.command(_template)(_command_for(_template))
+for _group in sorted(GROUPS.values(), key=lambda group: group.template):
+    if _group.template:
+        new_app.command(_group.template)(_command_for(_group))
 
 
 @new_app.command()

@@ -66,12 +66,12 @@ class Engine(BaseModel):
     A plugin derives a class of its own settings, gives `name` its own default, and says in `opener`
     (``module:function``) what opens the engine: a context manager of the settings, which gives a
     function from a Flower `ClientApp` and a number of participants to an open grid
-    (`fedsim.engines.base.NodesGrid`).
+    (`fedsim.NodesGrid`). ``fedsim new engine`` writes one.
 
     Examples
     --------
     >>> class Cluster(Engine):
-    ...     name: Literal["my-cluster"] = "my-cluster"
+    ...     name: str = "my-cluster"
     ...     queue: str = "short"
     ...     opener: ClassVar[str] = "my_cluster:open_cluster"
     >>> Cluster(queue="long").threads
@@ -138,7 +138,7 @@ def engine_kind(name: str) -> type[Engine]:
     if not (isinstance(kind, type) and issubclass(kind, Engine)):
         raise PluginError(
             f"engine {name!r} is no class of settings; a plugin of group {GROUP} must derive from "
-            "fedsim.config.engine.Engine"
+            "fedsim.Engine"
         )
     return kind
 

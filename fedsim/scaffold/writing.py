@@ -28,36 +28,10 @@ EXPERIMENTS = ("quickstart", "images", "csv", "flower-app")
 
 SUFFIX = ".jinja"
 COMMON = "common"
-TEMPLATES = {
-    "server": "adversaries",
-    "participant": "adversaries",
-    "attack": "attacks",
-    "dataset": "datasets",
-    "defence": "defences",
-    "metric": "metrics",
-    "model": "models",
-    "objective": "objectives",
-    "optimizer": "optimizers",
-    "partitioner": "partitioners",
-    "strategy": "strategies",
-    "trainer": "trainers",
+TEMPLATES = {"server": "adversaries", "participant": "adversaries"} | {
+    group.template: name for name, group in plugins.GROUPS.items() if group.template
 }
 """The templates, and the group of the plugin that each makes."""
-
-KINDS = {
-    "adversaries": "an adversary",
-    "attacks": "an attack",
-    "datasets": "a data set",
-    "defences": "a defence",
-    "metrics": "a metric",
-    "models": "a model",
-    "objectives": "an objective",
-    "optimizers": "an optimizer",
-    "partitioners": "a partitioner",
-    "strategies": "a strategy",
-    "trainers": "a local trainer",
-}
-"""What a plugin of a group is called in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +67,7 @@ def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
     names = names_of(template, name)
     require_empty(folder)
     _require_free(names)
-    values = asdict(names) | {"template": template, "kind": KINDS[names.group]}
+    values = asdict(names) | {"template": template, "kind": plugins.GROUPS[names.group].member}
     return write_files(folder, dict(rendered((COMMON, template), values, names.module)))
 
 

@@ -16,11 +16,16 @@ from flwr.serverapp import ServerApp
 from fedsim.config.experiment import load_experiment
 from fedsim.conformance import check_plugin, identified
 from fedsim.errors import FedsimError
+from fedsim.plugin_groups import GROUPS
 from fedsim.scaffold import TEMPLATES, write_flower_app, write_package
 
 ROOT = Path(__file__).parents[4]
 SETTINGS = ROOT / "pyproject.toml"
 DEEPLY_TESTED = ("server", "participant", "attack")  # in tests/integration/test_new_plugin.py
+
+
+def test_every_group_of_plugins_has_a_template() -> None:
+    assert {*TEMPLATES.values()} == {*GROUPS}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
