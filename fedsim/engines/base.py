@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -78,9 +78,13 @@ class NodesGrid(Grid):
             server_app(self, context)
 
 
-NewGrid = Callable[[ClientApp, int], AbstractContextManager[NodesGrid]]
-"""Opens a grid over the participants of an app, fedsim's or a third party's; the number is how many
-there are."""
+class NewGrid(Protocol):
+    """Opens a grid over the participants of an app, fedsim's or a third party's."""
+
+    def __call__(
+        self, client_app: ClientApp, participants: int, /
+    ) -> AbstractContextManager[NodesGrid]:
+        """Return the grid of one federation; what it started ends with the block."""
 
 
 class FetchedStates(Mapping[int, RecordDict]):
