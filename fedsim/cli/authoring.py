@@ -74,7 +74,7 @@ for _group in sorted(GROUPS.values(), key=lambda group: group.template):
 @new_app.command()
 def experiment(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="quickstart, images, csv or flower-app.")
+        str, typer.Argument(metavar="KIND", help="quickstart, images, csv, text or flower-app.")
     ] = "quickstart",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="The file; default KIND.yaml.")

@@ -22,6 +22,8 @@ MOST_CATEGORIES = 1_000
 MOST_CHARACTERS = 1_000
 MOST_TEXT_BYTES = 8 << 30
 MOST_FEATURE_BYTES = 32 << 30
+EXACT_FLOATS = 2.0**53
+"""Below it every whole number is a float of its own."""
 Categories = Literal["one-hot", "refuse"]
 
 
@@ -105,13 +107,15 @@ def read_columns(
         free = [name for name in table.column_names if name not in (*labels, *beside)]
         features = _features(table, chosen.features or tuple(free), chosen.categories)
     found = following if following is not None else _labels(table, labels)
+    if chosen.objective in (None, "classification"):
+        found = _as_classes(found)
     return Arrays(
         features,
         found,
         test=_test(table, chosen) if chosen.split is not None else test,
         num_classes=outputs,
         class_names=class_names,
-        groups=None if chosen.user is None else _plain(table, chosen.user),
+        groups=None if chosen.user is None else _users(table, chosen.user),
         objective=chosen.objective,
     )
 
@@ -193,6 +197,27 @@ def _labels(table: pa.Table, names: Sequence[str]) -> NDArray[Any]:
             return _lists(column, names[0])
         return _plain(table, names[0])
     return np.stack([_numeric(table, name) for name in names], axis=1)
+
+
+def _as_classes(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return classes that were written as 0.0 and 1.0 as integers; quantities as they are."""
+    whole = _whole_numbers(labels)
+    return labels if len(np.unique(whole)) > len(labels) / 2 else whole
+
+
+def _users(table: pa.Table, name: str) -> NDArray[Any]:
+    users = _whole_numbers(_plain(table, name))
+    if users.dtype.kind == "f":
+        raise DataError(f"column {name!r} holds fractions; valid for users: integers or texts")
+    return users
+
+
+def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return floats without fractions as integers, as a column has that once had empty cells."""
+    if values.dtype.kind != "f" or (np.abs(values) >= EXACT_FLOATS).any():
+        return values
+    whole: NDArray[Any] = values.astype(np.int64)
+    return whole if (whole == values).all() else values
 
 
 def _numeric(table: pa.Table, name: str) -> NDArray[Any]:

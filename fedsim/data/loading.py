@@ -81,7 +81,7 @@ def load_dataset(
     with _naming(name):
         arrays = _arrays(name, settings, data_dir, cache_dir, say, objective, beside)
         if arrays.label_values is not None and say is not None:
-            say(f"{name}: {mapping_sentence(arrays.label_values)}")
+            say(f"{name}: {mapping_sentence(arrays.label_values, len(arrays))}")
         return from_arrays(
             name, arrays, test_records=test_records, seed=seed, test_by_user=test_by_user
         )

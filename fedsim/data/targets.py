@@ -204,12 +204,15 @@ def _kind(labels: object) -> str:
     return type(labels).__name__
 
 
-def mapping_sentence(values: tuple[int | str, ...]) -> str:
-    """Return what is told once of labels that became classes.
+def mapping_sentence(values: tuple[int | str, ...], records: int) -> str:
+    """Return what is said once of labels that became classes.
 
-    >>> mapping_sentence(("cat", "dog"))
+    >>> mapping_sentence(("cat", "dog"), records=100)
     'labels cat, dog are classes 0 to 1'
     """
     shown = ", ".join(map(str, values[:SHOWN]))
     more = f", ... ({len(values):,} values, in order)" if len(values) > SHOWN else ""
-    return f"labels {shown}{more} are classes 0 to {len(values) - 1}"
+    sentence = f"labels {shown}{more} are classes 0 to {len(values) - 1}"
+    if 2 * len(values) > records:
+        sentence += f", of {records:,} records; if they are quantities, set objective: regression"
+    return sentence

@@ -23,7 +23,7 @@ from fedsim import plugins
 from fedsim.errors import FedsimError, PluginError, listed
 
 LONGEST_NAME = 40
-EXPERIMENTS = ("quickstart", "images", "csv", "flower-app")
+EXPERIMENTS = ("quickstart", "images", "csv", "text", "flower-app")
 """The experiments that can be written."""
 
 SUFFIX = ".jinja"

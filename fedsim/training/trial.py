@@ -34,12 +34,15 @@ def require_training(participants: Participants, model_name: str) -> None:
         )
     inputs, targets = participants.dataset.batch(_first(participants, 2))
     model.eval()
-    shape = tuple(inputs.shape[1:])
-    with _told(model_name, f"does not take records of shape {shape}"), torch.no_grad():
+    takes = f"does not take records of shape {tuple(inputs.shape[1:])}"
+    if not inputs.is_floating_point():
+        takes += ", which are integers (token ids need an Embedding)"
+    with _told(model_name, takes), torch.no_grad():
         outputs = model(inputs)
         if not isinstance(outputs, torch.Tensor):
             raise ConfigError(
                 f"model {model_name} returns a {type(outputs).__name__}; it must return one tensor"
+                ": wrap it in a module whose forward returns its logits"
             )
         participants.objective.require_fit(outputs, targets)
 

@@ -39,6 +39,15 @@ def csv(folder: Path) -> None:
     (folder / "records.csv").write_text("\n".join(rows) + "\n")
 
 
+def text(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    words = {0: ["poor", "dull", "film"], 1: ["fine", "warm", "film"]}
+    rows = ["text,label"]
+    for label in random.integers(2, size=600):
+        rows.append(f"{' '.join(random.choice(words[label], 8))},{'no' if label else 'yes'}")
+    (folder / "texts.csv").write_text("\n".join(rows) + "\n")
+
+
 def images(folder: Path) -> None:
     random = np.random.default_rng(0)
     for name, tint in (("cats", 60), ("dogs", 120)):
@@ -54,7 +63,7 @@ def flower_app(folder: Path) -> None:
     (folder / "my_app/task.py").write_text(MODULE)
 
 
-BESIDE = {"csv": csv, "images": images, "flower-app": flower_app}
+BESIDE = {"csv": csv, "images": images, "text": text, "flower-app": flower_app}
 SMALLER = {"images": ("federation.rounds=2", "snapshots.rounds=[2]", "model.depth=8")}
 
 

@@ -11,6 +11,7 @@ from fedsim.errors import DataError
 
 MOST_CSV_BYTES = 8 << 30
 BLOCK_BYTES = 8 << 20
+DELIMITERS = ",;\t|"
 
 
 @dataclass(kw_only=True)
@@ -23,19 +24,39 @@ class CsvFile(TableFile):
         The column of labels, or several columns (regression, multilabel).
     features
         The columns of features; none means all others. Numbers stay, texts are categories.
+    delimiter
+        What stands between cells: one character.
     """
 
     format_name = "CSV"
+    delimiter: str = ","
+
+    def __post_init__(self) -> None:
+        """Refuse a delimiter of several characters."""
+        if len(self.delimiter) != 1 or not self.delimiter.isascii():
+            raise DataError(f"delimiter is {self.delimiter!r}; valid: one character, as in ';'")
 
     def read(self, path: Path) -> pa.Table:
         """Return the table in a file; an empty cell is empty, never a text."""
         if path.stat().st_size > MOST_CSV_BYTES:
             raise DataError(f"{path} is larger than {MOST_CSV_BYTES >> 30} GB")
         with path.open("rb") as file:  # opened here, as Arrow would unpack what is called .gz
-            return csv.read_csv(
+            table = csv.read_csv(
                 file,
                 csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+                csv.ParseOptions(delimiter=self.delimiter),
                 convert_options=csv.ConvertOptions(
                     strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""]
                 ),
             )
+        _require_delimiter(path, table.column_names)
+        return table
+
+
+def _require_delimiter(path: Path, names: list[str]) -> None:
+    """Refuse a single column whose name looks like several with another delimiter."""
+    other = next((mark for mark in DELIMITERS if len(names) == 1 and mark in names[0]), None)
+    if other is not None:
+        raise DataError(
+            f"{path} has one column, {names[0]!r}; if it is several, set delimiter: {other!r}"
+        )

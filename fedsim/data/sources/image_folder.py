@@ -10,6 +10,7 @@ from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
 from fedsim.data.images import checked_size, decode_images
 from fedsim.data.sources.base import SourceLocation
+from fedsim.data.standardise import standardised
 from fedsim.errors import DataError, listed
 
 DECODER = 1
@@ -34,6 +35,8 @@ class ImageFolder:
         The folder of training images in `path`, where there is one of test images.
     test
         The folder of test images in `path`; without it, test records are drawn.
+    standardise
+        Whether each channel gets mean 0 and standard deviation 1 over the training images.
     """
 
     def __init__(
@@ -43,9 +46,10 @@ class ImageFolder:
         channels: Literal[1, 3] = 3,
         train: str = "train",
         test: str = "test",
+        standardise: bool = False,
     ) -> None:
         self._path, self._size, self._channels = path, checked_size(size), channels
-        self._splits = (train, test)
+        self._splits, self._standardise = (train, test), standardise
 
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the images in the order of their paths, training images first."""
@@ -88,7 +92,8 @@ class ImageFolder:
             )
 
         made = repr([str(root.resolve()), facts, self._size, self._channels])
-        return cached(place, "image-folder", decoder=DECODER, source=made, decode=decode)
+        arrays = cached(place, "image-folder", decoder=DECODER, source=made, decode=decode)
+        return standardised(arrays) if self._standardise else arrays
 
 
 def _images_in(folder: Path) -> dict[str, list[Path]]:

@@ -16,6 +16,7 @@ from fedsim.data.arrays import Arrays
 from fedsim.data.columns import Categories, ColumnSettings, read_columns
 from fedsim.data.images import checked_size
 from fedsim.data.sources.base import SourceLocation
+from fedsim.data.standardise import standardised
 from fedsim.data.tokens import BYTES, TextSettings
 from fedsim.errors import DataError
 
@@ -37,6 +38,9 @@ class TableSource:
         The column of the user whom a record is of.
     categories
         What becomes of texts among the features: ``one-hot`` columns, or ``refuse``.
+    standardise
+        Whether features get mean 0 and standard deviation 1 over the training rows (over all, where
+        test records are drawn); of images, each channel.
     objective
         What the labels are for; none means the experiment's.
     text
@@ -55,6 +59,7 @@ class TableSource:
     features: list[str] | None = None
     user: str | None = None
     categories: Categories = "one-hot"
+    standardise: bool = False
     objective: str | None = None
     text: str | None = None
     tokenizer: str = BYTES
@@ -97,7 +102,8 @@ class TableSource:
         columns = replace(self.columns(), objective=self.objective or place.objective)
         try:
             table, test = _join_tables(tables)
-            return read_columns(table, columns, test=test, class_names=class_names)
+            arrays = read_columns(table, columns, test=test, class_names=class_names)
+            return standardised(arrays) if self.standardise else arrays
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
         except UnicodeDecodeError as error:

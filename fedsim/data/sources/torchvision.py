@@ -12,6 +12,7 @@ from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
 from fedsim.data.images import MOST_BYTES, checked_size, pixels_of
 from fedsim.data.sources.base import SourceLocation
+from fedsim.data.standardise import standardised
 from fedsim.errors import DataError, listed
 
 DECODER = 1
@@ -34,6 +35,8 @@ class TorchVision:
         The name of the training split, where the class has a parameter `split`.
     test
         The name of the test split there.
+    standardise
+        Whether each channel gets mean 0 and standard deviation 1 over the training images.
     """
 
     def __init__(
@@ -43,9 +46,10 @@ class TorchVision:
         channels: Literal[1, 3] = 3,
         train: str = "train",
         test: str = "test",
+        standardise: bool = False,
     ) -> None:
         self._name, self._size, self._channels = dataset, checked_size(size), channels
-        self._splits = (train, test)
+        self._splits, self._standardise = (train, test), standardise
 
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the images, training split first."""
@@ -64,7 +68,8 @@ class TorchVision:
         where = None if place.data_dir is None else str(place.data_dir.resolve())
         made = repr([self._size, self._channels, self._splits, torchvision.__version__, where])
         name = f"torchvision-{self._name}"
-        return cached(place, name, decoder=DECODER, source=made, decode=decode)
+        arrays = cached(place, name, decoder=DECODER, source=made, decode=decode)
+        return standardised(arrays) if self._standardise else arrays
 
     def _decoded(self, kind: Any, root: Path, place: SourceLocation) -> Arrays:
         accepted = inspect.signature(kind).parameters

@@ -261,3 +261,67 @@ def test_a_format_of_a_third_party_is_one_method(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("1;two;a")
     with pytest.raises(FedsimError, match=r"t\.txt cannot be read as a table: invalid literal"):
         load(name, tmp_path, path="t.txt", label="label")
+
+
+def test_features_are_standardised_over_the_training_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,y,label,split\n1,7,a,train\n3,7,b,train\n100,9,a,test\n")
+    settings = {"path": "t.csv", "label": "label", "split": "split", "hold": None}
+    found = load("csv", tmp_path, standardise=True, **settings)
+    inputs, _ = found.batch(np.arange(3))
+    assert inputs.tolist() == [[-1, 0], [1, 0], [98, 2]]
+    assert load("csv", tmp_path, **settings).batch(np.arange(3))[0][0].tolist() == [1, 7]
+    (tmp_path / "text.csv").write_text("said,label\nab,0\ncd,1\n")
+    with pytest.raises(FedsimError, match="token ids stay integers"):
+        load("csv", tmp_path, path="text.csv", label="label", text="said", standardise=True)
+
+
+def test_images_are_standardised_by_channel(tmp_path: Path) -> None:
+    for number, shade in enumerate((0, 255, 51, 102)):
+        folder = tmp_path / "images" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((2, 2, 3), shade, np.uint8)).save(folder / f"{number}.png")
+    found = load("image-folder", tmp_path, path="images", standardise=True)
+    inputs = found.batch(np.arange(4))[0].numpy()
+    assert np.allclose(inputs.mean((0, 2, 3)), 0, atol=1e-6)
+    assert np.allclose(inputs.std((0, 2, 3)), 1, atol=1e-6)
+
+
+def test_whole_numbers_written_as_floats_are_classes_and_users(tmp_path: Path) -> None:
+    rows = [f"{n % 3}.0,{n / 7:.3f},{float(n % 2)}" for n in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["who,x,label", *rows]))
+    found = load("csv", tmp_path, path="t.csv", label="label", user="who")
+    assert (found.num_classes, found.labels.tolist()) == (2, [0, 1] * 4)
+    assert found.group_names == ("0", "1", "2")
+    with pytest.raises(FedsimError, match="column 'x' holds fractions; valid for users: integers"):
+        load("csv", tmp_path, path="t.csv", label="label", user="x")
+    with pytest.raises(FedsimError, match="labels that are no classes need an objective"):
+        load("csv", tmp_path, path="t.csv", label="x")
+
+
+def test_a_delimiter_of_another_kind_is_a_setting_and_named_when_it_is_missing(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("x;y;label\n1;2;a\n3;4;b\n")
+    found = load("csv", tmp_path, path="t.csv", label="label", delimiter=";")
+    assert found.features.tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(FedsimError, match=r"one column, 'x;y;label'; .* set delimiter: ';'"):
+        load("csv", tmp_path, path="t.csv", label="label")
+    with pytest.raises(FedsimError, match="delimiter is '::'; valid: one character"):
+        load("csv", tmp_path, path="t.csv", label="label", delimiter="::")
+
+
+def test_a_class_for_nearly_every_record_is_said_to_look_like_a_quantity(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,price\n1,310\n2,250\n3,420\n")
+    said: list[str] = []
+    load_dataset(
+        "csv",
+        {"path": "t.csv", "label": "price"},
+        data_dir=None,
+        cache_dir=tmp_path,
+        seed=0,
+        test_records=1,
+        beside=tmp_path,
+        say=said.append,
+    )
+    assert said == [
+        "csv: labels 250, 310, 420 are classes 0 to 2, of 3 records; if they are quantities, set "
+        "objective: regression"
+    ]

@@ -1,0 +1,44 @@
+"""A small classifier of texts: the mean of their token embeddings, as fastText has it.
+
+Joulin, Grave, Bojanowski and Mikolov, "Bag of tricks for efficient text classification", EACL 2017.
+"""
+
+from torch import Tensor, nn
+
+
+class MeanEmbedding(nn.Module):
+    """The mean of a text's token embeddings, then a linear layer (Joulin et al., EACL 2017).
+
+    Parameters
+    ----------
+    num_classes
+        How many logits it returns.
+    vocabulary
+        How many token ids there are, the padding included; 257 for bytes.
+    width
+        How many numbers a token is embedded in.
+    padding
+        The id behind a text's end, which does not count; 256 for bytes.
+
+    Examples
+    --------
+    >>> MeanEmbedding(num_classes=2)(torch.tensor([[97, 98, 256]])).shape
+    torch.Size([1, 2])
+    """
+
+    def __init__(
+        self, num_classes: int, vocabulary: int = 257, width: int = 64, padding: int = 256
+    ) -> None:
+        super().__init__()
+        if not 0 <= padding < vocabulary:
+            raise ValueError(f"padding is {padding}; valid: 0 to {vocabulary - 1}")
+        self.padding = padding
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.classifier = nn.Linear(width, num_classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return logits of shape (n, num_classes) of token ids (n, length)."""
+        counted = (tokens != self.padding).unsqueeze(-1)
+        total = (self.embedding(tokens) * counted).sum(1)
+        logits: Tensor = self.classifier(total / counted.sum(1).clamp(min=1))
+        return logits
