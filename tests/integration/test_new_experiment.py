@@ -42,10 +42,9 @@ def csv(folder: Path) -> None:
 def text(folder: Path) -> None:
     random = np.random.default_rng(0)
     words = {0: ["poor", "dull", "film"], 1: ["fine", "warm", "film"]}
-    rows = ["text,label"]
-    for label in random.integers(2, size=600):
-        rows.append(f"{' '.join(random.choice(words[label], 8))},{'no' if label else 'yes'}")
-    (folder / "texts.csv").write_text("\n".join(rows) + "\n")
+    labels = random.integers(2, size=600)
+    rows = [f"{' '.join(random.choice(words[label], 8))},{label}" for label in labels]
+    (folder / "texts.csv").write_text("\n".join(["text,label", *rows]) + "\n")
 
 
 def images(folder: Path) -> None:
