@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fedsim.data.partitioners import PartitionTask
     from fedsim.data.sources.tables import TableFile
     from fedsim.defences import Defence, FederationFacts, Guarantee, Hidden, NoGuarantee
-    from fedsim.defences import Defence, FederationFacts, Guarantee, Hidden
     from fedsim.engines.base import NewGrid, NodesGrid
     from fedsim.engines.in_process import LocalGrid
     from fedsim.errors import FedsimError
