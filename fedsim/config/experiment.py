@@ -33,8 +33,9 @@ from fedsim import plugins
 from fedsim.config.choice import Choice as Choice
 from fedsim.config.engine import AnyEngine, LocalEngine
 from fedsim.config.faults import FaultsError, faults_in
-from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice, metric_faults
+from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice
 from fedsim.config.overrides import apply_override
+from fedsim.config.plugin_faults import JUDGED, plugin_faults
 from fedsim.config.yaml_files import format_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError, PluginError, joined_faults
 from fedsim.example_configs import config_path
@@ -495,55 +496,24 @@ def parse_experiment(
     except ValidationError as error:
         faults = list(faults_in(error, Experiment))
         if plugins_needed:
-            faults += _plugin_faults(_valid_sections(tree))
+            simulated = tree.get("given") is None
+            faults += plugin_faults(_valid_sections(tree), simulated=simulated)
         raise ConfigError(f"{source}: {joined_faults(faults)}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{source}: a value is not plain finite data ({error})") from error
     if not plugins_needed:
         return experiment
-    faults = list(_plugin_faults({name: getattr(experiment, name) for name in _NAMES_PLUGINS}))
+    sections = {name: getattr(experiment, name) for name in JUDGED}
+    faults = list(plugin_faults(sections, simulated=experiment.given is None))
     if faults:
         raise PluginError(f"{source}: {joined_faults(faults)}")
     return experiment
 
 
-_NAMES_PLUGINS = ("data", "model", "objective", "federation", "adversaries", "attacks", "metrics")
-"""The sections of an experiment that name plugins."""
-
-
-def _choices_in(section: str, part: Any) -> Iterator[tuple[str, Choice]]:
-    """Yield each plugin that a section names: its group, and which it is."""
-    if section == "data":
-        yield "datasets", part
-    elif section == "model":
-        yield "models", part
-    elif section == "objective":
-        if part is not None:
-            yield "objectives", part
-    elif section == "federation":
-        yield "trainers", part.local.trainer
-    elif section == "adversaries":
-        yield from (("adversaries", one) for attacker in part for one in attacker.together)
-    elif section == "attacks":
-        yield from (("attacks", one) for one in part)
-
-
-def _plugin_faults(sections: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the plugins that sections name."""
-    for section, part in sections.items():
-        if section == "metrics":
-            yield from metric_faults(part)
-        for group, choice in _choices_in(section, part):
-            try:
-                plugins.check(group, choice.name, choice.settings)
-            except PluginError as error:
-                yield str(error)
-
-
 def _valid_sections(tree: Mapping[str, object]) -> dict[str, Any]:
-    """Return those sections that name plugins and are valid in themselves."""
+    """Return those sections that plugins are judged by and that are valid in themselves."""
     found = {}
-    for name in _NAMES_PLUGINS:
+    for name in JUDGED:
         if name in tree:
             kind: TypeAdapter[Any] = TypeAdapter(Experiment.__annotations__[name])
             with suppress(ValidationError):

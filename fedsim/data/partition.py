@@ -7,6 +7,8 @@ one of flwr-datasets (``DirichletPartitioner``, ``ShardPartitioner``, ...).
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from fedsim import plugins
 from fedsim.data.dataset import Dataset
 from fedsim.data.partitioners.base import (
@@ -15,7 +17,11 @@ from fedsim.data.partitioners.base import (
     TrainingSets,
     training_sets,
 )
-from fedsim.data.partitioners.flower import is_of_flower, partition_by_flower
+from fedsim.data.partitioners.flower import (
+    is_of_flower,
+    partition_by_flower,
+    require_built,
+)
 from fedsim.data.sources.base import unheard
 from fedsim.errors import DataError, FedsimError
 
@@ -81,6 +87,25 @@ def partition(
         return training_sets(task, name, drawn)
     built = plugins.build(GROUP, name, settings, task=task)
     return training_sets(task, name, _drawn(built, name, task))
+
+
+def require_partitioner(
+    name: str, participants: int, records: int | None, settings: Mapping[str, object]
+) -> None:
+    """Raise as `partition` does where settings alone are at fault: no data are needed.
+
+    Raises
+    ------
+    PluginError, DataError
+        If there is no such partitioner, or it refuses its settings.
+    """
+    plugin = plugins.resolve(GROUP, name)
+    if is_of_flower(plugin):
+        nobody = np.zeros(0, dtype=np.int64)
+        task = PartitionTask(nobody, nobody, nobody, participants, records, seed=0)
+        require_built(plugin, name, task, settings)
+    else:
+        plugins.check(GROUP, name, settings)
 
 
 def _drawn(built: Any, name: str, task: PartitionTask) -> object:

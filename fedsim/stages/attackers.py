@@ -133,10 +133,11 @@ def attackers_of(experiment: Experiment) -> tuple[Attacker, ...]:
     PluginError
         If a plugin cannot be built, is not an `Adversary`, or states no `Threat`.
     """
-    return tuple(_attacker(choice, experiment) for choice in experiment.adversaries)
+    return tuple(attacker_of(choice, experiment) for choice in experiment.adversaries)
 
 
-def _attacker(chosen: AttackerSettings, experiment: Experiment) -> Attacker:
+def attacker_of(chosen: AttackerSettings, experiment: Experiment) -> Attacker:
+    """Return one of the attackers of an experiment; see `attackers_of`."""
     victims, participants = experiment.audit.victims, experiment.partition.participants
     adversaries = tuple(_adversary(choice, experiment) for choice in chosen.together)
     asked = {adversary.queries(victims, participants) for adversary in adversaries}

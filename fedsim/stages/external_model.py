@@ -172,7 +172,7 @@ def _experiment(
     tree = {
         "seed": given.seed,
         "data": given.data,
-        "partition": {"name": "listed", "participants": 1 + others},
+        "partition": {"participants": 1 + others},
         "model": given.model,
         "federation": {"rounds": max(rounds)},
         "snapshots": {"rounds": rounds, "participants": "all" if others else "victims"},
@@ -181,7 +181,9 @@ def _experiment(
         ],
         "attacks": list(given.attacks),
     }
-    return parse_experiment(tree, "what is given")
+    found = parse_experiment(tree, "what is given")
+    listed = found.partition.model_copy(update={"name": "listed"})  # by a file, and drawn by nobody
+    return found.model_copy(update={"partition": listed})
 
 
 def _sizes(audit: AuditSet, attack_seeds: int) -> AuditSettings:

@@ -56,6 +56,7 @@ from fedsim.stages.guarantees import (
 )
 from fedsim.stages.memory import require_memory
 from fedsim.stages.needs import attackers_reading, tell_needs
+from fedsim.stages.parts import require_parts
 from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
@@ -170,6 +171,8 @@ def set_setup(
             "this experiment is about a model that was trained elsewhere, so there is nothing to "
             "run; `fedsim attack RUN` attacks it again"
         )
+    if ledger is None:
+        require_parts(experiment)
     attackers = attackers_of(experiment)
     if ledger is not None and attackers:
         attackers = asked_about(attackers, ledger)
@@ -337,14 +340,6 @@ def _ledger(
 
 def _require_buildable(setup: Setup) -> None:
     """Build what the first stage builds, for the sake of its errors."""
-    federation = setup.experiment.federation
-    for attacker in setup.attackers:
-        start = attacker.acts_from()
-        if start is not None and start > federation.rounds:
-            raise ConfigError(
-                f"{attacker.label} acts from round {start} on, but federation.rounds is "
-                f"{federation.rounds}; let it act earlier, or run for longer"
-            )
     strategy = strategy_of(setup)
     strategy_state(strategy)  # what it cannot keep is told now, and not after a round
     require_aggregable(strategy, exchanged_state(setup.new_model()))

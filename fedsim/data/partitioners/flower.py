@@ -74,6 +74,13 @@ def partition_by_flower(
         raise DataError(f"partition {name} failed: {error}") from error
 
 
+def require_built(
+    plugin: Callable[..., Any], name: str, task: PartitionTask, settings: Mapping[str, object]
+) -> None:
+    """Raise `DataError` or `PluginError` unless a partitioner takes its settings."""
+    _built(plugin, name, task, settings, _column(plugin, name, task, settings))
+
+
 def _is_natural(plugin: Callable[..., Any]) -> bool:
     """Return whether a partitioner goes by who a record is of, and not by what it shows."""
     return any("NaturalId" in kind.__name__ for kind in getattr(plugin, "__mro__", ()))
