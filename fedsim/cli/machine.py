@@ -56,13 +56,21 @@ def list_(
 @data_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set; see `fedsim list datasets`.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A=B", help="A setting of it, as in an experiment's data."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Get and verify a data set beforehand."""
+    from fedsim.config.overrides import apply_override
     from fedsim.data import fetch as fetch_data
 
+    given: dict[str, object] = {}
+    for setting in settings or ():
+        apply_override(given, setting)
     console = Console(markup=False, emoji=False)
-    stored = fetch_data(name, {}, data_dir=data_dir, say=console.print)
+    stored = fetch_data(name, given, data_dir=data_dir, say=console.print)
     console.print(
         f"{stored.name}: {stored.records:,} records of shape {stored.input_shape}, "
         f"{stored.num_classes} classes, {stored.size_in_bytes / 1e6:,.1f} MB, "

@@ -29,6 +29,7 @@ from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
 from fedsim.models import load_exchanged
 from fedsim.models.tied_weights import with_tied_names
+from fedsim.models.wrapper_prefixes import wrapper_hint
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import require_space
@@ -255,7 +256,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str
     if missing or surplus:
         raise SnapshotError(
             f"{name} does not fit the model {type(model).__name__}: missing {_few(missing)}; not "
-            f"known {_few(surplus)}"
+            f"known {_few(surplus)}{wrapper_hint(state, expected)}"
         )
     for key, tensor in state.items():
         if tuple(tensor.shape) != expected[key]:
