@@ -111,15 +111,16 @@ class Supervised(Attack):
         if self.learns_from is not None:
             known = _drawn(known, *self.learns_from, seed)
         inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
-        fits = self.training.folds * self.training.repeats
-        with watcher.task("attack networks", fits) as advance:
+        training = self.training
+        networks = training.folds * training.repeats
+        with watcher.task("attack networks", training.steps) as advance:
             held_out, others = fit_and_score(
                 inputs.take(_places(view, known.records)),
                 known.member,
                 inputs.take(_places(view, _unknown(known, candidates))),
-                self.training,
+                training,
                 seed,
-                lambda done: advance(f"{done} of {fits}"),
+                lambda done: advance(f"{done // training.epochs} of {networks}"),
             )
         return _joined(known, held_out, candidates, others)
 

@@ -105,15 +105,16 @@ class Shadow(Attack):
         target, *shadows = (
             observed_inputs(one, watcher, self.inputs, self.last_layer) for one in seen
         )
-        fits = self.training.folds * self.training.repeats
-        with watcher.task("shadow attack networks", fits) as advance:
+        training = self.training
+        networks = training.folds * training.repeats
+        with watcher.task("shadow attack networks", training.steps) as advance:
             _, scores = fit_and_score(
                 joined(shadows),
                 np.concatenate([one.member for one in federations]),
                 target.take(torch.from_numpy(positions(view, candidates))),
-                self.training,
+                training,
                 seed,
-                lambda done: advance(f"{done} of {fits}"),
+                lambda done: advance(f"{done // training.epochs} of {networks}"),
             )
         return scores
 

@@ -107,11 +107,13 @@ def test_other_settings_find_it_too(settings: SupervisedSettings) -> None:
     assert auc(scores[member], scores[~member]) > 0.99
 
 
-def test_progress_counts_networks() -> None:
+def test_progress_counts_the_epochs_of_all_networks() -> None:
+    """So that the time left is known before the first network, which may take minutes, is."""
     member, done = halves(40, 1), []
-    settings = replace(QUICK, folds=2, repeats=2, epochs=1)
+    settings = replace(QUICK, folds=2, repeats=2, epochs=3)
     fit_and_score(inputs(member, 1, 3), member, inputs(member, 1, 4), settings, 0, done.append)
-    assert done == [1, 2, 3, 4]
+    assert done == [*range(1, settings.steps + 1)]
+    assert settings.steps == 12
 
 
 def test_batches_are_balanced_and_reach_every_record() -> None:
