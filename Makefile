@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart test test-deployed lint docs settings clean
+.PHONY: install quickstart test test-deployed test-sweep lint docs settings clean
 
 install: $(STAMP)
 
@@ -22,6 +22,9 @@ test: $(STAMP)
 
 test-deployed: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m deployed tests/integration
+
+test-sweep: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sweep -n 2 tests/unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -30,6 +30,25 @@ def only_warnings_of_flower() -> Iterator[None]:
 
 
 @contextmanager
+def no_warnings_of_flower() -> Iterator[None]:
+    """Let through nothing that Flower logs below an error, for the length of a block.
+
+    For building a strategy: it warns of settings that the user has chosen (``fraction_evaluate: 0``
+    switches evaluation off), and it is built more than once.
+    """
+    logger = logging.getLogger("flwr")
+
+    def worth_hearing(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
+
+    logger.addFilter(worth_hearing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(worth_hearing)
+
+
+@contextmanager
 def quiet_ray() -> Iterator[None]:
     """Have a Ray that starts, is joined or ends in a block report to nobody, and warn of nothing.
 

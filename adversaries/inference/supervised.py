@@ -176,7 +176,7 @@ def _fit(
     held_out: Positions,
     candidates: Inputs,
     settings: SupervisedSettings,
-    told: Progress,
+    told: OnProgress,
 ) -> _Fit:
     raw = inputs.take(torch.from_numpy(rest))
     standardiser = Standardiser.fit(raw)
@@ -202,7 +202,7 @@ def _fit(
     return _Fit(held_out, scores, losses, series.ended())
 
 
-def _tell(progress: Progress | None, before: int, epochs: int) -> None:
+def _tell(progress: OnProgress | None, before: int, epochs: int) -> None:
     if progress is not None:
         progress(before + epochs)
 

@@ -21,6 +21,7 @@ from fedsim.transport.messages import (
     require_readable,
     round_of,
     with_arrays,
+    with_own_record,
 )
 from fedsim.transport.record_views import Content
 
@@ -81,6 +82,7 @@ class ParticipantAdversary(Adversary):
         given = self.arrived(current - 1 if trains else current, came)
         if given is not came:
             message.content = with_arrays(message.content, given)
+        message.content = with_own_record(message.content)
         reply = call_next(message, context)
         if trains and reply.has_content():
             honest = arrays_of(reply.content, f"participant {self.participant}")

@@ -21,7 +21,7 @@ from fedsim.adversary.update_distance import UpdateDistance, compare, note
 from fedsim.data import MembershipQuery, about_participant
 from fedsim.errors import FedsimError, MessageError, PluginError
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
-from fedsim.transport.messages import arrays_of, require_readable, with_arrays
+from fedsim.transport.messages import arrays_of, require_readable, with_arrays, with_own_record
 
 
 class ServerAdversary(Adversary):
@@ -188,6 +188,8 @@ class AdversarialStrategy(Strategy):
             return None
         if arrays is not honest:
             reply.content = with_arrays(reply.content, arrays)
+        if self.adversaries:  # what they were shown stays, whatever the strategy does with its own
+            reply.content = with_own_record(reply.content)
         return reply
 
     def _participant(self, node: int) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 from fedsim import plugins
 from fedsim.config.experiment import Choice
 from fedsim.errors import ConfigError, PluginError
+from fedsim.log_filters import no_warnings_of_flower
 from fedsim.transport.fast_fedavg import QUICK, FastFedAvg
 from fedsim.transport.messages import EXAMPLES
 
@@ -73,7 +74,8 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         filled[INNER] = build_strategy(inner.name, inner.settings, participants)
     _require_fractions(name, filled)
     try:
-        built = QUICK.get(plugin, plugin)(**filled)
+        with no_warnings_of_flower():
+            built = QUICK.get(plugin, plugin)(**filled)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"federation.strategy: {name}: {error}") from error
     except Exception as error:  # some settings have types that only Flower's own code can make

@@ -14,9 +14,10 @@ from torch import nn
 
 from fedsim.errors import MessageError, listed
 from fedsim.models.exchange import exchanged_state
+from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory, is_finite, values_of
 from fedsim.transport.npy_decoding import USABLE
-from fedsim.transport.record_views import AnyRecord, of_kind
+from fedsim.transport.record_views import AnyRecord, Content, of_kind
 
 ARRAYS = "arrays"
 CONFIG = "config"
@@ -55,6 +56,20 @@ def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
     return RecordDict(
         {
             key: arrays if isinstance(record, ArrayRecord) else record
+            for key, record in content.items()
+        }
+    )
+
+
+def with_own_record(content: RecordDict) -> RecordDict:
+    """Return a copy of `content` whose records of arrays are its own; the arrays are not copied.
+
+    Some of Flower's strategies and apps empty a record while they read it, to save memory
+    (``keep_input=False``). Whoever else was shown the record keeps what was in it.
+    """
+    return Content(
+        {
+            key: FastArrays(dict(record.items())) if isinstance(record, ArrayRecord) else record
             for key, record in content.items()
         }
     )

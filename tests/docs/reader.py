@@ -5,6 +5,8 @@ would take most of the time.
 """
 
 import csv
+import io
+import logging
 import os
 import re
 import shlex
@@ -38,6 +40,28 @@ COMPLETED_BY: Mapping[str, Any] = {
     "attacks": ["loss"],
 }
 """What a part of an experiment is completed by before it is checked."""
+
+
+def require_no_warning(command: str, said: str) -> None:
+    """Raise `AssertionError` if a command has printed a warning, ours or a library's."""
+    found = [line for line in said.splitlines() if "WARN" in line or "Warning" in line]
+    assert not found, f"{command} warns: {found[0]}"
+
+
+@contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """Give what Flower, and whoever else logs, says in this process for the length of a block."""
+    told = io.StringIO()
+    handler = logging.StreamHandler(told)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in (None, "flwr")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield told
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 class Reader:
@@ -94,6 +118,7 @@ class Reader:
             timeout=SECONDS,
         )
         assert said.returncode == 0, f"{command}\n{said.stdout}\n{said.stderr}"
+        require_no_warning(command, said.stdout + said.stderr)
         return said.stdout
 
     def _call(self, arguments: list[str]) -> None:
@@ -101,9 +126,10 @@ class Reader:
             patch.setattr(sys, "argv", arguments)
             # How full the disk of this machine is is no fault of a page.
             patch.setattr(doctor, "LEAST_FREE_BYTES", 0)
-            with pytest.raises(SystemExit) as end:
+            with pytest.raises(SystemExit) as end, logged() as told:
                 main()
         assert not end.value.code, f"{shlex.join(arguments)} ended with {end.value.code}"
+        require_no_warning(shlex.join(arguments), told.getvalue())
 
     @contextmanager
     def here(self) -> Iterator[pytest.MonkeyPatch]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from reader import require_no_warning
 from snippets import snippets
 
 PAGE = "docs/tutorial.md"
@@ -45,6 +46,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
                 check=False,
             )
             assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
+            require_no_warning(command, ran.stdout + ran.stderr)
             said[command] = ran.stdout
     return Done(folder, said)
 

@@ -94,6 +94,20 @@ def test_an_isolated_victim_trains_as_if_it_were_alone(tmp_path: Path) -> None:
     assert [parameters(u) for u in victims_uploads(run)] == [parameters(u) for u in uploads]
 
 
+@pytest.mark.parametrize("others", ["without-it", "last-honest"])
+@pytest.mark.parametrize("strategy", ["FedMedian", "FedTrimmedAvg"])
+def test_a_victim_is_isolated_whatever_the_strategy_does_with_uploads(
+    strategy: str, others: Any, tmp_path: Path
+) -> None:
+    """These empty the record of each upload while they read it."""
+    isolating = IsolatingServer(first=2, others=others).keep_in(tmp_path)
+    run = toys.Federation([isolating], strategy=strategy, rounds=4)
+    run.run()
+    sent, uploads = victims_sent(run), victims_uploads(run)
+    assert all(parameters(content) for content in uploads)
+    assert [parameters(one) for one in sent[1:]] == [parameters(one) for one in uploads[:-1]]
+
+
 def test_isolation_changes_the_victims_messages_and_the_others_go_on_without_it(
     tmp_path: Path,
 ) -> None:

@@ -10,9 +10,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import toys
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     DifferentialPrivacyServerSideFixedClipping,
@@ -201,3 +210,34 @@ def test_what_a_strategy_adds_is_there(tmp_path: Path) -> None:
     minimal: Any = CuriousServer().keep_in(tmp_path / "m").around(Minimal())
     started(minimal)
     assert minimal.title == "minimal after 3"
+
+
+class Remembering(toys.SilentParticipant):
+    """Remembers what arrives and what leaves."""
+
+    def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Remember it."""
+        self.memory["arrived"] = arrays
+        return arrays
+
+
+def test_an_app_may_empty_what_it_is_sent() -> None:
+    """As with ``to_numpy_ndarrays(keep_input=False)`` of Flower's."""
+    adversary = Remembering(1)
+    sent = ArrayRecord({"w": Array(np.ones(3, dtype=np.float32))})
+    config = ConfigRecord({"server-round": 1})
+    message = Message(RecordDict({"arrays": sent, "config": config}), 2, "train")
+    state = RecordDict()
+    context = Context(1, 2, {"partition-id": 1}, state, {})
+
+    def app(given: Message, _: Context) -> Message:
+        record = given.content.array_records["arrays"]
+        values = record.to_numpy_ndarrays(keep_input=False)
+        assert [value.tolist() for value in values] == [[1.0, 1.0, 1.0]]
+        assert not record
+        return Message(RecordDict({"arrays": ArrayRecord(values)}), reply_to=given)
+
+    adversary(message, context, app)
+    assert list(sent) == ["w"]
+    (kept,) = state.array_records.values()
+    assert kept["w"].numpy().tolist() == [1.0, 1.0, 1.0]

@@ -8,6 +8,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, RecordDict
 
 from fedsim.adversary.base import Adversary
+from fedsim.federation.strategies import build_strategy
 from fedsim.plugins import build
 from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.messages import replace_records, with_arrays
@@ -56,4 +57,16 @@ def test_what_an_adversary_remembers_may_change_its_class(warnings: list[str]) -
         participant.memorise(context.state)
         participant.recall(context.state)
     assert participant.memory["last"] is QUICK
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("FedAvg", {"fraction_evaluate": 0.0}), ("FedProx", {"proximal_mu": 0.0})],
+)
+def test_a_setting_that_the_user_has_chosen_is_nothing_to_warn_of(
+    name: str, settings: dict[str, float], warnings: list[str]
+) -> None:
+    strategy = build_strategy(name, settings, 3)
+    assert {key: getattr(strategy, key) for key in settings} == settings
     assert warnings == []
