@@ -1,0 +1,41 @@
+"""Loss trajectory: a multilayer perceptron over the losses of all snapshots, in their order.
+
+Liu, Zhao, Backes and Zhang, *Membership Inference Attacks by Exploiting Loss Trajectory*, CCS 2022.
+The paper distils the target to get a trajectory and trains on that of a shadow model; in a
+federation the rounds are the trajectory, and the network (512-128-32, as the paper's) learns from
+the known records, cross-fitted. Losses are read as log-odds, which keep their digits.
+"""
+
+from torch import Tensor, nn
+
+from adversaries.inference.confidence_series import ConfidenceSeries
+from adversaries.inference.sequence_training import Build
+
+
+class LossTrajectory(ConfidenceSeries):
+    """Score a record by a perceptron over its losses in each round (Liu et al. 2022).
+
+    Parameters
+    ----------
+    epochs
+        Of training.
+    """
+
+    title = "loss trajectory"
+    network: Build = staticmethod(lambda rounds, columns: Perceptron(rounds * columns))
+
+
+class Perceptron(nn.Module):
+    """512-128-32-1 over a flattened sequence: (B, T, S) to logits (B,)."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in ((columns, 512), (512, 128), (128, 32)):
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(0.2)]
+        self.body = nn.Sequential(*layers, nn.Linear(32, 1))
+
+    def forward(self, series: Tensor) -> Tensor:
+        """Return the logit of membership."""
+        logits: Tensor = self.body(series.flatten(1))[:, 0]
+        return logits
