@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fedsim.cli.options import (
+    EXIT_PROBLEM,
     Address,
     AsJsonOption,
     DataDir,
@@ -28,6 +29,14 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting.")
     ] = None,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null",
+            help="Nobody trains on an audited record (audit.null): exit code 1 if a figure is no "
+            "guessing. The run directory is NAME-null by default.",
+        ),
+    ] = False,
     engine: EngineName = None,
     address: Address = None,
     data_dir: DataDir = None,
@@ -40,14 +49,15 @@ def run(
     from fedsim.cli.output import narrator
     from fedsim.progress_sinks import FanOut, open_scalars
     from fedsim.rundir import RunDirectory
+    from fedsim.stages.null_check import null_failures
 
     teller = narrator(quiet=quiet, as_json=as_json)
-    out = out or api.RUNS / config.stem
+    out = out or api.RUNS / (f"{config.stem}-null" if null else config.stem)
     scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
     finished = api.run(
         config,
         out,
-        settings=[*(settings or ()), *on_engine(engine, address)],
+        settings=[*(settings or ()), *on_engine(engine, address), *(["audit.null=true"] * null)],
         data_dir=data_dir,
         watcher=FanOut(teller.watcher, scalars) if scalars else teller.watcher,
         on_plan=teller.planned,
@@ -55,6 +65,8 @@ def run(
     if scalars:
         scalars.end(finished.results)
     teller.finished(finished.results, out)
+    if null_failures(finished.results.findings):
+        raise typer.Exit(EXIT_PROBLEM)
 
 
 def attack(

@@ -215,6 +215,7 @@ class AuditSettings(Strict):
     unit: Literal["record", "user"] = "record"
     user_score: Literal["mean", "max"] = "mean"
     attack_seeds: PositiveInt = 1
+    null: bool = False
 
 
 class ExternalModelSettings(Strict):

@@ -31,6 +31,7 @@ from fedsim.stages.federations import federations_of
 from fedsim.stages.history import HistoryFile
 from fedsim.stages.kept_figures import with_kept_figures
 from fedsim.stages.label_gain import gain_over, label_attack, tells_members
+from fedsim.stages.null_check import null_finding
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.utility import cost_of, final_utility, read_history, utility_points
 
@@ -84,6 +85,8 @@ def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]
         yield from read_findings(run.adversary_findings(federation.name))
     for place in judged.evaluation_results:
         yield from read_findings(run.attack_findings(*place))
+    if judged.experiment.audit.null:
+        yield null_finding(judged)
 
 
 def _rows(judged: EvaluatedRun) -> Iterable[ResultRow]:

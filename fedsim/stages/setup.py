@@ -24,6 +24,7 @@ from fedsim.data import (
     partition,
 )
 from fedsim.data.left_out import left_out, told_of_audit
+from fedsim.data.null_audit import null_training_sets
 from fedsim.defences.base import Defence
 from fedsim.defences.composition import (
     build_defences,
@@ -85,6 +86,13 @@ class Setup:
         return objective_of(self.experiment, self.dataset)
 
     @cached_property
+    def training_sets(self) -> tuple[NDArray[np.int64], ...]:
+        """What each participant trains on: its data, in a null run without audited records."""
+        if self.experiment.audit.null:
+            return null_training_sets(self.ledger, self.experiment.seed)
+        return self.ledger.training_sets
+
+    @cached_property
     def defences(self) -> Mapping[str, Defence]:
         """The defences by label, in the order in which they wrap."""
         if not self.experiment.defences:
@@ -99,7 +107,7 @@ class Setup:
             federation.rounds,
             participants,
             federation.fewest_present(participants),
-            tuple(len(records) for records in self.ledger.training_sets),
+            tuple(len(records) for records in self.training_sets),
             trainable_names(self.new_model()),
             federation.local,
             self.experiment.seed,
@@ -131,7 +139,7 @@ class Setup:
         settings, defences = self.experiment.federation, tuple(self.defences.values())
         return Participants(
             self.dataset,
-            self.ledger.training_sets,
+            self.training_sets,
             self.new_model,
             settings.local,
             settings.evaluation.records,

@@ -129,6 +129,7 @@ def _shadow_setup(
             "seed": seed,
             "adversaries": (),
             "attacks": (),
+            "audit": setup.experiment.audit.model_copy(update={"null": False}),
             "snapshots": setup.experiment.snapshots.model_copy(update={"keep": "parameters"}),
         }
     )

@@ -139,7 +139,7 @@ class StateCache:
             "versions": {package: metadata.version(package) for package in _DECIDING},
             **{key: self._whole[key] for key in DECIDES_FEDERATIONS if key in self._whole},
             **{name: value for name, value in engine.items() if name in DECIDING and value},
-            "records": digest_of_arrays(ledger.labels, *ledger.training_sets),
+            "records": digest_of_arrays(ledger.labels, *self.setup.training_sets),
             "content": asdict(content_of(self.setup)),
         }
 

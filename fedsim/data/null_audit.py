@@ -1,0 +1,54 @@
+"""A null run: the audit as it is, in a federation in which nobody trains on an audited record.
+
+Members are drawn from the victims' data as ever and are called members, but before training every
+audited record is taken out of everybody's data, and others take its place. What an attack then says
+about membership it cannot have from training: it comes from the records, from how they were drawn,
+or from a mistake.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim import seeds
+from fedsim.data.ledger import NEITHER, Ledger
+from fedsim.errors import DataError
+
+
+def null_training_sets(ledger: Ledger, seed: int) -> tuple[NDArray[np.int64], ...]:
+    """Return what each participant trains on: its data without audited records, filled up.
+
+    Others come from the pool's records that nobody holds, of the classes of those taken out where
+    there are such; where there are too few, a training set is smaller.
+
+    Raises
+    ------
+    DataError
+        If a participant is left without a record.
+    """
+    audited = np.zeros(len(ledger), dtype=np.bool_)
+    for roles in ledger.roles.values():
+        audited |= roles != NEITHER
+    held = ledger.holders_of(range(ledger.participants))
+    random = seeds.generator(seed, "null run")
+    free = random.permutation(np.flatnonzero(~ledger.test & ~held & ~audited))
+    found = []
+    for participant, records in enumerate(ledger.training_sets):
+        kept, taken = records[~audited[records]], records[audited[records]]
+        alike = np.isin(_classes(ledger, free), _classes(ledger, taken))
+        chosen = free[np.argsort(~alike, kind="stable")][: len(taken)]
+        free = free[~np.isin(free, chosen)]
+        if not len(kept) + len(chosen):
+            raise DataError(
+                f"a null run trains on no audited record, and participant {participant} has no "
+                "others; give it more records, or lower the sizes of the audit"
+            )
+        found.append(np.sort(np.concatenate([kept, chosen])))
+    return tuple(found)
+
+
+def _classes(ledger: Ledger, records: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the classes of records; where labels are no classes, one for all."""
+    labels = ledger.labels[records]
+    if ledger.labels.ndim == 1 and ledger.labels.dtype.kind in "iu":
+        return labels.astype(np.int64)
+    return np.zeros(len(records), dtype=np.int64)
