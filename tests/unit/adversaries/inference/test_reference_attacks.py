@@ -17,6 +17,7 @@ from server_views import (
 )
 
 from adversaries.inference.base_attack import Base, base_score
+from adversaries.inference.ensemble import Ensemble
 from adversaries.inference.fedmia import FedMIA
 from adversaries.inference.gradient_alignment import GradientAlignment
 from adversaries.inference.leave_one_out import LeaveOneOut, mean_state
@@ -54,7 +55,11 @@ ATTACKS: dict[str, Any] = {
     "fedmia-ii": FedMIA,
     "fedmia-i": partial(FedMIA, "loss"),
     "gradient alignment": GradientAlignment,
+    "ensemble": Ensemble,
+    "ensemble of one's own": partial(Ensemble, others=False),
 }
+FOLDED = ("online", "ensemble")
+"""Of attacks that cut the known records into folds."""
 ORDER = np.random.default_rng(8).permutation(1200)
 PLACE = np.argsort(ORDER)  # where each record stands in that order
 KNOWN = known(MEMBERS[:15], UNSEEN[:60])
@@ -112,9 +117,12 @@ def test_scores_follow_the_record_whatever_it_is_called(
     ids = np.sort(PLACE[AUDITED])
     found = scores(ATTACKS[name](), turned, aux, ids)
     again = found[np.searchsorted(ids, PLACE[AUDITED])]
-    if "online" in name:  # folds are drawn over the known records as they stand
+    if any(part in name for part in FOLDED):  # folds are drawn over known records as they stand
         open_ = ~np.isin(AUDITED, KNOWN.records)
         plain, again = plain[open_], again[open_]
+    if "ensemble" in name:  # the fits differ by the folds
+        assert np.corrcoef(again, plain)[0, 1] > 0.99
+        return
     np.testing.assert_allclose(again, plain, rtol=2e-3, atol=2e-4)
 
 
@@ -124,6 +132,15 @@ def test_candidates_may_come_in_any_order(name: str, view: View) -> None:
     straight = scores(ATTACKS[name](), view)
     found = scores(ATTACKS[name](), view, records=AUDITED[order])
     assert found.tolist() == straight[order].tolist()
+
+
+def test_an_ensemble_finds_no_truth_again_that_is_drawn_at_random(view: View) -> None:
+    """Known records are scored out of fold."""
+    records = np.random.default_rng(3).permutation(FRESH)[:400]
+    guessed = known(records[:200], records[200:])
+    found = scores(Ensemble(), view, guessed, guessed.records)
+    area = auc(found[guessed.member], found[~guessed.member])
+    assert abs(area - 0.5) < 3.5 * np.sqrt(401 / (12 * 200 * 200))
 
 
 def signals(view: View) -> tuple[Any, Any, Any, Any]:
