@@ -1,18 +1,23 @@
-"""What the functions of the API are given: paths as text, runs by folder or as objects."""
+"""What the functions of the API are given: paths as text, runs by folder, plugins as objects."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from fedsim.api.plain_data import as_plain_data
 from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
 from fedsim.errors import ConfigError
 from fedsim.module_search import look_beside
 from fedsim.result_objects import FinishedRun
+from fedsim.stages.external_model import ExternalModel
 
 RUNS = Path("runs")
 """The folder of run directories, where the caller names none."""
 
 PathLike = str | Path
 RunLike = PathLike | FinishedRun
+AttackLike = str | Mapping[str, object] | Callable[..., Any]
 ExperimentLike = PathLike | Mapping[str, object] | Experiment
 
 
@@ -42,7 +47,40 @@ def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experimen
             "settings change an experiment that is a file; change the mapping itself, or read the "
             "file with load_experiment(path, settings)"
         )
-    return given if isinstance(given, Experiment) else parse_experiment(given, "the experiment")
+    if isinstance(given, Experiment):
+        return given
+    return parse_experiment(as_plain_data(given), "the experiment")
+
+
+def as_attacks(
+    given: object,
+) -> tuple[str | Mapping[str, object], ...]:
+    """Return attacks, one or several, each a name or a mapping with a name and settings.
+
+    Raises
+    ------
+    ConfigError
+        If one is a callable that has no name.
+    """
+    several = tuple(given) if isinstance(given, list | tuple) else (given,)
+    return tuple(as_plain_data(one, "attacks") for one in several)
+
+
+def as_external_model(given: ExternalModel) -> ExternalModel:
+    """Return what is given of a model, with names for functions and classes.
+
+    Raises
+    ------
+    ConfigError
+        If a callable has no name.
+    """
+    return replace(
+        given,
+        model=as_plain_data(given.model, "model"),
+        data=as_plain_data(given.data, "data"),
+        adversary=as_plain_data(given.adversary, "adversary"),
+        attacks=as_attacks(given.attacks),
+    )
 
 
 def new_run_folder(experiment: object, out: PathLike | None) -> Path:

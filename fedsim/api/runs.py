@@ -3,14 +3,17 @@
 Every function that works in a run directory holds its lock while it does.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from fedsim.api.arguments import (
+    AttackLike,
     ExperimentLike,
     PathLike,
     RunLike,
+    as_attacks,
     as_experiment,
+    as_external_model,
     as_path,
     new_run_folder,
     run_folder,
@@ -54,7 +57,8 @@ def run(
     Parameters
     ----------
     experiment
-        A YAML file, the same as a mapping, or an experiment that was read before.
+        A YAML file, the same as a mapping, or an experiment that was read before. In a mapping, a
+        function or class at the top level of a module may stand where ``module:name`` does.
     out
         The run directory, made if it is not there; by default ``runs/NAME`` of an experiment that
         is a file.
@@ -96,7 +100,7 @@ def run(
 @only_warnings_of_flower()
 def attack(
     run: RunLike,
-    attacks: str | Mapping[str, object] | Iterable[str | Mapping[str, object]] = (),
+    attacks: AttackLike | Sequence[AttackLike] = (),
     *,
     data_dir: PathLike | None = None,
     watcher: Watcher = SILENCE,
@@ -108,9 +112,9 @@ def attack(
     run
         A run directory, or what `run` returned.
     attacks
-        The attacks to make anew, one or several: by label, by plugin name, or as a mapping with a
-        name, settings and perhaps a label. None named means all of the run's. The results keep
-        those made before.
+        The attacks to make anew, one or several: by label, by plugin name, as a class of your
+        own, or as a mapping with a name, settings and perhaps a label. None named means all of the
+        run's. The results keep those made before.
     data_dir
         Where the data set's files are; by default where they were.
     watcher
@@ -123,7 +127,7 @@ def attack(
     """
     directory = RunDirectory.existing(run_folder(run))
     experiment = _experiment_of(directory)
-    names = (attacks,) if isinstance(attacks, str | Mapping) else tuple(attacks)
+    names = as_attacks(attacks)
     chosen = experiment.with_attacks(names) if names else experiment
     where = _data_folder(directory, data_dir)
     setup = set_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
@@ -159,6 +163,7 @@ def attack_given(
     FedsimError
         If anything given is missing, damaged, or does not fit the rest.
     """
+    given = as_external_model(given)
     setup, snapshots = set_given_setup(given, as_path(data_dir), watcher)
     directory = RunDirectory.create(Path(out), setup.experiment.resolved())
     with directory.locked():

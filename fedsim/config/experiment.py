@@ -438,7 +438,7 @@ def _chosen_attack(
 
 
 def load_experiment(
-    path: Path, overrides: Iterable[str] = (), *, plugins_needed: bool = True
+    path: Path | str, overrides: Iterable[str] = (), *, plugins_needed: bool = True
 ) -> Experiment:
     """Read an experiment from a YAML file.
 
@@ -460,7 +460,7 @@ def load_experiment(
     PluginError
         If a plugin it names does not exist or does not accept its settings.
     """
-    path = config_path(path)
+    path = config_path(Path(path))
     tree = read_yaml_mapping(path, "an experiment", Experiment.model_fields)
     for override in overrides:
         apply_override(tree, override)

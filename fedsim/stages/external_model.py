@@ -58,7 +58,8 @@ class ExternalModel:
     Attributes
     ----------
     model, data
-        A plugin's name, ``module:function``, or a mapping with `name` and settings.
+        A plugin's name, ``module:function``, a function or class of a module, or a mapping with
+        `name` and settings.
     membership
         The file that says which records were in its training data (see
         `fedsim.data.membership_file`).
@@ -84,15 +85,21 @@ class ExternalModel:
 
     model: object
     data: object
-    membership: Path
+    membership: Path | str
     adversary: str
-    attacks: tuple[str | Mapping[str, object], ...]
-    weights: tuple[Path, ...] = ()
-    snapshots: Path | Sequence[Path] | None = None
+    attacks: str | Mapping[str, object] | Sequence[str | Mapping[str, object]]
+    weights: Path | str | Sequence[Path | str] = ()
+    snapshots: Path | str | Sequence[Path | str] | None = None
     owner: str | Sequence[str] | None = None
     victim: int | None = None
     seed: int = 0
     attack_seeds: int = 1
+
+
+def paths_of(given: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
+    """Return one path or several as paths."""
+    several = (given,) if isinstance(given, Path | str) else given
+    return tuple(map(Path, several))
 
 
 def set_given_setup(
@@ -108,7 +115,7 @@ def set_given_setup(
     selection, states = _read(given)
     if selection is not None:
         watcher.say(selection.in_words)
-    membership = read_membership(given.membership)
+    membership = read_membership(Path(given.membership))
     experiment = _experiment(given, selection, states)
     dataset = load_data(experiment, data_dir, watcher)
     ledger = membership.ledger(dataset, given.seed)
@@ -200,15 +207,14 @@ def _sizes(audit: AuditSet, attack_seeds: int) -> AuditSettings:
 
 def _read(given: ExternalModel) -> tuple[Selection | None, GivenStates]:
     if given.snapshots is not None:
-        kept, owner = given.snapshots, given.owner or ()
-        folders = (kept,) if isinstance(kept, Path) else tuple(kept)
+        owner, folders = given.owner or (), paths_of(given.snapshots)
         owners = (owner,) if isinstance(owner, str) else tuple(owner)
         found = select(folders, owners, given.victim)
         return found, {place: one.load() for place, one in found.snapshots.items()}
     if not given.weights:
         raise SnapshotError("no weights are given; name at least one safetensors file")
     key = SnapshotKind.AGGREGATE.of()
-    return None, {(n, key): read_weights(path) for n, path in enumerate(given.weights, 1)}
+    return None, {(n, key): read_weights(path) for n, path in enumerate(paths_of(given.weights), 1)}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -238,7 +244,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _name(given: ExternalModel, selection: Selection | None, place: tuple[int, SnapshotKey]) -> str:
     return str(
-        given.weights[place[0] - 1] if selection is None else selection.snapshots[place].path
+        paths_of(given.weights)[place[0] - 1]
+        if selection is None
+        else selection.snapshots[place].path
     )
 
 

@@ -2,8 +2,11 @@
 
 import logging.handlers
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,8 +14,14 @@ from pathlib import Path
 import pytest
 import toys
 import yaml
+from safetensors.torch import save_file
+from torch import nn
 
 import fedsim
+from adversaries import CuriousServer
+from adversaries.signals.label import LabelOnly as Label
+from adversaries.signals.loss import Loss
+from fedsim.api import plan_study, report
 from fedsim.errors import ConfigError, RunDirectoryError
 from fedsim.progress import Advance
 from fedsim.report.html_table import Heading, html_table
@@ -226,3 +235,94 @@ def test_names_in_a_table_are_never_taken_for_markup() -> None:
     assert "&lt;img src=x&gt;" in html
     assert "a &amp; &lt;b&gt;" in html
     assert Cells(html).tags.isdisjoint({"script", "img", "b"})
+
+
+class Shown:
+    """An object that can be called and has no name."""
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+
+def test_functions_and_classes_stand_for_their_names(
+    audit: fedsim.FinishedRun, tmp_path: Path
+) -> None:
+    given = toys.tree(data={"name": toys.blobs, "test_records": 60})
+    given["attacks"] = [Loss, {"name": Label, "label": "label"}]
+    given["adversaries"] = [CuriousServer]
+    out = tmp_path / "run"
+    found = fedsim.run(given, str(out))
+    written = (out / "experiment.yaml").read_text()
+    assert "name: toys:blobs" in written
+    assert "name: adversaries.signals.loss:Loss" in written
+    assert found.results.attacks() == ("Loss", "label")
+    again = fedsim.attack(str(out), {"name": Loss, "label": "again"})
+    assert "again" in again.results.attacks()
+
+
+def of_main() -> None:
+    """Stand for a function that was typed into a script or notebook."""
+
+
+of_main.__module__ = "__main__"
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "sentence"),
+    [
+        (
+            "model",
+            {"name": lambda: None},
+            r"model\.name is <lambda> of test_api, which",
+        ),
+        ("data", {"name": Shown()}, r"data\.name is a Shown, which cannot travel"),
+        ("attacks", [partial(Loss)], r"attacks\.0 is a partial, which cannot travel"),
+        ("model", {"name": of_main}, r"model\.name is of_main of __main__, which cannot travel"),
+    ],
+)
+def test_what_cannot_travel_is_refused(section: str, value: object, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        fedsim.prepare(toys.tree() | {section: value})
+
+
+def test_a_models_paths_may_be_texts_and_its_parts_objects(tmp_path: Path) -> None:
+    save_file(toys.new_model().state_dict(), tmp_path / "model.safetensors")
+    rows = (f"{record},{str(record < 120).lower()}" for record in range(240))
+    (tmp_path / "who.csv").write_text("\n".join(["record,member", *rows]))
+    given = fedsim.ExternalModel(
+        model=new_net,
+        data=toys.blobs,
+        membership=str(tmp_path / "who.csv"),
+        adversary="released-model",
+        attacks={"name": Loss, "label": "fit"},
+        weights=str(tmp_path / "model.safetensors"),
+    )
+    found = fedsim.attack_given(given, str(tmp_path / "run"))
+    assert found.results.attacks() == ("fit",)
+    with pytest.raises(ConfigError, match=r"data is .*<lambda> of test_api, which cannot travel"):
+        fedsim.attack_given(replace(given, data=lambda: None), str(tmp_path / "other"))
+
+
+def new_net(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Return the toy model."""
+    assert (input_shape, num_classes) == ((toys.FEATURES,), toys.CLASSES)
+    return toys.new_model()
+
+
+def test_every_path_may_be_a_text(folder: Path, audit: fedsim.FinishedRun, tmp_path: Path) -> None:
+    read = fedsim.load_experiment(str(folder / "toy.yaml"))
+    assert read == fedsim.load_experiment(folder / "toy.yaml")
+    page, copy = str(tmp_path / "page.html"), str(shutil.copytree(audit.path, tmp_path / "copy"))
+    assert fedsim.open_run(str(audit.path)).results == audit.results
+    assert fedsim.compare(copy, str(audit.path), page=page).rows
+    assert Path(page).is_file()
+    assert report(copy).results.results == audit.results.results
+    found = fedsim.run(
+        str(folder / "toy.yaml"),
+        str(tmp_path / "again"),
+        settings=["attacks=[random]"],
+        states=str(tmp_path / "states"),
+        data_dir=str(tmp_path),
+    )
+    assert found.results.attacks() == ("random",)
+    assert plan_study(str(folder / "study.yaml"), out=str(tmp_path / "studies"))

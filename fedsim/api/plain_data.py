@@ -1,0 +1,66 @@
+"""What a Python caller writes in an experiment, as the plain data that its file would have.
+
+A function or class stands for its name, ``module:name``, and a path for its text: an experiment is
+written down, and other processes import what it names. What has no name that they could import is
+refused.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from fedsim.errors import ConfigError
+
+
+def as_plain_data(value: object, where: str = "") -> Any:
+    """Return mappings, lists and values with names for functions and classes, and texts for paths.
+
+    Parameters
+    ----------
+    value
+        Anything; what is no container, callable or path is returned as it is.
+    where
+        The key that it stands at, for the sentence.
+
+    Raises
+    ------
+    ConfigError
+        If a callable cannot be imported by a name.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> as_plain_data({"model": {"name": nn.Linear, "in_features": 4}})
+    {'model': {'name': 'torch.nn.modules.linear:Linear', 'in_features': 4}}
+    """
+    if isinstance(value, Mapping):
+        return {key: as_plain_data(one, f"{where}.{key}".lstrip(".")) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_plain_data(one, f"{where}.{place}") for place, one in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    return name_of(value, where) if callable(value) else value
+
+
+def name_of(plugin: object, where: str = "") -> str:
+    """Return the ``module:name`` under which a function or class is imported.
+
+    Raises
+    ------
+    ConfigError
+        If there is none: it is a lambda, an inner function, of a script or notebook, or an object.
+    """
+    module, name = getattr(plugin, "__module__", None), getattr(plugin, "__qualname__", None)
+    found: object = sys.modules.get(module) if isinstance(module, str) else None
+    for part in str(name).split("."):
+        found = getattr(found, part, None)
+    if module == "__main__" or found is not plugin:
+        place = f"{where} is " if where else ""
+        raise ConfigError(
+            f"{place}{name or f'a {type(plugin).__name__}'}{f' of {module}' if name else ''}, "
+            "which cannot travel: an experiment is written down, and other processes import what "
+            "it names; define a function or class at the top level of a module of its own (not in "
+            "a notebook or script), and give its settings beside its name"
+        )
+    return f"{module}:{name}"
