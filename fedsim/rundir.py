@@ -174,8 +174,13 @@ class RunDirectory:
         return self.path / "federations" / federation / "crafted.json"
 
     def adversary_findings(self, federation: str) -> Path:
-        """What the adversaries of a federation report of their own."""
+        """What the adversaries in the server's position of a federation report of their own."""
         return self.path / "federations" / federation / "findings.json"
+
+    def participant_findings(self, federation: str, participant: int) -> Path:
+        """What those in a participant's position report of their own."""
+        name = f"findings.participant-{participant}.json"
+        return self.path / "federations" / federation / name
 
     def attack_findings(self, adversary: str, query: str, attack: str) -> Path:
         """What an attack reports beside its scores."""

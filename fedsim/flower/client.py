@@ -20,7 +20,7 @@ from fedsim.federation.client_app import introduction, participant_of
 from fedsim.flower.paths import RunPaths, place_of
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.checkpointing import write_malicious_updates
+from fedsim.stages.checkpointing import write_malicious_updates, write_participant_findings
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import client_app_of, seated
@@ -65,7 +65,7 @@ def _answer(experiment: Path, message: Message, context: Context) -> Message:
     _forget_other_turns(context, name)
     with limited_threads(position.threads):
         reply = position.app(message, context)
-    _write_crafted(position, participant_of(context))
+    _write_own(position, participant_of(context))
     return reply
 
 
@@ -87,9 +87,10 @@ def _forget_other_turns(context: Context, federation: str) -> None:
         context.state[TURN] = turn
 
 
-def _write_crafted(position: _NodeRuntime, participant: int) -> None:
-    """Write how far the uploads of this dishonest participant lie from honest ones."""
+def _write_own(position: _NodeRuntime, participant: int) -> None:
+    """Write what this dishonest participant found, and how far its uploads lie from honest ones."""
     own = [one for one in position.federation.participants if one.participant == participant]
+    write_participant_findings(position.run, position.federation, own)
     if own and position.federation.acts_from() is not None:
         write_malicious_updates(position.run.malicious_updates(position.federation.name), own)
 

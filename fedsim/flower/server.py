@@ -30,9 +30,9 @@ from fedsim.progress import Watcher
 from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import (
-    write_adversary_findings,
     write_history,
     write_malicious_updates,
+    write_server_findings,
 )
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.plan import plan
@@ -144,8 +144,7 @@ class _Hosted:
             end = serve(server, self.grid, self.participant_of)
         if federation.servers or federation.acts_from() is None:  # else the participant writes it
             write_malicious_updates(self.run.malicious_updates(name), adversaries)
-        # Only those in this process: a participant's adversary is in its node's.
-        write_adversary_findings(self.run, federation, adversaries)
+        write_server_findings(self.run, federation)
         Checkpoint.of(end, {}, strategy, federation.servers).save(self.run.checkpoint(name))
 
     def _round_reached(self, name: str) -> int:

@@ -9,6 +9,7 @@ from flwr.app import RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.adversary.base import Adversary
+from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.update_distance import noted
 from fedsim.engines.base import NodesGrid
 from fedsim.errors import RunDirectoryError, plural
@@ -16,7 +17,7 @@ from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.replay import LastRoundRecorder, catch_up
 from fedsim.federation.rounds import Progress, RoundFigures, Schedule
 from fedsim.files import write_json
-from fedsim.finding import owned_findings, write_findings
+from fedsim.finding import OwnedFinding, owned_findings, write_findings
 from fedsim.objectives import UtilityFigure
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.rundir import RunDirectory
@@ -139,7 +140,8 @@ class Checkpointer:
                 node = self._nodes[adversary.participant]
                 adversary.recall(self.latest.states.get(node, RecordDict()))
         write_malicious_updates(crafted, self.federation.seated.values())
-        write_adversary_findings(self.run, self.federation, self.federation.seated.values())
+        write_server_findings(self.run, self.federation)
+        write_participant_findings(self.run, self.federation, self.federation.participants)
 
     def _write_history(self, progress: Progress) -> None:
         path = self.run.history(self.federation.name)
@@ -166,19 +168,37 @@ def write_history(
     )
 
 
-def write_adversary_findings(
-    run: RunDirectory, federation: PlannedFederation, adversaries: Iterable[Adversary]
+def write_server_findings(run: RunDirectory, federation: PlannedFederation) -> None:
+    """Write what a federation's adversaries in the server's position found themselves."""
+    found = _findings_of(federation, federation.servers.values())
+    write_findings(run.adversary_findings(federation.name), found)
+
+
+def write_participant_findings(
+    run: RunDirectory, federation: PlannedFederation, adversaries: Iterable[ParticipantAdversary]
 ) -> None:
-    """Write what some of a federation's adversaries found themselves."""
+    """Write what adversaries in participants' positions found, a file a participant.
+
+    On a runtime of Flower's each dishonest participant writes its own.
+    """
+    together = tuple(adversaries)
+    for number in sorted({one.participant for one in together}):
+        own = [one for one in together if one.participant == number]
+        path = run.participant_findings(federation.name, number)
+        write_findings(path, _findings_of(federation, own))
+
+
+def _findings_of(
+    federation: PlannedFederation, adversaries: Iterable[Adversary]
+) -> list[OwnedFinding]:
     asked = set(map(id, adversaries))
-    found = [
+    return [
         finding
         for attacker in federation.attackers
         for adversary in attacker.adversaries
         if id(adversary) in asked
         for finding in owned_findings(adversary.findings, attacker.label)
     ]
-    write_findings(run.adversary_findings(federation.name), found)
 
 
 def write_malicious_updates(path: Path, adversaries: Iterable[Adversary]) -> None:

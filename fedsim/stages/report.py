@@ -83,6 +83,8 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> R
 def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]:
     for federation in federations_of(judged.attackers):
         yield from read_findings(run.adversary_findings(federation.name))
+        for number in sorted({one.participant for one in federation.participants}):
+            yield from read_findings(run.participant_findings(federation.name, number))
     for place in judged.evaluation_results:
         yield from read_findings(run.attack_findings(*place))
     if judged.experiment.audit.null:

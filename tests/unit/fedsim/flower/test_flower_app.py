@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import toys
 import yaml
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from toys import arrays_equal, content_of, simulated
 
+from fedsim import Finding, ParticipantAdversary, SnapshotKind, Threat
+from fedsim.api import attack
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.errors import ConfigError, FedsimError, MessageError
 from fedsim.federation.checkpoint import Checkpoint
@@ -124,6 +126,46 @@ def test_what_was_stopped_starts_again_and_what_has_ended_does_not(
     assert run.checkpoint("honest").stat().st_mtime_ns == ended
     assert {context.state[TURN]["run"] for context in grid._contexts.values()} == {"2"}
     require_equal(run, simulated(tmp_path / "local", **SETTINGS))
+
+
+class Counting(ParticipantAdversary):
+    """Finds how often it was shown an aggregate."""
+
+    def threat(self) -> Threat:
+        """Return the threat model."""
+        return Threat(f"participant {self.participant}", "the aggregates")
+
+    def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Count, and keep the aggregate."""
+        before = self.memory.get("count", MetricRecord({"count": 0}))
+        self.memory["count"] = MetricRecord({"count": int(before["count"]) + 1})  # type: ignore[arg-type, index, call-overload]
+        if round_number:
+            self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
+        return super().arrived(round_number, arrays)
+
+    def findings(self) -> list[Finding]:
+        """Return the count."""
+        counted = self.memory.get("count", {"count": 0})["count"]
+        return [Finding(title="aggregates seen", figures={"count": counted})]  # type: ignore[dict-item]
+
+
+def test_participants_findings_have_their_place_on_any_runtime(tmp_path: Path) -> None:
+    name = f"{__name__}:Counting"
+    sections: dict[str, Any] = {
+        "adversaries": [
+            "curious-server",
+            {"name": name, "participant": 1, "label": "one"},
+            {"name": name, "participant": 2, "label": "two"},
+        ],
+        "federation": {**SETTINGS["federation"], "strategy": "FedAvg"},
+        "attacks": ["random"],
+    }
+    run = UnorderedGrid(write(tmp_path, **sections), tmp_path / "run").run_app()
+    local = simulated(tmp_path / "local", **SETTINGS | sections)
+    found = [attack(one.path).results.findings for one in (run, local)]
+    assert found[0] == found[1]
+    # Round 1 shows the initial parameters; each later one, and each evaluation, an aggregate.
+    assert [(one.adversary, one.figures["count"]) for one in found[0]] == [("one", 5), ("two", 5)]
 
 
 def test_the_server_waits_for_its_nodes_and_says_who_is_missing(

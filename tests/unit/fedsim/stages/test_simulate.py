@@ -30,6 +30,7 @@ def test_the_files_of_a_run(toy_run: Path) -> None:
         "federations/honest/checkpoint.safetensors",
         "federations/honest/crafted.json",
         "federations/honest/findings.json",
+        "federations/honest/findings.participant-2.json",
         "federations/honest/history.json",
         "ledger.parquet",
         "snapshots/curious-participant/round-00002.aggregate.safetensors",
@@ -88,6 +89,7 @@ def test_another_seed_gives_another_run(toy_run: Path, tmp_path: Path) -> None:
         "attackers.json",
         "federations/honest/crafted.json",
         "federations/honest/findings.json",
+        "federations/honest/findings.participant-2.json",
     ]
 
 
