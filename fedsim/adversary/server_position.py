@@ -71,7 +71,20 @@ class ServerAdversary(Adversary):
         return arrays
 
     def around(self, strategy: Strategy) -> Strategy:
-        """Return `strategy` with this adversary over it; whatever else it can do, it still can."""
+        """Return `strategy` with this adversary over it; whatever else it can do, it still can.
+
+        Raises
+        ------
+        PluginError
+            If it is no strategy of ``flwr.serverapp``: those of Flower's former API see no records.
+        """
+        given: object = strategy
+        if not isinstance(given, Strategy):
+            kind = type(given)
+            raise PluginError(
+                f"{type(self).__name__} cannot be worn around a {kind.__module__}.{kind.__name__}; "
+                "it needs a strategy that derives from flwr.serverapp.strategy.Strategy"
+            )
         return transparent(AdversarialStrategy(strategy, (self,)))
 
 

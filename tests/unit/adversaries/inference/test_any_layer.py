@@ -301,6 +301,28 @@ def test_a_language_model_with_tied_weights_is_exact() -> None:
     assert found.classes == 0
 
 
+class HalfTied(nn.Module):
+    """Two layers that share their weight and have biases of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.inner = nn.Linear(WIDTH, 6), nn.Linear(6, 6)
+        self.again, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+        self.again.weight = self.inner.weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Go through the shared weight twice."""
+        hidden = torch.relu(self.inner(torch.relu(self.first(inputs))))
+        return self.last(torch.relu(self.again(hidden)))
+
+
+def test_layers_that_share_a_weight_and_no_bias_are_exact() -> None:
+    with seeds.global_draws(4, "half tied"):
+        model = HalfTied().double()
+    found = assert_norms_are_exact(model, points())
+    assert found.layers == ("first", "inner", "again", "last")
+
+
 def test_regression_is_exact() -> None:
     with seeds.global_draws(4, "regression"):
         model = nn.Sequential(nn.Linear(WIDTH, 4), nn.PReLU(), nn.Linear(4, 1)).double()

@@ -1,8 +1,9 @@
 """A strategy with an adversary over it can do what it can without: the shapes of Flower's examples.
 
 Those are: a plain strategy with functions given; one that changes the config it sends; one that
-saves what it aggregates; one with a `start` and methods of its own; one that is no FedAvg; one that
-wraps another; one with properties and class attributes.
+saves what it aggregates; one that counts what is sent and returned; one that leaves replies out;
+one with a `start` and methods of its own; one that is no FedAvg; one that wraps another; one with
+properties and class attributes; each with a function that evaluates on the server.
 """
 
 import io
@@ -32,6 +33,7 @@ from flwr.serverapp.strategy import (
 )
 
 from adversaries import CuriousServer
+from fedsim.errors import PluginError
 from fedsim.observation.snapshots import SnapshotStore
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -105,6 +107,47 @@ class Saving(FedAvg):
         return found
 
 
+class Tracking(FedAvg):
+    """As in Flower's examples of language models: it counts bytes of all records, both ways."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.tracked: list[int] = []
+
+    def _track(self, messages: Iterable[Message]) -> None:
+        records = [r for m in messages if m.has_content() for r in m.content.array_records.values()]
+        self.tracked.append(sum(record.count_bytes() for record in records))
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Count what is sent."""
+        messages = super().configure_train(server_round, arrays, config, grid)
+        self._track(messages)
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Count what came back."""
+        self._track(replies)
+        return super().aggregate_train(server_round, replies)
+
+
+class Excluding(FedAvg):
+    """As in Flower's example of Whisper: replies are sorted out, by their number and metrics."""
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Leave out whoever has fewer than 30 records."""
+        assert isinstance(replies, list)
+        assert len(replies) == 3
+        trained = [r for r in replies if int(r.content["metrics"]["num-examples"]) >= 30]  # type: ignore[arg-type, call-overload, index]
+        assert len(trained) == 2
+        return super().aggregate_train(server_round, trained)
+
+
 class Minimal(Strategy):
     """No FedAvg at all: the first upload is the next model."""
 
@@ -166,6 +209,8 @@ SHAPES: dict[str, Callable[[], Strategy]] = {
     "own loop": OwnLoop,
     "own config": OwnConfig,
     "saving": Saving,
+    "tracking": Tracking,
+    "excluding": Excluding,
     "no FedAvg": Minimal,
     "wrapper": lambda: DifferentialPrivacyServerSideFixedClipping(FedAvg(), 0.0, 1.0, 3),
 }
@@ -174,7 +219,18 @@ SHAPES: dict[str, Callable[[], Strategy]] = {
 def started(strategy: Strategy) -> tuple[Result, list[dict[str, bytes]]]:
     """Run a strategy as an app does, and return the result and what was sent."""
     federation = toys.Federation()
-    result = strategy.start(federation.grid, federation.initial.arrays, num_rounds=ROUNDS)
+    central = federation.schedule.test
+
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        return MetricRecord({"loss": central(arrays).loss, "round": server_round})
+
+    result = strategy.start(
+        federation.grid,
+        federation.initial.arrays,
+        num_rounds=ROUNDS,
+        train_config=ConfigRecord({"save-path": "results"}),
+        evaluate_fn=evaluate,
+    )
     return result, [content for _, _, content in federation.grid.sent]
 
 
@@ -189,6 +245,7 @@ def test_a_strategy_works_as_it_does_without(shape: str, times: int, tmp_path: P
     assert sent == meant
     assert toys.arrays_equal(result.arrays, expected.arrays)
     assert result.train_metrics_clientapp == expected.train_metrics_clientapp
+    assert result.evaluate_metrics_serverapp == expected.evaluate_metrics_serverapp
     assert isinstance(over, type(alone))
     assert type(over).__name__ == type(alone).__name__
     rounds = {s.round for s in SnapshotStore(tmp_path / "0").index()}
@@ -210,6 +267,14 @@ def test_what_a_strategy_adds_is_there(tmp_path: Path) -> None:
     minimal: Any = CuriousServer().keep_in(tmp_path / "m").around(Minimal())
     started(minimal)
     assert minimal.title == "minimal after 3"
+
+
+def test_a_strategy_of_flowers_former_api_is_refused(tmp_path: Path) -> None:
+    from flwr.server.strategy import FedAvg as FormerFedAvg
+
+    adversary = CuriousServer().keep_in(tmp_path)
+    with pytest.raises(PluginError, match=r"around a flwr\.server\.strategy\.fedavg\.FedAvg; it"):
+        adversary.around(FormerFedAvg())  # type: ignore[arg-type]
 
 
 class Remembering(toys.SilentParticipant):
