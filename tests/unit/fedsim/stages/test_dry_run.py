@@ -105,6 +105,18 @@ def test_too_few_known_records(tmp_path: Path, attack: dict[str, Any], needed: s
     assert attack["name"] in told
 
 
+def of_one_class() -> tuple[np.ndarray, np.ndarray]:
+    """Return records that are all of one class."""
+    features = np.random.default_rng(0).normal(size=(240, toys.FEATURES)).astype(np.float32)
+    return features, np.zeros(len(features), dtype=np.int64)
+
+
+def test_a_single_class(tmp_path: Path) -> None:
+    data = {"name": "test_dry_run:of_one_class", "test_records": 60}
+    told = refused(tmp_path, data=data, attacks=["random", "loss"])
+    assert told == "attack loss: a classifier needs at least 2 outputs, this model has 1"
+
+
 def test_many_known_records_may_be_asked_for_though_a_handful_is_tried() -> None:
     audit = {"known_members": 30, "known_nonmembers": 30, "tested_members": 5}
     attack = {"name": "supervised", "learns_from": [30, 30], "training": {"folds": 30}}
