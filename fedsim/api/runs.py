@@ -84,7 +84,9 @@ def run(
     folder = new_run_folder(experiment, out)
     setup = set_setup(resolved, as_path(data_dir), watcher)
     if on_plan is not None:
-        on_plan(stated_threats(setup.attackers, setup.experiment), plan(setup))
+        learns_from = {k: attack.needs.knowledge_in_words for k, attack in setup.attacks.items()}
+        threats = stated_threats(setup.attackers, setup.experiment, learns_from)
+        on_plan(threats, plan(setup))
     if not RunDirectory(folder).results.is_file():
         try_attacks(setup, watcher)
     directory = RunDirectory.create(folder, setup.experiment.resolved())

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from fedsim.errors import plural
 from fedsim.progress import Advance
+from fedsim.report.formatting import knowledge_lines
 from fedsim.stages.plan import Plan, StatedThreat
 
 
@@ -78,11 +79,13 @@ def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
     """Print who is dishonest, what it sees, does, knows, and asks."""
     for stated in threats:
         grid = Table.grid(padding=(0, 2))
+        learned = "\n".join(knowledge_lines(stated.learns_from))
         for name, text in (
             ("who", stated.threat.who),
             ("sees", stated.threat.sees),
             ("does", stated.threat.does),
             ("knows", stated.knows),
+            *([("learns from", learned)] if learned else []),
             ("asks", f"was this record in the training data of {' / '.join(stated.asks)}?"),
         ):
             grid.add_row(Text(name, "dim"), Text(text))

@@ -178,7 +178,12 @@ class AsJson:
     def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
         """Write ``planned``."""
         models = [
-            {"adversary": stated.adversary, "knows": stated.knows, "asks": list(stated.asks)}
+            {
+                "adversary": stated.adversary,
+                "knows": stated.knows,
+                "learns_from": dict(stated.learns_from),
+                "asks": list(stated.asks),
+            }
             | asdict(stated.threat)
             for stated in threats
         ]

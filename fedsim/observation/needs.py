@@ -90,6 +90,15 @@ class Needs:
             )
 
     @property
+    def knowledge_in_words(self) -> str:
+        """What is learned from, in words.
+
+        >>> Needs().knowledge_in_words
+        'nothing'
+        """
+        return " and ".join(sorted(one.value for one in self.knowledge)) or "nothing"
+
+    @property
     def reads_features(self) -> bool:
         """Whether anything is to be extracted from snapshots."""
         return any(bool(getattr(self, name)) for name in FEATURES)

@@ -11,6 +11,17 @@ from fedsim.report.utility_info import PARTS, UtilityInfo
 DASH = "–"  # noqa: RUF001 a range's dash
 
 
+def knowledge_lines(learns_from: Mapping[str, str]) -> list[str]:
+    """Return a line for each kind of knowledge, with the attacks that learn from it.
+
+    >>> knowledge_lines({"label": "members", "loss": "nothing", "supervised": "members"})
+    ['members (label, supervised)', 'nothing (loss)']
+    """
+    kinds = dict.fromkeys(learns_from.values())
+    attacks = {words: [a for a, one in learns_from.items() if one == words] for words in kinds}
+    return [f"{words} ({', '.join(labels)})" for words, labels in attacks.items()]
+
+
 def percent(fraction: float) -> str:
     """Return a fraction in percent without the sign.
 

@@ -65,6 +65,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
         for name in (
             *("percent", "area", "signed", "points", "probability", "plural", "with_unit"),
             *("figure_text", "interval_text", "difference_text", "utility_name", "utility_text"),
+            "knowledge_lines",
         )
     }
     environment.filters["cost_cells"] = cost_cells

@@ -164,13 +164,17 @@ class ResultRow(StrictModel):
 
 
 class ThreatModel(StrictModel):
-    """One adversary in words: who it is, what it sees, does, and knows."""
+    """One adversary in words: who it is, what it sees, does, and knows.
+
+    `learns_from` says what each attack learns from, by the attack's label.
+    """
 
     adversary: Name
     who: str
     sees: str
     does: str
     knows: str = ""
+    learns_from: dict[Name, Words] = {}
 
 
 class Results(StrictModel):

@@ -189,7 +189,7 @@ def _score(
         ask = partial(attack_.findings, view, case.hidden.known, watcher)
         owned = owned_findings(ask, case.attacker.label, choice.label, case.query.key)
         write_findings(found, owned)
-    write_scores(path, scores, made_from)
+    write_scores(path, scores, made_from, attack_.needs.knowledge_in_words)
 
 
 def _scores(

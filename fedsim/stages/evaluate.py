@@ -5,8 +5,8 @@ what the attackers stated say it all.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fedsim.evaluation.metric import Metric
 from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.kept_figures import found_metrics
-from fedsim.stages.score_files import made_from, read_scores
+from fedsim.stages.score_files import learns_from, made_from, read_scores
 from fedsim.stages.setup import Attacker
 from fedsim.stages.stated_attackers import stated_attackers
 from fedsim.stages.user_level import by_user, scores_by_user
@@ -59,6 +59,7 @@ class EvaluatedRun:
     baselines: frozenset[str]
     known: Mapping[tuple[str, str, str], float]
     missing: tuple[PluginError, ...] = ()
+    learns_from: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_run(run: RunDirectory) -> EvaluatedRun:
@@ -107,7 +108,14 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
     return EvaluatedRun(
         *(experiment, ledger, attackers, metrics, evaluation_results, means, baselines, known),
         missing=found.missing,
+        learns_from=_learns_from(run, evaluation_results),
     )
+
+
+def _learns_from(run: RunDirectory, scored: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Return what each attack learned from, in words; without those whose scores do not say."""
+    stated = {attack: learns_from(run.scores(who, key, attack)) for who, key, attack in scored}
+    return {attack: words for attack, words in stated.items() if words is not None}
 
 
 def _attacks(run: RunDirectory, attackers: Sequence[Attacker], experiment: Experiment) -> list[str]:

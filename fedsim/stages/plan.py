@@ -1,8 +1,9 @@
 """What a run is going to do, said before it does anything."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from fedsim.adversary.base import Threat
 from fedsim.config.experiment import Experiment
@@ -16,12 +17,16 @@ from fedsim.transport.messages import shapes_of
 
 @dataclass(frozen=True)
 class StatedThreat:
-    """A threat model in full: the plugin's own words, and what the audit lets it know."""
+    """A threat model in full: the plugin's own words, what the audit lets it know, its attacks.
+
+    `learns_from` says in words what each attack learns from, by the attack's label.
+    """
 
     adversary: str
     threat: Threat
     knows: str
     asks: tuple[str, ...]
+    learns_from: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,11 @@ class Plan:
 
 
 def stated_threats(
-    attackers: Sequence[Attacker], experiment: Experiment
+    attackers: Sequence[Attacker],
+    experiment: Experiment,
+    learns_from: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[StatedThreat, ...]:
-    """Return the threat model of each attacker."""
+    """Return the threat model of each attacker; `learns_from` is the attacks', by label."""
     audit = experiment.audit
     of = " (users, with their records)" if audit.unit == "user" else ""
     knows = (
@@ -58,6 +65,7 @@ def stated_threats(
             attacker.threat(),
             knows,
             tuple(_asked(query) for query in attacker.queries),
+            learns_from,
         )
         for attacker in attackers
     )

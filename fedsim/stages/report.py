@@ -63,7 +63,7 @@ def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
 
 
 def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> Results:
-    threats = stated_threats(judged.attackers, judged.experiment)
+    threats = stated_threats(judged.attackers, judged.experiment, judged.learns_from)
     federations = federations_of(judged.attackers)
     honest = history if federations[0].name == HONEST else None
     results = Results(
@@ -125,7 +125,7 @@ def _page(
         (name, *key): evaluation_result for key, evaluation_result in judged.means.items()
     }
     paired = differences(evaluation_results, {name: name}, seed=experiment.seed)
-    threats = stated_threats(judged.attackers, experiment)
+    threats = stated_threats(judged.attackers, experiment, judged.learns_from)
     return ReportData(
         name=name,
         findings=report_text.findings(judged),

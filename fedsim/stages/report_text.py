@@ -171,6 +171,7 @@ def in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel:
         sees=threat.sees,
         does=threat.does,
         knows=stated.knows,
+        learns_from=dict(stated.learns_from),
     )
 
 
@@ -183,6 +184,7 @@ def _of_a_given_model(stated: StatedThreat, versions: int, audit: AuditSettings)
         sees=f"{sees}, and nothing of the training",
         does="nothing to the training, which was over: it only looks at the model",
         knows=f"{audit.known_members:,} members and {audit.known_nonmembers:,} non-members",
+        learns_from=dict(stated.learns_from),
     )
 
 

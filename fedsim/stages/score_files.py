@@ -22,6 +22,8 @@ from fedsim.evaluation import Scores
 from fedsim.files import replacing
 
 _MADE_FROM = b"fedsim-made-from"
+_LEARNS_FROM = b"fedsim-learns-from"
+_MOST_WORDS = 1000
 _VALUES = "value"
 _KINDS = {"record": pa.int64(), "round": pa.int64(), _VALUES: pa.list_(pa.float64())}
 OVERLAPPING = "overlapping records"
@@ -32,10 +34,13 @@ class ScoresError(FedsimError):
     """A file of scores is missing or damaged."""
 
 
-def write_scores(path: Path, scores: Scores, made_from: Mapping[str, object]) -> None:
-    """Write scores, all or nothing."""
+def write_scores(
+    path: Path, scores: Scores, made_from: Mapping[str, object], learns_from: str | None = None
+) -> None:
+    """Write scores, all or nothing; `learns_from` says in words what the attack learned from."""
     columns = {f"seed_{number}": row for number, row in enumerate(scores.scores)}
-    _write(path, {"record": scores.records, **columns}, made_from)
+    stated = {} if learns_from is None else {_LEARNS_FROM: learns_from.encode()}
+    _write(path, {"record": scores.records, **columns}, made_from, stated)
 
 
 def read_scores(path: Path) -> Scores:
@@ -57,7 +62,7 @@ def read_scores(path: Path) -> Scores:
 def write_trace(path: Path, rounds: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     """Write a signal of shape (snapshots, records) with the round of each snapshot."""
     rows = list(np.asarray(values, dtype=np.float64))
-    _write(path, {"round": rounds, _VALUES: pa.array(rows)}, {})
+    _write(path, {"round": rounds, _VALUES: pa.array(rows)}, {}, {})
 
 
 def read_trace(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -101,16 +106,31 @@ def made_from(path: Path) -> dict[str, Any]:
         If the file is missing or damaged.
     """
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        stated = parsed_json(_metadata(path)[_MADE_FROM])
+    except (KeyError, ValueError):
+        stated = None
+    if not isinstance(stated, dict):
+        raise ScoresError(f"{path} does not say what it was made from; attack the run again")
+    return stated
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    try:
+        return dict(pq.read_schema(path).metadata or {})
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ScoresError(f"cannot read {path}: {error}; attack the run again") from error
-    try:
-        told = parsed_json(metadata[_MADE_FROM])
-    except (KeyError, ValueError):
-        told = None
-    if not isinstance(told, dict):
-        raise ScoresError(f"{path} does not say what it was made from; attack the run again")
-    return told
+
+
+def learns_from(path: Path) -> str | None:
+    """Return what the attack learned from, in words; None where a file of scores does not say.
+
+    Raises
+    ------
+    ScoresError
+        If the file is missing or damaged.
+    """
+    words = _metadata(path).get(_LEARNS_FROM)
+    return None if words is None else words.decode(errors="replace")[:_MOST_WORDS]
 
 
 def overlapping(path: Path) -> int:
@@ -135,8 +155,14 @@ def up_to_date(path: Path, expected: Mapping[str, object]) -> bool:
         return False
 
 
-def _write(path: Path, columns: Mapping[str, object], made_from: Mapping[str, object]) -> None:
-    table = pa.table(dict(columns)).replace_schema_metadata({_MADE_FROM: _encoded(made_from)})
+def _write(
+    path: Path,
+    columns: Mapping[str, object],
+    made_from: Mapping[str, object],
+    stated: Mapping[bytes, bytes],
+) -> None:
+    metadata = {_MADE_FROM: _encoded(made_from), **stated}
+    table = pa.table(dict(columns)).replace_schema_metadata(metadata)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -54,6 +54,8 @@ def test_run_says_the_threats_the_plan_and_the_figures(fedsim: Fedsim, tmp_path:
         "threat model: curious-server",
         "nothing: it follows the protocol",
         "10 members and 10 non-members",
+        "known members and non-members (label)",
+        "nothing (random)",
         "3 participants, 5 rounds",
         "80 audited records",
         "random",
@@ -70,6 +72,11 @@ def test_run_says_the_threats_the_plan_and_the_figures(fedsim: Fedsim, tmp_path:
         for adversary in ("curious-server", "curious-participant")
         for attack in ("random", "label")
     }
+    for model in results["threat_models"]:
+        assert model["learns_from"] == {
+            "random": "nothing",
+            "label": "known members and non-members",
+        }
     for result in results["results"]:
         assert 0 <= result["figures"]["accuracy"]["value"] <= 1
         assert (result["members"], result["nonmembers"]) == (10, 10)

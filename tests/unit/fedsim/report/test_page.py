@@ -175,8 +175,21 @@ def test_figures_in_charts_have_no_digits_beyond_sight(page):
     assert rates == [float(f"{rate:.5g}") for rate in rates]
 
 
+def test_a_threat_model_says_what_each_attack_learns_from(report):
+    learned = {"supervised": "known members and non-members", "shadow": "data", "loss": "nothing"}
+    words = report.threats[0].words.model_copy(update={"learns_from": learned | {"label": "data"}})
+    page = render(replace(report, threats=[replace(report.threats[0], words=words)]))
+    assert (
+        "<dt>learns from</dt><dd>known members and non-members (supervised); data (shadow, label); "
+        "nothing (loss)</dd>"
+    ) in page
+    assert "learns from" not in render(report)  # results of a version that did not say
+
+
 def test_what_is_given_stays_text(report):
-    words = ThreatModel(adversary=EVIL, who=EVIL, sees=EVIL, does=EVIL, knows=EVIL)
+    words = ThreatModel(
+        adversary=EVIL, who=EVIL, sees=EVIL, does=EVIL, knows=EVIL, learns_from={EVIL: EVIL}
+    )
     rows = [
         row | {"adversary": EVIL, "attack": f"{EVIL}{number}", "victim": EVIL}
         for number, row in enumerate(report.results.model_dump()["results"][:2])

@@ -8,6 +8,7 @@ import pytest
 from fedsim.evaluation import Scores
 from fedsim.stages.score_files import (
     ScoresError,
+    learns_from,
     read_scores,
     read_trace,
     up_to_date,
@@ -30,6 +31,13 @@ def test_scores_come_back_exactly_with_their_seeds_in_order(path: Path) -> None:
     found = read_scores(path)
     assert found.records.tolist() == [3, 7, 20]
     assert found.scores.tolist() == SCORES.scores.tolist()  # twelve seeds, so seed_10 after seed_2
+
+
+def test_scores_say_what_the_attack_learned_from_and_stay_as_good(path: Path) -> None:
+    assert learns_from(path) is None
+    write_scores(path, SCORES, MADE_FROM, "shadow data")
+    assert learns_from(path) == "shadow data"
+    assert up_to_date(path, MADE_FROM)
 
 
 def test_a_trace_comes_back_exactly(tmp_path: Path) -> None:
