@@ -1,10 +1,10 @@
 """The ascending server: the global active attacker of the paper.
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: before the server sends the parameters to
-a victim, it ascends the gradient of the target records' loss. See `ascent`.
+a victim, it ascends the gradient of the target records' loss. See `gradient_ascent`.
 
 The length of an honest update is that of a victim's last one, from the round before `first` on. As
-long as there is none (the victim joined later, or was not sampled), a climb relative to it has no
+long as there is none (the victim joined later, or was not sampled), an ascent relative to it has no
 length, and the victim is sent what an honest server sends.
 """
 
@@ -13,9 +13,11 @@ from typing import Literal
 
 from flwr.app import ArrayRecord, MetricRecord
 
-from adversaries.positions.ascent import Ascent, ascent_remarks, distance, note_ascent
+from adversaries.positions.ascent_record import ascent_remarks, note_ascent
 from adversaries.positions.curious_server import CuriousServer
+from adversaries.positions.gradient_ascent import GradientAscent
 from adversaries.positions.state_lookup import arrays_in, number_in
+from adversaries.positions.update_arithmetic import update_norm
 from fedsim.adversary.base import Threat
 from fedsim.data import MembershipQuery, about_participant
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
@@ -29,10 +31,10 @@ class GradientAscentServer(CuriousServer):
     Parameters
     ----------
     victims
-        The participants that are sent crafted parameters and asked about; by default the audit's
+        The participants that are sent malicious parameters and asked about; by default the audit's
         victims.
     rate, relative, first, last, targets, steps, objective, drop
-        See `adversaries.positions.ascent.Ascent`.
+        See `adversaries.positions.gradient_ascent.GradientAscent`.
     """
 
     def __init__(
@@ -48,15 +50,15 @@ class GradientAscentServer(CuriousServer):
         drop: float | None = 0.15,
     ) -> None:
         self.victims = victims
-        self._climbed_for = frozenset(victims)
-        self.ascent = Ascent(rate, relative, first, last, targets, steps, objective, drop)
+        self._receivers = frozenset(victims)
+        self.ascent = GradientAscent(rate, relative, first, last, targets, steps, objective, drop)
 
     def threat(self) -> Threat:
         """Return the threat model in words."""
         return Threat(
             who="the server",
             sees="the victim's parameters before and after its local training",
-            does=f"{self.ascent.in_words()} in the parameters that it sends the victim",
+            does=f"{self.ascent.in_words} in the parameters that it sends the victim",
             active=True,
         )
 
@@ -65,7 +67,7 @@ class GradientAscentServer(CuriousServer):
         return self.ascent.first
 
     def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
-        """Ask about each participant that is sent crafted parameters."""
+        """Ask about each participant that is sent malicious parameters."""
         return self.about(self.victims, participants)
 
     def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
@@ -75,16 +77,16 @@ class GradientAscentServer(CuriousServer):
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
         """Send a victim parameters further up the targets' loss."""
-        if not self._watches(round_number, participant):
+        if not self._follows(round_number, participant):
             return super().send(round_number, participant, arrays)
         sent, length = arrays, self._update_norm(participant)
-        if self.ascent.active(round_number):
-            left = None
+        if self.ascent.is_active(round_number):
+            kept = None
             if length or not self.ascent.relative:
                 self.record(round_number, SnapshotKind.INTENDED.of(participant), arrays)
-                asked = about_participant(participant)
-                sent, left = self.ascent.climb(arrays, self.briefed(), asked, round_number, length)
-            note_ascent(self.memory, round_number, left)
+                query, resources = about_participant(participant), self.required_resources()
+                sent, kept = self.ascent.ascend(arrays, resources, query, round_number, length)
+            note_ascent(self.memory, round_number, kept)
         self.memory[_sent(participant)] = sent
         return super().send(round_number, participant, sent)
 
@@ -92,25 +94,25 @@ class GradientAscentServer(CuriousServer):
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
         """Keep a victim's upload, and how far it moved from what it was sent."""
-        if self._watches(round_number, participant):
+        if self._follows(round_number, participant):
             sent = arrays_in(self.memory, _sent(participant))
-            moved = distance(arrays, sent, self.trainable(arrays, sent))
-            # Under attack the victim also undoes the climb: no measure of an honest update.
-            if self.ascent.active(round_number):
-                moved = min(moved, self._update_norm(participant) or moved)
-            self.memory[_update(participant)] = MetricRecord({NORM: moved})
+            length = update_norm(sent, arrays, self.trainable(arrays, sent))
+            # Under attack the victim also undoes the ascent: no measure of an honest update.
+            if self.ascent.is_active(round_number):
+                length = min(length, self._update_norm(participant) or length)
+            self.memory[_update(participant)] = MetricRecord({NORM: length})
         return super().receive(round_number, participant, arrays)
 
     def remarks(self) -> tuple[str, ...]:
-        """Return in which rounds nothing was climbed."""
+        """Return in which rounds there was no ascent."""
         return ascent_remarks(self.memory, self.ascent.drop)
 
-    def _watches(self, round_number: int, participant: int) -> bool:
+    def _follows(self, round_number: int, participant: int) -> bool:
         """Return whether it is a victim's round from the last honest one on.
 
         Of what is before it a run that branches from it knows nothing.
         """
-        return participant in self._climbed_for and round_number >= self.ascent.first - 1
+        return participant in self._receivers and round_number >= self.ascent.first - 1
 
     def _update_norm(self, victim: int) -> float:
         return number_in(self.memory, _update(victim), NORM) or 0.0

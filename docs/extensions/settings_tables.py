@@ -236,7 +236,7 @@ HOMES = (
     "adversaries.inference.plans",
     "adversaries.inference.supervised",
     "adversaries.inference.unsupervised",
-    "adversaries.positions.ascent",
+    "adversaries.positions.gradient_ascent",
 )
 
 TABLES: Mapping[str, Callable[[Words], Iterator[str]]] = {

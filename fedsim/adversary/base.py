@@ -74,7 +74,7 @@ class AttackerResources:
     seed
         All randomness comes from it.
     objective
-        What the model is trained to do: whose loss an ascent climbs.
+        What the model is trained to do.
     """
 
     new_model: Callable[[], nn.Module]
@@ -91,10 +91,10 @@ class AttackerResources:
 
 
 @lru_cache(maxsize=1)
-def briefing_on(
+def resources_from_membership(
     model: str, data: str, ledger: Path, data_dir: Path | None, seed: int
 ) -> AttackerResources:
-    """Return a briefing on the records that a membership file lists; see `Adversary.aim_at`.
+    """Return resources whose targets are listed in a membership file; see `Adversary.aim_at`.
 
     Raises
     ------
@@ -118,6 +118,10 @@ def briefing_on(
     return AttackerResources(new_model, dataset, targets, seed)
 
 
+GIVEN_ATTRIBUTES = frozenset({"memory", "store", "resources", "_trainable"})
+"""The attributes of an `Adversary` that fedsim sets, and not its own `__init__`."""
+
+
 class Adversary(ABC):
     """An attacker; plugins derive from one of the two positions.
 
@@ -125,14 +129,14 @@ class Adversary(ABC):
     ----------
     store
         Where `record` keeps snapshots.
-    briefing
-        What it may compute with; None until it was briefed.
+    resources
+        What it may compute with; None until they are given.
     memory
         What it remembers from round to round. Only this survives a stop and a resume.
     """
 
     store: SnapshotStore | None = None
-    briefing: AttackerResources | None = None
+    resources: AttackerResources | None = None
     _aim: Callable[[], AttackerResources] | None = None
     _trainable: frozenset[str] | None = None
 
@@ -186,9 +190,9 @@ class Adversary(ABC):
             "does": threat.does,
         }
 
-    def brief(self, briefing: AttackerResources) -> Self:
-        """Tell an active adversary what it may compute with, and return self."""
-        self.briefing, self._trainable = briefing, None
+    def give_resources(self, resources: AttackerResources) -> Self:
+        """Give an active adversary what it may compute with, and return self."""
+        self.resources, self._trainable = resources, None
         return self
 
     def aim_at(
@@ -218,19 +222,19 @@ class Adversary(ABC):
             All randomness comes from it.
         """
         where = None if data_dir is None else Path(data_dir)
-        self._aim = partial(briefing_on, model, data, Path(ledger), where, seed)
+        self._aim = partial(resources_from_membership, model, data, Path(ledger), where, seed)
         return self
 
-    def briefed(self) -> AttackerResources:
-        """Return the briefing.
+    def required_resources(self) -> AttackerResources:
+        """Return what it may compute with.
 
         Raises
         ------
         PluginError
-            If it was not briefed, and aims at nothing.
+            If no resources were given, and it aims at nothing.
         """
-        if self.briefing is not None:
-            return self.briefing
+        if self.resources is not None:
+            return self.resources
         if self._aim is None:
             raise PluginError(
                 f"{type(self).__name__} has no targets; call aim_at(model, data, ledger) first"
@@ -240,11 +244,11 @@ class Adversary(ABC):
     def trainable(self, *records: ArrayRecord) -> frozenset[str]:
         """Return the names of the arrays in messages that are parameters which training changes.
 
-        Buffers are none; lengths and angles of updates are without them. The model of the briefing
-        decides it; without one, the names and types of the arrays do.
+        Buffers are none; lengths and angles of updates are without them. The model among the
+        resources decides it; without any, the names and types of the arrays do.
         """
-        if self._trainable is None and (self.briefing is not None or self._aim is not None):
-            self._trainable = trainable_names(self.briefed().new_model())
+        if self._trainable is None and (self.resources is not None or self._aim is not None):
+            self._trainable = trainable_names(self.required_resources().new_model())
         return required_names(self._trainable, *records)
 
     def findings(self) -> Sequence[Finding]:
@@ -255,7 +259,7 @@ class Adversary(ABC):
         return ()
 
     def remarks(self) -> tuple[str, ...]:
-        """Return what the report should say of its deeds, a sentence each; by default nothing.
+        """Return what the report should say of what it did, a sentence each; by default nothing.
 
         It is asked at the end, with `memory` as it is then: where it meant to act and did not, for
         one, its figures are those of a passive attacker, and a reader has to know.

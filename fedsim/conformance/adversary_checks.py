@@ -155,7 +155,7 @@ def acts(trial: Trial) -> str:
 
 
 def repeats(trial: Trial) -> str:
-    """Every draw comes from the briefing's seed, never from global state or the clock."""
+    """Every draw comes from the seed of its resources, never from global state or the clock."""
     again = trial.simulated("again")
     return _require_same(contents(trial.run), contents(again), "of a second run", trial)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedsim.adversary.base import Adversary
+from fedsim.adversary.base import GIVEN_ATTRIBUTES, Adversary
 from fedsim.config.experiment import HONEST, Experiment
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
@@ -16,7 +16,7 @@ from fedsim.conformance.traffic import Traffic, traffic
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attacker_resources import brief
+from fedsim.stages.attacker_resources import give_resources
 from fedsim.stages.setup import Attacker, Setup, attackers_of, set_setup
 from fedsim.stages.simulate import simulate
 
@@ -90,9 +90,9 @@ class Trial:
         """The attributes that a federation changes on the adversary, its memory left aside."""
         setup = set_setup(self.experiment, None, SILENCE)
         (adversary,) = self._seated(setup)
-        before = _attributes(adversary)
+        before = _own_attributes(adversary)
         traffic(setup, (adversary,))
-        after = _attributes(adversary)
+        after = _own_attributes(adversary)
         return tuple(sorted(k for k in after if after[k] != before.get(k)))
 
     @cached_property
@@ -128,7 +128,7 @@ class Trial:
 
     def _seated(self, setup: Setup) -> tuple[Adversary, ...]:
         (attacker,) = setup.attackers
-        brief(setup, attacker)
+        give_resources(setup, attacker)
         store = SnapshotStore(self.folder / "kept")
         return tuple(adversary.keep_in(store) for adversary in attacker.adversaries)
 
@@ -146,10 +146,10 @@ def contents(run: RunDirectory) -> Checksums:
     }
 
 
-def _attributes(adversary: Adversary) -> dict[str, str]:
+def _own_attributes(adversary: Adversary) -> dict[str, str]:
     """Return how an adversary's own attributes print, without what fedsim gives it."""
-    given = {"memory", "store", "briefing", "_trainable"}
-    return {name: repr(value) for name, value in vars(adversary).items() if name not in given}
+    own = {name: value for name, value in vars(adversary).items() if name not in GIVEN_ATTRIBUTES}
+    return {name: repr(value) for name, value in own.items()}
 
 
 @dataclass

@@ -7,15 +7,15 @@ from fedsim.adversary.base import AttackerResources
 from fedsim.stages.setup import Attacker, Setup
 
 
-def brief(setup: Setup, attacker: Attacker) -> None:
-    """Brief an attacker's adversaries: their targets are the audited records of their queries.
+def give_resources(setup: Setup, attacker: Attacker) -> None:
+    """Give an attacker's adversaries their resources: targets are the records of their queries.
 
     They get these records alone, without the split, and under other ids than the ledger's.
     """
     audited = [setup.ledger.audit(query).records for query in attacker.queries]
     records = np.unique(np.concatenate(audited)) if audited else np.array([], dtype=np.int64)
     targets = (np.searchsorted(records, of_query) for of_query in audited)
-    briefing = AttackerResources(
+    resources = AttackerResources(
         setup.new_model,
         setup.dataset.only(records),
         dict(zip((query.key for query in attacker.queries), targets, strict=True)),
@@ -23,4 +23,4 @@ def brief(setup: Setup, attacker: Attacker) -> None:
         setup.objective,
     )
     for adversary in attacker.adversaries:
-        adversary.brief(briefing)
+        adversary.give_resources(resources)

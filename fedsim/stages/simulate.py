@@ -29,7 +29,7 @@ from fedsim.objectives import UtilityFigure
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attacker_resources import brief
+from fedsim.stages.attacker_resources import give_resources
 from fedsim.stages.checkpointing import Checkpointer, read_taken_over
 from fedsim.stages.features_only import let_go
 from fedsim.stages.federations import PlannedFederation, federations_of
@@ -91,9 +91,9 @@ def simulate(
 
 
 def seated(setup: Setup, run: RunDirectory) -> tuple[PlannedFederation, ...]:
-    """Return the federations of an experiment, their attackers briefed and with a place to keep."""
+    """Return the federations of an experiment, their attackers with resources and a store."""
     for attacker in setup.attackers:
-        brief(setup, attacker)
+        give_resources(setup, attacker)
         for adversary in attacker.adversaries:
             adversary.keep_in(attacker.store(setup.experiment, run))
     return federations_of(setup.attackers)

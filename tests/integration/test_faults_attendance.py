@@ -49,12 +49,12 @@ def test_only_who_is_there_uploads(whole: dict[str, str]) -> None:
     assert came == {(r, p) for r, present in expected.items() for p in present}
 
 
-def test_an_ascending_one_cleans_the_aggregates_in_which_its_climb_is(
+def test_an_ascending_one_cleans_the_aggregates_in_which_its_ascent_is(
     whole: dict[str, str],
 ) -> None:
     kept = sorted(name.split("/")[-1].split(".")[:2] for name in whole if "ascent" in name)
     seen = {(int(r[-5:]), owner) for r, owner in kept if r.startswith("round-")}
-    # It climbs in rounds 3, 5 and 6. The aggregate of round 3 is not evaluated, and it is away when
+    # It acts in rounds 3, 5 and 6. The aggregate of round 3 is not evaluated, and it is away when
     # training goes on from it; that of round 4, in which it has no part, arrives in round 5.
     clean, aggregates = [5, 6], [1, 2, 4, 5, 6]
     assert seen == {(r, "clean") for r in clean} | {(r, "aggregate") for r in aggregates}

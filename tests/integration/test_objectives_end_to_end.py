@@ -79,7 +79,7 @@ def test_what_was_not_measured_is_told_so(tmp_path: Path) -> None:
         assert f"train {name} not measured" in utility_line(run.results).plain
 
 
-def test_an_ascent_climbs_the_objectives_loss(tmp_path: Path) -> None:
+def test_an_ascent_raises_the_loss_of_the_objective(tmp_path: Path) -> None:
     experiment = tree("regression", epochs=2)
     experiment["adversaries"] = [
         "curious-server",

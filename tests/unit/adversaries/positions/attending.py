@@ -63,5 +63,5 @@ def sampled(federation: toys.Federation, seed: int) -> toys.Federation:
     return federation
 
 
-def briefing() -> AttackerResources:
+def attacker_resources() -> AttackerResources:
     return AttackerResources(toys.new_model, toys.dataset(), np.arange(20), seed=5)

@@ -29,7 +29,7 @@ EVALUATION_AT_THE_END = [(6, 2, EVALUATE), (7, 3, EVALUATE), (8, 4, EVALUATE)]
 PAPER: dict[str, Any] = {"targets": None, "steps": 1, "objective": "loss", "drop": None}
 
 
-def briefing() -> AttackerResources:
+def attacker_resources() -> AttackerResources:
     return AttackerResources(toys.new_model, toys.dataset(), TARGETS, seed=5)
 
 
@@ -51,7 +51,7 @@ def parameters(content: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in content.items() if name.startswith("arrays/")}
 
 
-def test_the_threat_says_when_and_what_is_climbed() -> None:
+def test_the_threat_says_when_and_how_it_acts() -> None:
     paper = GradientAscentServer(first=3, last=9, **PAPER).threat().does
     assert paper == (
         "from round 3 to round 9 it raises the loss of the target records by gradient ascent in "
@@ -143,7 +143,7 @@ def test_isolation_may_leave_the_last_honest_upload_with_the_others(tmp_path: Pa
 
 def test_one_step_of_ascent_equals_the_hand_computed_one(tmp_path: Path) -> None:
     adversary = GradientAscentServer(rate=0.25, relative=False, first=2, **PAPER).keep_in(tmp_path)
-    run = toys.Federation([adversary.brief(briefing())], rounds=2)
+    run = toys.Federation([adversary.give_resources(attacker_resources())], rounds=2)
     honest = toys.Federation(rounds=2)
     run.run(), honest.run()
     # What the victim made of it is in the aggregate that all evaluate at the end of round 2.
@@ -153,13 +153,17 @@ def test_one_step_of_ascent_equals_the_hand_computed_one(tmp_path: Path) -> None
     inputs, labels = toys.dataset().batch(TARGETS)
     loss = functional.cross_entropy(model(inputs), labels)
     slopes = torch.autograd.grad(loss, list(model.parameters()))
-    crafted = _tensors(run, _named(victims_sent(run)[1]))
+    malicious = _tensors(run, _named(victims_sent(run)[1]))
     for (name, value), slope in zip(model.named_parameters(), slopes, strict=True):
-        torch.testing.assert_close(crafted[name], value.detach() + 0.25 * slope)
+        torch.testing.assert_close(malicious[name], value.detach() + 0.25 * slope)
 
 
-def test_a_relative_climb_is_as_long_as_it_says(tmp_path: Path) -> None:
-    adversary = GradientAscentServer(rate=0.5, first=2, **PAPER).keep_in(tmp_path).brief(briefing())
+def test_a_relative_ascent_is_as_long_as_it_says(tmp_path: Path) -> None:
+    adversary = (
+        GradientAscentServer(rate=0.5, first=2, **PAPER)
+        .keep_in(tmp_path)
+        .give_resources(attacker_resources())
+    )
     run, honest = toys.Federation([adversary], rounds=2), toys.Federation(rounds=2)
     run.run(), honest.run()
 
@@ -168,13 +172,13 @@ def test_a_relative_climb_is_as_long_as_it_says(tmp_path: Path) -> None:
         return torch.cat([tensors[name].double().flatten() for name in sorted(tensors)])
 
     update = vector(run, victims_uploads(run)[0]) - vector(run, victims_sent(run)[0])
-    climb = vector(run, victims_sent(run)[1]) - vector(honest, victims_sent(honest)[1])
-    assert float(climb.norm() / update.norm()) == pytest.approx(0.5, rel=1e-4)
+    ascent = vector(run, victims_sent(run)[1]) - vector(honest, victims_sent(honest)[1])
+    assert float(ascent.norm() / update.norm()) == pytest.approx(0.5, rel=1e-4)
 
 
 def test_an_ascending_participant_changes_its_own_upload_only(tmp_path: Path) -> None:
     adversary = GradientAscentParticipant(1, rate=0.5, first=3, participants=3).keep_in(tmp_path)
-    run = toys.Federation([adversary.brief(briefing())], rounds=3)
+    run = toys.Federation([adversary.give_resources(attacker_resources())], rounds=3)
     honest = toys.Federation(rounds=3)
     run.run(), honest.run()
     # Rounds 1 and 2 with an evaluation are messages 0 to 8, and what all train on in round 3 is
@@ -185,12 +189,14 @@ def test_an_ascending_participant_changes_its_own_upload_only(tmp_path: Path) ->
     assert changed == [(3, TRAIN)]
 
 
-def test_what_a_participant_climbed_is_boosted_and_taken_out_of_the_aggregate(
+def test_the_ascent_of_a_participant_is_boosted_and_taken_out_of_the_aggregate(
     tmp_path: Path,
 ) -> None:
     settings: dict[str, Any] = {"relative": False, "rate": 0.2, "participants": 3, **PAPER}
     adversary = GradientAscentParticipant(1, first=2, **settings)
-    run = toys.Federation([adversary.keep_in(tmp_path).brief(briefing())], rounds=2)
+    run = toys.Federation(
+        [adversary.keep_in(tmp_path).give_resources(attacker_resources())], rounds=2
+    )
     honest = toys.Federation(rounds=2)
     run.run(), honest.run()
 
@@ -203,9 +209,9 @@ def test_what_a_participant_climbed_is_boosted_and_taken_out_of_the_aggregate(
     inputs, labels = toys.dataset().batch(TARGETS)
     loss = functional.cross_entropy(model(inputs), labels)
     slopes = torch.autograd.grad(loss, list(model.parameters()))
-    crafted = upload(run)
+    malicious = upload(run)
     for (name, value), slope in zip(model.named_parameters(), slopes, strict=True):
-        torch.testing.assert_close(crafted[name], value.detach() + 3 * 0.2 * slope)
+        torch.testing.assert_close(malicious[name], value.detach() + 3 * 0.2 * slope)
     # Participant 1 holds a third of the records, so a third of what it put in came out.
     (clean,) = SnapshotStore(tmp_path).series(SnapshotKind.CLEAN.of())
     others = SnapshotStore(tmp_path).series(SnapshotKind.AGGREGATE.of())[-1].load()
@@ -215,13 +221,17 @@ def test_what_a_participant_climbed_is_boosted_and_taken_out_of_the_aggregate(
 
 
 def test_every_target_gets_its_turn(tmp_path: Path) -> None:
-    ascent = GradientAscentServer(first=3, last=7, targets=6, steps=2).brief(briefing()).ascent
+    ascent = (
+        GradientAscentServer(first=3, last=7, targets=6, steps=2)
+        .give_resources(attacker_resources())
+        .ascent
+    )
     asked = about_participant(0)
-    groups = [ascent.chosen(briefing(), asked, r) for r in range(3, 9)]
+    groups = [ascent.targets_in(attacker_resources(), asked, r) for r in range(3, 9)]
     assert [len(group) for group in groups] == [7, 7, 6, 7, 7, 0]
     assert sorted(np.concatenate(groups[:3])) == TARGETS.tolist()
     assert groups[0].tolist() == groups[3].tolist()
-    assert ascent.chosen(briefing(), asked, 2).size == 0
+    assert ascent.targets_in(attacker_resources(), asked, 2).size == 0
 
 
 def test_confidence_is_what_is_lowered(tmp_path: Path) -> None:
@@ -235,16 +245,16 @@ def test_confidence_is_what_is_lowered(tmp_path: Path) -> None:
 
     start = ArrayRecord(model.state_dict())
     settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 3, "rate": 1.0}
-    climbed, _ = GradientAscentServer(**settings).ascent.climb(
-        start, briefing(), about_participant(0), 2, 0.5
+    ascended, _ = GradientAscentServer(**settings).ascent.ascend(
+        start, attacker_resources(), about_participant(0), 2, 0.5
     )
-    assert confidence(climbed) < confidence(start) - 0.02
+    assert confidence(ascended) < confidence(start) - 0.02
 
 
 def test_they_compose_in_order(tmp_path: Path) -> None:
     isolating = IsolatingServer(first=2).keep_in(tmp_path / "isolating")
     ascending = GradientAscentServer(rate=0.1, relative=False, first=3, **PAPER)
-    ascending.keep_in(tmp_path / "ascending").brief(briefing())
+    ascending.keep_in(tmp_path / "ascending").give_resources(attacker_resources())
     both = toys.Federation([isolating, ascending], rounds=3)
     alone = toys.Federation([IsolatingServer(first=2).keep_in(tmp_path / "alone")], rounds=3)
     both.run(), alone.run()
@@ -293,7 +303,7 @@ def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
     ):
         IsolatingServer(victims=(7,)).queries((0,), 4)
     with pytest.raises(PluginError, match="has no targets; call aim_at"):
-        GradientAscentServer().keep_in(tmp_path).briefed()
+        GradientAscentServer().keep_in(tmp_path).required_resources()
 
 
 def _named(content: dict[str, bytes]) -> dict[str, bytes]:
@@ -317,19 +327,19 @@ def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
     ascending = GradientAscentServer(victims=(0, 1), first=3, targets=None, steps=1)
     targets = {"participant-0": TARGETS[:10], "participant-1": TARGETS[10:]}
     data = toys.dataset()
-    ascending.keep_in(tmp_path / "a").brief(
+    ascending.keep_in(tmp_path / "a").give_resources(
         AttackerResources(toys.new_model, data, targets, seed=5)
     )
     both = toys.Federation([isolating, ascending], rounds=3)
     both.run()
-    chosen = ascending.ascent.chosen(ascending.briefed(), about_participant(1), 3)
+    chosen = ascending.ascent.targets_in(ascending.required_resources(), about_participant(1), 3)
     assert set(chosen) == set(TARGETS[10:])
     alone = {}
     for victim in (0, 1):
         one = IsolatingServer(victims=(victim,), first=2).keep_in(tmp_path / f"{victim}")
         apart = GradientAscentServer(victims=(victim,), first=3, targets=None, steps=1)
         apart.keep_in(tmp_path / f"a{victim}")
-        apart.brief(AttackerResources(toys.new_model, data, targets, seed=5))
+        apart.give_resources(AttackerResources(toys.new_model, data, targets, seed=5))
         toys.Federation([one, apart], rounds=3).run()
         alone[victim] = SnapshotStore(tmp_path / f"{victim}").series(SnapshotKind.UPLOAD.of(victim))
     # An isolated victim gets nothing of the others, so it does not matter who else is attacked.
@@ -344,7 +354,7 @@ def test_victims_are_named_once_and_exist() -> None:
             GradientAscentServer(victims=victims).queries((0,), 3)
 
 
-def test_a_climb_ends_where_its_targets_have_lost_enough(tmp_path: Path) -> None:
+def test_an_ascent_ends_where_its_targets_have_lost_enough(tmp_path: Path) -> None:
     model, data = toys.new_model(), toys.dataset()
     inputs, labels = data.batch(TARGETS)
 
@@ -353,15 +363,17 @@ def test_a_climb_ends_where_its_targets_have_lost_enough(tmp_path: Path) -> None
         with torch.no_grad():
             return float(model(inputs).softmax(1)[torch.arange(20), labels].mean())
 
-    def climbed(drop: float | None) -> float:
+    def ascended(drop: float | None) -> float:
         settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 2, "rate": 1.0}
         ascent = GradientAscentServer(**settings, drop=drop).ascent
-        return confidence(ascent.climb(start, briefing(), about_participant(0), 2, 2.0)[0])
+        return confidence(
+            ascent.ascend(start, attacker_resources(), about_participant(0), 2, 2.0)[0]
+        )
 
     start = ArrayRecord(model.state_dict())
     before = confidence(start)
-    assert climbed(None) < before - 0.1
-    assert before - 0.05 <= climbed(0.05) < before - 0.04
-    assert climbed(0.9) == climbed(None)
+    assert ascended(None) < before - 0.1
+    assert before - 0.05 <= ascended(0.05) < before - 0.04
+    assert ascended(0.9) == ascended(None)
     with pytest.raises(ValueError, match="drop must be between 0 and 1"):
         GradientAscentServer(drop=1.5)

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import torch
 import toys
-from attending import ANYBODY, SAMPLING, SEEDS, Attendance, Onlooker, attended, briefing, sampled
+from attending import (
+    ANYBODY,
+    SAMPLING,
+    SEEDS,
+    Attendance,
+    Onlooker,
+    attacker_resources,
+    attended,
+    sampled,
+)
 from faults import Listening
 from flwr.app import ArrayRecord, Context, Message, MessageType
 
@@ -56,7 +65,7 @@ class Watched:
         self.onlooker, self.beneath = Onlooker(), Beneath()
         adversary = GradientAscentParticipant(1, first=FIRST, participants=3)
         self.federation = toys.Federation(
-            [self.onlooker, adversary.keep_in(store).brief(briefing())],
+            [self.onlooker, adversary.keep_in(store).give_resources(attacker_resources())],
             rounds=ROUNDS,
             settings=settings,
             mods=[self.beneath],
@@ -66,7 +75,7 @@ class Watched:
     def kept(self, owner: str) -> list[int]:
         return [s.round for s in self.store.index() if s.key.name == owner]
 
-    def climb(self, round_number: int) -> dict[str, torch.Tensor]:
+    def ascent_of(self, round_number: int) -> dict[str, torch.Tensor]:
         """Return what its upload of a round is above honest training."""
         upload = self.onlooker.received[round_number, 1].to_torch_state_dict()
         honest = self.beneath.made[round_number].to_torch_state_dict()
@@ -93,7 +102,7 @@ def ascended(folder: Path, attendance: Attendance) -> Watched:
         (DROPS_OUT, [0, 1, 2, 4, 5], [2, 5]),
     ],
 )
-def test_a_climb_is_taken_out_of_the_aggregate_of_its_own_round_only(
+def test_an_ascent_is_taken_out_of_the_aggregate_of_its_own_round_only(
     tmp_path: Path, attendance: Attendance, aggregates: list[int], clean: list[int]
 ) -> None:
     watched = ascended(tmp_path, attendance)
@@ -101,10 +110,10 @@ def test_a_climb_is_taken_out_of_the_aggregate_of_its_own_round_only(
     assert watched.kept("clean") == clean
     for snapshot in watched.store.series(SnapshotKind.CLEAN.of()):
         aggregate = watched.onlooker.aggregates[snapshot.round].to_torch_state_dict()
-        climb = watched.climb(snapshot.round)
-        assert max(float(value.abs().max()) for value in climb.values()) > 0.01
+        ascent = watched.ascent_of(snapshot.round)
+        assert max(float(value.abs().max()) for value in ascent.values()) > 0.01
         for name, value in snapshot.load().items():
-            expected = aggregate[name].double() - climb[name] / 3
+            expected = aggregate[name].double() - ascent[name] / 3
             torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -121,23 +130,23 @@ def test_what_stays_in_is_its_share_beyond_one_of_all(
         uploads[1] = watched.beneath.made[snapshot.round]  # as if it had been honest
         weights = [RECORDS[p] for p in uploads]
         honest = toys.mean([a.to_torch_state_dict() for a in uploads.values()], weights)
-        climb = watched.climb(snapshot.round)
+        ascent = watched.ascent_of(snapshot.round)
         for name, value in snapshot.load().items():
-            expected = honest[name] + (share - 1 / 3) * climb[name]
+            expected = honest[name] + (share - 1 / 3) * ascent[name]
             torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_sampled_one_climbs_in_its_rounds(tmp_path: Path, seed: int) -> None:
+def test_a_sampled_one_ascends_in_its_rounds(tmp_path: Path, seed: int) -> None:
     watched = Watched(SnapshotStore(tmp_path), SAMPLING)
     sampled(watched.federation, seed).run()
     onlooker = watched.onlooker
     trained = onlooker.trained(1)
-    crafted = [r for r in trained if any(bool(v.any()) for v in watched.climb(r).values())]
-    assert crafted == [r for r in trained if r >= FIRST]
+    malicious = [r for r in trained if any(bool(v.any()) for v in watched.ascent_of(r).values())]
+    assert malicious == [r for r in trained if r >= FIRST]
     arrived = {r - 1 for r in trained} | {r for r, p in onlooker.evaluated if p == 1}
     assert watched.kept("aggregate") == sorted(arrived)
-    assert watched.kept("clean") == sorted(arrived & set(crafted))
+    assert watched.kept("clean") == sorted(arrived & set(malicious))
 
 
 def test_an_aggregate_that_arrives_twice_is_cleaned_alike(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ from typing import Any, Literal
 import pytest
 import torch
 import toys
-from attending import ANYBODY, SAMPLING, SEEDS, Attendance, Onlooker, attended, briefing, sampled
+from attending import (
+    ANYBODY,
+    SAMPLING,
+    SEEDS,
+    Attendance,
+    Onlooker,
+    attacker_resources,
+    attended,
+    sampled,
+)
 
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
@@ -63,9 +72,9 @@ def test_a_sampled_victims_last_honest_upload_is_that_of_the_round_before(
         own = meant.received[r, VICTIM]
 
 
-def test_a_late_victim_is_climbed_for_once_an_update_of_it_is_known(tmp_path: Path) -> None:
+def test_a_late_victim_is_a_target_once_an_update_of_it_is_known(tmp_path: Path) -> None:
     meant, left = Onlooker(), Onlooker()
-    ascending = GradientAscentServer(first=2).keep_in(tmp_path).brief(briefing())
+    ascending = GradientAscentServer(first=2).keep_in(tmp_path).give_resources(attacker_resources())
     federation = toys.Federation([meant, ascending, left], rounds=5, settings=ANYBODY)
     attended(federation, JOINS_LATE).run()
     assert left.sent[3, VICTIM] is meant.sent[3, VICTIM]

@@ -11,7 +11,8 @@ import toys
 from flwr.app import Array, ArrayRecord
 from torch import nn
 
-from adversaries.positions.ascent import BISECTIONS, _shorten, ascent_remarks, note_ascent
+from adversaries.positions.ascent_record import ascent_remarks, note_ascent
+from adversaries.positions.backtracking import BISECTIONS, backtrack
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
@@ -55,7 +56,7 @@ TRAINABLE = {
 }
 
 
-def briefing() -> AttackerResources:
+def attacker_resources() -> AttackerResources:
     return AttackerResources(new_normalised, toys.dataset(), TARGETS, seed=5)
 
 
@@ -76,7 +77,7 @@ def flat(one: dict[str, Any], other: dict[str, Any]) -> torch.Tensor:
 
 def test_the_model_says_what_is_trainable() -> None:
     assert trainable_names(new_normalised()) == TRAINABLE
-    adversary = GradientAscentServer().brief(briefing())
+    adversary = GradientAscentServer().give_resources(attacker_resources())
     sent = ArrayRecord(new_normalised().state_dict())
     assert adversary.trainable(sent) == TRAINABLE
     fewer = ArrayRecord({"first.bias": sent["first.bias"], "mask": sent["mask"]})
@@ -95,19 +96,19 @@ def test_without_a_model_names_and_types_say_it() -> None:
 def test_buffers_are_compared_apart() -> None:
     honest = new_normalised().state_dict()
     zero = {name: torch.zeros_like(value) for name, value in honest.items()}
-    crafted = {name: value.clone() for name, value in honest.items()}
+    malicious = {name: value.clone() for name, value in honest.items()}
     for name in TRAINABLE:
-        crafted[name] *= 2
-    crafted["calls"] += 3
-    crafted["norm.running_mean"][:2] = 2.0
-    ratio, cosine, buffers = compare(*map(ArrayRecord, (zero, honest, crafted)), TRAINABLE)
+        malicious[name] *= 2
+    malicious["calls"] += 3
+    malicious["norm.running_mean"][:2] = 2.0
+    ratio, cosine, buffers = compare(*map(ArrayRecord, (zero, honest, malicious)), TRAINABLE)
     assert (ratio, cosine) == (pytest.approx(2.0), pytest.approx(1.0))
     assert buffers == pytest.approx(math.sqrt(9 + 2 * 4))
 
 
 def test_figures_of_a_crafting_server_are_of_its_parameters(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 2, "drop": None}
-    adversary = GradientAscentServer(rate=0.5, **settings).brief(briefing())
+    adversary = GradientAscentServer(rate=0.5, **settings).give_resources(attacker_resources())
     kept = run_of(adversary, tmp_path)
     entries = {entry.round: entry for entry in noted(adversary.memory)}
     assert set(entries) == {3, 4, 5}
@@ -121,14 +122,14 @@ def test_figures_of_a_crafting_server_are_of_its_parameters(tmp_path: Path) -> N
         assert entry.buffers == 0.0  # an ascent leaves buffers as they are
     # The ascent is as long as it says, in lengths of the victim's honest update of round 1.
     update = flat(kept[1, "participant-0"], kept[1, "sent-0"]).norm()
-    climb = flat(kept[2, "sent-0"], kept[2, "meant-0"]).norm()
-    assert 0.25 * update <= climb <= 0.5001 * update
+    ascent = flat(kept[2, "sent-0"], kept[2, "meant-0"]).norm()
+    assert 0.25 * update <= ascent <= 0.5001 * update
 
 
 def test_an_ascending_participant_leaves_buffers_alone(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 1, "drop": None}
     adversary = GradientAscentParticipant(1, rate=0.5, participants=3, **settings)
-    run_of(adversary.brief(briefing()), tmp_path)
+    run_of(adversary.give_resources(attacker_resources()), tmp_path)
     entries = noted(adversary.memory)
     assert len(entries) == 4
     assert all(entry.buffers == 0.0 for entry in entries)
@@ -144,25 +145,25 @@ def test_an_isolated_victims_buffers_are_stated_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("halvings", [0, 1, 3, BISECTIONS, 7, 12, 25])
-def test_a_climb_is_cut_as_finely_as_it_has_to_be(halvings: int) -> None:
+def test_an_ascent_is_cut_as_finely_as_it_has_to_be(halvings: int) -> None:
     most = 2.0**-halvings * 0.9
     parameter, start = nn.Parameter(torch.tensor([1.0])), torch.tensor([0.0])
-    left = _shorten([parameter], [start], lambda: parameter.item() <= most)
+    left = backtrack([parameter], [start], lambda: parameter.item() <= most)
     assert parameter.item() == left
     assert most / 2 < left <= most
     if halvings > BISECTIONS or halvings == 0:
         assert left > 0.93 * most
 
 
-def test_where_nothing_is_allowed_nothing_is_climbed() -> None:
+def test_where_nothing_is_allowed_nothing_is_kept() -> None:
     parameter, start = nn.Parameter(torch.tensor([torch.inf])), torch.tensor([3.0])
-    assert _shorten([parameter], [start], lambda: False) == 0.0
+    assert backtrack([parameter], [start], lambda: False) == 0.0
     assert parameter.item() == 3.0
 
 
 def test_rounds_without_an_ascent_are_told(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"first": 2, "targets": None, "steps": 1}
-    adversary = GradientAscentServer(rate=1e60, **settings).brief(briefing())
+    adversary = GradientAscentServer(rate=1e60, **settings).give_resources(attacker_resources())
     federation = toys.Federation([adversary.keep_in(tmp_path)], model=new_normalised, rounds=4)
     federation.run()
     [told] = adversary.remarks()
@@ -170,7 +171,7 @@ def test_rounds_without_an_ascent_are_told(tmp_path: Path) -> None:
         "no gradient ascent in 3 of 3 active rounds (2, 3, 4): the shortest ascent lowered the "
         "targets' confidence by more than drop = 0.15; there it did what a passive attacker does"
     )
-    assert noted(adversary.memory) == ()  # nothing was crafted, so nothing is compared
+    assert noted(adversary.memory) == ()  # nothing was malicious, so nothing is compared
 
 
 def test_a_remark_has_its_reason() -> None:

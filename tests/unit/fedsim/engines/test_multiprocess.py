@@ -98,7 +98,9 @@ def test_dishonest_participants_remember_and_keep_snapshots(tmp_path: Path) -> N
         curious = CuriousParticipant(participant=3).keep_in(folder / "curious")
         active = GradientAscentParticipant(participant=1).keep_in(folder / "active")
         data = toys.dataset()
-        active.brief(AttackerResources(toys.new_model, data, data.test_records[:20], seed=1))
+        active.give_resources(
+            AttackerResources(toys.new_model, data, data.test_records[:20], seed=1)
+        )
         end, states = ran(federation([curious, active]), workers)
         files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("round-*")}
         return end, states, files

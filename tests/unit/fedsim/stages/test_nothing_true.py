@@ -21,7 +21,7 @@ from fedsim.evaluation.metrics import auc
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attacker_resources import brief
+from fedsim.stages.attacker_resources import give_resources
 from fedsim.stages.score_files import read_scores
 from fedsim.stages.setup import set_setup
 from fedsim.stages.views import hidden_audit
@@ -197,8 +197,8 @@ def test_no_array_within_reach_tells_of_membership() -> None:
 def test_an_active_adversary_gets_its_targets_alone_and_without_the_split() -> None:
     setup = set_setup(toys.experiment(**SECTIONS), None, SILENCE)
     (attacker,) = setup.attackers
-    brief(setup, attacker)
-    resources = attacker.adversaries[0].briefing
+    give_resources(setup, attacker)
+    resources = attacker.adversaries[0].resources
     assert isinstance(resources, AttackerResources)
     assert not resources.dataset.test.any()
     audited = [setup.ledger.audit(query).records for query in attacker.queries]

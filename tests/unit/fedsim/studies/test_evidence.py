@@ -66,7 +66,7 @@ def test_a_server_knows_what_it_sent_and_what_came_back(run: RunDirectory) -> No
         np.testing.assert_array_equal(course.reaction.values, back / sent)
 
 
-def test_what_is_sent_is_seen_after_the_climb(run: RunDirectory) -> None:
+def test_what_is_sent_is_seen_after_the_ascent(run: RunDirectory) -> None:
     sent = course_of(run, "gradient-ascent-server").sent.values[2]
     (meant,) = traced(run, "gradient-ascent-server", SERVED, "meant-0")
     assert np.median(sent / meant) > 1.05
