@@ -7,6 +7,7 @@ a word, changes nothing, and no parameter's ``.grad`` is touched.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -158,6 +159,31 @@ def _tensors(returned: Any) -> list[Tensor] | None:
         return None
     parts = [_tensors(one) for one in returned]
     return None if None in parts else [one for part in parts for one in part or ()]
+
+
+@dataclass(frozen=True)
+class BatchPass:
+    """One batch of N records that has gone through the model.
+
+    Attributes
+    ----------
+    inputs, output
+        What the model took, and what it returned while `watch` looked.
+    direction, scale
+        The gradient of each record's loss with respect to the output is ``direction * scale``,
+        with a scale (N,).
+    watch
+        Has seen the calls of the layers.
+    precision
+        Of what is computed from them.
+    """
+
+    inputs: Tensor
+    output: Tensor
+    direction: Tensor
+    scale: Tensor
+    watch: LayerWatch
+    precision: torch.dtype
 
 
 def backpropagate(

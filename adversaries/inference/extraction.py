@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adversaries.inference.backward import LayerWatch
+from adversaries.inference.backward import BatchPass, LayerWatch
 from adversaries.inference.factored_gradients import FactoredGradients, joined
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import IntArray, SnapshotFeatures
 from adversaries.inference.last_layer import scalar_names, with_last_layer
-from adversaries.inference.layer_gradients import BatchPass, LayerGradients
+from adversaries.inference.layer_gradients import LayerGradients
 from adversaries.inference.layer_parameters import named_layers, trainable_layers
 from adversaries.inference.model_layers import (
     EXAMPLES,

@@ -7,15 +7,13 @@ another axis than the first is never wrong: it takes the general way.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from adversaries.inference.backward import LayerTrace, LayerWatch
+from adversaries.inference.backward import BatchPass, LayerTrace, LayerWatch
 from adversaries.inference.factored_gradients import MATRIX, FactoredGradients, compact, joined
 from adversaries.inference.general_gradients import GeneralGradients
 from adversaries.inference.gradient_rules import (
@@ -26,37 +24,12 @@ from adversaries.inference.gradient_rules import (
 )
 from adversaries.inference.layer_parameters import Own
 from adversaries.inference.model_layers import parameter_owners
+from adversaries.inference.single_record import CLOSE, single_record_gradients
 from fedsim.errors import FedsimError
 
-_CLOSE = 1e-3  # relative difference of what is called the same in single precision
 _NOISE = 1e-6  # of the largest gradient of the model; less is rounding
 
 Traces = Mapping[str, tuple[LayerTrace, ...]]
-
-
-@dataclass(frozen=True)
-class BatchPass:
-    """One batch of N records that has gone through the model.
-
-    Attributes
-    ----------
-    inputs, output
-        What the model took, and what it returned while `watch` looked.
-    direction, scale
-        The gradient of each record's loss with respect to the output is ``direction * scale``,
-        with a scale (N,).
-    watch
-        Has seen the calls of the layers.
-    precision
-        Of what is computed from them.
-    """
-
-    inputs: Tensor
-    output: Tensor
-    direction: Tensor
-    scale: Tensor
-    watch: LayerWatch
-    precision: torch.dtype
 
 
 class LayerGradients:
@@ -118,7 +91,7 @@ class LayerGradients:
         """
         traces, _ = watch.traces(output, direction, {})
         tried = {name: self._own(name) for name in watch.layers if name not in watch.lost}
-        truth = self._alone(inputs[-1:], output[-1:].detach(), direction[-1:], tried)
+        truth = self._truth(inputs, output, direction, tried)
         sizes = {n: _norm(list(slopes.values())) for n, slopes in truth.items()}
         noise = _NOISE * max(sizes.values(), default=0.0)
         right = set()
@@ -127,7 +100,7 @@ class LayerGradients:
             if found is None:
                 continue
             wrong = _norm([slopes[local] - found[local][0] for local in slopes])
-            if wrong <= _CLOSE * sizes[name] + noise:
+            if wrong <= CLOSE * sizes[name] + noise:
                 right.add(name)
         self.general |= {*watch.layers} - right
         everything = {name: own for name, own in self._all().items() if name in self.general}
@@ -141,7 +114,7 @@ class LayerGradients:
         self, inputs: Tensor, output: Tensor, direction: Tensor, layers: Mapping[str, Own]
     ) -> None:
         """See whether `vmap` gives for one record what autograd gives."""
-        truth = self._alone(inputs[-1:], output[-1:].detach(), direction[-1:], layers)
+        truth = self._truth(inputs, output, direction, layers)
         way = self._way(frozenset(layers))
         largest = _norm([slope for slopes in truth.values() for slope in slopes.values()])
         for found in way.of(inputs[-1:], direction[-1:]):
@@ -150,47 +123,17 @@ class LayerGradients:
                 for name, slopes in truth.items()
                 for local, slope in slopes.items()
             ]
-            if _norm(wrong) > _CLOSE * largest:
+            if _norm(wrong) > CLOSE * largest:
                 way.vectorised = False
         self._vectorised = way.vectorised
         self._ways.clear()
 
-    def _alone(
-        self, inputs: Tensor, expected: Tensor, direction: Tensor, layers: Mapping[str, Own]
+    def _truth(
+        self, inputs: Tensor, output: Tensor, direction: Tensor, layers: Mapping[str, Own]
     ) -> dict[str, dict[str, Tensor]]:
-        """Return the gradients of one record by autograd, by layer and parameter."""
-        parameters = [p for own in layers.values() for p in own.values()]
-        with torch.enable_grad(), _differentiable(parameters):
-            try:
-                output = self.model(inputs)
-            except (RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise FedsimError(
-                    f"the model {type(self.model).__name__} does not take one record alone, so no "
-                    f"record has a gradient of its own: {reason}"
-                ) from error
-            if not torch.allclose(output, expected, rtol=_CLOSE, atol=_CLOSE * _largest(expected)):
-                raise FedsimError(
-                    f"the model {type(self.model).__name__} mixes the records of a batch: one "
-                    "record alone gives another output, so no record has a gradient of its own "
-                    "(batch normalisation without running statistics does this)"
-                )
-            if not parameters or not output.requires_grad:
-                slopes: list[Tensor | None] = [None] * len(parameters)
-            else:
-                slopes = list(
-                    torch.autograd.grad(
-                        output, parameters, grad_outputs=direction, allow_unused=True
-                    )
-                )
-        found = iter(slopes)
-        return {
-            name: {
-                local: torch.zeros_like(p) if (slope := next(found)) is None else slope
-                for local, p in own.items()
-            }
-            for name, own in layers.items()
-        }
+        """Return the gradients of the last of a few records, by autograd."""
+        last = (inputs[-1:], output[-1:].detach(), direction[-1:])
+        return single_record_gradients(self.model, *last, layers)
 
     def _by_rule(
         self, name: str, traces: Sequence[LayerTrace], count: int, rows: slice = slice(None)
@@ -251,7 +194,7 @@ class LayerGradients:
         if len(traces) == 1 and whole:
             return squared_norms(layer, *traces[0]).detach()
         found = self._by_rule(name, traces, count)
-        if found is None:  # the rule was tried, so this is another batch's affair
+        if found is None:  # it held for the batch on which it was tried
             raise FedsimError(f"layer '{name}' has no gradient rule for this batch")
         return _summed_squares([found[local] for local in own])
 
@@ -322,19 +265,6 @@ class LayerGradients:
         return self._ways[layers]
 
 
-@contextmanager
-def _differentiable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Let autograd reach frozen parameters for one block."""
-    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-
-
 def _fit(traces: Sequence[LayerTrace], count: int) -> bool:
     return all(len(side) == count for trace in traces for side in trace if side.dim()) and all(
         side.dim() for trace in traces for side in trace
@@ -355,10 +285,6 @@ def _summed_squares(gradients_: Sequence[Tensor]) -> Tensor:
 
 def _norm(tensors: Sequence[Tensor]) -> float:
     return math.hypot(*(float(torch.linalg.vector_norm(tensor)) for tensor in tensors))
-
-
-def _largest(values: Tensor) -> float:
-    return float(values.abs().max()) if values.numel() else 0.0
 
 
 def _is_factored(layer: nn.Module) -> bool:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from adversaries.inference.network import NetworkSettings
+from adversaries.inference.network_training import SupervisedSettings
 from adversaries.inference.paper_network import PaperNetworkSettings
 from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
-from adversaries.inference.supervised import SupervisedSettings
 
 NetworkName = Literal["default", "paper", "paper-shared"]
 
@@ -37,13 +37,13 @@ NetworkChoice = Annotated[
 
 @dataclass(frozen=True)
 class TrainingChanges:
-    """What is trained otherwise than suits the network; what is not given stays.
+    """Changes to the training that suits the network; what is not given stays.
 
     Attributes
     ----------
     folds, repeats, epochs, batch_size, learning_rate, component_learning_rate, weight_decay, \
 schedule, loss
-        As in `supervised.SupervisedSettings`.
+        As in `network_training.SupervisedSettings`.
     """
 
     folds: int | None = None

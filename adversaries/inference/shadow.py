@@ -2,7 +2,7 @@
 
 Shokri, Stronati, Song and Shmatikov (IEEE S&P 2017); the comparison of Nasr, Shokri and Houmansadr
 (IEEE S&P 2019), table VII. The membership of the known records is not used: they are scored like
-anybody else, so the threshold may be chosen on them.
+any other, so the threshold may be chosen on them.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adversaries.inference.candidate_scores import row_index
 from adversaries.inference.crossfit import folds
 from adversaries.inference.feature_cache import (
     inputs_spec,
     observed_features,
     observed_inputs,
-    positions,
 )
 from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.inputs import Inputs
+from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
-from adversaries.inference.supervised import fit_and_score
 from fedsim.attacks import (
     Attack,
     AuxiliaryRecords,
@@ -111,7 +111,7 @@ class Shadow(Attack):
             _, scores = fit_and_score(
                 joined(shadows),
                 np.concatenate([one.member for one in federations]),
-                target.take(torch.from_numpy(positions(view, candidates))),
+                target.take(row_index(view, candidates)),
                 training,
                 seed,
                 lambda done: advance(f"{done // training.epochs} of {networks}"),
@@ -146,7 +146,7 @@ def _in_common(views: Sequence[View]) -> list[View]:
     """Return views with only what each of them has.
 
     Where a strategy samples, the victim and its stand-ins take part in different rounds. Shadow
-    federations are passive: there is no reaction to a crafted message in them.
+    federations are passive: no snapshot in them is made from a malicious message.
     """
     common = set.intersection(*({(s.round, s.key) for s in one.seen} for one in views))
     if not common:

@@ -1,293 +1,144 @@
-"""The supervised attack: learn from known members and non-members, score everybody else.
+"""The supervised attack: learn from known members and non-members, score all candidates.
 
-Networks are cross-fitted (see `crossfit`), so that the held-out records choose the epoch and give
-scores on which a threshold may be chosen; everybody else gets the mean over the K networks.
-
-The epoch is one choice for all folds, where the mean held-out loss is least. A choice of each fold
-for itself would leak its held-out truth into its held-out scores.
+Nasr, Shokri and Houmansadr (IEEE S&P 2019). The network is in `network` (`paper_network`), its
+training in `network_training`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from adversaries.inference.crossfit import BoolArray, OnProgress, Positions, ScoreArray, folds
-from adversaries.inference.inputs import Inputs, Standardiser
-from adversaries.inference.memory import Networks, require_network_fits
-from adversaries.inference.network import (
-    MembershipNetwork,
-    NetworkPlan,
-    NetworkSettings,
-    membership_logits,
+from adversaries.inference.candidate_scores import (
+    ScoreArray,
+    joined_scores,
+    row_index,
+    unknown_records,
 )
+from adversaries.inference.crossfit import folds
+from adversaries.inference.feature_cache import inputs_spec, observed_features, observed_inputs
+from adversaries.inference.input_selection import InputChoice, input_settings
+from adversaries.inference.network_training import fit_and_score
+from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
 from fedsim import seeds
-from fedsim.errors import ConfigError, DataError
-
-_MOST_WEIGHTS = 50_000_000  # kept over the epochs of one network: 200 MB
-
-
-@dataclass(frozen=True)
-class SupervisedSettings:
-    """How the attack network is trained.
-
-    Attributes
-    ----------
-    network
-        Its sizes; whose defaults the rest of the defaults suit (`plans` has the paper's).
-    folds
-        K, the number of parts of the known records.
-    repeats
-        How often the known records are cut anew; scores are means over the repeats.
-    epochs
-        Epochs trained; the best one is chosen on the held-out records.
-    batch_size
-        Half members, half non-members.
-    learning_rate
-        Of the encoder; AdamW, which without weight decay is Adam.
-    component_learning_rate
-        Of the components that read raw vectors. Lower, as they have thousands of weights for the
-        few thousand records that are known.
-    weight_decay
-        Of all.
-    schedule
-        Learning rates fall to zero along a cosine, or stay.
-    loss
-        Squared error of the membership probability (the paper's), or its cross-entropy.
-    """
-
-    network: NetworkPlan = field(default_factory=NetworkSettings)
-    folds: int = 5
-    repeats: int = 1
-    epochs: int = 40
-    batch_size: int = 128
-    learning_rate: float = 6e-3
-    component_learning_rate: float = 3e-4
-    weight_decay: float = 0.1
-    schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["squared-error", "cross-entropy"] = "cross-entropy"
-
-    def __post_init__(self) -> None:
-        least = {"folds": 2, "repeats": 1, "epochs": 1, "batch_size": 2}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ConfigError(f"{name} must be at least {bound}, not {getattr(self, name)}")
-        for name in ("learning_rate", "component_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-
-    @property
-    def steps(self) -> int:
-        """How many epochs are trained, of all networks."""
-        return self.folds * self.repeats * self.epochs
-
-    @property
-    def networks(self) -> Networks:
-        """What is trained, for the sake of the memory that it takes."""
-        return Networks(
-            self.network.build,
-            self.folds * self.repeats,
-            self.epochs,
-            self.network.vector_snapshots,
-        )
+from fedsim.attacks import (
+    Attack,
+    AuxiliaryRecords,
+    ExpectedObservation,
+    MemoryNeed,
+    RecordIds,
+    View,
+)
+from fedsim.errors import DataError
+from fedsim.observation.needs import Knowledge
+from fedsim.progress import SILENCE, Watcher
 
 
-def fit_and_score(
-    inputs: Inputs,
-    member: BoolArray,
-    candidates: Inputs,
-    settings: SupervisedSettings,
-    seed: int,
-    progress: OnProgress | None = None,
-) -> tuple[ScoreArray, ScoreArray]:
-    """Train on the known records; score them (out of fold) and the candidates.
+class Supervised(Attack):
+    """A white-box network over all snapshots, trained on the known records (Nasr et al. 2019).
 
     Parameters
     ----------
     inputs
-        What is read of the N known records, not standardised.
-    member
-        (N,) their truth.
-    candidates
-        The same of M other records.
-    settings
-        How to train.
-    seed
-        All randomness comes from it; the same seed gives the same scores, bit by bit.
-    progress
-        Called with the number of epochs trained so far, of all networks; there are
-        `SupervisedSettings.steps`. One network over 200,000 outputs takes minutes.
+        What the attack reads: ``white-box-gradients`` (default: the last layer's gradient and
+        output, loss, label, every layer's gradient norm), ``white-box-outputs`` (the last three
+        layers' outputs, loss, label), ``black-box`` (the last layer's output, loss, label), or a
+        choice of layers: ``{outputs: [-1, -2], gradients: [conv5]}``; see
+        `input_selection.InputSettings`.
+    network
+        ``default``; ``paper``, the network of the paper with its training, which takes gigabytes
+        and days; ``paper-shared``, the same with one set of component weights for all snapshots;
+        or the default with other sizes: ``{shared: true, kernels: 8}``, see
+        `network.NetworkSettings`.
+    training
+        What is trained otherwise than suits the network: ``{epochs: 20, folds: 3}``, see
+        `plans.TrainingChanges`.
+    last_layer
+        Name of the layer that gives the logits; found where it is not named.
+    learns_from
+        How many of the known members, and of the known non-members, it learns from:
+        ``[250, 250]``. They are drawn with each attack seed, fewer out of more; the others are
+        scored like unknown ones. By default it learns from all.
+    """
 
-    Returns
-    -------
-    (array, array)
-        Membership logits (N,) of the known records, each by networks that have not seen it, and
-        (M,) of the candidates.
+    stochastic = True
+
+    def __init__(
+        self,
+        inputs: InputChoice = "white-box-gradients",
+        network: NetworkChoice = "default",
+        training: TrainingChanges | None = None,
+        last_layer: str | None = None,
+        learns_from: tuple[int, int] | None = None,
+    ) -> None:
+        self.inputs = input_settings(inputs)
+        self.training = plan(network, training)
+        self.last_layer = last_layer
+        self.learns_from = learns_from
+        self.needs = replace(self.inputs.needs, knowledge=frozenset({Knowledge.KNOWN_RECORDS}))
+
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
+        """Return what its networks take."""
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
+
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Read the inputs and cut the known records into folds; train nothing."""
+        if self.learns_from is not None:
+            known = drawn_records(known, *self.learns_from, 0)
+        observed_inputs(view, SILENCE, self.inputs, self.last_layer)
+        folds(known.member, self.training.folds, 0)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what the network reads."""
+        observed_features(view, watcher, inputs_spec(view, self.inputs, self.last_layer))
+
+    def score(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> ScoreArray:
+        """Return membership logits; a known record's come from networks that have not seen it."""
+        if self.learns_from is not None:
+            known = drawn_records(known, *self.learns_from, seed)
+        inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
+        training = self.training
+        networks = training.folds * training.repeats
+        with watcher.task("attack networks", training.steps) as advance:
+            held_out, others = fit_and_score(
+                inputs.take(row_index(view, known.records)),
+                known.member,
+                inputs.take(row_index(view, unknown_records(known, candidates))),
+                training,
+                seed,
+                lambda done: advance(f"{done // training.epochs} of {networks}"),
+            )
+        return joined_scores(known, held_out, candidates, others)
+
+
+def drawn_records(
+    known: AuxiliaryRecords, members: int, nonmembers: int, seed: int
+) -> AuxiliaryRecords:
+    """Return a number of the known members and non-members.
 
     Raises
     ------
     DataError
-        If truths and records differ in number, or a side has fewer records than there are folds.
-    FedsimError
-        If a network takes more memory than there is.
+        If there are fewer, or none are requested.
     """
-    if len(member) != len(inputs):
-        raise DataError(f"{len(inputs)} records are known but the truth of {len(member)} is given")
-    read = settings.network.vector_snapshots
-    inputs, candidates = inputs.latest(read), candidates.latest(read)
-    require_network_fits(settings.network.build, inputs)
-    held_out_scores, candidate_scores = np.zeros(len(inputs)), np.zeros(len(candidates))
-    for repeat in range(settings.repeats):
-        fits: list[_Fit] = []
-        for rest, held_out in folds(member, settings.folds, seed, repeat):
-            before = (repeat * settings.folds + len(fits)) * settings.epochs
-            told = partial(_tell, progress, before)
-            with seeds.global_draws(seed, "attack network", repeat, len(fits)):
-                fits.append(_fit(inputs, member, rest, held_out, candidates, settings, told))
-        epoch = int(np.mean([fit.held_out_losses for fit in fits], axis=0).argmin())
-        for fit in fits:
-            held_out_scores[fit.held_out] += fit.held_out_scores[epoch] / settings.repeats
-            candidate_scores += fit.scores(epoch) / (settings.repeats * settings.folds)
-    return held_out_scores, candidate_scores
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A network trained without one fold, and what it said after every epoch.
-
-    `scores` gives those of the candidates after an epoch.
-    """
-
-    held_out: Positions
-    held_out_scores: list[ScoreArray]
-    held_out_losses: list[float]
-    scores: Callable[[int], ScoreArray]
-
-
-def _fit(
-    inputs: Inputs,
-    member: BoolArray,
-    rest: Positions,
-    held_out: Positions,
-    candidates: Inputs,
-    settings: SupervisedSettings,
-    told: OnProgress,
-) -> _Fit:
-    raw = inputs.take(torch.from_numpy(rest))
-    standardiser = Standardiser.fit(raw)
-    training = standardiser.apply(raw)
-    validation = standardiser.apply(inputs.take(torch.from_numpy(held_out)))
-    truth, held_out_truth = (torch.from_numpy(member[part]).float() for part in (rest, held_out))
-    network = settings.network.build(training)
-    optimizer, schedule = _optimizer(network, truth, settings)
-    series = _Series(network, standardiser, candidates, settings.epochs)
-    scores, losses = [], []
-    for epoch in range(settings.epochs):
-        network.train()
-        for batch in balanced_batches(truth, settings.batch_size):
-            optimizer.zero_grad()
-            _loss(network(training.take(batch)), truth[batch], settings).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-        logits = membership_logits(network, validation)
-        losses.append(float(_loss(logits, held_out_truth, settings)))
-        scores.append(logits.double().numpy())
-        series.note()
-        told(epoch + 1)
-    return _Fit(held_out, scores, losses, series.ended())
-
-
-def _tell(progress: OnProgress | None, before: int, epochs: int) -> None:
-    if progress is not None:
-        progress(before + epochs)
-
-
-class _Series:
-    """A network after every epoch, to score the candidates once the epoch is chosen.
-
-    Its weights are kept if they are few. If not, the candidates are scored after every epoch: it
-    takes longer, but no memory.
-    """
-
-    def __init__(
-        self, network: MembershipNetwork, standardiser: Standardiser, raw: Inputs, epochs: int
-    ) -> None:
-        self._network, self._standardiser, self._raw = network, standardiser, raw
-        self._states: list[dict[str, Tensor]] = []
-        self._scores: list[ScoreArray] = []
-        weights = sum(parameter.numel() for parameter in network.parameters())
-        self._few = weights * epochs <= _MOST_WEIGHTS
-
-    def note(self) -> None:
-        """Keep what the network is now."""
-        if self._few:
-            state = self._network.state_dict()
-            self._states.append({name: value.clone() for name, value in state.items()})
-        else:
-            self._scores.append(self._scored())
-
-    def ended(self) -> Callable[[int], ScoreArray]:
-        """Return what gives the candidates' membership logits after an epoch.
-
-        A large network is let go: those of all folds together would take far more than one.
-        """
-        if not self._few:
-            return self._scores.__getitem__
-        self._network.zero_grad()
-        return self._scored_after
-
-    def _scored_after(self, epoch: int) -> ScoreArray:
-        self._network.load_state_dict(self._states[epoch])
-        return self._scored()
-
-    def _scored(self) -> ScoreArray:
-        logits = membership_logits(self._network, self._standardiser.apply(self._raw))
-        scores: ScoreArray = logits.double().numpy()
-        return scores
-
-
-def _optimizer(
-    network: MembershipNetwork, truth: Tensor, settings: SupervisedSettings
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    groups = [
-        {"params": network.encoder_parameters(), "lr": settings.learning_rate},
-        {"params": network.component_parameters(), "lr": settings.component_learning_rate},
-    ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    steps = settings.epochs * sum(1 for _ in _batch_starts(truth, settings.batch_size))
-    if settings.schedule == "constant":
-        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-
-def _loss(logits: Tensor, truth: Tensor, settings: SupervisedSettings) -> Tensor:
-    if settings.loss == "squared-error":
-        return (logits.sigmoid() - truth).square().mean()
-    return F.binary_cross_entropy_with_logits(logits, truth)
-
-
-def _batch_starts(truth: Tensor, batch_size: int) -> range:
-    members = int(truth.sum())
-    return range(0, max(members, len(truth) - members), batch_size // 2)
-
-
-def balanced_batches(truth: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Give positions in batches, half members and half non-members, until each was given.
-
-    The side with fewer records starts over, in a new order, until the other is through. Draws come
-    from torch's global generator.
-    """
-    starts = _batch_starts(truth, batch_size)
-    orders = []
-    for side in (1, 0):
-        positions = torch.nonzero(truth == side)[:, 0]
-        passes = -(-starts.stop // len(positions))
-        order = torch.cat([torch.randperm(len(positions)) for _ in range(passes)])
-        orders.append(positions[order[: starts.stop]])
-    for start in starts:
-        yield torch.cat([order[start : start + starts.step] for order in orders])
+    places = []
+    for wanted, kind, those in (
+        (members, "members", known.member),
+        (nonmembers, "non-members", ~known.member),
+    ):
+        there = np.flatnonzero(those)
+        if not 0 < wanted <= len(there):
+            raise DataError(
+                f"the supervised attack cannot learn from {wanted} known {kind}: {len(there)} are "
+                f"known (learns_from; see audit.known_{kind.replace('-', '')})"
+            )
+        order = seeds.generator(seed, "learns-from", kind).permutation(there)
+        places.append(order[:wanted])
+    chosen = np.sort(np.concatenate(places))
+    return AuxiliaryRecords(known.records[chosen], known.member[chosen])

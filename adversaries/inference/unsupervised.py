@@ -1,266 +1,101 @@
-"""The unsupervised attack: no record's membership is known, so let records fall into two groups.
+"""The unsupervised attack: no record's membership is known, so records fall into two groups.
 
-After Nasr, Shokri and Houmansadr (IEEE S&P 2019), for an attacker that knows no member at all:
-
-1. An autoencoder with a bottleneck of one number a record. The encoder is the supervised attack's
-   network; the decoder must rebuild four signals from its number: loss, whether the prediction is
-   right, prediction uncertainty and gradient norm. So the number keeps what is common to them.
-2. Spectral clustering of those numbers into two groups.
-3. The group with the lower mean gradient norm is called the members.
-
-The decoder rebuilds the signals of every snapshot side by side, not their mean over the snapshots,
-and a snapshot weighs more the later it is: how hard a record is shows from the start, and what the
-model remembers of it adds up over the rounds. On one federation (CIFAR-100, AlexNet, eight
-snapshots) the accuracy of the server and of a participant was 85.2 and 82.0 % with means, 85.8 and
-82.7 % side by side, 86.4 and 83.7 % weighted.
-
-Clustering needs no n x n matrix. The eigenproblem is solved among landmarks, a random sample of the
-records, and its solution is extended to all records by Nystroem's formula, in blocks.
+Nasr, Shokri and Houmansadr (IEEE S&P 2019); what is trained and clustered is in `autoencoder`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-import numpy as np
-import scipy.linalg
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.metrics.pairwise import rbf_kernel
-from torch import Tensor, nn
+from adversaries.inference.autoencoder import (
+    UnsupervisedSettings,
+    known_signals,
+    score_unlabelled,
+)
+from adversaries.inference.candidate_scores import ScoreArray, row_index
+from adversaries.inference.feature_cache import (
+    inputs_spec,
+    observed_features,
+    observed_inputs,
+    own_features,
+)
+from adversaries.inference.input_selection import InputChoice, input_settings
+from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import needed_features
+from fedsim.attacks import (
+    Attack,
+    AuxiliaryRecords,
+    ExpectedObservation,
+    MemoryNeed,
+    RecordIds,
+    View,
+)
+from fedsim.observation.needs import Needs
+from fedsim.progress import SILENCE, Watcher
 
-from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.inputs import Inputs, Standardiser
-from adversaries.inference.log_scalars import log_entropy, log_norm
-from adversaries.inference.memory import Networks
-from adversaries.inference.network import EncoderSettings, membership_logits
-from fedsim import seeds
-from fedsim.errors import ConfigError, FedsimError
-
-ScoreArray = NDArray[np.float64]
-OnProgress = Callable[[int], None]
-
-_SMALLEST = 1e-12  # of what a logarithm is taken of
-_FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
-_LEAST_SPREAD = 1e-5  # of the embeddings; less is rounding
-_BLOCK = 4096  # records a block of the extension
-
-
-@dataclass(frozen=True)
-class UnsupervisedSettings:
-    """How the autoencoder is trained and its embeddings are clustered.
-
-    Attributes
-    ----------
-    network
-        Sizes of the encoder, which reads all snapshots.
-    decoder_width
-        Hidden width of the decoder.
-    epochs, batch_size, learning_rate
-        Of Adam; the rate falls to zero along a cosine.
-    landmarks
-        Records among which the eigenproblem is solved.
-    kernel_width
-        Of the Gaussian affinity, in standard deviations of the embeddings.
-    """
-
-    network: EncoderSettings = field(default_factory=EncoderSettings)
-    decoder_width: int = 64
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 3e-3
-    landmarks: int = 1000
-    kernel_width: float = 0.5
-
-    def __post_init__(self) -> None:
-        smallest = {"decoder_width": 1, "epochs": 1, "batch_size": 1, "landmarks": 2}
-        for name, least in smallest.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is at least {least}, not {getattr(self, name)}")
-        for name in ("learning_rate", "kernel_width"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is positive, not {getattr(self, name)}")
-
-    @property
-    def networks(self) -> Networks:
-        """What is trained, for the sake of the memory that it takes."""
-        smaller = "set fewer training.network.kernels"
-        return Networks(self.network.build, 1, self.epochs, smaller=smaller)
+_SIGNALS = needed_features(Needs(outputs=True, scalars=True, gradient_norms="all"))
 
 
-def score_unlabelled(
-    inputs: Inputs,
-    signals: Tensor,
-    settings: UnsupervisedSettings,
-    seed: int,
-    progress: OnProgress | None = None,
-) -> ScoreArray:
-    """Split records into two groups without any truth, and say how far each is on which side.
+class Unsupervised(Attack):
+    """The white-box network with nothing to learn from: records are clustered (Nasr et al. 2019).
+
+    The membership of the known records is not used at all; they are scored like any candidate.
 
     Parameters
     ----------
+    training
+        Sizes of the autoencoder, how it is trained, and how its embeddings are clustered.
     inputs
-        What the encoder reads of N records, not standardised.
-    signals
-        What the decoder rebuilds, as `known_signals` returns it.
-    settings
-        How to train and to cluster.
-    seed
-        All randomness comes from it; the same seed gives the same scores, bit by bit.
-    progress
-        Called with the number of epochs done after each.
-
-    Returns
-    -------
-    Scores (N,): 1 at the centre of the group called members, -1 at the centre of the other, 0 where
-    the groups meet. All 0 if all records look alike.
+        What the encoder reads: as in `Supervised`. The four signals that the decoder rebuilds need
+        the model's gradients whatever is chosen here.
+    last_layer
+        Name of the layer that gives the logits; found where it is not named.
     """
-    embeddings = _embeddings(inputs, signals, settings, seed, progress)
-    if np.ptp(embeddings) < _LEAST_SPREAD:
-        return np.zeros(len(embeddings))
-    coordinate = spectral_coordinate(
-        embeddings, settings.landmarks, settings.kernel_width, seeds.generator(seed, "landmarks")
-    )
-    sides = _between_centres(coordinate, seed)
-    norms = signals[..., -1].mean(0).numpy()
-    return sides if norms[sides > 0].mean() <= norms[sides <= 0].mean() else -sides
 
+    stochastic = True
 
-def known_signals(records: Sequence[SnapshotFeatures]) -> Tensor:
-    """Return the four signals of N records on T snapshots, (T, N, 4) as float64.
+    def __init__(
+        self,
+        training: UnsupervisedSettings | None = None,
+        inputs: InputChoice = "white-box-gradients",
+        last_layer: str | None = None,
+    ) -> None:
+        self.training = training or UnsupervisedSettings()
+        self.inputs = input_settings(inputs)
+        self.last_layer = last_layer
+        self.needs = replace(self.inputs.needs, outputs=True, scalars=True, gradient_norms="all")
 
-    They are the log loss, whether the prediction is right (0 or 1), the log of the
-    prediction's entropy over its greatest possible value log C, and the log norm of the gradient
-    of all layers. Each but the second spans orders of magnitude, hence the logarithms.
-    """
-    return torch.stack([_signals(features) for features in records])
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
+        """Return what its networks take."""
+        tried_features(prospect, _SIGNALS)
+        return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Read the inputs and the signals; train nothing."""
+        observed_inputs(view, SILENCE, self.inputs, self.last_layer)
+        own_features(view, SILENCE, _SIGNALS)
 
-def _signals(features: SnapshotFeatures) -> Tensor:
-    if not features.classes:
-        raise FedsimError(
-            "the unsupervised attack rebuilds the uncertainty of a classifier, and the objective "
-            "is none; choose another attack (loss reads any objective)"
-        )
-    logits = torch.from_numpy(features.logits).double()
-    log_p = logits.log_softmax(1)
-    entropy = -(log_p.exp() * log_p).sum(1) / np.log(logits.shape[1])
-    right = logits.argmax(1) == torch.from_numpy(features.labels)
-    loss = torch.from_numpy(features.losses).double()
-    norm = torch.from_numpy(features.gradient_norms).double().norm(dim=1)
-    # Where one underflows, its logarithm is computed in another way.
-    log_loss = -torch.from_numpy(features.scalar("log-odds of the label")).double()
-    logs = [
-        _log(loss, log_loss),
-        right.double(),
-        _log(entropy, torch.from_numpy(log_entropy(features))),
-        _log(norm, torch.from_numpy(log_norm(features))),
-    ]
-    return torch.stack(logs, 1)
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what the encoder reads, and the signals."""
+        observed_features(view, watcher, inputs_spec(view, self.inputs, self.last_layer))
+        own_features(view, watcher, _SIGNALS)
 
-
-def _log(values: Tensor, exact: Tensor) -> Tensor:
-    """Return logarithms; of values that underflow those that are given, if they are finite."""
-    small = (values < _SMALLEST) & exact.isfinite()
-    return torch.where(small, exact, values.clamp_min(_SMALLEST).log())
-
-
-def _embeddings(
-    raw: Inputs,
-    signals: Tensor,
-    settings: UnsupervisedSettings,
-    seed: int,
-    progress: OnProgress | None,
-) -> ScoreArray:
-    """Train the autoencoder on the records and return its one number for each, in (-1, 1)."""
-    inputs = Standardiser.fit(raw).apply(raw)
-    targets = _targets(signals)
-    with seeds.global_draws(seed, "autoencoder"):  # initial weights, batches and dropout
-        encoder = settings.network.build(inputs)
-        decoder = nn.Sequential(
-            nn.Linear(1, settings.decoder_width),
-            nn.GELU(),
-            nn.Linear(settings.decoder_width, targets.shape[1]),
-        )
-        optimizer = torch.optim.Adam(
-            [*encoder.parameters(), *decoder.parameters()], lr=settings.learning_rate
-        )
-        steps = settings.epochs * -(-len(inputs) // settings.batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        encoder.train()
-        for epoch in range(settings.epochs):
-            for batch in torch.split(torch.randperm(len(inputs)), settings.batch_size):
-                # Bounded, lest a few far records become a group of their own.
-                bottleneck = encoder(inputs.take(batch)).tanh()
-                loss = F.mse_loss(decoder(bottleneck[:, None]), targets[batch])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-            if progress is not None:
-                progress(epoch + 1)
-    embeddings: ScoreArray = membership_logits(encoder, inputs).double().tanh().numpy()
-    return embeddings
-
-
-def _targets(signals: Tensor) -> Tensor:
-    """Return what the decoder rebuilds of each record, (N, 4 T): standardised, then weighted.
-
-    The weights rise evenly from 1 / T for the first snapshot to 1 for the last. A signal that is
-    the same for all records becomes 0.
-    """
-    centred = signals - signals.mean(1, keepdim=True)
-    deviation = centred.square().mean(1, keepdim=True).sqrt()
-    standardised = (centred / deviation.clamp_min(_SMALLEST)).clamp(-_FARTHEST, _FARTHEST)
-    snapshots = len(signals)
-    weights = torch.arange(1, snapshots + 1) / snapshots
-    return (standardised * weights[:, None, None]).transpose(0, 1).flatten(1).float()
-
-
-def spectral_coordinate(
-    embeddings: ScoreArray, landmarks: int, kernel_width: float, generator: np.random.Generator
-) -> ScoreArray:
-    """Return the coordinate in which spectral clustering cuts records into two.
-
-    It is the second eigenvector of the random walk D^-1 W on the landmarks, W their Gaussian
-    affinities and D their sums: the relaxed normalised cut of Shi and Malik (IEEE TPAMI 2000). A
-    record's coordinate is the mean of the landmarks' weighted by its affinities, which is
-    Nystroem's extension (Bengio et al., Neural Computation 2004) but for a constant factor. Takes
-    O(N landmarks) time, and memory for `_BLOCK` rows at a time.
-
-    Parameters
-    ----------
-    embeddings
-        (N,), at least two of them different.
-    landmarks
-        How many records the eigenproblem is solved for, if there are as many.
-    kernel_width
-        Standard deviation of the affinity over that of the embeddings.
-    generator
-        Draws the landmarks.
-    """
-    points = ((embeddings - embeddings.mean()) / embeddings.std() / kernel_width)[:, None]
-    chosen = generator.choice(len(points), min(landmarks, len(points)), replace=False)
-    anchors = points[chosen]
-    affinities = rbf_kernel(anchors, gamma=0.5)
-    degrees = np.sqrt(affinities.sum(1))
-    second = len(anchors) - 2  # eigh sorts upwards
-    _, vectors = scipy.linalg.eigh(
-        affinities / np.outer(degrees, degrees), subset_by_index=(second, second)
-    )
-    walk = vectors[:, 0] / degrees
-    blocks = []
-    for start in range(0, len(points), _BLOCK):
-        weights = rbf_kernel(points[start : start + _BLOCK], anchors, gamma=0.5)
-        blocks.append(weights @ walk / weights.sum(1))
-    coordinate: ScoreArray = np.concatenate(blocks)
-    return coordinate
-
-
-def _between_centres(coordinate: ScoreArray, seed: int) -> ScoreArray:
-    """Return the place of each record on the line through two groups' centres, at -1 and 1."""
-    clusters = KMeans(2, n_init=10, random_state=seeds.derive(seed, "clusters") % 2**32)
-    low, high = np.sort(clusters.fit(coordinate[:, None]).cluster_centers_[:, 0])
-    sides: ScoreArray = (2 * coordinate - low - high) / (high - low)
-    return sides
+    def score(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> ScoreArray:
+        """Return places between the clusters' centres; those above 0 are called members."""
+        inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
+        signals = known_signals(own_features(view, watcher, _SIGNALS))
+        places = row_index(view, candidates)
+        epochs = self.training.epochs
+        with watcher.task("autoencoder", epochs) as advance:
+            return score_unlabelled(
+                inputs.take(places),
+                signals[:, places],
+                self.training,
+                seed,
+                lambda done: advance(f"epoch {done} of {epochs}"),
+            )

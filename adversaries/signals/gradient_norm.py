@@ -7,55 +7,36 @@ members towards zero.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import (
-    last_features,
-    observed_features,
-    own_features,
-    positions,
-)
+from adversaries.inference.feature_cache import observed_features
+from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.log_scalars import log_norm
-from adversaries.inference.memory import tried_features
 from adversaries.inference.needed_features import needed_features
-from adversaries.signals.ties import tell_ties
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from adversaries.signals.last_snapshot import LastSnapshotSignal
+from fedsim.attacks import View
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
-_NORMS = needed_features(Needs(gradient_norms="all"))
 _LAST_LAYER = needed_features(Needs(last_layer_norms=True))
 _COLUMN = "log gradient norm"
 
 
-class GradientNorm(Attack):
+class GradientNorm(LastSnapshotSignal):
     """Score a record by minus the log norm of its gradient on the last observed snapshot."""
 
-    baseline = True
+    name = "gradient-norm"
+    scored = Needs(gradient_norms="all")
     needs = Needs(last_layer_norms=True, gradient_norms="all")
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, _NORMS)
+    def signal(self, features: SnapshotFeatures) -> NDArray[np.float64]:
+        """Return minus the logarithm of the norm over all layers."""
+        return -log_norm(features)
 
     def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the norms."""
-        own_features(view, watcher, _NORMS)
+        """Keep the norms, and those of the last layer for the trace."""
+        super().extract(view, watcher)
         last = observed_features(view, watcher, _LAST_LAYER)
         if _COLUMN not in last[0].scalar_names:
-            observed_features(view, watcher, _NORMS)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> NDArray[np.float64]:
-        """Return minus the logarithm of the norm over all layers."""
-        last = last_features(view, watcher, _NORMS)
-        scores = -log_norm(last)[positions(view, candidates)]
-        tell_ties("gradient-norm", scores, watcher)
-        return scores
+            observed_features(view, watcher, needed_features(self.scored))
 
     def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the norm of each record's last-layer gradient on each snapshot.
@@ -66,6 +47,6 @@ class GradientNorm(Attack):
         """
         found = observed_features(view, watcher, _LAST_LAYER)
         if _COLUMN not in found[0].scalar_names:
-            found = observed_features(view, watcher, _NORMS)
+            found = observed_features(view, watcher, needed_features(self.scored))
             return np.stack([np.exp(log_norm(one)) for one in found])
         return np.stack([np.exp(one.scalar(_COLUMN).astype(np.float64)) for one in found])

@@ -8,47 +8,20 @@ first scalar (the log-odds of the label, of a classifier) has the same order and
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import last_features, own_features, positions
-from adversaries.inference.memory import tried_features
-from adversaries.inference.needed_features import needed_features
-from adversaries.signals.ties import tell_ties
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.signals.last_snapshot import LastSnapshotSignal
 from fedsim.observation.needs import Needs
-from fedsim.progress import Watcher
-
-_NEEDS = Needs(which="last", scalars=True)
-_FIT = needed_features(_NEEDS)
 
 
-class Loss(Attack):
+class Loss(LastSnapshotSignal):
     """Score a record by how well it is fitted on the last observed snapshot: low loss, high score.
 
     It takes one forward pass of that snapshot, of any model.
     """
 
-    baseline = True
-    needs = _NEEDS
+    name = "loss"
+    needs = scored = Needs(which="last", scalars=True)
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, _FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the losses."""
-        own_features(view, watcher, _FIT)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> NDArray[np.float64]:
+    def signal(self, features: SnapshotFeatures) -> NDArray[np.float64]:
         """Return the log-odds of the label; of another objective what stands for the fit."""
-        last = last_features(view, watcher, _FIT)
-        scores: NDArray[np.float64] = last.scalars[positions(view, candidates), 0].astype(
-            np.float64
-        )
-        tell_ties("loss", scores, watcher)
-        return scores
+        return features.scalars[:, 0].astype(np.float64)

@@ -1,24 +1,25 @@
-"""Says how many records an attack cannot tell apart: their order in a curve means nothing."""
+"""How many records have the same score: their order in a curve means nothing."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.progress import Watcher
 
-WORTH_A_WORD = 0.01  # of the records
+REPORTED_SHARE = 0.01
+"""The share of tied records above which it is reported."""
 
 
-def tied(scores: NDArray[np.float64]) -> int:
+def count_ties(scores: NDArray[np.float64]) -> int:
     """Return how many scores are the same as another one."""
     _, counts = np.unique(scores, return_counts=True)
     return int(counts[counts > 1].sum())
 
 
-def tell_ties(name: str, scores: NDArray[np.float64], watcher: Watcher) -> None:
+def report_ties(name: str, scores: NDArray[np.float64], watcher: Watcher) -> None:
     """Say how many scores are tied, where they are more than a few."""
-    count = tied(scores)
-    if count > WORTH_A_WORD * len(scores):
+    count = count_ties(scores)
+    if count > REPORTED_SHARE * len(scores):
         watcher.say(
             f"{name}: {count:,} of {len(scores):,} records have a score that another record has, "
-            "too; they are not told apart"
+            "too; nothing separates them"
         )

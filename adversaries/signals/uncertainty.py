@@ -7,62 +7,46 @@ IEEE S&P 2019, show it by class: members are predicted with less uncertainty.
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import last_features, observed_features, positions
+from adversaries.inference.feature_cache import observed_features
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.log_scalars import log_entropy, normalised_entropy
-from adversaries.inference.memory import tried_features
 from adversaries.inference.needed_features import needed_features
-from adversaries.signals.ties import tell_ties
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from adversaries.signals.last_snapshot import LastSnapshotSignal
+from fedsim.attacks import View
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
-_NEEDS = Needs(outputs=True)
-_OUTPUT = needed_features(_NEEDS)
 
-
-class Uncertainty(Attack):
+class Uncertainty(LastSnapshotSignal):
     """Score a record by minus the log uncertainty of its prediction on the last snapshot.
 
     For classifiers: the uncertainty is the entropy of the prediction, over its greatest value.
     """
 
-    baseline = True
-    needs = _NEEDS
+    name = "uncertainty"
+    needs = scored = Needs(outputs=True)
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        _require_classes(tried_features(prospect, _OUTPUT))
+    def signal(self, features: SnapshotFeatures) -> NDArray[np.float64]:
+        """Return minus the logarithm of the normalised entropy.
+
+        Raises
+        ------
+        FedsimError
+            If the objective is no classification.
+        """
+        if not features.classes:
+            raise FedsimError(
+                "the uncertainty of a prediction is that of a classifier, and the objective is "
+                "none; choose another attack (loss reads any objective)"
+            )
+        return -log_entropy(features)
 
     def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the predictions."""
-        observed_features(view, watcher, _OUTPUT)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> NDArray[np.float64]:
-        """Return minus the logarithm of the normalised entropy; 0 for none of the classes."""
-        last = last_features(view, watcher, _OUTPUT)
-        _require_classes(last)
-        scores = -log_entropy(last)[positions(view, candidates)]
-        tell_ties("uncertainty", scores, watcher)
-        return scores
+        """Keep the predictions, also on parameters that were only sent."""
+        observed_features(view, watcher, needed_features(self.needs))
 
     def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the uncertainty about each record on each snapshot (snapshots, records)."""
-        features = observed_features(view, watcher, _OUTPUT)
+        features = observed_features(view, watcher, needed_features(self.needs))
         return np.stack([normalised_entropy(found) for found in features])
-
-
-def _require_classes(features: SnapshotFeatures) -> None:
-    if not features.classes:
-        raise FedsimError(
-            "the uncertainty of a prediction is that of a classifier, and the objective is none; "
-            "choose another attack (loss reads any objective)"
-        )

@@ -230,9 +230,10 @@ def _dataclass(name: str) -> Callable[..., Any]:
 
 
 HOMES = (
-    "adversaries.inference.attacks",
+    "adversaries.inference.autoencoder",
     "adversaries.inference.input_selection",
     "adversaries.inference.network",
+    "adversaries.inference.network_training",
     "adversaries.inference.plans",
     "adversaries.inference.supervised",
     "adversaries.inference.unsupervised",

@@ -3,7 +3,7 @@
 A participant that keeps something from round to round (its momentum) stays in one process, and so
 does what it keeps, which travels only when a checkpoint is written. Others are shared out evenly in
 each round. The processes are forks, so the data is there once; parameters go through memory that
-both sides share (see `line`). Every process runs its participants as `LocalGrid` does, and every
+both sides share (see `channel`). Every process runs its participants as `LocalGrid` does, and every
 random draw comes from the seed, so the numbers are those of one process, bit for bit.
 """
 
@@ -71,11 +71,11 @@ def local_grid(
     ours = client_app if isinstance(client_app, PrefetchingApp) else None
     quick = ours is not None and ours.stacked and not apart
     stay = ours is None or not ours.forgets
-    arenas = [BufferPool.of_machine() for _ in range(count - quick)]
-    hosts = [partial(host, client_app, participants, threads, quick, arena) for arena in arenas]
+    pools = [BufferPool.of_machine() for _ in range(count - quick)]
+    hosts = [partial(host, client_app, participants, threads, quick, pool) for pool in pools]
     with forked(hosts) as processes:
         own = LocalGrid(client_app, participants) if quick else None
-        yield WorkersGrid(participants, [*map(_borrowing, processes, arenas)], own, stay=stay)
+        yield WorkersGrid(participants, [*map(_borrowing, processes, pools)], own, stay=stay)
 
 
 class WorkersGrid(NodesGrid):
@@ -126,7 +126,7 @@ class WorkersGrid(NodesGrid):
         turns = self._turns(asked)
         busy = {w: turn for w, turn in zip(self._workers, turns, strict=False) if turn}
         send_all(
-            (worker.line, ("run", ([asked[number] for number in turn], _dropped(worker))))
+            (worker.channel, ("run", ([asked[number] for number in turn], _dropped(worker))))
             for worker, turn in busy.items()
         )
         patience = math.inf if timeout is None else timeout
@@ -147,7 +147,7 @@ class WorkersGrid(NodesGrid):
             for number in turns[-1]:
                 [replies[number]] = self._own.send_and_receive([asked[number]])
                 if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
-                    receive(0)  # or the others would wait for room in their lines
+                    receive(0)  # or the others would wait for room in their channels
                     looked = time.monotonic()
         while waiting := [w for w in busy if busy[w] and w not in self._hung]:
             if not receive(min(until[w] for w in waiting) - time.monotonic()):
@@ -163,7 +163,7 @@ class WorkersGrid(NodesGrid):
         """
         self._times_kept += 1  # first: a Ctrl-C may leave some with what they have kept before
         for worker in self._workers:
-            worker.line.send(("keep", ()))
+            worker.channel.send(("keep", ()))
         own = {} if self._own is None else self._own.states()
         return FetchedStates(partial(self._fetched, self._times_kept, own))
 
@@ -173,7 +173,7 @@ class WorkersGrid(NodesGrid):
         for node, state in states.items():
             shares[self._place(node)][node] = state
         for worker, share in zip(self._workers, shares, strict=False):
-            worker.line.send(("restore", (share,)))
+            worker.channel.send(("restore", (share,)))
         if self._own is not None:
             self._own.restore(shares[-1])
 
@@ -217,7 +217,7 @@ class WorkersGrid(NodesGrid):
         if time_kept != self._times_kept:
             raise FedsimError("these states are gone: states() was called again")
         for worker in self._workers:
-            worker.line.send(("fetch", ()))
+            worker.channel.send(("fetch", ()))
         found = dict(own)
         for worker in self._workers:
             found |= self._kept_by(worker).states
@@ -233,10 +233,11 @@ class WorkersGrid(NodesGrid):
         raise FedsimError("the process of a participant that hangs does not give its states")
 
 
-def _borrowing(worker: Worker, arena: BufferPool | None) -> Worker:
-    loans = None if arena is None else BufferBorrower(arena)
-    return replace(worker, line=replace(worker.line, loans=loans))
+def _borrowing(worker: Worker, pool: BufferPool | None) -> Worker:
+    lending = None if pool is None else BufferBorrower(pool)
+    return replace(worker, channel=replace(worker.channel, lending=lending))
 
 
 def _dropped(worker: Worker) -> list[int]:
-    return worker.line.loans.dropped() if isinstance(worker.line.loans, BufferBorrower) else []
+    lending = worker.channel.lending
+    return lending.dropped() if isinstance(lending, BufferBorrower) else []

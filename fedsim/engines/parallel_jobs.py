@@ -61,7 +61,7 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
         at = {}
         for worker in processes:
             at[worker] = next(names)
-            worker.line.send(at[worker])
+            worker.channel.send(at[worker])
         while unfinished:
             for worker in who_sent(processes):
                 told = worker.receive(f"was at work on {at[worker]}")
@@ -74,7 +74,7 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
                         unfinished -= 1
                         if name := next(names, None):
                             at[worker] = name
-                            worker.line.send(name)
+                            worker.channel.send(name)
                     case (what, *arguments):
                         getattr(heard[worker], what)(*arguments)
 
@@ -92,23 +92,23 @@ class _Finished:
 
 
 class _Relay:
-    """A watcher in a process of ours: everything goes over the line to an `_Ear`, by method."""
+    """A watcher in a process of ours: everything goes over the channel to an `_Ear`, by method."""
 
-    def __init__(self, line: Channel) -> None:
-        self._line = line
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._numbers = count()
 
     def say(self, text: str) -> None:
-        self._line.send(("say", text))
+        self._channel.send(("say", text))
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
         number = next(self._numbers)
-        self._line.send(("begin", number, what, total, done))
+        self._channel.send(("begin", number, what, total, done))
         try:
-            yield lambda standing: self._line.send(("advance", number, standing))
+            yield lambda standing: self._channel.send(("advance", number, standing))
         finally:
-            self._line.send(("end", number))
+            self._channel.send(("end", number))
 
 
 class _Ear:
@@ -137,19 +137,19 @@ class _Ear:
             self._tasks.popitem()[1][1].close()
 
 
-def _work(jobs: Mapping[str, Job], threads: int, line: Channel) -> NoReturn:
-    """Do the jobs that the line names."""
+def _work(jobs: Mapping[str, Job], threads: int, channel: Channel) -> NoReturn:
+    """Do the jobs that the channel names."""
 
     def do(name: str) -> None:
         try:
-            for standing in jobs[name](_Relay(line)):
-                line.send(_Step(standing))
+            for standing in jobs[name](_Relay(channel)):
+                channel.send(_Step(standing))
         except Exception as error:  # it is raised again in the parent
             error.add_note(f"At work on {name}:\n{traceback.format_exc()}")
-            line.send(portable(error))
+            channel.send(portable(error))
         else:
-            line.send(_Finished())
+            channel.send(_Finished())
 
     with computing(threads) as thread:
         while True:
-            thread.submit(do, line.receive()).add_done_callback(end_on_defect)
+            thread.submit(do, channel.receive()).add_done_callback(end_on_defect)

@@ -5,9 +5,9 @@ milliseconds. What makes forks unsafe is kept out:
 
 - OpenMP's threads do not survive a fork, and the thread that was forked would wait for them for
   ever. A fork therefore computes in a thread of its own, which starts with no such memories.
-- A fork never writes to the terminal; it has nothing to say but through its line.
-- A process that waits for its parent, or computes for one that is gone, ends: by the closed line,
-  and by Linux's parent-death signal.
+- A fork never writes to the terminal; it has nothing to say but through its channel.
+- A process that waits for its parent, or computes for one that is gone, ends: by the closed
+  channel, and by Linux's parent-death signal.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ from typing import Any
 
 from fedsim.engines.threads import limit_threads
 from fedsim.errors import FedsimError
-from fedsim.transport.channel import Channel, new_line
+from fedsim.transport.channel import Channel, new_channel
 
 _PR_SET_PDEATHSIG = 1
 
@@ -49,10 +49,10 @@ class WorkerEnded(FedsimError):  # noqa: N818 - it says what happened
 
 @dataclass(frozen=True)
 class Worker:
-    """A forked process, and our end of the line to it."""
+    """A forked process, and our end of the channel to it."""
 
     process: BaseProcess
-    line: Channel
+    channel: Channel
 
     def receive(self, doing: str) -> Any:
         """Return the next object that the process sends.
@@ -68,7 +68,7 @@ class Worker:
             If it ended instead.
         """
         try:
-            return self.line.receive()
+            return self.channel.receive()
         except (EOFError, ConnectionResetError) as error:
             self.process.join()
             raise WorkerEnded(f"the process that {doing} {_end(self.process.exitcode)}") from error
@@ -81,8 +81,8 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
     Parameters
     ----------
     tasks
-        Each is called once, in its own process, with that process's end of the line. It ends when
-        its end of the line says so, or when it is killed at the end of the block.
+        Each is called once, in its own process, with that process's end of the channel. It ends
+        when its end of the channel says so, or when it is killed at the end of the block.
 
     Raises
     ------
@@ -98,8 +98,8 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
     workers: list[Worker] = []
     try:
         for task in tasks:
-            ours, theirs = new_line()
-            not_theirs = [ours, *(worker.line for worker in workers)]
+            ours, theirs = new_channel()
+            not_theirs = [ours, *(worker.channel for worker in workers)]
             process = context.Process(
                 target=_live, args=(task, theirs, not_theirs, os.getpid()), daemon=True
             )
@@ -113,7 +113,7 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
     finally:
         for worker in workers:
             worker.process.kill()  # whatever ended well has left nothing undone
-            worker.line.close()
+            worker.channel.close()
         for worker in workers:
             worker.process.join()
             worker.process.close()
@@ -122,8 +122,8 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
 def who_sent(workers: Sequence[Worker], timeout: float = math.inf) -> list[Worker]:
     """Wait until there is something to receive, or an end, and return from whom."""
     seconds = max(0.0, timeout) if math.isfinite(timeout) else None
-    ready = wait([worker.line.socket for worker in workers], seconds)
-    return [worker for worker in workers if worker.line.socket in ready]
+    ready = wait([worker.channel.socket for worker in workers], seconds)
+    return [worker for worker in workers if worker.channel.socket in ready]
 
 
 def computing(threads: int) -> ThreadPoolExecutor:
@@ -151,7 +151,7 @@ def portable(error: Exception) -> Exception:
     return error
 
 
-def _live(task: Task, line: Channel, not_ours: Sequence[Channel], parent: int) -> None:
+def _live(task: Task, channel: Channel, not_ours: Sequence[Channel], parent: int) -> None:
     """Be a forked process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; our parent deals with it
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -160,7 +160,7 @@ def _live(task: Task, line: Channel, not_ours: Sequence[Channel], parent: int) -
     for end in not_ours:  # while we held them, nobody would learn that our parent is gone
         end.close()
     with suppress(EOFError, ConnectionResetError):  # our parent wants no more
-        task(line)
+        task(channel)
 
 
 def _end(exitcode: int | None) -> str:

@@ -29,17 +29,17 @@ class KeptModels:
 
 
 class _WorkerProcess:
-    """The other side: a process that runs its participants, called by method name over the line.
+    """The other side: a process that runs its participants, called by method name over the channel.
 
     Participants run in a second thread, so that the first one can always answer: after a Ctrl-C the
     states are wanted while participants still train.
     """
 
     def __init__(
-        self, grid: LocalGrid, line: Channel, thread: ThreadPoolExecutor, quick: bool
+        self, grid: LocalGrid, channel: Channel, thread: ThreadPoolExecutor, quick: bool
     ) -> None:
         self._grid = grid
-        self._line = line
+        self._channel = channel
         self._thread = thread
         self._together = SECONDS_TOGETHER if quick else 0.0
         self._kept: dict[int, RecordDict] = {}
@@ -47,10 +47,10 @@ class _WorkerProcess:
     def run(self, messages: Sequence[Message], dropped: Sequence[int]) -> None:
         """Run messages one after the other, and send each reply as soon as it is there.
 
-        `dropped`: what our parent returns of its loans; see `loans`.
+        `dropped`: what our parent no longer reads of what we lent; see `buffer_lending`.
         """
-        if self._line.loans is not None:
-            self._line.loans.arena.returned(dropped)
+        if self._channel.lending is not None:
+            self._channel.lending.pool.returned(dropped)
         self._thread.submit(self._run, messages).add_done_callback(end_on_defect)
 
     def keep(self) -> None:
@@ -59,7 +59,7 @@ class _WorkerProcess:
 
     def fetch(self) -> None:
         """Send what was kept; nodes of other processes have nothing here."""
-        self._line.send(KeptModels({node: state for node, state in self._kept.items() if state}))
+        self._channel.send(KeptModels({node: state for node, state in self._kept.items() if state}))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Take the states of our nodes."""
@@ -75,7 +75,7 @@ class _WorkerProcess:
             except FedsimError as error:
                 ready.append(portable(error))
             if message is messages[-1] or time.monotonic() - sent >= self._together:
-                self._line.send(ready)
+                self._channel.send(ready)
                 ready, sent = [], time.monotonic()
 
 
@@ -84,8 +84,8 @@ def host(
     participants: int,
     threads: int,
     quick: bool,
-    arena: BufferPool | None,
-    line: Channel,
+    pool: BufferPool | None,
+    channel: Channel,
 ) -> NoReturn:
     """Serve as the process that runs a share of the participants, as the channel requests.
 
@@ -95,18 +95,18 @@ def host(
         See `workers.local_grid`.
     quick
         Whether replies that are ready soon after each other are sent together.
-    arena
+    pool
         Where what the participants upload is shown to our parent; None where there is none.
-    line
+    channel
         To our parent.
     """
     grid = LocalGrid(client_app, participants)
     if isinstance(client_app, PrefetchingApp):
-        client_app.lay_uploads_into(arena)
-    if arena is not None:
-        line = replace(line, loans=BufferLender(arena))
+        client_app.use_upload_pool(pool)
+    if pool is not None:
+        channel = replace(channel, lending=BufferLender(pool))
     with local_identity(), computing(threads) as thread:
-        host = _WorkerProcess(grid, line, thread, quick)
+        host = _WorkerProcess(grid, channel, thread, quick)
         while True:
-            method, arguments = line.receive()
+            method, arguments = channel.receive()
             getattr(host, method)(*arguments)

@@ -78,9 +78,9 @@ class PrefetchingApp(ClientApp):
         self.forgets = not mods and not keep_state
         self.stacked = isinstance(trainer, VectorizedTrainer)
 
-    def lay_uploads_into(self, arena: BufferPool | None) -> None:
+    def use_upload_pool(self, pool: BufferPool | None) -> None:
         """Have what participants upload written into this memory, or into fresh one."""
-        self._trainer.uploads.lie_in(arena)
+        self._trainer.uploads.use_pool(pool)
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come, each with its node's context."""

@@ -1,6 +1,6 @@
 """Parameters that a process of ours shows its parent without a copy.
 
-They lie in an `BufferPool` that both sides see. The lender sends where; the borrower makes the same
+They lie in a `BufferPool` that both sides see. The lender sends where; the borrower makes the same
 arrays of it, and returns it when nobody looks at them any more.
 """
 
@@ -19,12 +19,12 @@ Ticket = tuple[Room, list[bool | None]]
 
 @dataclass(frozen=True, eq=False)
 class BufferLender:
-    """The side of who writes into the arena."""
+    """The side of who writes into the pool."""
 
-    arena: BufferPool
+    pool: BufferPool
 
     def ticket(self, record: ArrayRecord) -> Ticket | None:
-        """Return a ticket for a record that is, as it is, an upload in the arena; else None."""
+        """Return a ticket for a record that is, as it is, an upload in the pool; else None."""
         finite: list[bool | None] = []
         room: Room | None = None
         for number, (name, array) in enumerate(record.items()):
@@ -38,7 +38,7 @@ class BufferLender:
             finite.append(array.known_finite)
         if room is None or len(finite) < len(room.layout.parts):
             return None
-        self.arena.lend(room)
+        self.pool.lend(room)
         return room, finite
 
 
@@ -46,13 +46,13 @@ class BufferLender:
 class BufferBorrower:
     """The side of who reads."""
 
-    arena: BufferPool
+    pool: BufferPool
     _dropped: "deque[int]" = field(default_factory=deque)
 
     def record(self, ticket: Ticket) -> ArrayRecord:
         """Return the record that a ticket is for."""
         room, known = ticket
-        block = self.arena.borrowed(room, self._dropped)
+        block = self.pool.borrowed(room, self._dropped)
         parts = zip(room.layout.parts, known, strict=True)
         return FastArrays(
             {p.name: ArrayInMemory(room.values(block, p), finite=finite) for p, finite in parts}

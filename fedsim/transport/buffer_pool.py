@@ -73,7 +73,7 @@ class BufferLayout:
 
 
 class Room(NamedTuple):
-    """Where an upload lies in an arena: in which block, and as which of how many there."""
+    """Where an upload lies in a pool: in which block, and as which of how many there."""
 
     block: int
     offset: int
@@ -205,7 +205,7 @@ class BufferPool:
 class Rooms:
     """Memory for several uploads of one layout: the arrays, (uploads, *shape), and where it is.
 
-    `places`: of each upload; None where it lies in no arena.
+    `places`: of each upload; None where it lies in no pool.
     """
 
     tensors: list[Tensor]
@@ -213,22 +213,22 @@ class Rooms:
 
 
 class Uploads:
-    """What gives the uploads of a process their memory: its arena, or the system without one."""
+    """What gives the uploads of a process their memory: its pool, or the system without one."""
 
     def __init__(self) -> None:
-        self._arena: BufferPool | None = None
+        self._pool: BufferPool | None = None
         self._process = 0
 
-    def lie_in(self, arena: BufferPool | None) -> None:
-        """Have them lie in this arena from now on; with None, in fresh memory."""
-        self._arena, self._process = arena, os.getpid()
+    def use_pool(self, pool: BufferPool | None) -> None:
+        """Have them lie in this pool from now on; with None, in fresh memory."""
+        self._pool, self._process = pool, os.getpid()
 
     def rooms(self, uploads: int, layout: BufferLayout) -> Rooms:
         """Return uninitialised memory for that many uploads; see `BufferPool.block`."""
         if self._process != os.getpid():  # a fork's uploads are not to lie over its parent's
-            self.lie_in(BufferPool.of_machine())
-        if self._arena is not None and layout.size:
-            taken = self._arena.block(uploads, layout)
+            self.use_pool(BufferPool.of_machine())
+        if self._pool is not None and layout.size:
+            taken = self._pool.block(uploads, layout)
             if taken is not None:
                 return Rooms(layout.stacked(taken[0], uploads), taken[1])
         fresh = torch.empty(uploads * layout.size, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""A line between two processes of ours: objects go in at one end and come out at the other.
+"""A channel between two processes of ours: objects go in at one end and come out at the other.
 
 Parameters are long `bytes`, and bytes that go through a socket are copied through its small buffer.
 So long ones travel in a memory file: the sender copies them in, its descriptor goes through the
@@ -6,7 +6,8 @@ socket, and the receiver copies them out, straight into the `bytes` that Flower 
 occur in several objects that are sent together are copied in once. The memory has no name and is
 gone when both ends have closed it, so nothing is left behind by a process that is killed.
 
-Where both ends see an `BufferPool`, parameters that lie in it are not copied at all (see `loans`).
+Where both ends see a `BufferPool`, parameters that lie in it are not copied at all (see
+`buffer_lending`).
 
 Objects are pickled. Both ends are forks of one process and the socket has no name, so nobody else's
 pickles can come in.
@@ -39,10 +40,10 @@ MemoryPlace = tuple[int, int]
 
 @dataclass(frozen=True)
 class Channel:
-    """One end of a line."""
+    """One end of a channel."""
 
     socket: socket.socket
-    loans: BufferLender | BufferBorrower | None = None
+    lending: BufferLender | BufferBorrower | None = None
 
     def close(self) -> None:
         """Close this end; the other one's `receive` will raise an `EOFError`."""
@@ -63,19 +64,19 @@ class Channel:
         # A packet comes whole, so a Ctrl-C cannot stop this in the middle of one.
         packet, descriptors, _, _ = socket.recv_fds(self.socket, LONG, 1)
         if not packet:
-            raise EOFError("the other end of the line is closed")
+            raise EOFError("the other end of the channel is closed")
         if not descriptors:
-            return _ChannelUnpickler(packet, None, self.loans).load()
+            return _ChannelUnpickler(packet, None, self.lending).load()
         [memory] = descriptors
         try:
             head = _read(memory, _PLACE.unpack(packet))
-            return _ChannelUnpickler(head, memory, self.loans).load()
+            return _ChannelUnpickler(head, memory, self.lending).load()
         finally:
             os.close(memory)
 
 
-def new_line() -> tuple[Channel, Channel]:
-    """Return the two ends of a line."""
+def new_channel() -> tuple[Channel, Channel]:
+    """Return the two ends of a channel."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -83,9 +84,9 @@ def new_line() -> tuple[Channel, Channel]:
 
 
 def send_all(sent: Iterable[tuple[Channel, object]]) -> int:
-    """Send an object over each line; bytes that are in several of them are copied once.
+    """Send an object over each channel; bytes that are in several of them are copied once.
 
-    A line whose other end is closed is passed over; who waits for its answer will learn of it.
+    A channel whose other end is closed is passed over; who waits for its answer will learn of it.
 
     Returns
     -------
@@ -94,13 +95,13 @@ def send_all(sent: Iterable[tuple[Channel, object]]) -> int:
     """
     memory = _Memory()
     try:
-        heads = [(line, memory.packed(content, line.loans)) for line, content in sent]
-        for line, head in heads:
+        heads = [(channel, memory.packed(content, channel.lending)) for channel, content in sent]
+        for channel, head in heads:
             with suppress(BrokenPipeError, ConnectionResetError):
                 if isinstance(head, bytes):
-                    line.socket.sendall(head)
+                    channel.socket.sendall(head)
                 else:
-                    socket.send_fds(line.socket, [_PLACE.pack(*head)], [memory.descriptor])
+                    socket.send_fds(channel.socket, [_PLACE.pack(*head)], [memory.descriptor])
     finally:
         memory.close()
     return memory.length
@@ -124,11 +125,11 @@ class _Memory:
         return self._descriptor
 
     def packed(
-        self, content: object, loans: BufferLender | BufferBorrower | None
+        self, content: object, lending: BufferLender | BufferBorrower | None
     ) -> bytes | MemoryPlace:
         """Return an object as bytes short enough for a packet, or where it is in this memory."""
         head = io.BytesIO()
-        packer = _ChannelPickler(head, self, loans if isinstance(loans, BufferLender) else None)
+        packer = _ChannelPickler(head, self, lending if isinstance(lending, BufferLender) else None)
         packer.dump(content)
         short = head.tell() <= LONG and not packer.placed
         return head.getvalue() if short else self._written(head.getbuffer())
@@ -178,17 +179,17 @@ class _ChannelUnpickler(pickle.Unpickler):
     """Reads what a `_ChannelPickler` made."""
 
     def __init__(
-        self, head: bytes, memory: int | None, loans: BufferLender | BufferBorrower | None
+        self, head: bytes, memory: int | None, lending: BufferLender | BufferBorrower | None
     ) -> None:
         super().__init__(io.BytesIO(head))
         self._memory = memory
-        self._loans = loans
+        self._lending = lending
 
     def persistent_load(self, where: MemoryPlace | Ticket) -> bytes | ArrayRecord:
         """Return the long bytes at a place, or what a ticket is for."""
         if isinstance(where[0], Room):
-            assert isinstance(self._loans, BufferBorrower)  # noqa: S101 - the other end is a lender
-            return self._loans.record(where)
+            assert isinstance(self._lending, BufferBorrower)  # noqa: S101 - the other end is a lender
+            return self._lending.record(where)
         assert self._memory is not None  # noqa: S101 - it came with the packet
         return _read(self._memory, where)
 

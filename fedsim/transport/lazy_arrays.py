@@ -84,7 +84,7 @@ class ArrayInMemory(LazyArray):
     finite
         Whether all values are finite; None if nobody has looked.
     lies
-        Where the upload that it is a part of lies in an arena, and which part of it this is.
+        Where the upload that it is a part of lies in a pool, and which part of it this is.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class ArrayInMemory(LazyArray):
 
     @property
     def lies(self) -> tuple[Room, int] | None:
-        """Where its values lie, if in an arena."""
+        """Where its values lie, if in a pool."""
         lies: tuple[Room, int] | None = self.__dict__["_lies"]
         return lies
 
@@ -146,7 +146,7 @@ def recorded(
 ) -> ArrayRecord:
     """Return values as Flower arrays without a copy; see `ArrayInMemory`.
 
-    `room`: where all of them lie, if they are an upload in an arena.
+    `room`: where all of them lie, if they are an upload in a pool.
     """
     arrays: dict[str, Array] = {}
     for number, (name, held) in enumerate(values.items()):

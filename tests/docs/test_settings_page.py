@@ -69,8 +69,7 @@ def test_rows_say_what_is_taken_the_default_and_the_meaning(page: str) -> None:
     assert ascent["targets"] == (
         "a whole number or `null`",
         "`1000`",
-        "How many targets a round has, one group after another; `null` takes all in "
-        "each.",
+        "How many targets a round has, one group after another; `null` takes all in each.",
     )
     supervised = section(page, "`supervised`")
     assert supervised["training"][0] == "[TrainingChanges](#trainingchanges) or `null`"

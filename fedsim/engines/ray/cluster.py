@@ -109,8 +109,8 @@ class RayActors:
         FedsimError
             If the cluster has not the room, or its processes cannot run the app.
         """
-        parcel, stores = packed_app(app)
-        self._seating = ray.put(parcel), participants
+        payload, stores = packed_app(app)
+        self._seating = ray.put(payload), participants
         wanted = self._wanted(participants)
         self._alive = self._seated(self._alive[:wanted])
         self._start(wanted - len(self._alive))

@@ -127,7 +127,7 @@ class RayGrid(NodesGrid):
             asked, waiting, self._in_flight, timeout, self._seconds_each.get(kind, 0.0)
         )
         began = time.monotonic()
-        spool = DiskSpill()
+        spill = DiskSpill()
         replies: dict[int, Message] = {}
         losses: Counter[Shard] = Counter()
         try:
@@ -135,15 +135,15 @@ class RayGrid(NodesGrid):
                 for reference in turn.ready():
                     call = turn.calls[reference]
                     try:
-                        parcel: Payload = ray.get(reference)
+                        payload: Payload = ray.get(reference)
                     except LOST as error:
                         losses[call.share] += 1
                         self._give_up_after(losses[call.share], call, error)
                         turn.take_back(call.share)
                         self._resume(call.share)
                         break  # what else is ready may be of a process that is gone, too
-                    for number, reply in zip(call.numbers, self._answers(parcel), strict=True):
-                        spool.take(reply)
+                    for number, reply in zip(call.numbers, self._answers(payload), strict=True):
+                        spill.take(reply)
                         replies[number] = reply
                     call.share.since.append(call.batch)
                     turn.done(reference)
@@ -184,10 +184,10 @@ class RayGrid(NodesGrid):
     def _place(self, node: int) -> int:
         return (node - self._nodes.start) % len(self._shares)
 
-    def _answers(self, parcel: Payload) -> list[Message]:
-        """Return the replies in a parcel, and keep the snapshots that came with them."""
-        self.traffic.received_bytes += parcel.size
-        ran: Ran = unpack_object(parcel)
+    def _answers(self, payload: Payload) -> list[Message]:
+        """Return the replies in a payload, and keep the snapshots that came with them."""
+        self.traffic.received_bytes += payload.size
+        ran: Ran = unpack_object(payload)
         for one in ran.kept:
             self._stores[one.store].keep(one.round, one.key, one.arrays)
         if isinstance(ran.answer, Exception):

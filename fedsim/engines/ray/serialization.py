@@ -70,16 +70,16 @@ class Ran(NamedTuple):
 
 
 def pack_object(thing: object) -> Payload:
-    """Return an object as a parcel; what is long and occurs in it several times travels once."""
+    """Return an object as a payload; what is long and occurs in it several times travels once."""
     head = io.BytesIO()
     packer = _PayloadPickler(head)
     packer.dump(thing)
     return Payload(head.getvalue(), tuple(packer.parts))
 
 
-def unpack_object(parcel: Payload) -> Any:
-    """Return what was packed; nothing of it needs the parcel any more."""
-    return _PayloadUnpickler(parcel).load()
+def unpack_object(payload: Payload) -> Any:
+    """Return what was packed; nothing of it needs the payload any more."""
+    return _PayloadUnpickler(payload).load()
 
 
 def batch_of(messages: Iterable[Message]) -> MessageBatch:
@@ -105,7 +105,7 @@ def key_of(record: ArrayRecord) -> tuple[object, ...]:
 
 
 def packed_app(app: ClientApp) -> tuple[Payload, tuple[SnapshotStore, ...]]:
-    """Return the participants' app as a parcel, and the stores that its adversaries have.
+    """Return the participants' app as a payload, and the stores that its adversaries have.
 
     In the cluster each store is a `TravellingStore`.
 
@@ -127,9 +127,9 @@ def packed_app(app: ClientApp) -> tuple[Payload, tuple[SnapshotStore, ...]]:
     return Payload(head.getvalue(), arrays), tuple(packer.stores)
 
 
-def unpacked_app(parcel: Payload, kept: list[KeptArrays]) -> ClientApp:
-    """Return the app; its large arrays are the parcel's, read-only; `kept` takes its snapshots."""
-    return _AppUnpacker(parcel, kept).load()  # type: ignore[no-any-return]
+def unpacked_app(payload: Payload, kept: list[KeptArrays]) -> ClientApp:
+    """Return the app; its large arrays are the payload's, read-only; `kept` takes its snapshots."""
+    return _AppUnpacker(payload, kept).load()  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ class _PayloadPickler(pickle.Pickler):
 
 
 class _PayloadUnpickler(pickle.Unpickler):
-    def __init__(self, parcel: Payload) -> None:
-        super().__init__(io.BytesIO(parcel.head))
-        self._parts = parcel.parts
+    def __init__(self, payload: Payload) -> None:
+        super().__init__(io.BytesIO(payload.head))
+        self._parts = payload.parts
         self._copies: dict[int, bytes] = {}
 
     def persistent_load(self, where: int | ArrayPlace) -> bytes | Values:
@@ -254,8 +254,8 @@ class _AppPacker(CloudPickler):
 
 
 class _AppUnpacker(pickle.Unpickler):
-    def __init__(self, parcel: Payload, kept: list[KeptArrays]) -> None:
-        super().__init__(io.BytesIO(parcel.head), buffers=parcel.parts)
+    def __init__(self, payload: Payload, kept: list[KeptArrays]) -> None:
+        super().__init__(io.BytesIO(payload.head), buffers=payload.parts)
         self._kept = kept
 
     def persistent_load(self, place: tuple[int, Path, Policy]) -> TravellingStore:

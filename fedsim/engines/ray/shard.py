@@ -65,10 +65,10 @@ class StoredParameters:
         key = key_of(record)
         if key in self._there:
             return self._there[key][1]
-        parcel = pack_object(record)
-        put = Put(self._traffic.puts, ray.put(parcel))
+        payload = pack_object(record)
+        put = Put(self._traffic.puts, ray.put(payload))
         self._traffic.puts += 1
-        self._traffic.sent_bytes += parcel.size
+        self._traffic.sent_bytes += payload.size
         if key in self._shared:
             self._there[key] = tuple(record.values()), put  # the key holds while they live
         return put

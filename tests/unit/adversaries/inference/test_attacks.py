@@ -10,12 +10,14 @@ import torch
 import toys
 from flwr.app import ArrayRecord
 
-from adversaries.inference.attacks import ScalarLogistic, Supervised, Unsupervised, _drawn
 from adversaries.inference.feature_cache import observed_features, observed_inputs, positions
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SCALARS
 from adversaries.inference.input_selection import PRESETS, InputSettings
 from adversaries.inference.inputs import LAST_LAYER
+from adversaries.inference.scalar_logistic import ScalarLogistic
+from adversaries.inference.supervised import Supervised, drawn_records
+from adversaries.inference.unsupervised import Unsupervised
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.loss import Loss
 from fedsim import plugins
@@ -110,7 +112,7 @@ def test_it_may_learn_from_some_of_the_known_records_only(
     def scored(attack: Supervised, told: AuxiliaryRecords = known) -> np.ndarray:
         return attack.score(observation, told, observation.records, 1, SILENCE)
 
-    some = _drawn(known, 20, 15, 1)
+    some = drawn_records(known, 20, 15, 1)
     assert (some.member.sum(), (~some.member).sum()) == (20, 15)
     assert all(
         known.member[known.records == r] == m
@@ -121,7 +123,7 @@ def test_it_may_learn_from_some_of_the_known_records_only(
     np.testing.assert_array_equal(few, scored(Supervised(), some))
     assert not np.array_equal(few, scored(Supervised()))
     np.testing.assert_array_equal(scored(Supervised(learns_from=(60, 60))), scored(Supervised()))
-    assert np.isin(_drawn(known, 10, 15, 1).records, some.records).all()
+    assert np.isin(drawn_records(known, 10, 15, 1).records, some.records).all()
     with pytest.raises(DataError, match="cannot learn from 61 known non-members: 60 are known"):
         scored(Supervised(learns_from=(60, 61)))
     with pytest.raises(DataError, match="cannot learn from 0 known members"):

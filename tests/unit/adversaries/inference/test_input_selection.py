@@ -20,7 +20,7 @@ from adversaries.inference.input_selection import (
 )
 from adversaries.inference.inputs import LAST_LAYER, Inputs, stack
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.supervised import SupervisedSettings, fit_and_score
+from adversaries.inference.network_training import SupervisedSettings, fit_and_score
 from fedsim import plugins, seeds
 from fedsim.errors import ConfigError, PluginError
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from adversaries.inference.components import GradientConvolution, SnapshotLinear, UnitDropout
 from adversaries.inference.gradient_inputs import RankOne
-from adversaries.inference.inputs import LAST_LAYER, Inputs, Standardiser
+from adversaries.inference.inputs import LAST_LAYER, Inputs
 from adversaries.inference.network import AttackNetwork, NetworkSettings
+from adversaries.inference.standardiser import Standardiser
 from fedsim import seeds
 from fedsim.errors import ConfigError
 

@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_not_trained_either() -> None:
 def test_a_large_network_is_let_go_before_the_next_one_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adversaries.inference.supervised._MOST_WEIGHTS", 0)
+    monkeypatch.setattr("adversaries.inference.epoch_scores.MOST_WEIGHTS", 0)
     made: list[weakref.ref[MembershipNetwork]] = []
 
     class Watched(PaperNetworkSettings):

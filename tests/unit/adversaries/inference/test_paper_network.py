@@ -12,9 +12,9 @@ from adversaries.inference.components import SnapshotLinear
 from adversaries.inference.gradient_inputs import RankOne
 from adversaries.inference.inputs import LAST_LAYER, Inputs
 from adversaries.inference.network import NetworkSettings
+from adversaries.inference.network_training import SupervisedSettings, fit_and_score
 from adversaries.inference.paper_network import PaperNetwork, PaperNetworkSettings
 from adversaries.inference.plans import PLANS, TrainingChanges, plan
-from adversaries.inference.supervised import SupervisedSettings, fit_and_score
 from fedsim import plugins, seeds
 from fedsim.errors import ConfigError
 from fedsim.evaluation.metrics import auc
@@ -107,7 +107,7 @@ def test_large_networks_are_scored_epoch_by_epoch_with_the_same_figures(
     given = inputs(80, leak=torch.from_numpy(member).float())
     settings = SupervisedSettings(folds=2, epochs=4)
     kept = fit_and_score(given, member, given, settings, 0)
-    monkeypatch.setattr("adversaries.inference.supervised._MOST_WEIGHTS", 0)
+    monkeypatch.setattr("adversaries.inference.epoch_scores.MOST_WEIGHTS", 0)
     scored = fit_and_score(given, member, given, settings, 0)
     np.testing.assert_array_equal(kept, scored)
     monkeypatch.setattr("adversaries.inference.network.MOST_FLOATS", 100)

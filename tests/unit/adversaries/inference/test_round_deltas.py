@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.inputs import Standardiser, stack
+from adversaries.inference.inputs import stack
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.supervised import SupervisedSettings, fit_and_score
+from adversaries.inference.network_training import SupervisedSettings, fit_and_score
+from adversaries.inference.standardiser import Standardiser
 from fedsim import seeds
 from fedsim.evaluation.metrics import auc
 

@@ -11,7 +11,11 @@ from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import with_last_layer
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.supervised import SupervisedSettings, balanced_batches, fit_and_score
+from adversaries.inference.network_training import (
+    SupervisedSettings,
+    balanced_batches,
+    fit_and_score,
+)
 from fedsim import seeds
 from fedsim.errors import ConfigError, DataError, SnapshotError
 from fedsim.evaluation.metrics import auc

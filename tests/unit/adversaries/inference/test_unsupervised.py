@@ -8,16 +8,16 @@ import pytest
 import toys
 from flwr.app import ArrayRecord
 
-from adversaries.inference.attacks import Unsupervised
-from adversaries.inference.features import SCALARS, SnapshotFeatures
-from adversaries.inference.inputs import stack
-from adversaries.inference.network import EncoderSettings
-from adversaries.inference.unsupervised import (
+from adversaries.inference.autoencoder import (
     UnsupervisedSettings,
     known_signals,
     score_unlabelled,
-    spectral_coordinate,
 )
+from adversaries.inference.features import SCALARS, SnapshotFeatures
+from adversaries.inference.inputs import stack
+from adversaries.inference.network import EncoderSettings
+from adversaries.inference.spectral_clustering import spectral_coordinate
+from adversaries.inference.unsupervised import Unsupervised
 from fedsim import plugins
 from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import about_participant

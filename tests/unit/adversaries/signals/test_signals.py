@@ -21,7 +21,7 @@ from adversaries.signals.chance import Chance
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.label import LabelOnly
 from adversaries.signals.loss import Loss
-from adversaries.signals.ties import tell_ties, tied
+from adversaries.signals.ties import count_ties, report_ties
 from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
 from fedsim.data import about_participant
@@ -183,8 +183,8 @@ def test_records_are_told_apart_where_every_loss_is_zero(observation: View) -> N
     for attack in (Loss(), GradientNorm(), Uncertainty()):
         scores = attack.score(sure, KNOWN, RECORDS, 0, loud)  # type: ignore[arg-type]
         assert np.isfinite(scores).all()
-        assert tied(scores[right]) == 0
-        assert tied(scores) == 0
+        assert count_ties(scores[right]) == 0
+        assert count_ties(scores) == 0
     assert heard == []
 
 
@@ -209,8 +209,8 @@ def tpr_at(scores: np.ndarray, member: np.ndarray, fpr: float = 0.05) -> float:
 def test_ties_are_told() -> None:
     heard: list[str] = []
     watcher: Any = SimpleNamespace(say=heard.append)
-    tell_ties("loss", np.array([0.0, 0.0, 1.0, 2.0, 1.0]), watcher)
-    tell_ties("loss", np.arange(5.0), watcher)
+    report_ties("loss", np.array([0.0, 0.0, 1.0, 2.0, 1.0]), watcher)
+    report_ties("loss", np.arange(5.0), watcher)
     assert len(heard) == 1
     assert "loss: 4 of 5 records have a score that another record has" in heard[0]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adversaries.inference.log_scalars import log_entropy, normalised_entropy
-from adversaries.signals import uncertainty
+from adversaries.signals import last_snapshot, uncertainty
 from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import AuxiliaryRecords, Traced
 from fedsim.progress import SILENCE
@@ -43,9 +43,9 @@ def test_the_last_snapshot_gives_the_score_and_every_one_the_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = [of([1, 0], [0, 0]), of([0, 0], [9, 0])]
-    monkeypatch.setattr(uncertainty, "last_features", lambda *_: seen[-1])
+    monkeypatch.setattr(last_snapshot, "last_features", lambda *_: seen[-1])
     monkeypatch.setattr(uncertainty, "observed_features", lambda *_: seen)
-    monkeypatch.setattr(uncertainty, "positions", lambda _, records: records)
+    monkeypatch.setattr(last_snapshot, "positions", lambda _, records: records)
     candidates = np.array([1, 0])
     known = AuxiliaryRecords(candidates[:0], np.zeros(0, dtype=bool))
     attack = Uncertainty()

@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord
 
 from fedsim.transport.buffer_lending import BufferBorrower, BufferLender
 from fedsim.transport.buffer_pool import BufferLayout, BufferPool, Uploads
-from fedsim.transport.channel import Channel, new_line
+from fedsim.transport.channel import Channel, new_channel
 from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
 
 SHAPES = {
@@ -23,18 +23,18 @@ SHAPES = {
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel, Channel]]:
-    """The two ends of a line whose processes see one arena; here both are this process."""
-    arena = BufferPool.of_machine()
-    assert arena is not None
-    ours, theirs = new_line()
-    yield replace(ours, loans=BufferLender(arena)), replace(theirs, loans=BufferBorrower(arena))
+    """The two ends of a channel whose processes see one pool; here both are this process."""
+    pool = BufferPool.of_machine()
+    assert pool is not None
+    ours, theirs = new_channel()
+    yield replace(ours, lending=BufferLender(pool)), replace(theirs, lending=BufferBorrower(pool))
     ours.close()
     theirs.close()
 
 
-def upload(arena: BufferPool, value: int, finite: bool | None = None) -> ArrayRecord:
+def upload(pool: BufferPool, value: int, finite: bool | None = None) -> ArrayRecord:
     uploads = Uploads()
-    uploads.lie_in(arena)
+    uploads.use_pool(pool)
     rooms = uploads.rooms(2, BufferLayout.of(SHAPES))
     assert rooms.places is not None
     for number, tensor in enumerate(rooms.tensors):
@@ -49,8 +49,8 @@ def is_same_memory(left: ArrayRecord, right: ArrayRecord) -> bool:
 
 def test_an_upload_arrives_as_it_was_sent_in_the_same_memory(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
-    assert isinstance(ours.loans, BufferLender)
-    sent = upload(ours.loans.arena, 5, finite=True)
+    assert isinstance(ours.lending, BufferLender)
+    sent = upload(ours.lending.pool, 5, finite=True)
     ours.send([sent, "and more"])
     came, more = theirs.receive()
     assert (more, list(came)) == ("and more", ["w", "v", "n"])
@@ -67,8 +67,8 @@ def test_what_is_not_an_upload_as_it_is_travels_as_bytes(
     ends: tuple[Channel, Channel], change: str
 ) -> None:
     ours, theirs = ends
-    assert isinstance(ours.loans, BufferLender)
-    one, two = (upload(ours.loans.arena, value) for value in (5, 9))
+    assert isinstance(ours.lending, BufferLender)
+    one, two = (upload(ours.lending.pool, value) for value in (5, 9))
     records = {
         "swapped": {"w": one["v"], "v": one["w"], "n": one["n"]},
         "renamed": {"w": one["w"], "x": one["v"], "n": one["n"]},
@@ -89,14 +89,14 @@ def test_what_is_not_an_upload_as_it_is_travels_as_bytes(
 
 def test_what_was_dropped_is_returned_once(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
-    assert isinstance(ours.loans, BufferLender)
-    assert isinstance(theirs.loans, BufferBorrower)
-    sent = [upload(ours.loans.arena, value) for value in (1, 2)]
+    assert isinstance(ours.lending, BufferLender)
+    assert isinstance(theirs.lending, BufferBorrower)
+    sent = [upload(ours.lending.pool, value) for value in (1, 2)]
     ours.send(sent)
     came = theirs.receive()
     kept = came.pop()
-    assert theirs.loans.dropped() == []
+    assert theirs.lending.dropped() == []
     came.clear()
-    assert theirs.loans.dropped() == [0]
-    assert theirs.loans.dropped() == []
+    assert theirs.lending.dropped() == [0]
+    assert theirs.lending.dropped() == []
     assert values_of(kept["w"])[0, 0] == 2

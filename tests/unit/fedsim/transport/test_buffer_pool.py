@@ -28,15 +28,15 @@ def sized(pages: int) -> BufferLayout:
 
 
 @pytest.fixture
-def arena() -> BufferPool:
+def pool() -> BufferPool:
     found = BufferPool.of_machine()
     assert found is not None
     return found
 
 
-def uploads_in(arena: BufferPool) -> Uploads:
+def uploads_in(pool: BufferPool) -> Uploads:
     uploads = Uploads()
-    uploads.lie_in(arena)
+    uploads.use_pool(pool)
     return uploads
 
 
@@ -52,10 +52,10 @@ def address(tensor: torch.Tensor) -> int:
 @pytest.mark.parametrize("many", [1, 3])
 @pytest.mark.parametrize("in_arena", [True, False])
 def test_arrays_have_their_shapes_and_types_and_do_not_overlap(
-    arena: BufferPool, many: int, in_arena: bool
+    pool: BufferPool, many: int, in_arena: bool
 ) -> None:
     uploads = Uploads()
-    uploads.lie_in(arena if in_arena else None)
+    uploads.use_pool(pool if in_arena else None)
     rooms = uploads.rooms(many, MIXED)
     assert [t.shape for t in rooms.tensors] == [(many, 5, 3), (many,), (many, 7), (many, 0, 4)]
     assert [t.dtype for t in rooms.tensors[:3]] == [torch.float32, torch.int64, torch.float16]
@@ -66,8 +66,8 @@ def test_arrays_have_their_shapes_and_types_and_do_not_overlap(
     assert (rooms.places is None) is not in_arena
 
 
-def test_a_view_of_one_array_keeps_the_whole_block(arena: BufferPool) -> None:
-    uploads = uploads_in(arena)
+def test_a_view_of_one_array_keeps_the_whole_block(pool: BufferPool) -> None:
+    uploads = uploads_in(pool)
     first = uploads.rooms(2, MIXED).tensors
     where = address(first[0])
     row = first[2].numpy()[1]
@@ -77,30 +77,30 @@ def test_a_view_of_one_array_keeps_the_whole_block(arena: BufferPool) -> None:
     assert address(uploads.rooms(2, MIXED).tensors[0]) == where
 
 
-def test_what_is_lent_is_kept_until_it_is_returned(arena: BufferPool) -> None:
-    uploads, dropped = uploads_in(arena), deque[int]()
+def test_what_is_lent_is_kept_until_it_is_returned(pool: BufferPool) -> None:
+    uploads, dropped = uploads_in(pool), deque[int]()
     rooms = uploads.rooms(2, MIXED)
     rooms.tensors[0][1] = 5
     where, places = address(rooms.tensors[0]), rooms.places
     assert places is not None
     for place in places:
-        arena.lend(place)
-    seen = [places[1].values(arena.borrowed(p, dropped), MIXED.parts[0]) for p in places]
+        pool.lend(place)
+    seen = [places[1].values(pool.borrowed(p, dropped), MIXED.parts[0]) for p in places]
     del rooms
     assert address(uploads.rooms(2, MIXED).tensors[0]) != where
     np.testing.assert_array_equal(seen[1], np.full((5, 3), 5, np.float32))
     seen.pop(0)
-    arena.returned(list(dropped))
+    pool.returned(list(dropped))
     assert len(dropped) == 1
     assert address(uploads.rooms(2, MIXED).tensors[0]) != where
     seen.clear()
-    arena.returned([dropped[-1]])
+    pool.returned([dropped[-1]])
     assert len(dropped) == 2
     assert address(uploads.rooms(2, MIXED).tensors[0]) == where
 
 
-def test_nothing_that_is_looked_at_is_ever_written_over(arena: BufferPool) -> None:
-    draw, uploads = random.Random(5), uploads_in(arena)
+def test_nothing_that_is_looked_at_is_ever_written_over(pool: BufferPool) -> None:
+    draw, uploads = random.Random(5), uploads_in(pool)
     held: list[tuple[int, torch.Tensor]] = []
     for number in range(2_000):
         size = draw.randrange(1, 6)
@@ -114,12 +114,12 @@ def test_nothing_that_is_looked_at_is_ever_written_over(arena: BufferPool) -> No
     held.clear()
     # All blocks are free again: as many as were made, each once.
     uploads.rooms(1, sized(1))
-    arena._note_changes()
-    assert sorted(number for _, number in arena._free) == list(range(len(arena._blocks)))
+    pool._note_changes()
+    assert sorted(number for _, number in pool._free) == list(range(len(pool._blocks)))
 
 
-def test_free_blocks_of_other_sizes_take_no_memory_beside_a_new_one(arena: BufferPool) -> None:
-    uploads, before = uploads_in(arena), shared_bytes()
+def test_free_blocks_of_other_sizes_take_no_memory_beside_a_new_one(pool: BufferPool) -> None:
+    uploads, before = uploads_in(pool), shared_bytes()
     for pages in (100, 1_000, 30, 2_500, 7):
         uploads.rooms(1, sized(pages)).tensors[0].fill_(1)
     assert shared_bytes() - before <= 2_600 * PAGE
@@ -128,17 +128,17 @@ def test_free_blocks_of_other_sizes_take_no_memory_beside_a_new_one(arena: Buffe
     assert bool((again == 3).all())
 
 
-def test_a_block_is_not_wasted_on_what_is_much_smaller(arena: BufferPool) -> None:
-    uploads = uploads_in(arena)
+def test_a_block_is_not_wasted_on_what_is_much_smaller(pool: BufferPool) -> None:
+    uploads = uploads_in(pool)
     large = address(uploads.rooms(1, sized(10)).tensors[0])
     small = uploads.rooms(1, sized(4)).tensors[0]
     assert address(small) != large
     assert address(uploads.rooms(1, sized(5)).tensors[0]) == large
 
 
-def test_where_no_room_is_left_memory_is_fresh(arena: BufferPool) -> None:
-    uploads = uploads_in(arena)
-    arena._end = len(arena._memory) - PAGE
+def test_where_no_room_is_left_memory_is_fresh(pool: BufferPool) -> None:
+    uploads = uploads_in(pool)
+    pool._end = len(pool._memory) - PAGE
     last, beyond = uploads.rooms(1, sized(1)), uploads.rooms(1, sized(1))
     assert last.places is not None
     assert beyond.places is None

@@ -1,4 +1,4 @@
-"""The line between two processes: what goes in comes out, long bytes through shared memory."""
+"""The channel between two processes: what goes in comes out, long bytes through shared memory."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ import pytest
 import toys
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
-from fedsim.transport.channel import LONG, Channel, new_line, send_all
+from fedsim.transport.channel import LONG, Channel, new_channel, send_all
 
 
 def content(values: int) -> RecordDict:
@@ -23,7 +23,7 @@ def open_descriptors() -> int:
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel, Channel]]:
-    ends = new_line()
+    ends = new_channel()
     yield ends
     for end in ends:
         end.close()
@@ -52,17 +52,17 @@ def test_messages_come_whole_and_leave_no_descriptor(ends: tuple[Channel, Channe
 
 @pytest.mark.usefixtures("flower")
 def test_parameters_are_copied_once_for_all() -> None:
-    lines = [new_line() for _ in range(3)]
+    channels = [new_channel() for _ in range(3)]
     shared = content(100_000)
-    sent = [(ours, [Message(shared, node, "train") for node in (2, 3)]) for ours, _ in lines]
+    sent = [(ours, [Message(shared, node, "train") for node in (2, 3)]) for ours, _ in channels]
     copied = send_all(sent)
     assert 400_000 < copied < 405_000
-    for _, theirs in lines:
+    for _, theirs in channels:
         first, second = theirs.receive()
         assert first.content is second.content
         assert toys.raw(first.content) == toys.raw(shared)
-    assert send_all([(lines[0][0], "short")]) == 0
-    for ours, theirs in lines:
+    assert send_all([(channels[0][0], "short")]) == 0
+    for ours, theirs in channels:
         ours.close()
         theirs.close()
 

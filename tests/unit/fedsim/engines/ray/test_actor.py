@@ -63,9 +63,9 @@ def to_train(round_number: int = 1) -> list[Message]:
 
 def seated(kept_in: SnapshotStore) -> RayActor:
     host = RayActor()
-    parcel, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
+    payload, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
     assert stores == (kept_in,)
-    assert host.position(parcel, 3, 1, []) == versions()
+    assert host.position(payload, 3, 1, []) == versions()
     host.restore(0, pack_object({}))
     return host
 
@@ -150,26 +150,26 @@ def test_one_content_of_many_messages_travels_once() -> None:
 
 def test_long_bytes_travel_beside_the_pickle_and_once() -> None:
     long, short = bytes(5000), bytes(50)
-    parcel = pack_object([long, short, {"again": long}])
-    assert [part.nbytes for part in parcel.parts] == [5000]
-    assert len(parcel.head) < 200
-    assert parcel.size == len(parcel.head) + 5000
-    assert unpack_object(parcel) == [long, short, {"again": long}]
+    payload = pack_object([long, short, {"again": long}])
+    assert [part.nbytes for part in payload.parts] == [5000]
+    assert len(payload.head) < 200
+    assert payload.size == len(payload.head) + 5000
+    assert unpack_object(payload) == [long, short, {"again": long}]
 
 
 def test_arrays_without_bytes_travel_as_their_numbers() -> None:
     grid = np.arange(3000, dtype=np.float32).reshape(50, 60)
     record = recorded({"whole": grid, "turned": grid.T, "one": np.float64(3) * np.ones(())})
-    parcel = pack_object([record, record.copy()])
-    assert [part.nbytes for part in parcel.parts] == [grid.nbytes, grid.nbytes]
+    payload = pack_object([record, record.copy()])
+    assert [part.nbytes for part in payload.parts] == [grid.nbytes, grid.nbytes]
     assert not any(array.has_bytes for array in in_memory_of(record))
-    there = unpack_object(parcel)
+    there = unpack_object(payload)
     assert not any(array.has_bytes for arrived in there for array in in_memory_of(arrived))
     for arrived in there:
         assert toys.raw(RecordDict({"arrays": arrived})) == toys.raw(RecordDict({"arrays": record}))
-    other = unpack_object(parcel)
+    other = unpack_object(payload)
     values_of(other[0]["whole"])[0, 0] = 7
-    assert parcel.parts[0][0] == 0  # nothing of what arrives is the parcel's
+    assert payload.parts[0][0] == 0  # nothing of what arrives is the payload's
 
 
 @pytest.mark.parametrize("known", [True, None])
@@ -186,9 +186,9 @@ def in_memory_of(record: ArrayRecord) -> list[ArrayInMemory]:
 def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
     unpackings: list[Payload] = []
 
-    def counted(parcel: Payload) -> Any:
-        unpackings.append(parcel)
-        return unpack_object(parcel)
+    def counted(payload: Payload) -> Any:
+        unpackings.append(payload)
+        return unpack_object(payload)
 
     monkeypatch.setattr(actor, "unpack_object", counted)
     host, local = RayActor(), LocalGrid(app(), 3)
@@ -216,19 +216,19 @@ def test_large_arrays_of_an_app_are_shared_and_small_ones_are_its_own(tmp_path: 
     def mod(message: Any, context: Any, call_next: Any) -> Any:
         return large.sum() + small.sum()
 
-    parcel, stores = packed_app(app(mod))
+    payload, stores = packed_app(app(mod))
     assert stores == ()
-    assert large.nbytes in [part.nbytes for part in parcel.parts]
-    assert len(parcel.head) < 100_000
-    read_only = [part.copy() for part in parcel.parts]
+    assert large.nbytes in [part.nbytes for part in payload.parts]
+    assert len(payload.head) < 100_000
+    read_only = [part.copy() for part in payload.parts]
     for part in read_only:
         part.flags.writeable = False
-    there = unpacked_app(Payload(parcel.head, tuple(read_only)), [])
+    there = unpacked_app(Payload(payload.head, tuple(read_only)), [])
     [arrived] = [m for m in there._mods if getattr(m, "__name__", "") == "mod"]
     assert arrived(None, None, None) == large.sum() + small.sum()
 
 
 def test_an_app_that_cannot_be_loaded_is_told() -> None:
-    parcel = packed_app(app())[0]
-    answer = RayActor().position(Payload(b"\x80\x04cno_such_module\nx\n.", parcel.parts), 3, 1, [])
+    payload = packed_app(app())[0]
+    answer = RayActor().position(Payload(b"\x80\x04cno_such_module\nx\n.", payload.parts), 3, 1, [])
     assert answer == "ModuleNotFoundError: No module named 'no_such_module'"

@@ -1,0 +1,64 @@
+"""What the signals of the last observed snapshot share: one number a record, nothing learned."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adversaries.inference.feature_cache import last_features, own_features, positions
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import needed_features
+from adversaries.signals.ties import report_ties
+from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.observation.needs import Needs
+from fedsim.progress import Watcher
+
+
+class LastSnapshotSignal(Attack):
+    """Score a record by a signal of the last of the snapshots closest to the victims' data.
+
+    Attributes
+    ----------
+    name
+        What the attack is called where it reports ties.
+    scored
+        What the signal is computed from; `needs` may have more, for a trace.
+    """
+
+    baseline = True
+    name: ClassVar[str]
+    scored: ClassVar[Needs]
+
+    @abstractmethod
+    def signal(self, features: SnapshotFeatures) -> NDArray[np.float64]:
+        """Return the signal (N,) of the records on one snapshot; higher means member.
+
+        Raises
+        ------
+        FedsimError
+            If the features are those of an objective that has no such signal.
+        """
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the signal on one record; it takes no memory to speak of."""
+        self.signal(tried_features(prospect, needed_features(self.scored)))
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what the signal is computed from."""
+        own_features(view, watcher, needed_features(self.scored))
+
+    def score(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        seed: int,
+        watcher: Watcher,
+    ) -> NDArray[np.float64]:
+        """Return the candidates' signal on the last snapshot."""
+        last = last_features(view, watcher, needed_features(self.scored))
+        scores = self.signal(last)[positions(view, candidates)]
+        report_ties(self.name, scores, watcher)
+        return scores
