@@ -32,11 +32,11 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.training.sgd_loop import Utility, evaluate
-from fedsim.transport.messages import shapes_of
 
 ROUNDS = 5
 PARTICIPANTS = 4
@@ -118,7 +118,7 @@ class FedsimSide:
         for state in (empty := self.grid.states()).values():
             state.clear()
         self.grid.restore(empty)
-        schedule = Schedule(ROUNDS, ROUNDS, SEED, shapes_of(self.model), self._test)
+        schedule = Schedule(ROUNDS, ROUNDS, SEED, exchanged_shapes(self.model), self._test)
         self.progress = run_rounds(
             self.grid,
             self.strategy,

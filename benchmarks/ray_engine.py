@@ -35,9 +35,10 @@ from fedsim.federation.client_app import Participants, introduction, make_client
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.log_filters import quiet_ray
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.vectorized.trainer import stacking_pays
-from fedsim.transport.messages import ROUND, shapes_of
+from fedsim.transport.messages import ROUND
 
 BAR_SECONDS, BAR_SECONDS_EACH = 0.015, 0.001
 
@@ -76,7 +77,9 @@ class Unevaluated(Schedule):
 
 def train(grid: NodesGrid, participants: int, rounds: int, model: nn.Module) -> ArrayRecord:
     """Run rounds of FedAvg with everybody in them, and return where they end."""
-    schedule = Unevaluated(rounds, 1, SEED, shapes_of(model), lambda arrays: Utility(0.0, 0.0, 0))
+    schedule = Unevaluated(
+        rounds, 1, SEED, exchanged_shapes(model), lambda arrays: Utility(0.0, 0.0, 0)
+    )
     participant_of = introduce(grid, participants)
     ended: list[ArrayRecord] = []
 

@@ -16,9 +16,9 @@ from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.log_filters import only_warnings_of_flower
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.vectorized.trainer import stacking_pays
-from fedsim.transport.messages import shapes_of
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         strategy = AdversarialStrategy(honest, [LastRoundRecorder()], participant_of)
         model = work.new_model()
         latest = Progress(0, ArrayRecord(model.state_dict()))
-        schedule = Schedule(2**60, 2**60, SEED, shapes_of(model), _never)
+        schedule = Schedule(2**60, 2**60, SEED, exchanged_shapes(model), _never)
 
         def after_round(progress: Progress) -> None:
             nonlocal latest

@@ -29,8 +29,8 @@ from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.log_filters import only_warnings_of_flower
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.training.sgd_loop import Utility
-from fedsim.transport.messages import shapes_of
 
 RECORDS = 20
 ENGINES: dict[str, tuple[Engine, bool]] = {
@@ -115,7 +115,7 @@ def main() -> None:
         latest = Progress(0, ArrayRecord(model.state_dict()))
         everybody = frozenset(range(participants))
         schedule = Schedule(
-            2**60, 2**60, SEED, shapes_of(model), _never, present=lambda number: everybody
+            2**60, 2**60, SEED, exchanged_shapes(model), _never, present=lambda number: everybody
         )
 
         def after_round(progress: Progress) -> None:

@@ -29,6 +29,7 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model, exchanged_state, load_exchanged
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
@@ -38,7 +39,6 @@ from fedsim.stages.simulate import simulate
 from fedsim.stages.stated_attackers import keep_stated
 from fedsim.training.sgd_loop import evaluate, run_epochs
 from fedsim.training.trainer import Batches
-from fedsim.transport.messages import shapes_of
 
 FEATURES, CLASSES = 12, 4
 PASSIVE = "nothing: it follows the protocol"
@@ -221,7 +221,7 @@ class Federation:
             load_exchanged(model, arrays.to_torch_state_dict())
             return evaluate(model, data, data.test_records, Classification())
 
-        self.schedule = Schedule(self.rounds, 2, 3, shapes_of(model), test)
+        self.schedule = Schedule(self.rounds, 2, 3, exchanged_shapes(model), test)
 
     def run(self, start: Progress | None = None, until: int | None = None) -> Progress:
         """Run the rounds that are left, or some of them."""

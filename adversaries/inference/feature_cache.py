@@ -110,19 +110,12 @@ def observed_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[S
 
 def own_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[SnapshotFeatures]:
     """Return the features of the snapshots that training made, without those sent."""
-    return features_of(view, watcher, view.trained, spec)
-
-
-def features_of(
-    view: View, watcher: Watcher, snapshots: Sequence[Snapshot], spec: FeatureSpec
-) -> list[SnapshotFeatures]:
-    """Return the features of all audited records on some snapshots, others' uploads among them."""
-    return _features_of(view, watcher, snapshots, [spec] * len(snapshots))
+    return _features_of(view, watcher, view.trained, [spec] * len(view.trained))
 
 
 def last_features(view: View, watcher: Watcher, spec: FeatureSpec) -> SnapshotFeatures:
     """Return those of the last of the snapshots closest to the victims' data, and of no other."""
-    return features_of(view, watcher, [view.closest[-1]], spec)[0]
+    return _features_of(view, watcher, [view.closest[-1]], [spec])[0]
 
 
 def features_on(
@@ -171,7 +164,7 @@ def _with_needs(view: View, snapshot: Snapshot, spec: FeatureSpec) -> FeatureSpe
 
 
 def _require_memory(view: View, spec: FeatureSpec, limit_gb: float) -> None:
-    """Raise `FedsimError` if the features would take more than so many GB; one record is tried."""
+    """Raise `FedsimError` if the features would take more than `limit_gb`; one record is tried."""
     records, snapshots = view.records, len(view.trained)
     tried = extract(
         view.new_model(),

@@ -154,7 +154,7 @@ class SnapshotFeatures:
             },
         }
         with replacing(path) as temporary:
-            # One entry, because safetensors writes several in an order of the day.
+            # One entry, because safetensors writes several in no fixed order.
             save_file(tensors, temporary, {FORMAT: json.dumps(header, sort_keys=True)})
 
     @classmethod

@@ -25,7 +25,7 @@ from adversaries.inference.alignment_cache import (
     required_updates,
     seen_updates,
 )
-from adversaries.inference.feature_cache import features_of, positions
+from adversaries.inference.feature_cache import features_on, positions
 from adversaries.inference.needed_features import needed_features
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
@@ -116,7 +116,7 @@ class FedMIA(Attack):
         """Return the measure (N,) of all audited records on each upload; high for members."""
         if self.measure == "cosine":
             return [one.cosine for one in observed_alignments(view, before, afters)]
-        found = features_of(view, watcher, afters, needed_features(self.needs))
+        found = features_on(view, watcher, afters, needed_features(self.needs))
         return [-one.losses.astype(np.float64) for one in found]
 
 

@@ -9,7 +9,7 @@ LAST_LAYER_SCALARS = ("hidden norm", "log gradient norm")
 """The norm of the layer's input; the log norm of the gradient of its weight and bias."""
 
 PLACE = 2
-"""Behind so many of the objective's scalars those of the last layer stand."""
+"""The place of the last layer's scalars among those of the objective."""
 
 
 def scalar_names(objective: tuple[str, ...], last_layer: bool) -> tuple[str, ...]:

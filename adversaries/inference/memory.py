@@ -1,4 +1,4 @@
-"""What an attack takes of this machine, told from one record before anything is simulated.
+"""What an attack takes of this machine, estimated from one record before the simulation.
 
 The weights of a network follow from the shapes of what it reads, so one record on a model that was
 never trained is enough. Training holds four numbers a weight: itself, its gradient, and Adam's two

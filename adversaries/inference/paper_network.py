@@ -18,7 +18,7 @@ What is ours: dropout falls on the two factors of a gradient and not on its elem
 the epoch is chosen on held-out known records, where the authors took the best on the tested ones.
 
 It is large. Behind the 1,000 maps of a 256 wide last layer stand 262 million weights, which take
-6.3 GB to train, for every snapshot. `memory` tells what it would take before anything is simulated.
+6.3 GB to train, for every snapshot. `memory` estimates what it would take before the simulation.
 """
 
 from dataclasses import dataclass

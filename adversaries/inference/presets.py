@@ -1,7 +1,7 @@
 """Settings that may be given by the name of a preset instead.
 
-A union of names and settings, of which pydantic would tell both branches' mistakes: with `BY_NAME`
-it looks at what is given and checks one.
+A union of names and settings, for which pydantic would report the errors of both branches: with
+`BY_NAME` it looks at what is given and checks one.
 """
 
 from pydantic import Discriminator, Tag

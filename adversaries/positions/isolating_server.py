@@ -1,7 +1,7 @@
 """The isolating server: its victims train alone and never know.
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: the server sends a victim's own
-parameters back to it instead of the aggregate, so nobody else's training hides what it learned.
+parameters back to it instead of the aggregate, so no other training hides what it learned.
 
 Nothing is known of a victim that took no part in the round before `first`: it is sent the aggregate
 once more, in its first round from then on, and its own parameters after it.
@@ -68,7 +68,7 @@ class IsolatingServer(CuriousServer):
         Raises
         ------
         PluginError
-            If nobody would be left to aggregate.
+            If no upload would be left to aggregate.
         """
         if self.others == "without-it" and len(set(self.victims)) >= participants:
             raise PluginError(

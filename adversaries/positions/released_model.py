@@ -20,7 +20,7 @@ class ReleasedModel(ServerAdversary):
     def threat(self) -> Threat:
         """Return the threat model in words."""
         return Threat(
-            who="whoever holds the released model",
+            who="the holder of the released model",
             sees="the model after the observed rounds, and nothing of who sent what",
             outside=True,
         )

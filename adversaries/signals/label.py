@@ -70,6 +70,6 @@ def _share(
     labels: NDArray[np.int64], member: NDArray[np.bool_], classes: int
 ) -> NDArray[np.float64]:
     members = np.bincount(labels[member], minlength=classes)
-    everybody = np.bincount(labels, minlength=classes)
-    share: NDArray[np.float64] = (members + 1) / (everybody + 2)
+    total = np.bincount(labels, minlength=classes)
+    share: NDArray[np.float64] = (members + 1) / (total + 2)
     return share

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
 
 from fedsim.adversary.base import Adversary
-from fedsim.adversary.update_distance import UpdateDistance, compare, note
+from fedsim.adversary.update_distance import UpdateDistance, compare_updates, note_distance
 from fedsim.data import MembershipQuery, about_all_but
 from fedsim.errors import PluginError
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
@@ -39,7 +39,7 @@ class ParticipantAdversary(Adversary):
         self.participant = participant
 
     def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
-        """Ask about everybody else together: an aggregate does not tell them apart."""
+        """Ask about all others together: an aggregate does not separate them."""
         if not 0 <= self.participant < participants or participants < 2:
             raise PluginError(
                 f"{type(self).__name__}: there is no participant {self.participant} with others "
@@ -89,8 +89,8 @@ class ParticipantAdversary(Adversary):
             left = self.leaving(current, honest)
             if left is not honest:
                 reply.content = with_arrays(reply.content, left)
-                figures = compare(came, honest, left, self.trainable(came, honest, left))
-                note(self.memory, UpdateDistance(current, self.participant, *figures))
+                figures = compare_updates(came, honest, left, self.trainable(came, honest, left))
+                note_distance(self.memory, UpdateDistance(current, self.participant, *figures))
         self.memorise(context.state)
         return reply
 

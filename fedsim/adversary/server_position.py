@@ -1,6 +1,6 @@
 """The server's position: a strategy that lets attackers see and change what passes it.
 
-A server adversary is worn over any Flower strategy by delegation, as Flower's own wrappers for
+A server adversary wraps any Flower strategy by delegation, as Flower's own wrappers for
 differential privacy are, so it works in an app that knows nothing else of fedsim::
 
     strategy = CuriousServer().keep_in("audit").around(FedAvg())
@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.adversary.base import Adversary
-from fedsim.adversary.update_distance import UpdateDistance, compare, note
+from fedsim.adversary.update_distance import UpdateDistance, compare_updates, note_distance
 from fedsim.data import MembershipQuery, about_participant
 from fedsim.errors import FedsimError, MessageError, PluginError
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
@@ -28,19 +28,19 @@ class ServerAdversary(Adversary):
     """A dishonest server: it sees each participant's upload and decides what each receives."""
 
     def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
-        """Ask about each victim separately: its uploads are told apart."""
+        """Ask about each victim separately: uploads name their participant."""
         return tuple(about_participant(victim) for victim in victims)
 
     def about(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
-        """Return the queries of an adversary that is after some participants only.
+        """Return the queries of an adversary that targets some participants only.
 
         Raises
         ------
         PluginError
             If there is no such participant, or none is named.
         """
-        third_parties = [victim for victim in victims if not 0 <= victim < participants]
-        if third_parties or not victims or len(set(victims)) < len(victims):
+        unknown = [victim for victim in victims if not 0 <= victim < participants]
+        if unknown or not victims or len(set(victims)) < len(victims):
             raise PluginError(
                 f"{type(self).__name__}: cannot be after participants {list(victims)}; name some "
                 f"of 0 to {participants - 1}, each once"
@@ -94,7 +94,7 @@ class AdversarialStrategy(Strategy):
     Parameters
     ----------
     honest
-        The strategy that is worn over; it never notices.
+        The strategy that is wrapped; it never notices.
     adversaries
         Asked in order on the way out, and in the same order on the way in.
     participant_of
@@ -135,7 +135,7 @@ class AdversarialStrategy(Strategy):
         """Show each adversary each upload, aggregate what they leave, and show the aggregate."""
         left = (self._received(reply, server_round) for reply in replies)
         replies = [m for m in left if m]
-        with self._telling_what_failed(server_round):
+        with self._named_failures(server_round):
             arrays, metrics = self.honest.aggregate_train(server_round, replies)
         if arrays is not None:
             for adversary in self.adversaries:
@@ -146,12 +146,12 @@ class AdversarialStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """Aggregate evaluations as the honest strategy does."""
-        with self._telling_what_failed(server_round):
+        with self._named_failures(server_round):
             return self.honest.aggregate_evaluate(server_round, replies)
 
     @contextmanager
-    def _telling_what_failed(self, server_round: int) -> Iterator[None]:
-        """Say in one sentence what a strategy that is not ours made of replies that are not."""
+    def _named_failures(self, server_round: int) -> Iterator[None]:
+        """Turn whatever a strategy raises on replies that it cannot use into one sentence."""
         try:
             yield
         except (AppExitException, FedsimError):
@@ -172,15 +172,15 @@ class AdversarialStrategy(Strategy):
     ) -> Message:
         honest = arrays = arrays_of(message.content, "the server")
         participant = self._participant(message.metadata.dst_node_id)
-        crafter: ServerAdversary | None = None
+        changed_by: ServerAdversary | None = None
         for adversary in self.adversaries:
             left = hook(adversary)(server_round, participant, arrays)
-            crafter = crafter if left is arrays else adversary
+            changed_by = changed_by if left is arrays else adversary
             arrays = left
-        if crafter is not None:
+        if changed_by is not None:
             message.content = with_arrays(message.content, arrays)
             if noted:
-                _note(crafter, server_round, participant, honest, arrays)
+                _note_distance(changed_by, server_round, participant, honest, arrays)
         return message
 
     def _received(self, reply: Message, server_round: int) -> Message | None:
@@ -222,8 +222,8 @@ def transparent(outer: AdversarialStrategy) -> Strategy:
     honest, kind = outer.honest, type(outer.honest)
     methods = {name: _passed_to(outer, getattr(kind, name), name) for name in _HOOKS}
     words = {"__doc__": kind.__doc__, "__module__": kind.__module__}
-    worn = type(kind.__name__, (kind,), {**methods, **words})
-    strategy: Strategy = object.__new__(worn)
+    wrapped = type(kind.__name__, (kind,), {**methods, **words})
+    strategy: Strategy = object.__new__(wrapped)
     strategy.__dict__ = honest.__dict__
     return strategy
 
@@ -241,12 +241,12 @@ def _uploaded(participant: int) -> str:
     return f"uploaded-{participant}"
 
 
-def _note(
-    crafter: ServerAdversary,
+def _note_distance(
+    adversary: ServerAdversary,
     server_round: int,
     participant: int,
     honest: ArrayRecord,
-    crafted: ArrayRecord,
+    malicious: ArrayRecord,
 ) -> None:
     """Note how far a sent message lies from the honest one.
 
@@ -254,10 +254,10 @@ def _note(
     message on, which therefore has no figure itself.
     """
     place = _uploaded(participant)
-    base = crafter.memory.get(place)
+    base = adversary.memory.get(place)
     if not isinstance(base, ArrayRecord):
-        crafter.memory[place] = honest
+        adversary.memory[place] = honest
     else:
-        names = crafter.trainable(base, honest, crafted)
-        figures = compare(base, honest, crafted, names)
-        note(crafter.memory, UpdateDistance(server_round, participant, *figures))
+        names = adversary.trainable(base, honest, malicious)
+        figures = compare_updates(base, honest, malicious, names)
+        note_distance(adversary.memory, UpdateDistance(server_round, participant, *figures))

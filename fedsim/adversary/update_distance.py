@@ -18,7 +18,8 @@ from torch import Tensor
 from fedsim.models.trainable import required_names
 from fedsim.transport.flower_records import FastMetrics
 
-CRAFTED = "crafted"
+MALICIOUS = "crafted"
+"""The key in an adversary's memory, which checkpoints hold."""
 _COLUMNS = ("round", "participant", "norm-ratio", "cosine", "buffers")
 
 
@@ -45,21 +46,21 @@ class UpdateDistance:
     buffers: float = 0.0
 
 
-def compare(
+def compare_updates(
     base: ArrayRecord,
     honest: ArrayRecord,
-    crafted: ArrayRecord,
+    malicious: ArrayRecord,
     names: Collection[str] | None = None,
 ) -> tuple[float, float, float]:
-    """Return norm ratio and cosine of the updates ``crafted - base`` and ``honest - base``.
+    """Return norm ratio and cosine of the updates ``malicious - base`` and ``honest - base``.
 
     Both of what `names` names, the parameters that training changes; by default of what looks like
     them (see `fedsim.models.trainable`). The third figure is the distance between the buffers.
     """
-    measured = required_names(names, base, honest, crafted)
+    measured = required_names(names, base, honest, malicious)
     start, meant, made = (
         {name: value.double() for name, value in arrays.to_torch_state_dict().items()}
-        for arrays in (base, honest, crafted)
+        for arrays in (base, honest, malicious)
     )
     true = {n: meant[n] - value for n, value in start.items() if n in measured}
     false = {n: made[n] - value for n, value in start.items() if n in measured}
@@ -70,11 +71,11 @@ def compare(
     return ratio, cosine, math.sqrt(_dot(apart, apart))
 
 
-def note(memory: RecordDict, entry: UpdateDistance) -> None:
+def note_distance(memory: RecordDict, entry: UpdateDistance) -> None:
     """Add an entry to what an adversary remembers."""
     columns = zip(_COLUMNS, _columns(memory), astuple(entry), strict=True)
     # A quick record: Flower's own would look at all that was ever noted, for each message.
-    memory[CRAFTED] = FastMetrics({name: [*before, value] for name, before, value in columns})
+    memory[MALICIOUS] = FastMetrics({name: [*before, value] for name, before, value in columns})
 
 
 def noted(memory: RecordDict) -> tuple[UpdateDistance, ...]:
@@ -86,7 +87,7 @@ def noted(memory: RecordDict) -> tuple[UpdateDistance, ...]:
 
 
 def _columns(memory: RecordDict) -> list[list[float]]:
-    record = memory.get(CRAFTED)
+    record = memory.get(MALICIOUS)
     if not isinstance(record, MetricRecord):
         return [[] for _ in _COLUMNS]
     return [_column(record[name]) for name in _COLUMNS]

@@ -14,9 +14,10 @@ from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.stages.setup import Setup
 from fedsim.training.sgd_loop import Utility
-from fedsim.transport.messages import round_of, shapes_of
+from fedsim.transport.messages import round_of
 
 
 class Passed(NamedTuple):
@@ -53,7 +54,7 @@ def traffic(setup: Setup, adversaries: Sequence[Adversary] = ()) -> Traffic:
         settings.rounds,
         settings.evaluation.every,
         setup.experiment.seed,
-        shapes_of(model),
+        exchanged_shapes(model),
         lambda arrays: Utility(0.0, 0.0, 0),
     )
     with local_identity(), limited_threads(setup.experiment.engine.threads):

@@ -2,7 +2,7 @@
 
 No Ray, no polling, no serialisation beyond what Flower's `ArrayRecord` is. Participants run one
 after the other in the order of their messages; each keeps its own `Context` between rounds. An app
-that computes for many of them at once is told beforehand which messages are coming.
+that computes for many of them at once learns before which messages are coming.
 """
 
 from collections.abc import Iterable, Mapping

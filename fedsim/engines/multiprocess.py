@@ -210,7 +210,7 @@ class WorkersGrid(NodesGrid):
         or_later = "" if self._own is None else ", or one after it,"  # their replies go together
         try:
             return f"ran participant {participant}{or_later} in round {round_of(asked)}"
-        except MessageError:  # nobody was trained yet
+        except MessageError:  # none was trained yet
             return f"was to run participant {participant}"
 
     def _fetched(self, time_kept: int, own: Mapping[int, RecordDict]) -> dict[int, RecordDict]:

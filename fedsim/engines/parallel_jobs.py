@@ -1,8 +1,8 @@
 """Jobs that do not depend on each other, done side by side in several processes.
 
-A job is a generator: it yields a line for each step that is done. What it tells its watcher on the
-way reaches the parent's watcher. Jobs leave their results in files, so nothing else comes back, and
-who does which job when changes none of them.
+A job is a generator: it yields a line for each step that is done. What it reports to its watcher
+reaches the parent's watcher. Jobs leave their results in files, so nothing else comes back, and who
+does which job when changes none of them.
 """
 
 import traceback
@@ -35,7 +35,7 @@ def steps_of(
     threads
         How many threads each of the processes computes with.
     watcher
-        Is told what the jobs tell theirs.
+        Receives what the jobs report to theirs.
 
     Raises
     ------
@@ -57,17 +57,17 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
     """Hand out the jobs, the next one to the first free worker, and receive what they report."""
     unfinished, names = len(jobs), iter(jobs)
     with ExitStack() as stack:
-        heard = {w: stack.enter_context(closing(_Ear(watcher))) for w in processes}
+        receivers = {w: stack.enter_context(closing(_Receiver(watcher))) for w in processes}
         at = {}
         for worker in processes:
             at[worker] = next(names)
             worker.channel.send(at[worker])
         while unfinished:
             for worker in who_sent(processes):
-                told = worker.receive(f"was at work on {at[worker]}")
-                match told:
+                received = worker.receive(f"was at work on {at[worker]}")
+                match received:
                     case Exception():
-                        raise told
+                        raise received
                     case _Step(standing):
                         yield standing
                     case _Finished():
@@ -76,7 +76,7 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
                             at[worker] = name
                             worker.channel.send(name)
                     case (what, *arguments):
-                        getattr(heard[worker], what)(*arguments)
+                        getattr(receivers[worker], what)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class _Finished:
 
 
 class _Relay:
-    """A watcher in a process of ours: everything goes over the channel to an `_Ear`, by method."""
+    """A watcher in a process of ours: everything goes over the channel, by method."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -111,8 +111,8 @@ class _Relay:
             self._channel.send(("end", number))
 
 
-class _Ear:
-    """What one process's `_Relay` tells, told to the watcher here."""
+class _Receiver:
+    """Passes what one process's `_Relay` sends on to the watcher here."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher

@@ -157,7 +157,7 @@ def _live(task: Task, channel: Channel, not_ours: Sequence[Channel], parent: int
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
-    for end in not_ours:  # while we held them, nobody would learn that our parent is gone
+    for end in not_ours:  # while we held them, no one would learn that our parent is gone
         end.close()
     with suppress(EOFError, ConnectionResetError):  # our parent wants no more
         task(channel)

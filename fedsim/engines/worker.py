@@ -23,7 +23,7 @@ SECONDS_TOGETHER = 0.02  # of training: replies that are ready that soon are sen
 
 @dataclass(frozen=True)
 class KeptModels:
-    """The answer to `fetch`; told from the replies of participants by its type."""
+    """The answer to `fetch`; its type separates it from replies of participants."""
 
     states: dict[int, RecordDict]
 

@@ -56,10 +56,10 @@ class Trainer(Protocol):
 
 
 class PrefetchingApp(ClientApp):
-    """A ClientApp that may be told which messages are coming, so that it does them together.
+    """A ClientApp that may learn which messages are coming, so that it does them together.
 
     Every message still goes through the app, one by one, with its mods. What was computed ahead
-    counts only if the message arrives as it was foreseen; telling changes no number.
+    counts only if the message arrives as it was foreseen; that changes no number.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def make_client_app(
         when the experiment is.
     stacked
         Whether they train with their parameters stacked: the same numbers but for the last digits.
-        An engine that tells the app what is coming then has it done for many at once.
+        An engine that announces messages to the app has many trained at once.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 Participants who join late, drop out, or train one after the other (fine-tuning: first those with D,
 then those with D_delta) are away in some rounds. To the strategy they are nodes that are not
-connected, so it samples among the others, and nobody in the server's position sees a message for
+connected, so it samples among the others, and no server adversary sees a message for
 them.
 """
 

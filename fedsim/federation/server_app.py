@@ -18,7 +18,7 @@ class Server:
     Attributes
     ----------
     strategy
-        The honest strategy; the adversaries are worn over it.
+        The honest strategy; the adversaries wrap it.
     adversaries
         The attackers in the server's position.
     participants

@@ -28,6 +28,15 @@ def exchanged_state(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def exchanged_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes that the parameters of a model must have where they are sent.
+
+    >>> exchanged_shapes(nn.Linear(3, 2))
+    {'weight': (2, 3), 'bias': (2,)}
+    """
+    return {name: tuple(value.shape) for name, value in exchanged_state(model).items()}
+
+
 def load_exchanged(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put what was sent into a model; a whole state dict is taken, too.
 

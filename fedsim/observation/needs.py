@@ -1,6 +1,6 @@
 """What an attack needs of an observation, declared before anything is simulated.
 
-Only what is needed is kept and extracted, and a need that cannot be met is told before round 1.
+Only what is needed is kept and extracted, and a need that cannot be met is refused before round 1.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Which participant each node of Flower's is: noted by a mod, as only nodes themselves know it.
 
 Snapshots in an app of a third party go by Flower's node numbers, which are drawn at random in its
-simulation. A node knows its ``partition-id``; the server is told no such thing.
+simulation. A node knows its ``partition-id``; the server does not.
 """
 
 import fcntl

@@ -232,7 +232,7 @@ class SnapshotStore:
             ) from error
 
     def index(self) -> tuple[Snapshot, ...]:
-        """Return every snapshot in the folder, by round and key, as its file names tell."""
+        """Return every snapshot in the folder, by round and key, from the file names."""
         if not self.folder.is_dir():
             return ()
         found = (_named(path) for path in self.folder.iterdir())

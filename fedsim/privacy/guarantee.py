@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Position = Literal["server", "participant", "outside"]
-Unit = Literal["record", "participant"]
+PrivacyUnit = Literal["record", "participant"]
 
 EVERYBODY: tuple[Position, ...] = ("server", "participant", "outside")
 _NAMES = {"server": "the server", "participant": "participants", "outside": "outsiders"}
@@ -76,7 +76,7 @@ class Guarantee:
 
     epsilon: float
     delta: float
-    unit: Unit
+    unit: PrivacyUnit
     against: tuple[Position, ...]
     assumptions: tuple[str, ...] = ()
     each: tuple[float, ...] = ()

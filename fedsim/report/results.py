@@ -174,7 +174,7 @@ class ThreatModel(StrictModel):
     sees: str
     does: str
     knows: str = ""
-    learns_from: dict[Name, Words] = {}
+    learns_from: dict[Name, Words] = Field(default_factory=dict)
 
 
 class Results(StrictModel):

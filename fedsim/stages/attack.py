@@ -129,7 +129,7 @@ def _seen(
         if all(snapshot.key != key for snapshot in seen):
             raise SnapshotError(
                 f"no snapshot of {key.name} in {store.folder}; run the federation first, or, if it "
-                "ran, observe rounds in which whoever keeps it and whoever sends it take part"
+                "ran, observe rounds in which its keeper and its sender take part"
             )
     return seen
 

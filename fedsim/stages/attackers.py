@@ -41,12 +41,12 @@ class Attacker:
     def threat(self) -> Threat:
         """Return the threat model of its adversaries together."""
         threats = [adversary.threat() for adversary in self.adversaries]
-        deeds = [threat.does for threat in threats if threat.active]
+        actions = [threat.does for threat in threats if threat.active]
         return Threat(
             who=threats[0].who,
             sees="; ".join(dict.fromkeys(threat.sees for threat in threats)),
-            does="; and ".join(deeds) or threats[0].does,
-            active=bool(deeds),
+            does="; and ".join(actions) or threats[0].does,
+            active=bool(actions),
             outside=all(threat.outside for threat in threats),
         )
 
@@ -71,8 +71,8 @@ class Attacker:
     def keys_throughout(self, experiment: Experiment) -> frozenset[SnapshotKey]:
         """Return what it keeps in every observed round."""
         keys = {key for query in self.queries for key in self.answering(query)}
-        everybody = experiment.snapshots.participants == "all" or self.reads_others
-        if everybody and self.sees_uploads:
+        all_uploads = experiment.snapshots.participants == "all" or self.reads_others
+        if all_uploads and self.sees_uploads:
             keys |= {SnapshotKind.UPLOAD.of(p) for p in range(experiment.partition.participants)}
         return frozenset(keys)
 
@@ -117,9 +117,9 @@ class Attacker:
     ) -> tuple[SnapshotKey, ...]:
         """Return what its adversaries declare, each once and in the order of a round."""
         keys = {key for adversary in self.adversaries for key in declared(adversary)}
-        if strange := [key for key in keys if not isinstance(key, SnapshotKey)]:
+        if invalid := [key for key in keys if not isinstance(key, SnapshotKey)]:
             raise PluginError(
-                f"{self.label} says that snapshots of {strange[0]!r} answer its query; name what "
+                f"{self.label} says that snapshots of {invalid[0]!r} answer its query; name what "
                 "they are of as in fedsim.SnapshotKind.UPLOAD.of(participant)"
             )
         return tuple(sorted(keys))

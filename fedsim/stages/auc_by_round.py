@@ -2,7 +2,7 @@
 
 An attack that says so (`fedsim.Attack.by_rounds`) is scored again as if the adversary had left
 early: on the snapshots of the first rounds, from features that are there already. Nothing is
-trained again but the attack itself. Beside it stands what one round alone tells, by the signals
+trained again but the attack itself. Beside it stands what one round alone shows, by the signals
 whose course is kept.
 """
 
@@ -28,7 +28,7 @@ RESAMPLES = 500
 def last_rounds(rounds: Sequence[int]) -> list[int]:
     """Return the last round of each first part to be scored, the whole left out.
 
-    The parts grow by about the same factor: the first rounds tell most.
+    The parts grow by about the same factor: the first rounds show most.
 
     >>> last_rounds([10, 20, 30, 40])
     [10, 20, 30]

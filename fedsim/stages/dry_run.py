@@ -58,7 +58,7 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
             try:
                 view = _view(setup, model, attacker, query, Path(folder) / str(number))
             except SnapshotError:
-                return  # no room for temporary files: the run itself tells where it needs room
+                return  # no room for temporary files: the run itself says where it needs room
             view = replace(view, dataset=hidden.dataset, records=hidden.audit.records)
             for label, attack in copy.deepcopy(dict(setup.attacks)).items():
                 with forgetting(type(attack)):
@@ -80,7 +80,7 @@ def _different(setup: Setup) -> Iterator[tuple[Attacker, MembershipQuery]]:
 def _view(
     setup: Setup, model: nn.Module, attacker: Attacker, query: MembershipQuery, folder: Path
 ) -> View:
-    """Return what an attacker would see in one round in which nobody's training changes a bit."""
+    """Return what an attacker would see in one round in which training changes nothing."""
     store, state = SnapshotStore(folder / "seen"), ArrayRecord(exchanged_state(model))
     keys = [*attacker.answering(query), *attacker.answering_while_acting(query)]
     if attacker.reads_others:

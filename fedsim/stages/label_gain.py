@@ -1,6 +1,6 @@
-"""What attacks tell beyond a record's label, where the label alone tells members from others.
+"""What attacks gain over a record's label, where the label alone separates members from others.
 
-Members and non-members that differ in their classes are told apart by anyone who knows which
+Members and non-members that differ in their classes are separated by anyone who knows which
 classes the victim has. An attack's figure is then no leak by itself: its gain over the `label`
 baseline is, and that is what is said in the place of the gain over guessing.
 """

@@ -1,4 +1,4 @@
-"""Whether this machine has the memory that the attacks will take: told before round 1."""
+"""Whether this machine has the memory that the attacks will take: checked before round 1."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -68,8 +68,8 @@ def _need(label: str, attack: Attack, prospect: ExpectedObservation) -> MemoryNe
     except FedsimError as error:
         raise type(error)(f"attack {label}: {error}") from error
     except Exception as error:  # a third party's plugin may raise anything
-        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise PluginError(f"attack {label} cannot say what memory it needs: {told}") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise PluginError(f"attack {label} cannot say what memory it needs: {reason}") from error
     if need is not None and not isinstance(need, MemoryNeed):
         raise PluginError(
             f"attack {label} says that it needs {need!r}; memory_needed must return a "

@@ -10,9 +10,9 @@ from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
 from fedsim.defences.base import Defence
 from fedsim.models import exchanged_state
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import planned_bytes
 from fedsim.stages.setup import Attacker, Setup
-from fedsim.transport.messages import shapes_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def plan(setup: Setup) -> Plan:
         rounds=experiment.federation.rounds,
         observed_rounds=observed,
         participants=experiment.partition.participants,
-        parameters=sum(math.prod(shape) for shape in shapes_of(model).values()),
+        parameters=sum(math.prod(shape) for shape in exchanged_shapes(model).values()),
         snapshot_bytes=sum(
             planned_bytes(weights, kept, attacker.keys(experiment)) for attacker in setup.attackers
         ),

@@ -26,7 +26,7 @@ _KIND = {
     ("participant", False): "a fellow",
     ("participant", True): "a dishonest",
 }
-_HOLDER = "whoever holds the model"
+_HOLDER = "the holder of the model"
 _OF_ANY = (
     "An attack that fails proves nothing: a better one may not.",
     "Members and non-members count alike here; where members are rare, the same attacker is right "

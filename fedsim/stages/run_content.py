@@ -116,8 +116,8 @@ def _require_same(now: RunContent, run: RunDirectory, dataset: Dataset, model: s
 
 def _read(path: Path) -> RunContent:
     try:
-        told = read_json(path)
-        found = RunContent(told["data"], told["model"])
+        stated = read_json(path)
+        found = RunContent(stated["data"], stated["model"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(
             f"{path} is damaged, so nobody can tell whether the run was made from these data; "

@@ -1,7 +1,7 @@
 """The files between the attack and the report: one score a record and attack seed.
 
 Parquet with columns ``record``, ``seed_0``, ``seed_1``, ...; the metadata holds what the scores
-were made from, so that a stage can tell whether they are still good.
+were made from, so that a stage knows whether they are still good.
 """
 
 import json
@@ -98,7 +98,7 @@ def _require_numbers(path: Path, table: pa.Table, *names: str) -> None:
 
 
 def made_from(path: Path) -> dict[str, Any]:
-    """Return what scores were made from, as `write_scores` was told.
+    """Return what scores were made from, as `write_scores` was given it.
 
     Raises
     ------

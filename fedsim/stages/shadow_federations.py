@@ -123,7 +123,9 @@ def _shadow_setup(
     setup: Setup, attackers: Sequence[Attacker], name: str, outside: bool
 ) -> tuple[Setup, int]:
     """Return a shadow federation's setup, and how many of its records are the real one's own."""
-    seed = seeds.derive(setup.experiment.seed, "rehearsal", name)  # the path decides every draw
+    seed = seeds.derive(
+        setup.experiment.seed, "rehearsal", name
+    )  # the path decides every draw: it keeps the word
     experiment = setup.experiment.model_copy(
         update={
             "seed": seed,
@@ -147,7 +149,7 @@ def shadow_ledger(
 ) -> tuple[Ledger, int]:
     """Draw who holds which record in a shadow federation, and the records to learn from.
 
-    Nobody's training data and no tested record are drawn as long as there are others; then training
+    No training data and no tested record are drawn as long as there are others; then training
     data that are not tested; then any.
 
     Parameters
@@ -172,10 +174,10 @@ def shadow_ledger(
     beside = 0 if sizes.nonmembers == "others" else sizes.known_nonmembers
     wanted = _cheapest(dataset.pool_records, cost, random)[: trained + beside]
     wanted = random.permutation(wanted)  # so that who trains on a record does not go by its cost
-    own, third_parties = wanted[:trained], wanted[trained:]
-    spare = _cheapest(dataset.test_records, cost, random)[: beside - len(third_parties)]
+    own, nonmembers = wanted[:trained], wanted[trained:]
+    spare = _cheapest(dataset.test_records, cost, random)[: beside - len(nonmembers)]
     drawn = np.zeros(len(dataset), dtype=np.bool_)
-    drawn[np.concatenate([own, third_parties, spare])] = True
+    drawn[np.concatenate([own, nonmembers, spare])] = True
     ledger = Ledger(
         dataset.labels,
         dataset.test,
@@ -191,7 +193,7 @@ def shadow_ledger(
 
 
 def _reserved(setup: Setup) -> NDArray[np.int64]:
-    """Return what it costs to rehearse with a record: 0 nothing, 1 trained on, 2 or more tested."""
+    """Return the cost of drawing each record: 0 nothing, 1 trained on, 2 or more tested."""
     cost = setup.ledger.holders_of(range(setup.ledger.participants)).astype(np.int64)
     for query in dict.fromkeys(q for attacker in setup.attackers for q in attacker.queries):
         audit = setup.ledger.audit(query)

@@ -25,6 +25,7 @@ from fedsim.federation.client_app import make_client_app, sampled
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.federation.server_app import Server, make_server_app
 from fedsim.models import exchanged_state, load_exchanged
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import UtilityFigure
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
@@ -38,7 +39,6 @@ from fedsim.stages.setup import Setup
 from fedsim.stages.setup import strategy_of as strategy_of
 from fedsim.stages.state_cache import StateCache
 from fedsim.training.sgd_loop import Utility, evaluate
-from fedsim.transport.messages import shapes_of
 
 
 def simulate(
@@ -177,7 +177,7 @@ def schedule_of(setup: Setup) -> Schedule:
         settings.rounds,
         settings.evaluation.every,
         setup.experiment.seed,
-        shapes_of(model),
+        exchanged_shapes(model),
         _tester(setup, model),
         timeout=setup.experiment.engine.timeout,
         present=partial(settings.present, participants=setup.ledger.participants),

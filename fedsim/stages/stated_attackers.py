@@ -24,13 +24,13 @@ from fedsim.report.strict_model import StrictModel
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker, attackers_of
 
-Words = Annotated[str, Field(max_length=10_000)]
+LongText = Annotated[str, Field(max_length=10_000)]
 
 
-class _StatedThreat(StrictModel):
-    who: Words
-    sees: Words
-    does: Words
+class _ThreatWords(StrictModel):
+    who: LongText
+    sees: LongText
+    does: LongText
     active: bool
     outside: bool
 
@@ -38,21 +38,21 @@ class _StatedThreat(StrictModel):
 class _StatedQuery(StrictModel):
     """A query, and the names of what answers it: in every observed round, and only while acting."""
 
-    key: Words
+    key: LongText
     victims: tuple[int, ...]
     holders: tuple[int, ...]
-    answering: tuple[Words, ...]
-    answering_while_acting: tuple[Words, ...]
+    answering: tuple[LongText, ...]
+    answering_while_acting: tuple[LongText, ...]
 
 
 class _StatedAttacker(StrictModel):
     """An attacker; `participant` is None in the server's position, `acts_from` if passive."""
 
-    label: Words
+    label: LongText
     participant: int | None
     acts_from: int | None
     reads_others: bool
-    threat: _StatedThreat
+    threat: _ThreatWords
     queries: tuple[_StatedQuery, ...]
 
     @classmethod
@@ -63,7 +63,7 @@ class _StatedAttacker(StrictModel):
             participant=attacker.participant,
             acts_from=attacker.acts_from(),
             reads_others=attacker.reads_others,
-            threat=_StatedThreat(**vars(threat)),
+            threat=_ThreatWords(**vars(threat)),
             queries=tuple(
                 _StatedQuery(
                     key=query.key,
@@ -83,7 +83,7 @@ class _StatedAttacker(StrictModel):
         return Attacker(self.label, (kind(self),), queries, self.reads_others)
 
 
-class _File(StrictModel):
+class _AttackersFile(StrictModel):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     attackers: Annotated[tuple[_StatedAttacker, ...], Field(min_length=1)]
 
@@ -126,7 +126,7 @@ class _OnParticipant(_Stated, ParticipantAdversary):
 
 def keep_stated(attackers: Sequence[Attacker], run: RunDirectory) -> None:
     """Write down what attackers state."""
-    stated = _File(schema_version=1, attackers=tuple(map(_StatedAttacker.of, attackers)))
+    stated = _AttackersFile(schema_version=1, attackers=tuple(map(_StatedAttacker.of, attackers)))
     text = stated.model_dump_json(indent=2) + "\n"
     with suppress(OSError):
         if read_bytes(run.attackers) == text.encode():
@@ -153,7 +153,9 @@ def stated_attackers(experiment: Experiment, run: RunDirectory) -> tuple[Attacke
     except OSError as error:
         raise RunDirectoryError(f"{run.attackers} cannot be read ({error.strerror})") from error
     try:
-        found = tuple(one.attacker() for one in _File.model_validate_json(content).attackers)
+        found = tuple(
+            one.attacker() for one in _AttackersFile.model_validate_json(content).attackers
+        )
         for attacker in found:
             for query in attacker.queries:
                 attacker.closest(query)  # what a damaged name or none at all would break later

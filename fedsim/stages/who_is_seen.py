@@ -110,7 +110,7 @@ def seen_attackers(
 ) -> tuple[Attacker, ...]:
     """Return the attackers with those queries about which they will see something.
 
-    What they will not see, or not in every observed round, is told.
+    What they will not see, or not in every observed round, is said.
 
     Raises
     ------

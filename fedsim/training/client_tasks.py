@@ -12,7 +12,7 @@ from fedsim import seeds
 from fedsim.config.experiment import LocalTraining
 from fedsim.data import Dataset
 from fedsim.errors import MessageError
-from fedsim.models.exchange import exchanged_state
+from fedsim.models.exchange import exchanged_shapes, exchanged_state
 from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.trainer import Batches, LocalTrainer, RecordIds, build_trainer
@@ -23,7 +23,6 @@ from fedsim.transport.messages import (
     proximal_of,
     require_usable,
     round_of,
-    shapes_of,
 )
 
 OPTIMIZER_STATE = "fedsim-optimizer"
@@ -125,7 +124,7 @@ def participant_of(context: Context) -> int:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """What the content of a message asks for: the same of everybody who is sent the same one."""
+    """What the content of a message asks for: the same for all that are sent the same one."""
 
     round: int
     proximal: float
@@ -195,12 +194,12 @@ class ClientTask:
 
     @cached_property
     def start(self) -> tuple[int, ...]:
-        """What tells its parameters from others, as long as it is there: which arrays they are."""
+        """The identity of its parameters while it exists: which arrays they are."""
         return tuple(map(id, self.arrays.values()))
 
     @cached_property
     def identity(self) -> Hashable:
-        """What tells it from other tasks, as long as it is there."""
+        """Its identity among tasks while it exists."""
         kept = () if self.kept is None else tuple(map(id, self.kept.values()))
         return self.kind, self.participant, self.round, self.proximal, self.start, kept
 
@@ -218,7 +217,7 @@ class Received:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._expected = shapes_of(model)
+        self._expected = exchanged_shapes(model)
         self._types = {name: value.dtype for name, value in exchanged_state(model).items()}
         self._latest: tuple[ClientTask, dict[str, Tensor]] | None = None
 

@@ -1,7 +1,7 @@
 """Parameters that a process of ours shows its parent without a copy.
 
 They lie in a `BufferPool` that both sides see. The lender sends where; the borrower makes the same
-arrays of it, and returns it when nobody looks at them any more.
+arrays of it, and returns it when their last reader is gone.
 """
 
 from collections import deque

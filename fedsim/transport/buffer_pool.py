@@ -1,11 +1,11 @@
-"""Memory for what participants upload, used again as soon as nobody looks at it any more.
+"""Memory for what participants upload, used again as soon as its last reader is gone.
 
 The system clears every page that is fresh, and for many small participants that costs more than
 their training. So uploads are laid into blocks of one mapping, one or several together, and a block
 whose last reader is gone is given to others.
 
 A mapping that is there before a process is forked is seen by both sides. So a process of ours lends
-its uploads to its parent without a copy, and is told when they were dropped.
+its uploads to its parent without a copy, and is notified when they were dropped.
 """
 
 import mmap
@@ -147,7 +147,7 @@ class BufferPool:
     def borrowed(self, room: Room, dropped: "deque[int]") -> Bytes:
         """Return the bytes of the block with an upload that another process lent.
 
-        When nobody looks at them any more, its number is put into `dropped`, for the other
+        When their last reader is gone, its number is put into `dropped`, for the other
         process's `returned`.
         """
         size = room.rows * room.layout.size
@@ -157,10 +157,10 @@ class BufferPool:
         """Take note that uploads in these blocks are not looked at elsewhere any more."""
         self._changes.extend((number, -1) for number in blocks)
 
-    def _seen(self, start: int, size: int, tell: Callable[[What], None], what: What) -> Bytes:
+    def _seen(self, start: int, size: int, notify: Callable[[What], None], what: What) -> Bytes:
         """Return `size` bytes; the pool is notified when nothing refers to them any more."""
         seen = np.frombuffer(self._memory, np.uint8, size, start)
-        weakref.finalize(seen, tell, what).atexit = False  # views of it keep it alive
+        weakref.finalize(seen, notify, what).atexit = False  # views of it keep it alive
         return seen
 
     def _taken(self, size: int) -> int | None:

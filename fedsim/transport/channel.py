@@ -9,7 +9,7 @@ gone when both ends have closed it, so nothing is left behind by a process that 
 Where both ends see a `BufferPool`, parameters that lie in it are not copied at all (see
 `buffer_lending`).
 
-Objects are pickled. Both ends are forks of one process and the socket has no name, so nobody else's
+Objects are pickled. Both ends are forks of one process and the socket has no name, so no other
 pickles can come in.
 """
 

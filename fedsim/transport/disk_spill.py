@@ -19,8 +19,8 @@ from fedsim.transport.npy_decoding import decoded
 MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
 
 
-class _File:
-    """A file without a name, closed when nobody has it any more."""
+class _SpillFile:
+    """A file without a name, closed with its last user."""
 
     def __init__(self) -> None:
         self._descriptor, name = tempfile.mkstemp(prefix="fedsim-")
@@ -53,7 +53,7 @@ class SpilledArray(LazyArray):
     What came as bytes is kept as it came, whatever it is; of other arrays the numbers are.
     """
 
-    def __init__(self, array: Array, file: _File) -> None:
+    def __init__(self, array: Array, file: _SpillFile) -> None:
         numbers = array if isinstance(array, LazyArray) else None
         content = array.data if numbers is None else raw(numbers.as_values())
         self.__dict__.update(
@@ -104,7 +104,7 @@ class DiskSpill:
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._left = memory
-        self._file: _File | None = None
+        self._file: _SpillFile | None = None
 
     def take(self, reply: Message) -> None:
         """Put a reply's arrays into the file, unless there is memory for them."""
@@ -119,6 +119,6 @@ class DiskSpill:
         if size <= self._left:
             self._left -= size
             return
-        self._file = self._file or _File()
+        self._file = self._file or _SpillFile()
         for name, array in record.items():
             record[name] = SpilledArray(array, self._file)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
 
 PIECE = 2**17  # numbers: with their products they stay in a core's cache
-MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does if not told otherwise
+MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does by default
 AnyValues = NDArray[Any]
 
 

@@ -29,7 +29,7 @@ class Quick(MutableMapping[str, Value]):
     """Types that Flower's class is known to take; it is asked about any other."""
 
     def __init__(self, held: dict[str, Value]) -> None:
-        # Flower's own is not called: it would make a dictionary, and checks, that nobody asks.
+        # Flower's own is not called: it would make a dictionary, and checks, that are not used.
         self._held = held
 
     def __setitem__(self, key: str, value: Value) -> None:

@@ -1,7 +1,7 @@
 """Flower arrays that stay numbers until their bytes are needed.
 
 A Flower `Array` is the bytes of a .npy file, so each look at one copies it twice. Most arrays are
-made, checked, averaged and dropped in one process, and nobody ever looks at the bytes. An
+made, checked, averaged and dropped in one process, and the bytes are never read. An
 `ArrayInMemory` is made of the numbers; its bytes, the same as Flower's own, are made when they are
 first asked for, which is where it leaves the process.
 """
@@ -29,7 +29,7 @@ class LazyArray(Array):
     """An `Array` that makes its bytes, the same as Flower's own, only where they are asked for.
 
     Flower's attributes are put past its constructor, which wants the bytes, and so is ``_finite``:
-    whether all values are finite, or None if nobody has looked.
+    whether all values are finite, or None if unknown.
     """
 
     # No abstract class of Python's: to ask whether a thing is of one takes five times as long.
@@ -44,7 +44,7 @@ class LazyArray(Array):
 
     @property
     def known_finite(self) -> bool | None:
-        """Whether all values are finite; None if nobody has looked."""
+        """Whether all values are finite; None if unknown."""
         known: bool | None = self.__dict__["_finite"]
         return known
 
@@ -78,11 +78,11 @@ class ArrayInMemory(LazyArray):
     Parameters
     ----------
     values
-        What it holds. It is not copied, and nobody may change it from now on.
+        What it holds. It is not copied, and must not change from now on.
     serialised
         Its bytes, where there are any already.
     finite
-        Whether all values are finite; None if nobody has looked.
+        Whether all values are finite; None if unknown.
     lies
         Where the upload that it is a part of lies in a pool, and which part of it this is.
     """
@@ -137,7 +137,7 @@ class ArrayInMemory(LazyArray):
 
 
 def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
-    """Return tensors as Flower arrays without a copy; nobody may change them from now on."""
+    """Return tensors as Flower arrays without a copy; they must not change from now on."""
     return recorded({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
 
 

@@ -1,6 +1,6 @@
 """Reading and checking what Flower messages carry.
 
-Everything that arrives from another attacker is checked here before it is used: exactly one set of
+Everything that arrives from another process is checked here before it is used: exactly one set of
 parameters, the expected names and shapes, finite numbers. The first thing that is wrong is named
 together with who sent it and in which round.
 """
@@ -10,10 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
-from torch import nn
 
 from fedsim.errors import MessageError, listed
-from fedsim.models.exchange import exchanged_state
 from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory, is_finite, values_of
 from fedsim.transport.npy_decoding import USABLE
@@ -49,7 +47,7 @@ def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
     """Return a copy of `content` that carries `arrays` instead of its own.
 
     Flower's strategies put one and the same content into all messages of a round, so changing it
-    in place would change what everybody gets.
+    in place would change what all receive.
     """
     # Made in one go: Flower warns of a record that takes the place of one of another class, and
     # what a message came with may be of a quicker class than what goes on with it.
@@ -117,11 +115,6 @@ def proximal_of(message: Message) -> float:
                 )
             return float(value)
     return 0.0
-
-
-def shapes_of(model: nn.Module) -> Shapes:
-    """Return the names and shapes that parameters of `model` must have where they are sent."""
-    return {name: tuple(value.shape) for name, value in exchanged_state(model).items()}
 
 
 def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:

@@ -27,7 +27,7 @@ _FLOATS_A_PASS = 2**24  # of the gates of one pass
 _GATES = 4  # the most that there are
 
 
-class _Matrices(NamedTuple):
+class _GateGradients(NamedTuple):
     """What the two matrices of one layer and direction did at T steps of N records."""
 
     suffix: str
@@ -71,7 +71,7 @@ def _(layer: nn.RNNBase, inputs: Tensor, deltas: Tensor) -> Tensor:
 
 def _some_records(
     layer: nn.RNNBase, inputs: Tensor, deltas: Tensor
-) -> Iterator[tuple[_Matrices, ...]]:
+) -> Iterator[tuple[_GateGradients, ...]]:
     """Yield what the matrices did with some of the records at a time.
 
     `inputs` is (N, T, width); `deltas` (N, ...) is of all that the layer returned, flattened.
@@ -85,7 +85,7 @@ def _some_records(
         yield _matrices(layer, inputs[start : start + records], deltas[start : start + records])
 
 
-def _matrices(layer: nn.RNNBase, inputs: Tensor, deltas: Tensor) -> tuple[_Matrices, ...]:
+def _matrices(layer: nn.RNNBase, inputs: Tensor, deltas: Tensor) -> tuple[_GateGradients, ...]:
     """Run a layer step by step, and go back from what it returned to its gates."""
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     ran: list[_Direction] = []
@@ -100,7 +100,7 @@ def _matrices(layer: nn.RNNBase, inputs: Tensor, deltas: Tensor) -> tuple[_Matri
         wanted = [part for one in ran for part in (one.of_inputs, *one.of_states)]
         found = iter(torch.autograd.grad(flat, wanted, grad_outputs=deltas))
     return tuple(
-        _Matrices(
+        _GateGradients(
             one.suffix,
             one.inputs.detach(),
             torch.stack(one.states, 1).detach(),

@@ -144,7 +144,7 @@ class RayActors:
         return min(self._alive, key=lambda host: shares[host])
 
     def give_up(self, host: Handle) -> None:
-        """End a process that is gone, or that runs what nobody waits for any more."""
+        """End a process that is gone, or that runs what is no longer waited for."""
         ray.kill(host)
         self._alive = [other for other in self._alive if other is not host]
 

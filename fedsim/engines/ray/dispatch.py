@@ -62,7 +62,7 @@ class DispatchWindow:
         self._asked = asked
         self._waiting = {share: deque(numbers) for share, numbers in waiting.items()}
         self._calls_each = min(CALLS, in_flight)
-        # Participants who are timed must be told apart.
+        # A timeout is of one participant, so each is sent alone.
         self._most_at_once = 1 if timeout else in_flight // self._calls_each
         self._worth_a_call = math.ceil(SECONDS_OF_A_CALL / seconds_each) if seconds_each else 1
         self._patience = timeout or math.inf

@@ -54,8 +54,8 @@ def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
 def _opened(
     hosts: RayActors, engine: RayEngine, client_app: ClientApp, participants: int
 ) -> Iterator["RayGrid"]:
-    seated, stores = hosts.position(client_app, participants)
-    shares = [Shard(number, host) for number, host in enumerate(seated)]
+    actors, stores = hosts.position(client_app, participants)
+    shares = [Shard(number, host) for number, host in enumerate(actors)]
     grid = RayGrid(participants, hosts, shares, stores, engine)
     try:
         yield grid
@@ -99,7 +99,7 @@ class RayGrid(NodesGrid):
 
     @property
     def out_of_step(self) -> set[Handle]:
-        """The processes that still run what nobody waits for any more."""
+        """The processes that still run what is no longer waited for."""
         return {share.host for share in self._out_of_step}
 
     def send_and_receive(
@@ -195,7 +195,7 @@ class RayGrid(NodesGrid):
         return ran.answer
 
     def _get_in_step(self) -> None:
-        """Replace processes that still run what nobody waits for any more."""
+        """Replace processes that still run what is no longer waited for."""
         hosts = self.out_of_step
         for share in [share for share in self._shares if share.host in hosts]:
             self._resume(share)

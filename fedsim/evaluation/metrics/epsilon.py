@@ -12,7 +12,7 @@ independently of each other; it says nothing of the epsilon of a whole participa
 
 from typing import ClassVar
 
-from fedsim.evaluation.metrics.epsilon_bound import EpsilonBound, Numbers
+from fedsim.evaluation.metrics.epsilon_bound import Counts, EpsilonBound
 from fedsim.evaluation.privacy_bounds import rates_epsilon, upper_proportion
 
 
@@ -35,7 +35,7 @@ class EpsilonLowerBound(EpsilonBound):
     takes_no_delta: ClassVar[bool] = True
 
     def bound(
-        self, found: Numbers, accused: Numbers, members: int, nonmembers: int, alpha: float
+        self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
         """Return the bound by both rates."""
         fnr_high = upper_proportion(members - found, members, alpha / 2)

@@ -22,7 +22,7 @@ from fedsim.evaluation.metric import Floats, Metric, ScoredRecords
 from fedsim.evaluation.scores import EvaluationError
 
 Thresholds = Literal["auxiliary", "corrected"]
-Numbers = NDArray[np.int64]
+Counts = NDArray[np.int64]
 
 
 class EpsilonBound(Metric):
@@ -92,7 +92,7 @@ class EpsilonBound(Metric):
 
     @abstractmethod
     def bound(
-        self, found: Numbers, accused: Numbers, members: int, nonmembers: int, alpha: float
+        self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
         """Return the bound that the best of some thresholds gives.
 
@@ -156,6 +156,6 @@ def roc_corners(members: Floats, nonmembers: Floats) -> Floats:
     return cuts[places]
 
 
-def _at_least(scores: Floats, cuts: Floats) -> Numbers:
+def _at_least(scores: Floats, cuts: Floats) -> Counts:
     below = np.searchsorted(np.sort(scores), cuts, side="left")
     return len(scores) - below

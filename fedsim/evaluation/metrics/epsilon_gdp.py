@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedsim.evaluation.metrics.epsilon_bound import EpsilonBound, Numbers
+from fedsim.evaluation.metrics.epsilon_bound import Counts, EpsilonBound
 from fedsim.evaluation.privacy_bounds import gaussian_epsilon, gdp_mu, upper_proportion
 
 
@@ -31,7 +31,7 @@ class EpsilonGdp(EpsilonBound):
     kind: ClassVar[str] = "GDP"
 
     def bound(
-        self, found: Numbers, accused: Numbers, members: int, nonmembers: int, alpha: float
+        self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
         """Return the epsilon of the largest mu."""
         fnr_high = upper_proportion(members - found, members, alpha / 2)

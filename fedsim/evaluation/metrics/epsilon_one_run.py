@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedsim.evaluation.metrics.epsilon_bound import EpsilonBound, Numbers
+from fedsim.evaluation.metrics.epsilon_bound import Counts, EpsilonBound
 from fedsim.evaluation.privacy_bounds import one_run_epsilon
 
 
@@ -37,7 +37,7 @@ class EpsilonOneRun(EpsilonBound):
     largest: ClassVar[Callable[..., float]] = staticmethod(one_run_epsilon)
 
     def bound(
-        self, found: Numbers, accused: Numbers, members: int, nonmembers: int, alpha: float
+        self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
         """Return the largest epsilon that the guesses at any threshold contradict."""
         each = min(members, nonmembers)

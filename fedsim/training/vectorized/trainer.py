@@ -1,6 +1,6 @@
 """Which participants of a round are trained together, and when.
 
-The app is told what is coming and plans stacks; a stack is trained when the first of its members is
+The app learns what is coming and plans stacks; a stack is trained when the first of its members is
 asked for, and the others' results wait until their own messages come. Each message still passes its
 participant's mods: a dishonest participant that changes what it trains on asks for something that
 was not planned, and is trained by itself.

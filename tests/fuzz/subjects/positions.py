@@ -19,8 +19,9 @@ from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import introduce, run_rounds
 from fedsim.log_filters import only_warnings_of_flower
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import Policy, SnapshotStore
-from fedsim.transport.messages import require_usable, shapes_of
+from fedsim.transport.messages import require_usable
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import records
@@ -158,7 +159,7 @@ def instructions(corpus: Corpus) -> Subject:
 def declared(corpus: Corpus) -> Subject:
     """One set of parameters, against the names and shapes that a model has."""
     expected = {"w": (2, 3), "b": ()}
-    model = shapes_of(new_model())
+    model = exchanged_shapes(new_model())
     arrays = ArrayRecord(new_model().state_dict())
     small = ArrayRecord({"w": _ones((2, 3)), "b": _ones(())})
     cases = ((small, expected), (small, expected), (arrays, model))

@@ -17,7 +17,7 @@ from adversaries.positions.gradient_ascent_participant import GradientAscentPart
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
 from fedsim.adversary.base import AttackerResources
-from fedsim.adversary.update_distance import compare, noted
+from fedsim.adversary.update_distance import compare_updates, noted
 from fedsim.models.trainable import likely_trainable, trainable_names
 from fedsim.observation.snapshots import SnapshotStore
 
@@ -101,7 +101,9 @@ def test_buffers_are_compared_apart() -> None:
         malicious[name] *= 2
     malicious["calls"] += 3
     malicious["norm.running_mean"][:2] = 2.0
-    ratio, cosine, buffers = compare(*map(ArrayRecord, (zero, honest, malicious)), TRAINABLE)
+    ratio, cosine, buffers = compare_updates(
+        *map(ArrayRecord, (zero, honest, malicious)), TRAINABLE
+    )
     assert (ratio, cosine) == (pytest.approx(2.0), pytest.approx(1.0))
     assert buffers == pytest.approx(math.sqrt(9 + 2 * 4))
 

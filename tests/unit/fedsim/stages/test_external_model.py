@@ -68,11 +68,11 @@ def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
     results = attack_given(given(folder, attacks=attacks), tmp_path / "run").results
     (threat,) = results.threat_models
     assert (threat.who, threat.sees) == (
-        "whoever holds the model",
+        "the holder of the model",
         "2 versions of the model, and nothing of the training",
     )
     page = (tmp_path / "run" / "report.html").read_text().split("<h1>")[1].split("<pre>")[0]
-    assert page.startswith("Whoever holds the model tells who was in the model&#39;s training data")
+    assert page.startswith("The holder of the model tells who was in the model&#39;s training data")
     assert "asked about: its training data" in page
     assert "How exposure grows with observed snapshots" in page
     for foreign in ("federation", "participant", "server", "the protocol", "rounds"):

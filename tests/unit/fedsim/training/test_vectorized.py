@@ -24,6 +24,7 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet, build_model, fully_connected
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE
 from fedsim.stages.federations import federations_of
@@ -32,7 +33,7 @@ from fedsim.stages.state_cache import StateCache
 from fedsim.training.sgd_loop import evaluate
 from fedsim.training.vectorized.sgd_loop import VectorizedLoop
 from fedsim.training.vectorized.trainer import VectorizedTrainer, stack_training, stacking_pays
-from fedsim.transport.messages import shapes_of, with_arrays
+from fedsim.transport.messages import with_arrays
 
 FEATURES, CLASSES = 12, 4
 pytestmark = pytest.mark.usefixtures("flower")
@@ -90,7 +91,7 @@ class Case:
                 grid.restore(kept)
                 strategy = build_strategy(self.strategy, self.settings, len(self.sizes))
                 participant_of = introduce(grid, len(self.sizes))
-                schedule = Schedule(until, 2, 0, shapes_of(self.new_model()), self.test)
+                schedule = Schedule(until, 2, 0, exchanged_shapes(self.new_model()), self.test)
                 progress = run_rounds(grid, strategy, progress, schedule, participant_of)
                 kept = dict(grid.states())
         return progress, kept

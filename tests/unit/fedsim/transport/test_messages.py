@@ -8,12 +8,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 from toys import new_model
 
 from fedsim.errors import MessageError
+from fedsim.models.exchange import exchanged_shapes
 from fedsim.transport import messages
 from fedsim.transport.messages import (
     arrays_of,
     require_usable,
     round_of,
-    shapes_of,
     with_arrays,
 )
 
@@ -138,7 +138,7 @@ def test_a_message_says_its_round() -> None:
 
 
 def test_shapes_of_a_model() -> None:
-    assert shapes_of(new_model()) == {
+    assert exchanged_shapes(new_model()) == {
         "linear1.weight": (16, 12),
         "linear1.bias": (16,),
         "classifier.weight": (4, 16),
