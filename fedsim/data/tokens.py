@@ -1,6 +1,7 @@
 """Text to token ids of one length: by bytes, or by a tokenizer that the user names.
 
-A tokenizer is any function from a text to a list of ids, named as ``module:function``; the one that
+A tokenizer is any function from a text to a list of ids, named as ``module:function``, or a class
+whose instances are called so or have a method ``encode``; the one that
 ships, ``bytes``, gives the bytes of UTF-8.
 """
 
@@ -38,7 +39,7 @@ class TextSettings:
     Attributes
     ----------
     tokenizer
-        ``bytes``, or ``module:function`` from a text to a list of ids.
+        ``bytes``, or ``module:function`` or ``module:Class`` from a text to a list of ids.
     max_length
         Tokens a record; longer texts are cut, shorter ones padded behind.
     padding
@@ -105,6 +106,9 @@ def encode(
 def tokenizer(name: str) -> Callable[[str], Iterable[int]]:
     """Return the tokenizer of a name.
 
+    A class is built without settings. What has a method `encode`, as the tokenizers of most
+    libraries have, is asked by it.
+
     Raises
     ------
     PluginError
@@ -115,12 +119,16 @@ def tokenizer(name: str) -> Callable[[str], Iterable[int]]:
     module, colon, attribute = name.partition(":")
     if not colon:
         raise PluginError(
-            f"there is no tokenizer {name!r}; valid: {BYTES}, or your own as module:function"
+            f"there is no tokenizer {name!r}; valid: {BYTES}, or your own as module:function or "
+            "module:Class"
         )
     try:
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
+        if isinstance(found, type):
+            found = found()
+        found = getattr(found, "encode", found)
     except Exception as error:  # a user's module may raise anything while it is imported
         raise PluginError(f"cannot import the tokenizer {name!r}: {error}") from error
     if not callable(found):

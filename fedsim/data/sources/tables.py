@@ -46,7 +46,7 @@ class TableSource:
     text
         A column of texts that are the features, as token ids.
     tokenizer
-        ``bytes``, or your own as module:function, from a text to a list of ids.
+        ``bytes``, or your own as module:function or module:Class, from a text to a list of ids.
     max_length
         Tokens a text; longer ones are cut, shorter ones padded.
     padding

@@ -238,6 +238,21 @@ def test_a_text_that_rows_repeat_is_tokenized_once(tmp_path: Path, monkeypatch) 
     assert sorted(asked) == ["a bb", "ccc"]
 
 
+def test_a_hub_that_is_not_reached_is_told_in_one_sentence(tmp_path: Path, monkeypatch) -> None:
+    import datasets
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(FedsimError) as caught:
+        load("huggingface", tmp_path, path="owner/reviews", label="stars")
+    assert str(caught.value) == (
+        "data set huggingface: owner/reviews is no folder here, and the Hugging Face Hub cannot be "
+        "reached; valid without a network: a folder that `save_to_disk` wrote, or one of parquet "
+        "or csv files"
+    )
+
+
 class SemicolonFile(TableFile):
     """A third party's format of files: two numbers and a label, with semicolons."""
 
