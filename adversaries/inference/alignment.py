@@ -12,7 +12,8 @@ gradient being made; only the norm of the gradient takes a backward pass.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,8 +100,7 @@ def alignments(
     updates = [{n: value - after[n].to(value) for n, value in trained.items()} for after in afters]
     slopes: list[list[Tensor]] = [[] for _ in updates]
     scales: list[Tensor] = []
-    # Forward mode has no fused attention.
-    with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    with evaluating(model), torch.no_grad(), _forward_mode(model):
         for start in range(0, len(records), _NORMS.batch_size):
             inputs, targets = batch(records[start : start + _NORMS.batch_size])
 
@@ -126,6 +126,19 @@ def alignments(
         )
         for update, along in zip(updates, slopes, strict=True)
     ]
+
+
+@contextmanager
+def _forward_mode(model: nn.Module) -> Iterator[None]:
+    """Use kernels that have a forward mode: neither fused attention nor oneDNN's LSTM has one."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    with sdpa_kernel(SDPBackend.MATH), ExitStack() as kernels:
+        if recurrent:
+            # Torch speaks of TF32 on Intel GPUs whatever is set, and whatever the machine.
+            kernels.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN", UserWarning)
+            kernels.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        yield
 
 
 def _norm(update: Mapping[str, Tensor]) -> float:

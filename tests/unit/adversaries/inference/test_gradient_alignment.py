@@ -49,6 +49,18 @@ class Normed(nn.Module):
         return found
 
 
+class Recurrent(nn.Module):
+    """A model that reads the features one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(1, 7, batch_first=True), nn.Linear(7, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.lstm(inputs[:, :, None])[0][:, -1])
+        return found
+
+
 def moved(state: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {
@@ -57,9 +69,12 @@ def moved(state: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:
     }
 
 
-def test_it_is_the_cosine_of_gradient_and_update_of_parameters_alone() -> None:
+@pytest.mark.parametrize("kind", [Normed, Recurrent])
+def test_it_is_the_cosine_of_gradient_and_update_of_parameters_alone(
+    kind: type[nn.Module],
+) -> None:
     torch.manual_seed(0)
-    model, data = Normed(), toys.dataset()
+    model, data = kind(), toys.dataset()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     after = moved(before, 0.1)
     found = alignment(model, before, after, data.batch, RECORDS[:9], Classification())
