@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import toys
+import trainers
 from flwr.app import Context, Message
 from traffic import Next, die, hang, once, to_train, toy_app
 
@@ -46,6 +47,14 @@ def test_the_files_are_those_of_the_local_engine(tmp_path: Path) -> None:
     local = files(toys.simulated(tmp_path / "local", **DISHONEST))
     assert files(toys.simulated(tmp_path / "ray", engine=RAY, **DISHONEST)) == local
     assert len([name for name in local if name.startswith("snapshots/")]) >= 8
+
+
+@pytest.mark.usefixtures("_same_processes")
+@pytest.mark.parametrize("case", trainers.LOCAL)
+def test_local_training_of_any_kind_is_that_of_the_local_engine(tmp_path: Path, case: str) -> None:
+    sections = trainers.trained_as(case)
+    local = files(toys.simulated(tmp_path / "local", **sections))
+    assert files(toys.simulated(tmp_path / "ray", engine=RAY, **sections)) == local
 
 
 @pytest.mark.usefixtures("_same_processes")

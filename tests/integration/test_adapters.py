@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import null_figures
 import pytest
 import torch
 import toys
@@ -50,6 +51,35 @@ def test_a_leak_of_adapters_is_found(tmp_path: Path) -> None:
     store = SnapshotStore(RunDirectory(tmp_path / "r").snapshots("curious-server"))
     (*_, last) = store.series(SnapshotKind.UPLOAD.of(0))
     assert list(last.load()) == TRAINED
+
+
+def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path) -> None:
+    quiet = tree()
+    quiet["federation"]["local"] |= {"epochs": 1, "learning_rate": 1e-30}
+    quiet["adversaries"] = ["curious-server"]
+    run = fedsim.run(parse_experiment(quiet, "the test"), tmp_path / "r")
+    for row in run.results.summary():
+        null_figures.require_nothing(row, 40, 100)
+
+
+@pytest.mark.usefixtures("flower")
+def test_messages_hold_the_bytes_of_what_is_trained_and_no_others() -> None:
+    federation = toys.Federation(model=lambda: adapted(4, (toys.FEATURES,)), rounds=1)
+    federation.run()
+    parameters = dict(adapted(4, (toys.FEATURES,)).named_parameters())
+    trained = {name: 4 * parameters[name].numel() for name in TRAINED}
+    assert sum(trained.values()) < 0.7 * sum(4 * one.numel() for one in parameters.values())
+    for sent in (federation.grid.sent, federation.grid.returned):
+        arrays = [
+            {key.partition("/")[2]: len(content) for key, content in parts.items() if "/" in key}
+            for _, kind, parts in sent
+            if kind == "train"
+        ]
+        assert len(arrays) == federation.participants
+        for one in arrays:
+            assert one.keys() == trained.keys()
+            # An array travels as a .npy file: 128 bytes of header, and its content.
+            assert {name: size - 128 for name, size in one.items()} == trained
 
 
 def test_what_is_frozen_stays_and_is_not_sent(tmp_path: Path) -> None:

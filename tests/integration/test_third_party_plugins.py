@@ -117,9 +117,39 @@ def test_each_keeps_its_contract(environment: dict[str, str], group: str) -> Non
     assert " passed" in fedsim(environment, "check", MEMBERS[group]).splitlines()[-1]
 
 
-def test_all_of_them_in_one_run(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "all.yaml").write_text(yaml.safe_dump(EXPERIMENT))
-    said = fedsim(environment, "run", tmp_path / "all.yaml", "--out", tmp_path / "out")
+@pytest.fixture(scope="module")
+def ran(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the folder of a run with all of them, and what it said."""
+    folder = tmp_path_factory.mktemp("all")
+    (folder / "all.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    said = fedsim(environment, "run", folder / "all.yaml", "--out", folder / "out")
+    return folder, said
+
+
+ENGINES = {
+    "processes": ["engine.workers=2"],
+    "ray": ["engine.name=ray", "engine.actors=2", "engine.cpus=0.1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_they_work_alike_on_every_engine(
+    environment: dict[str, str], ran: tuple[Path, str], tmp_path: Path, engine: str
+) -> None:
+    """Flower's own runtimes are given an app with the package among its requirements."""
+    folder, _ = ran
+    settings = [part for setting in ENGINES[engine] for part in ("--set", setting)]
+    fedsim(environment, "run", folder / "all.yaml", "--out", tmp_path / "out", *settings)
+    for path in [*folder.glob("out/scores/**/*.parquet"), folder / "out/ledger.parquet"]:
+        assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path
+    results = [json.loads((one / "out/results.json").read_text()) for one in (folder, tmp_path)]
+    assert results[0]["results"] == results[1]["results"]
+    assert results[0]["utility"] == results[1]["utility"]
+
+
+def test_all_of_them_in_one_run(ran: tuple[Path, str]) -> None:
+    tmp_path, said = ran
     assert "the server adds noise of standard deviation 0.02 to the aggregate" in said
     assert "median gap" in said
     results = json.loads((tmp_path / "out/results.json").read_text())

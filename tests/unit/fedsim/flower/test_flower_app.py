@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import toys
+import trainers
 import yaml
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from toys import arrays_equal, content_of, simulated
@@ -105,6 +106,17 @@ def test_the_same_bytes_as_on_the_local_engine(stacked: bool, tmp_path: Path) ->
     engine = {"stacked": stacked}  # where it is, a node of Flower's is a stack of one
     run = UnorderedGrid(write(tmp_path, engine=engine), tmp_path / "run").run_app()
     require_equal(run, simulated(tmp_path / "local", **SETTINGS | {"engine": engine}))
+
+
+@pytest.mark.parametrize("case", trainers.LOCAL)
+def test_local_training_of_any_kind_is_that_of_the_local_engine(case: str, tmp_path: Path) -> None:
+    sections = SETTINGS | trainers.trained_as(case)
+    run = UnorderedGrid(write(tmp_path, **sections), tmp_path / "run", participants=2).run_app()
+    ours, theirs = content_of(run), content_of(simulated(tmp_path / "local", **sections))
+    kept = {name: digest for name, digest in theirs.items() if name.startswith("snapshots/")}
+    assert len(kept) == 2  # what was sent and what came back in the last round
+    assert {name: ours[name] for name in kept} == kept
+    assert ours["federations/honest/history.json"] == theirs["federations/honest/history.json"]
 
 
 def test_what_was_stopped_starts_again_and_what_has_ended_does_not(
