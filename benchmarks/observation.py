@@ -10,9 +10,13 @@ import argparse
 import hashlib
 import shutil
 import tempfile
-import time
+from functools import partial
+from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from paired import interleaved, processor_seconds, ratios
 
 import fedsim
 
@@ -58,34 +62,37 @@ def scores(folder: Path) -> str:
 
 
 def main() -> None:
-    """Run both settings and print what they took."""
+    """Run both settings in turn and print what they took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--participants", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--attacks", default="loss,scalar-logistic,gradient-norm,uncertainty")
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="fedsim-observation-"))
-    found: dict[str, tuple[int, float, str]] = {}
-    try:
-        attacks = given.attacks.split(",")
-        fedsim.run(experiment("features", 2, given.width, attacks, 1), place / "warm")
-        for repeat in range(given.repeats):
-            for keep in ("parameters", "features"):
-                toy = experiment(keep, given.participants, given.width, attacks, given.rounds)
-                out = place / f"{keep}-{repeat}"
-                began = time.perf_counter()
-                fedsim.run(toy, out)
-                seconds = min(time.perf_counter() - began, found.get(keep, (0, 1e9, ""))[1])
-                kept = size(out / "snapshots") + size(out / "features")
-                found[keep] = (kept, seconds, scores(out))
-                print(f"{keep:10} {kept / 1e6:9.1f} MB  {seconds:7.1f} s", flush=True)
-                shutil.rmtree(out)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-    (disk, took, old), (less, now, new) = found["parameters"], found["features"]
-    print(f"disk {less / disk:.3f}, time {now / took:.2f}, the same scores: {old == new}")
+    attacks, numbers = given.attacks.split(","), count()
+    kept: dict[str, int] = {}
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="fedsim-observation-") as place:
+
+        def run(keep: str) -> None:
+            out = Path(place) / f"{keep}-{next(numbers)}"
+            toy = experiment(keep, given.participants, given.width, attacks, given.rounds)
+            fedsim.run(toy, out)
+            kept[keep], found[keep] = size(out / "snapshots") + size(out / "features"), scores(out)
+            shutil.rmtree(out)
+
+        fedsim.run(experiment("features", 2, given.width, attacks, 1), Path(place) / "warm")
+        settings = {keep: partial(run, keep) for keep in ("parameters", "features")}
+        taken = interleaved(settings, given.repeats, clock=processor_seconds, warm_ups=0)
+    for keep, seconds in taken.items():
+        print(f"{keep:10} {kept[keep] / 1e6:9.1f} MB  {median(seconds):7.1f} processor seconds")
+    time = ratios(taken, "features", "parameters")
+    print(
+        f"disk {kept['features'] / kept['parameters']:.3f}, processor time {time['median']:.3f} "
+        f"({time['min']:.3f} to {time['max']:.3f}), "
+        f"the same scores: {found['features'] == found['parameters']}"
+    )
 
 
 if __name__ == "__main__":
