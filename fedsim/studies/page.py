@@ -9,6 +9,7 @@ from typing import Any
 
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import auc_in_words
+from fedsim.report.costs import cost_remarks
 from fedsim.report.formats import markdown_table
 from fedsim.report.formatting import points, probability
 from fedsim.studies.cells import Cell
@@ -123,6 +124,7 @@ def _notes(findings: Findings) -> Iterator[str]:
             "Guessing: accuracy 50, AUC .500, TPR = FPR. The intervals do not cover training the "
             "federation again."
         )
+    yield from _remarks(findings)
     spec = findings.study.reference
     if spec is None:
         return
@@ -149,6 +151,19 @@ def _notes(findings: Findings) -> Iterator[str]:
             f"Figures of {spec.table} that stand beside none of ours: {'; '.join(told)}. "
             f"{_meanings(others)}."
         )
+
+
+def _remarks(findings: Findings) -> Iterator[str]:
+    """Yield what has to be known of active attackers beside their figures, cell by cell."""
+    cells = {row.cell.digest: row for row in findings.rows}
+    for row in cells.values():
+        if told := cost_remarks(row.results.costs):
+            yield ""
+            yield f"**Active attackers{_in_cell(row.cell)}.** {' '.join(told)}"
+
+
+def _in_cell(cell: Cell) -> str:
+    return f", {', '.join(cell.coordinates.values())}" if cell.coordinates else ""
 
 
 def _source(table: str) -> str:

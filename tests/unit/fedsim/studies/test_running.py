@@ -20,6 +20,7 @@ from fedsim.api import studies
 from fedsim.errors import DataError
 from fedsim.progress import Advance
 from fedsim.provenance import provenance
+from fedsim.report.costs import Cost
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results, write_results
 from fedsim.result_objects import FinishedRun
@@ -207,6 +208,28 @@ def test_a_run_that_an_earlier_fedsim_named_is_found(
     anew = Listening(stop_at="fast")
     with pytest.raises(KeyboardInterrupt):
         run(write_study(), tmp_path, anew)
+
+
+def test_the_page_says_in_which_rounds_an_attacker_did_not_act(
+    write_study: WriteStudy, shared: Path
+) -> None:
+    findings = run(write_study(), shared)
+    assert "Active attackers" not in page(findings, provenance(None), [])
+    cost = Cost(
+        adversary="gradient-ascent-server", remarks=("no gradient ascent in 2 of 3 active rounds",)
+    )
+    rows = [
+        replace(row, results=row.results.model_copy(update={"costs": (cost,)}))
+        if row.cell.name == "slow"
+        else row
+        for row in findings.rows
+    ]
+    told = page(replace(findings, rows=rows), provenance(None), [])
+    assert told.count("no gradient ascent") == 1
+    assert (
+        "**Active attackers, slow.** gradient-ascent-server: no gradient ascent in 2 of 3 active "
+        "rounds."
+    ) in told
 
 
 def test_a_run_says_how_long_it_took_unless_it_was_resumed(
