@@ -9,7 +9,7 @@ from typing import Any
 
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import auc_in_words
-from fedsim.report.costs import cost_remarks
+from fedsim.report.cost_table import cost_remarks
 from fedsim.report.formats import markdown_table
 from fedsim.report.formatting import points, probability
 from fedsim.studies.cells import Cell
