@@ -4,11 +4,9 @@ Whatever produces such scores, a trained network or one line of arithmetic, is j
 code. This layer knows no attack by name.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,14 +15,13 @@ from torch import nn
 
 from fedsim.data import Dataset
 from fedsim.finding import Finding
+from fedsim.machine import memory_there as memory_there
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.needs import UNDECLARED, Needs
 from fedsim.observation.view import RecordIds as RecordIds
 from fedsim.observation.view import ShadowFederation as ShadowFederation
 from fedsim.observation.view import View as View
 from fedsim.progress import SILENCE, Watcher
-
-_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 @dataclass(frozen=True)
@@ -77,15 +74,6 @@ class MemoryNeed:
     size: int
     what: str
     instead: str
-
-
-def memory_there() -> int:
-    """Return the bytes of memory of this machine, or of the container that this is in."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(machine, int(_LIMIT.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit
-        return machine
 
 
 class Attack(ABC):

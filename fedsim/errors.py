@@ -5,9 +5,11 @@ is a single sentence saying what is wrong, where, and what would be valid. The c
 that sentence and exits with code 2; a traceback is always a defect of ours.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 LONGEST_SENTENCE = 1_500
+LONGEST_VALUE = 64
 MOST_FAULTS = 8
 
 
@@ -80,6 +82,18 @@ def joined_faults(faults: Sequence[str]) -> str:
     told = [f"({n}) {fault}" for n, fault in enumerate(faults[:MOST_FAULTS], start=1)]
     more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
     return f"{len(faults)} faults: {'; '.join(told)}{more}"
+
+
+def shown(value: object) -> str:
+    """Return a value that somebody gave as part of a sentence, of which it is not most.
+
+    >>> shown("a"), shown([100, 200] * 100)
+    ("'a'", '[100, 200, 100, 200, 100, 200, 100, 200, 100, 200, 100, 200,...')
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**LONGEST_VALUE:
+        return f"a number of {int(value.bit_length() / math.log2(10)) + 1:,} digits"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 4]}..."
 
 
 def plural(count: int, noun: str, several: str | None = None) -> str:

@@ -15,11 +15,18 @@ _QUIET_RAY = {
 
 @contextmanager
 def only_warnings_of_flower() -> Iterator[None]:
-    """Let through what Flower warns of, and nothing below, for the length of a block."""
+    """Let through what Flower warns of, each once, and nothing below, for the length of a block.
+
+    A strategy warns of its settings whenever it is built, which it is several times.
+    """
     logger = logging.getLogger("flwr")
+    heard: set[str] = set()
 
     def worth_hearing(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING
+        said = record.getMessage()
+        new = record.levelno >= logging.WARNING and said not in heard
+        heard.add(said)
+        return new
 
     # A filter and not a level: Flower sets its level when it is imported.
     logger.addFilter(worth_hearing)

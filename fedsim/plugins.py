@@ -8,13 +8,14 @@ checked against it, strictly, when the experiment is read.
 
 import importlib
 import inspect
-import json
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
+from dis import opmap
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any, get_args, get_type_hints
 
 from pydantic import (
@@ -27,8 +28,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaError, to_jsonable_python
 
-from fedsim.errors import FedsimError, PluginError, joined_faults, listed
+from fedsim.errors import FedsimError, PluginError, joined_faults, listed, shown
 from fedsim.module_search import searched
+from fedsim.plain_data import as_json
 from fedsim.plugin_docs import summary as summary
 from fedsim.plugin_groups import GROUPS as GROUPS
 from fedsim.plugin_groups import Group as Group
@@ -88,7 +90,8 @@ def settings_schema(
     try:
         parameters = inspect.signature(plugin, eval_str=True).parameters.values()
     except (TypeError, ValueError, NameError) as error:
-        raise PluginError(f"cannot read the settings of plugin {plugin!r}: {error}") from error
+        name = f"{plugin.__module__}:{getattr(plugin, '__qualname__', type(plugin).__name__)}"
+        raise PluginError(f"cannot read the settings of plugin {name}: {error}") from error
     fields: dict[str, Any] = {}
     for p in parameters:
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in arguments:
@@ -124,9 +127,13 @@ def checked(
     schema = settings_schema(plugin, provided, arguments)
     try:
         # Through JSON: strict about types, yet a list may become a tuple and 1 a float.
-        valid = schema.model_validate_json(json.dumps(dict(settings)))
-    except (ValidationError, TypeError) as error:
+        valid = schema.model_validate_json(as_json(dict(settings)))
+    except ValidationError as error:
         raise PluginError(f"{name}: {_sentence(error, schema)}") from error
+    except ValueError as error:
+        raise PluginError(f"{name}: setting {error}") from error
+    except FedsimError as error:  # of a class that a setting is
+        raise PluginError(f"{name}: {error}") from error
     return {key: getattr(valid, key) for key in valid.model_fields_set}
 
 
@@ -182,9 +189,7 @@ def _fields(schema: type) -> dict[str, Any]:
     return get_type_hints(schema) if is_dataclass(schema) else {}
 
 
-def _sentence(error: ValidationError | TypeError, schema: type[BaseModel]) -> str:
-    if isinstance(error, TypeError):
-        return f"a setting is not plain YAML data ({error})"
+def _sentence(error: ValidationError, schema: type[BaseModel]) -> str:
     errors = error.errors(include_url=False)
     # A key that is not known explains one that is missing: it was misspelt.
     errors.sort(key=lambda one: one["type"] not in UNKNOWN_KEY)
@@ -198,7 +203,7 @@ def _fault(error: ErrorDetails, schema: type[BaseModel]) -> str:
         return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"setting {key!r} is missing"
-    return f"setting {key!r} is {error['input']!r}: {error['msg']}"
+    return f"setting {key!r} is {shown(error['input'])}: {error['msg']}"
 
 
 def build(group: str, name: str, settings: Mapping[str, object], **provided: object) -> Any:
@@ -226,8 +231,35 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
     except FedsimError:
         raise
     except Exception as error:  # a third party's plugin may raise anything while it is built
-        told = f"{one_line(error)}{raised_in(error)}"
-        raise PluginError(f"{name} cannot be built: {told}") from error
+        raise PluginError(f"{name} {_why_not_built(plugin, error)}") from error
+
+
+def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:
+    """Return why a plugin cannot be built, behind its name.
+
+    By a `ValueError` of its own package a plugin refuses its settings: the text serves.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if (
+        last is not None
+        and _raises(last, str(getattr(plugin, "__module__", "")))
+        and type(error) is ValueError
+        and str(error)
+    ):
+        return f"cannot be built: {' '.join(str(error).split())}"
+    return f"cannot be built: {one_line(error)}{raised_in(error)}"
+
+
+def _raises(last: TracebackType, module: str) -> bool:
+    """Return whether an exception came out of a ``raise`` of a module's package.
+
+    `last` is the innermost part of its traceback, which does not show what a library in C raises.
+    """
+    code, package = last.tb_frame.f_code, last.tb_frame.f_globals.get("__name__", "")
+    raising = code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
+    return raising and package.partition(".")[0] == module.partition(".")[0]
 
 
 def check(group: str, name: str, settings: Mapping[str, object]) -> None:

@@ -58,4 +58,5 @@ class Language(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (n, T, V)."""
         read = self.embedding(tokens).flatten(1)
-        return self.output(torch.tanh(self.hidden(read))).unflatten(1, (tokens.shape[1], -1))
+        logits: Tensor = self.output(torch.tanh(self.hidden(read)))
+        return logits.reshape(*tokens.shape, -1)

@@ -59,6 +59,10 @@ class NetworkPlan(Protocol):
         """Return a new network for inputs of these shapes, drawn from torch's global generator."""
 
 
+WIDEST = 1_000_000
+"""What is wider is a typing error, and is not tried."""
+
+
 @dataclass(frozen=True)
 class EncoderSettings:
     """Sizes of the attack network. Empty widths leave a component out.
@@ -93,19 +97,17 @@ class EncoderSettings:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        widths = [
-            self.kernels,
-            *self.gradient_widths,
-            *self.output_widths,
-            *self.loss_widths,
-            *self.label_widths,
-            *self.encoder_widths,
-        ]
-        if min(widths) < 1:
-            raise ConfigError(f"kernels and widths of the attack network start at 1: {widths}")
-        for dropout in (self.component_dropout, self.encoder_dropout):
-            if not 0 <= dropout < 1:
-                raise ConfigError(f"a dropout is a share from 0 to below 1, not {dropout}")
+        components = ("gradient_widths", "output_widths", "loss_widths", "label_widths")
+        for name in ("kernels", *components, "encoder_widths"):
+            given = getattr(self, name)
+            widths = given if isinstance(given, tuple) else (given,)
+            if not all(1 <= width <= WIDEST for width in widths):
+                raise ConfigError(
+                    f"{name} of the attack network must be from 1 to {WIDEST:,}, not {given}"
+                )
+        for name in ("component_dropout", "encoder_dropout"):
+            if not 0 <= (dropout := getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is a share from 0 to below 1, not {dropout}")
 
     @property
     def components(self) -> ComponentSettings:

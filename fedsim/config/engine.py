@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveInt,
     SerializeAsAny,
     WrapValidator,
     model_validator,
@@ -38,6 +37,27 @@ def _host_and_port(address: str) -> str:
             "cluster listens (`ray start --head` prints it)"
         )
     return address
+
+
+def _whole_or_fraction(taken: float) -> float:
+    """Return what a process takes of a cluster, if Ray can count it."""
+    if 0 < taken < LEAST_SHARE or (taken > 1 and taken != int(taken)):
+        raise PydanticCustomError(
+            "ray_share",
+            f"it must be 0, a fraction from {LEAST_SHARE} to 1, or a whole number, as Ray counts",
+        )
+    return taken
+
+
+MOST_THREADS = 1_024
+MOST_PROCESSES = 100_000
+LONGEST_TIMEOUT = 366 * 86_400.0
+LEAST_SHARE = 0.0001
+
+Processes = Annotated[int, Field(gt=0, le=MOST_PROCESSES)]
+Share = Annotated[
+    float, Field(ge=0, le=MOST_PROCESSES, allow_inf_nan=False), AfterValidator(_whole_or_fraction)
+]
 
 
 class Engine(BaseModel):
@@ -82,11 +102,11 @@ class Engine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    threads: PositiveInt = 1
-    workers: PositiveInt = 1
+    threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] = 1
+    workers: Processes = 1
     stacked: Literal["auto"] | bool = "auto"
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    restarts: Annotated[int, Field(ge=0)] = 3
+    timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None
+    restarts: Annotated[int, Field(ge=0, le=MOST_PROCESSES)] = 3
 
     @model_validator(mode="before")
     @classmethod
@@ -120,10 +140,10 @@ class RayEngine(Engine):
     name: Literal["ray"] = "ray"
     opener: ClassVar[str] = "fedsim.engines.factory:open_ray"
     address: Annotated[str, AfterValidator(_host_and_port)] | None = None
-    actors: PositiveInt | None = None
-    cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    in_flight: PositiveInt = 16
+    actors: Processes | None = None
+    cpus: Share = 1.0
+    gpus: Share = 0.0
+    in_flight: Processes = 16
 
 
 def engine_kind(name: str) -> type[Engine]:

@@ -39,6 +39,7 @@ from fedsim.config.plugin_faults import JUDGED, plugin_faults
 from fedsim.config.yaml_files import format_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError, PluginError, joined_faults
 from fedsim.example_configs import config_path
+from fedsim.plain_data import as_json
 
 NaturalNumber = Annotated[int, Field(ge=0)]
 # Bounded, because as many places are made in memory: a typing error is refused, not tried.
@@ -493,15 +494,15 @@ def parse_experiment(
         wrong.
     """
     try:
-        experiment = Experiment.model_validate_json(json.dumps(tree, allow_nan=False))
+        experiment = Experiment.model_validate_json(as_json(tree))
     except ValidationError as error:
         faults = list(faults_in(error, Experiment))
         if plugins_needed:
             simulated = tree.get("given") is None
             faults += plugin_faults(_valid_sections(tree), simulated=simulated)
         raise ConfigError(f"{source}: {joined_faults(faults)}") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{source}: a value is not plain finite data ({error})") from error
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from error
     if not plugins_needed:
         return experiment
     sections = {name: getattr(experiment, name) for name in JUDGED}

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedsim import plugins
-from fedsim.errors import joined_faults, listed
+from fedsim.errors import joined_faults, listed, shown
 
 
 class FaultsError(ValueError):
@@ -39,4 +39,4 @@ def _in_words(error: ErrorDetails, schema: type[BaseModel]) -> Sequence[str]:
     if error["type"] == "value_error":
         reason = error["ctx"]["error"]
         return reason.faults if isinstance(reason, FaultsError) else (str(reason),)
-    return (f"{where} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}",)
+    return (f"{where} is {shown(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}",)

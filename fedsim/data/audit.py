@@ -109,7 +109,12 @@ def draw_audit(
         outside &= of_victims_classes(ledger, query)
     members, others = np.flatnonzero(inside), np.flatnonzero(outside)
     chosen_members, known_members = _drawn(
-        members, sizes.known_members, sizes.tested_members, random, what[0]
+        members,
+        sizes.known_members,
+        sizes.tested_members,
+        random,
+        what[0],
+        side="members",
     )
     if nonmembers == "label-matched":
         chosen_others, known_others = _matched(
@@ -124,6 +129,7 @@ def draw_audit(
             random,
             what[1],
             none if classes == "victim" else NONE,
+            side="nonmembers",
         )
     return _audit_set(chosen_members, chosen_others, known_members, known_others)
 
@@ -153,14 +159,16 @@ def _drawn(
     random: np.random.Generator,
     what: str,
     unit: str = NONE,
+    *,
+    side: str,
 ) -> tuple[Ids, Mask]:
     """Draw `known + tested` candidates; the first `known` of them are the known ones."""
     if known < 0 or tested < 0:
         raise DataError(f"audit of {what}: {known} known and {tested} tested must not be negative")
     if known + tested > len(candidates):
         raise DataError(
-            f"audit of {what}: {known} known and {tested} tested were asked for, but there are "
-            f"only {len(candidates)} candidates ({unit})"
+            f"audit of {what}: audit.known_{side} is {known} and audit.tested_{side} is {tested}, "
+            f"but there are only {len(candidates)} candidates ({unit})"
         )
     chosen = random.permutation(candidates)[: known + tested]
     return chosen, np.arange(len(chosen)) < known
@@ -188,7 +196,8 @@ def _matched(
             if number > len(free):
                 raise DataError(
                     f"audit of {what}: {number} more of class {label} were asked for, but there "
-                    f"are only {len(free)} candidates of it; lower the sizes of the audit"
+                    f"are only {len(free)} candidates of it; lower audit.known_nonmembers or "
+                    "audit.tested_nonmembers"
                 )
             picked.append(free[:number])
             shuffled = shuffled[~np.isin(shuffled, free[:number])]
@@ -235,9 +244,10 @@ def _of_users(
         "none"
     )
     drawn = []
-    for mask, barred, known, tested, of in (
-        (inside, held, sizes.known_members, sizes.tested_members, what[0]),
+    for side, mask, barred, known, tested, of in (
+        ("members", inside, held, sizes.known_members, sizes.tested_members, what[0]),
         (
+            "nonmembers",
             outside,
             np.union1d(held, trained),
             sizes.known_nonmembers,
@@ -246,7 +256,8 @@ def _of_users(
         ),
     ):
         candidates = np.setdiff1d(groups[mask], barred)
-        users, is_known = _drawn(candidates, known, tested, random, f"users, {of}", unit)
+        named = f"users, {of}"
+        users, is_known = _drawn(candidates, known, tested, random, named, unit, side=side)
         records = np.flatnonzero(mask & np.isin(groups, users))
         drawn.append((records, np.isin(groups[records], users[is_known])))
     (members, known_members), (others, known_others) = drawn

@@ -1,7 +1,7 @@
 """Target models: what the participants train. One architecture a file; a user's own by name."""
 
 from fedsim.models.alexnet import alexnet
-from fedsim.models.building import build_model
+from fedsim.models.building import build_model, require_room
 from fedsim.models.densenet import densenet
 from fedsim.models.exchange import exchanged_state, load_exchanged
 from fedsim.models.fully_connected import fully_connected
@@ -14,5 +14,6 @@ __all__ = [
     "exchanged_state",
     "fully_connected",
     "load_exchanged",
+    "require_room",
     "resnet",
 ]

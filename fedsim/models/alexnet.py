@@ -4,8 +4,10 @@ from collections import OrderedDict
 
 from torch import nn
 
+from fedsim.models.sizes import Shape, Size
 
-def alexnet(num_classes: int, input_shape: tuple[int, ...] = (3, 32, 32)) -> nn.Sequential:
+
+def alexnet(num_classes: Size, input_shape: Shape = (3, 32, 32)) -> nn.Sequential:
     """Five convolutions and one linear layer, for 32x32 images (2.5 million parameters).
 
     The layers are named ``conv1`` to ``conv5`` and ``classifier``. Weights are Kaiming-normal, as

@@ -1,11 +1,43 @@
 """Turning a model's name and settings into a fresh network with seeded parameters."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
+import torch
 from torch import nn
 
 from fedsim import plugins, seeds
-from fedsim.errors import PluginError
+from fedsim.errors import PluginError, listed
+from fedsim.machine import memory_there
+
+_COPIES = 3
+"""Of a model's parameters, while it trains: they, their gradients, the aggregate."""
+
+
+def require_room(
+    name: str, settings: Mapping[str, object], *, input_shape: tuple[int, ...], num_classes: int
+) -> None:
+    """Raise unless a model fits into the memory of this machine; nothing of it is allocated.
+
+    A model that cannot be built without its parameters in memory is not looked at.
+
+    Raises
+    ------
+    PluginError
+        If it does not; the sentence says how large it is.
+    """
+    size = 0
+    with suppress(Exception), torch.device("meta"), seeds.global_draws(0, "model size"):
+        model = plugins.build(
+            "models", name, settings, input_shape=input_shape, num_classes=num_classes
+        )
+        size = sum(one.numel() * one.element_size() for one in model.state_dict().values())
+    if _COPIES * size > (there := memory_there()):
+        raise PluginError(
+            f"model {name} has {size / 1e9:,.1f} GB of parameters, and training takes {_COPIES} "
+            f"times as much, but this machine has {there / 1e9:,.1f} GB; make it smaller by "
+            f"{listed(settings) if settings else 'settings of its own'}"
+        )
 
 
 def build_model(
@@ -32,10 +64,9 @@ def build_model(
     PluginError
         If there is no such model, its settings are not valid, or it is not a `torch.nn.Module`.
     """
+    provided = {"input_shape": input_shape, "num_classes": num_classes}
     with seeds.global_draws(seed, "model"):
-        model = plugins.build(
-            "models", name, settings, input_shape=input_shape, num_classes=num_classes
-        )
+        model = plugins.build("models", name, settings, **provided)
     if not isinstance(model, nn.Module):
         raise PluginError(
             f"model {name!r} gave a {type(model).__name__}; a factory must return a torch.nn.Module"

@@ -5,10 +5,14 @@
 """
 
 from collections import OrderedDict
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+
+from fedsim.models.sizes import Depth, Shape, Size
 
 BLOCKS = 3
 LAYERS_OUTSIDE_BLOCKS = 4
@@ -56,11 +60,11 @@ class _NormalisedAverage(nn.Module):
 
 
 def densenet(
-    num_classes: int,
-    input_shape: tuple[int, ...] = (3, 32, 32),
-    depth: int = 190,
-    growth: int = 40,
-    compression: float = 0.5,
+    num_classes: Size,
+    input_shape: Shape = (3, 32, 32),
+    depth: Depth = 190,
+    growth: Size = 40,
+    compression: Annotated[float, Field(gt=0, le=1)] = 0.5,
 ) -> nn.Sequential:
     """DenseNet-BC for small images; L = 190, k = 40 by default, as in the paper's target.
 
@@ -79,15 +83,13 @@ def densenet(
     Raises
     ------
     ValueError
-        If there is no such depth, or another setting is not valid.
+        If there is no such depth, or `input_shape` is not that of images.
     """
     layers_a_block, rest = divmod(depth - LAYERS_OUTSIDE_BLOCKS, BLOCKS * LAYERS_A_BOTTLENECK)
     if rest or layers_a_block < 1:
         raise ValueError(f"depth {depth} is not 6n + 4; valid: 10, 16, 22, 40, 100, 190, ...")
     if len(input_shape) != 3:
         raise ValueError(f"densenet takes images of (channels, height, width), not {input_shape}")
-    if growth < 1 or not 0 < compression <= 1:
-        raise ValueError(f"growth {growth} must be at least 1, compression {compression} in (0, 1]")
     channels = 2 * growth
     layers = OrderedDict[str, nn.Module](
         conv1=nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedsim.models.sizes import Depth, Shape, Size
+
 STAGES = 3
 LAYERS_OUTSIDE_BLOCKS = 2
 LAYERS_A_BLOCK = 2
@@ -43,7 +45,10 @@ class _AveragePositions(nn.Module):
 
 
 def resnet(
-    num_classes: int, input_shape: tuple[int, ...] = (3, 32, 32), depth: int = 110, width: int = 16
+    num_classes: Size,
+    input_shape: Shape = (3, 32, 32),
+    depth: Depth = 110,
+    width: Size = 16,
 ) -> nn.Sequential:
     """ResNet for small images; ResNet-110 by default (1.7 million parameters at 100 classes).
 
@@ -66,8 +71,6 @@ def resnet(
         raise ValueError(f"depth {depth} is not 6n + 2; valid: 8, 14, 20, 32, 44, 56, 110, ...")
     if len(input_shape) != 3:
         raise ValueError(f"resnet takes images of (channels, height, width), not {input_shape}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1, not {width}")
     layers = OrderedDict[str, nn.Module](
         conv1=nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False),
         norm1=nn.BatchNorm2d(width),

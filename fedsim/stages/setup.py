@@ -1,6 +1,7 @@
 """What every stage of an experiment starts from: the data, the model, and who is dishonest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from fedsim.defences.composition import (
     wrapped_trainer,
     wraps_training,
 )
-from fedsim.errors import ConfigError, DataError, PluginError
+from fedsim.errors import ConfigError, DataError, FedsimError, PluginError
 from fedsim.federation.strategies import (
     INNER,
     build_strategy,
@@ -41,7 +42,7 @@ from fedsim.federation.strategies import (
     require_aggregable,
 )
 from fedsim.federation.strategy_state import strategy_state
-from fedsim.models import build_model, exchanged_state
+from fedsim.models import build_model, exchanged_state, require_room
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts, Position
@@ -201,16 +202,22 @@ def set_setup(
     )
     drawn = ledger or _ledger(experiment, dataset, attackers, watcher)
     setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
-    if (last := _last_round(setup, watcher)) < experiment.federation.rounds:
-        shorter = ended(experiment, last)
-        return set_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
-    if experiment.given is None:
-        _require_undefended(setup)
-    if experiment.given is None:
-        require_usable_model(new_model(), experiment.model.name)
-    _require_buildable(setup)
-    if experiment.given is None:
-        require_training(setup.participants, experiment.model.name)
+    with _naming_what_is_given(experiment, dataset):
+        require_room(
+            experiment.model.name,
+            experiment.model.settings,
+            input_shape=dataset.input_shape,
+            num_classes=dataset.num_classes,
+        )
+        if (last := _last_round(setup, watcher)) < experiment.federation.rounds:
+            shorter = ended(experiment, last)
+            return set_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
+        if experiment.given is None:
+            _require_undefended(setup)
+            require_usable_model(new_model(), experiment.model.name)
+        _require_buildable(setup)
+        if experiment.given is None:
+            require_training(setup.participants, experiment.model.name)
     require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
     setup = _with_stacking_chosen(setup)
     if experiment.given is None and setup.experiment.engine.stacked is not True:
@@ -224,6 +231,24 @@ def _last_round(setup: Setup, watcher: Watcher) -> int:
     if experiment.given is not None or not may_promise(experiment):
         return experiment.federation.rounds
     return last_round_within_budget(experiment, setup.defences, setup.facts, watcher.say)
+
+
+@contextmanager
+def _naming_what_is_given(experiment: Experiment, data: Dataset) -> Iterator[None]:
+    """Add to an error of the block what the experiment says of the model that the data say, too."""
+    settings = experiment.model.settings
+    said = {"input_shape": list(data.input_shape), "num_classes": data.num_classes}
+    try:
+        yield
+    except FedsimError as error:
+        given = [
+            f"model.{key} is given as {settings[key]}, and is {value} by the data"
+            for key, value in said.items()
+            if key in settings and settings[key] != value
+        ]
+        if not given:
+            raise
+        raise type(error)(f"{error}; {' and '.join(given)}: leave it out") from error
 
 
 def _with_stacking_chosen(setup: Setup) -> Setup:

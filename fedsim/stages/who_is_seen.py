@@ -169,7 +169,8 @@ def _sentence(attacker: Attacker, query: MembershipQuery, draws: Draws) -> str:
     observed = _listed(experiment.observed_rounds)
     return (
         f"{attacker.label} sees nothing of {query.key} in the observed rounds {observed}, as who "
-        f"takes part in them is drawn or set otherwise ({instead}; see snapshots.rounds)"
+        "takes part in them is drawn (fraction_train) or set (federation.attendance) otherwise "
+        f"({instead}; see snapshots.rounds)"
     )
 
 

@@ -24,7 +24,6 @@ Attacks need no axis of their own: every cell makes all the attacks that its exp
 a row of a result is found by its coordinates: the value on each axis, `adversary` and `attack`.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +33,7 @@ from fedsim.config.experiment import Strict
 from fedsim.config.faults import faults_in
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
+from fedsim.plain_data import as_json
 from fedsim.studies.metric_names import AnyMetrics, AttackMetric
 
 Scale = Literal["cpu", "paper"]
@@ -217,8 +217,8 @@ def load_study(path: Path) -> Study:
     """
     tree = read_yaml_mapping(path, "a study", Study.model_fields)
     try:
-        return Study.model_validate_json(json.dumps(tree, allow_nan=False))
+        return Study.model_validate_json(as_json(tree))
     except ValidationError as error:
         raise ConfigError(f"{path}: {joined_faults(faults_in(error, Study))}") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: a value is not plain finite data ({error})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -7,6 +7,7 @@ in which it trained, through a stop and a resume.
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Annotated, Any
@@ -113,7 +114,9 @@ class DPSGD(LocalTrainer):
             generator=generator,
         )
         losses = terms = seen = 0.0
-        with closing(_Hooks(private)):
+        with closing(_Hooks(private)), warnings.catch_warnings():
+            # Records need no gradient, and PyTorch says so of Opacus's hooks.
+            warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
             for _ in range(steps):
                 chosen = torch.rand(len(batches.records), generator=generator) < rate
                 optimizer.zero_grad()

@@ -136,4 +136,19 @@ def _loss_named(name: str) -> LossFunction:
         raise ConfigError(
             f"federation.local.trainer: loss is {name!r}; valid: your own as module:function"
         )
-    return plugins.resolve("objectives", name)
+    found = plugins.resolve("objectives", name)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        try:
+            value = found(outputs, targets)
+        except Exception as error:  # a user's function may raise anything
+            told = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
+            raise ConfigError(f"federation.local.trainer: loss {name} failed: {told}") from error
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"federation.local.trainer: loss {name} returned a {type(value).__name__}; it must "
+                "return a tensor, of one value or of one a record"
+            )
+        return value
+
+    return loss

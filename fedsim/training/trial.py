@@ -13,6 +13,7 @@ from fedsim.training.client_tasks import Participants
 from fedsim.training.trainer import RecordIds, TrainerState
 
 SHOWN = 300  # characters of another library's message
+NO_MEMORY = "can't allocate memory"  # so does its allocator
 ONE_RECORD = "Expected more than 1 value per channel"  # so PyTorch's normalisations complain
 
 
@@ -124,7 +125,7 @@ class _told:  # noqa: N801 - a context manager
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, raised: object, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, FedsimError) or not isinstance(error, Exception):
             return
         said = " ".join(str(error).split())
@@ -134,4 +135,10 @@ class _told:  # noqa: N801 - a context manager
                 "needs two, and a participant's last batch has one; set "
                 "federation.local.drop_last to true, or another batch_size"
             ) from error
-        raise ConfigError(f"{self._start}: {type(error).__name__}: {said[:SHOWN]}") from error
+        if isinstance(error, MemoryError) or NO_MEMORY in said:
+            raise ConfigError(
+                f"{self._start}, as this machine has not the memory for it ({said[:SHOWN]})"
+            ) from error
+        # These two are how PyTorch says anything at all; other kinds say something themselves.
+        kind = "" if type(error) in (RuntimeError, ValueError) else f"{type(error).__name__}: "
+        raise ConfigError(f"{self._start}: {kind}{said[:SHOWN]}") from error

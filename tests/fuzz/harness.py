@@ -34,7 +34,7 @@ class TooSlow(BaseException):
     """An input took longer than any input may."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
     """A reader, and what breaks its input.
 
@@ -46,11 +46,29 @@ class Subject:
         Makes a broken input: bytes of a file, or an object.
     read
         Gives an input to the reader; may write into the folder.
+    may
+        What it may do of what the guard forbids.
+    most_bytes
+        By how much memory may grow for one input.
     """
 
     name: str
     make: Callable[[Random], Any]
     read: Callable[[Any, Path], object]
+    may: frozenset[str] = frozenset()
+    most_bytes: int = MOST_BYTES
+
+    def input_of(self, number: int, seed: int) -> Any:
+        """Return the input of a number."""
+        return self.make(self.random(number, seed))
+
+    def random(self, number: int, seed: int) -> Random:
+        """Return what an input is drawn from."""
+        return Random(f"{seed} {self.name} {number}")
+
+    def problem_of(self, broken: Any, sentence: str) -> str | None:
+        """Return why the sentence by which an input was refused does not serve, or None."""
+        return unclear(sentence)
 
 
 @dataclass(frozen=True)
@@ -80,8 +98,7 @@ def run(
     """Give `count` inputs from number `first` on to a subject, and return what came of them."""
     tally = tally or Tally()
     for number in range(first, first + count):
-        random = Random(f"{seed} {subject.name} {number}")
-        broken = subject.make(random)
+        broken = subject.input_of(number, seed)
         _one(subject, broken, folder, number, tally)
     return tally
 
@@ -90,14 +107,14 @@ def _one(subject: Subject, broken: Any, folder: Path, number: int, tally: Tally)
     before = _reset_peak()
     began = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     try:
-        with _limited_time(), warnings.catch_warnings(), armed(folder):
+        with _limited_time(), warnings.catch_warnings(), armed(folder, subject.may):
             warnings.simplefilter("ignore")
             subject.read(broken, folder)
         outcome = "accepted"
     except FedsimError as error:
         outcome = "refused"
         tally.sentences[_kind_of(str(error))] += 1
-        if problem := unclear(str(error)):
+        if problem := subject.problem_of(broken, str(error)):
             outcome = "crashed"
             tally.defects.append(Defect(subject.name, number, problem, repr(str(error))[:500]))
     except (Exception, Escaped, TooSlow) as error:
@@ -105,7 +122,7 @@ def _one(subject: Subject, broken: Any, folder: Path, number: int, tally: Tally)
         what = f"{type(error).__name__}: {str(error)[:200]}"
         tally.defects.append(Defect(subject.name, number, what, traceback.format_exc()[-3000:]))
     grown = max(_peak() - before, 0)
-    if grown > MOST_BYTES:
+    if grown > subject.most_bytes:
         outcome = "crashed"
         what = f"took {grown >> 20} MB"
         tally.defects.append(Defect(subject.name, number, what, ""))

@@ -3,6 +3,8 @@
 Nothing but data is loaded: no script of a repository is run.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +44,8 @@ class HuggingFace(ImageColumn):
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the records of the train split, those of the test split behind them."""
         try:
-            splits = self._loaded(place)
+            with _quiet():
+                splits = self._loaded(place)
             parts = [splits[name] for name in (self.train, self.test) if name in splits]
             tables = [_table(part) for part in parts]
             names = _class_names(parts[0], self.label) if parts else None
@@ -81,6 +84,23 @@ class HuggingFace(ImageColumn):
         if isinstance(loaded, datasets.DatasetDict):
             return dict(loaded)
         return {self.train: loaded}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the bars and the log of `datasets` back: what it cannot read, its exception says."""
+    import datasets
+    from datasets.utils import logging
+
+    level, bars = logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    logging.set_verbosity(logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if not bars:
+            datasets.enable_progress_bars()
 
 
 def _table(part: Any) -> pa.Table:

@@ -71,7 +71,7 @@ class TprAtFpr(Metric):
 
     def __init__(self, fpr: float) -> None:
         if not 0 < fpr < 1:
-            raise EvaluationError(f"a false positive rate of {fpr} was asked for; use 0 < rate < 1")
+            raise EvaluationError(f"an fpr of {fpr} was asked for; use 0 < fpr < 1")
         self.fpr = fpr
         self.percent = f"{100 * fpr:g} %"
         self.name = f"tpr@{fpr:.12g}"

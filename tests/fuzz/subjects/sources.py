@@ -1,10 +1,12 @@
-"""Data of a user's own without Python: CSV, parquet, and a folder of images."""
+"""Data of a user's own without Python: CSV, parquet, images, and what `datasets` saves."""
 
 import io
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from PIL import Image
 from fedsim.data.loading import load_dataset
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
-from fuzz.mutators import raw, tables
+from fuzz.mutators import raw, tables, texts
 
 SIDE = 12
 CELLS = (
@@ -52,7 +54,7 @@ def _load(name: str, corpus: Corpus, data: Path, settings: dict[str, Any]) -> No
         data_dir=data,
         cache_dir=corpus.folder / "cache of sources",
         seed=0,
-        test_records=None if "split" in settings else 1,
+        test_records=None if {"split", "train"} & {*settings} else 1,
     )
     inputs, labels = dataset.batch(np.arange(len(dataset)))
     assert len(inputs) == len(labels) == len(dataset)
@@ -109,6 +111,45 @@ def parquet_files(corpus: Corpus) -> Subject:
     return Subject("parquet", make, read)
 
 
+def saved_data_sets(corpus: Corpus) -> Subject:
+    """A folder that `datasets` saved, or one of parquet files, in which one file is broken."""
+    folder = corpus.folder / "saved data sets"
+    datasets.disable_progress_bars()
+    split = datasets.Dataset(_table())
+    datasets.DatasetDict(train=split, test=split).save_to_disk(str(folder / "saved"))
+    (folder / "files").mkdir()
+    pq.write_table(_table(), folder / "files" / "train.parquet")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sound = {path: path.read_bytes() for path in files}
+    keys = ("features", "splits", "_data_files", "filename", "_type", "dtype", "train", "..")
+    without_split = [one for one in SETTINGS if "split" not in one]
+
+    def make(random: Random) -> tuple[Path, bytes, dict[str, Any]]:
+        path = random.choice(files)
+        settings = random.choice(without_split)
+        if path.suffix == ".json" and random.random() < 0.7:
+            return path, texts.as_json(json.loads(sound[path]), random, keys), settings
+        if path.suffix == ".parquet" and random.random() < 0.7:
+            names = (*_table().column_names, "x")
+            return path, tables.mutated(_table(), sound[path], random, names), settings
+        return path, raw.mutated(sound[path], random, list(sound.values())), settings
+
+    def read(broken: tuple[Path, bytes, dict[str, Any]], _: Path) -> None:
+        path, content, settings = broken
+        path.write_bytes(content)
+        try:
+            _load(
+                "huggingface",
+                corpus,
+                folder,
+                {"path": path.relative_to(folder).parts[0], "train": "train", **settings},
+            )
+        finally:
+            path.write_bytes(sound[path])
+
+    return Subject("huggingface folder", make, read)
+
+
 def image_folders(corpus: Corpus) -> Subject:
     """A folder of images, one of them broken."""
     folder = corpus.folder / "pictures"
@@ -142,4 +183,9 @@ def _picture(kind: str) -> bytes:
     return sink.getvalue()
 
 
-READERS = {"csv": csv_files, "parquet": parquet_files, "image folder": image_folders}
+READERS = {
+    "csv": csv_files,
+    "parquet": parquet_files,
+    "image folder": image_folders,
+    "huggingface folder": saved_data_sets,
+}

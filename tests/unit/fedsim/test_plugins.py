@@ -2,14 +2,16 @@
 
 import re
 import shutil
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import pytest
 
 from fedsim import plugin_groups, plugins
-from fedsim.errors import DataError, PluginError
+from fedsim.errors import ConfigError, DataError, PluginError
 
 
 class Thing:
@@ -38,7 +40,10 @@ def needs_data(problem: str) -> None:
         "key": KeyError("labels"),
         "lines": RuntimeError("one\n  two"),
         "ours": DataError("in our own words"),
+        "refused": ValueError("depth is 5;\n valid: 6n + 2"),
     }
+    if problem == "library":
+        np.ones(3).reshape(2)
     raise errors[problem]
 
 
@@ -71,7 +76,7 @@ def test_settings_become_the_types_of_the_signature() -> None:
         ({"size": 2, "pair": [1, "x"]}, "setting 'pair.1' is 'x'"),
         ({"size": 2, "colour": 1}, "unknown setting 'colour'; valid: kind, pair, rate, size"),
         ({"sizes": 2}, "unknown setting 'sizes'; valid: kind, pair, rate, size"),
-        ({"size": object()}, "not plain YAML data"),
+        ({"size": object()}, "setting size is of type object, which is not plain"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(settings: dict[str, Any], told: str) -> None:
@@ -141,6 +146,43 @@ def test_a_plugin_that_fails_while_built_is_one_sentence(problem: str, told: str
     said, _, where = str(error.value).rpartition(" (")
     assert said == f"{HERE}:needs_data {told}"
     assert re.fullmatch(r".*test_plugins\.py, line \d+\)", where)
+
+
+def test_a_value_error_of_its_own_is_how_a_plugin_refuses_its_settings() -> None:
+    """Its text serves as it is; one that a library raises says where the plugin called it."""
+    with pytest.raises(PluginError) as error:
+        plugins.build("datasets", f"{HERE}:needs_data", {"problem": "refused"})
+    assert str(error.value) == f"{HERE}:needs_data cannot be built: depth is 5; valid: 6n + 2"
+    with pytest.raises(
+        PluginError, match=r"ValueError: cannot reshape .* \(.*test_plugins\.py, line"
+    ):
+        plugins.build("datasets", f"{HERE}:needs_data", {"problem": "library"})
+
+
+@dataclass(frozen=True)
+class Sizes:
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ConfigError(f"width must be at least 1, not {self.width}")
+
+
+def sized(sizes: Sizes | None = None) -> Sizes | None:
+    return sizes
+
+
+def test_a_class_of_settings_that_refuses_a_value_says_of_which_plugin() -> None:
+    assert plugins.build("attacks", f"{HERE}:sized", {"sizes": {"width": 2}}) == Sizes(2)
+    with pytest.raises(PluginError, match=r":sized: width must be at least 1, not 0$"):
+        plugins.check("attacks", f"{HERE}:sized", {"sizes": {"width": 0}})
+
+
+def test_a_long_value_leaves_the_sentence_its_end() -> None:
+    with pytest.raises(
+        PluginError, match=r"setting 'size' is 'xxx.*\.\.\.: Input should be a valid"
+    ):
+        plugins.check("attacks", f"{HERE}:Thing", {"size": "x" * 100_000})
 
 
 def test_our_own_errors_pass_unchanged() -> None:

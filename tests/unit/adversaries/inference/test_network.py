@@ -164,8 +164,8 @@ def test_a_column_that_does_not_vary_stays_finite() -> None:
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ({"kernels": 0}, "start at 1"),
-        ({"encoder_widths": (64, 0)}, "start at 1"),
+        ({"kernels": 0}, "kernels of the attack network must be from 1"),
+        ({"encoder_widths": (64, 0)}, "encoder_widths of .* from 1 to 1,000,000"),
         ({"encoder_dropout": 1.0}, "from 0 to below 1, not 1.0"),
         ({"vector_snapshots": 0}, "vector_snapshots is at least 1, not 0"),
     ],

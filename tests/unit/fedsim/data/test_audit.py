@@ -94,8 +94,14 @@ def test_draws_depend_on_the_seed_and_the_query_alone():
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [
-        ((10, 4, 9, 4), "participant-0: members: 10 known and 9 tested .* only 18 candidates"),
-        ((4, 10, 4, 10), "unseen non-members: 10 known and 10 tested .* only 19 candidates"),
+        (
+            (10, 4, 9, 4),
+            r"members: audit.known_members is 10 and .*_members is 9, but there are only 18",
+        ),
+        (
+            (4, 10, 4, 10),
+            r"audit.known_nonmembers is 10 and audit.tested_nonmembers is 10, .* only 19",
+        ),
         ((-1, 4, 4, 4), "-1 known and 4 tested must not be negative"),
     ],
 )
@@ -195,7 +201,9 @@ def test_users_are_drawn_as_a_whole(nonmembers, users):
 
 def test_users_that_cannot_be_drawn_get_a_sentence():
     ledger = users_ledger()
-    with pytest.raises(DataError, match=r"users, participant-0: members: 9 known and 9 tested.*10"):
+    with pytest.raises(
+        DataError, match=r"users, participant-0: members: .*members is 9 and .*members is 9, .*10"
+    ):
         draw_audit(ledger, ZERO, AuditSizes(9, 1, 9, 1), seed=0)
     with pytest.raises(DataError, match=r"label-matched is for audit.unit: record"):
         draw_audit(ledger, ZERO, AuditSizes(1, 1, 1, 1), nonmembers="label-matched", seed=0)

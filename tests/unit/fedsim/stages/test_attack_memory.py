@@ -174,7 +174,7 @@ def test_a_containers_limit_is_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr("fedsim.attacks._LIMIT", limit)
+    monkeypatch.setattr("fedsim.machine._LIMIT", limit)
     machine = memory_there()
     assert machine > 10**8
     limit.write_text("max\n")

@@ -90,8 +90,8 @@ def test_if_nobody_is_seen_nothing_is_simulated(tmp_path: Path) -> None:
         run(toys.experiment(**sections), tmp_path / "run")
     assert str(error.value) == (
         "curious-server sees nothing of participant-0 in the observed rounds 5, 6, as who takes "
-        "part in them is drawn or set otherwise (rounds in which it would: 1, 2; see "
-        "snapshots.rounds); nothing would be left to attack"
+        "part in them is drawn (fraction_train) or set (federation.attendance) otherwise (rounds "
+        "in which it would: 1, 2; see snapshots.rounds); nothing would be left to attack"
     )
     assert not (tmp_path / "run").exists()
 

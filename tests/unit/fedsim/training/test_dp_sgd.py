@@ -1,5 +1,6 @@
 """`dp-sgd` against descent written by hand, and its accountant through a stop."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_without_noise_it_is_descent_on_clipped_gradients(clip: float) -> None:
     ours, _ = fitted(DPSGD(noise_multiplier=0.0, clip_norm=clip), batch_size=100)
     for name, value in by_hand(clip).items():
         torch.testing.assert_close(ours[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_what_opacus_does_to_pytorch_is_not_warned_of() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted(DPSGD(noise_multiplier=1.0))
+    assert not [one for one in caught if "hook" in str(one.message)]
 
 
 def test_the_noise_has_its_size() -> None:

@@ -88,6 +88,19 @@ def narrow(num_classes: int) -> nn.Module:
     return nn.Linear(7, num_classes)
 
 
+class Greedy(nn.Linear):
+    """Asks the allocator for a petabyte when it trains."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            torch.ones(1 << 48)
+        return super().forward(inputs)
+
+
+def greedy(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    return Greedy(input_shape[0], num_classes)
+
+
 def few(input_shape: tuple[int, ...]) -> nn.Module:
     return nn.Linear(input_shape[0], 3)
 
@@ -98,11 +111,50 @@ def few(input_shape: tuple[int, ...]) -> nn.Module:
         ("lazy", "has no shape yet"),
         ("on_meta", "on the meta device"),
         ("pair", "returns a tuple; it must return one tensor"),
-        ("narrow", r"does not take records of shape \(12,\): RuntimeError"),
+        ("narrow", r"does not take records of shape \(12,\): mat1 and mat2"),
         ("few", "class numbers below 3"),
+        (
+            {"name": "fully-connected", "input_shape": [7]},
+            r"mat1 .*; model.input_shape is given as \[7\], and is \[12\] by the data: leave",
+        ),
+        (
+            {"name": "fully-connected", "num_classes": 2},
+            "; model.num_classes is given as 2, and is 4 by the data: leave it out",
+        ),
+        (
+            {"name": "fully-connected", "widths": [1_000_000, 1_000_000]},
+            r"has 4,0\d\d\.\d GB of parameters, and training takes 3 times .* smaller by widths",
+        ),
+        ("greedy", "cannot be trained, as this machine has not the memory for it"),
     ],
 )
-def test_a_model_that_does_not_fit_the_data(tmp_path: Path, model: str, told: str) -> None:
+def test_a_model_that_does_not_fit_the_data(
+    tmp_path: Path, model: str | dict[str, Any], told: str
+) -> None:
+    chosen = f"{__name__}:{model}" if isinstance(model, str) else model
     with pytest.raises(FedsimError, match=told):
-        toys.simulated(tmp_path, model=f"{__name__}:{model}")
+        toys.simulated(tmp_path, model=chosen)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def broken_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    raise KeyError("weights")
+
+
+def no_loss(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        ("broken_loss", r"failed: KeyError: 'weights' \(.*test_trial\.py, line \d+\)$"),
+        ("no_loss", "returned a float; it must return a tensor, of one value or of one a record"),
+    ],
+)
+def test_a_loss_of_ones_own_that_cannot_be_used_is_named(
+    tmp_path: Path, loss: str, told: str
+) -> None:
+    trainer = {"name": "sgd", "loss": f"{__name__}:{loss}"}
+    with pytest.raises(FedsimError, match=rf"trainer: loss {__name__}:{loss} {told}"):
+        toys.simulated(tmp_path, federation={"rounds": 4, "local": {"trainer": trainer}})

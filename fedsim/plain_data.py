@@ -1,0 +1,82 @@
+"""Plain data: what YAML and JSON hold. Anything else is named by its key before it is read.
+
+A date without quotes in a YAML file is none, nor is ``.nan``, nor an array that a script puts into
+a mapping.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fedsim.errors import LONGEST_VALUE, shown
+
+MOST_BITS = 128
+"""Of a whole number: so long is the entropy that numpy seeds with."""
+DEEPEST = 200
+
+
+def as_json(tree: Any) -> str:
+    """Return plain data as JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is not plain finite data; the text names the first key whose value is not.
+
+    Examples
+    --------
+    >>> as_json({"rounds": [1, 2]})
+    '{"rounds": [1, 2]}'
+    >>> as_json({"rounds": {"every": float("nan")}})
+    Traceback (most recent call last):
+    ...
+    ValueError: rounds.every is nan, which is not plain finite data; valid: numbers, texts, true, \
+false, null, and lists and mappings of them
+    """
+    if fault := _fault(tree, ()):
+        raise ValueError(fault)
+    return json.dumps(tree, allow_nan=False)
+
+
+def _fault(value: Any, path: tuple[str, ...]) -> str:
+    """Return what is wrong with a value or anything in it; "" where nothing is."""
+    where = ".".join(path) or "it"
+    if len(path) > DEEPEST:
+        return f"{where[:LONGEST_VALUE]}... is nested too deeply: it is not plain finite data"
+    if isinstance(value, Mapping):
+        for key, held in value.items():
+            if not isinstance(key, str | int | float | None) or _odd(key):
+                return f"{where} has the key {_shown(key)}, which is not plain finite data"
+            if fault := _fault(held, (*path, str(key))):
+                return fault
+        return "" if isinstance(value, dict) else _sentence(where, value)
+    if isinstance(value, list | tuple):
+        faults = (_fault(held, (*path, str(place))) for place, held in enumerate(value))
+        return next(filter(None, faults), "")
+    return _sentence(where, value) if _odd(value) else ""
+
+
+def _odd(value: object) -> bool:
+    """Return whether a value that holds no others is not plain, or cannot be written."""
+    if isinstance(value, float):
+        return not math.isfinite(value) or type(value) is not float
+    if isinstance(value, int):
+        return value.bit_length() > MOST_BITS
+    if isinstance(value, str):
+        return any("\ud800" <= character <= "\udfff" for character in value)
+    return value is not None
+
+
+def _sentence(where: str, value: object) -> str:
+    return (
+        f"{where} is {_shown(value)}, which is not plain finite data; valid: numbers, texts, true, "
+        "false, null, and lists and mappings of them"
+    )
+
+
+def _shown(value: object) -> str:
+    """Return a value as part of a sentence."""
+    if " at 0x" in (text := shown(value)):
+        return f"of type {type(value).__name__}"
+    return text
