@@ -54,7 +54,7 @@ def resolve(group: str, name: str) -> Callable[..., Any]:
     points = available(group)
     if name not in points:
         raise PluginError(
-            f"there is no {name!r} among the {group}; valid: {listed(points)}, or your own as "
+            f"there is no {shown(name)} among the {group}; valid: {listed(points)}, or your own as "
             "module:attribute"
         )
     return _imported(points[name].value)
@@ -62,6 +62,8 @@ def resolve(group: str, name: str) -> Callable[..., Any]:
 
 def _imported(reference: str) -> Callable[..., Any]:
     module_name, _, attribute = reference.partition(":")
+    if not all((*module_name.split("."), *attribute.split("."))):
+        raise PluginError(f"cannot import plugin {shown(reference)}: write it as module:attribute")
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
@@ -69,10 +71,10 @@ def _imported(reference: str) -> Callable[..., Any]:
     except Exception as error:  # a third party's module may raise anything while it is imported
         missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
         where = f"; it was looked for in {searched()}" if missing else ""
-        told = f"cannot import plugin {reference!r}: {one_line(error)}{where}"
+        told = f"cannot import plugin {shown(reference)}: {one_line(error)}{where}"
         raise PluginError(told) from error
     if not callable(found):
-        raise PluginError(f"plugin {reference!r} is a {type(found).__name__}, not a callable")
+        raise PluginError(f"plugin {shown(reference)} is a {type(found).__name__}, not a callable")
     return found  # type: ignore[no-any-return]
 
 

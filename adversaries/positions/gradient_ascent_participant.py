@@ -67,7 +67,8 @@ class GradientAscentParticipant(ParticipantAdversary):
         self.ascent = GradientAscent(rate, relative, first, last, targets, steps, objective, drop)
         self.boost = float(participants) if boost is None else boost
         if self.boost <= 0:
-            raise ValueError(f"boost must be above 0, not {boost}")
+            name = "participants" if boost is None else "boost"
+            raise ValueError(f"{name} must be above 0, not {self.boost:g}")
         self.participants = participants
 
     def threat(self) -> Threat:

@@ -42,7 +42,7 @@ class ServerAdversary(Adversary):
         unknown = [victim for victim in victims if not 0 <= victim < participants]
         if unknown or not victims or len(set(victims)) < len(victims):
             raise PluginError(
-                f"{type(self).__name__}: cannot be after participants {list(victims)}; name some "
+                f"{type(self).__name__}: victims cannot be {list(victims)}; name some "
                 f"of 0 to {participants - 1}, each once"
             )
         return tuple(about_participant(victim) for victim in victims)

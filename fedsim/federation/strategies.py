@@ -27,6 +27,7 @@ _HALVES = {
     ),
 }
 """Strategies of Flower's that rely on a mod in the participants' app, and what to take instead."""
+_OF_TREES = frozenset({"FedXgbBagging"})
 _AT_LEAST = re.compile(r"min_\w+_nodes")
 
 
@@ -53,6 +54,11 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         If its settings do not fit the federation.
     """
     plugin = plugins.resolve(GROUP, name)
+    if plugin.__name__ in _OF_TREES and plugin.__module__.startswith("flwr."):
+        raise ConfigError(
+            f"federation.strategy: {name} aggregates gradient-boosted trees, and no parameters of "
+            "a network; take another strategy"
+        )
     if plugin.__name__ in _HALVES and plugin.__module__.startswith("flwr."):
         raise ConfigError(
             f"federation.strategy: {name} is the server's half of a defence: without the other "

@@ -29,6 +29,8 @@ MODULES = ("json", "builtins", "collections", "math", "torch", "toys", "no_such_
 """Modules that candidates name."""
 MOST_BYTES = 3 << 30  # a model may be large
 FORKS = frozenset({"os.fork"})  # processes of the local engine
+CONSEQUENCES = ("memory", "audit.known", "records of shape")
+"""What sentences name that a setting has brought about without being wrong in itself."""
 PYTHON_ERROR = re.compile(r"\b[A-Z]\w*(Error|Exception|Warning): ")
 
 
@@ -79,7 +81,8 @@ class Given:
 
     def _keys(self, place: Place) -> Iterator[str | int]:
         """Yield the keys that say which setting it is: its own, and of those that it is in."""
-        depth = len(GROUP_PATHS.get(self.base.group, ()))
+        of_plugin = place in self.base.places
+        depth = len(GROUP_PATHS.get(self.base.group, ())) if of_plugin else 0
         own = [key for key in place.path[depth:] if isinstance(key, str)]
         yield from own if depth else own[-1:]
         if place.path[-1] == "name" or "given" in place.path:
@@ -150,7 +153,7 @@ class ValuesOfSettings(Subject):
             return None
         if PYTHON_ERROR.search(sentence) and not broken.of_others:
             return "a sentence with an exception's name in it"
-        if not any(name in sentence for name in {*broken.names, "memory"}):
+        if not any(name in sentence for name in {*broken.names, *CONSEQUENCES}):
             return "a sentence that does not name the setting"
         return None
 

@@ -76,13 +76,19 @@ def with_value(tree: Any, path: Path, value: Any) -> Any:
     container: Any = root
     way: Path = ("", *path)
     for key, following in pairwise(way):
-        container[key] = _holding(container[key] if _has(container, key) else None, following)
+        inside = container[key] if _has(container, key) else None
+        _put(container, key, _holding(inside, following))
         container = container[key]
-    if isinstance(container, list) and not _has(container, way[-1]):
+    _put(container, way[-1], value)
+    return root[""]
+
+
+def _put(container: Any, key: str | int, value: Any) -> None:
+    """Set a value; behind a list's end, at its end."""
+    if isinstance(container, list) and not _has(container, key):
         container.append(value)
     else:
-        container[way[-1]] = value
-    return root[""]
+        container[key] = value
 
 
 def _has(container: Any, key: str | int) -> bool:

@@ -106,7 +106,9 @@ def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
     [
         ("no_such_module:x", "cannot import plugin 'no_such_module:x': ModuleNotFoundError"),
         (f"{HERE}:Absent", "has no attribute 'Absent'"),
-        (f"{HERE}:", "cannot import plugin"),
+        (f"{HERE}:", f"cannot import plugin '{HERE}:': write it as module:attribute"),
+        (":Thing", "cannot import plugin ':Thing': write it as module:attribute"),
+        ("a" * 100_000, "aaa... among the attacks; valid: "),
         (f"{HERE}:NOT_CALLABLE", "is a int, not a callable"),
         (
             "los",

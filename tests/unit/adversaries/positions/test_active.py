@@ -299,7 +299,7 @@ def test_impossible_settings_are_one_sentence(make: object, sentence: str) -> No
 
 def test_an_unbriefed_or_lost_adversary_says_so(tmp_path: Path) -> None:
     with pytest.raises(
-        PluginError, match="IsolatingServer: cannot be after participants \\[7\\]; name some of"
+        PluginError, match="IsolatingServer: victims cannot be \\[7\\]; name some of"
     ):
         IsolatingServer(victims=(7,)).queries((0,), 4)
     with pytest.raises(PluginError, match="has no targets; call aim_at"):
@@ -350,7 +350,7 @@ def test_several_victims_are_attacked_at_once_and_apart(tmp_path: Path) -> None:
 
 def test_victims_are_named_once_and_exist() -> None:
     for victims in ((), (0, 0), (3,)):
-        with pytest.raises(PluginError, match="cannot be after participants"):
+        with pytest.raises(PluginError, match="victims cannot be"):
             GradientAscentServer(victims=victims).queries((0,), 3)
 
 
