@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import FedAvg, FedProx, Strategy
 
 from fedsim import seeds
 from fedsim.config.experiment import Experiment
@@ -78,9 +78,14 @@ class Draws:
         participants = self.experiment.partition.participants
         if not 1 <= round_number <= self.experiment.federation.rounds:
             return frozenset()
+        here = self.experiment.federation.present(round_number, participants)
+        if (
+            getattr(configure, "__func__", None) in _ALL
+            and _fraction_of(self._strategy, configure) >= 1
+        ):
+            return here
         grid = _SilentGrid(participants)
         nodes = grid.get_node_ids()
-        here = self.experiment.federation.present(round_number, participants)
         present = ParticipatingGrid(grid, [nodes[p] for p in sorted(here)])
         with (
             only_warnings_of_flower(),
@@ -90,6 +95,16 @@ class Draws:
             config = ConfigRecord({ROUND: round_number})
             messages = configure(round_number, ArrayRecord(), config, present)
             return frozenset(nodes.index(m.metadata.dst_node_id) for m in messages)
+
+
+_ALL = (FedAvg.configure_train, FedProx.configure_train, FedAvg.configure_evaluate)
+"""What asks all who are there, where the fraction is 1: nothing need be drawn in each round."""
+
+
+def _fraction_of(strategy: Any, configure: Any) -> float:
+    """Return of how many a strategy of Flower's asks to train, or to evaluate."""
+    kind = configure.__name__.removeprefix("configure_")
+    return float(getattr(strategy, f"fraction_{kind}", 0.0))
 
 
 def rounds_seen(

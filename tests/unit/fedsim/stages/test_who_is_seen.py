@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import toys
@@ -100,3 +100,28 @@ def test_a_victim_that_is_named_twice_is_refused() -> None:
     for victims in ([0, 0], [1, 0, 1]):
         with pytest.raises(FedsimError, match=r"audit\.victims names a participant twice"):
             toys.experiment(audit={"victims": victims})
+
+
+def test_where_all_who_are_there_take_part_nothing_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a million rounds, the draws took minutes."""
+
+    def asked(*_: object) -> NoReturn:
+        raise AssertionError("a strategy was asked")
+
+    draws = Draws(
+        toys.experiment(
+            federation={"rounds": 1_000_000, "attendance": {1: [0, 1], 9: [2]}},
+            snapshots={"rounds": {"every": 1}},
+            audit={"victims": [2]},
+        ),
+        lambda: build_strategy("FedAvg", {}, 1),
+    )
+    monkeypatch.setattr("fedsim.stages.who_is_seen._SilentGrid", asked)
+    assert [draws.training(r) for r in (8, 9)] == [{0, 1}, {2}]
+    assert draws.evaluating(9) == frozenset()
+    assert draws.evaluating(1_000_000) == {2}
+    sampling = Draws(draws.experiment, lambda: build_strategy("FedAvg", {"fraction_train": 0.5}, 1))
+    with pytest.raises(AssertionError, match="a strategy was asked"):
+        sampling.training(1)
