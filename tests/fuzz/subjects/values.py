@@ -118,22 +118,23 @@ class ValuesOfSettings(Subject):
         if not self.data.is_dir():
             write_files(self.data)
         self.accepted: list[Given] = []
+        self._bases: dict[str, Base] = {}
         super().__init__(f"values of {group}", self._mixed, self._begin, FORKS, MOST_BYTES)
 
     @cached_property
-    def bases(self) -> tuple[Base, ...]:
-        """An experiment for each plugin of the group."""
+    def places(self) -> Mapping[str, tuple[Place, ...]]:
+        """The settings of each plugin of the group."""
         if self.group == SECTIONS:
-            return (Base(SECTIONS, SECTIONS, FULL, section_places()),)
-        return tuple(self._base(name) for name in plugins.available(self.group))
+            return {SECTIONS: section_places()}
+        return {name: plugin_places(self.group, name) for name in plugins.available(self.group)}
 
     @cached_property
-    def singles(self) -> Sequence[Given]:
-        """Every value at every place, one at a time."""
+    def singles(self) -> Sequence[tuple[str, Place, Any]]:
+        """Every value at every place of every plugin, one at a time."""
         found = [
-            Given(base, (place,), (value,))
-            for base in self.bases
-            for place in base.places
+            (name, place, value)
+            for name, places in self.places.items()
+            for place in places
             for value in [*values_for(place), *_names_at(place)]
         ]
         Random(self.name).shuffle(found)
@@ -142,7 +143,8 @@ class ValuesOfSettings(Subject):
     def input_of(self, number: int, seed: int) -> Given:
         """Return a single value, or behind the last of them a mixture."""
         if number < len(self.singles):
-            return self.singles[number]
+            name, place, value = self.singles[number]
+            return Given(self.base(name), (place,), (value,))
         return self._mixed(self.random(number, seed))
 
     def problem_of(self, broken: Given, sentence: str) -> str | None:
@@ -158,27 +160,35 @@ class ValuesOfSettings(Subject):
         return None
 
     def _mixed(self, random: Random) -> Given:
-        base = random.choice([base for base in self.bases if base.places])
-        beside = [*base.places, *section_places()]
-        places = [random.choice(base.places), *random.choices(beside, k=random.choice((1, 1, 2)))]
+        name = random.choice([name for name, places in self.places.items() if places])
+        own = self.places[name]
+        beside = [*own, *section_places()]
+        places = [random.choice(own), *random.choices(beside, k=random.choice((1, 1, 2)))]
         values = [random.choice(values_for(place)) for place in places]
-        return Given(base, tuple(places), tuple(values))
+        return Given(self.base(name), tuple(places), tuple(values))
 
     def _begin(self, broken: Given, folder: Path) -> None:
         begin(broken.tree, folder, self.data)
         self.accepted.append(broken)
 
-    def _base(self, name: str) -> Base:
-        places = plugin_places(self.group, name)
+    def base(self, name: str) -> Base:
+        """Return the experiment in which a plugin is tried."""
+        if name not in self._bases:
+            self._bases[name] = self._new_base(name)
+        return self._bases[name]
+
+    def _new_base(self, name: str) -> Base:
+        if self.group == SECTIONS:
+            return Base(SECTIONS, SECTIONS, FULL, self.places[name])
+        sentence, others = "", self._is_of_others(name)
         tree = sound_base(self.group, name, lambda tree: begin(tree, self.folder, self.data))
-        if tree is not None:
-            return Base(self.group, name, tree, places, of_others=self._is_of_others(name))
-        tree = first_try(self.group, name)
-        try:
-            begin(tree, self.folder, self.data)
-        except FedsimError as error:
-            return Base(self.group, name, tree, places, str(error), self._is_of_others(name))
-        raise AssertionError(name)
+        if tree is None:
+            tree = first_try(self.group, name)
+            try:
+                begin(tree, self.folder, self.data)
+            except FedsimError as error:
+                sentence = str(error)
+        return Base(self.group, name, tree, self.places[name], sentence, others)
 
     def _is_of_others(self, name: str) -> bool:
         module = plugins.resolve(self.group, name).__module__
