@@ -161,6 +161,11 @@ class RunDirectory:
         """What the attackers state of themselves: threat models, queries, what answers them."""
         return self.path / "attackers.json"
 
+    @property
+    def guarantees(self) -> Path:
+        """What the defences guarantee, or why they do not."""
+        return self.path / "guarantees.json"
+
     def checkpoint(self, federation: str) -> Path:
         """Where a federation stands."""
         return self.path / "federations" / federation / "checkpoint.safetensors"

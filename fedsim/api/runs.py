@@ -27,6 +27,7 @@ from fedsim.provenance import provenance, recorded_data_dir, recorded_folder
 from fedsim.result_objects import FinishedRun
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack as attack_stage
+from fedsim.stages.ceilings import keep_guarantees
 from fedsim.stages.dry_run import try_attacks
 from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
@@ -93,6 +94,7 @@ def run(
     with directory.locked():
         keep_content(setup, directory)
         keep_stated(setup.attackers, directory)
+        keep_guarantees(setup.guarantees, directory)
         write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
         simulate_stage(setup, directory, watcher, as_path(states))
         attack_stage(setup, directory, watcher, fresh=False)

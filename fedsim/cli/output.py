@@ -8,7 +8,8 @@ has one object a line: the events of `fedsim.progress_sinks.json_lines`, and
     each with ``coordinates``, ``run``, ``finished``, and the run that it ``shares_with`` or null.
 ``results``, the last line
     ``path``, ``page``, and ``results``, a list of rows as in ``results.json``: the mean row of
-    each adversary and attack. Of a run, ``metrics`` and ``utility`` too; of a study, each row has
+    each adversary and attack. Of a run, ``metrics``, ``utility``, ``guarantees`` and ``self_check``
+    (sentences on attacks that refute one) too; of a study, each row has
     its ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and
     the rows are the tidy ones of ``--format json``.
 ``gated``
@@ -200,6 +201,8 @@ class AsJson:
             utility_figure=results.utility_figure.model_dump(),
             utility=results.utility,
             results=[row.model_dump(mode="json") for row in results.summary()],
+            guarantees=[one.model_dump(mode="json") for one in results.guarantees],
+            self_check=list(results.self_check),
         )
 
     def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:

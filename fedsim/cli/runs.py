@@ -1,9 +1,11 @@
 """The verbs about one run: simulate and attack it, attack it again, report it again."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from fedsim.cli.options import (
     EXIT_PROBLEM,
@@ -17,6 +19,9 @@ from fedsim.cli.options import (
     on_engine,
 )
 from fedsim.errors import FedsimError, listed
+
+if TYPE_CHECKING:
+    from fedsim.report.results import Results
 
 DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
 
@@ -65,6 +70,7 @@ def run(
     if scalars:
         scalars.end(finished.results)
     teller.finished(finished.results, out)
+    end_by_self_check(finished.results)
     if null_failures(finished.results.findings):
         raise typer.Exit(EXIT_PROBLEM)
 
@@ -123,6 +129,7 @@ def attack(
     if path is not None and not given and not (weights or snapshots or owner or victim is not None):
         finished = api.attack(path, named, data_dir=data_dir, watcher=watcher)
         teller.finished(finished.results, path)
+        end_by_self_check(finished.results)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:
         raise FedsimError(
@@ -169,4 +176,15 @@ def report(
     from fedsim.cli.output import narrator
 
     teller = narrator(quiet=quiet, as_json=as_json)
-    teller.finished(api.report(path, exposed=exposed, data_dir=data_dir).results, path)
+    finished = api.report(path, exposed=exposed, data_dir=data_dir)
+    teller.finished(finished.results, path)
+    end_by_self_check(finished.results)
+
+
+def end_by_self_check(results: "Results") -> None:
+    """End with exit code 1 if an attack refutes the guarantee of a defence, saying which."""
+    for sentence in results.self_check:
+        told = Text.assemble(("fedsim: self-check failed:", "bold red"), f" {sentence}")
+        Console(stderr=True).print(told, highlight=False, soft_wrap=True)
+    if results.self_check:
+        raise typer.Exit(EXIT_PROBLEM)

@@ -29,6 +29,7 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
+from fedsim.stages.ceilings import keep_guarantees
 from fedsim.stages.checkpointing import (
     write_history,
     write_malicious_updates,
@@ -62,6 +63,7 @@ def new_server_app(experiment: Path) -> ServerApp:
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)
             keep_stated(setup.attackers, run)
+            keep_guarantees(setup.guarantees, run)
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(setup.ledger, run.ledger)
             require_space(run.path, plan(setup).snapshot_bytes)

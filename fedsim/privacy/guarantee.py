@@ -39,10 +39,25 @@ class Ceiling:
         return min(1.0, (1 + self.delta * small) / (1 + small))
 
     def tpr(self, fpr: float) -> float:
-        """Return the true positive rate at a false positive rate."""
-        if fpr == 0 or self.epsilon > 700:
-            return min(1.0, self.delta) if fpr == 0 else 1.0
-        return min(1.0, math.exp(self.epsilon) * fpr + self.delta)
+        """Return the true positive rate at a false positive rate.
+
+        The bound holds for members as for non-members: ``1 - FPR <= e^epsilon (1 - TPR) + delta``.
+        """
+        small = math.exp(-self.epsilon)
+        others = 1 - small * max(0.0, 1 - fpr - self.delta)
+        if fpr > small:
+            return others
+        return min(fpr / small + self.delta if fpr else self.delta, others)
+
+    @property
+    def auc(self) -> float:
+        """The area under the true positive rates."""
+        corner = (1 - self.delta) / (1 + math.exp(self.epsilon)) if self.epsilon < 700 else 0.0
+        at = (0.0, corner, 1 - self.delta, 1.0)
+        heights = (self.delta, 1 - corner, 1.0, 1.0)
+        return sum(
+            (at[i + 1] - at[i]) * (heights[i] + heights[i + 1]) / 2 for i in range(len(at) - 1)
+        )
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,16 @@ class RocTrace:
 
 
 @dataclass(frozen=True)
+class CeilingTrace:
+    """The most that a guarantee of `epsilon` allows an adversary's ROCs."""
+
+    adversary: str
+    fpr: Numbers
+    tpr: Numbers
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class ScoreHistogram:
     """Shares of members and of non-members in each bin (see `curves.score_histogram`).
 
@@ -237,6 +247,8 @@ class ReportData:
         By rising round, and of whose model: "the honest federation".
     rocs, histograms, courses
         What the charts show; empty ones are left out.
+    ceilings
+        The most that guarantees allow the ROCs.
     config_yaml
         The resolved experiment.
     provenance
@@ -271,4 +283,5 @@ class ReportData:
     exposures: Sequence[AucByRound] = ()
     standing_out: Sequence[ExposedSummary] = ()
     utility_of: str = ""
+    ceilings: Sequence[CeilingTrace] = ()
     given: bool = False

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from fedsim.report.data import (
     AucByRound,
     ByClass,
+    CeilingTrace,
     RocTrace,
     ScoreHistogram,
     SignalCourse,
@@ -97,8 +98,12 @@ def utilities(
     return figure
 
 
-def roc(traces: Sequence[RocTrace], *, logarithmic: bool) -> go.Figure:
+def roc(
+    traces: Sequence[RocTrace], ceilings: Sequence[CeilingTrace] = (), *, logarithmic: bool
+) -> go.Figure:
     """Return the ROC curves: trace 0 is guessing, trace 1 + i the i-th of `traces`.
+
+    After them come the ceilings that guarantees are to them, one an adversary.
 
     There is no legend: the page has one for both kinds of axis. `shown_at_first` says which traces
     are drawn before the reader asks for more.
@@ -131,6 +136,17 @@ def roc(traces: Sequence[RocTrace], *, logarithmic: bool) -> go.Figure:
                 "shape": "hv",
             },
             hovertemplate=f"AUC {area(trace.auc)}<br>FPR %{{x:.2%}}, TPR %{{y:.1%}}",
+        )
+    for ceiling in ceilings:
+        drawn = np.asarray(ceiling.fpr) >= floor
+        figure.add_scatter(
+            x=np.asarray(ceiling.fpr)[drawn].tolist(),
+            y=np.asarray(ceiling.tpr)[drawn].tolist(),
+            name=escape(f"ceiling · {ceiling.adversary}"),
+            mode="lines",
+            line={"color": colours.get(ceiling.adversary), "width": 1, "dash": "dashdot"},
+            hovertemplate=f"most that epsilon {ceiling.epsilon:.3g} allows"
+            "<br>FPR %{x:.2%}, TPR %{y:.1%}",
         )
     if logarithmic:
         scale = {"type": "log", "range": [float(np.log10(floor)), 0.02], "dtick": 1}

@@ -112,7 +112,7 @@ def _sections(data: ReportData) -> Iterator[tuple[str, Iterator[Chart]]]:
     """Yield the charts of each section of the page."""
     yield "utility", _utility(data)
     yield "side_by_side", _side_by_side(data)
-    yield "roc", roc_charts(data.rocs)
+    yield "roc", roc_charts(data.rocs, data.ceilings)
     yield "scores", _scores(data)
     yield "courses", _courses(data)
     yield "classes", _classes(data)

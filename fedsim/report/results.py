@@ -40,6 +40,7 @@ from fedsim.evaluation.metric import FRACTIONS, Unit
 from fedsim.evaluation.metric_choice import HEADLINE
 from fedsim.finding import OwnedFinding
 from fedsim.report.costs import Cost
+from fedsim.report.guarantees import CeilingFigure, GuaranteeFigures
 from fedsim.report.strict_model import Name, StrictModel
 from fedsim.report.utility_info import ACCURACY, PARTS, UtilityInfo
 
@@ -124,6 +125,10 @@ class ResultRow(StrictModel):
     over_label
         By metric, the gain over the attack that reads labels only, where that one tells members
         from others; empty where it does not.
+    ceiling
+        The most that a guarantee allows the attack; None where none binds it.
+    refutes
+        That the attack lies above it, as a sentence; empty where it does not.
     """
 
     adversary: Name
@@ -138,6 +143,8 @@ class ResultRow(StrictModel):
     attack_seeds: RecordCount = 1
     baseline: bool = False
     over_label: dict[Name, DifferenceFigure] = Field(default_factory=dict)
+    ceiling: CeilingFigure | None = None
+    refutes: Words = ""
 
     @model_validator(mode="after")
     def _figures_agree(self) -> Self:
@@ -187,6 +194,7 @@ class Results(StrictModel):
     utility: dict[Name, float | None]
     results: tuple[ResultRow, ...]
     threat_models: tuple[ThreatModel, ...] = ()
+    guarantees: tuple[GuaranteeFigures, ...] = ()
     costs: tuple[Cost, ...] = ()
     findings: tuple[OwnedFinding, ...] = ()
     provenance: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
@@ -230,6 +238,11 @@ class Results(StrictModel):
         """Return the figure of utility on ``train`` or ``test`` records; None if not measured."""
         return self.utility.get(self.utility_figure.of(part))
 
+    @property
+    def self_check(self) -> tuple[str, ...]:
+        """Sentences on attacks that refute a guarantee; empty where the run agrees with itself."""
+        return tuple(dict.fromkeys(row.refutes for row in self.results if row.refutes))
+
     def adversaries(self) -> tuple[str, ...]:
         """Return the adversaries in the order of their rows."""
         return tuple(dict.fromkeys(row.adversary for row in self.results))
@@ -255,6 +268,8 @@ def result_row(
     *,
     baseline: bool = False,
     over_label: Mapping[str, DifferenceFigure] | None = None,
+    ceiling: CeilingFigure | None = None,
+    refutes: str = "",
 ) -> ResultRow:
     """Return an evaluation result as a row of the results."""
     return ResultRow(
@@ -274,6 +289,8 @@ def result_row(
         attack_seeds=evaluation_result.seeds,
         baseline=baseline,
         over_label=dict(over_label or {}),
+        ceiling=ceiling,
+        refutes=refutes,
     )
 
 

@@ -5,7 +5,7 @@ and ``report.html``. No plugin of the user's is needed. The data are needed only
 shows on request.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fedsim.bounded_io import read_json
 from fedsim.config.experiment import HONEST
@@ -13,6 +13,7 @@ from fedsim.files import write_text
 from fedsim.finding import OwnedFinding, read_findings
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
+from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.report.page import render
 from fedsim.report.results import (
     MEAN,
@@ -25,6 +26,7 @@ from fedsim.report.results import (
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
+from fedsim.stages.ceilings import ceiling_of, read_guarantees, refutation
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
@@ -71,7 +73,8 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> R
         metrics=metric_infos(judged.metrics),
         utility_figure=history.figure,
         utility=final_utility(history),
-        results=tuple(_rows(judged)),
+        results=tuple(_rows(judged, read_guarantees(run))),
+        guarantees=read_guarantees(run),
         threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         findings=tuple(_findings(run, judged)),
@@ -91,14 +94,26 @@ def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]
         yield null_finding(judged)
 
 
-def _rows(judged: EvaluatedRun) -> Iterable[ResultRow]:
+def _rows(judged: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]) -> Iterable[ResultRow]:
+    attackers = {attacker.label: attacker for attacker in judged.attackers}
     for (adversary, attack), mean in judged.means.items():
         baseline = attack in judged.baselines
         gain = _over_label(judged, adversary, attack)
-        yield result_row(adversary, attack, MEAN, mean, baseline=baseline, over_label=gain)
+        attacker = attackers[adversary]
+        ceiling = ceiling_of(attacker, attacker.queries, guarantees, judged.experiment)
+        yield result_row(
+            *(adversary, attack, MEAN, mean), baseline=baseline, over_label=gain, ceiling=ceiling
+        )
         for (who, key, what), evaluation_result in judged.evaluation_results.items():
             if (who, what) == (adversary, attack):
-                yield result_row(adversary, attack, key, evaluation_result, baseline=baseline)
+                asked = [query for query in attacker.queries if query.key == key]
+                ceiling = ceiling_of(attacker, asked, guarantees, judged.experiment)
+                yield result_row(
+                    *(adversary, attack, key, evaluation_result),
+                    baseline=baseline,
+                    ceiling=ceiling,
+                    refutes=refutation(evaluation_result, ceiling, adversary, attack),
+                )
 
 
 def _over_label(
@@ -137,6 +152,7 @@ def _page(
         ],
         utility=utility_points(history),
         rocs=report_charts.rocs(judged),
+        ceilings=report_charts.ceilings(results),
         histograms=report_charts.histograms(judged),
         courses=report_charts.courses(run, judged),
         config_yaml=run.experiment.read_text(encoding="utf-8"),

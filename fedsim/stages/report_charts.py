@@ -8,7 +8,16 @@ import numpy as np
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Estimate
 from fedsim.evaluation.curves import accuracy_by_class, mean_roc, quartiles, score_histogram
-from fedsim.report.data import AucByRound, ByClass, RocTrace, ScoreHistogram, SignalCourse
+from fedsim.privacy.guarantee import Ceiling
+from fedsim.report.data import (
+    AucByRound,
+    ByClass,
+    CeilingTrace,
+    RocTrace,
+    ScoreHistogram,
+    SignalCourse,
+)
+from fedsim.report.results import MEAN, Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.auc_by_round import read_exposure, rounds_alone
 from fedsim.stages.evaluate import EvaluatedRun
@@ -24,6 +33,18 @@ def rocs(judged: EvaluatedRun, called: Callable[[str], str] = str) -> list[RocTr
         for (adversary, attack), m in judged.means.items()
         for r in [mean_roc(m.cases)]
     ]
+
+
+def ceilings(results: Results) -> list[CeilingTrace]:
+    """Return the ceiling of the ROCs of every adversary that a guarantee binds."""
+    found: dict[str, CeilingTrace] = {}
+    for row in results.results:
+        if row.victim == MEAN and row.ceiling is not None and row.adversary not in found:
+            ceiling = Ceiling(row.ceiling.epsilon, row.ceiling.delta)
+            grid = np.unique([0.0, *np.geomspace(1e-5, 1, 200), *np.linspace(0, 1, 101)])
+            rates = np.array([ceiling.tpr(fpr) for fpr in grid])
+            found[row.adversary] = CeilingTrace(row.adversary, grid, rates, ceiling.epsilon)
+    return list(found.values())
 
 
 def histograms(judged: EvaluatedRun) -> list[ScoreHistogram]:

@@ -1,9 +1,10 @@
 """Guarantees: who is covered by how much, by the rounds and the weight of each participant."""
 
-import math
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from fedsim.config.experiment import LocalTraining
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Release, epsilon_of
@@ -54,12 +55,12 @@ def test_weights_are_those_of_whole_batches_where_the_rest_is_dropped() -> None:
 @pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0, 8.0, 1000.0])
 def test_a_ceiling_binds_rates_and_accuracy(epsilon: float) -> None:
     ceiling = Ceiling(epsilon, 1e-3)
-    # The accuracy is that of the best point under the rates' ceiling and its mirror image.
-    best = max(
-        0.5 * (min(ceiling.tpr(f), 1 - (1 - f - 1e-3) / math.exp(min(epsilon, 700))) + 1 - f)
-        for f in (i / 10_000 for i in range(10_001))
-    )
-    assert ceiling.accuracy == pytest.approx(best, abs=1e-3)
+    rates = np.linspace(0, 1, 200_001)
+    tpr = np.array([ceiling.tpr(rate) for rate in rates])
+    assert (tpr <= np.exp(min(epsilon, 700)) * rates + 1e-3 + 1e-12).all()
+    assert ((1 - rates - 1e-3) * np.exp(-epsilon) <= 1 - tpr + 1e-12).all()
+    assert ceiling.accuracy == pytest.approx(float(((tpr + 1 - rates) / 2).max()), abs=1e-5)
+    assert ceiling.auc == pytest.approx(float(trapezoid(tpr, rates)), abs=1e-5)
     assert ceiling.tpr(0.0) == pytest.approx(1e-3)
 
 

@@ -1,0 +1,73 @@
+"""Guarantees of differential privacy as `results.json` and the page have them."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedsim.privacy import Guarantee, NoGuarantee, Position
+from fedsim.report.strict_model import StrictModel
+
+Epsilon = Annotated[float, Field(ge=0)]
+Words = Annotated[str, Field(max_length=1000)]
+
+
+class GuaranteeFigures(StrictModel):
+    """What one defence, or the trainer, guarantees; without an epsilon, `why` there is none.
+
+    See `fedsim.Guarantee` for the attributes.
+    """
+
+    defence: Words
+    epsilon: Epsilon | None = None
+    delta: Epsilon | None = None
+    unit: Literal["record", "participant"] = "record"
+    against: tuple[Position, ...] = ()
+    assumptions: tuple[Words, ...] = ()
+    each: tuple[Epsilon, ...] = ()
+    changed: tuple[Epsilon, ...] = ()
+    accountant: Words = ""
+    why: Words = ""
+
+    @model_validator(mode="after")
+    def _has_figures_or_a_reason(self) -> Self:
+        if (self.epsilon is None or self.delta is None) != bool(self.why):
+            raise ValueError("a guarantee has epsilon and delta, or the reason why there is none")
+        return self
+
+    def guarantee(self) -> Guarantee | None:
+        """Return the guarantee, if there is one."""
+        if self.epsilon is None or self.delta is None:
+            return None
+        return Guarantee(
+            *(self.epsilon, self.delta, self.unit, self.against, self.assumptions),
+            *(self.each, self.changed, self.accountant),
+        )
+
+    def in_words(self) -> str:
+        """Return what is guaranteed, or why nothing is, as a phrase."""
+        return (self.guarantee() or NoGuarantee(self.why)).in_words()
+
+
+class CeilingFigure(StrictModel):
+    """The most that an attack can achieve under a guarantee: as much as epsilon and delta allow.
+
+    Attributes
+    ----------
+    defence
+        Which defence, or trainer, it is from.
+    epsilon, delta
+        Of changing the victim's data by one record.
+    accuracy
+        The ceiling of the accuracy.
+    """
+
+    defence: Words
+    epsilon: Epsilon
+    delta: Epsilon
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+
+
+class KeptGuarantees(StrictModel):
+    """The file of a run directory."""
+
+    guarantees: tuple[GuaranteeFigures, ...]
