@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from flwr.app import ArrayRecord
 
+from adversaries.positions.curious_server_on_sums import CuriousServerOnSums
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.data import MembershipQuery
@@ -25,6 +26,10 @@ class CuriousServer(ServerAdversary):
             sees="each participant's parameters before and after its local training, in the "
             "observed rounds",
         )
+
+    def on_sums(self) -> ServerAdversary | None:
+        """Keep the sums, where there is nothing else to see; one that acts needs more."""
+        return CuriousServerOnSums() if type(self) is CuriousServer else None
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from what the victim was sent and what it uploaded."""

@@ -9,7 +9,7 @@ differential privacy are, so it works in an app that knows nothing else of fedsi
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.app.exception import AppExitException
@@ -21,11 +21,23 @@ from fedsim.adversary.update_distance import UpdateDistance, compare_updates, no
 from fedsim.data import MembershipQuery, about_participant
 from fedsim.errors import FedsimError, MessageError, PluginError
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
+from fedsim.transport.fast_fedavg import FastFedAvg
 from fedsim.transport.messages import arrays_of, require_readable, with_arrays, with_own_record
 
 
 class ServerAdversary(Adversary):
     """A dishonest server: it sees each participant's upload and decides what each receives."""
+
+    is_simulator: ClassVar[bool] = False
+    """Whether it is part of the simulator, and shown what a defence hides from the server."""
+
+    def on_sums(self) -> "ServerAdversary | None":
+        """Return what it is where the server is shown sums of uploads only.
+
+        None, the default, for one that needs single uploads: it is refused before round 1. See
+        `fedsim.defences.Defence.hides`.
+        """
+        return None
 
     def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
         """Ask about each victim separately: uploads name their participant."""
@@ -60,6 +72,12 @@ class ServerAdversary(Adversary):
     ) -> ArrayRecord | None:
         """Return what goes into the aggregate of a participant's upload; None leaves it out."""
         return arrays
+
+    def summed(self, round_number: int, arrays: ArrayRecord) -> None:
+        """See the mean that the sum of a round's uploads is, where that is all there is to see.
+
+        Called in place of `receive` under secure aggregation, before the aggregate is made.
+        """
 
     def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
         """See the aggregate of a round."""
@@ -133,6 +151,9 @@ class AdversarialStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Show each adversary each upload, aggregate what they leave, and show the aggregate."""
+        replies = list(replies)
+        if shows_sums_only(self.honest):
+            self._show_sum(server_round, replies)
         left = (self._received(reply, server_round) for reply in replies)
         replies = [m for m in left if m]
         with self._named_failures(server_round):
@@ -190,7 +211,7 @@ class AdversarialStrategy(Strategy):
         honest = arrays = arrays_of(reply.content, f"participant {participant}")
         require_readable(honest, f"participant {participant} in round {server_round}")
         left_out = False
-        for adversary in self.adversaries:
+        for adversary in self._shown_uploads:
             if _uploaded(participant) in adversary.memory:
                 adversary.memory[_uploaded(participant)] = honest
             left = adversary.receive(server_round, participant, arrays)
@@ -205,8 +226,73 @@ class AdversarialStrategy(Strategy):
             reply.content = with_own_record(reply.content)
         return reply
 
+    @property
+    def _shown_uploads(self) -> tuple[ServerAdversary, ...]:
+        """The adversaries that a single upload is shown to."""
+        if shows_sums_only(self.honest):
+            return tuple(one for one in self.adversaries if one.is_simulator)
+        return self.adversaries
+
+    def _show_sum(self, server_round: int, replies: Sequence[Message]) -> None:
+        """Show each adversary that looks at sums the mean of the uploads."""
+        asking = [a for a in self.adversaries if type(a).summed is not ServerAdversary.summed]
+        if not asking:
+            return
+        mean, _ = FastFedAvg().aggregate_train(server_round, replies)
+        if mean is not None:
+            for adversary in asking:
+                adversary.summed(server_round, mean)
+
     def _participant(self, node: int) -> int:
         return self.participant_of.get(node, node)
+
+
+class SumsOnly(Strategy):
+    """A strategy under secure aggregation: adversaries in its position are shown sums.
+
+    It aggregates as the strategy that it is worn over, which must need no more than the sum.
+    """
+
+    sums_suffice: ClassVar[bool] = True
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+
+    def summary(self) -> None:
+        """Log the honest strategy's configuration."""
+        self.strategy.summary()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask the honest strategy."""
+        return self.strategy.configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Aggregate as the honest strategy."""
+        return self.strategy.aggregate_train(server_round, replies)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask the honest strategy."""
+        return self.strategy.configure_evaluate(server_round, arrays, config, grid)
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Ask the honest strategy."""
+        return self.strategy.aggregate_evaluate(server_round, replies)
+
+
+def shows_sums_only(strategy: Strategy) -> bool:
+    """Return whether a strategy, or one that it is worn over, is under secure aggregation."""
+    inner = vars(strategy).get("strategy")
+    return isinstance(strategy, SumsOnly) or (
+        isinstance(inner, Strategy) and shows_sums_only(inner)
+    )
 
 
 _HOOKS = ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate")

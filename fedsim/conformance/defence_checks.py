@@ -92,6 +92,8 @@ def changes_something(trial: DefenceTrial) -> str:
     """With settings that reach nothing, as a norm above all updates, it defends nothing."""
     plain = trial.simulated("plain", experiment=trial.plain)
     changed = [name for name in plain if trial.end.get(name) != plain[name]]
+    if not changed and trial.defence.hides():
+        return "it changes no bit, and hides some from a position"
     if not changed:
         raise Failed("with it, all files have the bits that they have without it")
     return f"{len(changed)} of {len(plain)} files have other bits than without it"

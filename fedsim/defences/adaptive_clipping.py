@@ -263,6 +263,7 @@ class FollowingNoise(CentralNoise):
         super().__init__(strategy, noisy, trainable)
         self._following = course.following
         self._clips = clips
+        self.sums_suffice = not clips
 
     @property
     def norm(self) -> float:

@@ -8,7 +8,7 @@ aggregates, so that buffers are averaged as without a defence.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -34,6 +34,11 @@ class CentralNoise(Strategy):
         The names of the parameters; None to judge by the messages.
     clip
         What the server does to each reply before; by default nothing.
+
+    Attributes
+    ----------
+    sums_suffice
+        Whether it needs no single upload, and works under secure aggregation.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class CentralNoise(Strategy):
         clip: Clip | None = None,
     ) -> None:
         self.strategy = noisy(Whole(strategy))
+        self.sums_suffice = clip is None
         self._trainable = trainable
         self._clip = clip
 
@@ -103,6 +109,8 @@ class Whole(Strategy):
 
     Between two rounds it keeps nothing.
     """
+
+    sums_suffice: ClassVar[bool] = True
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy

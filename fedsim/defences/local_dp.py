@@ -71,9 +71,8 @@ class LocalDP(ClippedUpdates):
         """Return the mods that add noise, and, inside of it, clip."""
         return (self.add_noise, self.clip)
 
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the noise on each parameter."""
+    def deviation(self, round_number: int) -> float:
+        """Return the standard deviation of the noise on each parameter of an upload."""
         return self.noise_multiplier * self.max_norm
 
     def add_noise(
@@ -83,12 +82,12 @@ class LocalDP(ClippedUpdates):
         trains = message.metadata.message_type.partition(".")[0] == MessageType.TRAIN
         number = round_of(message) if trains else 0
         reply = call_next(message, context)
-        if trains and reply.has_content() and self.deviation:
+        if trains and reply.has_content() and self.noise_multiplier:
             upload = arrays_of(reply.content, "local training")
             names = None if self.facts is None else self.facts.trainable
             seed = 0 if self.facts is None else self.facts.seed
             random = seeds.generator(seed, "local-dp", number, participant_of(context))
-            noisy = noised(upload, self.deviation, required_names(names, upload), random)
+            noisy = noised(upload, self.deviation(number), required_names(names, upload), random)
             reply.content = with_arrays(reply.content, noisy)
         return reply
 

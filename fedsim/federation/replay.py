@@ -7,6 +7,7 @@ keeps that round's messages, and `catch_up` shows them to the attacker again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
@@ -22,6 +23,8 @@ _SENT, _RECEIVED, _EVALUATED = "sent-", "received-", "evaluated-"
 
 class LastRoundRecorder(ServerAdversary):
     """Remember every message of the last round, and change none."""
+
+    is_simulator: ClassVar[bool] = True
 
     def threat(self) -> Threat:
         """Return that it is none."""

@@ -9,6 +9,7 @@ from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.config.experiment import AttackerSettings, Choice, Experiment
 from fedsim.data import MembershipQuery
+from fedsim.defences.base import Defence
 from fedsim.errors import PluginError
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
@@ -140,6 +141,8 @@ def attacker_of(chosen: AttackerSettings, experiment: Experiment) -> Attacker:
     """Return one of the attackers of an experiment; see `attackers_of`."""
     victims, participants = experiment.audit.victims, experiment.partition.participants
     adversaries = tuple(_adversary(choice, experiment) for choice in chosen.together)
+    if shows_sums_to_servers(experiment):
+        adversaries = tuple(_on_sums(adversary) for adversary in adversaries)
     asked = {adversary.queries(victims, participants) for adversary in adversaries}
     if len(asked) > 1 or len({isinstance(a, ServerAdversary) for a in adversaries}) > 1:
         raise PluginError(
@@ -154,6 +157,24 @@ def attacker_of(chosen: AttackerSettings, experiment: Experiment) -> Attacker:
                 f"would answer the query {query.key}; name an upload or an aggregate in answering()"
             )
     return attacker
+
+
+def shows_sums_to_servers(experiment: Experiment) -> bool:
+    """Return whether a defence hides the uploads from the server's position."""
+    built = (plugins.build("defences", one.name, one.settings) for one in experiment.defences)
+    return any(
+        hidden.position == "server" and SnapshotKind.UPLOAD in hidden.kinds
+        for defence in built
+        if isinstance(defence, Defence)
+        for hidden in defence.hides()
+    )
+
+
+def _on_sums(adversary: Adversary) -> Adversary:
+    """Return what an adversary is on sums of uploads; one that cannot be is refused later."""
+    if not isinstance(adversary, ServerAdversary) or adversary.threat().outside:
+        return adversary
+    return adversary.on_sums() or adversary
 
 
 def _adversary(choice: Choice, experiment: Experiment) -> Adversary:

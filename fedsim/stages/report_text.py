@@ -101,6 +101,8 @@ def whose(query: MembershipQuery, experiment: Experiment) -> str:
         return "the model's training data"
     if len(query.victims) == 1:
         return f"participant {query.victims[0]}'s training data"
+    if not query.holders:
+        return "the participants' training data"
     return "the other participants' training data"
 
 

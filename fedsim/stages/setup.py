@@ -45,6 +45,7 @@ from fedsim.federation.strategy_state import strategy_state
 from fedsim.models import build_model, exchanged_state, require_room
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
+from fedsim.observation.keys import SnapshotKind
 from fedsim.privacy import FederationFacts, Position
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
@@ -397,6 +398,8 @@ def _require_undefended(setup: Setup) -> None:
         if attacker.threat().outside:
             position = "outside"
         keys = attacker.keys_throughout(setup.experiment)
+        if position == "server" and attacker.threat().active:
+            keys |= {SnapshotKind.UPLOAD.of(v) for q in attacker.queries for v in q.victims}
         require_seen(setup.defences, attacker.label, position, keys)
 
 
