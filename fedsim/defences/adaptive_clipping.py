@@ -30,7 +30,7 @@ from fedsim.defences.fixed_clipping import Budget, Delta, FixedClipping, Noise, 
 from fedsim.errors import ConfigError, MessageError
 from fedsim.models.trainable import required_names
 from fedsim.privacy import Accountant, FederationFacts
-from fedsim.privacy.gaussian import Multiplier
+from fedsim.privacy.gaussian import Multipliers
 from fedsim.transport.messages import METRICS, arrays_of, with_arrays
 
 NORM = "clipping_norm"
@@ -142,14 +142,14 @@ class AdaptiveClipping(FixedClipping):
         """Who clips."""
         return "participants"
 
-    def multiplier(self, facts: FederationFacts) -> Multiplier:
+    def multipliers(self, facts: FederationFacts) -> Multipliers:
         """Return the noise multiplier of updates and bits together (Andrew et al., theorem 1)."""
         training = self.training(facts)
         bits = self._bit_noise(training)
         noise = update_noise(self.noise_multiplier, bits) / training
-        return lambda participant, shares: (
-            ((noise / shares[participant]) ** -2 + (2 * bits) ** -2) ** -0.5
-        )
+        return lambda shares: {
+            p: ((noise / share) ** -2 + (2 * bits) ** -2) ** -0.5 for p, share in shares.items()
+        }
 
     def _bit_noise(self, training: int) -> float:
         """Return the standard deviation of the noise on the count, 0 without any noise."""

@@ -80,15 +80,15 @@ class DistributedDP(LocalDP):
             return NoGuarantee(why)
         return participant_guarantee(
             facts,
-            self._multiplier,
+            self._multipliers,
             delta=self.delta,
             accountant=self.accountant,
             against=EVERYBODY,
             assumptions=("server and participants follow the protocol", FIGURES),
         )
 
-    def _multiplier(self, participant: int, shares: Mapping[int, float]) -> float:
-        """Return the noise of all but one over how far a participant moves the mean."""
+    def _multipliers(self, shares: Mapping[int, float]) -> Mapping[int, float]:
+        """Return the noise of all but one over how far each participant moves the mean."""
         squares = sorted(share**2 for share in shares.values())
         noise = self.noise_multiplier * math.sqrt(sum(squares[:-1]) / len(squares))
-        return noise / shares[participant]
+        return {participant: noise / share for participant, share in shares.items()}

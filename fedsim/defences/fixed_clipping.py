@@ -25,7 +25,7 @@ from fedsim.defences.central_noise import CentralNoise, Clip
 from fedsim.defences.clipped_updates import ClippedUpdates, clipped_update
 from fedsim.errors import ConfigError
 from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee
-from fedsim.privacy.gaussian import Multiplier, participant_guarantee, why_unbounded
+from fedsim.privacy.gaussian import Multipliers, participant_guarantee, why_unbounded
 from fedsim.transport.messages import arrays_of, with_arrays
 
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -116,17 +116,17 @@ class FixedClipping(ClippedUpdates):
             return NoGuarantee(why)
         return participant_guarantee(
             facts,
-            self.multiplier(facts),
+            self.multipliers(facts),
             delta=self.delta,
             accountant=self.accountant,
             against=("participant", "outside"),
             assumptions=(SERVER,),
         )
 
-    def multiplier(self, facts: FederationFacts) -> Multiplier:
+    def multipliers(self, facts: FederationFacts) -> Multipliers:
         """Return the noise over how far a participant's clipped update moves the mean."""
         noise = self.noise_multiplier / self.training(facts)
-        return lambda participant, shares: noise / shares[participant]
+        return lambda shares: {p: noise / share for p, share in shares.items()}
 
     def why_unclipped(self, facts: FederationFacts) -> str | None:
         """Return why the mean is not one of clipped updates; None if it is."""

@@ -98,7 +98,7 @@ class LocalDP(ClippedUpdates):
             return NoGuarantee(why)
         return participant_guarantee(
             facts,
-            lambda participant, shares: self.noise_multiplier,
+            lambda shares: dict.fromkeys(shares, self.noise_multiplier),
             delta=self.delta,
             accountant=self.accountant,
             against=EVERYBODY,

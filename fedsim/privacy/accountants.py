@@ -45,7 +45,7 @@ class Release:
     count: int = 1
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def epsilon_of(
     releases: tuple[Release, ...], delta: float, accountant: Accountant = "rdp"
 ) -> float:

@@ -1,6 +1,6 @@
 """What may be known of a federation before round 1: what a guarantee is computed from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -59,15 +59,17 @@ class FederationFacts:
     @cached_property
     def shares(self) -> Mapping[int, Mapping[int, float]]:
         """By round and participant, the weight in the aggregate of each that trains in it."""
+        if not self.attendance:  # one mapping for all rounds: there may be 10,000 participants
+            return dict.fromkeys(range(1, self.rounds + 1), self._shares(range(self.participants)))
         there: dict[int, list[int]] = {r: [] for r in range(1, self.rounds + 1)}
         for participant in range(self.participants):
             for number in self.rounds_of(participant):
                 there[number].append(participant)
-        found = {}
-        for number, training in there.items():
-            total = sum(map(self._weight, training))
-            found[number] = {p: self._weight(p) / total for p in training}
-        return found
+        return {number: self._shares(training) for number, training in there.items()}
+
+    def _shares(self, training: Sequence[int]) -> dict[int, float]:
+        total = sum(map(self._weight, training))
+        return {p: self._weight(p) / total for p in training}
 
     def _weight(self, participant: int) -> int:
         """Return on how many records of its own a participant trains."""

@@ -10,8 +10,8 @@ from fedsim.privacy.guarantee import Guarantee, Position
 SEED = "the experiment's seed, which the noise is drawn from, is not known"
 SIZES = "who trains in which round, and on how many records, may be known"
 
-Multiplier = Callable[[int, Mapping[int, float]], float]
-"""The noise multiplier of a participant in a round, given everybody's weights in that round."""
+Multipliers = Callable[[Mapping[int, float]], Mapping[int, float]]
+"""The noise multiplier of each participant in a round, given their weights in it."""
 
 
 def why_unbounded(facts: FederationFacts, noise_multiplier: float) -> str | None:
@@ -28,7 +28,7 @@ def why_unbounded(facts: FederationFacts, noise_multiplier: float) -> str | None
 
 def participant_guarantee(
     facts: FederationFacts,
-    multiplier: Multiplier,
+    multipliers: Multipliers,
     *,
     delta: float,
     accountant: Accountant,
@@ -44,7 +44,7 @@ def participant_guarantee(
     ----------
     facts
         Who trains in which round.
-    multiplier
+    multipliers
         Noise over how far the participant moves the sum, in each round.
     delta, accountant
         Of the epsilons.
@@ -52,9 +52,10 @@ def participant_guarantee(
         Of the guarantee.
     """
     counts = [Counter[float]() for _ in range(facts.participants)]
-    for shares in facts.shares.values():
-        for participant in shares:
-            counts[participant][multiplier(participant, shares)] += 1
+    alike = Counter(map(id, facts.shares.values()))
+    for shares in {id(shares): shares for shares in facts.shares.values()}.values():
+        for participant, multiplier in multipliers(shares).items():
+            counts[participant][multiplier] += alike[id(shares)]
     each, changed = (
         tuple(
             epsilon_of(

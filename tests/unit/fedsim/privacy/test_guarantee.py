@@ -18,11 +18,11 @@ FACTS = FederationFacts(
 
 
 def guarantee(facts: FederationFacts) -> Guarantee:
-    def multiplier(participant: int, shares: Mapping[int, float]) -> float:
-        return 2.0 / shares[participant]
+    def multipliers(shares: Mapping[int, float]) -> Mapping[int, float]:
+        return {participant: 2.0 / share for participant, share in shares.items()}
 
     return participant_guarantee(
-        facts, multiplier, delta=1e-5, accountant="rdp", against=("outside",), assumptions=("x",)
+        facts, multipliers, delta=1e-5, accountant="rdp", against=("outside",), assumptions=("x",)
     )
 
 
