@@ -23,6 +23,7 @@ from fedsim.errors import FedsimError
 from fedsim.rundir import RunDirectory
 
 pytestmark = [pytest.mark.usefixtures("cluster", "flower")]
+PATIENCE = 15.0  # seconds, for whoever answers on a busy machine; who hangs takes all of them
 RAY = {"name": "ray", "actors": 2, "cpus": 0.1}
 DISHONEST: dict[str, Any] = {
     "adversaries": [
@@ -127,10 +128,10 @@ def test_who_hangs_is_left_out_and_the_next_round_is_whole(
 ) -> None:
     with new_grid(toy_app(4, [once(tmp_path / "x", 1, hang)]), 4) as grid:
         kept = grid.states()
-        some = grid.send_and_receive(to_train(grid.get_node_ids()), timeout=1.0)
+        some = grid.send_and_receive(to_train(grid.get_node_ids()), timeout=PATIENCE)
         assert [reply.metadata.src_node_id for reply in some] == [2, 4]
         assert not any(kept.values())  # the process that hangs answers, and from before it did
-        whole = grid.send_and_receive(to_train(grid.get_node_ids()), timeout=20.0)
+        whole = grid.send_and_receive(to_train(grid.get_node_ids()))
         assert len(whole) == 4
 
 
