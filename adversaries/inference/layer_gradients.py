@@ -1,7 +1,7 @@
 """The gradients of layers for each record: by a rule where one holds, by the general way elsewhere.
 
 Which way a layer takes is found out once, on two records of the first batch. A rule is taken at its
-word only if there it gives what autograd gives for one record alone. So a layer that is a subclass
+word only if there it gives what autograd gives for one of them. So a layer that is a subclass
 with another forward pass, whose weight is used elsewhere too, or whose input has its records on
 another axis than the first is never wrong: it takes the general way.
 """
@@ -24,7 +24,7 @@ from adversaries.inference.gradient_rules import (
 )
 from adversaries.inference.layer_parameters import Own
 from adversaries.inference.model_layers import parameter_owners
-from adversaries.inference.single_record import CLOSE, single_record_gradients
+from adversaries.inference.single_record import CLOSE, last_of_batch, single_record_gradients
 from fedsim.errors import FedsimError
 
 _NOISE = 1e-6  # of the largest gradient of the model; less is rounding
@@ -89,9 +89,10 @@ class LayerGradients:
         FedsimError
             If the model does not treat a record alone as it does in a batch.
         """
-        traces, _ = watch.traces(output, direction, {})
         tried = {name: self._own(name) for name in watch.layers if name not in watch.lost}
-        truth = self._truth(inputs, output, direction, tried)
+        alone = self._truth(inputs, output, direction, tried)
+        truth = last_of_batch(output, direction, tried) or alone
+        traces, _ = watch.traces(output, direction, {})
         sizes = {n: _norm(list(slopes.values())) for n, slopes in truth.items()}
         noise = _NOISE * max(sizes.values(), default=0.0)
         right = set()

@@ -84,3 +84,31 @@ def _differentiable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 def _largest(values: Tensor) -> float:
     return float(values.abs().max()) if values.numel() else 0.0
+
+
+def last_of_batch(
+    output: Tensor, direction: Tensor, layers: Mapping[str, Own]
+) -> dict[str, dict[str, Tensor]] | None:
+    """Return the gradients of a batch's last record by autograd; None where it does not reach all.
+
+    The pass is the one that the rules read, and stays open. In a pass of the record alone, which
+    rounds otherwise, a ReLU at its kink or a tie of a maximum may go the other way, and right rules
+    look wrong.
+    """
+    parameters = [parameter for own in layers.values() for parameter in own.values()]
+    if not (parameters and output.requires_grad and all(p.requires_grad for p in parameters)):
+        return None
+    last = torch.zeros_like(direction)
+    last[-1] = direction[-1]
+    found = iter(
+        torch.autograd.grad(
+            output, parameters, grad_outputs=last, allow_unused=True, retain_graph=True
+        )
+    )
+    return {
+        name: {
+            local: torch.zeros_like(p) if (slope := next(found)) is None else slope
+            for local, p in own.items()
+        }
+        for name, own in layers.items()
+    }

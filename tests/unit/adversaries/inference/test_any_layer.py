@@ -252,6 +252,28 @@ def test_recurrent_layers_go_by_their_rule(name: str) -> None:
         assert_norms_are_exact(model, points())
 
 
+class AtTheKink(nn.Module):
+    """A ReLU that is at its kink, where rounding decides: alone and in a batch it goes two ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.Linear(WIDTH, 4), nn.Linear(4, 3)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        rounding = 1e-9 if len(inputs) == 1 else -1e-9
+        return self.head((self.layer(inputs) + rounding).relu())
+
+
+def test_a_right_rule_is_kept_where_rounding_decides_a_relu() -> None:
+    with seeds.global_draws(4, "kink"):
+        model = AtTheKink().double()
+    with mock.patch.object(GeneralGradients, "of", side_effect=AssertionError("the general way")):
+        found = extract(model, points(), np.arange(RECORDS), FeatureSpec(batch_size=RECORDS))
+    assert not found.gradient_norms[:, found.layers.index("layer")].any()
+
+
 def test_a_long_sequence_is_cut_into_passes() -> None:
     with seeds.global_draws(4, "any layer"):
         model = Wrapped(nn.LSTM(2, 3, batch_first=True).double(), as_sequence).double()
