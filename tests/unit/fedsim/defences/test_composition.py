@@ -148,10 +148,11 @@ def test_what_is_no_defence_is_refused() -> None:
 
 def test_a_position_that_needs_what_is_hidden_is_refused_before_round_1() -> None:
     hidden = [{"name": "test_composition:SumsOnly"}]
+    acting = {"name": "isolating-server", "first": 3}
     with pytest.raises(ConfigError) as error:
-        set_setup(toys.experiment(defences=hidden), None, SILENCE)
+        set_setup(toys.experiment(defences=hidden, adversaries=[acting]), None, SILENCE)
     assert str(error.value) == (
-        "curious-server needs the upload of participant 0, which the defence SumsOnly hides from "
+        "isolating-server needs the upload of participant 0, which the defence SumsOnly hides from "
         "it: it sees the sum of all uploads only; take another adversary, or leave the defence out"
     )
     others = [{"name": "curious-participant", "participant": 2}, "released-model"]
