@@ -10,7 +10,7 @@ from pathlib import Path
 
 SUFFIX = ".yaml"
 INTERNAL = "studies/targets"
-"""Experiments that studies refer to, and nobody runs by name."""
+"""Experiments that studies refer to; they are not listed."""
 
 TITLE = "title: "
 
