@@ -96,7 +96,7 @@ class Attack(ABC):
         """Return how much memory one query will take; None if it is little, or not known.
 
         Asked before anything is simulated, so that what this machine cannot do is refused then and
-        not after the last round. Mistakes in the settings may be told here, too.
+        not after the last round. Mistakes in the settings may be refused here, too.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class Attack(ABC):
         seed
             All randomness comes from it.
         watcher
-            Is told how far it is.
+            Hears how far it is.
 
         Returns
         -------

@@ -14,10 +14,10 @@ MOST_FAULTS = 8
 
 
 class FedsimError(Exception):
-    """A mistake in what the user gave us, told in one sentence.
+    """A mistake in what the user gave, in one sentence.
 
     The sentence may quote what was given. What would break the line or command the terminal is
-    shown as an escape, and the middle of what nobody would read to its end is left out.
+    shown as an escape, and the middle of a very long sentence is left out.
     """
 
     def __init__(self, sentence: str = "") -> None:

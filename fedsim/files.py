@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(OWNER_ONLY_FILE)
         temporary.replace(path)
     except OSError as error:
-        # Writing names no file, and the temporary one is nobody's business.
+        # Writing names no file, and the temporary one must not appear in the sentence.
         if error.errno is not None and error.filename in (None, str(temporary)):
             error.filename, error.filename2 = str(path), None
         raise

@@ -57,7 +57,7 @@ def no_warnings_of_flower() -> Iterator[None]:
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Have a Ray that starts, is joined or ends in a block report to nobody, and warn of nothing.
+    """Have a Ray that starts, is joined or ends in a block report nothing, and warn of nothing.
 
     It leaves files and processes of its own to Python's garbage collection, which Python warns of.
     """

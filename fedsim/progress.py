@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who listens.
+"""Progress of long work, reported to whatever watches it.
 
 Computing code calls a `Watcher`; the command line gives one that draws bars with the time left, a
 script gives none, and a test can give one that counts.
@@ -25,7 +25,7 @@ class Watcher(Protocol):
 
 
 class Silence:
-    """A watcher that tells nobody."""
+    """A watcher that drops all progress."""
 
     def say(self, text: str) -> None:
         """Drop the line."""

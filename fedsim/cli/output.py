@@ -67,7 +67,7 @@ class OutputMode(Protocol):
         """Tell what a study would do."""
 
     def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
-        """Return what is told of the cells of a study while they run."""
+        """Return what hears of the cells of a study while they run."""
 
     def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
         """Tell what a study has found, and where it is."""
@@ -158,7 +158,7 @@ class Quietly:
             typer.echo(sentence)
 
     def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
-        """Tell nothing: that the study is valid is told by the exit code."""
+        """Print nothing: the exit code says that the study is valid."""
 
     def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
         """Return what tells nothing."""

@@ -36,7 +36,7 @@ def study(
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change every cell.")
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", min=1, help="End every federation after so many.")
+        int | None, typer.Option("--rounds", min=1, help="End every federation after this many.")
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -97,7 +97,7 @@ def study(
 def _audience(
     teller: "OutputMode", out: Path, tensorboard: Path | None, cells: Sequence["Cell"]
 ) -> Iterator["Audience"]:
-    """Give who is told of the cells of a study while they run: the terminal, and TensorBoard."""
+    """Give what hears of the cells of a study while they run: the terminal, and TensorBoard."""
     from fedsim.progress_sinks import CellScalars
     from fedsim.studies.layout import StudyPaths
 

@@ -66,7 +66,7 @@ def _usable_label(label: str) -> str:
 
 
 class LabelledChoice(Choice):
-    """A choice that may occur twice in a list, told apart by its label (default: the name)."""
+    """A choice that may occur twice in a list, distinguished by its label (default: the name)."""
 
     label: str = ""
 
@@ -154,7 +154,7 @@ class FederationSettings(Strict):
     """The honest part of the experiment.
 
     `attendance` says who takes part from which round on (``{1: [0], 41: [1]}``: participant 0 in
-    the first 40 rounds, participant 1 in those after); everybody in the rounds before its first
+    the first 40 rounds, participant 1 in those after); all in the rounds before its first
     entry, and always where it is empty. Who is away is neither trained nor evaluated.
     """
 
@@ -190,8 +190,8 @@ class EveryRound(Strict):
 class SnapshotSettings(Strict):
     """Which rounds are kept, whose uploads, and what of them.
 
-    Uploads: the victims' only, or everybody's. Of a snapshot its parameters, or only the features
-    that the experiment's attacks read.
+    Uploads: the victims' only, or all participants'. Of a snapshot its parameters, or only the
+    features that the experiment's attacks read.
     """
 
     rounds: Annotated[

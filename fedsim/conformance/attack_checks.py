@@ -159,10 +159,10 @@ def ignores_the_split(attempt: Attempt) -> None:
 
 
 def is_cross_fitted(attempt: Attempt) -> str:
-    """Told a truth that is shuffled, it must not find that truth in the records it was told.
+    """Given a truth that is shuffled, it must not find that truth in the records it was given.
 
-    An attack that has learned from a record scores it by what it was told of it. The threshold is
-    chosen on those scores, so they must come from models that have not seen the record.
+    An attack that has learned from a record scores it by the truth that it was given. The threshold
+    is chosen on those scores, so they must come from models that have not seen the record.
     """
     audit, areas = attempt.audit, []
     for number in range(SHUFFLES):
@@ -177,8 +177,8 @@ def is_cross_fitted(attempt: Attempt) -> str:
     figure = f"AUC on known records with shuffled truth {mean:.3f}, guessing .500 ± {width:.3f}"
     if mean > 0.5 + width:
         raise Failed(
-            f"{figure}: it scores known records by what it was told of them; score each by a model "
-            "that has not seen it (cross-fitting)"
+            f"{figure}: it scores known records by the truth that it was given; score each by a "
+            "model that has not seen it (cross-fitting)"
         )
     return figure
 
@@ -190,12 +190,12 @@ def finds_nothing_in_nothing(attempt: Attempt) -> str:
     width = _width(*_sides(attempt))
     figure = f"AUC on models that were never trained {area:.3f}, guessing .500 ± {width:.3f}"
     if abs(area - 0.5) > width:
-        raise Failed(f"{figure}: it knows something of the truth that no model told it")
+        raise Failed(f"{figure}: it knows something of the truth that no model shows")
     return figure
 
 
 def finds_the_leak(attempt: Attempt) -> str:
-    """On a victim that has learned its labels by heart; told, and not judged."""
+    """On a victim that has learned its labels by heart; shown, and not judged."""
     tested = ~attempt.audit.known
     area = attempt.area(attempt.scores, attempt.audit.member, tested)
     width = _width(*_sides(attempt))

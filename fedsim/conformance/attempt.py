@@ -116,7 +116,7 @@ class Attempt:
 
     @property
     def known(self) -> AuxiliaryRecords:
-        """What the attacker is told."""
+        """What the attacker knows."""
         return AuxiliaryRecords(
             self.audit.records[self.audit.known], self.audit.member[self.audit.known]
         )

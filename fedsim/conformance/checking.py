@@ -130,7 +130,7 @@ def identified(name: str) -> str:
     Raises
     ------
     PluginError
-        If there is none of that name, two of different groups, or its group cannot be told.
+        If there is none of that name, two of different groups, or its group cannot be found out.
     """
     if ":" not in name:
         groups = [group for group in plugins.GROUPS if name in plugins.available(group)]

@@ -15,7 +15,7 @@ from fedsim.errors import FedsimError
 
 
 class CheckStatus(StrEnum):
-    """What came of a check; a figure is told and not judged."""
+    """What came of a check; a figure is shown and not judged."""
 
     PASSED = "passed"
     FAILED = "failed"

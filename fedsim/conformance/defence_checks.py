@@ -71,7 +71,7 @@ def defence_checks(name: str, settings: Mapping[str, Any], folder: Path) -> Sequ
 
 
 def has_its_halves(trial: DefenceTrial) -> str:
-    """A half alone protects nobody; building it refuses one."""
+    """A half alone protects nothing; building it refuses one."""
     return " and ".join(sorted(trial.defence.halves)) or "it names none"
 
 

@@ -100,7 +100,7 @@ def draws_for_another_seed(trial: PartitionerTrial) -> str:
 
 
 def covers(trial: PartitionerTrial) -> str:
-    """Records that nobody gets are non-members of classes that perhaps nobody trained on."""
+    """Records that no participant gets are non-members, perhaps of classes that none trained on."""
     together = np.concatenate(trial.drawn(*trial.task))
     ids = np.unique(together)
     pool = trial.dataset.pool_records

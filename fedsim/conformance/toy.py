@@ -13,7 +13,7 @@ from fedsim.progress import Watcher
 
 LABEL = "checked"
 ONLOOKER = (
-    "fedsim.stages.shadow_federations:Everything"  # a passive server that keeps what it is told to
+    "fedsim.stages.shadow_federations:Everything"  # a passive server that keeps what it is asked to
 )
 WATCHING_SERVER = {"name": ONLOOKER, "label": "onlooker", "wanted": ["aggregate"]}
 PARTICIPANTS = 3

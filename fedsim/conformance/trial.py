@@ -77,7 +77,7 @@ class Trial:
 
     @cached_property
     def honest(self) -> Traffic:
-        """What passes in a federation in which everybody is honest."""
+        """What passes in a federation in which all are honest."""
         return traffic(self.setup)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a data source returns, checked once so that nobody after it has to."""
+"""What a data source returns, checked once for all that read it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

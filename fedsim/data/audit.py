@@ -38,7 +38,7 @@ class AuditSizes:
 
 
 def _unseen(ledger: Ledger, query: MembershipQuery) -> Mask:
-    """Mark the records in nobody's training set: the rest of the pool, and test records."""
+    """Mark the records in no participant's training set: the rest of the pool, and test records."""
     return ~ledger.holders_of(range(ledger.participants))
 
 
@@ -81,7 +81,7 @@ def draw_audit(
     sizes
         How many records, or users where the ledger says that users are audited.
     nonmembers
-        ``unseen``: in nobody's training data (the paper's choice); ``others``: in that of a
+        ``unseen``: in no participant's training data (the paper's choice); ``others``: in that of a
         participant who is neither victim nor attacker; ``both``: either; ``label-matched``: unseen,
         with the labels of the members in their proportions.
     source
@@ -240,8 +240,8 @@ def _of_users(
     asked = range(ledger.participants) if nonmembers == "unseen" else query.victims
     trained = np.unique(groups[ledger.holders_of(asked)])
     unit = (
-        "users; whose records are trained on by anybody asked about, or held by the attacker, are "
-        "none"
+        "users; whose records are trained on by a participant asked about, or held by the "
+        "attacker, are none"
     )
     drawn = []
     for side, mask, barred, known, tested, of in (

@@ -1,7 +1,7 @@
 """From a table's columns to records: numbers, categories, lists, images or text; labels; users.
 
 CSV, parquet and the data sets of the Hugging Face Hub are all read through here, so their settings
-mean the same. A cell that is empty or no number is told with its column and row.
+mean the same. A cell that is empty or no number is named by its column and row.
 """
 
 from collections.abc import Sequence
@@ -245,7 +245,7 @@ def _features(table: pa.Table, names: Sequence[str], categories: Categories) -> 
     start = 0
     for part in parts:
         if part.ndim == 1:
-            with np.errstate(over="ignore"):  # what float32 cannot hold is told by `Arrays`
+            with np.errstate(over="ignore"):  # `Arrays` refuses what float32 cannot hold
                 features[:, start] = part
             start += 1
         else:  # codes of categories, (n, 1)

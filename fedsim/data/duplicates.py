@@ -1,6 +1,6 @@
 """Which records are exact copies of one another.
 
-A copy of a member in another's training set (or in nobody's) makes both answers to "was it in the
+A copy of a member in another's training set (or in none) makes both answers to "was it in the
 training data?" right, so copies are never audited.
 """
 

@@ -44,7 +44,7 @@ class MembershipQuery:
             self.victims + self.holders
         ):
             raise DataError(
-                f"query {self.key} needs at least one victim, and nobody named twice among "
+                f"query {self.key} needs at least one victim, and no participant twice among "
                 f"victims {self.victims} and holders {self.holders}"
             )
 
@@ -71,7 +71,7 @@ class AuditSet:
     member
         Shape (n,): whether the record is in a victim's training set.
     known
-        Shape (n,): whether the attacker is told so (to train on); otherwise the record is tested.
+        Shape (n,): whether the attacker knows it (to train on); otherwise the record is tested.
     users, user_score
         Where users are audited: shape (n,), the user of each record, and what a user's score is of
         the scores of its records. None where records are.

@@ -1,7 +1,7 @@
 """What a partition or an audit leaves out, and where members and non-members differ by origin.
 
-Each is a fact that moves figures without being an attack: a class that nobody trains on gives its
-records away, and so may the split that a record is from.
+Each is a fact that moves figures without being an attack: a class on which no participant trains
+gives its records away, and so may the split that a record is from.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ def left_out(
     name: str,
     records: int | None,
 ) -> str | None:
-    """Return a sentence on the rows and classes of the pool that nobody trains on, if it matters.
+    """Return a sentence on rows and classes that no participant trains on, if it matters.
 
     Rows matter where all were to be shared out (fewer than one a participant is a remainder), or
     fewer were given out than `records` each; classes matter always.
@@ -37,12 +37,12 @@ def left_out(
     if missing < len(training_sets) and not classes:
         return None
     return (
-        f"partition {name}: nobody trains on {pool - len(given):,} of the {pool:,} rows of the "
-        f"pool, nor on {classes} of its classes"
+        f"partition {name}: no participant trains on {pool - len(given):,} of the {pool:,} rows of "
+        f"the pool, nor on {classes} of its classes"
     )
 
 
-def told_of_audit(
+def audit_sentences(
     dataset: Dataset, ledger: Ledger, query: MembershipQuery, audit: AuditSet, classes: Classes
 ) -> Iterator[str]:
     """Yield what is said of an audit before it is run."""

@@ -16,7 +16,7 @@ from fedsim import plugins
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset, from_arrays
-from fedsim.data.sources.base import Source, SourceLocation, unheard
+from fedsim.data.sources.base import Source, SourceLocation, discard_message
 from fedsim.data.targets import mapping_sentence
 from fedsim.errors import DataError, FedsimError
 
@@ -129,7 +129,7 @@ def _arrays(
     place = SourceLocation(
         cache_dir=cache_dir or default_cache_dir(),
         data_dir=data_dir,
-        say=say or unheard,
+        say=say or discard_message,
         beside=beside,
         objective=objective,
     )

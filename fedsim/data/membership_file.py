@@ -39,7 +39,7 @@ class Membership:
     member
         Shape (n,): whether the model was trained on the record.
     known
-        Shape (n,): whether the attacker is told so; None if the file does not say.
+        Shape (n,): whether the attacker knows it; None if the file does not say.
     """
 
     records: NDArray[np.int64]
@@ -54,7 +54,7 @@ class Membership:
     def ledger(self, dataset: Dataset, seed: int) -> Ledger:
         """Return the ledger of one participant with the members as its training set.
 
-        Records that have an exact copy in the data set are not audited: nobody could tell which of
+        Records that have an exact copy in the data set are not audited: it cannot be said which of
         the two was trained on. Where the file does not say what is known, half of the members and
         half of the others are, drawn by `seed`.
 

@@ -22,7 +22,7 @@ from fedsim.data.partitioners.flower import (
     partition_by_flower,
     require_built,
 )
-from fedsim.data.sources.base import unheard
+from fedsim.data.sources.base import discard_message
 from fedsim.errors import DataError, FedsimError
 
 GROUP = "partitioners"
@@ -36,7 +36,7 @@ def partition(
     records: int | None,
     settings: Mapping[str, object],
     seed: int,
-    say: Callable[[str], None] = unheard,
+    say: Callable[[str], None] = discard_message,
 ) -> TrainingSets:
     """Draw each participant's training set from the data set's training pool.
 

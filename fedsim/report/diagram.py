@@ -28,19 +28,19 @@ class Node:
 
 @dataclass(frozen=True)
 class Link:
-    """Parameters on their way, from one point to another; `seen` or `crafted` by the attacker."""
+    """Parameters on their way, from one point to another; `seen` or `malicious` by the attacker."""
 
     x1: float
     y1: float
     x2: float
     y2: float
     seen: bool
-    crafted: bool = False
+    malicious: bool = False
 
     @property
     def kind(self) -> str:
         """What the style sheet calls it."""
-        return "crafted" if self.crafted else "seen" if self.seen else ""
+        return "malicious" if self.malicious else "seen" if self.seen else ""
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,14 @@ def _links(threat: ThreatSection, number: int, x: float) -> tuple[Link, Link]:
     """
     of_victim = threat.position == "server" and number in threat.victims
     own = number == threat.participant
-    upload = _link(x - 5, up=True, seen=of_victim, crafted=own and threat.active)
-    sent = _link(x + 5, up=False, seen=of_victim or own, crafted=of_victim and threat.active)
+    upload = _link(x - 5, up=True, seen=of_victim, malicious=own and threat.active)
+    sent = _link(x + 5, up=False, seen=of_victim or own, malicious=of_victim and threat.active)
     return upload, sent
 
 
-def _link(x: float, *, up: bool, seen: bool, crafted: bool) -> Link:
+def _link(x: float, *, up: bool, seen: bool, malicious: bool) -> Link:
     """Return a link between the participant at `x` and the server's nearest point."""
     server_x = _SERVER_X + (x - _SERVER_X) * 0.3
     top, bottom = (server_x, _SERVER_Y + 20.0), (x, _PARTICIPANT_Y - 19.0)
     (x1, y1), (x2, y2) = (bottom, top) if up else (top, bottom)
-    return Link(x1, y1, x2, y2, seen, crafted)
+    return Link(x1, y1, x2, y2, seen, malicious)

@@ -2,7 +2,7 @@
 
 A limit names a metric of the results (``auc``, ``tpr@0.01``), which every attack of every adversary
 must keep, or a figure of utility (``test_accuracy``). What was not measured breaks a limit, too: a
-gate that opens because a figure is missing protects nobody.
+gate that opens because a figure is missing protects nothing.
 """
 
 import math

@@ -55,7 +55,7 @@ def write_page(path: Path, data: ReportData) -> None:
 def sentence(findings: Sequence[AttackFigures]) -> str:
     """Return what was found, in one sentence: the first attacker in full, then the others.
 
-    Of many others, the strongest is told, and the first that asks about other data (the local one
+    Of many others, the strongest is shown, and the first that asks about other data (the local one
     beside the global ones); the scale below has them all.
 
     >>> sentence([AttackFigures("a server", "X's data", 0.853, 0.834, 0.871)])

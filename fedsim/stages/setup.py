@@ -24,7 +24,7 @@ from fedsim.data import (
     new_ledger,
     partition,
 )
-from fedsim.data.left_out import left_out, told_of_audit
+from fedsim.data.left_out import audit_sentences, left_out
 from fedsim.data.null_audit import null_training_sets
 from fedsim.defences.base import Defence
 from fedsim.defences.composition import (
@@ -366,7 +366,7 @@ def _ledger(
             classes=audited.nonmember_classes,
             seed=experiment.seed,
         )
-        for sentence in told_of_audit(dataset, ledger, query, audit, audited.nonmember_classes):
+        for sentence in audit_sentences(dataset, ledger, query, audit, audited.nonmember_classes):
             watcher.say(sentence)
         ledger = ledger.with_audit(query, audit)
     return ledger

@@ -53,7 +53,7 @@ class StudyCourse:
     ----------
     returned
         In what training made: the victim's upload or, for a participant, the aggregate without its
-        own climb.
+        own ascent.
     sent
         In what the same round's training began with, an active adversary's changes included; only
         rounds that `returned` has, and perhaps none.
@@ -116,9 +116,9 @@ class Evidence:
         A server keeps what it sends. What a participant sees is sent to all in the next round.
         """
         query = attacker.queries[0]
-        crafted = [key for key in attacker.answering(query) if key.kind is SnapshotKind.SENT]
-        if crafted:
-            return self._traced(row, crafted[0])
+        sent = [key for key in attacker.answering(query) if key.kind is SnapshotKind.SENT]
+        if sent:
+            return self._traced(row, sent[0])
         if attacker.closest(query).kind is SnapshotKind.AGGREGATE:
             return replace(returned, rounds=returned.rounds + 1)
         return _only(np.array([], dtype=np.int64), returned)

@@ -16,7 +16,7 @@ from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import area, percent
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell
-from fedsim.studies.provenance import this_maker, told_of_others
+from fedsim.studies.provenance import other_makers_sentence, this_maker
 from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import TableEntry
 
@@ -114,7 +114,7 @@ def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
         highlight=False,
     )
     finished = [(one.cell, one.results) for one in planned if one.results]
-    if finished and (line := told_of_others(finished, this_maker())):
+    if finished and (line := other_makers_sentence(finished, this_maker())):
         console.print(line, highlight=False, markup=False)
 
 

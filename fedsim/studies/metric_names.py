@@ -19,8 +19,8 @@ OF_FEDERATION: Mapping[str, str] = {
     "train utility": "utility on training records",
     "test utility": "utility on held-out records",
     "utility cost": "utility lost on held-out records",
-    "norm ratio": "norm ratio of crafted updates",
-    "cosine": "cosine of crafted and honest updates",
+    "norm ratio": "norm ratio of malicious updates",
+    "cosine": "cosine of malicious and honest updates",
 }
 """What a federation achieves, and what is said of it where runs have different objectives."""
 

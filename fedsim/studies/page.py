@@ -218,7 +218,7 @@ def _made_by(
 ) -> Iterator[str]:
     versions = ", ".join(f"{name} {made_by['versions'][name]}" for name in VERSIONS_TOLD)
     runs = len({cell.digest for cell in findings.cells}) if findings.study.runs else 0
-    # Not the command as it was given: where the data are is nobody's business.
+    # Not the command as it was given: where the data are is private.
     path = findings.path.name if findings.path.is_absolute() else str(findings.path)
     command = ["fedsim", "study", path, "--scale", findings.scale, *options]
     facts = [_commits(findings, made_by), versions, *_seconds(findings, runs)]

@@ -1,7 +1,7 @@
 """Which fedsim made a run, and what is said where it is another one than this.
 
 A finished run is never computed again, so the figures of a study may be those of an older commit.
-That is told, and left to the reader.
+That is said, and left to the reader.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def this_maker() -> RunOrigin:
     )
 
 
-def told_of_others(finished: Iterable[tuple[Cell, Results]], this: RunOrigin) -> str | None:
+def other_makers_sentence(finished: Iterable[tuple[Cell, Results]], this: RunOrigin) -> str | None:
     """Return one line on the finished cells that another fedsim made; None if there are none."""
     by_maker: dict[RunOrigin, list[str]] = {}
     for cell, results in finished:

@@ -23,7 +23,7 @@ from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.pairs import Pair, pairs
-from fedsim.studies.provenance import this_maker, told_of_others
+from fedsim.studies.provenance import other_makers_sentence, this_maker
 from fedsim.studies.rows import Row, rows_of
 from fedsim.studies.tables import Table, check_coordinates, tables
 from fedsim.studies.timing import RunTiming, timed
@@ -144,8 +144,8 @@ def run_cells(
 ) -> list[tuple[Cell, Results, bool]]:
     """Run cells that are not finished; return each with its results, and whether they were there.
 
-    Those that another fedsim has finished are told. What cannot work in any of them (a plugin, a
-    file, the memory) is told before the first one runs. See `run_study`.
+    Those that another fedsim has finished are named. What cannot work in any of them (a plugin, a
+    file, the memory) is an error before the first one runs. See `run_study`.
     """
     found = []
     _tell_others(cells, layout, audience)
@@ -180,7 +180,7 @@ def _require_runnable(cells: Sequence[Cell], data_dir: Path | None) -> None:
 
 def _tell_others(cells: Sequence[Cell], layout: StudyPaths, audience: Audience) -> None:
     finished = [(cell, results) for cell in cells if (results := layout.finished(cell))]
-    if finished and (line := told_of_others(finished, this_maker())):
+    if finished and (line := other_makers_sentence(finished, this_maker())):
         audience.say(line)
 
 
@@ -203,7 +203,7 @@ def run_study(
     layout
         Where it is run; other studies may share it.
     audience
-        Is told how far it is.
+        Hears how far it is.
     run_cell
         Runs the experiment of a cell.
     data_dir

@@ -15,7 +15,7 @@ import numpy as np
 
 from fedsim import plugins, seeds
 from fedsim.data.partitioners.base import PartitionTask
-from fedsim.data.sources.base import unheard
+from fedsim.data.sources.base import discard_message
 from fedsim.errors import DataError, FedsimError, listed
 
 LIBRARY = "flwr_datasets."
@@ -31,7 +31,7 @@ def partition_by_flower(
     name: str,
     task: PartitionTask,
     settings: Mapping[str, object],
-    say: Callable[[str], None] = unheard,
+    say: Callable[[str], None] = discard_message,
 ) -> list[Any]:
     """Return the record ids that a partitioner of flwr-datasets gives each participant.
 

@@ -9,13 +9,13 @@ from fedsim.data.arrays import Arrays
 from fedsim.errors import DataError
 
 
-def unheard(message: str) -> None:
-    """Take a message that nobody wants to hear."""
+def discard_message(message: str) -> None:
+    """Drop a message: the default where no listener is given."""
 
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where a source looks, keeps, and tells.
+    """Where a source looks for files, where it keeps them, and how it reports.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class SourceLocation:
 
     cache_dir: Path
     data_dir: Path | None = None
-    say: Callable[[str], None] = unheard
+    say: Callable[[str], None] = discard_message
     beside: Path | None = None
     objective: str | None = None
 

@@ -86,8 +86,8 @@ def test_queries_name_who_is_asked_about_and_who_holds_what():
         ("a/b", (0,), (), "key 'a/b' must be letters"),
         ("", (0,), (), "must be letters"),
         ("q", (), (), "at least one victim"),
-        ("q", (0, 0), (), "nobody named twice"),
-        ("q", (0, 1), (1,), "nobody named twice"),
+        ("q", (0, 0), (), "no participant twice"),
+        ("q", (0, 1), (1,), "no participant twice"),
     ],
 )
 def test_impossible_queries_are_refused(key, victims, holders, sentence):

@@ -260,8 +260,8 @@ def test_what_nobody_gets_and_what_a_partitioner_warns_of_is_said():
     classes = 10 - len(np.unique(DATASET.labels[np.concatenate(sets)]))
     sentence = left_out(DATASET, sets, "PathologicalPartitioner", None)
     assert sentence == (
-        f"partition PathologicalPartitioner: nobody trains on {lost} of the 300 rows of the pool, "
-        f"nor on {classes} of its classes"
+        f"partition PathologicalPartitioner: no participant trains on {lost} of the 300 rows of "
+        f"the pool, nor on {classes} of its classes"
     )
     assert classes > 0
     assert left_out(DATASET, draw("disjoint", 7, None), "disjoint", None) is None

@@ -93,7 +93,7 @@ def test_the_server_sees_what_it_sends_its_victims_and_what_comes_back(report):
     assert [node.victim for node in drawn.participants] == [True, False, False, False]
     assert seen(drawn) == [(UP, "seen"), (DOWN, "seen")]
     active = diagram(replace(report.threats[0], active=True))
-    assert seen(active) == [(UP, "seen"), (DOWN, "crafted")]
+    assert seen(active) == [(UP, "seen"), (DOWN, "malicious")]
 
 
 def test_the_participant_sees_what_is_sent_to_it(report):
@@ -102,7 +102,7 @@ def test_the_participant_sees_what_is_sent_to_it(report):
     assert [node.dishonest for node in drawn.participants] == [False, False, False, True]
     assert seen(drawn) == [(DOWN, "seen")]
     active = diagram(replace(report.threats[1], active=True))
-    assert seen(active) == [(UP, "crafted"), (DOWN, "seen")]
+    assert seen(active) == [(UP, "malicious"), (DOWN, "seen")]
 
 
 def test_who_stands_outside_sees_the_finished_model_only(report):
