@@ -203,8 +203,8 @@ def not_as_known(results: Results) -> list[str]:
     """Return in words which figures of the self-test are not what they must be.
 
     Random labels: all training records are learned, no other record is predicted better than a
-    class in four. The bounds leave room for another machine's rounding, and for guessing with 80 records
-    (a standard deviation of .065 in AUC).
+    class in four. The bounds leave room for another machine's rounding, and for guessing with 80
+    records (a standard deviation of .065 in AUC).
     """
     auc = {row.attack: row.auc.value for row in results.summary()}
     known = (
