@@ -23,6 +23,7 @@ bits-1024-512-256-128-100, tanh, Adam at 1e-4 and batches of 100,
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,9 @@ TEXAS = BitModel(
 )
 
 
-class SyntheticPurchase100:
-    """Synthetic stand-in for Purchase100: 600 bits, 100 classes; needs no network.
+@dataclass
+class SyntheticBits:
+    """Records drawn from a model of bits; needs no network.
 
     Parameters
     ----------
@@ -85,47 +87,40 @@ class SyntheticPurchase100:
         Another seed is another data set; it is not the experiment's seed.
     """
 
-    def __init__(self, records: int = 60_000, seed: int = 2019) -> None:
-        self._records, self._seed = _at_least_one(records), seed
+    model: ClassVar[BitModel]
+    records: int
+    seed: int = 2019
+
+    def __post_init__(self) -> None:
+        """Refuse a data set without records."""
+        if self.records < 1:
+            raise ValueError(f"records is {self.records}; valid: at least 1")
 
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the records; there is no test split."""
-        return _made_once(PURCHASE, self._records, self._seed, place)
+        return cached(
+            place,
+            self.model.name,
+            decoder=DECODER,
+            source=f"{self.model} {self.records} {self.seed}",
+            decode=lambda: draw_records(self.model, self.records, self.seed),
+        )
 
 
-class SyntheticTexas100:
-    """Synthetic stand-in for Texas100: 6,169 bits, 100 classes of unequal sizes; no network.
+@dataclass
+class SyntheticPurchase100(SyntheticBits):
+    """Synthetic stand-in for Purchase100: 600 bits, 100 classes; needs no network."""
 
-    Parameters
-    ----------
-    records
-        How many to make; the first n are the same whatever the number.
-    seed
-        Another seed is another data set; it is not the experiment's seed.
-    """
-
-    def __init__(self, records: int = 30_000, seed: int = 2019) -> None:
-        self._records, self._seed = _at_least_one(records), seed
-
-    def arrays(self, place: SourceLocation) -> Arrays:
-        """Return the records; there is no test split."""
-        return _made_once(TEXAS, self._records, self._seed, place)
+    model = PURCHASE
+    records: int = 60_000
 
 
-def _at_least_one(records: int) -> int:
-    if records < 1:
-        raise ValueError(f"records is {records}; valid: at least 1")
-    return records
+@dataclass
+class SyntheticTexas100(SyntheticBits):
+    """Synthetic stand-in for Texas100: 6,169 bits, 100 classes of unequal sizes; no network."""
 
-
-def _made_once(model: BitModel, records: int, seed: int, place: SourceLocation) -> Arrays:
-    return cached(
-        place,
-        model.name,
-        decoder=DECODER,
-        source=f"{model} {records} {seed}",
-        decode=lambda: draw_records(model, records, seed),
-    )
+    model = TEXAS
+    records: int = 30_000
 
 
 def draw_records(model: BitModel, records: int, seed: int) -> Arrays:
