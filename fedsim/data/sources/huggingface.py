@@ -108,6 +108,7 @@ def _table(part: Any) -> pa.Table:
     table = part.with_format("arrow")[:]
     if not isinstance(table, pa.Table):
         raise DataError(f"a split is a {type(table).__name__}, no table")
+    table.validate(full=True)  # what was damaged would end the process when it is read
     return table.replace_schema_metadata(None)
 
 

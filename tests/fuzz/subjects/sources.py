@@ -187,5 +187,4 @@ READERS = {
     "csv": csv_files,
     "parquet": parquet_files,
     "image folder": image_folders,
-    "huggingface folder": saved_data_sets,
 }
