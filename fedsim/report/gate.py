@@ -14,6 +14,9 @@ from fedsim.errors import ConfigError, listed
 from fedsim.report.formatting import figure_text, interval_text, utility_name, utility_text
 from fedsim.report.results import ResultRow, Results
 
+GUARANTEED = "epsilon"
+"""What the guarantees of a run are called; the metric of that name is a lower bound, of attacks."""
+
 Bound = Literal["max", "min"]
 JudgedBy = Literal["cautious", "value", "lenient"]
 """Which number of a figure is held against a limit: the end of its interval that is nearer to a
@@ -27,7 +30,8 @@ class Limit:
     Attributes
     ----------
     figure
-        A metric (``tpr@0.01``) or a figure of utility (``test_accuracy``), as in ``results.json``.
+        A metric (``tpr@0.01``) or a figure of utility (``test_accuracy``), as in ``results.json``,
+        or ``epsilon``.
     bound
         Whether `number` is the largest or the smallest that is allowed.
     number
@@ -57,7 +61,7 @@ class GateCheck:
     limit
         The limit.
     subject
-        Whose figure it is: ``supervised by curious-server``, or ``utility``.
+        Whose figure it is: ``supervised by curious-server``, ``utility`` or ``guarantee``.
     judged
         The number that was held against the limit; None where nothing was measured.
     breach
@@ -140,7 +144,7 @@ def check_limits(
             f"a gate needs at least one limit, such as --max auc=.60; figures: {_figures(results)}"
         )
     for limit in wanted:
-        if limit.figure not in results.metrics and limit.figure not in results.utility:
+        if limit.figure not in {*results.metrics, *results.utility, GUARANTEED}:
             raise ConfigError(
                 f"the results have no figure {limit.figure!r}; there are: {_figures(results)}"
             )
@@ -149,16 +153,18 @@ def check_limits(
 
 
 def _figures(results: Results) -> str:
-    return listed({*results.metrics, *results.utility})
+    return listed({*results.metrics, *results.utility, GUARANTEED})
 
 
 def _checks(
     results: Results, limit: Limit, rows: Iterable[ResultRow], judged_by: JudgedBy
 ) -> Iterator[GateCheck]:
+    if limit.figure == GUARANTEED:
+        yield _guarantee_check(results, limit)
     if limit.figure in results.metrics:
         for row in rows:
             yield _attack_check(results, limit, row, judged_by)
-    else:
+    elif limit.figure in results.utility:
         yield _utility_check(results, limit)
 
 
@@ -186,6 +192,27 @@ def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: Jud
         f"{info.heading} of {subject} is {figure_text(figure.value, info.unit)}{interval}: "
         f"{end or 'it'}{'its interval' if end else ''} is {_beyond(limit)} "
         f"{figure_text(limit.number, info.unit)}",
+    )
+
+
+def _guarantee_check(results: Results, limit: Limit) -> GateCheck:
+    """Hold the smallest epsilon that is guaranteed to a limit; none at all breaks it."""
+    found = [(one.epsilon, one) for one in results.guarantees if one.epsilon is not None]
+    if not found:
+        reasons = [f"{one.defence}: {one.why}" for one in results.guarantees]
+        why = "; ".join(reasons) or "the experiment has no defence that does"
+        return GateCheck(limit, "guarantee", None, f"no epsilon is guaranteed: {why}")
+    epsilon, best = min(found, key=lambda pair: pair[0])
+    if results.self_check:
+        return GateCheck(limit, "guarantee", epsilon, results.self_check[0])
+    if limit.is_kept_by(epsilon):
+        return GateCheck(limit, "guarantee", epsilon)
+    return GateCheck(
+        limit,
+        "guarantee",
+        epsilon,
+        f"the epsilon that {best.defence} guarantees a {best.unit} is {epsilon:.3g}, "
+        f"{_beyond(limit)} {limit.number:g}",
     )
 
 

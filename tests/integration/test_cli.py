@@ -209,7 +209,7 @@ BAD_EXPERIMENTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown partition": ({"partition": {"name": "halves"}}, "'halves'"),
     "few records": ({"partition": {"records": 90}}, "90"),
-    "few audited": ({"audit": {"known_members": 60}}, "60 known"),
+    "few audited": ({"audit": {"known_members": 60}}, "audit.known_members is 60"),
     "few folds": ({"attacks": [{"name": "label", "folds": 1}]}, "folds is 1"),
     "no cifar": ({"data": "cifar100", "model": "alexnet"}, "cifar100"),
 }

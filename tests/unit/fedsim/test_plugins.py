@@ -112,7 +112,7 @@ def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
         (f"{HERE}:NOT_CALLABLE", "is a int, not a callable"),
         (
             "los",
-            "there is no 'los' among the attacks; valid: fedmia, gradient-alignment, ",
+            "there is no 'los' among the attacks; valid: base, confidence-series, ",
         ),
     ],
 )
@@ -198,6 +198,7 @@ def test_every_entry_point_of_ours_is_listed_and_leads_to_a_documented_callable(
         "alexnet",
         "densenet",
         "fully-connected",
+        "mean-embedding",
         "resnet",
     ]
     for group in plugins.GROUPS:

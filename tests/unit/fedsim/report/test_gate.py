@@ -86,6 +86,37 @@ def test_utility_is_judged_by_its_value(results):
     assert broken.breach == "test accuracy is 37.2 %, below the limit 37.3 %"
 
 
+def guaranteed(results, *epsilons, **row):
+    """Return the results with guarantees of these epsilons; None has a reason instead."""
+    content = results.model_dump(by_alias=True)
+    content["guarantees"] = tuple(
+        {"defence": f"d{place}"}
+        | ({"why": "no accountant"} if one is None else {"epsilon": one, "delta": 1e-5})
+        for place, one in enumerate(epsilons)
+    )
+    first, *others = content["results"]
+    content["results"] = (first | row, *others)
+    return Results.model_validate(content)
+
+
+def test_the_smallest_guaranteed_epsilon_counts_and_none_does_not_pass(results):
+    def breach(limit, *epsilons, **row):
+        (check,) = check_limits(
+            guaranteed(results, *epsilons, **row), [Limit("epsilon", "max", limit)]
+        )
+        return check.breach
+
+    assert breach(8, 12.0, 7.5) == ""
+    assert breach(7, 12.0, 7.5) == (
+        "the epsilon that d1 guarantees a record is 7.5, above the limit 7"
+    )
+    assert breach(8, None) == "no epsilon is guaranteed: d0: no accountant"
+    assert breach(8) == ("no epsilon is guaranteed: the experiment has no defence that does")
+    assert breach(8, 7.5, refutes="an attack is above its ceiling") == (
+        "an attack is above its ceiling"
+    )
+
+
 @pytest.mark.parametrize("text", ["auc", "=.5", "auc=", "auc=much", "auc=nan", "auc=inf", ""])
 def test_a_limit_that_is_none_is_one_sentence(text):
     with pytest.raises(ConfigError, match=r"--max .* must be a figure and a number"):
