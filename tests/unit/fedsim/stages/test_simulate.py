@@ -164,7 +164,11 @@ def test_a_disk_that_is_too_small_is_told_before_round_1(
 @pytest.mark.parametrize(
     ("sections", "kind", "told"),
     [
-        ({"audit": {"known_members": 40}}, DataError, "audit of participant-0: members: 40 known"),
+        (
+            {"audit": {"known_members": 40}},
+            DataError,
+            "audit of participant-0: members: audit.known_members is 40",
+        ),
         ({"partition": {"participants": 3, "records": 90}}, DataError, "90"),
         (
             {"adversaries": [{"name": "curious-participant", "participant": 3}]},
