@@ -55,7 +55,7 @@ def test_a_leak_of_adapters_is_found(tmp_path: Path) -> None:
 
 def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path) -> None:
     quiet = tree()
-    quiet["federation"]["local"] |= {"epochs": 1, "learning_rate": 1e-30}
+    quiet["federation"]["local"] |= {"epochs": 1, "learning_rate": 1e-60}
     quiet["adversaries"] = ["curious-server"]
     run = fedsim.run(parse_experiment(quiet, "the test"), tmp_path / "r")
     for row in run.results.summary():
