@@ -193,8 +193,8 @@ def test_what_is_sent_for_evaluation_does_not_reach_the_next_round() -> None:
 
     honest, flattered = run(), run(Flattering())
     assert arrays_equal(honest.end.arrays, flattered.end.arrays)
-    assert honest.end.history[1].train_loss != flattered.end.history[1].train_loss
-    assert honest.end.history[1].test_loss == flattered.end.history[1].test_loss
+    assert honest.end.history[1].of("train_loss") != flattered.end.history[1].of("train_loss")
+    assert honest.end.history[1].of("test_loss") == flattered.end.history[1].of("test_loss")
 
 
 def test_a_participants_hooks_are_called_on_the_timeline() -> None:

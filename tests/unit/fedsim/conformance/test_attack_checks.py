@@ -66,7 +66,7 @@ def test_the_wrong_kind_and_a_wrong_setting_are_refused() -> None:
         check_adversary(broken_plugins.Sure)
     with pytest.raises(PluginError, match="unknown setting 'x'; valid: none"):
         check_attack(broken_plugins.Sure, x=1)
-    with pytest.raises(PluginError, match=r"cannot be built: .* first must be at least 2, not 1"):
+    with pytest.raises(PluginError, match=r"cannot be built: first must be at least 2, not 1"):
         check_adversary("isolating-server", first=1)
 
 
