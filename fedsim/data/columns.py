@@ -90,8 +90,7 @@ def read_columns(
         raise DataError("it has no rows")
     labels = () if chosen.label is None else _names(chosen.label)
     beside = [name for name in (chosen.user, chosen.split) if name is not None]
-    only = next((name for name in (chosen.image, chosen.text) if name is not None), None)
-    _require(table, [*labels, *beside, *(chosen.features or ()), *([only] if only else [])])
+    _require_columns(table, chosen)
     next_token = chosen.objective == "next-token" and chosen.text is not None
     if not labels and not next_token:
         raise DataError("it needs the setting label, the column of labels")
@@ -124,13 +123,26 @@ def _names(label: str | Sequence[str]) -> tuple[str, ...]:
     return (label,) if isinstance(label, str) else tuple(label)
 
 
-def _require(table: pa.Table, names: Sequence[str]) -> None:
+def _require_columns(table: pa.Table, chosen: ColumnSettings) -> None:
+    """Raise `DataError`, which names the setting, unless every chosen column is there."""
     there = table.column_names
     twice = sorted({name for name in there if there.count(name) > 1})
     if twice:
         raise DataError(f"it has two columns {twice[0]!r}")
-    if missing := [name for name in names if name not in there]:
-        raise DataError(f"it has no column {missing[0]!r}; valid: {listed(there[:50])}")
+    named = {
+        "label": () if chosen.label is None else _names(chosen.label),
+        "user": (chosen.user,),
+        "split": (chosen.split,),
+        "features": chosen.features or (),
+        "image": (chosen.image,),
+        "text": (chosen.text,),
+    }
+    for setting, names in named.items():
+        for name in names:
+            if name is not None and name not in there:
+                raise DataError(
+                    f"{setting} is {name!r}, but it has no such column; valid: {listed(there[:50])}"
+                )
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

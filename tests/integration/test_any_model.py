@@ -223,8 +223,8 @@ def test_a_planted_leak_is_found(tmp_path: Path, model: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path, model: str) -> None:
-    # A step of any length would tell: its direction is that of the members' gradients. Of 1e-30, what
-    # begins at zero, as biases do, still has that direction; 1e-60 is none in single precision.
+    # A step of any length would tell: its direction is that of the members' gradients. With 1e-30,
+    # what begins at zero, as biases do, still has it; 1e-60 is no step in single precision.
     for row in audited(tmp_path / "run", model, 2, 1e-60):
         null_figures.require_nothing(row, MEMBERS, NONMEMBERS)
 

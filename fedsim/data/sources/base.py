@@ -47,13 +47,13 @@ class SourceLocation:
         """
         places = self._places(path)
         for found in places:
-            if found.exists():
+            if _exists(found):
                 return found
-        raise DataError(f"there is no {path}: looked for {', '.join(map(str, places))}")
+        raise DataError(f"there is no path {path}: looked for {', '.join(map(str, places))}")
 
     def folder(self, path: str) -> Path | None:
         """Return the folder of a setting that may be another name, or None."""
-        return next((found for found in self._places(path) if found.is_dir()), None)
+        return next((p for p in self._places(path) if _exists(p) and p.is_dir()), None)
 
     def _places(self, path: str) -> list[Path]:
         """Return where a path may be, in the order in which it is looked for."""
@@ -85,3 +85,11 @@ class Source(Protocol):
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return all records, decoding or downloading them if `place` does not have them yet."""
         ...
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a path is there; one that no file can have, as it is too long, is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -33,7 +33,10 @@ class CsvFile(TableFile):
 
     def __post_init__(self) -> None:
         """Refuse a delimiter of several characters."""
-        if len(self.delimiter) != 1 or not self.delimiter.isascii():
+        plain = self.delimiter.isascii() and (
+            self.delimiter.isprintable() or self.delimiter == "\t"
+        )
+        if len(self.delimiter) != 1 or not plain:
             raise DataError(f"delimiter is {self.delimiter!r}; valid: one character, as in ';'")
 
     def read(self, path: Path) -> pa.Table:

@@ -53,13 +53,13 @@ class HuggingFace(ImageColumn):
             raise
         except ConnectionError as error:  # `datasets` passes on that the Hub is not reached
             raise DataError(
-                f"{self.path} is no folder here, and the Hugging Face Hub cannot be reached; valid "
-                "without a network: a folder that `save_to_disk` wrote, or one of parquet or csv "
-                "files"
+                f"path is {self.path}, no folder here, and the Hugging Face Hub cannot be "
+                "reached; valid without a network: a folder that `save_to_disk` wrote, or one of "
+                "parquet or csv files"
             ) from error
         except Exception as error:  # `datasets` passes on what pyarrow and the Hub raise
             reason = str(error).partition("\n")[0] or type(error).__name__
-            raise DataError(f"cannot read {self.path}: {reason.rstrip('.')}") from error
+            raise DataError(f"cannot read path {self.path}: {reason.rstrip('.')}") from error
         if self.train not in splits:
             raise DataError(
                 f"{self.path} has no split {self.train!r}; valid for train: {listed(splits)}"

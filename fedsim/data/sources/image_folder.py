@@ -61,7 +61,7 @@ class ImageFolder:
         files = [_images_in(folder) for folder in folders]
         classes = sorted({name for found in files for name in found})
         if not classes:
-            raise DataError(f"{root} has no folders of images, one a class")
+            raise DataError(f"path is {root}, which has no folders of images, one a class")
         rows = [
             (path, label, split)
             for split, found in enumerate(files)

@@ -35,6 +35,7 @@ from fedsim.data.sources.base import SourceLocation
 
 DECODER = 1
 CLASSES = 100
+MOST_RECORDS = 10_000_000
 ROWS_A_CHUNK = 1024
 GREATEST_POPULARITY = 0.5
 
@@ -92,9 +93,9 @@ class SyntheticBits:
     seed: int = 2019
 
     def __post_init__(self) -> None:
-        """Refuse a data set without records."""
-        if self.records < 1:
-            raise ValueError(f"records is {self.records}; valid: at least 1")
+        """Refuse a data set without records, or with more than a machine holds."""
+        if not 1 <= self.records <= MOST_RECORDS:
+            raise ValueError(f"records is {self.records}; valid: 1 to {MOST_RECORDS:,}")
 
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the records; there is no test split."""

@@ -203,7 +203,9 @@ class TableFile(TableSource, ABC):
             return self.read(path)
         except (OSError, ValueError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
-            raise DataError(f"{path} cannot be read as {self.format_name}: {reason}") from error
+            raise DataError(
+                f"path {path} cannot be read as {self.format_name}: {reason}"
+            ) from error
 
 
 def _join_tables(tables: Sequence[pa.Table]) -> tuple[pa.Table, np.ndarray | None]:

@@ -1,5 +1,6 @@
 """Plugins that fail: each a sentence that names it, while a defect of ours stays a traceback."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -147,8 +148,8 @@ def test_markup_in_names_and_sentences_is_shown_as_it_is(
     path = write(tmp_path, adversaries=[{"name": f"{HERE}:Marked", "label": "marked"}])
     said = fedsim("run", path, "--out", f"m/{MARKUP}")
     assert (said.code, said.err) == (0, "")
-    assert f"who    {MARKUP} " in said.out
-    assert f"sees   [/server] {MARKUP} " in said.out
+    assert re.search(rf"who +{re.escape(MARKUP)} ", said.out)
+    assert re.search(rf"sees +\[/server\] {re.escape(MARKUP)} ", said.out)
     assert f"figures: m/{MARKUP}/results.json   page: m/{MARKUP}/report.html" in said.out
     assert f"page: {MARKUP}" in fedsim("compare", f"m/{MARKUP}", "--page", MARKUP).out
     refused = fedsim("report", MARKUP + "z\\")

@@ -80,7 +80,7 @@ def test_a_table_is_read_by_its_columns(table) -> None:
     ("settings", "sentence"),
     [
         ({}, "needs the setting label"),
-        ({"label": "lable"}, "no column 'lable'; valid: age, city"),
+        ({"label": "lable"}, "label is 'lable', but it has no such column; valid: age, city"),
         (
             {"label": "label", "features": ["age", "city"], "categories": "refuse"},
             "holds texts",
@@ -247,9 +247,9 @@ def test_a_hub_that_is_not_reached_is_told_in_one_sentence(tmp_path: Path, monke
     with pytest.raises(FedsimError) as caught:
         load("huggingface", tmp_path, path="owner/reviews", label="stars")
     assert str(caught.value) == (
-        "data set huggingface: owner/reviews is no folder here, and the Hugging Face Hub cannot be "
-        "reached; valid without a network: a folder that `save_to_disk` wrote, or one of parquet "
-        "or csv files"
+        "data set huggingface: path is owner/reviews, no folder here, and the Hugging Face Hub "
+        "cannot be reached; valid without a network: a folder that `save_to_disk` wrote, or one "
+        "of parquet or csv files"
     )
 
 
