@@ -37,6 +37,7 @@ from fedsim.plugin_groups import Group as Group
 from fedsim.plugin_groups import available as available
 
 OURS = ("fedsim", "adversaries")
+_NO_MEMORY = "can't allocate memory"
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that is not known, in a model and in a dataclass."""
 
@@ -251,6 +252,8 @@ def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:
         and str(error)
     ):
         return f"cannot be built: {' '.join(str(error).split())}"
+    if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+        return "cannot be built: this machine has not the memory for it"
     return f"cannot be built: {one_line(error)}{raised_in(error)}"
 
 

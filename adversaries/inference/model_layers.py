@@ -146,7 +146,7 @@ class ModelLayers:
         """
         modules = dict(model.named_modules())
         if last_layer is not None:
-            require_layers(modules, [last_layer])
+            require_layers(modules, [last_layer], "last_layer: ")
             _require_linear(modules, last_layer)
         order: dict[str, None] = {}
         watched = {n: m for n, m in modules.items() if isinstance(m, WEIGHTED)}
@@ -184,12 +184,14 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
     return {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
 
 
-def require_layers(modules: Mapping[str, nn.Module], wanted: Sequence[str]) -> None:
-    """Raise `FedsimError` if a model has no module of one of these names."""
+def require_layers(
+    modules: Mapping[str, nn.Module], wanted: Sequence[str], where: str = ""
+) -> None:
+    """Raise `FedsimError` if a model has no module of one of these names; `where` begins it."""
     unknown = [name for name in wanted if name not in modules]
     if unknown:
         raise FedsimError(
-            f"the model has no layer named {listed(unknown)}; "
+            f"{where}the model has no layer named {listed(unknown)}; "
             f"it has {listed(filter(None, modules))}"
         )
 

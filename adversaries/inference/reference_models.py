@@ -20,13 +20,15 @@ from adversaries.inference.feature_cache import features_on, last_features, own_
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.needed_features import needed_features
 from fedsim.attacks import View
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, shown
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Knowledge, Needs
 from fedsim.observation.snapshots import Snapshot
 from fedsim.progress import Watcher
 
 Floats = NDArray[np.float64]
+MOST_FEDERATIONS = 10_000
+"""Of one's own that an attack may ask for."""
 FIT = needed_features(Needs(scalars=True))
 """Losses and the objective's scalars."""
 
@@ -79,10 +81,10 @@ def reference_needs(federations: int, *, known: bool = False) -> Needs:
     FedsimError
         If there cannot be so many.
     """
-    if federations < 0 or federations == 1:
+    if federations == 1 or not 0 <= federations <= MOST_FEDERATIONS:
         raise FedsimError(
-            f"federations is {federations}; valid: 0, for the other participants' uploads, or 2 or "
-            "more shadow federations"
+            f"federations is {shown(federations)}; valid: 0, for the other participants' uploads, "
+            f"or 2 to {MOST_FEDERATIONS:,} shadow federations"
         )
     knowledge = {Knowledge.KNOWN_RECORDS} if known else set()
     if federations:

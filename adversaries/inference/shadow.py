@@ -23,6 +23,7 @@ from adversaries.inference.input_selection import InputChoice, input_settings
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
+from adversaries.inference.reference_models import MOST_FEDERATIONS
 from fedsim.attacks import (
     Attack,
     AuxiliaryRecords,
@@ -31,7 +32,7 @@ from fedsim.attacks import (
     RecordIds,
     View,
 )
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, shown
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Knowledge
 from fedsim.progress import SILENCE, Watcher
@@ -58,8 +59,10 @@ class Shadow(Attack):
         training: TrainingChanges | None = None,
         last_layer: str | None = None,
     ) -> None:
-        if federations < 1:
-            raise ValueError(f"federations must be at least 1, not {federations}")
+        if not 1 <= federations <= MOST_FEDERATIONS:
+            raise ValueError(
+                f"federations must be from 1 to {MOST_FEDERATIONS:,}, not {shown(federations)}"
+            )
         self.inputs = input_settings(inputs)
         self.training = plan(network, training)
         self.last_layer = last_layer

@@ -93,13 +93,19 @@ def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
         console.print(Panel(grid, title=title, title_align="left", expand=False))
 
 
+MOST_ROUNDS = 100
+"""How many observed rounds a plan lists."""
+
+
 def show_plan(console: Console, plan: Plan) -> None:
     """Print the size of the run."""
     for label, words in plan.defences:
         console.print(f"defence {label}: {words}", highlight=False, markup=False)
     for words in plan.guarantees:
         console.print(words, highlight=False, markup=False)
-    rounds = ", ".join(map(str, plan.observed_rounds))
+    rounds = ", ".join(map(str, plan.observed_rounds[:MOST_ROUNDS]))
+    if len(plan.observed_rounds) > MOST_ROUNDS:
+        rounds += f", ... {plan.observed_rounds[-1]} ({len(plan.observed_rounds):,} of them)"
     console.print(
         f"plan: {plural(plan.participants, 'participant')}, {plural(plan.rounds, 'round')}, "
         f"a model of {plan.parameters:,} parameters; observed rounds {rounds}; "

@@ -19,6 +19,12 @@ JUDGED = (
 )
 """The sections of an experiment that name plugins, or that plugins are given something of."""
 _INNER = "strategy"
+_WHERE = {
+    "strategies": "federation.strategy: ",
+    "optimizers": "federation.local.optimizer: ",
+    "trainers": "federation.local.trainer: ",
+}
+"""Where a plugin is named, for those groups whose section is not called like them."""
 _BUILT = ("objectives", "trainers", "optimizers", "defences", "attacks")
 _GIVEN = ("num_partitions", "partition_by", "seed")
 """What partitioners of flwr-datasets are given, or refuse with a sentence of their own."""
@@ -80,7 +86,11 @@ def _worn_over(strategy: Choice) -> Iterator[Choice]:
 
 def _check(group: str, choice: Choice, sections: Mapping[str, Any]) -> None:
     """Raise `FedsimError` if a plugin is not there, or refuses its settings."""
-    plugin, name, settings = plugins.resolve(group, choice.name), choice.name, choice.settings
+    name, settings = choice.name, choice.settings
+    try:
+        plugin = plugins.resolve(group, name)
+    except FedsimError as error:
+        raise type(error)(f"{_WHERE.get(group, '')}{error}") from error
     parameters = plugins.settings_schema(plugin, ()).model_fields
     arguments = plugins.GROUPS[group].arguments
     if group == "strategies":

@@ -148,7 +148,7 @@ class AdaptiveClipping(FixedClipping):
         bits = self._bit_noise(training)
         noise = update_noise(self.noise_multiplier, bits) / training
         return lambda shares: {
-            p: ((noise / share) ** -2 + (2 * bits) ** -2) ** -0.5 for p, share in shares.items()
+            p: 1 / math.hypot(share / noise, 1 / (2 * bits)) for p, share in shares.items()
         }
 
     def _bit_noise(self, training: int) -> float:
@@ -296,7 +296,8 @@ def update_noise(noise_multiplier: float, bit_noise: float) -> float:
     """
     if not noise_multiplier:
         return 0.0
-    return float((noise_multiplier**-2 - (2 * bit_noise) ** -2) ** -0.5)
+    ratio = noise_multiplier / (2 * bit_noise)
+    return noise_multiplier / math.sqrt((1 - ratio) * (1 + ratio))
 
 
 def bit_in(reply: Message) -> int:

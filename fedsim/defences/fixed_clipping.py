@@ -29,7 +29,7 @@ from fedsim.privacy.gaussian import Multipliers, participant_guarantee, why_unbo
 from fedsim.transport.messages import arrays_of, with_arrays
 
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Noise = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Noise = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Delta = Annotated[float, Field(gt=0, lt=1)]
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SERVER = "the server follows the protocol"

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from threading import Event, Thread
 
 import torch
 from threadpoolctl import threadpool_limits
+
+from fedsim.errors import ConfigError
 
 
 @contextmanager
@@ -14,7 +18,13 @@ def limited_threads(threads: int) -> Iterator[None]:
     One is the default: two threads beside a busy neighbour have run six times slower than one. And
     as sums are rounded differently by other numbers of threads, the setting is part of the
     experiment: the same number gives the same figures on any machine of the same kind.
+
+    Raises
+    ------
+    ConfigError
+        If this machine does not let a process start so many.
     """
+    require_threads(threads)
     before = torch.get_num_threads()
     with threadpool_limits(limits=threads):
         torch.set_num_threads(threads)
@@ -28,3 +38,23 @@ def limit_threads(threads: int) -> None:
     """Let the calling thread compute with `threads` threads from now on; for own processes."""
     threadpool_limits(limits=threads)
     torch.set_num_threads(threads)
+
+
+@cache
+def require_threads(threads: int) -> None:
+    """Raise `ConfigError` if so many cannot be started: OpenMP would end the whole process."""
+    done, started = Event(), list[Thread]()
+    try:
+        for _ in range(threads - 1):
+            one = Thread(target=done.wait, daemon=True)
+            one.start()
+            started.append(one)
+    except (RuntimeError, MemoryError) as error:
+        raise ConfigError(
+            f"engine.threads is {threads}, and this process may start {len(started) + 1} only; "
+            "give fewer"
+        ) from error
+    finally:
+        done.set()
+        for one in started:
+            one.join()

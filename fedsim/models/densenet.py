@@ -63,7 +63,7 @@ def densenet(
     num_classes: Size,
     input_shape: Shape = (3, 32, 32),
     depth: Depth = 190,
-    growth: Size = 40,
+    growth: Annotated[int, Field(gt=0, le=256)] = 40,
     compression: Annotated[float, Field(gt=0, le=1)] = 0.5,
 ) -> nn.Sequential:
     """DenseNet-BC for small images; L = 190, k = 40 by default, as in the paper's target.

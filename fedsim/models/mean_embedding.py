@@ -5,6 +5,8 @@ Joulin, Grave, Bojanowski and Mikolov, "Bag of tricks for efficient text classif
 
 from torch import Tensor, nn
 
+from fedsim.models.sizes import Size
+
 
 class MeanEmbedding(nn.Module):
     """The mean of a text's token embeddings, then a linear layer (Joulin et al., EACL 2017).
@@ -27,11 +29,14 @@ class MeanEmbedding(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, vocabulary: int = 257, width: int = 64, padding: int = 256
+        self, num_classes: Size, vocabulary: Size = 257, width: Size = 64, padding: int = 256
     ) -> None:
         super().__init__()
         if not 0 <= padding < vocabulary:
-            raise ValueError(f"padding is {padding}; valid: 0 to {vocabulary - 1}")
+            raise ValueError(
+                f"padding is {padding}; valid with a vocabulary of {vocabulary}: 0 to "
+                f"{vocabulary - 1}"
+            )
         self.padding = padding
         self.embedding = nn.Embedding(vocabulary, width)
         self.classifier = nn.Linear(width, num_classes)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
 """Of a layer, or along an axis of its input."""
-Depth = Annotated[int, Field(gt=0, le=2_000)]
+Depth = Annotated[int, Field(gt=0, le=1_250)]
 """Layers, one behind the other."""
 Shape = Annotated[tuple[Size, ...], Field(min_length=1, max_length=5)]
 """Of a record."""

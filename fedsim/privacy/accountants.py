@@ -24,6 +24,8 @@ from typing import Any, Literal
 from fedsim.errors import ConfigError
 
 Accountant = Literal["rdp", "prv", "pld"]
+MOST_ON_A_GRID = 1_000
+"""The largest epsilon for `prv` and `pld`, whose memory grows with it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def epsilon_of(
     Raises
     ------
     ConfigError
-        If the package that the accountant is from is not installed.
+        If the package that the accountant is from is not installed, or the accountant cannot
+        compute with so little noise.
 
     Examples
     --------
@@ -64,8 +67,26 @@ def epsilon_of(
     made = tuple(one for one in releases if one.count and one.sampling_rate)
     if not made:
         return 0.0
-    with _quiet():
-        return float(_ACCOUNTANTS[accountant](made, delta))
+    if accountant != "rdp" and epsilon_of(made, delta) > MOST_ON_A_GRID:
+        raise ConfigError(
+            f"accountant {accountant} computes on a grid, which is too large for an epsilon above "
+            f"{MOST_ON_A_GRID:,}: {_in_words(made)}, delta {delta:g}; give more noise, or take rdp"
+        )
+    try:
+        with _quiet():
+            # Numerical accountants come to a little less than 0 where delta alone suffices.
+            return max(0.0, float(_ACCOUNTANTS[accountant](made, delta)))
+    except (ArithmeticError, ValueError, MemoryError) as error:
+        raise ConfigError(
+            f"accountant {accountant} cannot compute epsilon: {_in_words(made)}, delta {delta:g}; "
+            "valid are values that are closer to 1"
+        ) from error
+
+
+def _in_words(releases: tuple[Release, ...]) -> str:
+    least = min(one.noise_multiplier for one in releases)
+    times = sum(one.count for one in releases)
+    return f"noise_multiplier comes to {least:g} for one sum, over {times:,} sums"
 
 
 def _opacus(kind: str, releases: tuple[Release, ...], delta: float) -> float:

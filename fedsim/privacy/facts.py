@@ -65,7 +65,8 @@ class FederationFacts:
         for participant in range(self.participants):
             for number in self.rounds_of(participant):
                 there[number].append(participant)
-        return {number: self._shares(training) for number, training in there.items()}
+        made = {training: self._shares(training) for training in {*map(tuple, there.values())}}
+        return {number: made[tuple(training)] for number, training in there.items()}
 
     def _shares(self, training: Sequence[int]) -> dict[int, float]:
         total = sum(map(self._weight, training))

@@ -125,7 +125,7 @@ class Setup:
             return ()
         return stated_guarantees(self.experiment, self.defences, self.facts)
 
-    @property
+    @cached_property
     def _attendance(self) -> tuple[tuple[int, ...], ...]:
         """The rounds in which each participant trains; empty where each trains in all."""
         if not _partial(self.experiment):

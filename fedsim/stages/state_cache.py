@@ -12,6 +12,7 @@ An entry is a folder: a checkpoint whose memories include a last-round recorder'
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ from fedsim.stages.setup import Setup
 Kept = Mapping[str, Sequence[Snapshot]]
 """A state's snapshots, by the label of the attacker whose position they were seen from."""
 
+_ENTRY = re.compile(r"round-(\d{5,9})\.")
 WITNESS = "last-round recorder"
 _DECIDING = ("fedsim", "flwr", "torch", "numpy")
 
@@ -82,9 +84,12 @@ class StateCache:
         return None
 
     def _rounds(self, federation: PlannedFederation) -> Iterator[int]:
+        """Yield the rounds after which it may start and that have any entry, the last one first."""
         rounds = self.setup.experiment.federation.rounds
-        yield rounds
-        yield from range(min(federation.acts_from() or rounds, rounds) - 1, 0, -1)
+        before = min(federation.acts_from() or rounds, rounds)
+        found = map(_ENTRY.match, (entry.name for entry in self.folder.glob("round-*")))
+        kept = {int(one[1]) for one in found if one}
+        yield from sorted((r for r in kept if r == rounds or 0 < r < before), reverse=True)
 
     def _suffices(self, kept: Sequence[Snapshot], attacker: Attacker, round_number: int) -> bool:
         """Return whether snapshots up to a round are all that an attacker wants."""

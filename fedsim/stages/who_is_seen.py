@@ -5,6 +5,7 @@ the draws can be made beforehand: a fresh strategy is asked whom it would train 
 victim that is seen in no observed round cannot be asked about; the others are.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -62,6 +63,14 @@ class Draws:
     def _strategy(self) -> Strategy:
         return self.new_strategy()
 
+    @cached_property
+    def _present(self) -> tuple[list[int], list[frozenset[int]]]:
+        """The rounds in which attendance changes, rising, and who is there from each on."""
+        federation = self.experiment.federation
+        starts = sorted({1, *federation.attendance})
+        participants = self.experiment.partition.participants
+        return starts, [federation.present(first, participants) for first in starts]
+
     def training(self, round_number: int) -> frozenset[int]:
         """Return the participants that train in a round."""
         return self._drawn(round_number, "strategy", self._strategy.configure_train)
@@ -78,7 +87,8 @@ class Draws:
         participants = self.experiment.partition.participants
         if not 1 <= round_number <= self.experiment.federation.rounds:
             return frozenset()
-        here = self.experiment.federation.present(round_number, participants)
+        starts, there = self._present
+        here = there[bisect_right(starts, round_number) - 1]
         if (
             getattr(configure, "__func__", None) in _ALL
             and _fraction_of(self._strategy, configure) >= 1

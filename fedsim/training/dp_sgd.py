@@ -62,7 +62,7 @@ class DPSGD(LocalTrainer):
 
     def __init__(
         self,
-        noise_multiplier: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,
+        noise_multiplier: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 1.0,
         clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
         delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
         budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,

@@ -25,7 +25,10 @@ from fuzz.values.running import begin
 from fuzz.values.toy_data import write_files
 
 SECTIONS = "sections"
-MODULES = ("json", "builtins", "collections", "math", "torch", "toys", "no_such_module")
+MODULES = (
+    *("json", "builtins", "collections", "math", "toys", "no_such_module"),
+    *("torch", "torch.nn", "torch.nn.functional", "torch.optim"),
+)
 """Modules that candidates name."""
 MOST_BYTES = 3 << 30  # a model may be large
 FORKS = frozenset({"os.fork"})  # processes of the local engine

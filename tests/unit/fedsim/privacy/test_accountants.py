@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from fedsim.errors import ConfigError
 from fedsim.privacy import Accountant, Release, epsilon_of
 
 DELTA = 1e-5
@@ -115,3 +116,21 @@ def test_an_accountant_of_another_house_agrees(rate: float, noise: float, count:
 def test_nothing_released_costs_nothing() -> None:
     assert epsilon_of((), DELTA) == 0.0
     assert epsilon_of((Release(1.0, 1.0, 0),), DELTA) == 0.0
+
+
+@pytest.mark.parametrize("accountant", ["prv", "pld"])
+def test_a_grid_is_refused_that_no_memory_holds(accountant: Accountant) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"{accountant} .* above 1,000: noise_multiplier .* 0.01"
+    ):
+        epsilon_of((Release(0.01, count=2),), DELTA, accountant)
+
+
+@pytest.mark.parametrize("noise", [1e308, 1e-200])
+def test_noise_that_no_accountant_computes_with_is_named(noise: float) -> None:
+    with pytest.raises(ConfigError, match=r"rdp cannot compute epsilon: noise_multiplier"):
+        epsilon_of((Release(noise),), DELTA)
+
+
+def test_no_epsilon_is_below_0() -> None:
+    assert epsilon_of((Release(1e6),), 0.9, "rdp") == 0.0
