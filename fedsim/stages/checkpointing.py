@@ -139,9 +139,10 @@ class Checkpointer:
             for adversary in self.federation.participants:
                 node = self._nodes[adversary.participant]
                 adversary.recall(self.latest.states.get(node, RecordDict()))
-        write_malicious_updates(crafted, self.federation.seated.values())
         write_server_findings(self.run, self.federation)
         write_participant_findings(self.run, self.federation, self.federation.participants)
+        # Last: where it is there, so is everything else.
+        write_malicious_updates(crafted, self.federation.seated.values())
 
     def _write_history(self, progress: Progress) -> None:
         path = self.run.history(self.federation.name)

@@ -100,7 +100,7 @@ def test_kill_9_at_any_moment_changes_nothing(tmp_path: Path, started: Any) -> N
     assert process.exitcode == 0
     assert reached(run) == ROUNDS
     assert toys.content_of(run) == toys.content_of(whole)
-    assert len(toys.content_of(run)) == 7 + 3 * ROUNDS
+    assert len(toys.content_of(run)) == 9 + 3 * ROUNDS
 
 
 FRESH = """

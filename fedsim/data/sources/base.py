@@ -37,8 +37,8 @@ class SourceLocation:
     beside: Path | None = None
     objective: str | None = None
 
-    def find(self, path: str) -> Path:
-        """Return the file or folder of a setting: in the data directory, beside, or here.
+    def find(self, path: str, setting: str = "path") -> Path:
+        """Return the file or folder that a setting names: in the data directory, beside, or here.
 
         Raises
         ------
@@ -47,13 +47,14 @@ class SourceLocation:
         """
         places = self._places(path)
         for found in places:
-            if _exists(found):
+            if is_there(found):
                 return found
-        raise DataError(f"there is no path {path}: looked for {', '.join(map(str, places))}")
+        looked = ", ".join(map(str, places))
+        raise DataError(f"{setting} is {path}, which is not there: looked for {looked}")
 
     def folder(self, path: str) -> Path | None:
         """Return the folder of a setting that may be another name, or None."""
-        return next((p for p in self._places(path) if _exists(p) and p.is_dir()), None)
+        return next((found for found in self._places(path) if is_folder(found)), None)
 
     def _places(self, path: str) -> list[Path]:
         """Return where a path may be, in the order in which it is looked for."""
@@ -87,9 +88,14 @@ class Source(Protocol):
         ...
 
 
-def _exists(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     """Return whether a path is there; one that no file can have, as it is too long, is not."""
     try:
         return path.exists()
     except OSError:
         return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; see `is_there`."""
+    return is_there(path) and path.is_dir()

@@ -9,7 +9,7 @@ import numpy as np
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import cached
 from fedsim.data.images import checked_size, decode_images
-from fedsim.data.sources.base import SourceLocation
+from fedsim.data.sources.base import SourceLocation, is_folder
 from fedsim.data.standardise import standardised
 from fedsim.errors import DataError, listed
 
@@ -57,7 +57,7 @@ class ImageFolder:
         if not root.is_dir():
             raise DataError(f"{root} is no folder")
         splits = [root / name for name in self._splits]
-        folders = splits if all(folder.is_dir() for folder in splits) else [root]
+        folders = splits if all(map(is_folder, splits)) else [root]
         files = [_images_in(folder) for folder in folders]
         classes = sorted({name for found in files for name in found})
         if not classes:

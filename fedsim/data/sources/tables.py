@@ -193,18 +193,18 @@ class TableFile(TableSource, ABC):
         if self.test_path is not None and self.split is not None:
             raise DataError("it has both split and test_path; leave one of them out")
         found = place.find(self.path)
-        tables = [self._table(found)]
+        tables = [self._table(found, "path")]
         if self.test_path is not None:
-            tables.append(self._table(place.find(self.test_path)))
+            tables.append(self._table(place.find(self.test_path, "test_path"), "test_path"))
         return self.read_records(tables, str(found), place)
 
-    def _table(self, path: Path) -> pa.Table:
+    def _table(self, path: Path, setting: str) -> pa.Table:
         try:
             return self.read(path)
         except (OSError, ValueError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
             raise DataError(
-                f"path {path} cannot be read as {self.format_name}: {reason}"
+                f"{setting} {path} cannot be read as {self.format_name}: {reason}"
             ) from error
 
 

@@ -36,7 +36,7 @@ def test_settings_are_those_of_an_experiment(fedsim: Fedsim, photos: Path) -> No
     ("given", "sentence"),
     [
         ([], "image-folder: setting 'path' is missing"),
-        (["--set", "path=nowhere"], "there is no path nowhere: looked for"),
+        (["--set", "path=nowhere"], "path is nowhere, which is not there: looked for"),
         (["--set", "path"], "--set 'path' is not of the form"),
         (["--set", "path=photos", "--set", "sise=8"], "unknown setting 'sise'; valid: channels"),
         (["--set", "path=photos", "--set", "size=0"], "size is 0; valid: a side in pixels"),

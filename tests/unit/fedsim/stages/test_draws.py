@@ -130,5 +130,5 @@ def test_a_relative_path_is_looked_for_beside_the_experiment(tmp_path: Path) -> 
     assert read.folder == tmp_path
     assert read == read.beside(None)
     assert len(set_setup(read, None, Heard()).dataset) == len(lines)
-    with pytest.raises(FedsimError, match=r"there is no path t.csv: looked for "):
+    with pytest.raises(FedsimError, match=r"path is t.csv, which is not there: looked for "):
         set_setup(experiment, None, Heard())
