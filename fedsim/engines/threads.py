@@ -45,14 +45,14 @@ def require_threads(threads: int) -> None:
     """Raise `ConfigError` if so many cannot be started: OpenMP would end the whole process."""
     done, started = Event(), list[Thread]()
     try:
-        for _ in range(threads - 1):
+        for _ in range(2 * (threads - 1)):  # torch and BLAS have threads of their own each
             one = Thread(target=done.wait, daemon=True)
             one.start()
             started.append(one)
     except (RuntimeError, MemoryError) as error:
         raise ConfigError(
-            f"engine.threads is {threads}, and this process may start {len(started) + 1} only; "
-            "give fewer"
+            f"engine.threads is {threads}, for torch and for BLAS, and this process may start "
+            f"{len(started)} threads; give fewer"
         ) from error
     finally:
         done.set()
