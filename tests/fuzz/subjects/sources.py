@@ -187,4 +187,5 @@ READERS = {
     "csv": csv_files,
     "parquet": parquet_files,
     "image folder": image_folders,
+    "huggingface folder": saved_data_sets,
 }
