@@ -25,11 +25,12 @@ from fedsim.defences.central_noise import CentralNoise, Clip
 from fedsim.defences.clipped_updates import ClippedUpdates, clipped_update
 from fedsim.errors import ConfigError
 from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee
+from fedsim.privacy.accountants import NoiseMultiplier
 from fedsim.privacy.gaussian import Multipliers, participant_guarantee, why_unbounded
 from fedsim.transport.messages import arrays_of, with_arrays
 
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Noise = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Noise = NoiseMultiplier
 Delta = Annotated[float, Field(gt=0, lt=1)]
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SERVER = "the server follows the protocol"

@@ -19,13 +19,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
 
 from fedsim.errors import ConfigError
 
 Accountant = Literal["rdp", "prv", "pld"]
 MOST_ON_A_GRID = 1_000
 """The largest epsilon for `prv` and `pld`, whose memory grows with it."""
+LEAST_NOISE = 1e-6
+"""The least noise multiplier but 0: with less, epsilon has no number in double precision."""
+
+
+def _require_noise(value: float) -> float:
+    if 0 < value < LEAST_NOISE:
+        raise ValueError(f"Input should be 0, or at least {LEAST_NOISE:g}")
+    return value
+
+
+NoiseMultiplier = Annotated[
+    float, Field(ge=0, le=1e6, allow_inf_nan=False), AfterValidator(_require_noise)
+]
+"""A setting: the standard deviation of noise in multiples of a clipping norm."""
 
 
 @dataclass(frozen=True)

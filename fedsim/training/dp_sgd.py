@@ -27,6 +27,7 @@ from fedsim.privacy import (
     Release,
     epsilon_of,
 )
+from fedsim.privacy.accountants import NoiseMultiplier
 from fedsim.privacy.gaussian import SEED, SIZES, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY
 from fedsim.training.optimizers import optimizer_factory, optimizer_tensors, restore_optimizer
@@ -62,7 +63,7 @@ class DPSGD(LocalTrainer):
 
     def __init__(
         self,
-        noise_multiplier: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 1.0,
+        noise_multiplier: NoiseMultiplier = 1.0,
         clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
         delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
         budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,

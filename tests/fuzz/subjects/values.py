@@ -95,7 +95,8 @@ class Given:
     def of_others(self) -> bool:
         """Whether another library's code may be what refuses a value."""
         given = str(self.values)
-        return self.base.of_others or any(f"{module}:" in given for module in MODULES)
+        a_class = any(isinstance(one, type) for one in self.values)
+        return self.base.of_others or a_class or any(f"{one}:" in given for one in MODULES)
 
     def __str__(self) -> str:
         return f"{self.base.what}: " + "; ".join(

@@ -22,6 +22,8 @@ from fedsim.errors import FedsimError
             {"noise_multiplier": 1e308},
             "'noise_multiplier' is 1e+308: Input should be less than or equal to 1000000",
         ),
+        ("defences", "fixed-clipping", {"noise_multiplier": 5e-324}, "0, or at least 1e-06"),
+        ("trainers", "dp-sgd", {"noise_multiplier": 1e-320}, "0, or at least 1e-06"),
         ("models", "mean-embedding", {"num_classes": 2, "width": -1}, "'width' is -1"),
         ("models", "mean-embedding", {"num_classes": 2, "vocabulary": 21}, "vocabulary of 21: 0"),
         ("models", "densenet", {"num_classes": 2, "growth": 1000}, "'growth' is 1000"),
