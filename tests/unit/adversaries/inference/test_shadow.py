@@ -170,7 +170,7 @@ def test_several_federations_are_learned_from_together(tmp_path: Path) -> None:
 
 
 def test_a_model_that_was_trained_elsewhere_cannot_be_shadowed(leaky: Path) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="from 1 to 10,000"):
         Shadow(federations=0)
     setup = set_setup(toys.experiment(**SETTINGS), None, SILENCE)
     assert setup.attacks["shadow"].needs.shadow_federations == 1
