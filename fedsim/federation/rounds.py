@@ -5,6 +5,7 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -90,7 +91,12 @@ class RoundFigures:
 def _is_figure(value: object) -> bool:
     if value is None:
         return True
-    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+    # Compared, not converted: a whole number may be too large for a float.
+    return (
+        isinstance(value, int | float)
+        and type(value) is not bool
+        and abs(value) <= sys.float_info.max
+    )
 
 
 @dataclass(frozen=True)

@@ -135,3 +135,11 @@ def test_a_resumed_federation_equals_an_uninterrupted_one(
     end = resumed.run(kept.progress)
     assert arrays_equal(end.arrays, whole.arrays)
     assert end.history == whole.history
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), True, "1"])
+def test_a_figure_that_is_no_number_is_refused(value: object) -> None:
+    figures = RoundFigures(7, {"test_loss": 0.5}).plain()
+    key = next(name for name, held in figures.items() if held == 0.5)
+    with pytest.raises(ValueError, match="round"):
+        RoundFigures.from_plain({**figures, key: value})

@@ -18,5 +18,5 @@ def test_logits_are_those_of_the_mean_of_the_tokens_before_the_padding() -> None
 
 
 def test_a_padding_outside_of_the_vocabulary_is_refused() -> None:
-    with pytest.raises(PluginError, match="padding is 9; valid: 0 to 6"):
+    with pytest.raises(PluginError, match="padding is 9; valid with a vocabulary of 7: 0 to 6"):
         build("models", "mean-embedding", {"vocabulary": 7, "padding": 9, "num_classes": 2})
