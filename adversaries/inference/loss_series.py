@@ -20,6 +20,7 @@ from adversaries.inference.reference_models import FIT
 from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Needs
+from fedsim.observation.snapshots import Snapshot
 from fedsim.progress import SILENCE, Watcher
 
 Floats = NDArray[np.float64]
@@ -81,8 +82,7 @@ class LossSeries(Attack):
             rounds = np.array([float(one.round) for one in view.closest])
             scores = slopes(rounds, series)
         elif self.kind == "change":
-            pairs = [pair for pair in view.changes if pair[1] in view.closest]
-            pairs = pairs or list(pairwise(view.closest))
+            pairs = before_and_after(view)
             if not pairs:
                 raise FedsimError(
                     "loss-series: a change takes what was sent and what came back, or the "
@@ -95,6 +95,15 @@ class LossSeries(Attack):
     def _fit(self, features: SnapshotFeatures) -> Floats:
         values = -features.losses if self.measure == "loss" else features.scalars[:, 0]
         return values.astype(np.float64)
+
+
+def before_and_after(view: View) -> list[tuple[Snapshot, Snapshot]]:
+    """Return what training began with, and its end: what was sent and came back, or aggregates.
+
+    Where nothing that was sent is seen, they are the aggregates of observed rounds in turn.
+    """
+    pairs = [pair for pair in view.changes if pair[1] in view.closest]
+    return pairs or list(pairwise(view.closest))
 
 
 def slopes(rounds: Floats, series: Floats) -> Floats:

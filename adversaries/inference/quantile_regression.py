@@ -11,7 +11,6 @@ the round, or the aggregate of the observed round before. The score is phi - q(x
 rounds. Quantiles are linear, fitted to known non-members, each of which is scored out of fold.
 """
 
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +20,7 @@ from sklearn.linear_model import QuantileRegressor
 from sklearn.model_selection import KFold
 
 from adversaries.inference.feature_cache import observed_features, positions
+from adversaries.inference.loss_series import before_and_after
 from adversaries.inference.memory import tried_features
 from adversaries.inference.reference_models import FIT
 from fedsim import seeds
@@ -82,8 +82,7 @@ class QuantileRegression(Attack):
             )
             for one, features in zip(view.answering, found, strict=True)
         }
-        pairs = [pair for pair in view.changes if pair[1] in view.closest]
-        pairs = pairs or list(pairwise(view.closest))
+        pairs = before_and_after(view)
         if not pairs:
             raise FedsimError(
                 "quantile-regression reads a record before and after training: what was sent and "
