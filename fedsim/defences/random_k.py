@@ -6,22 +6,16 @@ the entries are divided by the share, so that the update is right on average; wi
 (Stich et al., "Sparsified SGD with Memory", NeurIPS 2018).
 """
 
-from typing import Annotated
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from fedsim.defences.top_k import entry_count, only
-from fedsim.defences.transformed_updates import (
-    TransformedUpdates,
-    Update,
-    joined,
-    split_like,
-)
+from fedsim.defences.sparse_updates import SparseUpdates, entry_count, only
+from fedsim.defences.transformed_updates import Update, joined, split_like
 
 
-class RandomK(TransformedUpdates):
+class RandomK(SparseUpdates):
     """Keep a random part of the entries of an update, and upload zeros for the others.
 
     Parameters
@@ -32,18 +26,7 @@ class RandomK(TransformedUpdates):
         Whether a participant adds what it left out to its next update.
     """
 
-    def __init__(
-        self, share: Annotated[float, Field(gt=0, le=1)], error_feedback: bool = False
-    ) -> None:
-        if not 0 < share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, not {share}")
-        self.share = share
-        self.error_feedback = error_feedback
-
-    def in_words(self) -> str:
-        """Return what it does."""
-        rest = "; they add the rest to the next one" if self.error_feedback else ""
-        return f"participants upload a random {100 * self.share:g} % of an update{rest}"
+    which: ClassVar[str] = "a random"
 
     def transform(
         self, update: Update, generator: np.random.Generator

@@ -5,21 +5,17 @@ with error feedback, the default, it is the sparsified SGD with memory of Stich 
 2018). Over all trainable parameters together; ties are kept by position.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fedsim.defences.transformed_updates import (
-    TransformedUpdates,
-    Update,
-    joined,
-    split_like,
-)
+from fedsim.defences.sparse_updates import SparseUpdates, entry_count, only
+from fedsim.defences.transformed_updates import Update, joined, split_like
 
 
-class TopK(TransformedUpdates):
+class TopK(SparseUpdates):
     """Keep the largest entries of an update by magnitude, and upload zeros for the others.
 
     Parameters
@@ -30,18 +26,12 @@ class TopK(TransformedUpdates):
         Whether a participant adds what it left out to its next update.
     """
 
+    which: ClassVar[str] = "the largest"
+
     def __init__(
         self, share: Annotated[float, Field(gt=0, le=1)], error_feedback: bool = True
     ) -> None:
-        if not 0 < share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, not {share}")
-        self.share = share
-        self.error_feedback = error_feedback
-
-    def in_words(self) -> str:
-        """Return what it does."""
-        rest = "; they add the rest to the next one" if self.error_feedback else ""
-        return f"participants upload the largest {100 * self.share:g} % of an update{rest}"
+        super().__init__(share, error_feedback)
 
     def transform(
         self, update: Update, generator: np.random.Generator
@@ -50,15 +40,3 @@ class TopK(TransformedUpdates):
         entries = joined(update)
         kept = np.argsort(-np.abs(entries), kind="stable")[: entry_count(entries.size, self.share)]
         return split_like(only(entries, kept), update)
-
-
-def entry_count(size: int, share: float) -> int:
-    """Return how many of `size` entries a share of them is, at least one."""
-    return max(1, round(share * size))
-
-
-def only(entries: NDArray[np.float64], kept: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a vector with zeros everywhere but in the places `kept`."""
-    sparse = np.zeros_like(entries)
-    sparse[kept] = entries[kept]
-    return sparse
