@@ -21,7 +21,7 @@ from paired import interleaved, processor_seconds, publish, ratios
 from fedsim import seeds
 from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import Arrays
-from fedsim.log_filters import only_warnings_of_flower
+from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import set_setup

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fedsim.adversary.participant_position import ParticipantAdversary
     from fedsim.adversary.server_position import ServerAdversary
     from fedsim.api import attack, attack_given, compare, gate, open_run, prepare, run, study
+    from fedsim.api.result_objects import ComparedRuns, FinishedRun, FinishedStudy, GatedRun
     from fedsim.attacks import (
         Attack,
         AuxiliaryRecords,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
-    from fedsim.result_objects import ComparedRuns, FinishedRun, FinishedStudy, GatedRun
     from fedsim.stages.external_model import ExternalModel
     from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
@@ -51,7 +51,7 @@ _HOMES = {
     "Attack": "fedsim.attacks",
     "AuxiliaryRecords": "fedsim.attacks",
     "Batches": "fedsim.training.trainer",
-    "ComparedRuns": "fedsim.result_objects",
+    "ComparedRuns": "fedsim.api.result_objects",
     "Dataset": "fedsim.data",
     "Defence": "fedsim.defences",
     "Engine": "fedsim.config.engine",
@@ -61,9 +61,9 @@ _HOMES = {
     "FederationFacts": "fedsim.defences",
     "FedsimError": "fedsim.errors",
     "Finding": "fedsim.finding",
-    "FinishedRun": "fedsim.result_objects",
-    "FinishedStudy": "fedsim.result_objects",
-    "GatedRun": "fedsim.result_objects",
+    "FinishedRun": "fedsim.api.result_objects",
+    "FinishedStudy": "fedsim.api.result_objects",
+    "GatedRun": "fedsim.api.result_objects",
     "Guarantee": "fedsim.defences",
     "Hidden": "fedsim.defences",
     "Knowledge": "fedsim.observation.needs",

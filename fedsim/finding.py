@@ -6,9 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from fedsim.bounded_io import read_bytes
 from fedsim.errors import FedsimError, PluginError, RunDirectoryError
-from fedsim.files import write_text
+from fedsim.files import read_bytes, write_text
 
 MOST_FINDINGS = 20
 MOST_COLUMNS = 12

@@ -2,7 +2,7 @@
 
 This is the one place where they are put together from the stages. Each writes the same files as its
 namesake on the command line, which calls it, and returns what was found as an object that a
-notebook shows and that turns into a data frame (`fedsim.result_objects`)::
+notebook shows and that turns into a data frame (`fedsim.api.result_objects`)::
 
     audit = fedsim.run("configs/quickstart.yaml", settings=["seed=1"])
     audit.to_frame().query("metric == 'auc'")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.api.plain_data import as_plain_data
+from fedsim.api.result_objects import FinishedRun
 from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
 from fedsim.errors import ConfigError
-from fedsim.module_search import look_beside
-from fedsim.result_objects import FinishedRun
+from fedsim.plugins.module_search import look_beside
 from fedsim.stages.external_model import ExternalModel
 
 RUNS = Path("runs")

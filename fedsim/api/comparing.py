@@ -1,9 +1,9 @@
 """`fedsim.compare`: several runs beside each other."""
 
 from fedsim.api.arguments import PathLike, RunLike, as_path, run_folder
+from fedsim.api.result_objects import ComparedRuns
 from fedsim.errors import ConfigError
 from fedsim.report.comparison_page import write_comparison
-from fedsim.result_objects import ComparedRuns
 from fedsim.stages.compare import compare_runs, comparison
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fedsim.api.arguments import PathLike, RunLike, run_folder
+from fedsim.api.result_objects import FinishedRun, GatedRun
 from fedsim.report.gate import JudgedBy, Limit, check_limits
 from fedsim.report.junit import write_junit
-from fedsim.result_objects import FinishedRun, GatedRun
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 

@@ -18,14 +18,14 @@ from fedsim.api.arguments import (
     new_run_folder,
     run_folder,
 )
+from fedsim.api.result_objects import FinishedRun
 from fedsim.config.experiment import Experiment, load_experiment
 from fedsim.data import read_ledger
+from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.files import write_json
-from fedsim.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE, Watcher
-from fedsim.provenance import provenance, recorded_data_dir, recorded_folder
-from fedsim.result_objects import FinishedRun
 from fedsim.rundir import RunDirectory
+from fedsim.rundir.provenance import provenance, recorded_data_dir, recorded_folder
 from fedsim.stages.attack import attack as attack_stage
 from fedsim.stages.ceilings import keep_guarantees
 from fedsim.stages.dry_run import try_attacks

@@ -5,14 +5,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from fedsim.api.arguments import RUNS, PathLike, as_path
+from fedsim.api.result_objects import FinishedStudy
 from fedsim.api.runs import run
 from fedsim.config.experiment import Experiment
-from fedsim.example_configs import config_path
-from fedsim.log_filters import only_warnings_of_flower
+from fedsim.config.shipped import config_path
+from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks.study import watching_cells
 from fedsim.report.results import Results
-from fedsim.result_objects import FinishedStudy
 from fedsim.studies.cells import Cell, chosen, expand
 from fedsim.studies.definition import Scale, load_study
 from fedsim.studies.layout import StudyPaths

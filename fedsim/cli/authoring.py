@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, DataDir
 from fedsim.errors import ConfigError
-from fedsim.plugin_groups import GROUPS, Group
+from fedsim.plugins.groups import GROUPS, Group
 
 if TYPE_CHECKING:
     from fedsim.conformance import CheckResult

@@ -37,8 +37,8 @@ def list_(
     ] = None,
 ) -> None:
     """Show what is installed: plugins, other packages' included, and example experiments."""
+    from fedsim.cli.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
     from fedsim.cli.tables import print_table
-    from fedsim.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
 
     if what is None:
         rows = [(one.name, str(one.members), one.description) for one in listed_groups()]

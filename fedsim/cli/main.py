@@ -17,14 +17,14 @@ from rich.text import Text
 from fedsim.cli.authoring import check, new_app
 from fedsim.cli.compare import compare
 from fedsim.cli.gate import gate
+from fedsim.cli.interrupts import orderly_interrupts
 from fedsim.cli.machine import data_app, doctor, list_
 from fedsim.cli.options import EXIT_CODES, EXIT_INVALID, EXIT_STOPPED
 from fedsim.cli.runs import attack, report, run
 from fedsim.cli.study import study
 from fedsim.errors import FedsimError
-from fedsim.interrupts import orderly_interrupts
-from fedsim.log_filters import only_warnings_of_flower
-from fedsim.module_search import look_in
+from fedsim.federation.log_filters import only_warnings_of_flower
+from fedsim.plugins.module_search import look_in
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -88,7 +88,7 @@ def main() -> None:
     except KeyboardInterrupt:  # once more, while typer was at that
         _stopped()
     except Exception as error:
-        from fedsim.plugin_errors import plugin_error_sentence
+        from fedsim.plugins.error_sentences import plugin_error_sentence
 
         if (sentence := plugin_error_sentence(error)) is None:  # a defect of ours
             raise

@@ -27,6 +27,7 @@ from typing import Protocol
 import typer
 from rich.console import Console
 
+from fedsim.api.result_objects import GatedRun
 from fedsim.cli import console as terminal
 from fedsim.errors import FedsimError, plural
 from fedsim.progress import SILENCE, Watcher
@@ -36,7 +37,6 @@ from fedsim.report.formats import tidy
 from fedsim.report.gate import gate_entries
 from fedsim.report.results import Results
 from fedsim.report.table import RunTable
-from fedsim.result_objects import GatedRun
 from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import Plan, StatedThreat
 from fedsim.studies.cells import Cell

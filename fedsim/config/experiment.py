@@ -36,10 +36,10 @@ from fedsim.config.faults import FaultsError, faults_in
 from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice
 from fedsim.config.overrides import apply_override
 from fedsim.config.plugin_faults import JUDGED, plugin_faults
+from fedsim.config.shipped import config_path
 from fedsim.config.yaml_files import format_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError, PluginError, joined_faults
-from fedsim.example_configs import config_path
-from fedsim.plain_data import as_json
+from fedsim.plugins.plain_data import as_json
 
 NaturalNumber = Annotated[int, Field(ge=0)]
 # Bounded, because as many places are made in memory: a typing error is refused, not tried.

@@ -16,9 +16,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from fedsim.bounded_io import read_text
+from fedsim.config.shipped import hint
 from fedsim.errors import ConfigError, listed
-from fedsim.example_configs import hint
+from fedsim.files import read_text
 
 MOST_YAML_BYTES = 1 << 18  # ruamel.yaml reads some 100 kB a second
 MOST_YAML_VALUES = 100_000

@@ -18,11 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.bounded_io import read_json
 from fedsim.data.arrays import Arrays
 from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError
-from fedsim.files import OWNER_ONLY_FILE, make_private_folder, sync_folder
+from fedsim.files import OWNER_ONLY_FILE, make_private_folder, read_json, sync_folder
 
 LAYOUT = 1
 META = "meta.json"

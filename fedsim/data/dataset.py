@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fedsim import seeds
 from fedsim.data.arrays import IMAGE_AXES, Arrays, is_integer
 from fedsim.data.duplicates import smallest_copies
-from fedsim.digests import digest_of_arrays
 from fedsim.errors import DataError
+from fedsim.files.digests import digest_of_arrays
 
 ROWS_A_CHUNK = 4096
 DEFAULT_TEST_FRACTION = 0.2

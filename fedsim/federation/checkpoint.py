@@ -23,12 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from fedsim.adversary.base import Adversary
-from fedsim.bounded_io import parsed_json
-from fedsim.digests import digest
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.rounds import Progress, RoundFigures
 from fedsim.federation.strategy_state import restore_strategy, strategy_state
-from fedsim.files import replacing
+from fedsim.files import parsed_json, replacing
+from fedsim.files.digests import digest
 
 _FORMAT = "fedsim-checkpoint-2"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)

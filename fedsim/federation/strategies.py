@@ -12,7 +12,7 @@ from torch import Tensor
 from fedsim import plugins
 from fedsim.config.experiment import Choice
 from fedsim.errors import ConfigError, PluginError
-from fedsim.log_filters import no_warnings_of_flower
+from fedsim.federation.log_filters import no_warnings_of_flower
 from fedsim.transport.fast_fedavg import QUICK, FastFedAvg
 from fedsim.transport.messages import EXAMPLES
 

@@ -27,8 +27,8 @@ from fedsim.flower.log import LogWatcher
 from fedsim.flower.paths import place_of
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
-from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
+from fedsim.rundir.provenance import provenance
 from fedsim.stages.ceilings import keep_guarantees
 from fedsim.stages.checkpointing import (
     write_history,

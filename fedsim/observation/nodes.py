@@ -13,9 +13,8 @@ from typing import Annotated
 from flwr.app import Context, Message
 from pydantic import Field, TypeAdapter, ValidationError
 
-from fedsim.bounded_io import read_bytes
 from fedsim.errors import SnapshotError
-from fedsim.files import OWNER_ONLY_FILE, make_private_folder, write_json
+from fedsim.files import OWNER_ONLY_FILE, make_private_folder, read_bytes, write_json
 
 FILE = "nodes.json"
 PARTITION = "partition-id"

@@ -19,10 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fedsim.bounded_io import parsed_json
-from fedsim.digests import digest
 from fedsim.errors import SnapshotError
-from fedsim.files import make_private_folder, replacing, share
+from fedsim.files import make_private_folder, parsed_json, replacing, share
+from fedsim.files.digests import digest
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 _FORMAT = "fedsim-snapshot-1"

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fedsim.bounded_io import read_bytes
 from fedsim.errors import listed
-from fedsim.files import write_text
+from fedsim.files import read_bytes, write_text
 from fedsim.report.results import SCHEMA, Results, ResultsError
 from fedsim.report.results_v1 import parse_schema_1
 

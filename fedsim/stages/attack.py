@@ -16,11 +16,11 @@ from fedsim import plugins, seeds
 from fedsim.attacks import Attack, Reporting, Traced, View
 from fedsim.config.experiment import Experiment, LabelledChoice
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
-from fedsim.digests import digest_of_arrays
 from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
+from fedsim.files.digests import digest_of_arrays
 from fedsim.finding import owned_findings, write_findings
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher

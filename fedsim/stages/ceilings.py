@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from fedsim.bounded_io import read_bytes
 from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult
 from fedsim.evaluation.ceilings import exceeded
-from fedsim.files import write_text
+from fedsim.files import read_bytes, write_text
 from fedsim.privacy import Guarantee, Position
 from fedsim.privacy.guarantee import Ceiling
 from fedsim.report.guarantees import CeilingFigure, GuaranteeFigures, KeptGuarantees

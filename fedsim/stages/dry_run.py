@@ -26,7 +26,7 @@ from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
 from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
-from fedsim.plugin_errors import place_in_module
+from fedsim.plugins.error_sentences import place_in_module
 from fedsim.progress import Watcher
 from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for

@@ -24,9 +24,9 @@ from fedsim.config.experiment import (
     parse_experiment,
 )
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
-from fedsim.digests import digest, digest_of_arrays
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
+from fedsim.files.digests import digest, digest_of_arrays
 from fedsim.models import load_exchanged
 from fedsim.models.tied_weights import with_tied_names
 from fedsim.models.wrapper_prefixes import wrapper_hint

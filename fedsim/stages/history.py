@@ -18,9 +18,9 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from fedsim.adversary.update_distance import UpdateDistance
-from fedsim.bounded_io import read_bytes
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.rounds import PARTS, RoundFigures
+from fedsim.files import read_bytes
 from fedsim.report.utility_info import UtilityInfo
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)

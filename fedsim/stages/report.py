@@ -7,9 +7,8 @@ shows on request.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fedsim.bounded_io import read_json
 from fedsim.config.experiment import HONEST
-from fedsim.files import write_text
+from fedsim.files import read_json, write_text
 from fedsim.finding import OwnedFinding, read_findings
 from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData

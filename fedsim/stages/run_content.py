@@ -15,11 +15,10 @@ from pathlib import Path
 
 from torch import nn
 
-from fedsim.bounded_io import read_json
 from fedsim.data import Dataset, read_ledger
-from fedsim.digests import digest
 from fedsim.errors import RunDirectoryError
-from fedsim.files import write_json
+from fedsim.files import read_json, write_json
+from fedsim.files.digests import digest
 from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import Setup, require_labels
 

@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fedsim.bounded_io import parsed_json
 from fedsim.data.parquet_file import read_parquet
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Scores
-from fedsim.files import replacing
+from fedsim.files import parsed_json, replacing
 
 _MADE_FROM = b"fedsim-made-from"
 _LEARNS_FROM = b"fedsim-learns-from"

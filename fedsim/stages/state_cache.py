@@ -23,10 +23,10 @@ from typing import Any
 
 from fedsim.config.engine import DECIDING
 from fedsim.config.experiment import DECIDES_FEDERATIONS
-from fedsim.digests import digest_of_arrays
 from fedsim.errors import RunDirectoryError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.files import make_private_folder
+from fedsim.files.digests import digest_of_arrays
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.rundir import RunDirectory

@@ -14,11 +14,10 @@ from pydantic import Field, ValidationError
 from fedsim.adversary.base import Adversary, Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.bounded_io import read_bytes
 from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
 from fedsim.errors import FedsimError, RunDirectoryError
-from fedsim.files import write_text
+from fedsim.files import read_bytes, write_text
 from fedsim.observation.keys import SnapshotKey
 from fedsim.report.strict_model import StrictModel
 from fedsim.rundir import RunDirectory

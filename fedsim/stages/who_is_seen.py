@@ -20,8 +20,8 @@ from fedsim.data import Ledger, MembershipQuery
 from fedsim.engines.base import NodesGrid
 from fedsim.engines.flower_identity import local_identity
 from fedsim.errors import ConfigError, DataError
+from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.federation.participation import ParticipatingGrid
-from fedsim.log_filters import only_warnings_of_flower
 from fedsim.observation.keys import SnapshotKind
 from fedsim.stages.attackers import Attacker
 from fedsim.transport.messages import ROUND

@@ -33,7 +33,7 @@ from fedsim.config.experiment import Strict
 from fedsim.config.faults import faults_in
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
-from fedsim.plain_data import as_json
+from fedsim.plugins.plain_data import as_json
 from fedsim.studies.metric_names import AnyMetrics, AttackMetric
 
 Scale = Literal["cpu", "paper"]

@@ -7,8 +7,8 @@ That is said, and left to the reader.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fedsim.provenance import provenance
 from fedsim.report.results import Results
+from fedsim.rundir.provenance import provenance
 from fedsim.studies.cells import Cell
 
 _SHORT = 12

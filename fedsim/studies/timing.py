@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fedsim.bounded_io import read_json
-from fedsim.files import write_json
+from fedsim.files import read_json, write_json
 from fedsim.rundir import RunDirectory
 
 SECONDS = "seconds"

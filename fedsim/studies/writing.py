@@ -8,8 +8,8 @@ from typing import Any
 
 from fedsim.config.yaml_files import format_yaml
 from fedsim.files import write_json, write_text
-from fedsim.provenance import provenance
 from fedsim.report.results import MEAN
+from fedsim.rundir.provenance import provenance
 from fedsim.studies.figures import svg
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page

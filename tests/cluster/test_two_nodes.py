@@ -11,7 +11,7 @@ import ray
 import toys
 from ray.cluster_utils import Cluster
 
-from fedsim.log_filters import quiet_ray
+from fedsim.federation.log_filters import quiet_ray
 from fedsim.rundir import RunDirectory
 
 # Ray's own cluster of processes leaves their files and handles to be collected.

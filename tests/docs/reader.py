@@ -22,10 +22,11 @@ import pytest
 import yaml
 from snippets import Snippet
 
-from fedsim import doctor, plugins
+from fedsim import plugins
 from fedsim.cli.main import main
 from fedsim.config.experiment import Experiment, parse_experiment
 from fedsim.data import read_membership
+from fedsim.doctor import examination
 
 SHELL = set("$|&;<>*?`")
 BIN = Path(sys.executable).parent
@@ -125,7 +126,7 @@ class Reader:
         with self.here() as patch:
             patch.setattr(sys, "argv", arguments)
             # How full the disk of this machine is is no fault of a page.
-            patch.setattr(doctor, "LEAST_FREE_BYTES", 0)
+            patch.setattr(examination, "LEAST_FREE_BYTES", 0)
             with pytest.raises(SystemExit) as end, logged() as told:
                 main()
         assert not end.value.code, f"{shlex.join(arguments)} ended with {end.value.code}"

@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fedsim.bounded_io import parsed_json, read_bytes
 from fedsim.config.experiment import load_experiment, parse_experiment
 from fedsim.config.yaml_files import format_yaml, parse_yaml
 from fedsim.errors import FedsimError
-from fedsim.files import write_json
+from fedsim.files import parsed_json, read_bytes, write_json
 from fedsim.report.results_file import parse_results
 from fedsim.stages.history import read_history_file
 from fedsim.transport.messages import require_finite, require_usable

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import fedsim
+from fedsim.api.result_objects import FinishedRun
 from fedsim.data import read_ledger
 from fedsim.progress import SILENCE, Advance
-from fedsim.result_objects import FinishedRun
 from fedsim.rundir import RunDirectory
 
 Audited = tuple[str, FinishedRun, list[str]]

@@ -20,7 +20,7 @@ from faults import (
     written,
 )
 
-from fedsim.interrupts import ONCE_WITHIN
+from fedsim.cli.interrupts import ONCE_WITHIN
 from fedsim.rundir import RunDirectory
 from fedsim.stages import simulate
 

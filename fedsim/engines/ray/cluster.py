@@ -25,7 +25,7 @@ from fedsim.config.engine import RayEngine
 from fedsim.engines.ray.actor import CONCURRENCY, RayActor, versions
 from fedsim.engines.ray.serialization import packed_app
 from fedsim.errors import FedsimError
-from fedsim.log_filters import quiet_ray
+from fedsim.federation.log_filters import quiet_ray
 from fedsim.observation.snapshots import SnapshotStore
 
 SECONDS_TO_CONNECT = 3.0

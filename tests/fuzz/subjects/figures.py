@@ -6,12 +6,12 @@ from typing import Any
 
 from fedsim.finding import OwnedFinding, read_findings
 from fedsim.progress_sinks.tensorboard import Scalars
-from fedsim.provenance import recorded_data_dir
 from fedsim.report.finding_tables import finding_parts
 from fedsim.report.results import MetricFigure, MetricInfo, ResultRow, Results
 from fedsim.report.results_file import read_results
 from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
 from fedsim.rundir import RunDirectory
+from fedsim.rundir.provenance import recorded_data_dir
 from fedsim.stages.checkpointing import read_taken_over
 from fedsim.stages.history import read_history_file, read_malicious_updates
 from fedsim.stages.report import flat_provenance

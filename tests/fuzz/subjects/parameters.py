@@ -13,10 +13,10 @@ from safetensors.torch import save as save_tensors
 from toys import Federation, SilentServer, new_model
 
 from adversaries.inference.features import FORMAT, SnapshotFeatures
-from fedsim.digests import digest
 from fedsim.engines.in_process import local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
+from fedsim.files.digests import digest
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Snapshot
 from fedsim.stages.external_model import fitted, read_weights

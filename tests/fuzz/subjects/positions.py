@@ -17,8 +17,8 @@ from fedsim.adversary.server_position import AdversarialStrategy
 from fedsim.config.experiment import LocalTraining
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
+from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.federation.rounds import introduce, run_rounds
-from fedsim.log_filters import only_warnings_of_flower
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.transport.messages import require_usable

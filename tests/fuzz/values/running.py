@@ -16,7 +16,7 @@ from rich.console import Console
 from fedsim import api
 from fedsim.cli.output import AtTerminal
 from fedsim.errors import FedsimError
-from fedsim.plugin_errors import plugin_error_sentence
+from fedsim.plugins.error_sentences import plugin_error_sentence
 from fedsim.progress import Advance
 
 HIDDEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)

@@ -10,9 +10,10 @@ import pytest
 import toys
 
 import fedsim
-from fedsim import errors, provenance
-from fedsim.plugin_groups import GROUPS
+from fedsim import errors
+from fedsim.plugins.groups import GROUPS
 from fedsim.progress import SILENCE
+from fedsim.rundir import provenance
 
 COMMAND = "from fedsim.cli.main import app; app"
 HEAVY = {"torch", "flwr", "flwr_datasets", "ray", "pandas", "pyarrow", "scipy", "pydantic"}

@@ -5,8 +5,8 @@ import re
 import pytest
 from command_line import Fedsim
 
-from fedsim.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
-from fedsim.plugin_groups import GROUPS
+from fedsim.cli.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
+from fedsim.plugins.groups import GROUPS
 
 WIDTHS = [80, 120]
 

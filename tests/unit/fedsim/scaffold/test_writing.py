@@ -16,7 +16,7 @@ from flwr.serverapp import ServerApp
 from fedsim.config.experiment import load_experiment
 from fedsim.conformance import check_plugin, identified
 from fedsim.errors import FedsimError
-from fedsim.plugin_groups import GROUPS
+from fedsim.plugins.groups import GROUPS
 from fedsim.scaffold import TEMPLATES, write_flower_app, write_package
 
 ROOT = Path(__file__).parents[4]

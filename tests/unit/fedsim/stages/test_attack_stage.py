@@ -10,8 +10,8 @@ import pytest
 import toys
 from safetensors.torch import load_file
 
-from fedsim.digests import digest
 from fedsim.errors import SnapshotError
+from fedsim.files.digests import digest
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack

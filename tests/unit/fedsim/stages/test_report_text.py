@@ -8,8 +8,8 @@ import toys
 from fedsim.api import attack
 from fedsim.config.experiment import ExternalModelSettings
 from fedsim.files import write_json
-from fedsim.provenance import provenance
 from fedsim.rundir import RunDirectory
+from fedsim.rundir.provenance import provenance
 from fedsim.stages.report_text import commands
 
 

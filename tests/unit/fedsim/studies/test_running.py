@@ -17,13 +17,13 @@ from toy_study import WriteStudy
 
 from fedsim import api
 from fedsim.api import studies
+from fedsim.api.result_objects import FinishedRun
 from fedsim.errors import DataError
 from fedsim.progress import Advance
-from fedsim.provenance import provenance
 from fedsim.report.costs import Cost
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results, write_results
-from fedsim.result_objects import FinishedRun
+from fedsim.rundir.provenance import provenance
 from fedsim.studies import live, running
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import load_study

@@ -7,7 +7,7 @@ import pytest
 
 from fedsim import api
 from fedsim.config.experiment import load_experiment
-from fedsim.provenance import provenance
+from fedsim.rundir.provenance import provenance
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import SCALES, Scale, load_study
 from fedsim.studies.page import page

@@ -2,7 +2,7 @@
 
 import logging
 
-from fedsim.log_filters import only_warnings_of_flower
+from fedsim.federation.log_filters import only_warnings_of_flower
 
 
 def test_a_warning_is_heard_once_in_a_block() -> None:

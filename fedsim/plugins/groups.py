@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from fedsim.errors import PluginError, listed
-from fedsim.plugin_docs import exported_names
+from fedsim.plugins.source_reading import exported_names
 
 
 @dataclass(frozen=True)

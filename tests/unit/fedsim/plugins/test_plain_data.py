@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsim.plain_data import as_json
+from fedsim.plugins.plain_data import as_json
 
 
 def nested(depth: int) -> Any:

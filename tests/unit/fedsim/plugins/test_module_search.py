@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fedsim import module_search
 from fedsim.config.experiment import load_experiment
 from fedsim.errors import FedsimError
+from fedsim.plugins import module_search
 
 EXPERIMENT = """
 data: {name: "%s:load", records: 400, test_records: 100}

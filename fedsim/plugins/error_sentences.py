@@ -5,6 +5,7 @@ alone is a defect of ours and stays a traceback.
 """
 
 import re
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -13,9 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fedsim.errors import PluginError
+from fedsim.plugins.groups import GROUPS, available
 
 OURS = ("fedsim", "adversaries")
 INSTALLED = {"site-packages", "dist-packages"}
+_CONTRACTS = {
+    "adversary": ("fedsim.adversary.base", "Adversary"),
+    "attack": ("fedsim.attacks", "Attack"),
+}
+"""Whose methods are told apart: by class, which is loaded if there is an object of it."""
 _SENT = re.compile(
     r'^ *File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE
 )
@@ -38,6 +45,31 @@ class _TracebackCall:
         path = Path(self.file)
         below = path.is_relative_to(Path.cwd())
         return f"({path.relative_to(Path.cwd()) if below else path}, line {self.line})"
+
+
+def one_line(error: Exception) -> str:
+    """Return a third party's exception as part of a sentence, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def raised_in(error: Exception) -> str:
+    """Return " (file, line n)" of the last line outside of fedsim that an exception came through.
+
+    The libraries that a plugin calls are passed over, so that it is a line of the plugin's.
+    """
+    theirs = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _top(frame.f_globals.get("__name__")) not in OURS
+        and INSTALLED.isdisjoint(Path(frame.f_code.co_filename).parts)
+        and not frame.f_code.co_filename.startswith(("<", sysconfig.get_path("stdlib")))
+    ]
+    if not theirs:
+        return ""
+    file, line = theirs[-1]
+    path = Path(file)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f" ({shown}, line {line})"
 
 
 def plugin_error_sentence(error: Exception) -> str | None:
@@ -66,17 +98,10 @@ def place_in_module(error: Exception, module: str) -> str:
 
 def _calls(error: Exception) -> Iterator[_TracebackCall]:
     """Yield the calls that an exception passed through in this process, the outermost first."""
-    from fedsim.adversary.base import Adversary
-    from fedsim.attacks import Attack
-
     for frame, line in traceback.walk_tb(error.__traceback__):
         code, owner = frame.f_code, frame.f_locals.get("self")
-        module, whose = str(frame.f_globals.get("__name__")), ""
-        if _top(module) not in OURS:
-            if isinstance(owner, Adversary):
-                whose = _named("adversary", owner)
-            elif isinstance(owner, Attack):
-                whose = _named("attack", owner)
+        module = str(frame.f_globals.get("__name__"))
+        whose = "" if _top(module) in OURS else _named(owner)
         yield _TracebackCall(code.co_filename, line, code.co_name, whose, module)
 
 
@@ -101,9 +126,7 @@ def _is_theirs(file: str, homes: Iterable[Path]) -> bool:
 
 def _homes_of_plugins() -> list[Path]:
     """Return where the plugins are that other packages have installed."""
-    from fedsim import plugins
-
-    points = [point for group in plugins.GROUPS for point in plugins.available(group).values()]
+    points = [point for group in GROUPS for point in available(group).values()]
     return list(_homes({_top(point.module) for point in points} - {*OURS}))
 
 
@@ -119,8 +142,13 @@ def _is_below(path: Path, homes: Iterable[Path]) -> bool:
     return any(path.is_relative_to(home) for home in homes)
 
 
-def _named(kind: str, plugin: object) -> str:
-    return f"{kind} {type(plugin).__module__}:{type(plugin).__qualname__}"
+def _named(plugin: object) -> str:
+    """Return what an adversary or attack is called in a sentence; empty for anything else."""
+    for kind, (module, name) in _CONTRACTS.items():
+        contract = getattr(sys.modules.get(module), name, None)
+        if contract is not None and isinstance(plugin, contract):
+            return f"{kind} {type(plugin).__module__}:{type(plugin).__qualname__}"
+    return ""
 
 
 def _top(module: object) -> str:

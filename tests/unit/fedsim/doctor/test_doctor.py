@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from fedsim import doctor, plugins
-from fedsim.doctor import MachineCheck, MachineStatus
+from fedsim.doctor import MachineCheck, MachineStatus, examination, known_audit
 from fedsim.errors import PluginError
 from fedsim.report.results import Results
 from fedsim.report.results_file import parse_results
@@ -25,13 +25,13 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 
 
 def test_a_data_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
-    first = next(doctor._datasets(tmp_path / "absent"))
+    first = next(examination._datasets(tmp_path / "absent"))
     assert first.status is MachineStatus.PROBLEM
     assert first.found == f"{tmp_path / 'absent'}: there is no such folder"
     (tmp_path / "file").touch()
-    assert next(doctor._datasets(tmp_path / "file")).found.endswith("is not a folder")
+    assert next(examination._datasets(tmp_path / "file")).found.endswith("is not a folder")
     for well in (None, tmp_path):
-        assert all(one.name != "data folder" for one in doctor._datasets(well))
+        assert all(one.name != "data folder" for one in examination._datasets(well))
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +83,14 @@ def results(train: float, test: float, loss: float, random: float) -> Results:
     ],
 )
 def test_wrong_figures_are_named(figures: tuple[float, ...], wrong: list[str]) -> None:
-    assert doctor.not_as_known(results(*figures)) == wrong
+    assert known_audit.not_as_known(results(*figures)) == wrong
 
 
 def test_a_self_test_that_cannot_run_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise PluginError("there is no 'loss' among the attacks")
 
-    monkeypatch.setattr(doctor, "run", fail)
+    monkeypatch.setattr(known_audit, "run", fail)
     found = doctor.self_test()
     assert found == MachineCheck(
         "self-test", MachineStatus.PROBLEM, "there is no 'loss' among the attacks"
@@ -104,7 +104,7 @@ def findings(
     """Return what is found where one data set is decoded, and another has its files."""
     with_free(monkeypatch, 20 * GB)
     monkeypatch.setenv("FEDSIM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor, "self_test", lambda: self_test)
+    monkeypatch.setattr(examination, "self_test", lambda: self_test)
     (tmp_path / "cache" / "cifar100-0123").mkdir(parents=True)
     (tmp_path / "cache" / "cifar100-0123" / "meta.json").write_text("{}")
     (tmp_path / "data" / "location30").mkdir(parents=True)
@@ -135,10 +135,10 @@ def test_problems_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PluginError(f"cannot import plugin {name!r}: ImportError: no")
 
     monkeypatch.setattr(plugins, "resolve", broken)
-    with_free(monkeypatch, doctor.LEAST_FREE_BYTES - 1)
-    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
+    with_free(monkeypatch, examination.LEAST_FREE_BYTES - 1)
+    monkeypatch.setattr(examination, "PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setattr(
-        doctor, "self_test", lambda: MachineCheck("self-test", MachineStatus.GOOD, "")
+        examination, "self_test", lambda: MachineCheck("self-test", MachineStatus.GOOD, "")
     )
     problems = {
         one.name: one.found for one in doctor.examine(None) if one.status is MachineStatus.PROBLEM

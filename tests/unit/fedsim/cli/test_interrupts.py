@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fedsim.interrupts import orderly_interrupts
+from fedsim.cli.interrupts import orderly_interrupts
 
 
 @pytest.fixture(autouse=True)

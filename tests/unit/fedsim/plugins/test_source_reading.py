@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fedsim import plugins
-from fedsim.plugin_docs import exported_names, source_file, summary_of
-from fedsim.plugin_groups import GROUPS, Library, origin_of
+from fedsim.plugins.groups import GROUPS, Library, origin_of
+from fedsim.plugins.source_reading import exported_names, source_file, summary_of
 
 PACKAGE = {
     "__init__.py": "raise RuntimeError('imported')\n",

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
+from fedsim.config.shipped import description, shipped
 from fedsim.errors import ConfigError
-from fedsim.example_configs import description, shipped
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 

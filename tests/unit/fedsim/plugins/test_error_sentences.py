@@ -14,11 +14,10 @@ from rich.console import Console
 
 from adversaries.positions.curious_server import CuriousServer
 from adversaries.signals.chance import Chance
-from fedsim import listing
 from fedsim.adversary.base import Threat
 from fedsim.api import runs
-from fedsim.cli import console
-from fedsim.plugin_errors import plugin_error_sentence
+from fedsim.cli import console, listing
+from fedsim.plugins.error_sentences import plugin_error_sentence
 from fedsim.studies.live import LiveStudy
 
 HERE = __name__

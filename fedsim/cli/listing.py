@@ -1,14 +1,14 @@
 """What can be named in an experiment: everything installed, other packages' plugins included.
 
-Nothing is imported for it: see `fedsim.plugin_docs`.
+Nothing is imported for it: see `fedsim.plugins.source_reading`.
 """
 
 from typing import NamedTuple
 
+from fedsim.config.shipped import description, shipped
 from fedsim.errors import PluginError, listed
-from fedsim.example_configs import description, shipped
-from fedsim.plugin_docs import summary_of
-from fedsim.plugin_groups import GROUPS, available, origin_of
+from fedsim.plugins.groups import GROUPS, available, origin_of
+from fedsim.plugins.source_reading import summary_of
 
 CONFIGS = "configs"
 """What the example experiments are listed by, beside the groups of plugins."""

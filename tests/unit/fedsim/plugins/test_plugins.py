@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pytest
 
-from fedsim import plugin_groups, plugins
+from fedsim import plugins
 from fedsim.errors import ConfigError, DataError, PluginError
+from fedsim.plugins import groups as plugin_groups
 
 
 class Thing:

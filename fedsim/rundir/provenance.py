@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from fedsim.bounded_io import read_json
+from fedsim.files import read_json
 
 PACKAGES = ("fedsim", "flwr", "torch", "torchvision", "numpy", "ray", "scikit-learn", "datasets")
 

@@ -1,6 +1,6 @@
 """The experiments and studies that ship with fedsim, by name: ``quickstart``, ``studies/...``.
 
-They are the files of the repository's ``configs``. A wheel has a copy of them beside this module,
+They are the files of the repository's ``configs``. A wheel has a copy of them in the package,
 made when it is built (``setup.py``), so that there is one original.
 """
 
@@ -18,7 +18,7 @@ TITLE = "title: "
 @cache
 def folder() -> Path | None:
     """Return where the files are: in the installed package, or in the repository."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for place in (package / "configs", package.parent / "configs"):
         if (place / f"quickstart{SUFFIX}").is_file():
             return place

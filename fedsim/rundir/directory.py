@@ -1,4 +1,4 @@
-"""The layout of a run directory, and who may work in it.
+"""The layout of a run directory.
 
 ``experiment.yaml`` the resolved experiment; ``provenance.json`` versions, commit, machine;
 ``ledger.parquet`` who holds which record and what is audited; ``federations/NAME/`` one federation
@@ -12,28 +12,15 @@ honest ones, ``findings.json`` what adversaries report; ``states/`` where federa
 A stage reads files and writes files, so each can be run alone and again.
 """
 
-import fcntl
-import os
-import shlex
-import socket
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from fedsim.bounded_io import read_text
-from fedsim.config.engine import DECIDING
-from fedsim.config.yaml_files import parse_yaml
-from fedsim.errors import ConfigError, RunDirectoryError
-from fedsim.files import (
-    OWNER_ONLY_FILE,
-    UNFINISHED,
-    make_private_folder,
-    remove_unfinished,
-    write_text,
-)
+from fedsim.errors import RunDirectoryError
+from fedsim.files import UNFINISHED, make_private_folder, remove_unfinished, write_text
+from fedsim.rundir.lock import locked_folder
+from fedsim.rundir.same_experiment import deciding, measured, written_experiment
 
 
 @dataclass(frozen=True)
@@ -61,12 +48,12 @@ class RunDirectory:
         """
         run = cls(path)
         if run.experiment.is_file():
-            if _deciding(_text_in(run.experiment)) != _deciding(resolved):
+            if deciding(written_experiment(run.experiment)) != deciding(resolved):
                 raise RunDirectoryError(
                     f"{path} holds a run of another experiment (compare {run.experiment}); choose "
                     "another --out, or delete that folder"
                 )
-            if _measured(_text_in(run.experiment)) != _measured(resolved):
+            if measured(written_experiment(run.experiment)) != measured(resolved):
                 write_text(run.experiment, resolved)
         elif path.exists() and not (path.is_dir() and _is_empty(path)):
             raise RunDirectoryError(
@@ -102,39 +89,14 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Keep others out of this run for one block; sweep what a killed one was writing.
 
-        The lock is the kernel's, so it ends with the process that holds it, however that ends.
-
         Raises
         ------
         RunDirectoryError
-            If another process works in it, and the sentence says which; or if there is a
-            symbolic link in it.
+            As `fedsim.rundir.lock.locked_folder`.
         """
-        if links := self._links():
-            raise RunDirectoryError(
-                f"{links[0]} is a symbolic link, and nothing is written to where a run directory "
-                "leads out of itself; put there what it points to"
-            )
-        lock = self.path / ".lock"
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, OWNER_ONLY_FILE)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
-                raise RunDirectoryError(
-                    f"{holder or 'another process'} is working in {self.path}; wait for it, or "
-                    "choose another --out"
-                ) from error
-            _say_who_works_here(descriptor)
+        with locked_folder(self.path):
             remove_unfinished(self.path)
             yield
-        finally:
-            os.close(descriptor)
-
-    def _links(self) -> list[Path]:
-        """Return the symbolic links in the folder, by name."""
-        return sorted(path for path in self.path.rglob("*") if path.is_symlink())
 
     @property
     def experiment(self) -> Path:
@@ -247,54 +209,3 @@ class RunDirectory:
 def _is_empty(folder: Path) -> bool:
     """Return whether a folder holds nothing but what a killed process was writing."""
     return all(path.name.endswith(UNFINISHED) for path in folder.iterdir())
-
-
-def _say_who_works_here(lock: int) -> None:
-    """Write into a lock file who holds it, as the subject of a sentence."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    holder = f"process {os.getpid()} on {socket.gethostname()} ({command:.200}, since {since})"
-    with suppress(OSError):  # a full disk is no reason not to work here
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, " ".join(holder.split()).encode(), 0)
-
-
-def _text_in(path: Path) -> str:
-    """Return a text, and of a file that holds none what is no experiment."""
-    try:
-        return read_text(path)
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-_MEASURED_AGAIN = ("metrics", "attacks")
-"""What a finished run is attacked and measured by anew, without being simulated again."""
-_SEEDS = "attack_seeds"
-
-
-def _measured(resolved: str) -> object:
-    tree = parse_yaml(resolved, "an experiment")
-    if not isinstance(tree, dict):
-        return None
-    audit = tree.get("audit")
-    seeds = audit.get(_SEEDS) if isinstance(audit, dict) else None
-    return [seeds, *(tree.get(key) for key in _MEASURED_AGAIN)]
-
-
-def _deciding(resolved: str) -> object:
-    """Return what decides a simulation: all but what it is run on, attacked and measured by.
-
-    What is no mapping is returned as it is, and so equals no experiment.
-    """
-    try:
-        tree = parse_yaml(resolved, "an experiment")
-    except ConfigError:
-        return resolved
-    if not isinstance(tree, dict):
-        return tree
-    tree = {key: value for key, value in tree.items() if key not in _MEASURED_AGAIN}
-    if isinstance(tree.get("audit"), dict):
-        tree["audit"] = {k: v for k, v in tree["audit"].items() if k != _SEEDS}
-    if isinstance(tree.get("engine"), dict):
-        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
-    return tree

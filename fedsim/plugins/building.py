@@ -1,0 +1,149 @@
+"""Finding a plugin by its name, and building it with the settings that a user gave."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dis import opmap
+from types import TracebackType
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from fedsim.errors import FedsimError, PluginError, listed, shown
+from fedsim.plugins.error_sentences import one_line, raised_in
+from fedsim.plugins.groups import GROUPS, available
+from fedsim.plugins.module_search import searched
+from fedsim.plugins.settings import checked, settings_schema
+
+_NO_MEMORY = "can't allocate memory"
+
+
+def resolve(group: str, name: str) -> Callable[..., Any]:
+    """Return the plugin called `name`: an entry point, or an object named ``module:attribute``.
+
+    Raises
+    ------
+    PluginError
+        If there is none, or importing it fails; the sentence lists the valid names.
+    """
+    if ":" in name:
+        return _imported(name)
+    points = available(group)
+    if name not in points:
+        raise PluginError(
+            f"there is no {shown(name)} among the {group}; valid: {listed(points)}, or your own as "
+            "module:attribute"
+        )
+    return _imported(points[name].value)
+
+
+def _imported(reference: str) -> Callable[..., Any]:
+    module_name, _, attribute = reference.partition(":")
+    if not all((*module_name.split("."), *attribute.split("."))):
+        raise PluginError(f"cannot import plugin {shown(reference)}: write it as module:attribute")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a third party's module may raise anything while it is imported
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
+        where = f"; it was looked for in {searched()}" if missing else ""
+        told = f"cannot import plugin {shown(reference)}: {one_line(error)}{where}"
+        raise PluginError(told) from error
+    if not callable(found):
+        raise PluginError(f"plugin {shown(reference)} is a {type(found).__name__}, not a callable")
+    return found  # type: ignore[no-any-return]
+
+
+def build(group: str, name: str, settings: Mapping[str, object], **provided: object) -> Any:
+    """Return plugin `name` built with `settings`.
+
+    Parameters
+    ----------
+    group, name, settings
+        Which plugin, and its settings.
+    provided
+        Values for the group's provided parameters and arguments; a plugin gets those that it has
+        parameters for, and a setting of the same name goes first.
+
+    Raises
+    ------
+    PluginError
+        If the plugin is unknown, its settings are not valid, or building it fails.
+    """
+    plugin = resolve(group, name)
+    given = checked_for(group, plugin, name, settings)
+    wanted = inspect.signature(plugin).parameters
+    filled = {key: value for key, value in provided.items() if key in wanted} | given
+    try:
+        return plugin(**filled)
+    except FedsimError:
+        raise
+    except Exception as error:  # a third party's plugin may raise anything while it is built
+        raise PluginError(f"{name} {_why_not_built(plugin, error)}") from error
+
+
+def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:
+    """Return why a plugin cannot be built, behind its name.
+
+    By a `ValueError` of its own package a plugin refuses its settings: the text serves.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if (
+        last is not None
+        and _raises(last, str(getattr(plugin, "__module__", "")))
+        and type(error) is ValueError
+        and str(error)
+    ):
+        return f"cannot be built: {' '.join(str(error).split())}"
+    if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+        return "cannot be built: this machine has not the memory for it"
+    return f"cannot be built: {one_line(error)}{raised_in(error)}"
+
+
+def _raises(last: TracebackType, module: str) -> bool:
+    """Return whether an exception came out of a ``raise`` of a module's package.
+
+    `last` is the innermost part of its traceback, which does not show what a library in C raises.
+    """
+    code, package = last.tb_frame.f_code, last.tb_frame.f_globals.get("__name__", "")
+    raising = code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
+    return raising and package.partition(".")[0] == module.partition(".")[0]
+
+
+def check(group: str, name: str, settings: Mapping[str, object]) -> None:
+    """Raise `PluginError` unless `build` would find the plugin and accept its settings."""
+    checked_for(group, resolve(group, name), name, settings)
+
+
+def checked_for(
+    group: str, plugin: Callable[..., Any], name: str, settings: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return `checked` settings of a plugin as a member of a group.
+
+    Raises
+    ------
+    PluginError
+        As `checked`.
+    """
+    return checked(plugin, name, settings, GROUPS[group].provided, GROUPS[group].arguments)
+
+
+def defaults(group: str, name: str) -> dict[str, Any]:
+    """Return the settings that a plugin has when none is given, as plain data.
+
+    Those that fedsim provides, and those that are not plain data, are left out.
+    """
+    provided = GROUPS[group].provided
+    schema = settings_schema(resolve(group, name), provided, GROUPS[group].arguments)
+    found: dict[str, Any] = {}
+    for key, field in schema.model_fields.items():
+        if key in provided or field.is_required():
+            continue
+        try:
+            found[key] = to_jsonable_python(field.default)
+        except PydanticSerializationError:
+            continue
+    return found

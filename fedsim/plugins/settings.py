@@ -1,0 +1,130 @@
+"""A plugin's signature is the schema of its settings, which a user's are held against, strictly.
+
+A parameter is a setting, its annotation the type and its default the default.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PydanticUserError,
+    Tag,
+    ValidationError,
+    create_model,
+)
+from pydantic_core import ErrorDetails, SchemaError
+
+from fedsim.errors import FedsimError, PluginError, joined_faults, listed, shown
+from fedsim.plugins.plain_data import as_json
+
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a key that is not known, in a model and in a dataclass."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+@cache
+def settings_schema(
+    plugin: Callable[..., Any], provided: tuple[str, ...], arguments: tuple[str, ...] = ()
+) -> type[BaseModel]:
+    """Return a strict pydantic model of a plugin's settings, read off its signature.
+
+    Parameters that fedsim provides are settings too, but never missing. Its `arguments` are none.
+    """
+    try:
+        parameters = inspect.signature(plugin, eval_str=True).parameters.values()
+    except (TypeError, ValueError, NameError) as error:
+        name = f"{plugin.__module__}:{getattr(plugin, '__qualname__', type(plugin).__name__)}"
+        raise PluginError(f"cannot read the settings of plugin {name}: {error}") from error
+    fields: dict[str, Any] = {}
+    for p in parameters:
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in arguments:
+            kind = p.annotation if _can_be_checked(p.annotation) else Any
+            default = None if p.name in provided else ... if p.default is p.empty else p.default
+            fields[p.name] = (kind, default)
+    return create_model("Settings", __config__=_STRICT, **fields)
+
+
+def _can_be_checked(annotation: Any) -> bool:
+    """Return whether pydantic has a check for a type; it has none for a third party's protocol."""
+    try:
+        create_model("Probe", __config__=_STRICT, probe=(annotation, ...))
+    except (PydanticUserError, SchemaError):
+        return False
+    return annotation is not inspect.Parameter.empty
+
+
+def checked(
+    plugin: Callable[..., Any],
+    name: str,
+    settings: Mapping[str, object],
+    provided: tuple[str, ...] = (),
+    arguments: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return `settings` as the plugin's own types.
+
+    Raises
+    ------
+    PluginError
+        If a setting is unknown (the sentence lists the valid ones), missing, or of a wrong type.
+    """
+    schema = settings_schema(plugin, provided, arguments)
+    try:
+        # Through JSON: strict about types, yet a list may become a tuple and 1 a float.
+        valid = schema.model_validate_json(as_json(dict(settings)))
+    except ValidationError as error:
+        raise PluginError(f"{name}: {_sentence(error, schema)}") from error
+    except ValueError as error:
+        raise PluginError(f"{name}: setting {error}") from error
+    except FedsimError as error:  # of a class that a setting is
+        raise PluginError(f"{name}: {error}") from error
+    return {key: getattr(valid, key) for key in valid.model_fields_set}
+
+
+def valid_keys(schema: type, location: Sequence[int | str]) -> tuple[str, ...]:
+    """Return the keys that may stand at a place inside data of type `schema`.
+
+    Parameters
+    ----------
+    schema
+        A pydantic model or a dataclass.
+    location
+        Keys and positions from its root; those that lead nowhere further are passed over.
+    """
+    kinds: tuple[Any, ...] = ()
+    for part in location:
+        if (found := _fields(schema).get(str(part))) is not None:
+            kinds = (found, *get_args(found))
+        # A union's or a tuple's parts, of a union the tagged one; behind Annotated stands a type.
+        branch = [kind for kind in kinds if Tag(str(part)) in getattr(kind, "__metadata__", ())]
+        inside = [getattr(kind, "__origin__", kind) for kind in branch or kinds]
+        schema = next((kind for kind in inside if _fields(kind)), schema)
+    return tuple(_fields(schema))
+
+
+def _fields(schema: type) -> dict[str, Any]:
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return {name: field.annotation for name, field in schema.model_fields.items()}
+    return get_type_hints(schema) if is_dataclass(schema) else {}
+
+
+def _sentence(error: ValidationError, schema: type[BaseModel]) -> str:
+    errors = error.errors(include_url=False)
+    # A key that is not known explains one that is missing: it was misspelt.
+    errors.sort(key=lambda one: one["type"] not in UNKNOWN_KEY)
+    return joined_faults(list(dict.fromkeys(_fault(one, schema) for one in errors)))
+
+
+def _fault(error: ErrorDetails, schema: type[BaseModel]) -> str:
+    # pydantic puts the branch of a union in round brackets.
+    key = ".".join(str(part) for part in error["loc"] if str(part)[:1] != "(")
+    if error["type"] in UNKNOWN_KEY:
+        return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"setting {key!r} is missing"
+    return f"setting {key!r} is {shown(error['input'])}: {error['msg']}"
