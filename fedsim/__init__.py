@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MemoryNeed,
         Traced,
     )
+    from fedsim.canaries import CanaryKind, CandidateRecords, CraftedCanaries
     from fedsim.config.engine import Engine
     from fedsim.config.experiment import Experiment, load_experiment
     from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
@@ -51,7 +52,10 @@ _HOMES = {
     "Attack": "fedsim.attacks",
     "AuxiliaryRecords": "fedsim.attacks",
     "Batches": "fedsim.training.trainer",
+    "CanaryKind": "fedsim.canaries",
+    "CandidateRecords": "fedsim.canaries",
     "ComparedRuns": "fedsim.api.result_objects",
+    "CraftedCanaries": "fedsim.canaries",
     "Dataset": "fedsim.data",
     "Defence": "fedsim.defences",
     "Engine": "fedsim.config.engine",
@@ -116,7 +120,10 @@ __all__ = [
     "Attack",
     "AuxiliaryRecords",
     "Batches",
+    "CanaryKind",
+    "CandidateRecords",
     "ComparedRuns",
+    "CraftedCanaries",
     "Dataset",
     "Defence",
     "Engine",

@@ -203,7 +203,11 @@ class SnapshotSettings(Strict):
 
 
 class AuditSettings(Strict):
-    """Whose data is asked about, and how many records are known to the attacker and tested."""
+    """Whose data is asked about, and how many records are known to the attacker and tested.
+
+    With `canaries` the audited records are canaries: of each victim as many as the four sizes say
+    together, an even share of each kind, each in its data by a coin.
+    """
 
     victims: tuple[Participant, ...] = (0,)
     known_members: PositiveInt = 1000
@@ -217,6 +221,7 @@ class AuditSettings(Strict):
     user_score: Literal["mean", "max"] = "mean"
     attack_seeds: PositiveInt = 1
     null: bool = False
+    canaries: tuple[LabelledChoice, ...] = ()
 
 
 class ExternalModelSettings(Strict):
@@ -285,7 +290,7 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = [*self._misfits(), *self._attendance_misfits()]
+        faults = [*self._misfits(), *self._canary_misfits(), *self._attendance_misfits()]
         if faults:
             raise FaultsError(faults)
         return self
@@ -312,12 +317,27 @@ class Experiment(Strict):
             ("adversaries", [attacker.label for attacker in self.adversaries]),
             ("attacks", [choice.label for choice in self.attacks]),
             ("defences", [choice.label for choice in self.defences]),
+            ("audit.canaries", [choice.label for choice in self.audit.canaries]),
         ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
-            if not labels and kind != "defences":
+            if not labels and kind in ("adversaries", "attacks"):
                 yield f"{kind} is empty; name at least one"
             if twice:
                 yield f"{kind} has {twice[0]!r} twice; give one of them another label"
+
+    def _canary_misfits(self) -> Iterator[str]:
+        audit = self.audit
+        if not audit.canaries:
+            return
+        if audit.unit == "user":
+            yield "audit.canaries are records; leave them out, or audit.unit: user"
+        if audit.nonmembers != "unseen":
+            yield (
+                f"audit.nonmembers is {audit.nonmembers!r}, but with audit.canaries non-members "
+                "are the canaries that their coins left out; leave it out"
+            )
+        if self.given is not None:
+            yield "audit.canaries are put in before training; a given model was trained before"
 
     def _attendance_misfits(self) -> Iterator[str]:
         rounds, participants = self.federation.rounds, self.partition.participants
@@ -375,6 +395,7 @@ class Experiment(Strict):
         ]
         choices += [("attacks", one) for one in tree["attacks"]]
         choices += [("defences", one) for one in tree["defences"]]
+        choices += [("canaries", one) for one in tree["audit"]["canaries"]]
         if tree["objective"] is not None:
             choices.append(("objectives", tree["objective"]))
         for group, choice in choices:
@@ -396,6 +417,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "nonmember_classes": "victim",
         "unit": "record",
         "user_score": "mean",
+        "canaries": [],
     },
 }
 """Settings that runs of earlier versions did not have, with what they did."""

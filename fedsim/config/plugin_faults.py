@@ -23,9 +23,10 @@ _WHERE = {
     "strategies": "federation.strategy: ",
     "optimizers": "federation.local.optimizer: ",
     "trainers": "federation.local.trainer: ",
+    "canaries": "audit.canaries: ",
 }
 """Where a plugin is named, for those groups whose section is not called like them."""
-_BUILT = ("objectives", "trainers", "optimizers", "defences", "attacks")
+_BUILT = ("canaries", "objectives", "trainers", "optimizers", "defences", "attacks")
 _GIVEN = ("num_partitions", "partition_by", "seed")
 """What partitioners of flwr-datasets are given, or refuse with a sentence of their own."""
 
@@ -68,6 +69,8 @@ def _choices_in(section: str, part: Any) -> Iterator[tuple[str, Choice]]:
         yield from (("strategies", one) for one in _worn_over(part.strategy))
         yield "optimizers", part.local.optimizer
         yield "trainers", part.local.trainer
+    elif section == "audit":
+        yield from (("canaries", one) for one in part.canaries)
     elif section == "adversaries":
         yield from (("adversaries", one) for attacker in part for one in attacker.together)
     elif section in ("attacks", "defences"):

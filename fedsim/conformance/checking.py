@@ -16,11 +16,13 @@ from fedsim import plugins
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.attacks import Attack
+from fedsim.canaries import CanaryKind
 from fedsim.config.engine import Engine
 from fedsim.conformance import toy
 from fedsim.conformance.adversary_checks import adversary_checks
 from fedsim.conformance.attack_checks import attack_checks
 from fedsim.conformance.attempt import Attempt
+from fedsim.conformance.canary_checks import canary_checks
 from fedsim.conformance.checklist import Check, Checklist, CheckResult, Failed, findings_of
 from fedsim.conformance.dataset_checks import dataset_checks
 from fedsim.conformance.defence_checks import defence_checks
@@ -45,6 +47,7 @@ Settings = Mapping[str, Any]
 _CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
     "adversaries": lambda name, settings, folder: adversary_checks(Trial(name, settings, folder)),
     "attacks": lambda name, settings, folder: attack_checks(Attempt(name, settings, folder)),
+    "canaries": lambda name, settings, folder: canary_checks(name, settings),
     "datasets": dataset_checks,
     "defences": defence_checks,
     "engines": engine_checks,
@@ -59,6 +62,7 @@ _CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
 _CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "adversaries": (ServerAdversary, ParticipantAdversary),
     "attacks": (Attack,),
+    "canaries": (CanaryKind,),
     "defences": (Defence,),
     "engines": (Engine,),
     "metrics": (Metric,),

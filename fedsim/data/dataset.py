@@ -138,6 +138,10 @@ class Dataset:
     def _labels_of(self, records: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(np.asarray(self.labels).take(records, axis=0))
 
+    def relabelled(self, labels: NDArray[Any]) -> "Dataset":
+        """Return the same records with other labels, (N, ...): those of canaries."""
+        return replace(self, labels=labels.reshape(self.labels.shape))
+
     def only(self, records: NDArray[np.int64]) -> "Dataset":
         """Return these records alone, as 0..n-1 in their order: no split, no users, no others.
 

@@ -106,6 +106,9 @@ class Ledger:
         Shape (N,), the number of the user whom a record is of; None if the data do not say.
     user_score
         Where users are audited, what a user's score is of the scores of its records; else None.
+    canaries
+        Where canaries are audited, shape (N,): of which kind a record is, empty if it is none.
+        Their labels are those that they were given.
 
     Raises
     ------
@@ -120,6 +123,7 @@ class Ledger:
     roles: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
     groups: NDArray[np.int64] | None = None
     user_score: UserScore | None = None
+    canaries: NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         for participant, records in enumerate(self.training_sets):

@@ -2,9 +2,10 @@
 
 Columns: ``record`` int64, ``label`` int64 (float where the objective has numbers; a list where it
 has several), ``split`` (pool, test), ``duplicate`` bool, ``participants`` list of int32 (whose
-training set holds it), ``group`` int64 where records have users, and one nullable column
-``role/<query>`` (known, tested) a query. Reading is strict: a file that is not exactly so is
-refused in one sentence.
+training set holds it), ``group`` int64 where records have users, one nullable column
+``role/<query>`` (known, tested) a query, and the nullable column ``canary``, of which kind a record
+is, where canaries are audited. Reading is strict: a file that is not exactly so is refused in one
+sentence.
 """
 
 import re
@@ -32,6 +33,7 @@ COLUMNS = {
     "participants": pa.list_(pa.int32()),
 }
 GROUP = "group"
+CANARY = "canary"
 USER_SCORES: tuple[UserScore, ...] = ("mean", "max")
 LABELS = (pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.list_(pa.float32()))
 SPLITS = ("pool", "test")
@@ -50,6 +52,9 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
     }
     if ledger.groups is not None:
         columns[GROUP] = pa.array(ledger.groups, pa.int64())
+    if ledger.canaries is not None:
+        kinds = [kind or None for kind in ledger.canaries]
+        columns[CANARY] = pa.array(kinds, pa.string())
     names = np.array([None, *ROLE_NAMES], dtype=object)
     for key, roles in ledger.roles.items():
         columns[ROLE + key] = pa.array(names[roles], pa.string())
@@ -137,7 +142,15 @@ def _ledger(table: pa.Table) -> Ledger:
         },
         groups=table[GROUP].to_numpy()[order] if GROUP in table.column_names else None,
         user_score=_user_score(table),
+        canaries=_canaries(table, order),
     )
+
+
+def _canaries(table: pa.Table, order: NDArray[np.intp]) -> NDArray[np.object_] | None:
+    if CANARY not in table.column_names:
+        return None
+    kinds = [kind or "" for kind in table[CANARY].to_pylist()]
+    return np.array(kinds, dtype=object)[order]
 
 
 def _user_score(table: pa.Table) -> UserScore | None:
@@ -154,19 +167,20 @@ def _user_score(table: pa.Table) -> UserScore | None:
 def _check_columns(table: pa.Table) -> None:
     names = table.column_names
     roles = [name for name in names if name.startswith(ROLE)]
-    missing, unknown = set(COLUMNS) - set(names), set(names) - {*COLUMNS, GROUP, *roles}
+    missing, unknown = set(COLUMNS) - set(names), set(names) - {*COLUMNS, GROUP, CANARY, *roles}
     if missing or unknown or len(set(names)) < len(names):
         raise DataError(
             f"its columns must be {listed(COLUMNS)} and any {ROLE}...; missing: {listed(missing)}, "
             f"unknown: {listed(unknown)}"
         )
     own = {GROUP: pa.int64()} if GROUP in names else {}
-    for name, kind in {**COLUMNS, **own, **dict.fromkeys(roles, pa.string())}.items():
+    texts = [*roles, CANARY] if CANARY in names else roles
+    for name, kind in {**COLUMNS, **own, **dict.fromkeys(texts, pa.string())}.items():
         found = table.schema.field(name).type
         plain = found.value_type if pa.types.is_dictionary(found) else found
         if plain != kind and not (name == "label" and found in LABELS):
             raise DataError(f"column {name} must be {kind}, not {plain}")
-        if name not in roles and table[name].null_count:
+        if name not in texts and table[name].null_count:
             raise DataError(f"column {name} has empty cells")
     for name in ("label", *own):
         plain = table.schema.field(name).type == pa.int64()

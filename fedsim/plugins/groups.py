@@ -127,6 +127,12 @@ GROUPS = {
     "defences": Group(
         "fedsim.defences", "a defence", "Change what others see of a participant's data.", "defence"
     ),
+    "canaries": Group(
+        "fedsim.canaries",
+        "a kind of canaries",
+        "Choose the records of an audit, and their labels.",
+        "canary",
+    ),
     "adversaries": Group(
         "fedsim.adversaries",
         "an adversary",

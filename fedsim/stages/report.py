@@ -25,6 +25,7 @@ from fedsim.report.results import (
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
+from fedsim.stages.canary_findings import canary_finding
 from fedsim.stages.ceilings import ceiling_of, read_guarantees, refutation
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
@@ -91,6 +92,8 @@ def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]
         yield from read_findings(run.attack_findings(*place))
     if judged.experiment.audit.null:
         yield null_finding(judged)
+    if judged.experiment.audit.canaries:
+        yield canary_finding(run, judged, read_guarantees(run))
 
 
 def _rows(judged: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]) -> Iterable[ResultRow]:

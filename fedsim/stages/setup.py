@@ -13,6 +13,7 @@ from torch import nn
 
 from fedsim import plugins
 from fedsim.attacks import Attack, ExpectedObservation
+from fedsim.canaries import CandidateRecords
 from fedsim.config.experiment import Choice, Experiment, LabelledChoice
 from fedsim.data import (
     AuditSizes,
@@ -50,6 +51,7 @@ from fedsim.privacy import FederationFacts, Position
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
+from fedsim.stages.canary_audit import with_canaries, with_canary_labels
 from fedsim.stages.guarantees import (
     StatedGuarantee,
     ended,
@@ -201,7 +203,8 @@ def set_setup(
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    drawn = ledger or _ledger(experiment, dataset, attackers, watcher)
+    drawn = ledger or _ledger(experiment, dataset, attackers, new_model, watcher)
+    dataset = with_canary_labels(dataset, drawn)
     setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
     with _naming_what_is_given(experiment, dataset):
         require_room(
@@ -332,7 +335,11 @@ def build_attack(choice: LabelledChoice) -> Attack:
 
 
 def _ledger(
-    experiment: Experiment, dataset: Dataset, attackers: Sequence[Attacker], watcher: Watcher
+    experiment: Experiment,
+    dataset: Dataset,
+    attackers: Sequence[Attacker],
+    new_model: Callable[[], nn.Module],
+    watcher: Watcher,
 ) -> Ledger:
     """Return who holds which record, with the audit of every query drawn, once."""
     chosen, audited = experiment.partition, experiment.audit
@@ -356,6 +363,10 @@ def _ledger(
     user_score = audited.user_score if audited.unit == "user" else None
     ledger = new_ledger(dataset, training_sets, user_score)
     asked = dict.fromkeys(query for attacker in attackers for query in attacker.queries)
+    if audited.canaries:
+        objective = objective_of(experiment, dataset)
+        candidates = CandidateRecords(dataset, new_model, objective)
+        return with_canaries(experiment, ledger, tuple(asked), sizes, candidates)
     for query in asked:  # in the order of the experiment, so that the file is always the same
         audit = draw_audit(
             ledger,

@@ -1,0 +1,83 @@
+"""The audit by canaries: from the names in an experiment to a ledger that knows them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fedsim import plugins
+from fedsim.canaries import CanaryKind, CandidateRecords
+from fedsim.canaries.drawing import draw_canaries
+from fedsim.config.experiment import Experiment, LabelledChoice
+from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery
+from fedsim.errors import PluginError
+
+
+def build_canaries(choice: LabelledChoice) -> CanaryKind:
+    """Return the kind of canaries that a choice names.
+
+    Raises
+    ------
+    PluginError
+        If the plugin is not a `CanaryKind`.
+    """
+    kind = plugins.build("canaries", choice.name, choice.settings)
+    if not isinstance(kind, CanaryKind):
+        raise PluginError(
+            f"canaries {choice.name!r} gave a {type(kind).__name__}; a plugin of group canaries "
+            "must derive from fedsim.CanaryKind"
+        )
+    return kind
+
+
+def with_canaries(
+    experiment: Experiment,
+    ledger: Ledger,
+    queries: Sequence[MembershipQuery],
+    sizes: AuditSizes,
+    candidates: CandidateRecords,
+) -> Ledger:
+    """Return a ledger whose audits are of canaries.
+
+    Parameters
+    ----------
+    experiment
+        Whose `audit` says of whom, and of which kinds.
+    ledger
+        Who trains on what without them.
+    queries
+        What is asked about.
+    sizes
+        How many.
+    candidates
+        The whole data set, the model and the objective.
+
+    Raises
+    ------
+    FedsimError
+        If a victim has too few records, or a kind cannot be made of them.
+    """
+    dataset = candidates.dataset
+    drawn = draw_canaries(
+        ledger,
+        experiment.audit.victims,
+        {choice.label: build_canaries(choice) for choice in experiment.audit.canaries},
+        sizes,
+        lambda records: replace(candidates, dataset=dataset.only(records)),
+        experiment.seed,
+    )
+    found = drawn.ledger
+    for query in queries:
+        found = found.with_audit(query, drawn.audit(query))
+    return found
+
+
+def with_canary_labels(dataset: Dataset, ledger: Ledger) -> Dataset:
+    """Return a data set in which canaries have the labels that a ledger says."""
+    if ledger.canaries is None:
+        return dataset
+    labels, canaries = np.array(dataset.labels), ledger.canaries != ""
+    if len(labels) != len(canaries):  # other data, which is told where labels are compared
+        return dataset
+    labels[canaries] = ledger.labels.reshape(labels.shape)[canaries]
+    return dataset.relabelled(labels)
