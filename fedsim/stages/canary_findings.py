@@ -36,7 +36,7 @@ def canary_finding(
     guaranteed = any(row[-1] is not None for row in rows)
     canaries = judged.ledger.canaries
     kinds = [] if canaries is None else sorted({str(kind) for kind in canaries if kind})
-    counts = {f"{kind}": int((canaries == kind).sum()) for kind in kinds}
+    counts = {kind: int(np.count_nonzero(canaries == kind)) for kind in kinds}
     return OwnedFinding(
         adversary=TITLE,
         title="records that were put in by a coin",
