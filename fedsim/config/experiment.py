@@ -222,6 +222,7 @@ class AuditSettings(Strict):
     attack_seeds: PositiveInt = 1
     null: bool = False
     canaries: tuple[LabelledChoice, ...] = ()
+    canary_participants: NaturalNumber = 0
 
 
 class ExternalModelSettings(Strict):
@@ -327,6 +328,20 @@ class Experiment(Strict):
 
     def _canary_misfits(self) -> Iterator[str]:
         audit = self.audit
+        honest = self.partition.participants - audit.canary_participants
+        if audit.canary_participants == 1 or honest < 1:
+            yield (
+                f"audit.canary_participants is {audit.canary_participants} of "
+                f"{self.partition.participants} participants; valid: 0, or from 2 on and fewer "
+                "than all"
+            )
+        elif audit.canary_participants and max(audit.victims, default=0) >= honest:
+            yield (
+                f"audit.victims has {max(audit.victims)}, but participants from {honest} on are "
+                "canaries (audit.canary_participants) and train on nothing"
+            )
+        if audit.canary_participants and self.given is not None:
+            yield "audit.canary_participants are in training; a given model was trained before"
         if not audit.canaries:
             return
         if audit.unit == "user":
@@ -418,6 +433,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "unit": "record",
         "user_score": "mean",
         "canaries": [],
+        "canary_participants": 0,
     },
 }
 """Settings that runs of earlier versions did not have, with what they did."""

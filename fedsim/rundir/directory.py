@@ -136,6 +136,10 @@ class RunDirectory:
         """Utility over a federation's rounds."""
         return self.path / "federations" / federation / "history.json"
 
+    def canary_cosines(self, federation: str) -> Path:
+        """What a federation's aggregates say of its canary participants."""
+        return self.path / "federations" / federation / "canary-cosines.json"
+
     def malicious_updates(self, federation: str) -> Path:
         """How far a federation's malicious messages lie from honest ones."""
         return self.path / "federations" / federation / "crafted.json"

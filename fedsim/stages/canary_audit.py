@@ -10,7 +10,8 @@ from fedsim.canaries import CanaryKind, CandidateRecords
 from fedsim.canaries.drawing import draw_canaries
 from fedsim.config.experiment import Experiment, LabelledChoice
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery
-from fedsim.errors import PluginError
+from fedsim.errors import ConfigError, PluginError
+from fedsim.stages.attackers import Attacker
 
 
 def build_canaries(choice: LabelledChoice) -> CanaryKind:
@@ -81,3 +82,24 @@ def with_canary_labels(dataset: Dataset, ledger: Ledger) -> Dataset:
         return dataset
     labels[canaries] = ledger.labels.reshape(labels.shape)[canaries]
     return dataset.relabelled(labels)
+
+
+def require_canary_participants(experiment: Experiment, attackers: Sequence[Attacker]) -> None:
+    """Raise `ConfigError` unless canary participants can be hidden, and are asked about by nobody.
+
+    Without a defence that clips, their updates are all that is left of an aggregate.
+    """
+    if not experiment.audit.canary_participants:
+        return
+    if not experiment.defences:
+        raise ConfigError(
+            "audit.canary_participants: without a defence that clips updates, such as "
+            "fixed-clipping, an aggregate is nothing but its canaries; name one in defences"
+        )
+    seated = [one.label for one in attackers if one.participant is not None]
+    if seated:
+        raise ConfigError(
+            f"audit.canary_participants: {seated[0]} sits in a participant's position and asks "
+            "about everybody's data, and canaries do not train on theirs; audit from the server's "
+            "position, or without canary participants"
+        )

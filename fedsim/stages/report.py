@@ -34,6 +34,7 @@ from fedsim.stages.history import HistoryFile
 from fedsim.stages.kept_figures import with_kept_figures
 from fedsim.stages.label_gain import gain_over, label_attack, tells_members
 from fedsim.stages.null_check import null_finding
+from fedsim.stages.participant_epsilon import participant_findings
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.utility import cost_of, final_utility, read_history, utility_points
 
@@ -94,6 +95,10 @@ def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]
         yield null_finding(judged)
     if judged.experiment.audit.canaries:
         yield canary_finding(run, judged, read_guarantees(run))
+    if judged.experiment.audit.canary_participants:
+        names = [federation.name for federation in federations_of(judged.attackers)]
+        rounds = judged.experiment.federation.rounds
+        yield from participant_findings(run, names, rounds, read_guarantees(run))
 
 
 def _rows(judged: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]) -> Iterable[ResultRow]:

@@ -51,7 +51,11 @@ from fedsim.privacy import FederationFacts, Position
 from fedsim.progress import Watcher
 from fedsim.stages.attackers import Attacker as Attacker
 from fedsim.stages.attackers import attackers_of as attackers_of
-from fedsim.stages.canary_audit import with_canaries, with_canary_labels
+from fedsim.stages.canary_audit import (
+    require_canary_participants,
+    with_canaries,
+    with_canary_labels,
+)
 from fedsim.stages.guarantees import (
     StatedGuarantee,
     ended,
@@ -218,6 +222,7 @@ def set_setup(
             return set_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
         if experiment.given is None:
             _require_undefended(setup)
+            require_canary_participants(experiment, attackers)
             require_usable_model(new_model(), experiment.model.name)
         _require_buildable(setup)
         if experiment.given is None:

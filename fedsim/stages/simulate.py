@@ -31,6 +31,7 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import give_resources
+from fedsim.stages.canary_cosines import CosineRecorder, canary_mods
 from fedsim.stages.checkpointing import Checkpointer, read_taken_over
 from fedsim.stages.features_only import let_go
 from fedsim.stages.federations import PlannedFederation, federations_of
@@ -138,9 +139,12 @@ def _serve(
     """Run the rounds that are left."""
     start, schedule = keeper.progress, keeper.schedule
     utility, recorder = schedule.objective.utility, keeper.last_round_recorder
+    cosines = _cosine_recorder(setup, federation, keeper)
     with watcher.task(f"federation {federation.name}", schedule.rounds, start.round) as advance:
 
         def after_round(progress: Progress) -> None:
+            if cosines is not None:
+                cosines.after(progress)
             keeper.finished(progress)
             let_go(setup, federation, keeper.run, keeper.kept_rounds, progress.round)
             advance(standing_of(progress, utility, recorder.took_part))
@@ -152,6 +156,18 @@ def _serve(
         except (KeyboardInterrupt, MessageError):
             _keep_what_is_there(keeper, watcher)
             raise
+        if cosines is not None:
+            cosines.ended(keeper.progress)
+
+
+def _cosine_recorder(
+    setup: Setup, federation: PlannedFederation, keeper: Checkpointer
+) -> CosineRecorder | None:
+    """Return what notes the cosines of canary participants; None where there are none."""
+    if not setup.experiment.audit.canary_participants:
+        return None
+    path, beginning = keeper.run.canary_cosines(federation.name), beginning_of(setup).arrays
+    return CosineRecorder(setup, path, beginning, keeper.progress)
 
 
 def _keep_what_is_there(keeper: Checkpointer, watcher: Watcher) -> None:
@@ -166,6 +182,7 @@ def client_app_of(setup: Setup, federation: PlannedFederation) -> ClientApp:
     """Return the app of a federation's participants, the dishonest ones among them."""
     # A dishonest participant is outside of the defences: they do not bind what it sends.
     mods: list[Mod] = [*federation.participants, *mods_of(tuple(setup.defences.values()))]
+    mods += canary_mods(setup)  # innermost, so that the defences bind what they send
     stacked = setup.experiment.engine.stacked is True
     return make_client_app(setup.participants, mods, stacked=stacked)
 

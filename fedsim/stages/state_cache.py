@@ -140,10 +140,12 @@ class StateCache:
     def _always(self) -> Mapping[str, Any]:
         """Return what decides every state of this setup, whichever round or federation."""
         ledger, engine = self.setup.ledger, self._whole["engine"]
+        canaries = self.setup.experiment.audit.canary_participants
         return {
             "versions": {package: metadata.version(package) for package in _DECIDING},
             **{key: self._whole[key] for key in DECIDES_FEDERATIONS if key in self._whole},
             **{name: value for name, value in engine.items() if name in DECIDING and value},
+            **({"canary participants": canaries} if canaries else {}),
             "records": digest_of_arrays(ledger.labels, *self.setup.training_sets),
             "content": asdict(content_of(self.setup)),
         }
