@@ -133,8 +133,9 @@ def test_what_is_released_without_noise_tells_who_took_part(tmp_path: Path) -> N
     assert 1.5 < every[3] < np.log(40 * CANARIES)  # by as many counts
     cosines = read_cosines(RunDirectory(tmp_path / "run").canary_cosines("honest"))
     assert cosines is not None
-    # All canaries have the clipping's length: each is about 1 / sqrt(24) of the mean.
-    assert np.mean(cosines.rows[0].sent) == pytest.approx(CANARIES**-0.5, rel=0.15)
+    # All updates have the clipping's length, canaries at right angles, the 4 honest ones alike.
+    expected = (CANARIES + 4**2) ** -0.5
+    assert np.mean(cosines.rows[0].sent) == pytest.approx(expected, rel=0.1)
     assert abs(np.mean(cosines.rows[0].unsent)) < 3 / (CANARIES * 1092) ** 0.5
 
 
