@@ -17,19 +17,17 @@ from pydantic import Field
 from scipy.special import logsumexp
 
 from adversaries.inference.feature_cache import positions
-from adversaries.inference.memory import tried_features
 from adversaries.inference.reference_models import (
-    FIT,
     Floats,
-    keep_references,
+    ReferenceAttack,
     reference_needs,
     round_references,
 )
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.progress import Watcher
 
 
-class Base(Attack):
+class Base(ReferenceAttack):
     """Score a record by its log-likelihood, calibrated by OUT models (Lassila et al. 2025).
 
     Parameters
@@ -45,14 +43,6 @@ class Base(Attack):
     ) -> None:
         self.weight = weight
         self.needs = reference_needs(federations)
-
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the losses."""
-        keep_references(view, watcher, self.needs)
 
     def score(
         self,

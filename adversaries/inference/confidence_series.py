@@ -14,16 +14,12 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
-from adversaries.inference.feature_cache import own_features
-from adversaries.inference.memory import tried_features
-from adversaries.inference.reference_models import FIT
-from adversaries.inference.sequence_training import Build, Floats, cross_fitted
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
-from fedsim.observation.needs import Knowledge, Needs
-from fedsim.progress import SILENCE, Watcher
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.sequence_training import Floats
+from adversaries.inference.series_classifier import SeriesClassifier
 
 
-class ConfidenceSeries(Attack):
+class ConfidenceSeries(SeriesClassifier):
     """Score a record by a small network over its fit in each round (Zari et al. 2021).
 
     Parameters
@@ -32,51 +28,19 @@ class ConfidenceSeries(Attack):
         Of training.
     """
 
-    stochastic = True
-    needs = Needs(scalars=True, knowledge=frozenset({Knowledge.KNOWN_RECORDS}))
     title = "confidence series"
+    learning_rate = 3e-3
 
     def __init__(self, epochs: Annotated[int, Field(ge=1)] = 60) -> None:
         self.epochs = epochs
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
+    def network(self, rounds: int, columns: int) -> nn.Module:
+        """Return three convolutions."""
+        return Convolutions(columns)
 
-    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Read the log-odds; train nothing."""
-        own_features(view, SILENCE, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the log-odds."""
-        own_features(view, watcher, FIT)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> Floats:
-        """Return membership logits; a known record's come from networks that have not seen it."""
-        found = own_features(view, watcher, FIT)
-        by_snapshot = dict(zip(view.trained, found, strict=True))
-        columns = [by_snapshot[one].scalars[:, :1].astype(np.float64) for one in view.closest]
-        return cross_fitted(
-            view,
-            np.stack(columns, 1),
-            known,
-            candidates,
-            self.network,
-            epochs=self.epochs,
-            learning_rate=3e-3,
-            seed=seed,
-            watcher=watcher,
-            name=self.title,
-        )
-
-    network: Build = staticmethod(lambda rounds, columns: Convolutions(columns))
+    def measures(self, features: SnapshotFeatures) -> Floats:
+        """Return the log-odds, (N, 1); of another objective what stands for the fit."""
+        return features.scalars[:, :1].astype(np.float64)
 
 
 class Convolutions(nn.Module):

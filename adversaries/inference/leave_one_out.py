@@ -10,14 +10,16 @@ server knows and an attack is not told (numbers of records) are taken as equal.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from adversaries.inference.extraction import extract
 from adversaries.inference.feature_cache import positions
-from adversaries.inference.model_layers import evaluating
+from adversaries.inference.needed_features import FIT
 from adversaries.inference.reference_models import FEWEST, Floats
 from fedsim import load_exchanged
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
@@ -26,7 +28,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
 
-_RECORDS_A_PASS = 500
+_FIT = replace(FIT, batch_size=500)
 
 
 class LeaveOneOut(Attack):
@@ -85,13 +87,9 @@ class LeaveOneOut(Attack):
         """Return how well a model fits all audited records, (N,)."""
         model = view.new_model()
         load_exchanged(model, state)
-        found = []
-        with evaluating(model), torch.no_grad():
-            for start in range(0, len(view.records), _RECORDS_A_PASS):
-                inputs, targets = view.dataset.batch(view.records[start : start + _RECORDS_A_PASS])
-                fit = view.objective.record_fit(model(inputs), targets)
-                found.append(-fit.losses if self.measure == "loss" else fit.scalars[:, 0])
-        return torch.cat(found).double().numpy()
+        found = extract(model, view.dataset.batch, view.records, _FIT, objective=view.objective)
+        values = -found.losses if self.measure == "loss" else found.scalars[:, 0]
+        return values.astype(np.float64)
 
 
 def mean_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

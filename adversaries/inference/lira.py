@@ -24,15 +24,13 @@ from scipy.special import log_ndtr
 
 from adversaries.inference.crossfit import folds
 from adversaries.inference.feature_cache import positions
-from adversaries.inference.memory import tried_features
 from adversaries.inference.reference_models import (
-    FIT,
     Floats,
-    keep_references,
+    ReferenceAttack,
     reference_needs,
     round_references,
 )
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.progress import Watcher
 
 Variance = Literal["auto", "record", "global"]
@@ -43,7 +41,7 @@ _FLOOR = 1e-8  # of standard deviations
 _FOLDS = 5
 
 
-class LiRA(Attack):
+class LiRA(ReferenceAttack):
     """Score a record by a likelihood ratio of its log-odds (Carlini et al. 2022).
 
     Parameters
@@ -68,14 +66,6 @@ class LiRA(Attack):
         self.mode, self.variance = mode, variance
         self.stochastic = mode == "online"  # type: ignore[misc]
         self.needs = reference_needs(federations, known=mode == "online")
-
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the log-odds."""
-        keep_references(view, watcher, self.needs)
 
     def score(
         self,

@@ -13,20 +13,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.inference.feature_cache import observed_features, positions
+from adversaries.inference.feature_attack import FeatureAttack
+from adversaries.inference.feature_cache import positions
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.memory import tried_features
-from adversaries.inference.reference_models import FIT
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Needs
 from fedsim.observation.snapshots import Snapshot
-from fedsim.progress import SILENCE, Watcher
+from fedsim.progress import Watcher
 
 Floats = NDArray[np.float64]
 
 
-class LossSeries(Attack):
+class LossSeries(FeatureAttack):
     """Score a record by its fit over the observed rounds (Gu et al. 2022), training-free.
 
     Parameters
@@ -47,18 +46,6 @@ class LossSeries(Attack):
     ) -> None:
         self.kind, self.measure = score, measure
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
-
-    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Try the model on one round, in which nothing has a slope yet."""
-        observed_features(view, SILENCE, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the losses."""
-        observed_features(view, watcher, FIT)
-
     def score(
         self,
         view: View,
@@ -74,8 +61,7 @@ class LossSeries(Attack):
         FedsimError
             If so few rounds have none.
         """
-        found = observed_features(view, watcher, FIT)
-        fits = dict(zip(view.answering, map(self._fit, found), strict=True))
+        fits = {one: self._fit(found) for one, found in self.features(view, watcher).items()}
         series = np.stack([fits[one] for one in view.closest])
         scores = series.mean(0)
         if self.kind == "slope":

@@ -9,7 +9,6 @@ the known records, cross-fitted. Losses are read as log-odds, which keep their d
 from torch import Tensor, nn
 
 from adversaries.inference.confidence_series import ConfidenceSeries
-from adversaries.inference.sequence_training import Build
 
 
 class LossTrajectory(ConfidenceSeries):
@@ -22,7 +21,10 @@ class LossTrajectory(ConfidenceSeries):
     """
 
     title = "loss trajectory"
-    network: Build = staticmethod(lambda rounds, columns: Perceptron(rounds * columns))
+
+    def network(self, rounds: int, columns: int) -> nn.Module:
+        """Return a perceptron."""
+        return Perceptron(rounds * columns)
 
 
 class Perceptron(nn.Module):

@@ -54,6 +54,10 @@ def needed_features(needs: Needs, last_layer: str | None = None) -> FeatureSpec:
     )
 
 
+FIT = needed_features(Needs(scalars=True))
+"""Losses and the objective's scalars: how well a record is fitted."""
+
+
 def shared_features(spec: FeatureSpec, needs: Needs, trained: bool) -> FeatureSpec:
     """Return a spec that holds what an attack needs, too, but for layers that it names.
 

@@ -19,21 +19,20 @@ from pydantic import Field
 from sklearn.linear_model import QuantileRegressor
 from sklearn.model_selection import KFold
 
-from adversaries.inference.feature_cache import observed_features, positions
+from adversaries.inference.feature_attack import FeatureAttack
+from adversaries.inference.feature_cache import positions
 from adversaries.inference.loss_series import before_and_after
-from adversaries.inference.memory import tried_features
-from adversaries.inference.reference_models import FIT
 from fedsim import seeds
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Knowledge, Needs
-from fedsim.progress import SILENCE, Watcher
+from fedsim.progress import Watcher
 
 Floats = NDArray[np.float64]
 _FOLDS = 5
 
 
-class QuantileRegression(Attack):
+class QuantileRegression(FeatureAttack):
     """Score a record by how far it lies above non-members' quantile for such a record.
 
     Parameters
@@ -47,18 +46,6 @@ class QuantileRegression(Attack):
 
     def __init__(self, fpr: Annotated[float, Field(gt=0, lt=1)] = 0.05) -> None:
         self.fpr = fpr
-
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
-
-    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Read the scalars of one round, in which nothing was before an aggregate."""
-        observed_features(view, SILENCE, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the scalars."""
-        observed_features(view, watcher, FIT)
 
     def score(
         self,
@@ -75,12 +62,11 @@ class QuantileRegression(Attack):
         FedsimError
             If nothing was seen before a model, or too few non-members are known.
         """
-        found = observed_features(view, watcher, FIT)
         scalars = {
             one: np.stack(
                 [features.scalar(name) for name in view.objective.scalars], 1, dtype=np.float64
             )
-            for one, features in zip(view.answering, found, strict=True)
+            for one, features in self.features(view, watcher).items()
         }
         pairs = before_and_after(view)
         if not pairs:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from adversaries.inference.feature_cache import features_on, last_features, own_features
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.needed_features import needed_features
-from fedsim.attacks import View
+from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import FIT
+from fedsim.attacks import Attack, ExpectedObservation, View
 from fedsim.errors import FedsimError, shown
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Knowledge, Needs
@@ -29,9 +30,6 @@ from fedsim.progress import Watcher
 Floats = NDArray[np.float64]
 MOST_FEDERATIONS = 10_000
 """Of one's own that an attack may ask for."""
-FIT = needed_features(Needs(scalars=True))
-"""Losses and the objective's scalars."""
-
 FEWEST = 2
 """Of the OUT models in a round: one alone has no spread."""
 
@@ -97,11 +95,18 @@ def reference_needs(federations: int, *, known: bool = False) -> Needs:
     )
 
 
-def keep_references(view: View, watcher: Watcher, needs: Needs) -> None:
-    """Extract what `round_references` will read of the snapshots that are there."""
-    own_features(view, watcher, FIT)
-    if needs.others:
-        features_on(view, watcher, _others(view, None), FIT)
+class ReferenceAttack(Attack):
+    """An attack that compares the victim's model with OUT models: `needs` says where from."""
+
+    def memory_needed(self, prospect: ExpectedObservation) -> None:
+        """Try the model; it takes no memory to speak of."""
+        tried_features(prospect, FIT)
+
+    def extract(self, view: View, watcher: Watcher) -> None:
+        """Keep what `round_references` will read of the snapshots that are there."""
+        own_features(view, watcher, FIT)
+        if self.needs.others:
+            features_on(view, watcher, _others(view, None), FIT)
 
 
 def round_references(

@@ -16,20 +16,18 @@ from pydantic import Field
 from scipy.special import logsumexp
 
 from adversaries.inference.feature_cache import positions
-from adversaries.inference.memory import tried_features
 from adversaries.inference.reference_models import (
-    FIT,
     Floats,
-    keep_references,
+    ReferenceAttack,
     reference_needs,
     round_references,
 )
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
 
 
-class RMIA(Attack):
+class RMIA(ReferenceAttack):
     """Score a record by how many of the population's it beats (Zarifzadeh et al. 2024), offline.
 
     Parameters
@@ -56,14 +54,6 @@ class RMIA(Attack):
     ) -> None:
         self.add, self.offline_a, self.gamma = add, offline_a, gamma
         self.needs = reference_needs(federations, known=True)
-
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the losses."""
-        keep_references(view, watcher, self.needs)
 
     def score(
         self,

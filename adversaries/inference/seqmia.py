@@ -16,21 +16,17 @@ from pydantic import Field
 from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
-from adversaries.inference.feature_cache import own_features
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.memory import tried_features
 from adversaries.inference.needed_features import needed_features
-from adversaries.inference.sequence_training import Floats, cross_fitted
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from adversaries.inference.sequence_training import Floats
+from adversaries.inference.series_classifier import SeriesClassifier
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Knowledge, Needs
-from fedsim.progress import SILENCE, Watcher
 
 _NEEDS = Needs(outputs=True, knowledge=frozenset({Knowledge.KNOWN_RECORDS}))
-_OUTPUT = needed_features(_NEEDS)
 
 
-class SeqMIA(Attack):
+class SeqMIA(SeriesClassifier):
     """Score a record by a recurrent network over five measures of each round (SeqMIA, 2024).
 
     For classifiers.
@@ -43,8 +39,10 @@ class SeqMIA(Attack):
         Size of the LSTM's state.
     """
 
-    stochastic = True
     needs = _NEEDS
+    read = needed_features(_NEEDS)
+    title = "SeqMIA"
+    learning_rate = 1e-2
 
     def __init__(
         self,
@@ -53,43 +51,21 @@ class SeqMIA(Attack):
     ) -> None:
         self.epochs, self.hidden = epochs, hidden
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        _require_classes(tried_features(prospect, _OUTPUT))
+    def network(self, rounds: int, columns: int) -> nn.Module:
+        """Return the LSTM with attention."""
+        return AttentiveLstm(columns, self.hidden)
 
-    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Read the outputs; train nothing."""
-        own_features(view, SILENCE, _OUTPUT)
+    def measures(self, features: SnapshotFeatures) -> Floats:
+        """Return the five measures, (N, 5)."""
+        return prediction_measures(features)
 
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the outputs."""
-        own_features(view, watcher, _OUTPUT)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> Floats:
-        """Return membership logits; a known record's come from networks that have not seen it."""
-        found = own_features(view, watcher, _OUTPUT)
-        _require_classes(found[0])
-        by_snapshot = dict(zip(view.trained, found, strict=True))
-        series = np.stack([prediction_measures(by_snapshot[one]) for one in view.closest], 1)
-        return cross_fitted(
-            view,
-            series,
-            known,
-            candidates,
-            lambda rounds, columns: AttentiveLstm(columns, self.hidden),
-            epochs=self.epochs,
-            learning_rate=1e-2,
-            seed=seed,
-            watcher=watcher,
-            name="SeqMIA",
-        )
+    def require_readable(self, features: SnapshotFeatures) -> None:
+        """Raise `FedsimError` unless a classifier is attacked."""
+        if not features.classes:
+            raise FedsimError(
+                "SeqMIA measures the probabilities of classes, and the objective is no "
+                "classification; choose another attack (confidence-series reads any objective)"
+            )
 
 
 class AttentiveLstm(nn.Module):
@@ -142,11 +118,3 @@ def prediction_measures(features: SnapshotFeatures) -> Floats:
         np.log(np.maximum(modified, tiny)),
     ]
     return np.stack(columns, 1)
-
-
-def _require_classes(features: SnapshotFeatures) -> None:
-    if not features.classes:
-        raise FedsimError(
-            "SeqMIA measures the probabilities of classes, and the objective is no classification; "
-            "choose another attack (confidence-series reads any objective)"
-        )

@@ -17,20 +17,18 @@ from typing import Literal
 import numpy as np
 
 from adversaries.inference.feature_cache import positions
-from adversaries.inference.memory import tried_features
 from adversaries.inference.reference_models import (
-    FIT,
     Floats,
-    keep_references,
+    ReferenceAttack,
     reference_needs,
     round_references,
 )
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.finding import Finding
 from fedsim.progress import Watcher
 
 
-class SourceInference(Attack):
+class SourceInference(ReferenceAttack):
     """Score a record by how much better the victim's upload fits it than the best other one.
 
     Parameters
@@ -44,14 +42,6 @@ class SourceInference(Attack):
 
     def __init__(self, measure: Literal["log-odds", "loss"] = "log-odds") -> None:
         self.measure = measure
-
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
-        tried_features(prospect, FIT)
-
-    def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the losses."""
-        keep_references(view, watcher, self.needs)
 
     def score(
         self,
