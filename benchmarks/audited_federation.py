@@ -23,7 +23,7 @@ from torch.nn import functional
 from adversaries import CuriousParticipant, CuriousServer
 from fedsim import seeds
 from fedsim.adversary.server_position import AdversarialStrategy
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays
 from fedsim.engines.in_process import LocalGrid, local_identity

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedsim import seeds
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays
 from fedsim.models import build_model

@@ -24,8 +24,8 @@ from paired import arguments, interleaved, publish, ratios
 from ray.cluster_utils import Cluster
 from torch import nn
 
+from fedsim.config.choice import Choice
 from fedsim.config.engine import LocalEngine, RayEngine
-from fedsim.config.experiment import Choice
 from fedsim.engines.base import NodesGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.flower_identity import local_identity

@@ -17,8 +17,8 @@ from flwr.app import ArrayRecord, Message
 from pace import NoMoreRounds, Pace, family
 
 from fedsim.adversary.server_position import AdversarialStrategy
+from fedsim.config.choice import Choice
 from fedsim.config.engine import Engine, LocalEngine, RayEngine
-from fedsim.config.experiment import Choice
 from fedsim.engines.base import NodesGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.flower_identity import local_identity

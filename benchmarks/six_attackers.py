@@ -19,7 +19,8 @@ import torch
 from paired import interleaved, processor_seconds, publish, ratios
 
 from fedsim import seeds
-from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import Arrays
 from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     )
     from fedsim.canaries import CanaryKind, CandidateRecords, CraftedCanaries
     from fedsim.config.engine import Engine
-    from fedsim.config.experiment import Experiment, load_experiment
+    from fedsim.config.experiment import Experiment
+    from fedsim.config.loading import load_experiment
     from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
     from fedsim.data.partitioners import PartitionTask
     from fedsim.data.sources.tables import TableFile
@@ -107,7 +108,7 @@ _HOMES = {
     "exchanged_state": "fedsim.models.exchange",
     "gate": "fedsim.api",
     "load_exchanged": "fedsim.models.exchange",
-    "load_experiment": "fedsim.config.experiment",
+    "load_experiment": "fedsim.config.loading",
     "open_run": "fedsim.api",
     "prepare": "fedsim.api",
     "run": "fedsim.api",

@@ -21,7 +21,9 @@ from fedsim import seeds
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
-from fedsim.config.experiment import Experiment, LocalTraining, parse_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.federation import LocalTraining
+from fedsim.config.loading import parse_experiment
 from fedsim.conformance.trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
 from fedsim.engines.in_process import LocalGrid

@@ -54,10 +54,6 @@ def needed_features(needs: Needs, last_layer: str | None = None) -> FeatureSpec:
     )
 
 
-FIT = needed_features(Needs(scalars=True))
-"""Losses and the objective's scalars: how well a record is fitted."""
-
-
 def shared_features(spec: FeatureSpec, needs: Needs, trained: bool) -> FeatureSpec:
     """Return a spec that holds what an attack needs, too, but for layers that it names.
 
@@ -78,3 +74,7 @@ def _names(layers: Layers) -> tuple[str, ...]:
             f"needs name layer {places[0]}, a place; features are extracted of layers by name"
         )
     return tuple(str(layer) for layer in layers)
+
+
+FIT = needed_features(Needs(scalars=True))
+"""Losses and the objective's scalars: how well a record is fitted."""

@@ -28,7 +28,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
 from fedsim import plugins
-from fedsim.config.experiment import Choice, Experiment
+from fedsim.config.choice import Choice
+from fedsim.config.experiment import Experiment
 from fedsim.config.yaml_files import parse_yaml
 
 PAGE = "settings"

@@ -19,7 +19,8 @@ from fedsim.api.arguments import (
     run_folder,
 )
 from fedsim.api.result_objects import FinishedRun
-from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import read_ledger
 from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.files import write_json
@@ -28,13 +29,14 @@ from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance, recorded_data_dir, recorded_folder
 from fedsim.stages.attack import attack as attack_stage
 from fedsim.stages.ceilings import keep_guarantees
+from fedsim.stages.data_of_experiment import load_data, require_labels
 from fedsim.stages.dry_run import try_attacks
 from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
 from fedsim.stages.plan import Plan, StatedThreat, plan, stated_threats
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.run_content import keep_content, require_content, require_data
-from fedsim.stages.setup import Setup, load_data, require_labels, set_setup
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import simulate as simulate_stage
 from fedsim.stages.stated_attackers import keep_stated
 

@@ -1,6 +1,7 @@
-"""A plugin as an experiment names it."""
+"""A plugin as an experiment names it, and the label by which two of one name are told apart."""
 
-from typing import Any
+import re
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -21,3 +22,34 @@ class Choice(BaseModel):
     def settings(self) -> dict[str, Any]:
         """Everything given beside the fields that fedsim itself reads."""
         return dict(self.model_extra or {})
+
+
+HONEST = "honest"
+"""The name of the federation that all passive attackers share."""
+
+
+def usable_label(label: str) -> str:
+    """Return a label.
+
+    Raises
+    ------
+    ValueError
+        If it cannot name files, or is another federation's.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", label) or label == HONEST:
+        raise ValueError(
+            f"label {label!r} must be letters, digits, dots, dashes, and not {HONEST!r}"
+        )
+    return label
+
+
+class LabelledChoice(Choice):
+    """A choice that may occur twice in a list, distinguished by its label (default: the name)."""
+
+    label: str = ""
+
+    @model_validator(mode="after")
+    def _label_from_name(self) -> Self:
+        label = self.label or self.name.rpartition(":")[2]
+        object.__setattr__(self, "label", usable_label(label))
+        return self

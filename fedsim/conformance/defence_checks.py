@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedsim.config.experiment import Experiment, LabelledChoice
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.experiment import Experiment
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed
 from fedsim.conformance.federation_trial import FederationTrial, require_alike

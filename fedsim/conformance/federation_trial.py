@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedsim.config.experiment import HONEST, Experiment
+from fedsim.config.choice import HONEST
+from fedsim.config.experiment import Experiment
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.progress import SILENCE, Watcher

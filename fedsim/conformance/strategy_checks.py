@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedsim.config.experiment import Choice, Experiment
+from fedsim.config.choice import Choice
+from fedsim.config.experiment import Experiment
 from fedsim.conformance.checklist import Check
 from fedsim.conformance.federation_trial import FederationTrial, require_alike
 from fedsim.conformance.trial import Stopping

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
-from fedsim.config.experiment import Experiment, parse_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.data import Arrays
 from fedsim.progress import Watcher
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fedsim import seeds
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed
 from fedsim.data import Dataset

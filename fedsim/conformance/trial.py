@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.adversary.base import GIVEN_ATTRIBUTES, Adversary
-from fedsim.config.experiment import HONEST, Experiment
+from fedsim.config.choice import HONEST
+from fedsim.config.experiment import Experiment
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.conformance.traffic import Traffic, traffic
@@ -17,7 +18,8 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import give_resources
-from fedsim.stages.setup import Attacker, Setup, attackers_of, set_setup
+from fedsim.stages.attackers import Attacker, attackers_of
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import simulate
 
 Checksums = Mapping[str, str]

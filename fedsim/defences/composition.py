@@ -8,7 +8,7 @@ from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 
 from fedsim import plugins
-from fedsim.config.experiment import LabelledChoice
+from fedsim.config.choice import LabelledChoice
 from fedsim.defences.base import Defence, Half
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.observation.keys import SnapshotKey

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.defences.base import Defence, Half
 from fedsim.defences.wrapped_training import (
     WrappedObjective,

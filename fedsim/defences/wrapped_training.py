@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 
 from torch import Tensor
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError
 from fedsim.objectives import Objective
 from fedsim.training.trainer import Batches, LocalTrainer

@@ -12,7 +12,7 @@ import numpy as np
 
 from fedsim import seeds
 from fedsim.api import run
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.data import Arrays
 from fedsim.doctor.machine_check import MachineCheck, MachineStatus
 from fedsim.errors import FedsimError

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fedsim import plugins
-from fedsim.config.experiment import Choice
+from fedsim.config.choice import Choice
 from fedsim.errors import ConfigError, PluginError
 from fedsim.federation.log_filters import no_warnings_of_flower
 from fedsim.transport.fast_fedavg import QUICK, FastFedAvg

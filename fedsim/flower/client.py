@@ -13,7 +13,7 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
 from fedsim.federation.client_app import introduction, participant_of

@@ -14,7 +14,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import write_ledger
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError

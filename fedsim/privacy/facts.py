@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 
 
 @dataclass(frozen=True)

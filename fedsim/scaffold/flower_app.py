@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.errors import ConfigError
 from fedsim.scaffold.writing import rendered, require_empty, write_files
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from fedsim import plugins, seeds
 from fedsim.attacks import Attack, Reporting, Traced, View
-from fedsim.config.experiment import Experiment, LabelledChoice
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.experiment import Experiment
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
@@ -25,11 +26,14 @@ from fedsim.finding import owned_findings, write_findings
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
+from fedsim.stages.attackers import Attacker
 from fedsim.stages.auc_by_round import write_exposure
+from fedsim.stages.built_plugins import build_attack
+from fedsim.stages.data_of_experiment import require_labels
 from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
 from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
-from fedsim.stages.setup import Attacker, Setup, build_attack, require_labels
+from fedsim.stages.setup import Setup
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
 from fedsim.stages.views import HiddenAudit, hidden_audit, view_of
 

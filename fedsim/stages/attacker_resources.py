@@ -4,7 +4,8 @@ import numpy as np
 
 from fedsim import seeds
 from fedsim.adversary.base import AttackerResources
-from fedsim.stages.setup import Attacker, Setup
+from fedsim.stages.attackers import Attacker
+from fedsim.stages.setup import Setup
 
 
 def give_resources(setup: Setup, attacker: Attacker) -> None:

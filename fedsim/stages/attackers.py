@@ -7,7 +7,9 @@ from fedsim import plugins
 from fedsim.adversary.base import Adversary, Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.config.experiment import AttackerSettings, Choice, Experiment
+from fedsim.config.attackers import AttackerSettings
+from fedsim.config.choice import Choice
+from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
 from fedsim.defences.base import Defence
 from fedsim.errors import PluginError

@@ -8,7 +8,8 @@ import numpy as np
 from fedsim import plugins
 from fedsim.canaries import CanaryKind, CandidateRecords
 from fedsim.canaries.drawing import draw_canaries
-from fedsim.config.experiment import Experiment, LabelledChoice
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.experiment import Experiment
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery
 from fedsim.errors import ConfigError, PluginError
 from fedsim.stages.attackers import Attacker

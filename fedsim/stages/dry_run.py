@@ -28,9 +28,10 @@ from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.plugins.error_sentences import place_in_module
 from fedsim.progress import Watcher
+from fedsim.stages.attackers import Attacker
 from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
-from fedsim.stages.setup import Attacker, Setup
+from fedsim.stages.setup import Setup
 from fedsim.stages.views import hidden_audit
 
 KNOWN, TESTED = 24, 4

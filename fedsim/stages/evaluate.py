@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import PluginError, RunDirectoryError, listed
 from fedsim.evaluation import EvaluationResult, Scores, Truth, judge, mean_evaluation_result
@@ -18,9 +19,9 @@ from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.evaluation.metric import Metric
 from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
+from fedsim.stages.attackers import Attacker
 from fedsim.stages.kept_figures import found_metrics
 from fedsim.stages.score_files import learns_from, made_from, read_scores
-from fedsim.stages.setup import Attacker
 from fedsim.stages.stated_attackers import stated_attackers
 from fedsim.stages.user_level import by_user, scores_by_user
 from fedsim.stages.who_is_seen import asked_about

@@ -16,13 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fedsim.config.experiment import (
-    HONEST,
-    AuditSettings,
-    Experiment,
-    ExternalModelSettings,
-    parse_experiment,
-)
+from fedsim.config.choice import HONEST
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import parse_experiment
+from fedsim.config.sections import AuditSettings, ExternalModelSettings
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
 from fedsim.errors import PluginError, SnapshotError, listed
 from fedsim.federation.rounds import RoundFigures, with_utility
@@ -36,9 +33,10 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_history
+from fedsim.stages.data_of_experiment import load_data
 from fedsim.stages.kept_snapshots import Selection, select
 from fedsim.stages.plan import plan
-from fedsim.stages.setup import Setup, load_data, set_setup
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.training.sgd_loop import evaluate
 
 _NUMBERS = {

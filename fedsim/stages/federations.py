@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fedsim.adversary.base import Adversary
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.config.experiment import HONEST
-from fedsim.stages.setup import Attacker
+from fedsim.config.choice import HONEST
+from fedsim.stages.attackers import Attacker
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from fedsim import plugins
 from fedsim.config.experiment import Experiment
 from fedsim.data.partition import require_partitioner
 from fedsim.errors import ConfigError, FedsimError, joined_faults
-from fedsim.federation.strategies import build_strategy
 from fedsim.federation.strategy_state import strategy_state
 from fedsim.stages.attackers import Attacker, attacker_of
+from fedsim.stages.chosen_strategy import chosen_strategy
 from fedsim.training.optimizers import GROUP, optimizer_factory
 from fedsim.training.trainer import build_trainer
 
@@ -73,9 +73,7 @@ def _partitioner(experiment: Experiment) -> None:
 
 
 def _strategy(experiment: Experiment) -> None:
-    federation, participants = experiment.federation, experiment.partition.participants
-    chosen, present = federation.strategy, federation.fewest_present(participants)
-    strategy_state(build_strategy(chosen.name, chosen.settings, present))
+    strategy_state(chosen_strategy(experiment))
 
 
 def _optimizer(experiment: Experiment) -> None:

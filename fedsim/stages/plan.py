@@ -12,7 +12,8 @@ from fedsim.defences.base import Defence
 from fedsim.models import exchanged_state
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import planned_bytes
-from fedsim.stages.setup import Attacker, Setup
+from fedsim.stages.attackers import Attacker
+from fedsim.stages.setup import Setup
 
 
 @dataclass(frozen=True)

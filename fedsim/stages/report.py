@@ -7,7 +7,7 @@ shows on request.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fedsim.config.experiment import HONEST
+from fedsim.config.choice import HONEST
 from fedsim.files import read_json, write_text
 from fedsim.finding import OwnedFinding, read_findings
 from fedsim.report.comparison_rows import compared_rows, differences

@@ -19,11 +19,11 @@ from fedsim.report.data import (
 )
 from fedsim.report.results import MEAN, Results
 from fedsim.rundir import RunDirectory
+from fedsim.stages.attackers import Attacker
 from fedsim.stages.auc_by_round import read_exposure, rounds_alone
 from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.report_text import about, leading_attack
 from fedsim.stages.score_files import read_trace
-from fedsim.stages.setup import Attacker
 
 
 def rocs(judged: EvaluatedRun, called: Callable[[str], str] = str) -> list[RocTrace]:

@@ -6,19 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from fedsim.config.experiment import HONEST, AuditSettings, Experiment, LabelledChoice
+from fedsim.config.choice import HONEST, LabelledChoice
+from fedsim.config.experiment import Experiment
+from fedsim.config.sections import AuditSettings
 from fedsim.data import MembershipQuery
 from fedsim.errors import plural
 from fedsim.report.data import AttackFigures, ThreatSection
 from fedsim.report.results import MEAN, Results, ThreatModel
 from fedsim.rundir import RunDirectory
+from fedsim.stages.attackers import Attacker
 from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.federations import federations_of
 from fedsim.stages.kept_snapshots import of_snapshots
 from fedsim.stages.label_gain import label_attack, tells_members
 from fedsim.stages.plan import StatedThreat
 from fedsim.stages.score_files import overlapping
-from fedsim.stages.setup import Attacker
 
 _KIND = {
     ("server", False): "a curious",

@@ -20,7 +20,8 @@ from fedsim.errors import RunDirectoryError
 from fedsim.files import read_json, write_json
 from fedsim.files.digests import digest
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import Setup, require_labels
+from fedsim.stages.data_of_experiment import require_labels
+from fedsim.stages.setup import Setup
 
 LIBRARIES = ("torch", "torchvision")
 """Their modules change with their version only, which is in ``provenance.json``."""

@@ -1,7 +1,6 @@
 """What every stage of an experiment starts from: the data, the model, and who is dishonest."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,51 +10,29 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 from torch import nn
 
-from fedsim import plugins
 from fedsim.attacks import Attack, ExpectedObservation
-from fedsim.canaries import CandidateRecords
-from fedsim.config.experiment import Choice, Experiment, LabelledChoice
-from fedsim.data import (
-    AuditSizes,
-    Dataset,
-    Ledger,
-    MembershipQuery,
-    draw_audit,
-    load_dataset,
-    new_ledger,
-    partition,
-)
-from fedsim.data.left_out import audit_sentences, left_out
+from fedsim.config.experiment import Experiment
+from fedsim.data import Dataset, Ledger, MembershipQuery
 from fedsim.data.null_audit import null_training_sets
 from fedsim.defences.base import Defence
 from fedsim.defences.composition import (
     build_defences,
-    require_seen,
     wrapped_strategy,
     wrapped_trainer,
     wraps_training,
 )
-from fedsim.errors import ConfigError, DataError, FedsimError, PluginError
-from fedsim.federation.strategies import (
-    INNER,
-    build_strategy,
-    is_weighted_mean,
-    require_aggregable,
-)
-from fedsim.federation.strategy_state import strategy_state
-from fedsim.models import build_model, exchanged_state, require_room
+from fedsim.errors import ConfigError
+from fedsim.federation.strategies import is_weighted_mean
+from fedsim.models import build_model, require_room
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
-from fedsim.observation.keys import SnapshotKind
-from fedsim.privacy import FederationFacts, Position
+from fedsim.privacy import FederationFacts
 from fedsim.progress import Watcher
-from fedsim.stages.attackers import Attacker as Attacker
-from fedsim.stages.attackers import attackers_of as attackers_of
-from fedsim.stages.canary_audit import (
-    require_canary_participants,
-    with_canaries,
-    with_canary_labels,
-)
+from fedsim.stages.attackers import Attacker, attackers_of
+from fedsim.stages.built_plugins import build_attack, objective_of
+from fedsim.stages.canary_audit import require_canary_participants, with_canary_labels
+from fedsim.stages.chosen_strategy import chosen_strategy, samples, some_are_away
+from fedsim.stages.data_of_experiment import draw_ledger, load_data
 from fedsim.stages.guarantees import (
     StatedGuarantee,
     ended,
@@ -66,14 +43,11 @@ from fedsim.stages.guarantees import (
 from fedsim.stages.memory import require_memory
 from fedsim.stages.needs import attackers_reading, tell_needs
 from fedsim.stages.parts import require_parts
+from fedsim.stages.refusals import naming_what_is_given, require_aggregation, require_undefended
 from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
-from fedsim.training.trial import (
-    require_training,
-    require_training_step,
-    require_usable_model,
-)
+from fedsim.training.trial import require_training, require_training_step, require_usable_model
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
 
 
@@ -121,7 +95,7 @@ class Setup:
             self.experiment.seed,
             self._attendance,
             float_buffers(self.new_model()),
-            is_weighted_mean(_strategy(self.experiment)),
+            is_weighted_mean(chosen_strategy(self.experiment)),
         )
 
     @property
@@ -134,9 +108,9 @@ class Setup:
     @cached_property
     def _attendance(self) -> tuple[tuple[int, ...], ...]:
         """The rounds in which each participant trains; empty where each trains in all."""
-        if not _partial(self.experiment):
+        if not some_are_away(self.experiment):
             return ()
-        draws = Draws(self.experiment, partial(_strategy, self.experiment))
+        draws = Draws(self.experiment, partial(chosen_strategy, self.experiment))
         there = {r: draws.training(r) for r in range(1, self.experiment.federation.rounds + 1)}
         participants = range(self.ledger.participants)
         return tuple(tuple(r for r, some in there.items() if p in some) for p in participants)
@@ -192,8 +166,8 @@ def set_setup(
     attackers = attackers_of(experiment)
     if ledger is not None and attackers:
         attackers = asked_about(attackers, ledger)
-    elif _partial(experiment):
-        draws = Draws(experiment, partial(_strategy, experiment))
+    elif some_are_away(experiment):
+        draws = Draws(experiment, partial(chosen_strategy, experiment))
         attackers = seen_attackers(attackers, draws, watcher.say)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     attackers = attackers_reading(attackers, attacks, experiment)
@@ -207,10 +181,10 @@ def set_setup(
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    drawn = ledger or _ledger(experiment, dataset, attackers, new_model, watcher)
+    drawn = ledger or draw_ledger(experiment, dataset, attackers, new_model, watcher)
     dataset = with_canary_labels(dataset, drawn)
     setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
-    with _naming_what_is_given(experiment, dataset):
+    with naming_what_is_given(experiment, dataset):
         require_room(
             experiment.model.name,
             experiment.model.settings,
@@ -221,10 +195,10 @@ def set_setup(
             shorter = ended(experiment, last)
             return set_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
         if experiment.given is None:
-            _require_undefended(setup)
+            require_undefended(experiment, attackers, setup.defences)
             require_canary_participants(experiment, attackers)
             require_usable_model(new_model(), experiment.model.name)
-        _require_buildable(setup)
+        require_aggregation(strategy_of(setup), new_model)
         if experiment.given is None:
             require_training(setup.participants, experiment.model.name)
     require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
@@ -242,24 +216,6 @@ def _last_round(setup: Setup, watcher: Watcher) -> int:
     return last_round_within_budget(experiment, setup.defences, setup.facts, watcher.say)
 
 
-@contextmanager
-def _naming_what_is_given(experiment: Experiment, data: Dataset) -> Iterator[None]:
-    """Add to an error of the block what the experiment says of the model that the data say, too."""
-    settings = experiment.model.settings
-    said = {"input_shape": list(data.input_shape), "num_classes": data.num_classes}
-    try:
-        yield
-    except FedsimError as error:
-        given = [
-            f"model.{key} is given as {settings[key]}, and is {value} by the data"
-            for key, value in said.items()
-            if key in settings and settings[key] != value
-        ]
-        if not given:
-            raise
-        raise type(error)(f"{error}; {' and '.join(given)}: leave it out") from error
-
-
 def _with_stacking_chosen(setup: Setup) -> Setup:
     """Return the setup with `engine.stacked` true or false: it decides the last digits."""
     engine, participants = setup.experiment.engine, setup.participants
@@ -270,164 +226,9 @@ def _with_stacking_chosen(setup: Setup) -> Setup:
     return replace(setup, experiment=setup.experiment.model_copy(update={"engine": engine}))
 
 
-def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -> Dataset:
-    """Return the data set that an experiment names.
-
-    Raises
-    ------
-    FedsimError
-        As `fedsim.data.load_dataset`.
-    """
-    data = experiment.data
-    return load_dataset(
-        data.name,
-        data.settings,
-        data_dir=data_dir,
-        seed=experiment.seed if data.split_seed is None else data.split_seed,
-        test_records=data.test_records,
-        test_by_user=experiment.audit.unit == "user",
-        say=watcher.say,
-        objective=None if experiment.objective is None else experiment.objective.name,
-        beside=experiment.folder,
-    )
-
-
-def objective_of(experiment: Experiment, dataset: Dataset) -> Objective:
-    """Return what an experiment learns: what it says, else the data source, else classification.
-
-    Raises
-    ------
-    PluginError
-        If the plugin is not an `Objective`.
-    """
-    choice = experiment.objective or Choice(name=dataset.objective or "classification")
-    objective = plugins.build("objectives", choice.name, choice.settings)
-    if not isinstance(objective, Objective):
-        raise PluginError(
-            f"objective {choice.name!r} gave a {type(objective).__name__}; a plugin of group "
-            "objectives must derive from fedsim.objectives.Objective"
-        )
-    return objective
-
-
-def require_labels(ledger: Ledger, dataset: Dataset, path: Path) -> None:
-    """Raise `DataError` if a run's ledger is of other data than these.
-
-    `path` is the ledger's, for the sentence.
-    """
-    if not np.array_equal(ledger.labels, dataset.labels):
-        raise DataError(
-            f"{path} has other labels than {dataset.name} has now; give the data that the run was "
-            "made with (--data-dir)"
-        )
-
-
-def build_attack(choice: LabelledChoice) -> Attack:
-    """Return the attack that a choice names.
-
-    Raises
-    ------
-    PluginError
-        If the plugin is not an `Attack`.
-    """
-    attack = plugins.build("attacks", choice.name, choice.settings)
-    if not isinstance(attack, Attack):
-        raise PluginError(
-            f"attack {choice.name!r} gave a {type(attack).__name__}; a plugin of group attacks "
-            "must derive from fedsim.Attack"
-        )
-    return attack
-
-
-def _ledger(
-    experiment: Experiment,
-    dataset: Dataset,
-    attackers: Sequence[Attacker],
-    new_model: Callable[[], nn.Module],
-    watcher: Watcher,
-) -> Ledger:
-    """Return who holds which record, with the audit of every query drawn, once."""
-    chosen, audited = experiment.partition, experiment.audit
-    training_sets = partition(
-        dataset,
-        chosen.name,
-        participants=chosen.participants,
-        records=chosen.records,
-        settings=chosen.settings,
-        seed=experiment.seed if chosen.seed is None else chosen.seed,
-        say=watcher.say,
-    )
-    if sentence := left_out(dataset, training_sets, chosen.name, chosen.records):
-        watcher.say(sentence)
-    sizes = AuditSizes(
-        audited.known_members,
-        audited.known_nonmembers,
-        audited.tested_members,
-        audited.tested_nonmembers,
-    )
-    user_score = audited.user_score if audited.unit == "user" else None
-    ledger = new_ledger(dataset, training_sets, user_score)
-    asked = dict.fromkeys(query for attacker in attackers for query in attacker.queries)
-    if audited.canaries:
-        objective = objective_of(experiment, dataset)
-        candidates = CandidateRecords(dataset, new_model, objective)
-        return with_canaries(experiment, ledger, tuple(asked), sizes, candidates)
-    for query in asked:  # in the order of the experiment, so that the file is always the same
-        audit = draw_audit(
-            ledger,
-            query,
-            sizes,
-            nonmembers=audited.nonmembers,
-            source=audited.nonmember_source,
-            classes=audited.nonmember_classes,
-            seed=experiment.seed,
-        )
-        for sentence in audit_sentences(dataset, ledger, query, audit, audited.nonmember_classes):
-            watcher.say(sentence)
-        ledger = ledger.with_audit(query, audit)
-    return ledger
-
-
-def _require_buildable(setup: Setup) -> None:
-    """Build what the first stage builds, for the sake of its errors."""
-    strategy = strategy_of(setup)
-    strategy_state(strategy)  # what it cannot keep is told now, and not after a round
-    require_aggregable(strategy, exchanged_state(setup.new_model()))
-
-
 def strategy_of(setup: Setup) -> Strategy:
     """Return the strategy that an experiment names, as new, with its defences around it."""
-    return wrapped_strategy(setup.defences.values(), _strategy(setup.experiment))
-
-
-def _strategy(experiment: Experiment) -> Strategy:
-    """Return the strategy without its defences, for what is asked before there are any data."""
-    federation, participants = experiment.federation, experiment.partition.participants
-    chosen, present = federation.strategy, federation.fewest_present(participants)
-    return build_strategy(chosen.name, chosen.settings, present)
-
-
-def _require_undefended(setup: Setup) -> None:
-    """Raise if a defence hides what an attacker needs."""
-    for attacker in setup.attackers:
-        position: Position = "server" if attacker.participant is None else "participant"
-        if attacker.threat().outside:
-            position = "outside"
-        keys = attacker.keys_throughout(setup.experiment)
-        if position == "server" and attacker.threat().active:
-            keys |= {SnapshotKind.UPLOAD.of(v) for q in attacker.queries for v in q.victims}
-        require_seen(setup.defences, attacker.label, position, keys)
-
-
-def _partial(experiment: Experiment) -> bool:
-    """Return whether some participants are away in some rounds, drawn or set so."""
-    return bool(experiment.federation.attendance) or _samples(_strategy(experiment))
-
-
-def _samples(strategy: Strategy) -> bool:
-    """Return whether a strategy, or one that it is worn over, trains only some who are there."""
-    inner = getattr(strategy, INNER, None)
-    return getattr(strategy, "fraction_train", 1.0) < 1.0 or (inner is not None and _samples(inner))
+    return wrapped_strategy(setup.defences.values(), chosen_strategy(setup.experiment))
 
 
 def shuffled_audit(setup: Setup, query: MembershipQuery) -> NDArray[np.int64]:
@@ -438,7 +239,7 @@ def shuffled_audit(setup: Setup, query: MembershipQuery) -> NDArray[np.int64]:
 
 def _prospects(setup: Setup) -> list[ExpectedObservation]:
     """Return what the attacks will be given, for each query of each attacker."""
-    sampled, experiment = _samples(strategy_of(setup)), setup.experiment
+    sampled, experiment = samples(strategy_of(setup)), setup.experiment
     return [
         ExpectedObservation(
             setup.new_model,

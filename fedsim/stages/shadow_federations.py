@@ -24,7 +24,8 @@ from fedsim.data.audit import NonMembers
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import Attacker, Setup, set_setup
+from fedsim.stages.attackers import Attacker
+from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.simulate import simulate
 

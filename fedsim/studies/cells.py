@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.config.experiment import DECIDES_FEDERATIONS, EveryRound, Experiment, load_experiment
+from fedsim.config.experiment import DECIDES_FEDERATIONS, Experiment
+from fedsim.config.loading import load_experiment
+from fedsim.config.sections import EveryRound
 from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
 
@@ -66,7 +68,7 @@ def expand(
     scale
         Which sizes.
     overrides
-        ``a.b=c`` each, as of `fedsim.config.experiment.load_experiment`; applied last in every
+        ``a.b=c`` each, as of `fedsim.config.loading.load_experiment`; applied last in every
         cell.
     rounds
         The number of rounds to which every federation is shortened.

@@ -29,8 +29,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedsim.config.experiment import Strict
 from fedsim.config.faults import faults_in
+from fedsim.config.strict import Strict
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
 from fedsim.plugins.plain_data import as_json

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import Ledger, MembershipQuery, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult, Metric, mean_evaluation_result
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.rundir import RunDirectory
+from fedsim.stages.attackers import Attacker
 from fedsim.stages.evaluate import judge_scores
 from fedsim.stages.kept_figures import found_metrics
 from fedsim.stages.score_files import read_scores, read_trace
-from fedsim.stages.setup import Attacker
 from fedsim.stages.stated_attackers import stated_attackers
 from fedsim.stages.who_is_seen import asked_about
 from fedsim.studies.rows import Row

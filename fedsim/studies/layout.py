@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment
 from fedsim.errors import FedsimError
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedsim.config.experiment import Strict
+from fedsim.config.strict import Strict
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import ConfigError, listed
 from fedsim.studies.metric_names import AnyMetric

@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message
 from torch import Tensor, nn
 
 from fedsim import seeds
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Dataset
 from fedsim.errors import MessageError
 from fedsim.models.exchange import exchanged_shapes, exchanged_state
@@ -17,13 +17,7 @@ from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.trainer import Batches, LocalTrainer, RecordIds, build_trainer
 from fedsim.transport.lazy_arrays import tensors_of
-from fedsim.transport.messages import (
-    PARTICIPANT,
-    arrays_of,
-    proximal_of,
-    require_usable,
-    round_of,
-)
+from fedsim.transport.messages import PARTICIPANT, arrays_of, proximal_of, require_usable, round_of
 
 OPTIMIZER_STATE = "fedsim-optimizer"
 """Where a node's context has the arrays that its trainer keeps."""

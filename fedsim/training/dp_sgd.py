@@ -16,17 +16,10 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError
 from fedsim.objectives import Objective
-from fedsim.privacy import (
-    Accountant,
-    FederationFacts,
-    Guarantee,
-    NoGuarantee,
-    Release,
-    epsilon_of,
-)
+from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee, Release, epsilon_of
 from fedsim.privacy.accountants import NoiseMultiplier
 from fedsim.privacy.gaussian import SEED, SIZES, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim import plugins
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError
 from fedsim.objectives import Objective
 from fedsim.training.augmentation import Augmentation, augmented

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedsim import plugins, seeds
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Dataset
 from fedsim.errors import MessageError, PluginError
 from fedsim.objectives import Objective

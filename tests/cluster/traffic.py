@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, R
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.federation.client_app import Participants, make_client_app, participant_of
 from fedsim.transport.messages import PARTICIPANT, ROUND, round_of
 

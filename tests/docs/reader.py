@@ -24,7 +24,8 @@ from snippets import Snippet
 
 from fedsim import plugins
 from fedsim.cli.main import main
-from fedsim.config.experiment import Experiment, parse_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.data import read_membership
 from fedsim.doctor import examination
 

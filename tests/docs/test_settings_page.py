@@ -8,7 +8,8 @@ from settings_tables import Words, page_of_settings, read_words
 from snippets import ROOT
 
 from fedsim import plugins
-from fedsim.config.experiment import Experiment, LocalTraining
+from fedsim.config.experiment import Experiment
+from fedsim.config.federation import LocalTraining
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "settings.md"

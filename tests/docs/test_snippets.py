@@ -17,7 +17,7 @@ from reader import READ, Reader
 from snippets import FOR_THE_EYE, PROGRAMS, README, ROOT, Snippet, pages, snippets
 from test_third_party_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 
 OWN = "docs/your-own.md"
 ALL = {page: [s for s in snippets(page) if s.language != FOR_THE_EYE] for page in pages()}

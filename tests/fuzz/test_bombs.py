@@ -18,7 +18,7 @@ import pytest
 from flwr.app import Array, ArrayRecord
 
 from adversaries.inference.features import SnapshotFeatures
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import load_dataset, read_ledger, read_membership
 from fedsim.data.sources.location30 import Location30

@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import Arrays, SourceLocation, read_ledger, read_membership
 from fedsim.data.cache import cached

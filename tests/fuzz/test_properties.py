@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fedsim.config.experiment import load_experiment, parse_experiment
+from fedsim.config.loading import load_experiment, parse_experiment
 from fedsim.config.yaml_files import format_yaml, parse_yaml
 from fedsim.errors import FedsimError
 from fedsim.files import parsed_json, read_bytes, write_json

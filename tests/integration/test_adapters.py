@@ -10,7 +10,7 @@ import toys
 from adapters import TRAINED, adapted, frozen_of, same
 
 import fedsim
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.models import exchanged_state, load_exchanged
 from fedsim.observation.keys import SnapshotKind

@@ -17,7 +17,7 @@ from flower_processes import new_key, superlink
 from toys import arrays_equal, content_of
 
 from fedsim import api
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.rundir import RunDirectory
 from fedsim.scaffold import write_flower_app

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import fedsim
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.report.table import utility_line
 
 DATA = {

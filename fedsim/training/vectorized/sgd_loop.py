@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedsim import seeds
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Dataset
 from fedsim.training.client_tasks import Trained
 from fedsim.training.sgd_loop import EVALUATION_BATCH, Utility

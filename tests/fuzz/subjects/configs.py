@@ -7,7 +7,8 @@ from typing import Any
 import toys
 import yaml
 
-from fedsim.config.experiment import Experiment, load_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import expand

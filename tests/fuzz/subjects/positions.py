@@ -14,7 +14,7 @@ from toys import Federation, dataset, new_model, training_sets
 from adversaries.positions.curious_participant import CuriousParticipant
 from adversaries.positions.curious_server import CuriousServer
 from fedsim.adversary.server_position import AdversarialStrategy
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.federation.log_filters import only_warnings_of_flower

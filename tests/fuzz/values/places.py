@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fedsim import plugins
-from fedsim.config.choice import Choice
-from fedsim.config.experiment import Experiment, LabelledChoice
+from fedsim.config.choice import Choice, LabelledChoice
+from fedsim.config.experiment import Experiment
 from fedsim.config.metrics import MetricChoice
 
 Path = tuple[str | int, ...]

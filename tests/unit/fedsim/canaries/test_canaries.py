@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 import fedsim
 from fedsim.canaries import CanaryKind, CandidateRecords, CraftedCanaries
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.conformance import check_plugin
 from fedsim.data import Arrays, Ledger, read_ledger
 from fedsim.data.ledger import KNOWN, TESTED

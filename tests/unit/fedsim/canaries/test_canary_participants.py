@@ -9,7 +9,7 @@ import toys
 
 import fedsim
 from fedsim.canaries.participants import LENGTH, canary_direction
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.evaluation.one_shot import (
     cosine_lower_bound,

@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from fedsim import plugins
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.defences.adaptive_clipping import update_noise
 from fedsim.errors import FedsimError
 

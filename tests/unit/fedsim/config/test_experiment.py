@@ -9,7 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from fedsim.config.engine import LocalEngine, RayEngine
-from fedsim.config.experiment import EveryRound, LocalTraining, load_experiment, parse_experiment
+from fedsim.config.federation import LocalTraining
+from fedsim.config.loading import load_experiment, parse_experiment
+from fedsim.config.sections import EveryRound
 from fedsim.errors import ConfigError, FedsimError, PluginError
 
 TOP_KEYS = (

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fedsim.config.experiment import Experiment, load_experiment, parse_experiment
+from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment, parse_experiment
 from fedsim.config.shipped import description, shipped
 from fedsim.errors import ConfigError
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import MOST_YAML_VALUES, format_yaml, parse_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError
 from fedsim.studies.cells import expand

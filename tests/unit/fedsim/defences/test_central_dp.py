@@ -17,7 +17,8 @@ from scipy.stats import chi2
 from torch import nn
 
 from fedsim import seeds
-from fedsim.config.experiment import LabelledChoice, LocalTraining
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.federation import LocalTraining
 from fedsim.defences import Defence, Guarantee, NoGuarantee
 from fedsim.defences.adaptive_clipping import FollowingNoise, NormCourse
 from fedsim.defences.composition import build_defences, mods_of

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from fedsim import seeds
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.defences.mixup import Mixup
 from fedsim.defences.relax_loss import RelaxedObjective, RelaxLoss
 from fedsim.errors import ConfigError

@@ -11,7 +11,8 @@ from flwr.app import Context, Message
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import FedAvg, Strategy
 
-from fedsim.config.experiment import LabelledChoice, LocalTraining
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.federation import LocalTraining
 from fedsim.defences import Defence, FederationFacts, Guarantee, Half, Hidden
 from fedsim.defences.composition import build_defences, mods_of, wrapped_strategy
 from fedsim.errors import ConfigError, FedsimError, PluginError

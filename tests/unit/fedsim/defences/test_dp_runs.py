@@ -8,7 +8,7 @@ import pytest
 import toys
 from scipy.stats import chi2
 
-from fedsim.config.experiment import LabelledChoice
+from fedsim.config.choice import LabelledChoice
 from fedsim.defences import Guarantee, NoGuarantee
 from fedsim.defences.composition import build_defences, mods_of
 from fedsim.errors import ConfigError

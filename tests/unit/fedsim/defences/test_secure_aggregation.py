@@ -12,7 +12,8 @@ from flwr.app import ArrayRecord
 from scipy.stats import chi2
 
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.config.experiment import LabelledChoice, LocalTraining
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.federation import LocalTraining
 from fedsim.data import MembershipQuery
 from fedsim.defences import Defence, Guarantee, NoGuarantee
 from fedsim.defences.composition import build_defences

@@ -10,7 +10,7 @@ import toys
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from scipy import stats
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.defences import FederationFacts
 from fedsim.defences.perturbed_updates import PerturbedUpdates
 from fedsim.defences.quantized_updates import QuantizedUpdates

@@ -8,7 +8,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from toys import Federation, arrays_equal
 
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import RunDirectoryError
 from fedsim.federation import checkpoint
 from fedsim.federation.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ import toys
 from flwr.app import ArrayRecord
 from toys import SilentServer, arrays_equal, simulated
 
-from fedsim.config.experiment import FederationSettings as Settings
+from fedsim.config.federation import FederationSettings as Settings
 from fedsim.errors import ConfigError
 from fedsim.federation.strategies import build_strategy
 from fedsim.training.optimizers import optimizer_factory

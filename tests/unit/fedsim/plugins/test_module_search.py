@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.errors import FedsimError
 from fedsim.plugins import module_search
 

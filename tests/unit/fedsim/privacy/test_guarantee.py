@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Release, epsilon_of
 from fedsim.privacy.gaussian import participant_guarantee, why_unbounded
 from fedsim.privacy.guarantee import Ceiling

@@ -13,7 +13,7 @@ import yaml
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.conformance import check_plugin, identified
 from fedsim.errors import FedsimError
 from fedsim.plugins.groups import GROUPS

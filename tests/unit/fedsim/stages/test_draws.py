@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import toys
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import Arrays
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher

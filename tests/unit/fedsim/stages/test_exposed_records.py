@@ -15,9 +15,10 @@ from fedsim.errors import DataError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
+from fedsim.stages.data_of_experiment import require_labels
 from fedsim.stages.evaluate import judge_run
 from fedsim.stages.exposed_records import ExposedRequest, picture, standing_out
-from fedsim.stages.setup import require_labels, set_setup
+from fedsim.stages.setup import set_setup
 
 
 @pytest.fixture(scope="module")

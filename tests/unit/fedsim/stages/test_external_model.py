@@ -14,7 +14,7 @@ from torch import nn
 
 from adversaries import CuriousParticipant, CuriousServer
 from fedsim.api import attack, attack_given, run
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.data import load_dataset
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 import fedsim
 from fedsim.attacks import Attack
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.data import Arrays, Ledger, read_ledger
 from fedsim.data.null_audit import null_training_sets
 from fedsim.errors import DataError

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import fedsim
 from fedsim import Metric, ScoredRecords
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.errors import FedsimError
 from fedsim.report.comparison_rows import ComparedTable
 from fedsim.report.formats import FORMATS

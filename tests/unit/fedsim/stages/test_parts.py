@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import toys
 
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.progress import SILENCE
 from fedsim.stages.setup import set_setup

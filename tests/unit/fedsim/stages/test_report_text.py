@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from fedsim.api import attack
-from fedsim.config.experiment import ExternalModelSettings
+from fedsim.config.sections import ExternalModelSettings
 from fedsim.files import write_json
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedsim import api
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.rundir.provenance import provenance
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import SCALES, Scale, load_study

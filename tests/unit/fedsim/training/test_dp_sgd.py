@@ -11,7 +11,8 @@ from opacus.accountants import RDPAccountant
 from torch import Tensor
 from torch.nn import functional
 
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import PLAIN_STATE, Participants

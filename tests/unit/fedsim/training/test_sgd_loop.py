@@ -13,15 +13,12 @@ from torch.nn import functional
 from toys import dataset, new_model, train_locally, training_sets
 
 from fedsim import plugins, seeds
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import PluginError
 from fedsim.federation.client_app import OPTIMIZER_STATE, Participants, make_client_app, sampled
 from fedsim.objectives import Classification
-from fedsim.training.optimizers import (
-    optimizer_factory,
-    optimizer_tensors,
-    restore_optimizer,
-)
+from fedsim.training.optimizers import optimizer_factory, optimizer_tensors, restore_optimizer
 from fedsim.training.sgd_loop import evaluate
 
 DATA = dataset()

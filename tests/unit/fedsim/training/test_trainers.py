@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedsim import seeds
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError, FedsimError, MessageError, PluginError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import PLAIN_STATE, Participants

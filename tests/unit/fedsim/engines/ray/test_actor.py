@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.ray import actor
 from fedsim.engines.ray.actor import RayActor, versions

@@ -1,0 +1,64 @@
+"""The honest part of an experiment: rounds, local training, evaluation, who takes part when."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from fedsim.config.choice import Choice
+from fedsim.config.strict import Count, Participant, Strict
+
+
+class LocalTraining(Strict):
+    """What a participant does with the parameters that it receives in a round."""
+
+    epochs: PositiveInt = 1
+    batch_size: PositiveInt = 100
+    optimizer: Choice = Choice(name="sgd")
+    learning_rate: PositiveFloat = 0.01
+    schedule: dict[PositiveInt, PositiveFloat] = Field({})
+    keep_optimizer_state: bool = True
+    precision: Literal["fp32", "bf16"] = "fp32"
+    drop_last: bool = False
+    trainer: Choice = Choice(name="sgd")
+
+    def learning_rate_in(self, round_number: int) -> float:
+        """Return the learning rate of a round: the schedule's latest entry not after it."""
+        started = [first for first in self.schedule if first <= round_number]
+        return self.schedule[max(started)] if started else self.learning_rate
+
+
+class EvaluationSettings(Strict):
+    """How often and on how many records the aggregate's utility is measured."""
+
+    every: PositiveInt = 5
+    records: PositiveInt | None = None
+
+
+class FederationSettings(Strict):
+    """The honest part of the experiment.
+
+    `attendance` says who takes part from which round on (``{1: [0], 41: [1]}``: participant 0 in
+    the first 40 rounds, participant 1 in those after); all in the rounds before its first
+    entry, and always where it is empty. Who is away is neither trained nor evaluated.
+    """
+
+    rounds: Count
+    strategy: Choice = Choice(name="FedAvg")
+    local: LocalTraining = LocalTraining()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    attendance: dict[PositiveInt, tuple[Participant, ...]] = Field({})
+
+    def present(self, round_number: int, participants: int) -> frozenset[int]:
+        """Return which of `participants` participants take part in a round.
+
+        >>> honest = Federation(rounds=80, attendance={1: (0,), 41: (1,)})
+        >>> sorted(honest.present(40, participants=2)), sorted(honest.present(41, participants=2))
+        ([0], [1])
+        """
+        started = [first for first in self.attendance if first <= round_number]
+        return frozenset(self.attendance[max(started)] if started else range(participants))
+
+    def fewest_present(self, participants: int) -> int:
+        """Return how many take part in the round with the fewest."""
+        changes = {1, *self.attendance}
+        return min(len(self.present(first, participants)) for first in changes)
