@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from adversaries import CuriousParticipant, CuriousServer
 from fedsim import seeds
-from fedsim.adversary.server_position import AdversarialStrategy
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays

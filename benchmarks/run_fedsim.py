@@ -6,7 +6,7 @@ from federations import LOCAL, SEED, WORKLOADS
 from flwr.app import ArrayRecord
 from pace import NoMoreRounds, Pace
 
-from fedsim.adversary.server_position import AdversarialStrategy
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.engines.in_process import local_identity
 from fedsim.engines.multiprocess import local_grid
 from fedsim.engines.threads import limited_threads

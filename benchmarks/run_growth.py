@@ -16,7 +16,7 @@ from federations import LOCAL, SEED, Workload
 from flwr.app import ArrayRecord, Message
 from pace import NoMoreRounds, Pace, family
 
-from fedsim.adversary.server_position import AdversarialStrategy
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.config.choice import Choice
 from fedsim.config.engine import Engine, LocalEngine, RayEngine
 from fedsim.engines.base import NodesGrid

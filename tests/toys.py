@@ -18,9 +18,10 @@ from flwr.clientapp.typing import Mod
 from torch import nn
 
 from fedsim import seeds
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
+from fedsim.adversary.server_position import ServerAdversary
 from fedsim.config.experiment import Experiment
 from fedsim.config.federation import LocalTraining
 from fedsim.config.loading import parse_experiment

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.adversary.base import Adversary
 from fedsim.adversary.participant_position import ParticipantAdversary
-from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
+from fedsim.adversary.server_position import ServerAdversary
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, make_client_app

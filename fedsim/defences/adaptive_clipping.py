@@ -12,31 +12,30 @@ noise by the norm of the next.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, ClassVar
 
-from flwr.app import ArrayRecord, Context, Message, MessageType, MetricRecord
+from flwr.app import Context, Message, MessageType
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, Strategy
 from pydantic import Field
 
-from fedsim import seeds
 from fedsim.defences.base import Half
-from fedsim.defences.central_noise import CentralNoise
-from fedsim.defences.clipped_updates import clipped_update
-from fedsim.defences.fixed_clipping import Budget, Delta, FixedClipping, Noise, Norm, why_no_mean
-from fedsim.errors import ConfigError, MessageError
+from fedsim.defences.fixed_clipping import FixedClipping, why_no_mean
+from fedsim.defences.following_norm import (
+    FollowingNoise,
+    NormCourse,
+    clip_and_tell,
+    norm_in,
+    update_noise,
+)
+from fedsim.defences.noisy_clipping import Budget, Delta, Noise, Norm
+from fedsim.errors import ConfigError
 from fedsim.models.trainable import required_names
 from fedsim.privacy import Accountant, FederationFacts
 from fedsim.privacy.gaussian import Multipliers
-from fedsim.transport.messages import METRICS, arrays_of, with_arrays
-
-NORM = "clipping_norm"
-"""Under which key Flower's strategy sends the norm."""
-BIT = "norm_bit"
-"""Under which key it looks for the bit."""
+from fedsim.transport.messages import arrays_of
 
 
 class AdaptiveClipping(FixedClipping):
@@ -57,15 +56,6 @@ class AdaptiveClipping(FixedClipping):
         Standard deviation of the noise on the number of updates within the norm; it must be above
         half of `noise_multiplier`. By default a twentieth of the participants, or, if that is too
         little, `noise_multiplier`.
-    sampled
-        How many participants train in a round; by default all that are there in the round with the
-        fewest.
-    delta
-        For which epsilon is given.
-    budget
-        The largest epsilon; the federation ends before the round that would exceed it.
-    accountant
-        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"participants", "server"})
@@ -162,30 +152,7 @@ class AdaptiveClipping(FixedClipping):
 class ServerAdaptiveClipping(AdaptiveClipping):
     """The server clips to a norm that follows the updates, and adds noise to the aggregate.
 
-    Parameters
-    ----------
-    noise_multiplier
-        Standard deviation of the noise in a sum of updates, in clipping norms, that bits and
-        updates together are worth; the noise on the updates is a little larger.
-    clipping_norm
-        The norm of the first round.
-    quantile
-        The share of the updates that are to be within the norm.
-    rate
-        How fast the norm follows.
-    bit_noise
-        Standard deviation of the noise on the number of updates within the norm; it must be above
-        half of `noise_multiplier`. By default a twentieth of the participants, or, if that is too
-        little, `noise_multiplier`.
-    sampled
-        How many participants train in a round; by default all that are there in the round with the
-        fewest.
-    delta
-        For which epsilon is given.
-    budget
-        The largest epsilon; the federation ends before the round that would exceed it.
-    accountant
-        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
+    Its settings are those of `AdaptiveClipping`.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"server"})
@@ -206,136 +173,3 @@ class ServerAdaptiveClipping(AdaptiveClipping):
     def why_unclipped(self, facts: FederationFacts) -> str | None:
         """Return why the mean is not one of clipped updates: the server clips last."""
         return why_no_mean(facts)
-
-
-@dataclass(frozen=True)
-class NormCourse:
-    """How the norm follows the updates.
-
-    Attributes
-    ----------
-    quantile, rate
-        The share that is to be within the norm, and how fast it follows.
-    bit_noise
-        Standard deviation of the noise on the number of those that are.
-    seed
-        What that noise is drawn from.
-    """
-
-    quantile: float
-    rate: float
-    bit_noise: float
-    seed: int
-
-    def following(self, norm: float, bits: Sequence[int], server_round: int) -> float:
-        """Return the norm of the next round.
-
-        >>> round(NormCourse(0.5, 0.2, 0.0, 0).following(1.0, (1, 0, 0, 0), 1), 4)
-        1.0513
-        """
-        random = seeds.generator(self.seed, "adaptive-clipping", server_round)
-        within = (sum(bits) + random.normal(0.0, self.bit_noise)) / len(bits)
-        return norm * math.exp(-self.rate * (within - self.quantile))
-
-
-class FollowingNoise(CentralNoise):
-    """Flower's noise by the norm of each round, and the norm of the next.
-
-    Parameters
-    ----------
-    strategy, noisy, trainable
-        As for `CentralNoise`.
-    course
-        How the norm follows.
-    clips
-        Whether the server clips, too; else the participants have.
-    """
-
-    def __init__(
-        self,
-        strategy: Strategy,
-        noisy: Callable[[Strategy], Strategy],
-        trainable: frozenset[str] | None,
-        course: NormCourse,
-        *,
-        clips: bool,
-    ) -> None:
-        super().__init__(strategy, noisy, trainable)
-        self._following = course.following
-        self._clips = clips
-        self.sums_suffice = not clips
-
-    @property
-    def norm(self) -> float:
-        """The clipping norm of the round; an attribute of Flower's wrapper, which sends it."""
-        return float(vars(self.strategy)[NORM])
-
-    def clip_reply(self, reply: Message, sent: ArrayRecord, names: frozenset[str]) -> None:
-        """Clip a reply, and add the bit, where the server does that."""
-        if self._clips:
-            clip_and_tell(reply, sent, self.norm, names)
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Aggregate with noise by the norm of this round, and set that of the next."""
-        replies = list(replies)
-        found = super().aggregate_train(server_round, replies)
-        bits = [bit_in(reply) for reply in replies]
-        setattr(self.strategy, NORM, self._following(self.norm, bits, server_round))
-        return found
-
-
-def update_noise(noise_multiplier: float, bit_noise: float) -> float:
-    """Return the noise multiplier of the updates, so that bits and updates are worth the whole.
-
-    Andrew et al., theorem 1.
-
-    >>> update_noise(0.0, 0.0)
-    0.0
-    """
-    if not noise_multiplier:
-        return 0.0
-    ratio = noise_multiplier / (2 * bit_noise)
-    return noise_multiplier / math.sqrt((1 - ratio) * (1 + ratio))
-
-
-def bit_in(reply: Message) -> int:
-    """Return whether an update was within the norm, 1 or 0.
-
-    Raises
-    ------
-    MessageError
-        If its sender does not say so.
-    """
-    for figures in reply.content.metric_records.values():
-        if figures.get(BIT) in (0, 1):
-            return int(str(figures[BIT]))
-    raise MessageError("a participant sent no norm bit; its half of the defence is missing")
-
-
-def clip_and_tell(reply: Message, sent: ArrayRecord, norm: float, names: frozenset[str]) -> None:
-    """Clip the update in a reply to a norm, and add the bit whether it was within it."""
-    upload = arrays_of(reply.content, "local training")
-    clipped = clipped_update(sent, upload, norm, names)
-    if clipped is not upload:
-        reply.content = with_arrays(reply.content, clipped)
-    for figures in reply.content.metric_records.values():
-        figures[BIT] = int(clipped is upload)
-        return
-    reply.content[METRICS] = MetricRecord({BIT: int(clipped is upload)})
-
-
-def norm_in(message: Message) -> float:
-    """Return the norm that the server sends.
-
-    Raises
-    ------
-    MessageError
-        If it sends none.
-    """
-    for config in message.content.config_records.values():
-        norm = config.get(NORM)
-        if isinstance(norm, int | float) and norm > 0:
-            return float(norm)
-    raise MessageError("the server sent no clipping norm; its half of the defence is missing")

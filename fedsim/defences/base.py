@@ -11,6 +11,7 @@ outside of them: it sees what its honest training and its defences would upload,
 likes. A dishonest server is outside of the server's half, and sees the uploads as they arrive.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,22 @@ class Hidden:
     position: Position
     kinds: frozenset[SnapshotKind]
     why: str
+
+
+def require_positive(name: str, value: float) -> float:
+    """Return a setting of a defence that is built in Python, where nothing else checks it.
+
+    >>> require_positive("alpha", 0.5)
+    0.5
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive finite number.
+    """
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must be a positive number, not {value}")
+    return value
 
 
 class Defence(ABC):

@@ -14,6 +14,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedsim.defences.outer_strategy import OuterStrategy
 from fedsim.models.trainable import required_names
 from fedsim.transport.messages import arrays_of, with_arrays
 
@@ -21,7 +22,7 @@ Clip = Callable[[Message, ArrayRecord, frozenset[str]], None]
 """Clips the update in a reply, given the parameters that were sent and the names that count."""
 
 
-class CentralNoise(Strategy):
+class CentralNoise(OuterStrategy):
     """A strategy with one of Flower's wrappers around it that sees parameters only.
 
     Parameters
@@ -48,7 +49,7 @@ class CentralNoise(Strategy):
         trainable: frozenset[str] | None,
         clip: Clip | None = None,
     ) -> None:
-        self.strategy = noisy(Whole(strategy))
+        super().__init__(noisy(Whole(strategy)))
         self.sums_suffice = clip is None
         self._trainable = trainable
         self._clip = clip
@@ -57,10 +58,6 @@ class CentralNoise(Strategy):
     def whole(self) -> "Whole":
         """The inner strategy, which has whole messages."""
         return cast("Whole", vars(self.strategy)["strategy"])
-
-    def summary(self) -> None:
-        """Log the configuration of Flower's wrapper and of the honest strategy."""
-        self.strategy.summary()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -91,20 +88,8 @@ class CentralNoise(Strategy):
         if self._clip is not None:
             self._clip(reply, sent, names)
 
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Ask the honest strategy."""
-        return self.strategy.configure_evaluate(server_round, arrays, config, grid)
 
-    def aggregate_evaluate(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> MetricRecord | None:
-        """Ask the honest strategy."""
-        return self.strategy.aggregate_evaluate(server_round, replies)
-
-
-class Whole(Strategy):
+class Whole(OuterStrategy):
     """Gives the honest strategy the messages with their buffers, which Flower's was not shown.
 
     Between two rounds it keeps nothing.
@@ -113,14 +98,10 @@ class Whole(Strategy):
     sums_suffice: ClassVar[bool] = True
 
     def __init__(self, strategy: Strategy) -> None:
-        self.strategy = strategy
+        super().__init__(strategy)
         self.sent = ArrayRecord()
         self.aggregated = ArrayRecord()
         self._uploaded: dict[int, ArrayRecord] = {}
-
-    def summary(self) -> None:
-        """Log the honest strategy's configuration."""
-        self.strategy.summary()
 
     def take_buffers(self, reply: Message, names: frozenset[str]) -> None:
         """Take all arrays but those of `names` out of a reply, and keep them."""
@@ -151,18 +132,6 @@ class Whole(Strategy):
             return arrays, metrics
         self.aggregated = _only(arrays, frozenset(arrays) - names)
         return _only(arrays, names), metrics
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Ask the honest strategy."""
-        return self.strategy.configure_evaluate(server_round, arrays, config, grid)
-
-    def aggregate_evaluate(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> MetricRecord | None:
-        """Ask the honest strategy."""
-        return self.strategy.aggregate_evaluate(server_round, replies)
 
 
 def _only(arrays: ArrayRecord, names: frozenset[str]) -> ArrayRecord:

@@ -13,7 +13,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MessageType
 from flwr.clientapp.typing import Mod
 
-from fedsim.defences.base import Defence, Half
+from fedsim.defences.base import Defence, Half, require_positive
 from fedsim.models.trainable import required_names
 from fedsim.transport.messages import arrays_of, with_arrays
 
@@ -31,9 +31,7 @@ class ClippedUpdates(Defence):
     halves: ClassVar[frozenset[Half]] = frozenset({"participants"})
 
     def __init__(self, max_norm: float) -> None:
-        if not (max_norm > 0 and math.isfinite(max_norm)):
-            raise ValueError(f"max_norm must be a positive number, not {max_norm}")
-        self.max_norm = max_norm
+        self.max_norm = require_positive("max_norm", max_norm)
 
     def in_words(self) -> str:
         """Return what it does."""

@@ -13,11 +13,11 @@ from typing import ClassVar
 
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.adversary.server_position import SumsOnly
 from fedsim.defences.base import Half, Hidden
 from fedsim.defences.fixed_clipping import why_no_mean
 from fedsim.defences.local_dp import FIGURES, LocalDP
 from fedsim.defences.secure_aggregation import UPLOADS, alone_in_sums, require_sums
+from fedsim.defences.sums_only import SumsOnly
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee
 from fedsim.privacy.gaussian import participant_guarantee, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY
@@ -28,16 +28,8 @@ class DistributedDP(LocalDP):
 
     Parameters
     ----------
-    clipping_norm
-        Euclidean length, over all trainable parameters together, that an update may have.
     noise_multiplier
         Standard deviation of the noise in the sum of equally large updates, in clipping norms.
-    delta
-        For which epsilon is given.
-    budget
-        The largest epsilon; the federation ends before the round that would exceed it.
-    accountant
-        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"participants", "server"})

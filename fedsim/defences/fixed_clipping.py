@@ -22,38 +22,26 @@ from pydantic import Field
 
 from fedsim.defences.base import Half
 from fedsim.defences.central_noise import CentralNoise, Clip
-from fedsim.defences.clipped_updates import ClippedUpdates, clipped_update
+from fedsim.defences.clipped_updates import clipped_update
+from fedsim.defences.noisy_clipping import Budget, Delta, Noise, NoisyClipping, Norm
 from fedsim.errors import ConfigError
 from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee
-from fedsim.privacy.accountants import NoiseMultiplier
 from fedsim.privacy.gaussian import Multipliers, participant_guarantee, why_unbounded
 from fedsim.transport.messages import arrays_of, with_arrays
 
-Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Noise = NoiseMultiplier
-Delta = Annotated[float, Field(gt=0, lt=1)]
-Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SERVER = "the server follows the protocol"
 
 
-class FixedClipping(ClippedUpdates):
+class FixedClipping(NoisyClipping):
     """Participants clip their updates, and the server adds noise to the aggregate.
 
     Parameters
     ----------
-    clipping_norm
-        Euclidean length, over all trainable parameters together, that an update may have.
     noise_multiplier
         Standard deviation of the noise in a sum of updates, in clipping norms.
     sampled
         How many participants train in a round; by default all that are there in the round with the
         fewest.
-    delta
-        For which epsilon is given.
-    budget
-        The largest epsilon; the federation ends before the round that would exceed it.
-    accountant
-        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"participants", "server"})
@@ -67,12 +55,8 @@ class FixedClipping(ClippedUpdates):
         budget: Budget | None = None,
         accountant: Accountant = "rdp",
     ) -> None:
-        super().__init__(clipping_norm)
-        self.noise_multiplier = noise_multiplier
+        super().__init__(clipping_norm, noise_multiplier, delta, budget, accountant)
         self.sampled = sampled
-        self.delta = delta
-        self.budget = budget
-        self.accountant: Accountant = accountant
 
     def in_words(self) -> str:
         """Return what it does."""
@@ -141,21 +125,7 @@ class FixedClipping(ClippedUpdates):
 class ServerFixedClipping(FixedClipping):
     """The server clips the updates, and adds noise to the aggregate.
 
-    Parameters
-    ----------
-    clipping_norm
-        Euclidean length, over all trainable parameters together, that an update may have.
-    noise_multiplier
-        Standard deviation of the noise in a sum of updates, in clipping norms.
-    sampled
-        How many participants train in a round; by default all that are there in the round with the
-        fewest.
-    delta
-        For which epsilon is given.
-    budget
-        The largest epsilon; the federation ends before the round that would exceed it.
-    accountant
-        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
+    Its settings are those of `FixedClipping`.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"server"})

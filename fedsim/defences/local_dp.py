@@ -15,10 +15,9 @@ from flwr.clientapp.typing import Mod
 
 from fedsim import seeds
 from fedsim.defences.base import Half
-from fedsim.defences.clipped_updates import ClippedUpdates
-from fedsim.defences.fixed_clipping import Budget, Delta, Noise, Norm
+from fedsim.defences.noisy_clipping import NoisyClipping
 from fedsim.models.trainable import required_names
-from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee
+from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee
 from fedsim.privacy.gaussian import participant_guarantee, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY
 from fedsim.training.client_tasks import participant_of
@@ -27,38 +26,16 @@ from fedsim.transport.messages import arrays_of, round_of, with_arrays
 FIGURES = "the loss and accuracy that participants report beside are not looked at"
 
 
-class LocalDP(ClippedUpdates):
+class LocalDP(NoisyClipping):
     """Participants clip their updates, and add Gaussian noise to them.
 
     Parameters
     ----------
-    clipping_norm
-        Euclidean length, over all trainable parameters together, that an update may have.
     noise_multiplier
         Standard deviation of the noise on each parameter, in clipping norms.
-    delta
-        For which epsilon is given.
-    budget
-        The largest epsilon; the federation ends before the round that would exceed it.
-    accountant
-        ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"participants"})
-
-    def __init__(
-        self,
-        clipping_norm: Norm,
-        noise_multiplier: Noise,
-        delta: Delta = 1e-5,
-        budget: Budget | None = None,
-        accountant: Accountant = "rdp",
-    ) -> None:
-        super().__init__(clipping_norm)
-        self.noise_multiplier = noise_multiplier
-        self.delta = delta
-        self.budget = budget
-        self.accountant: Accountant = accountant
 
     def in_words(self) -> str:
         """Return what it does."""

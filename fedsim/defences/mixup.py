@@ -5,7 +5,6 @@ shuffled copy of itself, inputs as ``lambda x + (1 - lambda) x'`` and losses in 
 one lambda a batch from Beta(alpha, alpha).
 """
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -14,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.defences.base import Defence, Half
+from fedsim.defences.base import Defence, Half, require_positive
 from fedsim.defences.wrapped_training import (
     WrappedObjective,
     WrappedTrainer,
@@ -39,9 +38,7 @@ class Mixup(Defence):
     alters_updates: ClassVar[bool] = False  # training is over before anything is clipped
 
     def __init__(self, alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0) -> None:
-        if not (alpha > 0 and math.isfinite(alpha)):
-            raise ValueError(f"alpha must be a positive number, not {alpha}")
-        self.alpha = alpha
+        self.alpha = require_positive("alpha", alpha)
 
     def in_words(self) -> str:
         """Return what it does."""

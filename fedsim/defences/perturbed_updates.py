@@ -4,13 +4,13 @@ The gradient perturbation that Zhu et al. try against their attack (FedMIA, CVPR
 record's influence has no bound, so there is no differential privacy in it, whatever the noise.
 """
 
-import math
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from fedsim.defences.base import require_positive
 from fedsim.defences.transformed_updates import TransformedUpdates, Update
 
 
@@ -26,11 +26,7 @@ class PerturbedUpdates(TransformedUpdates):
     def __init__(
         self, standard_deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     ) -> None:
-        if not (standard_deviation > 0 and math.isfinite(standard_deviation)):
-            raise ValueError(
-                f"standard_deviation must be a positive number, not {standard_deviation}"
-            )
-        self.standard_deviation = standard_deviation
+        self.standard_deviation = require_positive("standard_deviation", standard_deviation)
 
     def in_words(self) -> str:
         """Return what it does."""

@@ -6,7 +6,6 @@ epochs take turns: in one the loss ascends, in the next the model is fitted to f
 posteriors, its own probability of the true class, and the rest spread evenly over the others.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar
 
@@ -15,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.config.federation import LocalTraining
-from fedsim.defences.base import Defence, Half
+from fedsim.defences.base import Defence, Half, require_positive
 from fedsim.defences.wrapped_training import (
     WrappedObjective,
     WrappedTrainer,
@@ -41,9 +40,7 @@ class RelaxLoss(Defence):
     alters_updates: ClassVar[bool] = False  # training is over before anything is clipped
 
     def __init__(self, level: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0) -> None:
-        if not (level > 0 and math.isfinite(level)):
-            raise ValueError(f"level must be a positive number, not {level}")
-        self.level = level
+        self.level = require_positive("level", level)
 
     def in_words(self) -> str:
         """Return what it does."""

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, Strategy
 
-from fedsim.adversary.server_position import SumsOnly
 from fedsim.defences.base import Defence, Half, Hidden
+from fedsim.defences.sums_only import SumsOnly
 from fedsim.errors import ConfigError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.privacy import FederationFacts

@@ -7,7 +7,8 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.adversary.server_position import AdversarialStrategy, ServerAdversary
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
+from fedsim.adversary.server_position import ServerAdversary
 from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
 
 

@@ -13,7 +13,7 @@ from toys import Federation, dataset, new_model, training_sets
 
 from adversaries.positions.curious_participant import CuriousParticipant
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.adversary.server_position import AdversarialStrategy
+from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
