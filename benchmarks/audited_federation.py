@@ -29,7 +29,8 @@ from fedsim.data.dataset import from_arrays
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.introduction import introduce
+from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet
 from fedsim.models.exchange import exchanged_shapes

@@ -32,8 +32,9 @@ from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.ray.grid import RayGrid
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, introduction, make_client_app
+from fedsim.federation.introduction import introduce
 from fedsim.federation.log_filters import quiet_ray
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.training.sgd_loop import Utility

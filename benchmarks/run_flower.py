@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from pace import Pace
 
-from fedsim.federation.rounds import introduce
+from fedsim.federation.introduction import introduce
 
 NAME = sys.argv[1]
 

@@ -29,7 +29,8 @@ from fedsim.conformance.trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
 from fedsim.engines.in_process import LocalGrid
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.introduction import introduce
+from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model, exchanged_state, load_exchanged
 from fedsim.models.exchange import exchanged_shapes

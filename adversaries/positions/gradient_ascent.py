@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from adversaries.positions.backtracking import backtrack
 from adversaries.positions.update_arithmetic import joint_norm
 from fedsim import exchanged_state, load_exchanged, seeds
-from fedsim.adversary.base import AttackerResources
+from fedsim.adversary.resources import AttackerResources
 from fedsim.data import MembershipQuery
 
 RECORDS_A_PASS = 500

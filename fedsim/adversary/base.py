@@ -11,23 +11,19 @@ by name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from flwr.app import ArrayRecord, RecordDict
-from numpy.typing import NDArray
-from torch import nn
 
-from fedsim.data import Dataset, MembershipQuery, load_dataset
+from fedsim.adversary.resources import AttackerResources, resources_from_membership
+from fedsim.data import MembershipQuery
 from fedsim.errors import PluginError
 from fedsim.finding import Finding
-from fedsim.models import build_model
 from fedsim.models.trainable import required_names, trainable_names
-from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKey
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.transport.record_views import Content
@@ -56,66 +52,6 @@ class Threat:
     does: str = "nothing: it follows the protocol"
     active: bool = False
     outside: bool = False
-
-
-@dataclass(frozen=True)
-class AttackerResources:
-    """What an active adversary needs to compute on its target records.
-
-    Attributes
-    ----------
-    new_model
-        Makes the model that is trained.
-    dataset
-        Where the target records' features and labels are.
-    targets
-        Record ids (n,), or such by the key of the query that they are asked about: members and
-        non-members alike, and nothing here says which is which.
-    seed
-        All randomness comes from it.
-    objective
-        What the model is trained to do.
-    """
-
-    new_model: Callable[[], nn.Module]
-    dataset: Dataset
-    targets: NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
-    seed: int = 0
-    objective: Objective = field(default_factory=Classification)
-
-    def targets_of(self, query: MembershipQuery) -> NDArray[np.int64]:
-        """Return the targets (n,) of a query."""
-        if isinstance(self.targets, Mapping):
-            return self.targets[query.key]
-        return self.targets
-
-
-@lru_cache(maxsize=1)
-def resources_from_membership(
-    model: str, data: str, ledger: Path, data_dir: Path | None, seed: int
-) -> AttackerResources:
-    """Return resources whose targets are listed in a membership file; see `Adversary.aim_at`.
-
-    Raises
-    ------
-    FedsimError
-        If any of it is missing or not valid.
-    """
-    from fedsim.data import read_membership  # here: Arrow, for the attacker's process only
-
-    dataset = load_dataset(data, {}, data_dir=data_dir, seed=seed)
-    membership = read_membership(ledger)
-    records = membership.ledger(dataset, seed).audit(membership.query).records
-    dataset, targets = dataset.only(records), np.arange(len(records))
-    new_model = partial(
-        build_model,
-        model,
-        {},
-        input_shape=dataset.input_shape,
-        num_classes=dataset.num_classes,
-        seed=seed,
-    )
-    return AttackerResources(new_model, dataset, targets, seed)
 
 
 GIVEN_ATTRIBUTES = frozenset({"memory", "store", "resources", "_trainable"})

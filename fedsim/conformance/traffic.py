@@ -13,7 +13,8 @@ from fedsim.adversary.server_position import ServerAdversary
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.introduction import introduce
+from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.stages.setup import Setup

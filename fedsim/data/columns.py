@@ -6,7 +6,7 @@ mean the same. A cell that is empty or no number is named by its column and row.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,17 +14,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fedsim.data.arrays import Arrays
+from fedsim.data.column_values import (
+    column_and_kind,
+    is_text,
+    list_column,
+    number_column,
+    numbers_or_texts,
+    whole_numbers,
+)
+from fedsim.data.feature_columns import Categories, feature_columns
 from fedsim.data.images import decode_images
 from fedsim.data.tokens import TextSettings, encode
 from fedsim.errors import DataError, listed
-
-MOST_CATEGORIES = 1_000
-MOST_CHARACTERS = 1_000
-MOST_TEXT_BYTES = 8 << 30
-MOST_FEATURE_BYTES = 32 << 30
-EXACT_FLOATS = 2.0**53
-"""Below it every whole number is a float of its own."""
-Categories = Literal["one-hot", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def read_columns(
         outputs = chosen.tokens.vocabulary if next_token else outputs
     else:
         free = [name for name in table.column_names if name not in (*labels, *beside)]
-        features = _features(table, chosen.features or tuple(free), chosen.categories)
+        features = feature_columns(table, chosen.features or tuple(free), chosen.categories)
     found = following if following is not None else _labels(table, labels)
     if chosen.objective in (None, "classification"):
         found = _as_classes(found)
@@ -145,166 +146,31 @@ def _require_columns(table: pa.Table, chosen: ColumnSettings) -> None:
                 )
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
-    """Return a column as one array without empty cells."""
-    column = table[name].combine_chunks()
-    column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    if column.null_count:
-        row = pc.index(pc.is_null(column), True).as_py()
-        raise DataError(f"column {name!r}, row {row} is empty; fill it, or leave such rows out")
-    return column
-
-
-def _values(table: pa.Table, name: str) -> tuple[pa.Array, pa.DataType]:
-    column = _column(table, name)
-    kind = column.type
-    return column, kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _numbers(column: pa.Array, name: str) -> NDArray[Any]:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise DataError(
-            f"column {name!r}, row {row} is {numbers[row]}; every value must be finite, not NaN or "
-            "infinite"
-        )
-    return numbers
-
-
-def _plain(table: pa.Table, name: str) -> NDArray[Any]:
-    """Return a column of integers or texts: labels, users, splits."""
-    column, kind = _values(table, name)
-    if _is_text(kind):
-        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        values = np.array([str(value) for value in encoded.dictionary.to_pylist()], dtype=str)
-        if values.itemsize > 4 * MOST_CHARACTERS or values.itemsize * len(table) > MOST_TEXT_BYTES:
-            raise DataError(
-                f"column {name!r} holds a text of {values.itemsize // 4:,} characters; valid for a "
-                f"label, user or category: up to {MOST_CHARACTERS} (read longer ones as text)"
-            )
-        texts: NDArray[Any] = values[encoded.indices.to_numpy(zero_copy_only=False)]
-        return texts
-    if _is_number(kind):
-        return _numbers(column, name)
-    raise DataError(f"column {name!r} is of type {kind}; valid: numbers or texts")
-
-
 def _labels(table: pa.Table, names: Sequence[str]) -> NDArray[Any]:
     if len(names) == 1:
-        column, kind = _values(table, names[0])
+        column, kind = column_and_kind(table, names[0])
         if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-            return _lists(column, names[0])
-        return _plain(table, names[0])
-    return np.stack([_numeric(table, name) for name in names], axis=1)
+            return list_column(column, names[0])
+        return numbers_or_texts(table, names[0])
+    return np.stack([number_column(table, name) for name in names], axis=1)
 
 
 def _as_classes(labels: NDArray[Any]) -> NDArray[Any]:
     """Return classes that were written as 0.0 and 1.0 as integers; quantities as they are."""
-    whole = _whole_numbers(labels)
+    whole = whole_numbers(labels)
     return labels if len(np.unique(whole)) > len(labels) / 2 else whole
 
 
 def _users(table: pa.Table, name: str) -> NDArray[Any]:
-    users = _whole_numbers(_plain(table, name))
+    users = whole_numbers(numbers_or_texts(table, name))
     if users.dtype.kind == "f":
         raise DataError(f"column {name!r} holds fractions; valid for users: integers or texts")
     return users
 
 
-def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return floats without fractions as integers, as a column has that once had empty cells."""
-    if values.dtype.kind != "f" or (np.abs(values) >= EXACT_FLOATS).any():
-        return values
-    whole: NDArray[Any] = values.astype(np.int64)
-    return whole if (whole == values).all() else values
-
-
-def _numeric(table: pa.Table, name: str) -> NDArray[Any]:
-    column, kind = _values(table, name)
-    if not _is_number(kind):
-        raise DataError(f"column {name!r} is of type {kind}; valid: numbers")
-    return _numbers(column, name)
-
-
-def _features(table: pa.Table, names: Sequence[str], categories: Categories) -> NDArray[Any]:
-    if not names:
-        raise DataError("it has no column left for features")
-    if len(names) == 1:
-        column, kind = _values(table, names[0])
-        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-            return _lists(column, names[0])
-    parts = [_feature(table, name, categories) for name in names]
-    width = sum(1 if part.ndim == 1 else int(part.max()) + 1 for part in parts)
-    if 4 * width * len(table) > MOST_FEATURE_BYTES:
-        raise DataError(
-            f"{len(table):,} rows of {width:,} features take more than "
-            f"{MOST_FEATURE_BYTES >> 30} GB; name fewer columns in features"
-        )
-    features = np.zeros((len(table), width), dtype=np.float32)
-    start = 0
-    for part in parts:
-        if part.ndim == 1:
-            with np.errstate(over="ignore"):  # `Arrays` refuses what float32 cannot hold
-                features[:, start] = part
-            start += 1
-        else:  # codes of categories, (n, 1)
-            features[np.arange(len(table)), start + part[:, 0]] = 1
-            start += int(part.max()) + 1
-    return features
-
-
-def _feature(table: pa.Table, name: str, categories: Categories) -> NDArray[Any]:
-    """Return a column of numbers (n,), or the codes of its categories (n, 1)."""
-    column, kind = _values(table, name)
-    if _is_number(kind):
-        return _numbers(column, name)
-    if not _is_text(kind):
-        raise DataError(
-            f"column {name!r} is of type {kind}, which is no feature; valid: numbers, texts as "
-            "categories, or one column of lists; name the columns to use in features"
-        )
-    if categories == "refuse":
-        raise DataError(
-            f"column {name!r} holds texts; leave it out of features, or set categories: one-hot"
-        )
-    values, codes = np.unique(_plain(table, name), return_inverse=True)
-    if len(values) > MOST_CATEGORIES:
-        raise DataError(
-            f"column {name!r} holds {len(values):,} different texts; valid for a feature: up to "
-            f"{MOST_CATEGORIES:,} (name the columns to use in features, or read it as text)"
-        )
-    return codes.reshape(-1, 1)
-
-
-def _lists(column: pa.Array, name: str) -> NDArray[Any]:
-    """Return a column of lists of numbers, all of one length; integers stay integers."""
-    widths = pc.unique(pc.list_value_length(column)).to_pylist()
-    if len(widths) != 1:
-        raise DataError(
-            f"column {name!r} holds lists of {len(widths)} lengths; pad them to one length"
-        )
-    values = column.flatten()
-    if values.null_count or not _is_number(values.type):
-        raise DataError(f"column {name!r} must hold lists of numbers without empty cells")
-    return _numbers(values, name).reshape(len(column), widths[0])
-
-
 def _texts(table: pa.Table, name: str) -> list[str]:
-    column, kind = _values(table, name)
-    if not _is_text(kind):
+    column, kind = column_and_kind(table, name)
+    if not is_text(kind):
         raise DataError(f"column {name!r} is of type {kind}; valid for text: texts")
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     texts = encoded.dictionary.to_pylist()  # each once, however many rows repeat it
@@ -313,7 +179,7 @@ def _texts(table: pa.Table, name: str) -> list[str]:
 
 def _images(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.uint8]:
     name = chosen.image or ""
-    column, kind = _values(table, name)
+    column, kind = column_and_kind(table, name)
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:  # as `datasets` keeps them
         column = pc.struct_field(column, "bytes")
         kind = column.type
@@ -332,7 +198,7 @@ def _images(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.uint8]:
 
 def _test(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.bool_]:
     name = chosen.split or ""
-    values = _plain(table, name)
+    values = numbers_or_texts(table, name)
     test: NDArray[np.bool_] = values.astype(str) == str(chosen.test_value)
     if not test.any() or test.all():
         found = listed(np.unique(values.astype(str))[:10])

@@ -24,7 +24,8 @@ from safetensors.numpy import save_file
 
 from fedsim.adversary.base import Adversary
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.rounds import Progress, RoundFigures
+from fedsim.federation.round_figures import RoundFigures
+from fedsim.federation.rounds import Progress
 from fedsim.federation.strategy_state import restore_strategy, strategy_state
 from fedsim.files import parsed_json, replacing
 from fedsim.files.digests import digest

@@ -5,98 +5,24 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.app.exception import AppExitException
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedsim import seeds
 from fedsim.errors import MessageError
+from fedsim.federation.introduction import require_content
 from fedsim.federation.participation import ParticipatingGrid
+from fedsim.federation.round_figures import RoundFigures, mean_figure, with_utility
 from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
-from fedsim.transport.messages import (
-    PARTICIPANT,
-    ROUND,
-    Shapes,
-    arrays_of,
-    require_finite,
-    require_usable,
-)
+from fedsim.transport.messages import ROUND, Shapes, arrays_of, require_finite, require_usable
 from fedsim.transport.record_views import light
-
-PARTS = ("local", "train", "test")
-
-
-@dataclass(frozen=True)
-class RoundFigures:
-    """What is known of the aggregate's utility after a round; None where it was not evaluated.
-
-    Each figure is called after whose it is and what it is: ``local_*`` are of the participants' own
-    training passes, ``train_*`` of the aggregate on their training records, ``test_*`` of the
-    aggregate on held-out records; ``*_loss`` is the objective's loss, the other is its figure of
-    utility (``test_accuracy``, ``test_error``, ``test_perplexity``).
-
-    >>> RoundFigures.unmeasured(1, "error").plain()["test_error"] is None
-    True
-    """
-
-    round: int
-    figures: Mapping[str, float | None] = field(default_factory=dict)
-
-    @classmethod
-    def unmeasured(cls, round_number: int, utility: str) -> "RoundFigures":
-        """Return a round of which nothing is known yet, of an objective with this figure."""
-        names = (f"{part}_{kind}" for part in PARTS for kind in ("loss", utility))
-        return cls(round_number, dict.fromkeys(names))
-
-    @classmethod
-    def from_plain(cls, tree: Any) -> "RoundFigures":
-        """Return figures that JSON holds, as `plain` gives them.
-
-        Raises
-        ------
-        ValueError
-            If they are none.
-        """
-        if not isinstance(tree, Mapping) or type(tree.get("round")) is not int or tree["round"] < 1:
-            raise ValueError("a round has no number")
-        named = {key: value for key, value in tree.items() if key != "round"}
-        others = named.pop("others", {})  # as they were written before all figures were alike
-        named |= others if isinstance(others, Mapping) else {"others": others}
-        for name, value in named.items():
-            if str(name).partition("_")[0] not in PARTS or not _is_figure(value):
-                raise ValueError(f"round {tree['round']} has {name!s:.40}, which is no figure")
-        return cls(tree["round"], named)
-
-    def of(self, name: str) -> float | None:
-        """Return a figure by its name, such as ``test_accuracy`` or ``test_error``.
-
-        >>> RoundFigures(1, {"test_error": 0.5}).of("test_error")
-        0.5
-        """
-        return self.figures.get(name)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
-        return {"round": self.round, **self.figures}
-
-
-def _is_figure(value: object) -> bool:
-    if value is None:
-        return True
-    # Compared, not converted: a whole number may be too large for a float.
-    return (
-        isinstance(value, int | float)
-        and type(value) is not bool
-        and abs(value) <= sys.float_info.max
-    )
 
 
 @dataclass(frozen=True)
@@ -128,33 +54,6 @@ class Schedule:
     def evaluates(self, round_number: int) -> bool:
         """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
         return round_number % self.evaluate_every == 0 or round_number == self.rounds
-
-
-def introduce(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
-    """Return the participant that each node is, in their order, asking all of them once.
-
-    Node ids are random in Flower's own runtimes; a participant is known by its ``partition-id``.
-
-    Raises
-    ------
-    MessageError
-        If a node does not answer, or the answers are not the participants 0 to n - 1.
-    """
-    nodes = sorted(grid.get_node_ids())
-    query = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
-    answers: dict[int, int] = {}
-    for reply in grid.send_and_receive(query, timeout=timeout):
-        _require_content(reply, f"node {reply.metadata.src_node_id}")
-        metrics = next(iter(reply.content.metric_records.values()), MetricRecord())
-        answer = metrics.get(PARTICIPANT)
-        known = isinstance(answer, int) and 0 <= answer < participants
-        answers[reply.metadata.src_node_id] = int(str(answer)) if known else -1
-    if sorted(answers.values()) != list(range(participants)):
-        raise MessageError(
-            f"{len(nodes)} nodes answered as participants {sorted(answers.values())}; the "
-            f"federation needs each of 0 to {participants - 1} once"
-        )
-    return dict(sorted(answers.items(), key=lambda answer: answer[1]))
 
 
 def run_rounds(
@@ -278,7 +177,7 @@ class _RoundRunner:
         if metrics is None:
             return figures
         objective = self.schedule.objective
-        loss, term = _figure(metrics, "loss"), _figure(metrics, objective.utility.term)
+        loss, term = mean_figure(metrics, "loss"), mean_figure(metrics, objective.utility.term)
         return with_utility(figures, part, loss, term, objective)
 
     def _replies(self, messages: Iterable[Message]) -> list[Message]:
@@ -289,7 +188,7 @@ class _RoundRunner:
         asked = {message.metadata.dst_node_id for message in sent}
         answered: set[int] = set()
         for reply in replies:
-            _require_content(reply, self._name(reply))
+            require_content(reply, self._name(reply))
             self._require_current(reply, sent[0].metadata.message_type)
             node = reply.metadata.src_node_id
             if node in answered or node not in asked:
@@ -318,28 +217,3 @@ class _RoundRunner:
     def _name(self, reply: Message) -> str:
         node = reply.metadata.src_node_id
         return f"participant {self.participant_of.get(node, node)} in round {self.number}"
-
-
-def _require_content(reply: Message, sender: str) -> None:
-    if reply.has_error():
-        reason = " ".join((reply.error.reason or "no reason given").split())
-        raise MessageError(f"{sender} failed: {reason}")
-
-
-def with_utility(
-    figures: RoundFigures, part: str, loss: float | None, term: float | None, objective: Objective
-) -> RoundFigures:
-    """Return figures with loss and utility of a part: ``local``, ``train`` or ``test``.
-
-    `term` is the mean of the objective's utility terms.
-    """
-    found = {**figures.figures, f"{part}_loss": loss}
-    if term is not None:
-        found[f"{part}_{objective.utility.name}"] = objective.utility_of(term)
-    return RoundFigures(figures.round, found)
-
-
-def _figure(metrics: MetricRecord, name: str) -> float | None:
-    """Return a mean over the participants; None where they did not send it, or no mean of it."""
-    value = metrics.get(name)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

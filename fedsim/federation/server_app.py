@@ -9,7 +9,8 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.introduction import introduce
+from fedsim.federation.rounds import Progress, Schedule, run_rounds
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from fedsim.data import write_ledger
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.rounds import Progress, introduce
+from fedsim.federation.introduction import introduce
+from fedsim.federation.rounds import Progress
 from fedsim.federation.server_app import Server, serve
 from fedsim.files import write_json
 from fedsim.flower.client import FEDERATION

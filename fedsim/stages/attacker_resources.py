@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedsim import seeds
-from fedsim.adversary.base import AttackerResources
+from fedsim.adversary.resources import AttackerResources
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.setup import Setup
 

@@ -15,7 +15,8 @@ from fedsim.engines.base import NodesGrid
 from fedsim.errors import RunDirectoryError, plural
 from fedsim.federation.checkpoint import Checkpoint, copied
 from fedsim.federation.replay import LastRoundRecorder, catch_up
-from fedsim.federation.rounds import Progress, RoundFigures, Schedule
+from fedsim.federation.round_figures import RoundFigures
+from fedsim.federation.rounds import Progress, Schedule
 from fedsim.files import write_json
 from fedsim.finding import OwnedFinding, owned_findings, write_findings
 from fedsim.objectives import UtilityFigure

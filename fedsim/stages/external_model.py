@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from flwr.app import ArrayRecord
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fedsim.config.choice import HONEST
@@ -21,12 +19,10 @@ from fedsim.config.experiment import Experiment
 from fedsim.config.loading import parse_experiment
 from fedsim.config.sections import AuditSettings, ExternalModelSettings
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
-from fedsim.errors import PluginError, SnapshotError, listed
-from fedsim.federation.rounds import RoundFigures, with_utility
+from fedsim.errors import PluginError, SnapshotError
+from fedsim.federation.round_figures import RoundFigures, with_utility
 from fedsim.files.digests import digest, digest_of_arrays
 from fedsim.models import load_exchanged
-from fedsim.models.tied_weights import with_tied_names
-from fedsim.models.wrapper_prefixes import wrapper_hint
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import require_space
@@ -34,16 +30,11 @@ from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_history
 from fedsim.stages.data_of_experiment import load_data
+from fedsim.stages.given_weights import fitted, read_weights
 from fedsim.stages.kept_snapshots import Selection, select
 from fedsim.stages.plan import plan
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.training.sgd_loop import evaluate
-
-_NUMBERS = {
-    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
-    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
-}
-_VALID = listed(str(kind).removeprefix("torch.") for kind in _NUMBERS)
 
 GivenStates = Mapping[tuple[int, SnapshotKey], Mapping[str, Tensor]]
 """By round and key, the parameters of a snapshot."""
@@ -215,73 +206,12 @@ def _read(given: ExternalModel) -> tuple[Selection | None, GivenStates]:
     return None, {(n, key): read_weights(path) for n, path in enumerate(paths_of(given.weights), 1)}
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return what is in a safetensors file.
-
-    Raises
-    ------
-    SnapshotError
-        If it is missing, or no safetensors file, or holds numbers that no model has.
-    """
-    try:
-        state = load_file(path)
-    except FileNotFoundError as error:
-        raise SnapshotError(f"there is no file of weights {path}") from error
-    except (OSError, SafetensorError, ValueError, LookupError, AttributeError) as error:
-        target = path.parent / f"{path.stem}.safetensors"
-        raise SnapshotError(
-            f"{path} is not a safetensors file, and no pickle is loaded because it may run any "
-            'code; convert it where you trust it: python -c "import torch, safetensors.torch as s; '
-            f"s.save_file(torch.load('{path}', weights_only=True), '{target}')\""
-        ) from error
-    for name, tensor in state.items():
-        if tensor.dtype not in _NUMBERS:
-            raise SnapshotError(f"{path} has {name!r} of type {tensor.dtype}; valid: {_VALID}")
-    return state
-
-
 def _name(given: ExternalModel, selection: Selection | None, place: tuple[int, SnapshotKey]) -> str:
     return str(
         paths_of(given.weights)[place[0] - 1]
         if selection is None
         else selection.snapshots[place].path
     )
-
-
-def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return a state in the model's types, under all names of tied parameters.
-
-    Raises
-    ------
-    SnapshotError
-        If it has not the model's names and shapes, or is not all finite.
-    """
-    state = with_tied_names(model, state, name)
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
-    if missing or surplus:
-        raise SnapshotError(
-            f"{name} does not fit the model {type(model).__name__}: missing {_few(missing)}; not "
-            f"known {_few(surplus)}{wrapper_hint(state, expected)}"
-        )
-    for key, tensor in state.items():
-        if tuple(tensor.shape) != expected[key]:
-            raise SnapshotError(
-                f"{name} has {key!r} of shape {tuple(tensor.shape)} where the model "
-                f"{type(model).__name__} has {expected[key]}; a factory of your own "
-                "(module:function) can make one with other settings"
-            )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise SnapshotError(f"{name} has values in {key!r} that are not finite")
-    model.load_state_dict(state)
-    return {key: tensor.clone() for key, tensor in model.state_dict().items()}
-
-
-def _few(names: Sequence[str] | set[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    first = sorted(names)[:5]
-    more = len(names) - len(first)
-    return listed(first) + (f", and {more} more" if more else "")
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from fedsim.adversary.update_distance import UpdateDistance
 from fedsim.errors import RunDirectoryError
-from fedsim.federation.rounds import PARTS, RoundFigures
+from fedsim.federation.round_figures import PARTS, RoundFigures
 from fedsim.files import read_bytes
 from fedsim.report.utility_info import UtilityInfo
 

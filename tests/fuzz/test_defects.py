@@ -29,7 +29,7 @@ from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import read_taken_over
-from fedsim.stages.external_model import read_weights
+from fedsim.stages.given_weights import read_weights
 from fedsim.stages.history import read_history_file
 from fedsim.stages.report import flat_provenance
 from fedsim.stages.score_files import made_from, overlapping, read_scores, read_trace

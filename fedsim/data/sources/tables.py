@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.columns import Categories, ColumnSettings, read_columns
+from fedsim.data.columns import ColumnSettings, read_columns
+from fedsim.data.feature_columns import Categories
 from fedsim.data.images import checked_size
 from fedsim.data.sources.base import SourceLocation
 from fedsim.data.standardise import standardised

@@ -17,8 +17,9 @@ from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
+from fedsim.federation.introduction import introduce
 from fedsim.federation.log_filters import only_warnings_of_flower
-from fedsim.federation.rounds import introduce, run_rounds
+from fedsim.federation.rounds import run_rounds
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import Policy, SnapshotStore
 from fedsim.transport.messages import require_usable

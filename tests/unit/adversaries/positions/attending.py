@@ -8,7 +8,7 @@ import numpy as np
 import toys
 from flwr.app import ArrayRecord
 
-from fedsim.adversary.base import AttackerResources
+from fedsim.adversary.resources import AttackerResources
 
 ANYBODY: dict[str, Any] = {"min_available_nodes": 1}  # the strategy waits for nobody
 SAMPLING: dict[str, Any] = {"fraction_train": 0.7}  # two of three

@@ -13,7 +13,7 @@ from torch.nn import functional
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
-from fedsim.adversary.base import AttackerResources
+from fedsim.adversary.resources import AttackerResources
 from fedsim.data import about_participant
 from fedsim.errors import PluginError
 from fedsim.federation.client_app import Participants, make_client_app

@@ -16,7 +16,7 @@ from adversaries.positions.backtracking import BISECTIONS, backtrack
 from adversaries.positions.gradient_ascent_participant import GradientAscentParticipant
 from adversaries.positions.gradient_ascent_server import GradientAscentServer
 from adversaries.positions.isolating_server import IsolatingServer
-from fedsim.adversary.base import AttackerResources
+from fedsim.adversary.resources import AttackerResources
 from fedsim.adversary.update_distance import compare_updates, noted
 from fedsim.models.trainable import likely_trainable, trainable_names
 from fedsim.observation.snapshots import SnapshotStore

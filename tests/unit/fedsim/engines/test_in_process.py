@@ -23,7 +23,7 @@ from fedsim.engines import flower_identity
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, SnapshotError
-from fedsim.federation.rounds import introduce
+from fedsim.federation.introduction import introduce
 
 
 def counting() -> ClientApp:

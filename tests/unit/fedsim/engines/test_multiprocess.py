@@ -15,8 +15,8 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp import ClientApp
 
 from adversaries import CuriousParticipant, GradientAscentParticipant
-from fedsim.adversary.base import AttackerResources
 from fedsim.adversary.participant_position import ParticipantAdversary
+from fedsim.adversary.resources import AttackerResources
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.multiprocess import WorkersGrid, local_grid
 from fedsim.engines.processes import WorkerEnded

@@ -13,7 +13,8 @@ from fedsim.config.federation import LocalTraining
 from fedsim.errors import RunDirectoryError
 from fedsim.federation import checkpoint
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.rounds import Progress, RoundFigures
+from fedsim.federation.round_figures import RoundFigures
+from fedsim.federation.rounds import Progress
 
 PROGRESS = Progress(
     7,

@@ -6,7 +6,7 @@ from torch import nn
 
 from fedsim.errors import SnapshotError
 from fedsim.models.wrapper_prefixes import wrapper_hint
-from fedsim.stages.external_model import fitted
+from fedsim.stages.given_weights import fitted
 
 
 def net() -> nn.Module:

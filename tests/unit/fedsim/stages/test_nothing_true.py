@@ -14,7 +14,7 @@ import pytest
 import toys
 
 from fedsim import run
-from fedsim.adversary.base import AttackerResources
+from fedsim.adversary.resources import AttackerResources
 from fedsim.attacks import Attack, View
 from fedsim.data import Arrays, MembershipQuery, read_ledger
 from fedsim.evaluation.metrics import auc

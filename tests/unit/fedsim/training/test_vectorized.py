@@ -22,7 +22,8 @@ from fedsim.data.dataset import from_arrays
 from fedsim.engines.multiprocess import local_grid
 from fedsim.errors import ConfigError
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.rounds import Progress, Schedule, introduce, run_rounds
+from fedsim.federation.introduction import introduce
+from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet, build_model, fully_connected
 from fedsim.models.exchange import exchanged_shapes
