@@ -46,7 +46,7 @@ from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import Attack, View
 from fedsim.data import MembershipQuery
 from fedsim.progress import SILENCE
-from fedsim.stages import setup, shadow_federations, views
+from fedsim.stages import setup, views
 
 HERE = Path(__file__).parent
 CONFIGS = {
@@ -118,7 +118,7 @@ def version_1() -> Iterator[None]:
         return np.arange(count)
 
     with ExitStack() as stack:
-        for module in (setup, shadow_federations, views):
+        for module in (setup, views):
             stack.enter_context(mock.patch.object(module, "shuffled_records", in_order))
         for attack, read in (
             (Loss, lambda view: last_features(view, SILENCE, _LOSSES).losses),

@@ -83,10 +83,8 @@ def experiment(
     """Write an experiment with comments, to be changed and run."""
     from fedsim.scaffold import write_experiment
 
-    console = Console(highlight=False, markup=False, emoji=False)
     written = write_experiment(kind, out or Path(f"{kind}.yaml"))
-    console.print(f"  {written}", soft_wrap=True)
-    console.print(f"next: read it, then fedsim run {written}", soft_wrap=True)
+    _show_written([written], f"read it, then fedsim run {written}")
 
 
 @new_app.command()
@@ -101,11 +99,9 @@ def flower_app(
     """Write a Flower app of an experiment, for `flwr run`: simulated, or deployed."""
     from fedsim.scaffold import write_flower_app
 
-    console = Console(highlight=False, markup=False, emoji=False)
     run = out or Path("runs") / config.stem
-    for path in write_flower_app(folder, config, run, data_dir):
-        console.print(f"  {path}", soft_wrap=True)
-    console.print(f"next: cd {folder}, and read README.md: its commands work", soft_wrap=True)
+    written = write_flower_app(folder, config, run, data_dir)
+    _show_written(written, f"cd {folder}, and read README.md: its commands work")
 
 
 def check(
@@ -148,10 +144,16 @@ def _write(template: str, name: str, out: Path | None) -> None:
     from fedsim.scaffold import write_package
 
     folder = out or Path(name)
+    written = write_package(template, name, folder)
+    _show_written(written, f"cd {folder}, and read README.md: its three commands work")
+
+
+def _show_written(paths: Iterable[Path], advice: str) -> None:
+    """Print the files that were written, and what to do next."""
     console = Console(highlight=False, markup=False, emoji=False)
-    for path in write_package(template, name, folder):
+    for path in paths:
         console.print(f"  {path}", soft_wrap=True)
-    console.print(f"next: cd {folder}, and read README.md: its three commands work", soft_wrap=True)
+    console.print(f"next: {advice}", soft_wrap=True)
 
 
 def _show(console: Console, finding: "CheckResult") -> None:

@@ -30,6 +30,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.shadow_federations import shadows_of
 from fedsim.stages.simulate import simulate
+from fedsim.stages.views import HiddenAudit, view_of
 
 ScoreArray = NDArray[np.float64]
 SEED = 11
@@ -79,16 +80,14 @@ class Attempt:
         (query,) = attacker.queries
         store = attacker.store(self.setup.experiment, self.run)
         shadows = shadows_of(self.setup, self.run, SILENCE)
-        return View(
-            adversary=attacker.label,
-            query=query,
-            seen=store.series(*attacker.answering(query)),
-            new_model=self.setup.new_model,
-            dataset=self.setup.dataset,
-            records=self.audit.records,
-            features=self.folder / "features",
-            shadows=shadows.get((attacker.label, query.key), ()),
-            objective=self.setup.objective,
+        return view_of(
+            self.setup,
+            self.run,
+            attacker,
+            query,
+            store.series(*attacker.answering(query)),
+            shadows.get((attacker.label, query.key), ()),
+            HiddenAudit(self.setup.dataset, self.audit, np.arange(len(self.audit))),
         )
 
     @cached_property

@@ -28,11 +28,12 @@ from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.plugins.error_sentences import place_in_module
 from fedsim.progress import Watcher
+from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
 from fedsim.stages.setup import Setup
-from fedsim.stages.views import hidden_audit
+from fedsim.stages.views import HiddenAudit, hidden_audit, view_of
 
 KNOWN, TESTED = 24, 4
 """How many members, and how many non-members, of the known and of the tested records are taken."""
@@ -57,10 +58,10 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
         for number, (attacker, query) in enumerate(_different(setup)):
             hidden = hidden_audit(setup, query)
             try:
-                view = _view(setup, model, attacker, query, Path(folder) / str(number))
+                place = RunDirectory(Path(folder) / str(number))
+                view = _view(setup, model, attacker, query, hidden, place)
             except SnapshotError:
                 return  # no room for temporary files: the run itself says where it needs room
-            view = replace(view, dataset=hidden.dataset, records=hidden.audit.records)
             for label, attack in copy.deepcopy(dict(setup.attacks)).items():
                 with forgetting(type(attack)):
                     _try(label, attack, view, hidden.audit)
@@ -79,25 +80,22 @@ def _different(setup: Setup) -> Iterator[tuple[Attacker, MembershipQuery]]:
 
 
 def _view(
-    setup: Setup, model: nn.Module, attacker: Attacker, query: MembershipQuery, folder: Path
+    setup: Setup,
+    model: nn.Module,
+    attacker: Attacker,
+    query: MembershipQuery,
+    hidden: HiddenAudit,
+    place: RunDirectory,
 ) -> View:
     """Return what an attacker would see in one round in which training changes nothing."""
-    store, state = SnapshotStore(folder / "seen"), ArrayRecord(exchanged_state(model))
+    store, state = SnapshotStore(place.path / "seen"), ArrayRecord(exchanged_state(model))
     keys = [*attacker.answering(query), *attacker.answering_while_acting(query)]
     if attacker.reads_others:
         keys += attacker.others(query, setup.experiment)
     for key in keys:
         store.keep(1, key, state)
-    return View(
-        adversary=attacker.label,
-        query=query,
-        seen=store.series(*keys),
-        new_model=partial(copy.deepcopy, model),
-        dataset=setup.dataset,
-        records=np.arange(0),
-        features=folder / "features",
-        objective=setup.objective,
-    )
+    view = view_of(setup, place, attacker, query, store.series(*keys), hidden=hidden)
+    return replace(view, new_model=partial(copy.deepcopy, model))
 
 
 def _try(label: str, attack: Attack, view: View, audit: AuditSet) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedsim import seeds
 from fedsim.adversary.base import Threat
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.attacks import ShadowFederation, View
+from fedsim.attacks import ShadowFederation
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery, draw_audit, partition
 from fedsim.data.audit import NonMembers
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
@@ -26,8 +26,8 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.setup import Setup, set_setup
-from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.simulate import simulate
+from fedsim.stages.views import hidden_audit, view_of
 
 LABEL = "shadow"
 ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]
@@ -103,21 +103,12 @@ def shadows_of(setup: Setup, run: RunDirectory, watcher: Watcher) -> ShadowFeder
 def _shadow(
     shadow: Setup, place: RunDirectory, attacker: Attacker, query: MembershipQuery, overlapping: int
 ) -> ShadowFederation:
-    audit = shadow.ledger.audit(query)
-    order = shuffled_records(shadow.experiment.seed, query, len(audit))
     (everything,) = shadow.attackers
-    store = everything.store(shadow.experiment, place)
-    view = View(
-        adversary=attacker.label,
-        query=query,
-        seen=store.series(*attacker.answering(query)),
-        new_model=shadow.new_model,
-        dataset=shadow.dataset.only(audit.records[order]),
-        records=np.arange(len(audit)),
-        features=place.features(LABEL, query.key),
-        objective=shadow.objective,
-    )
-    return ShadowFederation(view, audit.member[order], overlapping, _drawn(shadow.ledger))
+    seen = everything.store(shadow.experiment, place).series(*attacker.answering(query))
+    hidden = hidden_audit(shadow, query)
+    view = view_of(shadow, place, everything, query, seen, hidden=hidden)
+    view = replace(view, adversary=attacker.label)
+    return ShadowFederation(view, hidden.audit.member, overlapping, _drawn(shadow.ledger))
 
 
 def _shadow_setup(

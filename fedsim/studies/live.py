@@ -19,6 +19,7 @@ from fedsim.studies.cells import Cell
 from fedsim.studies.provenance import other_makers_sentence, this_maker
 from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import TableEntry
+from fedsim.studies.timing import clock_text
 
 WAITING, RUNNING, STOPPED = "waits", "runs", "stopped"
 DONE, REUSED = "done", "finished before"
@@ -57,7 +58,7 @@ class LiveStudy:
             state, said = self._standing[cell.digest]
             if cell is self._current:
                 said = " · ".join(self._tasks.values())
-                state = f"{RUNNING} {_clock(time.monotonic() - self._since)}"
+                state = f"{RUNNING} {clock_text(time.monotonic() - self._since)}"
             table.add(cell.name, Text(state, "dim"), said)
         yield from table.fitted(options.max_width)
 
@@ -70,7 +71,7 @@ class LiveStudy:
         """Show the strongest attack of a cell."""
         best = max(results.summary(), key=lambda row: row.auc.value)
         said = f"{area(best.auc.value)}  accuracy {percent(best.accuracy.value)}  {best.attack}"
-        took = "" if reused else f" in {_clock(time.monotonic() - self._since)}"
+        took = "" if reused else f" in {clock_text(time.monotonic() - self._since)}"
         self._standing[cell.digest] = (REUSED if reused else f"{DONE}{took}", said)
         self._current = None
         self._live.refresh()
@@ -147,8 +148,3 @@ def _entry(entry: TableEntry | None) -> Text:
     if entry.reference is not None:
         text.append(f"\n{entry.reference.shown}", "dim italic")
     return text
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

@@ -30,7 +30,9 @@ class RunTiming:
 
     def __str__(self) -> str:
         """Return both in hours, minutes and seconds."""
-        return f"{_clock(self.wall)} of wall time, {_clock(self.processor)} of processor time"
+        return (
+            f"{clock_text(self.wall)} of wall time, {clock_text(self.processor)} of processor time"
+        )
 
 
 def added(several: Iterable[RunTiming]) -> RunTiming:
@@ -65,6 +67,11 @@ def _processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Return a time in hours, minutes and seconds.
+
+    >>> clock_text(3_725.4)
+    '1:02:05'
+    """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -7,15 +7,7 @@ from fedsim.data.sources.bits_archive import BitsArchive
 
 
 class Location30(BitsArchive):
-    """Location30: 5,010 people, 446 bits each, in 30 classes.
-
-    Parameters
-    ----------
-    url
-        Where to download the archive (for a mirror).
-    blob_id
-        The git blob id that it must have.
-    """
+    """Location30: 5,010 people, 446 bits each, in 30 classes."""
 
     name = "location30"
     file = "dataset_location.tgz"

@@ -8,15 +8,7 @@ from fedsim.data.sources.bits_archive import BitsArchive
 
 
 class Purchase100(BitsArchive):
-    """Purchase100: 197,324 customers, 600 bits each, in 100 classes.
-
-    Parameters
-    ----------
-    url
-        Where to download the archive (for a mirror).
-    blob_id
-        The git blob id that it must have.
-    """
+    """Purchase100: 197,324 customers, 600 bits each, in 100 classes."""
 
     name = "purchase100"
     file = "dataset_purchase.tgz"

@@ -13,15 +13,7 @@ from fedsim.data.tar_reader import read_members
 
 
 class Texas100(BitsArchive):
-    """Texas100: 67,330 hospital stays, 6,169 bits each, in 100 classes.
-
-    Parameters
-    ----------
-    url
-        Where to download the archive (for a mirror).
-    blob_id
-        The git blob id that it must have.
-    """
+    """Texas100: 67,330 hospital stays, 6,169 bits each, in 100 classes."""
 
     name = "texas100"
     file = "dataset_texas.tgz"
