@@ -13,7 +13,6 @@ from fedsim.canaries.drawing import crafted_canaries
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed
 from fedsim.data.dataset import from_arrays
-from fedsim.errors import PluginError
 from fedsim.models import build_model
 from fedsim.objectives import Classification
 
@@ -30,13 +29,7 @@ class CanaryTrial:
     @cached_property
     def kind(self) -> CanaryKind:
         """The kind itself."""
-        found = plugins.build("canaries", self.name, self.settings)
-        if not isinstance(found, CanaryKind):
-            raise PluginError(
-                f"canaries {self.name!r} gave a {type(found).__name__}; a plugin of group canaries "
-                "must derive from fedsim.CanaryKind"
-            )
-        return found
+        return plugins.build_member("canaries", self.name, self.settings, CanaryKind)
 
     @cached_property
     def candidates(self) -> CandidateRecords:

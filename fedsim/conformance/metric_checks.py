@@ -9,7 +9,6 @@ import numpy as np
 
 from fedsim import plugins
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
-from fedsim.errors import PluginError
 from fedsim.evaluation.metric import FRACTIONS, Metric, ResampledRecords, ScoredRecords
 
 MEMBERS, NONMEMBERS, RESAMPLES, NULLS = 230, 210, 12, 60
@@ -28,13 +27,7 @@ class MetricTrial:
     @cached_property
     def metric(self) -> Metric:
         """The metric itself."""
-        found = plugins.build("metrics", self.name, self.settings)
-        if not isinstance(found, Metric):
-            raise PluginError(
-                f"metric {self.name!r} gave a {type(found).__name__}; a plugin of group metrics "
-                "must derive from fedsim.Metric"
-            )
-        return found
+        return plugins.build_member("metrics", self.name, self.settings, Metric)
 
     @staticmethod
     def scored(gap: float = 1.0, seed: int = 0) -> ScoredRecords:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from fedsim import plugins
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
-from fedsim.errors import PluginError
 from fedsim.objectives import Objective
 
 RECORDS, CLASSES, TOKENS = 12, 4, 5
@@ -49,13 +48,7 @@ class ObjectiveTrial:
     @cached_property
     def objective(self) -> Objective:
         """The objective itself."""
-        found = plugins.build("objectives", self.name, self.settings)
-        if not isinstance(found, Objective):
-            raise PluginError(
-                f"objective {self.name!r} gave a {type(found).__name__}; a plugin of group "
-                "objectives must derive from fedsim.objectives.Objective"
-            )
-        return found
+        return plugins.build_member("objectives", self.name, self.settings, Objective)
 
     @cached_property
     def example(self) -> tuple[str, Tensor, Tensor]:

@@ -50,12 +50,7 @@ def _wraps_strategy(defence: Defence) -> bool:
 
 
 def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
-    defence = plugins.build("defences", choice.name, choice.settings)
-    if not isinstance(defence, Defence):
-        raise PluginError(
-            f"defence {choice.name!r} gave a {type(defence).__name__}; a plugin of group defences "
-            "must derive from fedsim.defences.Defence"
-        )
+    defence = plugins.build_member("defences", choice.name, choice.settings, Defence)
     defence.facts, defence.label = facts, choice.label
     _require_halves(choice.label, defence)
     return defence

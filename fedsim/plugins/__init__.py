@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fedsim.plugins.groups import GROUPS, Group, available
 
 if TYPE_CHECKING:
-    from fedsim.plugins.building import build, check, checked_for, defaults, resolve
+    from fedsim.plugins.building import build, build_member, check, checked_for, defaults, resolve
     from fedsim.plugins.error_sentences import one_line, raised_in
     from fedsim.plugins.settings import UNKNOWN_KEY, checked, settings_schema, valid_keys
     from fedsim.plugins.source_reading import summary
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "UNKNOWN_KEY": "fedsim.plugins.settings",
     "build": "fedsim.plugins.building",
+    "build_member": "fedsim.plugins.building",
     "check": "fedsim.plugins.building",
     "checked": "fedsim.plugins.settings",
     "checked_for": "fedsim.plugins.building",
@@ -40,6 +41,7 @@ __all__ = [
     "Group",
     "available",
     "build",
+    "build_member",
     "check",
     "checked",
     "checked_for",

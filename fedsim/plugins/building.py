@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dis import opmap
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -15,6 +15,7 @@ from fedsim.plugins.groups import GROUPS, available
 from fedsim.plugins.module_search import searched
 from fedsim.plugins.settings import checked, settings_schema
 
+Contract = TypeVar("Contract")
 _NO_MEMORY = "can't allocate memory"
 
 
@@ -81,6 +82,32 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
         raise
     except Exception as error:  # a third party's plugin may raise anything while it is built
         raise PluginError(f"{name} {_why_not_built(plugin, error)}") from error
+
+
+def build_member(
+    group: str, name: str, settings: Mapping[str, object], contract: type[Contract]
+) -> Contract:
+    """Return what `build` does, which must be an object of its group's contract.
+
+    Parameters
+    ----------
+    group, name, settings
+        Which plugin, and its settings.
+    contract
+        The class that the group's plugins derive from; a name of `fedsim`.
+
+    Raises
+    ------
+    PluginError
+        As `build`, and if it is an object of another class.
+    """
+    built = build(group, name, settings)
+    if not isinstance(built, contract):
+        raise PluginError(
+            f"{GROUPS[group].template} {name!r} gave a {type(built).__name__}; a plugin of group "
+            f"{group} must derive from fedsim.{contract.__name__}"
+        )
+    return built
 
 
 def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:

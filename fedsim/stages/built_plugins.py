@@ -5,7 +5,6 @@ from fedsim.attacks import Attack
 from fedsim.config.choice import Choice, LabelledChoice
 from fedsim.config.experiment import Experiment
 from fedsim.data import Dataset
-from fedsim.errors import PluginError
 from fedsim.objectives import Objective
 
 
@@ -18,13 +17,7 @@ def objective_of(experiment: Experiment, dataset: Dataset) -> Objective:
         If the plugin is not an `Objective`.
     """
     choice = experiment.objective or Choice(name=dataset.objective or "classification")
-    objective = plugins.build("objectives", choice.name, choice.settings)
-    if not isinstance(objective, Objective):
-        raise PluginError(
-            f"objective {choice.name!r} gave a {type(objective).__name__}; a plugin of group "
-            "objectives must derive from fedsim.objectives.Objective"
-        )
-    return objective
+    return plugins.build_member("objectives", choice.name, choice.settings, Objective)
 
 
 def build_attack(choice: LabelledChoice) -> Attack:
@@ -35,10 +28,4 @@ def build_attack(choice: LabelledChoice) -> Attack:
     PluginError
         If the plugin is not an `Attack`.
     """
-    attack = plugins.build("attacks", choice.name, choice.settings)
-    if not isinstance(attack, Attack):
-        raise PluginError(
-            f"attack {choice.name!r} gave a {type(attack).__name__}; a plugin of group attacks "
-            "must derive from fedsim.Attack"
-        )
-    return attack
+    return plugins.build_member("attacks", choice.name, choice.settings, Attack)

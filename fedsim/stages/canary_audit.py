@@ -11,7 +11,7 @@ from fedsim.canaries.drawing import draw_canaries
 from fedsim.config.choice import LabelledChoice
 from fedsim.config.experiment import Experiment
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery
-from fedsim.errors import ConfigError, PluginError
+from fedsim.errors import ConfigError
 from fedsim.stages.attackers import Attacker
 
 
@@ -23,13 +23,7 @@ def build_canaries(choice: LabelledChoice) -> CanaryKind:
     PluginError
         If the plugin is not a `CanaryKind`.
     """
-    kind = plugins.build("canaries", choice.name, choice.settings)
-    if not isinstance(kind, CanaryKind):
-        raise PluginError(
-            f"canaries {choice.name!r} gave a {type(kind).__name__}; a plugin of group canaries "
-            "must derive from fedsim.CanaryKind"
-        )
-    return kind
+    return plugins.build_member("canaries", choice.name, choice.settings, CanaryKind)
 
 
 def with_canaries(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fedsim import plugins, seeds
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Dataset
-from fedsim.errors import MessageError, PluginError
+from fedsim.errors import MessageError
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee
 from fedsim.transport.lazy_arrays import in_memory
@@ -222,10 +222,6 @@ def build_trainer(local: LocalTraining) -> LocalTrainer:
     PluginError
         If there is no such trainer, its settings are not valid, or it is no `LocalTrainer`.
     """
-    trainer = plugins.build("trainers", local.trainer.name, local.trainer.settings)
-    if not isinstance(trainer, LocalTrainer):
-        raise PluginError(
-            f"trainer {local.trainer.name!r} gave a {type(trainer).__name__}; a plugin of group "
-            "trainers must derive from fedsim.training.LocalTrainer"
-        )
-    return trainer
+    return plugins.build_member(
+        "trainers", local.trainer.name, local.trainer.settings, LocalTrainer
+    )
