@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from fedsim.errors import FedsimError, PluginError, RunDirectoryError
-from fedsim.files import read_bytes, write_text
+from fedsim.errors import FedsimError, PluginError
+from fedsim.files import write_text
+from fedsim.rundir.kept_json import read_kept
 
 MOST_FINDINGS = 20
 MOST_COLUMNS = 12
@@ -108,13 +109,4 @@ def read_findings(path: Path) -> tuple[OwnedFinding, ...]:
     RunDirectoryError
         If it is damaged.
     """
-    try:
-        return _SEVERAL.validate_json(read_bytes(path))
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise RunDirectoryError(f"{path} is damaged: {place}: {first['msg']}") from None
+    return read_kept(path, _SEVERAL) or ()

@@ -6,15 +6,16 @@ one lambda a batch from Beta(alpha, alpha).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.defences.base import Defence, Half, require_positive
+from fedsim.defences.base import require_positive
 from fedsim.defences.wrapped_training import (
+    ChangedTraining,
     WrappedObjective,
     WrappedTrainer,
     changed_batches,
@@ -25,7 +26,7 @@ from fedsim.objectives import Objective
 from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
 
-class Mixup(Defence):
+class Mixup(ChangedTraining):
     """Participants train on convex combinations of pairs of records.
 
     Parameters
@@ -33,9 +34,6 @@ class Mixup(Defence):
     alpha
         Of the Beta distribution of the weights: near 0 the records are hardly mixed, 1 is uniform.
     """
-
-    halves: ClassVar[frozenset[Half]] = frozenset({"participants"})
-    alters_updates: ClassVar[bool] = False  # training is over before anything is clipped
 
     def __init__(self, alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0) -> None:
         self.alpha = require_positive("alpha", alpha)

@@ -7,15 +7,16 @@ posteriors, its own probability of the true class, and the rest spread evenly ov
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.config.federation import LocalTraining
-from fedsim.defences.base import Defence, Half, require_positive
+from fedsim.defences.base import require_positive
 from fedsim.defences.wrapped_training import (
+    ChangedTraining,
     WrappedObjective,
     WrappedTrainer,
     changed_batches,
@@ -27,7 +28,7 @@ from fedsim.objectives.classification import Classification
 from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
 
-class RelaxLoss(Defence):
+class RelaxLoss(ChangedTraining):
     """Participants keep the loss of their training records from falling below a level.
 
     Parameters
@@ -35,9 +36,6 @@ class RelaxLoss(Defence):
     level
         The mean loss of a batch, in nats, below which training turns around; the paper's alpha.
     """
-
-    halves: ClassVar[frozenset[Half]] = frozenset({"participants"})
-    alters_updates: ClassVar[bool] = False  # training is over before anything is clipped
 
     def __init__(self, level: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0) -> None:
         self.level = require_positive("level", level)

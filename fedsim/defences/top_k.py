@@ -16,15 +16,7 @@ from fedsim.defences.transformed_updates import Update, joined, split_like
 
 
 class TopK(SparseUpdates):
-    """Keep the largest entries of an update by magnitude, and upload zeros for the others.
-
-    Parameters
-    ----------
-    share
-        How large a part of the entries is uploaded; at least one entry is.
-    error_feedback
-        Whether a participant adds what it left out to its next update.
-    """
+    """Keep the largest entries of an update by magnitude, and upload zeros for the others."""
 
     which: ClassVar[str] = "the largest"
 

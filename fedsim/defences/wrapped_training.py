@@ -6,13 +6,22 @@ works with every trainer that goes over its batches and asks their objective for
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 from torch import Tensor
 
 from fedsim.config.federation import LocalTraining
+from fedsim.defences.base import Defence, Half
 from fedsim.errors import ConfigError
 from fedsim.objectives import Objective
 from fedsim.training.trainer import Batches, LocalTrainer
+
+
+class ChangedTraining(Defence):
+    """A defence that participants' local training is: its updates are what they are."""
+
+    halves: ClassVar[frozenset[Half]] = frozenset({"participants"})
+    alters_updates: ClassVar[bool] = False  # training is over before anything is clipped
 
 
 class WrappedTrainer(LocalTrainer):

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _QUIET_RAY = {
@@ -19,7 +19,6 @@ def only_warnings_of_flower() -> Iterator[None]:
 
     A strategy warns of its settings whenever it is built, which it is several times.
     """
-    logger = logging.getLogger("flwr")
     heard: set[str] = set()
 
     def worth_hearing(record: logging.LogRecord) -> bool:
@@ -28,12 +27,8 @@ def only_warnings_of_flower() -> Iterator[None]:
         heard.add(said)
         return new
 
-    # A filter and not a level: Flower sets its level when it is imported.
-    logger.addFilter(worth_hearing)
-    try:
+    with _filtered(worth_hearing):
         yield
-    finally:
-        logger.removeFilter(worth_hearing)
 
 
 @contextmanager
@@ -43,11 +38,15 @@ def no_warnings_of_flower() -> Iterator[None]:
     For building a strategy: it warns of settings that the user has chosen (``fraction_evaluate: 0``
     switches evaluation off), and it is built more than once.
     """
+    with _filtered(lambda record: record.levelno >= logging.ERROR):
+        yield
+
+
+@contextmanager
+def _filtered(worth_hearing: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Let Flower log what is worth hearing only, for the length of a block."""
     logger = logging.getLogger("flwr")
-
-    def worth_hearing(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.ERROR
-
+    # A filter and not a level: Flower sets its level when it is imported.
     logger.addFilter(worth_hearing)
     try:
         yield

@@ -8,19 +8,14 @@ it runs again, so that the file is that of an uninterrupted one.
 from pathlib import Path
 
 from flwr.app import ArrayRecord
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
-from fedsim.canaries.participants import (
-    CanaryUpdates,
-    Direction,
-    canary_cosines,
-    joined_step,
-)
-from fedsim.errors import RunDirectoryError
+from fedsim.canaries.participants import CanaryUpdates, Direction, canary_cosines, joined_step
 from fedsim.federation.rounds import Progress
-from fedsim.files import read_bytes, write_text
+from fedsim.files import write_text
 from fedsim.models.trainable import trainable_names
 from fedsim.report.strict_model import StrictModel
+from fedsim.rundir.kept_json import read_kept
 from fedsim.stages.setup import Setup
 
 Cosines = tuple[float, ...]
@@ -107,13 +102,4 @@ def read_cosines(path: Path) -> CanaryCosines | None:
     RunDirectoryError
         If the file is damaged.
     """
-    try:
-        return CanaryCosines.model_validate_json(read_bytes(path))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise RunDirectoryError(f"{path} is damaged: {place}: {first['msg']}") from None
+    return read_kept(path, TypeAdapter(CanaryCosines))

@@ -22,6 +22,7 @@ from fedsim.errors import RunDirectoryError
 from fedsim.federation.round_figures import PARTS, RoundFigures
 from fedsim.files import read_bytes
 from fedsim.report.utility_info import UtilityInfo
+from fedsim.rundir.kept_json import first_fault
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -120,6 +121,5 @@ def _read(path: Path, kind: TypeAdapter[FileContent]) -> FileContent:
     except OSError as error:
         reason = str(error)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+        reason = first_fault(error)
     raise RunDirectoryError(f"cannot read {path} ({reason}); run the federation to its end first")

@@ -21,6 +21,7 @@ from fedsim.files import read_bytes, write_text
 from fedsim.observation.keys import SnapshotKey
 from fedsim.report.strict_model import StrictModel
 from fedsim.rundir import RunDirectory
+from fedsim.rundir.kept_json import first_fault
 from fedsim.stages.attackers import Attacker, attackers_of
 
 LongText = Annotated[str, Field(max_length=10_000)]
@@ -159,9 +160,7 @@ def stated_attackers(experiment: Experiment, run: RunDirectory) -> tuple[Attacke
             for query in attacker.queries:
                 attacker.closest(query)  # what a damaged name or none at all would break later
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise RunDirectoryError(f"{run.attackers} is damaged: {place}: {first['msg']}") from None
+        raise RunDirectoryError(f"{run.attackers} is damaged: {first_fault(error)}") from None
     except (FedsimError, ValueError) as error:
         raise RunDirectoryError(f"{run.attackers} is damaged: {error}") from error
     own = [chosen.label for chosen in experiment.adversaries]

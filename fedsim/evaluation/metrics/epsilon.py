@@ -23,11 +23,6 @@ class EpsilonLowerBound(EpsilonBound):
     ----------
     delta
         Of the guarantee, in [0, 1).
-    confidence
-        Of the bound.
-    thresholds
-        ``auxiliary``: one threshold, the best one on the records that the attacker knows.
-        ``corrected``: the corners of the ROC, with a correction for their number.
     """
 
     prefix: ClassVar[str] = "epsilon"

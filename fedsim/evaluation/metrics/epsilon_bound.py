@@ -43,9 +43,10 @@ class EpsilonBound(Metric):
     delta
         Of the guarantee.
     confidence
-        Of the bound, in (0, 1).
+        Of the bound.
     thresholds
-        ``auxiliary`` (default) or ``corrected``.
+        ``auxiliary``: one threshold, the best one on the records that the attacker knows.
+        ``corrected``: the corners of the ROC, with a correction for their number.
 
     Raises
     ------

@@ -21,10 +21,6 @@ class EpsilonGdp(EpsilonBound):
     ----------
     delta
         Of the guarantee, in (0, 1).
-    confidence
-        Of the bound.
-    thresholds
-        As of `epsilon`.
     """
 
     prefix: ClassVar[str] = "epsilon-gdp"

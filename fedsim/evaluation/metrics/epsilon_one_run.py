@@ -25,10 +25,6 @@ class EpsilonOneRun(EpsilonBound):
     ----------
     delta
         Of the guarantee, in [0, 1).
-    confidence
-        Of the bound.
-    thresholds
-        As of `epsilon`.
     """
 
     prefix: ClassVar[str] = "epsilon-one-run"

@@ -18,10 +18,6 @@ class EpsilonOneRunFdp(EpsilonOneRun):
     ----------
     delta
         Of the guarantee, in (0, 1).
-    confidence
-        Of the bound.
-    thresholds
-        As of `epsilon`.
     """
 
     prefix: ClassVar[str] = "epsilon-one-run-fdp"
