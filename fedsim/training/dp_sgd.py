@@ -1,20 +1,21 @@
 """The trainer `dp-sgd`: differentially private descent with Opacus (Abadi et al., CCS 2016).
 
 Records are sampled for each step by coin tosses of their own (Poisson sampling), each record's
-gradient is clipped, and noise is added to their sum. What the accountant needs, one entry a noise
-level and sampling rate, is kept as plain values, so the epsilon of a participant counts all rounds
-in which it trained, through a stop and a resume.
+gradient is clipped (`fedsim.training.clipping`), and noise is added to their sum.
+What the accountant needs, one entry a noise level and sampling rate, is kept as plain values, so
+the epsilon of a participant counts all rounds in which it trained, through a stop and a resume.
 """
 
 import math
 import warnings
 from collections.abc import Mapping
-from contextlib import closing
+from dataclasses import dataclass
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError
@@ -23,8 +24,9 @@ from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee, 
 from fedsim.privacy.accountants import NoiseMultiplier
 from fedsim.privacy.gaussian import SEED, SIZES, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY
+from fedsim.training.clipping import Clipping, StepNoise, choose_clipping
 from fedsim.training.optimizers import optimizer_factory, optimizer_tensors, restore_optimizer
-from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
+from fedsim.training.trainer import Batches, LocalTrainer, RecordIds, TrainerState
 
 HISTORY = "accountant"
 """What of the state is the accountant's: a list of [noise, sampling rate, steps]."""
@@ -52,6 +54,9 @@ class DPSGD(LocalTrainer):
         The largest epsilon; the federation ends before the round that would exceed it.
     accountant
         ``rdp`` or ``prv`` of Opacus, or ``pld`` of dp-accounting.
+    physical_batch_size
+        The most records that are computed at once: larger draws of a step are summed in parts,
+        which takes less memory and changes nothing else.
     """
 
     def __init__(
@@ -61,12 +66,15 @@ class DPSGD(LocalTrainer):
         delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
         budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
         accountant: Accountant = "rdp",
+        physical_batch_size: Annotated[int, Field(ge=1)] | None = None,
     ) -> None:
         self.noise_multiplier = noise_multiplier
         self.clip_norm = clip_norm
         self.delta = delta
         self.budget = budget
         self.accountant: Accountant = accountant
+        self.physical_batch_size = physical_batch_size
+        self._ways = WeakKeyDictionary[nn.Module, type[Clipping]]()
         _opacus()
 
     def require_fit(self, objective: Objective, local: LocalTraining) -> None:
@@ -86,54 +94,66 @@ class DPSGD(LocalTrainer):
         device: torch.device,
     ) -> Mapping[str, float]:
         """Train `model` in place; see the class."""
-        opacus = _opacus()
         if batches.proximal:
             raise ConfigError(
                 "federation.local.trainer dp-sgd has no proximal term; use another strategy than "
                 "FedProx"
             )
-        local, objective = batches.local, batches.objective
+        local = batches.local
         rate, steps = rate_and_steps(local, len(batches.records))
         factory = optimizer_factory(local.optimizer.name, local.optimizer.settings)
-        inner = factory(model.parameters(), batches.learning_rate)
+        optimizer = factory(model.parameters(), batches.learning_rate)
         if state.arrays and local.keep_optimizer_state and factory.remembers:
-            restore_optimizer(inner, state.arrays)
+            restore_optimizer(optimizer, state.arrays)
         model.train()
-        private = opacus.GradSampleModule(model, loss_reduction="mean")
-        optimizer = opacus.optimizers.DPOptimizer(
-            inner,
-            noise_multiplier=self.noise_multiplier,
-            max_grad_norm=self.clip_norm,
-            expected_batch_size=rate * len(batches.records),
-            generator=generator,
-        )
-        losses = terms = seen = 0.0
-        with closing(_Hooks(private)), warnings.catch_warnings():
+        noise = StepNoise(self.noise_multiplier * self.clip_norm, model, generator)
+        figures = _Sums()
+        with self._way(model, batches)(model) as clipping, warnings.catch_warnings():
             # Records need no gradient, and PyTorch says so of Opacus's hooks.
             warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
             for _ in range(steps):
                 chosen = torch.rand(len(batches.records), generator=generator) < rate
-                optimizer.zero_grad()
-                if chosen.any():
-                    inputs, targets = batches.of(batches.records[chosen.numpy()])
-                    outputs = private(inputs)
-                    loss = objective.mean_loss(outputs, targets)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    losses += loss.item() * len(targets)
-                    terms += objective.utility_terms(outputs.detach(), targets).sum().item()
-                    seen += len(targets)
-                else:  # nobody was drawn: the step is noise alone
-                    for parameter in optimizer.params:
-                        parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
+                drawn = batches.records[chosen.numpy()]
+                sums = self._sum_of_clipped(model, batches, drawn, clipping, figures)
+                for parameter in clipping.parameters:
+                    if (total := sums.get(parameter)) is None:  # of nobody: noise alone
+                        total = torch.zeros_like(parameter, requires_grad=False)
+                    parameter.grad = noise.add_to(total).div_(rate * len(batches.records))
                 optimizer.step()
-        state.arrays = optimizer_tensors(inner)
+        state.arrays = optimizer_tensors(optimizer)
         state.plain[HISTORY] = _longer(
             state.plain.get(HISTORY, []), [self.noise_multiplier, rate, steps]
         )
-        figures = {"loss": losses / seen, objective.utility.term: terms / seen} if seen else {}
+        found = figures.means(batches.objective.utility.term)
         if self.noise_multiplier:
-            figures["epsilon"] = epsilon(state.plain[HISTORY], self.delta, self.accountant)
-        return figures
+            found["epsilon"] = epsilon(state.plain[HISTORY], self.delta, self.accountant)
+        return found
+
+    def _way(self, model: nn.Module, batches: Batches) -> type[Clipping]:
+        """Return how a model's gradients are clipped; found once a model."""
+        if model not in self._ways:
+            self._ways[model] = choose_clipping(model, batches)
+        return self._ways[model]
+
+    def _sum_of_clipped(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        drawn: RecordIds,
+        clipping: Clipping,
+        figures: "_Sums",
+    ) -> dict[nn.Parameter, Tensor]:
+        """Return the sum of the clipped gradients of the records drawn; nothing of nobody."""
+        objective, at_once = batches.objective, self.physical_batch_size or max(len(drawn), 1)
+        total: dict[nn.Parameter, Tensor] = {}
+        for start in range(0, len(drawn), at_once):
+            inputs, targets = batches.of(drawn[start : start + at_once])
+            outputs = model(inputs)
+            loss = objective.mean_loss(outputs, targets)
+            sums = clipping.clipped_sum(loss, len(targets), self.clip_norm)
+            total = {p: total[p].add_(sums[p]) for p in total} if total else sums
+            figures.add(objective, loss.detach(), outputs.detach(), targets)
+        return total
 
     def guarantee(self, facts: FederationFacts) -> Guarantee | NoGuarantee | None:
         """Return the guarantee of a record, against everybody."""
@@ -187,19 +207,25 @@ def _longer(history: list[list[float]], new: list[float]) -> list[list[float]]:
     return [*history, new]
 
 
-class _Hooks:
-    """What Opacus puts on a model, to be taken off again."""
+@dataclass
+class _Sums:
+    """Figures of the training passes, summed over the records that were drawn."""
 
-    def __init__(self, private: Any) -> None:
-        self._private = private
+    loss: float = 0.0
+    term: float = 0.0
+    records: int = 0
 
-    def close(self) -> None:
-        """Leave the model as it was."""
-        self._private.to_standard_module()
-        for parameter in self._private.parameters():
-            for name in ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample"):
-                if hasattr(parameter, name):
-                    delattr(parameter, name)
+    def add(self, objective: Objective, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Count a pass over a batch, given its mean loss."""
+        self.loss += loss.item() * len(targets)
+        self.term += objective.utility_terms(outputs, targets).sum().item()
+        self.records += len(targets)
+
+    def means(self, term: str) -> dict[str, float]:
+        """Return the means, by name; none where nobody was drawn."""
+        if not self.records:
+            return {}
+        return {"loss": self.loss / self.records, term: self.term / self.records}
 
 
 def _opacus() -> Any:

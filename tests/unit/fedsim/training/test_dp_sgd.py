@@ -116,6 +116,14 @@ def test_the_accountant_lives_through_a_stop(tmp_path: Path, optimizer: str) -> 
     assert toys.content_of(again) == toys.content_of(whole)
 
 
+def test_a_step_in_parts_is_the_same_step() -> None:
+    whole, figures = fitted(DPSGD(clip_norm=0.5), batch_size=40)
+    parts, same = fitted(DPSGD(clip_norm=0.5, physical_batch_size=7), batch_size=40)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-5, atol=1e-7)
+    assert same == pytest.approx(figures)
+
+
 def test_settings_of_other_trainers_are_refused() -> None:
     with pytest.raises(ConfigError, match="leave precision and drop_last out"):
         DPSGD().require_fit(Classification(), LocalTraining(drop_last=True))
