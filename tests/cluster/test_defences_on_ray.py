@@ -5,36 +5,19 @@ from typing import Any
 
 import pytest
 import toys
+from registered_defences import SETTINGS, TRAINERS, sections_with
 
 pytestmark = [
     pytest.mark.usefixtures("cluster", "flower", "_same_processes"),
     pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning"),
 ]
 RAY = {"name": "ray", "actors": 2, "cpus": 0.1}
-NOISE = {"clipping_norm": 0.3, "noise_multiplier": 1.0}
-CENTRAL = (
-    "fixed-clipping",
-    "server-fixed-clipping",
-    "adaptive-clipping",
-    "server-adaptive-clipping",
-)
 
 
-@pytest.mark.parametrize(
-    "defences",
-    [
-        *([{"name": name, **NOISE}] for name in (*CENTRAL, "local-dp", "distributed-dp")),
-        [{"name": "secure-aggregation"}],
-        [],
-    ],
-    ids=lambda found: found[0]["name"] if found else "dp-sgd",
-)
-def test_the_files_are_those_of_the_local_engine(
-    defences: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    sections: dict[str, Any] = {"defences": defences, "snapshots": {"rounds": [1, 2, 3, 4]}}
-    if not defences:
-        sections["federation"] = {"local": {"trainer": "dp-sgd", "batch_size": 10}}
+@pytest.mark.parametrize("name", [*SETTINGS, *TRAINERS])
+def test_the_files_are_those_of_the_local_engine(name: str, tmp_path: Path) -> None:
+    sections: dict[str, Any] = {"snapshots": {"rounds": [1, 2, 3, 4]}}
+    sections |= sections_with(name, batch_size=10)
 
     def files(name: str, **engine: Any) -> dict[str, str]:
         run = toys.simulated(tmp_path / name, **sections, **engine)

@@ -18,7 +18,7 @@ def _(layer: nn.Conv1d | nn.Conv2d, inputs: Tensor, deltas: Tensor) -> RecordGra
     if layer.groups > 1 or isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         return WrittenDown.by_opacus(layer, inputs, deltas)
     flat = deltas.flatten(2).mT
-    patches = _patches(layer, inputs.to(deltas.dtype)).mT
+    patches = _patches(layer, layer.padding, inputs.to(deltas.dtype)).mT
     if is_ghost_cheaper(patches.shape[1], patches.shape[2], flat.shape[2]):
         return Products(layer, patches, flat)
     return _LargeMaps(layer, inputs, deltas, patches, flat)
@@ -72,16 +72,10 @@ class _LargeMaps(Products):
         }
 
 
-def _patches(layer: nn.Conv1d | nn.Conv2d, inputs: Tensor) -> Tensor:
+def _patches(layer: nn.Conv1d | nn.Conv2d, around: tuple[int, ...], inputs: Tensor) -> Tensor:
     """Return what a weight meets at each place, shape (n, features, places)."""
-    if isinstance(layer, nn.Conv1d):
-        (kernel,), (dilation,), (padding,), (stride,) = (
-            layer.kernel_size,
-            layer.dilation,
-            layer.padding,
-            layer.stride,
-        )
-        return functional.unfold(
-            inputs.unsqueeze(2), (1, kernel), (1, dilation), (0, int(padding)), (1, stride)
-        )
-    return functional.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    if isinstance(layer, nn.Conv1d):  # one row of an image
+        inputs = inputs.unsqueeze(2)
+    kernel, dilation = (1, *layer.kernel_size)[-2:], (1, *layer.dilation)[-2:]
+    padding, stride = (0, *around)[-2:], (1, *layer.stride)[-2:]
+    return functional.unfold(inputs, kernel, dilation, padding, stride)

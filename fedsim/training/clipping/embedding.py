@@ -28,7 +28,7 @@ def _(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> RecordGradients:
 class _Rows(RecordGradients):
     """Deltas that are added to rows of a table."""
 
-    def __init__(self, weight: nn.Parameter, tokens: Tensor, deltas: Tensor) -> None:
+    def __init__(self, weight: Tensor, tokens: Tensor, deltas: Tensor) -> None:
         self.weight, self.tokens, self.deltas = weight, tokens, deltas
 
     def squared_norms(self) -> Tensor:

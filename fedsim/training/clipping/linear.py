@@ -51,7 +51,7 @@ class Products(RecordGradients):
         found = {}
         if self._trains("weight"):
             whole = weighted.T @ self.inputs.flatten(0, 1)
-            found["weight"] = whole.view_as(self.layer.weight)
+            found["weight"] = whole.view_as(self.layer.get_parameter("weight"))
         if self._trains("bias"):
             found["bias"] = weighted.sum(0)
         return found
@@ -76,4 +76,5 @@ def is_ghost_cheaper(places: int, inputs: int, outputs: int) -> bool:
 
 
 def _squares(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, dim=1).square()
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
+    return norms.square()

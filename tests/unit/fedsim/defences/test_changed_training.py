@@ -162,16 +162,8 @@ def test_relax_loss_is_of_classification() -> None:
 
 
 @pytest.mark.parametrize("name", ["mixup", "relax-loss"])
-def test_a_run_with_it_is_the_same_in_two_processes(name: str, tmp_path: Path) -> None:
-    def snapshots(where: str, **sections: Any) -> dict[str, str]:
-        content = toys.content_of(toys.simulated(tmp_path / where, **sections))
-        return {k: v for k, v in content.items() if k.startswith("snapshots")}
-
-    defended = {"defences": [name]}
-    one = snapshots("one", **defended)
-    assert one == snapshots("two", engine={"workers": 2}, **defended)
-    assert one != snapshots("plain")
-    setup = set_setup(toys.experiment(**defended), None, SILENCE)
+def test_it_is_told_before_anything_runs(name: str) -> None:
+    setup = set_setup(toys.experiment(defences=[name]), None, SILENCE)
     assert "participants" in next(iter(setup.defences.values())).in_words()
 
 

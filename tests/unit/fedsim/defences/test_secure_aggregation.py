@@ -184,27 +184,3 @@ def test_the_guarantee_of_shares_leaves_out_one_of_them() -> None:
     # A defence that changes what has only a share of the noise leaves none.
     late = built(facts, **shared).guarantee(replace(facts, later=("rounded",)))
     assert isinstance(late, NoGuarantee)
-
-
-@pytest.mark.parametrize("name", ["secure-aggregation", "distributed-dp"])
-def test_a_seed_gives_the_same_bits_in_processes_and_after_a_stop(
-    name: str, tmp_path: Path
-) -> None:
-    noise = {"clipping_norm": 0.3, "noise_multiplier": 1.0} if name == "distributed-dp" else {}
-    sections: dict[str, Any] = {
-        "defences": [{"name": name, **noise}],
-        "adversaries": ["curious-server"],
-        "snapshots": EVERY,
-    }
-
-    def snapshots(run: Any) -> dict[str, str]:
-        return {k: v for k, v in toys.content_of(run).items() if k.startswith("snapshots")}
-
-    ours = snapshots(toys.simulated(tmp_path / "whole", **sections))
-    spread = toys.simulated(tmp_path / "spread", engine={"workers": 2}, **sections)
-    with pytest.raises(KeyboardInterrupt):
-        toys.simulated(tmp_path / "cut", watcher=toys.Stopping(2), **sections)
-    again = toys.simulated(tmp_path / "cut", **sections)
-    assert len(ours) >= 4
-    assert snapshots(spread) == ours
-    assert snapshots(again) == ours

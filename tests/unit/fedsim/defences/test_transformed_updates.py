@@ -1,12 +1,10 @@
 """Compressed and perturbed updates: closed forms, error feedback, every engine, and a resume."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import toys
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from scipy import stats
 
@@ -21,13 +19,6 @@ from fedsim.seeds import generator
 from fedsim.transport.messages import CONFIG, ROUND
 
 FACTS = FederationFacts(4, 3, 3, (40, 30, 20), frozenset({"w", "b"}), LocalTraining(), 3)
-DEFENCES: dict[str, dict[str, Any]] = {
-    "top-k": {"share": 0.1},
-    "random-k": {"share": 0.5},
-    "quantized-updates": {"bits": 8},
-    "one bit": {"name": "quantized-updates", "bits": 1},
-    "perturbed-updates": {"standard_deviation": 0.01},
-}
 
 
 def update(seed: int = 0) -> dict[str, Any]:
@@ -158,28 +149,6 @@ def test_noise_has_its_standard_deviation_and_is_anothers_in_each_round() -> Non
     assert np.abs(np.corrcoef(found)[~np.eye(30, dtype=bool)]).max() < 0.4
     again = Node(PerturbedUpdates(0.3)).upload(*sent_and_trained(1), 1)
     np.testing.assert_array_equal((again["w"].numpy() - trained["w"]).ravel(), found[0])
-
-
-@pytest.mark.parametrize("name", DEFENCES)
-def test_two_processes_upload_the_same_bits_and_so_does_a_run_that_was_stopped(
-    name: str, tmp_path: Path
-) -> None:
-    sections: dict[str, Any] = {
-        "defences": [{"name": name, **DEFENCES[name]}],
-        "snapshots": {"rounds": [2, 4]},
-    }
-
-    def snapshots(run: Any) -> dict[str, str]:
-        return {k: v for k, v in toys.content_of(run).items() if k.startswith("snapshots")}
-
-    whole = snapshots(toys.simulated(tmp_path / "whole", **sections))
-    plain = snapshots(toys.simulated(tmp_path / "plain", snapshots={"rounds": [2, 4]}))
-    assert len(whole) >= 4
-    assert all(whole[key] != plain[key] for key in whole if "participant" in key)
-    with pytest.raises(KeyboardInterrupt):
-        toys.simulated(tmp_path / "stopped", watcher=toys.Stopping(2), **sections)
-    assert snapshots(toys.simulated(tmp_path / "stopped", **sections)) == whole
-    assert snapshots(toys.simulated(tmp_path / "two", engine={"workers": 2}, **sections)) == whole
 
 
 @pytest.mark.parametrize(
