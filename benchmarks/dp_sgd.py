@@ -19,7 +19,8 @@ from paired import arguments, interleaved, publish, ratios
 from torch import Tensor, nn
 
 from fedsim import seeds
-from fedsim.config.experiment import Choice, LocalTraining
+from fedsim.config.choice import Choice
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
 from fedsim.data.dataset import from_arrays
 from fedsim.models import alexnet

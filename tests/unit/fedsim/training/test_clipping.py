@@ -9,7 +9,7 @@ from opacus.layers import DPLSTM
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedsim.config.experiment import LocalTraining
+from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays
 from fedsim.data.dataset import from_arrays
 from fedsim.errors import ConfigError
