@@ -32,7 +32,8 @@ from fedsim.cli import console as terminal
 from fedsim.errors import FedsimError, plural
 from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks import JsonLines, watching_cells
-from fedsim.report.comparison_rows import ComparedRow, ComparedTable
+from fedsim.report.comparison_rows import ComparedRow
+from fedsim.report.comparison_table import ComparedTable
 from fedsim.report.formats import tidy
 from fedsim.report.gate import gate_entries
 from fedsim.report.results import Results

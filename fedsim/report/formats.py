@@ -10,13 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from fedsim.evaluation import Difference
-from fedsim.report.comparison_rows import (
-    ComparedRow,
-    auc_in_words,
-    figure_cell,
-    metrics_of,
-    reference_name,
-)
+from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of, reference_name
+from fedsim.report.comparison_table import figure_cell
 from fedsim.report.formatting import interval_text, with_unit
 from fedsim.report.results import MetricFigure
 

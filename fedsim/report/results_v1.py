@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
+from fedsim.report.result_rows import metric_infos
 from fedsim.report.results import (
     Fraction,
     MetricFigure,
@@ -17,7 +18,6 @@ from fedsim.report.results import (
     ResultRow,
     Results,
     ThreatModel,
-    metric_infos,
 )
 from fedsim.report.strict_model import Name, StrictModel
 from fedsim.report.utility_info import ACCURACY

@@ -14,14 +14,8 @@ from fedsim.report.comparison_rows import compared_rows, differences
 from fedsim.report.data import ReportData
 from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.report.page import render
-from fedsim.report.results import (
-    MEAN,
-    DifferenceFigure,
-    ResultRow,
-    Results,
-    metric_infos,
-    result_row,
-)
+from fedsim.report.result_rows import metric_infos, result_row
+from fedsim.report.results import MEAN, DifferenceFigure, ResultRow, Results
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
@@ -33,9 +27,11 @@ from fedsim.stages.federations import federations_of
 from fedsim.stages.history import HistoryFile
 from fedsim.stages.kept_figures import with_kept_figures
 from fedsim.stages.label_gain import gain_over, label_attack, tells_members
+from fedsim.stages.made_again import commands
 from fedsim.stages.null_check import null_finding
 from fedsim.stages.participant_epsilon import participant_findings
 from fedsim.stages.plan import stated_threats
+from fedsim.stages.threat_sections import placed, threat_in_words
 from fedsim.stages.utility import cost_of, final_utility, read_history, utility_points
 
 
@@ -76,7 +72,7 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> R
         utility=final_utility(history),
         results=tuple(_rows(judged, read_guarantees(run))),
         guarantees=read_guarantees(run),
-        threat_models=tuple(report_text.in_words(one, judged.experiment) for one in threats),
+        threat_models=tuple(threat_in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         findings=tuple(_findings(run, judged)),
         provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
@@ -154,7 +150,7 @@ def _page(
         facts=[*report_text.facts(experiment), *report_text.rounds_seen(run, judged)],
         results=report_text.shown_results(results, experiment),
         threats=[
-            report_text.placed(attacker, stated, experiment)
+            placed(attacker, stated, experiment)
             for attacker, stated in zip(judged.attackers, threats, strict=True)
         ],
         utility=utility_points(history),
@@ -164,7 +160,7 @@ def _page(
         courses=report_charts.courses(run, judged),
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_made_by(made_by),
-        commands=report_text.commands(run.path, experiment, made_by),
+        commands=commands(run.path, experiment, made_by),
         cautions=report_text.cautions(run, judged),
         compared=compared_rows({name: results}, paired),
         by_class=report_charts.by_class(judged),

@@ -1,26 +1,21 @@
 """What a report page says in words: the sentence at the top, the facts, threat models, cautions."""
 
-import shlex
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 from fedsim.config.choice import HONEST, LabelledChoice
 from fedsim.config.experiment import Experiment
-from fedsim.config.sections import AuditSettings
 from fedsim.data import MembershipQuery
 from fedsim.errors import plural
-from fedsim.report.data import AttackFigures, ThreatSection
-from fedsim.report.results import MEAN, Results, ThreatModel
+from fedsim.report.data import AttackFigures
+from fedsim.report.results import MEAN, Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.evaluate import EvaluatedRun
 from fedsim.stages.federations import federations_of
 from fedsim.stages.kept_snapshots import of_snapshots
 from fedsim.stages.label_gain import label_attack, tells_members
-from fedsim.stages.plan import StatedThreat
 from fedsim.stages.score_files import overlapping
+from fedsim.stages.threat_sections import HOLDER
 
 _KIND = {
     ("server", False): "a curious",
@@ -28,7 +23,6 @@ _KIND = {
     ("participant", False): "a fellow",
     ("participant", True): "a dishonest",
 }
-_HOLDER = "the holder of the model"
 _OF_ANY = (
     "An attack that fails proves nothing: a better one may not.",
     "Members and non-members count alike here; where members are rare, the same attacker is right "
@@ -75,7 +69,7 @@ def _finding(attacker: Attacker, judged: EvaluatedRun) -> AttackFigures:
     if of_snapshots(judged.experiment):
         who = threat.who
     elif judged.experiment.given is not None:
-        who = _HOLDER
+        who = HOLDER
     else:
         who = threat.who if threat.outside else f"{_KIND[position, threat.active]} {position}"
     return AttackFigures(
@@ -164,53 +158,6 @@ def utility_of(judged: EvaluatedRun) -> str:
     return "the honest federation" if name == HONEST else f"the federation attacked by {name}"
 
 
-def in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel:
-    """Return a threat model as the results file has it."""
-    threat = stated.threat
-    if experiment.given is not None and not of_snapshots(experiment):
-        return _of_a_given_model(stated, len(experiment.given.weights), experiment.audit)
-    return ThreatModel(
-        adversary=stated.adversary,
-        who=threat.who,
-        sees=threat.sees,
-        does=threat.does,
-        knows=stated.knows,
-        learns_from=dict(stated.learns_from),
-    )
-
-
-def _of_a_given_model(stated: StatedThreat, versions: int, audit: AuditSettings) -> ThreatModel:
-    """Return the threat model of who holds a model, of whose training nothing was seen."""
-    sees = "the trained model" if versions == 1 else f"{versions} versions of the model"
-    return ThreatModel(
-        adversary=stated.adversary,
-        who=_HOLDER,
-        sees=f"{sees}, and nothing of the training",
-        does="nothing to the training, which was over: it only looks at the model",
-        knows=f"{audit.known_members:,} members and {audit.known_nonmembers:,} non-members",
-        learns_from=dict(stated.learns_from),
-    )
-
-
-def placed(attacker: Attacker, stated: StatedThreat, experiment: Experiment) -> ThreatSection:
-    """Return a threat model for the diagram of who sees what."""
-    position: Literal["server", "participant", "outside", "no federation"] = "server"
-    if experiment.given is not None:
-        position = "no federation"
-    elif stated.threat.outside:
-        position = "outside"
-    elif attacker.participant is not None:
-        position = "participant"
-    return ThreatSection(
-        words=in_words(stated, experiment),
-        position=position,
-        participants=experiment.partition.participants,
-        victims=tuple(sorted({v for query in attacker.queries for v in query.victims})),
-        participant=attacker.participant,
-        active=stated.threat.active,
-    )
-
-
 def shown_results(results: Results, experiment: Experiment) -> Results:
     """Return the results as the page calls them: a given model has no participants."""
     if experiment.given is None:
@@ -244,39 +191,3 @@ def overlaps(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:
         for attack, count in found.items()
         if count
     )
-
-
-def commands(path: Path, experiment: Experiment, provenance: Mapping[str, object]) -> list[str]:
-    """Return how to make a run again, and where, without the folders of the machine that made it.
-
-    Parameters
-    ----------
-    path
-        The run as it was given. A relative path names no folder of the machine; of an absolute
-        one, the last part is told.
-    experiment, provenance
-        What was run, and how.
-    """
-    inside = not path.is_absolute() and ".." not in path.parts and path.name != ""
-    name = str(path) if inside else path.resolve().name
-    where = "# in the folder where it was run" if inside else "# in the folder that holds the run"
-    run, own, again = map(shlex.quote, (name, f"{name}/experiment.yaml", f"{name}-again"))
-    data = " --data-dir DIR" if provenance.get("data_dir") else ""
-    if experiment.given is None:
-        first = f"fedsim run {own} --out {again}{data}"
-    else:
-        first = _without_folders(provenance.get("command"))
-    return [where, first, f"fedsim attack {run}{data}", f"fedsim report {run}"]
-
-
-def _without_folders(command: object) -> str:
-    """Return a command, its absolute paths cut to their last part."""
-    if not isinstance(command, list):
-        return "fedsim attack --model ..."
-    return shlex.join(_without_folder(str(word)) for word in command)
-
-
-def _without_folder(word: str) -> str:
-    """Return a word of a command, an absolute path in it (`--out=/...`) cut to its last part."""
-    option, equals, value = word.rpartition("=")
-    return option + equals + (Path(value).name if Path(value).is_absolute() else value)

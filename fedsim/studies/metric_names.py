@@ -12,7 +12,7 @@ from fedsim.errors import FedsimError, listed
 from fedsim.evaluation.metric_choice import built_metric
 from fedsim.objectives import UtilityFigure
 from fedsim.report.formatting import with_unit
-from fedsim.report.results import metric_infos
+from fedsim.report.result_rows import metric_infos
 from fedsim.report.utility_info import PARTS, UtilityInfo
 
 OF_FEDERATION: Mapping[str, str] = {

@@ -9,7 +9,8 @@ from fedsim.evaluation.metric_choice import default_metrics
 from fedsim.report import data as parts
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
 from fedsim.report.comparison_rows import compared_rows, contenders_of, differences
-from fedsim.report.results import Results, ThreatModel, metric_infos, result_row
+from fedsim.report.result_rows import metric_infos, result_row
+from fedsim.report.results import Results, ThreatModel
 
 RECORDS = 2000
 MEMBER = np.arange(RECORDS) % 2 == 0

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from fedsim.report.comparison_rows import (
-    ComparedTable,
     compared_rows,
     contenders_of,
     differences,
     reference_name,
     references,
 )
+from fedsim.report.comparison_table import ComparedTable
 from fedsim.report.formats import FORMATS
 from fedsim.report.formatting import probability, signed
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Scores, Truth, judge
-from fedsim.report.results import Results, ThreatModel, metric_infos, result_row
+from fedsim.report.result_rows import metric_infos, result_row
+from fedsim.report.results import Results, ThreatModel
 from fedsim.report.results_file import parse_results, read_results, write_results
 
 

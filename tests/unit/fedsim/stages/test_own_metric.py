@@ -13,7 +13,7 @@ import fedsim
 from fedsim import Metric, ScoredRecords
 from fedsim.config.loading import parse_experiment
 from fedsim.errors import FedsimError
-from fedsim.report.comparison_rows import ComparedTable
+from fedsim.report.comparison_table import ComparedTable
 from fedsim.report.formats import FORMATS
 from fedsim.report.table import RunTable
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from fedsim.api import attack, compare, report
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Scores
-from fedsim.report.comparison_rows import ComparedTable
+from fedsim.report.comparison_table import ComparedTable
 from fedsim.report.formatting import difference_text
 from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from fedsim.evaluation import Scores, Truth, judge
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
-from fedsim.report.results import Results, metric_infos, result_row
+from fedsim.report.result_rows import metric_infos, result_row
+from fedsim.report.results import Results
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import TableSpec
