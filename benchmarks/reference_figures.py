@@ -14,8 +14,12 @@ every digest is to be the same. It scores a finished run again, too, in a copy::
 
     python benchmarks/reference_figures.py --as-version-1 --run RUN
 
-The digests hold for the versions in constraints.txt on x86-64 with AVX-512: other kernels round
-otherwise.
+The digests hold for the versions in constraints.txt (PyTorch's CPU build) on x86-64 with AVX-512:
+other kernels round otherwise. On another machine or build, compare with runs of version 1 there::
+
+    python benchmarks/reference_figures.py --as-version-1 --cifar DIR --against RUNS
+
+where ``RUNS/quickstart`` and ``RUNS/cifar-cut`` are what version 1's ``fedsim run`` wrote.
 """
 
 import argparse
@@ -165,14 +169,26 @@ def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> list[s
     return sorted(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
 
 
+def expected_digests(name: str, runs: Path | None) -> dict[str, str]:
+    """Return the digests of version 1: of its run in a folder, or those that are stored."""
+    if runs is not None:
+        return digests(runs / name)
+    stored: dict[str, str] = json.loads((HERE / "reference" / f"{name}.json").read_text())
+    return stored
+
+
 def main() -> int:
-    """Compare, and say what differs; 0 if nothing does."""
+    """Compare, and print what differs; 0 if nothing does."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cifar", type=Path, help="the folder of CIFAR-100's parquet files")
     parser.add_argument("--run", type=Path, help="a finished run, instead of running")
     parser.add_argument(
         "--as-version-1", action="store_true", help="without the changes that alter scores"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="RUNS", help="runs of version 1, instead of stored digests"
+    )
+    parser.add_argument("--keep", type=Path, metavar="RUNS", help="keep the runs in this folder")
     parser.add_argument("--of", choices=sorted(CONFIGS), default="quickstart")
     options = parser.parse_args()
     wrong = 0
@@ -181,14 +197,14 @@ def main() -> int:
             [options.of] if options.run else ["quickstart", *["cifar-cut"] * bool(options.cifar)]
         )
         for name in names:
-            run = options.run or Path(temporary) / name
+            run = options.run or (options.keep or Path(temporary)) / name
             if options.run and options.as_version_1:
                 run = scored_again(run, Path(temporary) / name)
             if not options.run or options.as_version_1:
                 data = options.cifar if name == "cifar-cut" else None
                 with version_1() if options.as_version_1 else nullcontext():
                     fedsim.run(CONFIGS[name], run, data_dir=data)
-            expected = json.loads((HERE / "reference" / f"{name}.json").read_text())
+            expected = expected_digests(name, options.against)
             differ = differences(digests(run), expected)
             print(f"{name}: {len(expected)} digests, {len(differ)} differ")
             for one in differ:

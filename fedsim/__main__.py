@@ -1,4 +1,4 @@
-"""The command line, as ``python -m fedsim``."""
+"""Run the command line with ``python -m fedsim``."""
 
 from fedsim.cli.main import main
 

@@ -1,1 +1,1 @@
-"""The command line: one module a group of verbs; `main` puts them together."""
+"""The command line: one module a group of commands, listed in `fedsim.cli.commands`."""

@@ -1,4 +1,4 @@
-"""The verbs of an author: `fedsim new` writes a package or app, `fedsim check` tries a plugin."""
+"""The commands for plugin authors: `fedsim new` writes a package, `fedsim check` tests a plugin."""
 
 import json
 from collections import Counter
@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, DataDir
+from fedsim.cli.exit_codes import EXIT_PROBLEM
+from fedsim.cli.options import AsJsonOption, DataDir
 from fedsim.errors import ConfigError
 from fedsim.plugins.groups import GROUPS, Group
 
@@ -28,11 +29,11 @@ MARKS = {
 
 new_app = typer.Typer(
     no_args_is_help=True,
-    help="Write a package of your own with a new plugin, an experiment, or a Flower app.",
+    help="Write a package with a new plugin, an experiment, or a Flower app.",
 )
 
 PluginName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Small letters and dashes, as in noisy-server.")
+    str, typer.Argument(metavar="NAME", help="Lower-case letters and dashes, as in noisy-server.")
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="The package's folder; default NAME.")
@@ -40,7 +41,7 @@ Out = Annotated[
 
 
 class AdversaryPosition(StrEnum):
-    """Where an adversary sits."""
+    """The position of an adversary."""
 
     SERVER = "server"
     PARTICIPANT = "participant"
@@ -50,11 +51,11 @@ class AdversaryPosition(StrEnum):
 def adversary(
     name: PluginName,
     position: Annotated[
-        AdversaryPosition, typer.Option("--position", help="Where it sits.")
+        AdversaryPosition, typer.Option("--position", help="Its position.")
     ] = AdversaryPosition.SERVER,
     out: Out = None,
 ) -> None:
-    """Write a package with an adversary that works, its test and an experiment."""
+    """Write a package with a working adversary, its test and an experiment."""
     _write(position.value, name, out)
 
 
@@ -80,7 +81,7 @@ def experiment(
         Path | None, typer.Option("--out", metavar="FILE", help="The file; default KIND.yaml.")
     ] = None,
 ) -> None:
-    """Write an experiment with comments, to be changed and run."""
+    """Write an experiment with comments, for you to change and run."""
     from fedsim.scaffold import write_experiment
 
     written = write_experiment(kind, out or Path(f"{kind}.yaml"))
@@ -96,7 +97,7 @@ def flower_app(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a Flower app of an experiment, for `flwr run`: simulated, or deployed."""
+    """Write a Flower app of an experiment for `flwr run`, simulated or deployed."""
     from fedsim.scaffold import write_flower_app
 
     run = out or Path("runs") / config.stem
@@ -107,18 +108,18 @@ def flower_app(
 def check(
     plugin: Annotated[
         str,
-        typer.Argument(metavar="PLUGIN", help="module:attribute, or an installed one's name."),
+        typer.Argument(metavar="PLUGIN", help="module:attribute, or the name of an installed one."),
     ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="A=B", help="One of its settings.")
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="GROUP", help="Its group, where its name does not say."),
+        typer.Option("--kind", metavar="GROUP", help="Its group, where its name does not tell it."),
     ] = None,
     as_json: AsJsonOption = False,
 ) -> None:
-    """Try whether a plugin keeps the contract of its group; exit code 1 if it does not."""
+    """Check that a plugin keeps the contract of its group; exit code 1 if it does not."""
     from fedsim.conformance import Checklist, findings, identified
 
     given = _settings(settings or ())
@@ -132,8 +133,8 @@ def check(
         _show(console, finding)
     checklist = Checklist(plugin, kind, tuple(found))
     counts = Counter(finding.status.value for finding in found)
-    told = ", ".join(f"{counts[mark]} {mark}" for mark in MARKS if counts[mark])
-    console.print(told)
+    summary = ", ".join(f"{counts[mark]} {mark}" for mark in MARKS if counts[mark])
+    console.print(summary)
     if as_json:
         typer.echo(json.dumps(checklist.as_json()))
     if checklist.failures:
@@ -160,8 +161,8 @@ def _show(console: Console, finding: "CheckResult") -> None:
     mark, style = MARKS[finding.status.value]
     console.print(Text.assemble((f"{mark} ", style), finding.claim))
     if finding.said:
-        said = Text(finding.said, style="red" if finding.status == "failed" else "dim")
-        console.print(Padding(said, (0, 0, 0, 4), expand=False))
+        detail = Text(finding.said, style="red" if finding.status == "failed" else "dim")
+        console.print(Padding(detail, (0, 0, 0, 4), expand=False))
 
 
 def _settings(given: Iterable[str]) -> dict[str, Any]:

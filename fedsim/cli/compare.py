@@ -1,4 +1,4 @@
-"""`fedsim compare`: runs side by side."""
+"""`fedsim compare`: several runs side by side."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -32,16 +32,16 @@ def compare(
     quiet: Quiet = False,
     as_json: AsJsonOption = False,
 ) -> None:
-    """Put runs side by side: local against global, with differences and their intervals."""
+    """Compare runs: their figures, and the differences with intervals."""
     from fedsim import api
-    from fedsim.cli.output import narrator
+    from fedsim.cli.output import choose_output
     from fedsim.report.formats import FORMATS
 
-    teller = narrator(quiet=quiet, as_json=as_json)
+    output = choose_output(quiet=quiet, as_json=as_json)
     if form is not None and (quiet or as_json):
         raise FedsimError("--format, --quiet and --json are ways to print; give one of them")
     rows = api.compare(*paths, page=page).rows
     if form is None or form is Format.TABLE:
-        teller.compared(rows, page)
+        output.show_comparison(rows, page)
     else:
         typer.echo(FORMATS[form.value](rows))

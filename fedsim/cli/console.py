@@ -1,7 +1,7 @@
-"""What a person at a terminal sees: threat models and plan, progress with time left, tables.
+"""What the terminal shows before and during a run: threat models, the plan, progress bars.
 
-Names and sentences come from configs and plugins and are shown as plain text: nothing in them is
-taken for markup, whatever console is given.
+Names and sentences come from configs and plugins. They are printed as plain text, never as markup,
+on any console.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,16 +27,16 @@ from fedsim.stages.plan import Plan, StatedThreat
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """The time that a task will still take, and that it is that."""
+    """The time left of a task, followed by "left"."""
 
     def render(self, task: Task) -> Text:
-        """Return the time left, or nothing where it is not known or over."""
+        """Return the time left, or nothing if it is unknown or the task is finished."""
         known = task.time_remaining is not None and not task.finished
         return super().render(task).append(" left") if known else Text()
 
 
 class ConsoleWatcher:
-    """A watcher that draws bars with the time left."""
+    """A watcher that draws progress bars with the time left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -55,7 +55,7 @@ class ConsoleWatcher:
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Draw a bar for the length of a block; the outermost block starts and ends the drawing."""
+        """Draw a bar for the duration of a block; the outermost starts and stops the display."""
         outermost = not self._progress.live.is_started
         if outermost:
             self._progress.start()
@@ -76,7 +76,7 @@ class ConsoleWatcher:
 
 
 def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
-    """Print who is dishonest, what it sees, does, knows, and asks."""
+    """Print each threat model: who attacks, what it sees, does, knows and asks."""
     for stated in threats:
         grid = Table.grid(padding=(0, 2))
         learned = "\n".join(knowledge_lines(stated.learns_from))
@@ -94,15 +94,15 @@ def show_threats(console: Console, threats: Sequence[StatedThreat]) -> None:
 
 
 MOST_ROUNDS = 100
-"""How many observed rounds a plan lists."""
+"""The largest number of observed rounds that a plan lists."""
 
 
 def show_plan(console: Console, plan: Plan) -> None:
     """Print the size of the run."""
-    for label, words in plan.defences:
-        console.print(f"defence {label}: {words}", highlight=False, markup=False)
-    for words in plan.guarantees:
-        console.print(words, highlight=False, markup=False)
+    for label, description in plan.defences:
+        console.print(f"defence {label}: {description}", highlight=False, markup=False)
+    for sentence in plan.guarantees:
+        console.print(sentence, highlight=False, markup=False)
     rounds = ", ".join(map(str, plan.observed_rounds[:MOST_ROUNDS]))
     if len(plan.observed_rounds) > MOST_ROUNDS:
         rounds += f", ... {plan.observed_rounds[-1]} ({len(plan.observed_rounds):,} of them)"

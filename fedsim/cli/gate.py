@@ -1,4 +1,4 @@
-"""`fedsim gate`: hold a run's figures against limits, for a release pipeline."""
+"""`fedsim gate`: check the figures of a run against limits, for a release pipeline."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, Quiet, RunPath
+from fedsim.cli.exit_codes import EXIT_PROBLEM
+from fedsim.cli.options import AsJsonOption, Quiet, RunPath
 
 
 class JudgedByName(StrEnum):
-    """Which number of a figure is held against a limit."""
+    """Which number of a figure is compared with a limit."""
 
     CAUTIOUS = "cautious"
     VALUE = "value"
@@ -24,7 +25,7 @@ def gate(
         typer.Option(
             "--max",
             metavar="FIGURE=NUMBER",
-            help="The most that a figure may be: auc=.60, tpr@0.01=.03, ...",
+            help="The largest value allowed: auc=.60, tpr@0.01=.03, ...",
         ),
     ] = None,
     minimum: Annotated[
@@ -32,20 +33,20 @@ def gate(
         typer.Option(
             "--min",
             metavar="FIGURE=NUMBER",
-            help="The least that a figure may be: test_accuracy=.5, ...",
+            help="The smallest value allowed: test_accuracy=.5, ...",
         ),
     ] = None,
     judged_by: Annotated[
         JudgedByName,
         typer.Option(
             "--judged-by",
-            help="What must keep a limit: the end of the interval nearer to a breach (cautious), "
-            "the figure itself, or only the other end (lenient).",
+            help="What is compared with a limit: the end of the interval nearer to a breach "
+            "(cautious), the figure itself (value), or the other end (lenient).",
         ),
     ] = JudgedByName.CAUTIOUS,
     each_victim: Annotated[
         bool,
-        typer.Option("--each-victim", help="Judge each victim's figures, not their mean alone."),
+        typer.Option("--each-victim", help="Check the figures of each victim, too."),
     ] = False,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the checks as a JUnit report, too.")
@@ -55,10 +56,10 @@ def gate(
 ) -> None:
     """Fail, with exit code 1, if a figure of a run is beyond a limit."""
     from fedsim import api
-    from fedsim.cli.output import narrator
+    from fedsim.cli.output import choose_output
     from fedsim.report.gate import parse_limits
 
-    teller = narrator(quiet=quiet, as_json=as_json)
+    output = choose_output(quiet=quiet, as_json=as_json)
     gated = api.gate(
         path,
         maximum=parse_limits(maximum or (), "max"),
@@ -67,6 +68,6 @@ def gate(
         each_victim=each_victim,
         junit=junit,
     )
-    teller.gated(gated)
+    output.show_gate(gated)
     if not gated.passed:
         raise typer.Exit(EXIT_PROBLEM)

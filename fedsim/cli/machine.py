@@ -1,4 +1,4 @@
-"""The verbs about this machine: is it ready, what is installed, and data sets beforehand."""
+"""The commands about this machine: `doctor`, `list` and `data`."""
 
 import json
 from typing import Annotated
@@ -6,24 +6,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedsim.cli.options import EXIT_PROBLEM, AsJsonOption, DataDir
+from fedsim.cli.exit_codes import EXIT_PROBLEM
+from fedsim.cli.options import AsJsonOption, DataDir
 
-data_app = typer.Typer(no_args_is_help=True, help="Data sets: fetch and verify them beforehand.")
+data_app = typer.Typer(no_args_is_help=True, help="Download and verify data sets beforehand.")
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJsonOption = False) -> None:
-    """Look at this machine: versions, cores, disks, data sets, and a self-test of seconds."""
-    from fedsim import doctor as office
+    """Check this machine: versions, cores, disks, data sets, and a short self-test."""
+    from fedsim import doctor as machine_checks
 
     if as_json:
-        findings = list(office.examine(data_dir))
-        typer.echo(json.dumps(office.as_json(findings)))
+        findings = list(machine_checks.examine(data_dir))
+        typer.echo(json.dumps(machine_checks.as_json(findings)))
     else:
         console = Console()
-        with console.status("a look at this machine, and a self-test"):
-            findings = list(office.examine(data_dir))
-        console.print(office.findings_table(findings))
-    if not office.healthy(findings):
+        with console.status("checking this machine, with a self-test"):
+            findings = list(machine_checks.examine(data_dir))
+        console.print(machine_checks.findings_table(findings))
+    if not machine_checks.healthy(findings):
         raise typer.Exit(EXIT_PROBLEM)
 
 
@@ -32,11 +33,11 @@ def list_(
         str | None,
         typer.Argument(
             metavar="GROUP",
-            help="A group of plugins, or configs; without it, the groups that there are.",
+            help="A group of plugins, or configs; default: the groups themselves.",
         ),
     ] = None,
 ) -> None:
-    """Show what is installed: plugins, other packages' included, and example experiments."""
+    """List what is installed: plugins, including those of other packages, and example configs."""
     from fedsim.cli.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
     from fedsim.cli.tables import print_table
 
@@ -45,12 +46,12 @@ def list_(
         print_table(("group", "installed", "what its members do"), rows)
     elif what == CONFIGS:
         print_table(("name", "what it is", "for fedsim"), listed_configs())
-        typer.echo("`fedsim run NAME` and `fedsim study NAME` run one; `fedsim new experiment`")
-        typer.echo("writes one with comments, to be changed.")
+        typer.echo("`fedsim run NAME` or `fedsim study NAME` runs one; `fedsim new experiment`")
+        typer.echo("writes one with comments, for you to change.")
     elif found := listed_plugins(what):
         print_table(("name", "what it is", "from"), found)
     else:
-        typer.echo(f"none of the {what} is installed; your own is named as module:attribute")
+        typer.echo(f"none of the {what} is installed; name your own as module:attribute")
 
 
 @data_app.command()
@@ -62,7 +63,7 @@ def fetch(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Get and verify a data set beforehand."""
+    """Download and verify a data set beforehand."""
     from fedsim.config.overrides import apply_override
     from fedsim.data import fetch as fetch_data
 
@@ -74,6 +75,6 @@ def fetch(
     console.print(
         f"{stored.name}: {stored.records:,} records of shape {stored.input_shape}, "
         f"{stored.num_classes} classes, {stored.size_in_bytes / 1e6:,.1f} MB, "
-        + (f"kept in {stored.folder}" if stored.folder else "made anew each time: kept nowhere"),
+        + (f"kept in {stored.folder}" if stored.folder else "made anew each time, not kept"),
         highlight=False,
     )

@@ -1,7 +1,7 @@
-"""How a command reports: tables and bars for a person, next to nothing, or JSON lines.
+"""How a command reports: tables and progress bars, only the path of the figures, or JSON lines.
 
-The commands are the same for all; `narrator` chooses by their options. As JSON (``--json``), stdout
-has one object a line: the events of `fedsim.progress_sinks.json_lines`, and
+`choose_output` chooses by the options ``--quiet`` and ``--json``. With ``--json``, stdout has one
+object a line: the events of `fedsim.progress_sinks.json_lines`, and
 
 ``planned``
     Of a run: ``plan``, its sizes, and ``threat_models``. Of ``fedsim study --plan``: ``cells``,
@@ -46,36 +46,36 @@ from fedsim.studies.running import Audience, Findings, PlannedCell
 
 
 class OutputMode(Protocol):
-    """Prints what a command is going to do, does, and has found."""
+    """Shows what a command is going to do, its progress, and its results."""
 
     @property
     def watcher(self) -> Watcher:
-        """Receives how far the work is."""
+        """Receives the progress of the work."""
 
-    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
-        """Tell what a run is going to do."""
+    def show_plan(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+        """Show the threat models and the size of a run."""
 
-    def finished(self, results: Results, out: Path) -> None:
-        """Tell what a run has found, and where it is."""
+    def show_results(self, results: Results, out: Path) -> None:
+        """Show the results of a run, and where they are."""
 
-    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
-        """Tell how runs compare, and where the page is, if one was asked for."""
+    def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Show a comparison, and where its page is, if one was written."""
 
-    def gated(self, gated: GatedRun) -> None:
-        """Tell whether a run keeps its limits."""
+    def show_gate(self, gated: GatedRun) -> None:
+        """Show whether a run is within its limits."""
 
-    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
-        """Tell what a study would do."""
+    def show_cells(self, cells: Sequence[PlannedCell]) -> None:
+        """Show the cells that a study would run."""
 
-    def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
-        """Return what hears of the cells of a study while they run."""
+    def follow_cells(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
+        """Return what receives the progress of the cells of a study."""
 
-    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
-        """Tell what a study has found, and where it is."""
+    def show_study(self, findings: Findings, output: Path, page: Path) -> None:
+        """Show the results of a study, and where they are."""
 
 
-def narrator(*, quiet: bool, as_json: bool) -> OutputMode:
-    """Return how a command reports.
+def choose_output(*, quiet: bool, as_json: bool) -> OutputMode:
+    """Return the output that the options ask for.
 
     Raises
     ------
@@ -85,99 +85,99 @@ def narrator(*, quiet: bool, as_json: bool) -> OutputMode:
     if quiet and as_json:
         raise FedsimError("--quiet and --json are two ways to print; give one of them")
     if as_json:
-        return AsJson(JsonLines(sys.stdout))
-    return Quietly() if quiet else AtTerminal(Console(markup=False, emoji=False))
+        return JsonOutput(JsonLines(sys.stdout))
+    return QuietOutput() if quiet else TerminalOutput(Console(markup=False, emoji=False))
 
 
-class AtTerminal:
-    """Tells a person: threat models, bars with the time left, tables."""
+class TerminalOutput:
+    """For a person: threat models, bars with the time left, tables."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self.watcher: Watcher = terminal.ConsoleWatcher(console)
 
-    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+    def show_plan(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
         """Print the threat models and the sizes."""
         terminal.show_threats(self._console, threats)
         terminal.show_plan(self._console, plan)
 
-    def finished(self, results: Results, out: Path) -> None:
+    def show_results(self, results: Results, out: Path) -> None:
         """Print the tables, and where everything is."""
         run = RunDirectory(out)
         self._console.print()
         self._console.print(RunTable(results))
         self._console.print(f"figures: {run.results}   page: {run.report}", highlight=False)
 
-    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+    def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Print the table, and where the page is."""
         self._console.print(ComparedTable(rows))
         if page is not None:
             self._console.print(f"page: {page}", highlight=False)
 
-    def gated(self, gated: GatedRun) -> None:
-        """Print a sentence for each broken limit, and how many checks there were."""
+    def show_gate(self, gated: GatedRun) -> None:
+        """Print a sentence for each breach, and the number of checks."""
         for sentence in gated.breaches:
             self._console.print(sentence, highlight=False, soft_wrap=True)
         checks, broken = plural(len(gated.checks), "check"), len(gated.breaches)
         outcome = f"{broken} not passed" if broken else "all passed"
         self._console.print(f"{checks}, {outcome}", highlight=False)
 
-    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+    def show_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Print a table of the cells."""
         show_plan(self._console, cells)
 
-    def studying(self, cells: Sequence[Cell]) -> LiveStudy:
-        """Return a table of the cells that changes while they run."""
+    def follow_cells(self, cells: Sequence[Cell]) -> LiveStudy:
+        """Return a table of the cells that is updated while they run."""
         return LiveStudy(self._console, cells)
 
-    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+    def show_study(self, findings: Findings, output: Path, page: Path) -> None:
         """Print the tables, and where everything is."""
         show_findings(self._console, findings)
         self._console.print(f"page: {page}   figures: {output}/table.json", highlight=False)
 
 
-class Quietly:
-    """Tells nothing but where the figures are."""
+class QuietOutput:
+    """Prints the path of the figures, and nothing else."""
 
     watcher: Watcher = SILENCE
 
-    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
-        """Tell nothing."""
+    def show_plan(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+        """Print nothing."""
 
-    def finished(self, results: Results, out: Path) -> None:
+    def show_results(self, results: Results, out: Path) -> None:
         """Print the path of the figures, alone on its line."""
         typer.echo(RunDirectory(out).results)
 
-    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
-        """Print the path of the page, alone on its line, if one was asked for."""
+    def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+        """Print the path of the page, alone on its line, if one was written."""
         if page is not None:
             typer.echo(page)
 
-    def gated(self, gated: GatedRun) -> None:
-        """Print a sentence for each broken limit."""
+    def show_gate(self, gated: GatedRun) -> None:
+        """Print a sentence for each breach."""
         for sentence in gated.breaches:
             typer.echo(sentence)
 
-    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+    def show_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Print nothing: the exit code says that the study is valid."""
 
-    def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
-        """Return what tells nothing."""
+    def follow_cells(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
+        """Return an audience that prints nothing."""
         return watching_cells(self.watcher, cells)
 
-    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+    def show_study(self, findings: Findings, output: Path, page: Path) -> None:
         """Print the path of the figures, alone on its line."""
         typer.echo(output / "table.json")
 
 
-class AsJson:
-    """Tells a program, one JSON object a line; the module says which."""
+class JsonOutput:
+    """For a program: one JSON object a line, as the module describes."""
 
     def __init__(self, lines: JsonLines) -> None:
         self._lines = lines
         self.watcher: Watcher = lines
 
-    def planned(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
+    def show_plan(self, threats: Sequence[StatedThreat], plan: Plan) -> None:
         """Write ``planned``."""
         models = [
             {
@@ -191,7 +191,7 @@ class AsJson:
         ]
         self._lines.tell("planned", plan=asdict(plan), threat_models=models)
 
-    def finished(self, results: Results, out: Path) -> None:
+    def show_results(self, results: Results, out: Path) -> None:
         """Write ``results``."""
         run = RunDirectory(out)
         self._lines.tell(
@@ -206,18 +206,18 @@ class AsJson:
             self_check=list(results.self_check),
         )
 
-    def compared(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
+    def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Write ``results``."""
         self._lines.tell("results", page=None if page is None else str(page), results=tidy(rows))
 
-    def gated(self, gated: GatedRun) -> None:
+    def show_gate(self, gated: GatedRun) -> None:
         """Write ``gated``."""
         checks = gate_entries(gated.checks)
         self._lines.tell("gated", path=str(gated.path), passed=gated.passed, checks=checks)
 
-    def planned_cells(self, cells: Sequence[PlannedCell]) -> None:
+    def show_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Write ``planned``."""
-        told = [
+        entries = [
             {
                 "coordinates": dict(one.cell.coordinates),
                 "run": one.cell.digest,
@@ -226,13 +226,13 @@ class AsJson:
             }
             for one in cells
         ]
-        self._lines.tell("planned", cells=told)
+        self._lines.tell("planned", cells=entries)
 
-    def studying(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
-        """Return what writes the cells as the steps of one task."""
+    def follow_cells(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
+        """Return an audience that writes the cells as the steps of one task."""
         return watching_cells(self._lines, cells)
 
-    def finished_study(self, findings: Findings, output: Path, page: Path) -> None:
+    def show_study(self, findings: Findings, output: Path, page: Path) -> None:
         """Write ``results``."""
         rows = [
             {"coordinates": dict(row.coordinates), "run": row.cell.digest}

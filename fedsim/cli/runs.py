@@ -1,4 +1,4 @@
-"""The verbs about one run: simulate and attack it, attack it again, report it again."""
+"""The commands about one run: `run`, `attack` and `report`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from fedsim.cli.exit_codes import EXIT_PROBLEM
 from fedsim.cli.options import (
-    EXIT_PROBLEM,
     Address,
     AsJsonOption,
     DataDir,
@@ -38,8 +38,8 @@ def run(
         bool,
         typer.Option(
             "--null",
-            help="Nobody trains on an audited record (audit.null): exit code 1 if a figure is no "
-            "guessing. The run directory is NAME-null by default.",
+            help="Nobody trains on an audited record (audit.null): exit code 1 if a figure differs "
+            "from guessing. The run directory is NAME-null by default.",
         ),
     ] = False,
     engine: EngineName = None,
@@ -49,14 +49,14 @@ def run(
     quiet: Quiet = False,
     as_json: AsJsonOption = False,
 ) -> None:
-    """Simulate, attack and report; run it again to resume what was stopped."""
+    """Simulate, attack and report. The same command resumes what was stopped."""
     from fedsim import api
-    from fedsim.cli.output import narrator
+    from fedsim.cli.output import choose_output
     from fedsim.progress_sinks import FanOut, open_scalars
     from fedsim.rundir import RunDirectory
     from fedsim.stages.null_check import null_failures
 
-    teller = narrator(quiet=quiet, as_json=as_json)
+    output = choose_output(quiet=quiet, as_json=as_json)
     out = out or api.RUNS / (f"{config.stem}-null" if null else config.stem)
     scalars = open_scalars(tensorboard, RunDirectory(out)) if tensorboard else None
     finished = api.run(
@@ -64,12 +64,12 @@ def run(
         out,
         settings=[*(settings or ()), *on_engine(engine, address), *(["audit.null=true"] * null)],
         data_dir=data_dir,
-        watcher=FanOut(teller.watcher, scalars) if scalars else teller.watcher,
-        on_plan=teller.planned,
+        watcher=FanOut(output.watcher, scalars) if scalars else output.watcher,
+        on_plan=output.show_plan,
     )
     if scalars:
         scalars.end(finished.results)
-    teller.finished(finished.results, out)
+    output.show_results(finished.results, out)
     end_by_self_check(finished.results)
     if null_failures(finished.results.findings):
         raise typer.Exit(EXIT_PROBLEM)
@@ -100,35 +100,39 @@ def attack(
     ] = None,
     owner: Annotated[
         list[str] | None,
-        typer.Option(help="What they are of: participant-N, sent-N, aggregate, ...; default: all."),
+        typer.Option(help="Which snapshots: participant-N, sent-N, aggregate, ...; default: all."),
     ] = None,
     victim: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Whose data, where uploads of several are there."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="The participant in question, where there are uploads of several.",
+        ),
     ] = None,
     data: Annotated[str | None, typer.Option(help="A data set, or module:function.")] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="CSV or parquet: record, member and perhaps known.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the attacks on a given model.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run directory to create.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the attacks on a given model.")] = 0,
     quiet: Quiet = False,
     as_json: AsJsonOption = False,
 ) -> None:
     """Attack a finished run again, or a model that was trained elsewhere."""
     from fedsim import api
-    from fedsim.cli.output import narrator
+    from fedsim.cli.output import choose_output
     from fedsim.config.yaml_files import parse_yaml
     from fedsim.stages.external_model import ExternalModel
 
-    teller = narrator(quiet=quiet, as_json=as_json)
-    watcher = teller.watcher
+    output = choose_output(quiet=quiet, as_json=as_json)
+    watcher = output.watcher
     needed = {"--model": model, "--data": data, "--ledger": ledger, "--out": out}
     given = [name for name, value in needed.items() if value is not None]
     named = [parse_yaml(one, "--attack") if one[:1] == "{" else one for one in attacks or ()]
     if path is not None and not given and not (weights or snapshots or owner or victim is not None):
         finished = api.attack(path, named, data_dir=data_dir, watcher=watcher)
-        teller.finished(finished.results, path)
+        output.show_results(finished.results, path)
         end_by_self_check(finished.results)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:
@@ -151,7 +155,7 @@ def attack(
         seed=seed,
     )
     finished = api.attack_given(asked, out, data_dir=data_dir, watcher=watcher)
-    teller.finished(finished.results, out)
+    output.show_results(finished.results, out)
 
 
 def report(
@@ -164,27 +168,27 @@ def report(
             min=0,
             max=100,
             help="Show the N most exposed training records of each adversary on the page: images, "
-            "or ids where the data are no images. Such a page is as private as the data.",
+            "or ids for other data. Such a page is as private as the data.",
         ),
     ] = 0,
     data_dir: DataDir = None,
     quiet: Quiet = False,
     as_json: AsJsonOption = False,
 ) -> None:
-    """Judge a run's scores again, and write its results and its page."""
+    """Evaluate the scores of a run again, and write its results and its page."""
     from fedsim import api
-    from fedsim.cli.output import narrator
+    from fedsim.cli.output import choose_output
 
-    teller = narrator(quiet=quiet, as_json=as_json)
+    output = choose_output(quiet=quiet, as_json=as_json)
     finished = api.report(path, exposed=exposed, data_dir=data_dir)
-    teller.finished(finished.results, path)
+    output.show_results(finished.results, path)
     end_by_self_check(finished.results)
 
 
 def end_by_self_check(results: "Results") -> None:
-    """End with exit code 1 if an attack refutes the guarantee of a defence, saying which."""
+    """End with exit code 1 if an attack refutes the guarantee of a defence, and name it."""
     for sentence in results.self_check:
-        told = Text.assemble(("fedsim: self-check failed:", "bold red"), f" {sentence}")
-        Console(stderr=True).print(told, highlight=False, soft_wrap=True)
+        message = Text.assemble(("fedsim: self-check failed:", "bold red"), f" {sentence}")
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
     if results.self_check:
         raise typer.Exit(EXIT_PROBLEM)

@@ -1,4 +1,4 @@
-"""`fedsim study`: the cells of a study, its table and its figures."""
+"""`fedsim study`: the cells of a study, its tables and figures."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ScaleOption(StrEnum):
-    """The sizes of a study: for two cores, or the paper's."""
+    """The scale of a study: for two cores, or as in the paper."""
 
     CPU = "cpu"
     PAPER = "paper"
@@ -26,11 +26,9 @@ class ScaleOption(StrEnum):
 
 def study(
     path: Annotated[Path, typer.Argument(metavar="STUDY", help="The study (YAML).")],
-    scale: Annotated[
-        ScaleOption, typer.Option("--scale", help="Which of its sizes.")
-    ] = ScaleOption.CPU,
+    scale: Annotated[ScaleOption, typer.Option("--scale", help="Its scale.")] = ScaleOption.CPU,
     out: Annotated[
-        Path, typer.Option("--out", help="Where studies are run; they share federations there.")
+        Path, typer.Option("--out", help="Folder of the runs; studies share federations in it.")
     ] = Path("runs/studies"),
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change every cell.")
@@ -43,7 +41,10 @@ def study(
         typer.Option("--only", metavar="AXIS=VALUE", help="Run these cells only; no table yet."),
     ] = None,
     plan_only: Annotated[
-        bool, typer.Option("--plan", help="Show what would be run and shared, and run nothing.")
+        bool,
+        typer.Option(
+            "--plan", help="Show which cells would run and which share a run; run nothing."
+        ),
     ] = False,
     publish: Annotated[
         Path | None, typer.Option("--publish", metavar="DIR", help="Copy page and figures there.")
@@ -53,20 +54,20 @@ def study(
     quiet: Quiet = False,
     as_json: AsJsonOption = False,
 ) -> None:
-    """Run the cells of a study, and write its table and figures; run it again to resume."""
+    """Run the cells of a study, and write its tables and figures. The same command resumes."""
     from fedsim import api
-    from fedsim.cli.output import narrator
+    from fedsim.cli.output import choose_output
     from fedsim.studies.writing import publish as publish_page
 
-    teller = narrator(quiet=quiet, as_json=as_json)
+    output = choose_output(quiet=quiet, as_json=as_json)
     size: Literal["cpu", "paper"] = "paper" if scale is ScaleOption.PAPER else "cpu"
     changes = settings or ()
     if plan_only:
-        teller.planned_cells(
+        output.show_cells(
             api.plan_study(path, scale=size, out=out, settings=changes, rounds=rounds)
         )
         return
-    audience = partial(_audience, teller, out, tensorboard)
+    audience = partial(_audience, output, out, tensorboard)
     if only:
         api.run_study_cells(
             path,
@@ -88,18 +89,18 @@ def study(
         data_dir=data_dir,
         open_audience=audience,
     )
-    output, findings = finished.path, finished.findings
-    page = publish_page(findings, output, publish) if publish else output / "table.md"
-    teller.finished_study(findings, output, page)
+    folder, findings = finished.path, finished.findings
+    page = publish_page(findings, folder, publish) if publish else folder / "table.md"
+    output.show_study(findings, folder, page)
 
 
 @contextmanager
 def _audience(
-    teller: "OutputMode", out: Path, tensorboard: Path | None, cells: Sequence["Cell"]
+    output: "OutputMode", out: Path, tensorboard: Path | None, cells: Sequence["Cell"]
 ) -> Iterator["Audience"]:
-    """Give what hears of the cells of a study while they run: the terminal, and TensorBoard."""
+    """Yield what receives the progress of the cells: the output and, if asked, TensorBoard."""
     from fedsim.progress_sinks import CellScalars
     from fedsim.studies.layout import StudyPaths
 
-    with teller.studying(cells) as live:
+    with output.follow_cells(cells) as live:
         yield CellScalars(live, StudyPaths(out), tensorboard) if tensorboard else live

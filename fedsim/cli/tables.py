@@ -1,8 +1,7 @@
-"""Tables for a terminal: no name is broken, and no text is lost, however narrow it is.
+"""Tables that lose no text on a narrow terminal.
 
-Names keep a column as wide as the longest of them, up to half of the terminal, and are folded only
-where they are longer. Descriptions wrap between words. Where the columns cannot all be had, each
-row is set below its name.
+The longest column wraps between words, the others keep their width. If that leaves too little room,
+each row is printed below its name.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ GAP = 2
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of a name and what belongs to it; the longest column wraps."""
+    """Print rows, each a name and its details; the longest column wraps."""
     console = Console(markup=False, emoji=False, highlight=False)
     columns = list(zip(headings, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from rich.console import Console
 
 from fedsim import api
-from fedsim.cli.output import AtTerminal
+from fedsim.cli.output import TerminalOutput
 from fedsim.errors import FedsimError
 from fedsim.plugins.error_sentences import plugin_error_sentence
 from fedsim.progress import Advance
@@ -58,14 +58,14 @@ def begin(tree: Any, folder: Path, data: Path) -> None:
         If there was a warning.
     """
     out = folder / "run of values"
-    terminal = AtTerminal(Console(file=io.StringIO(), markup=False, emoji=False, width=100))
+    terminal = TerminalOutput(Console(file=io.StringIO(), markup=False, emoji=False, width=100))
     try:
         # Provenance asks git, and says nothing of the experiment's values.
         nothing = patch("fedsim.api.runs.provenance", return_value={})
         # A cluster would be started for each value; what it takes is checked before.
         cluster = patch("fedsim.engines.factory.open_ray", _no_cluster)
         with nothing, cluster, _as_a_command(folder), suppress(BeganError):
-            api.run(tree, out, data_dir=data, watcher=_UpToRound1(), on_plan=terminal.planned)
+            api.run(tree, out, data_dir=data, watcher=_UpToRound1(), on_plan=terminal.show_plan)
     finally:
         rmtree(out, ignore_errors=True)
 

@@ -15,7 +15,10 @@ from fedsim.plugins.groups import GROUPS
 from fedsim.progress import SILENCE
 from fedsim.rundir import provenance
 
-COMMAND = "from fedsim.cli.main import app; app"
+COMMAND = "from fedsim.cli.app import app; app"
+HELP = """import contextlib, sys, fedsim.__main__ as command; sys.argv = ["fedsim", "--help"]
+with contextlib.suppress(SystemExit): command.main()
+"""
 HEAVY = {"torch", "flwr", "flwr_datasets", "ray", "pandas", "pyarrow", "scipy", "pydantic"}
 
 
@@ -36,7 +39,8 @@ def test_a_notebook_completes_the_public_names_and_the_version() -> None:
     ("what", "spared"),
     [
         # The command line answers at once.
-        ("import fedsim, fedsim.cli.main", HEAVY),
+        ("import fedsim, fedsim.cli.app", HEAVY),
+        (HELP, {"typer", "rich", "importlib.metadata"} | HEAVY),
         (f"{COMMAND}(['--help'], standalone_mode=False)", HEAVY),
         *((f"{COMMAND}(['list', {group!r}], standalone_mode=False)", HEAVY) for group in GROUPS),
         (

@@ -12,7 +12,7 @@ import yaml
 from command_line import Fedsim, Said
 
 from fedsim import conformance, doctor
-from fedsim.cli import options
+from fedsim.cli import exit_codes
 from fedsim.conformance import checklist
 from fedsim.doctor import MachineCheck, MachineStatus
 from fedsim.report.results_file import read_results
@@ -278,10 +278,10 @@ def test_the_doctor_ends_with_1_if_there_is_a_problem(
 
 def test_help_ends_with_the_exit_codes(fedsim: Fedsim) -> None:
     said = " ".join(fedsim("--help").out.split())
-    assert said.endswith(" ".join(options.EXIT_CODES.split()))
-    told = re.findall(r"(?<= )(\d+) \w", options.EXIT_CODES)
+    assert said.endswith(" ".join(exit_codes.EXIT_CODES.split()))
+    told = re.findall(r"(?<= )(\d+) \w", exit_codes.EXIT_CODES)
     assert told == re.findall(r"^\| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE)
-    codes = (0, options.EXIT_PROBLEM, options.EXIT_INVALID, options.EXIT_STOPPED)
+    codes = (0, exit_codes.EXIT_PROBLEM, exit_codes.EXIT_INVALID, exit_codes.EXIT_STOPPED)
     assert told == [str(code) for code in codes]
 
 

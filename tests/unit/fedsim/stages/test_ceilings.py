@@ -12,7 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from fedsim import api
-from fedsim.cli.main import app
+from fedsim.cli.app import app
 from fedsim.data import Arrays
 from fedsim.defences.local_dp import LocalDP
 from fedsim.privacy import Release, epsilon_of

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from fedsim.api import report, run
-from fedsim.cli.main import app
+from fedsim.cli.app import app
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import render_comparison
 from fedsim.rundir import RunDirectory

@@ -162,7 +162,7 @@ def test_exit_code_1_says_that_a_figure_is_no_guessing(
 ) -> None:
     from typer.testing import CliRunner
 
-    from fedsim.cli.main import app
+    from fedsim.cli.app import app
 
     monkeypatch.setattr(views, "shuffled_records", lambda seed, query, count: np.arange(count))
     config = tmp_path / "toy.yaml"
