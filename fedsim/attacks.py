@@ -165,6 +165,20 @@ class Attack(ABC):
         Array of shape (len(candidates),).
         """
 
+    def score_seeds(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        attack_seeds: Sequence[int],
+        watcher: Watcher,
+    ) -> Sequence[NDArray[np.float64]]:
+        """Return the scores by each of several seeds; by default those of `score`, one by one.
+
+        For attacks whose seeds can share work: what they read, or the training of their networks.
+        """
+        return [self.score(view, known, candidates, seed, watcher) for seed in attack_seeds]
+
 
 @runtime_checkable
 class Reporting(Protocol):

@@ -1,7 +1,8 @@
 """The components of the attack network: from one feature on T snapshots to an embedding of each.
 
 Tensors are snapshot first, (T, N, width), so that T components of their own cost one batched
-product.
+product. In a stack of networks (see `network_stack`) the networks stand before the snapshots:
+(K, T, N, width). Shapes below leave that dimension out.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from adversaries.inference.gradient_inputs import GradientInputs
 from adversaries.inference.inputs import Inputs, by_record
+from adversaries.inference.network_layers import Dropout, SnapshotLinear, UnitDropout
 
 
 @dataclass(frozen=True)
@@ -113,40 +115,6 @@ def _key(layer: str) -> str:
     return layer.replace(".", "/")
 
 
-class SnapshotLinear(nn.Module):
-    """A linear layer for each of T snapshots, or one (T = 1) for all: (T, N, in) to (T, N, out)."""
-
-    def __init__(self, snapshots: int, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(snapshots, width_in, width_out))
-        self.bias = nn.Parameter(torch.zeros(snapshots, 1, width_out))
-        nn.init.normal_(self.weight, std=width_in**-0.5)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Apply each snapshot's layer to its values."""
-        return values @ self.weight + self.bias
-
-
-class UnitDropout(nn.Module):
-    """Dropout of a record's units, the same ones in all its snapshots.
-
-    A unit that is dropped in one snapshot only could be read off the next; and one mask for all is
-    T times cheaper to draw. What stands behind the units, as positions, is dropped with them.
-    """
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Drop units of (T, N, units, ...) in training; change nothing otherwise."""
-        if not self.training or self.share == 0:
-            return values
-        shape = (1, *values.shape[1:3], *[1] * (values.dim() - 3))
-        kept = values.new_empty(shape).bernoulli_(1 - self.share)
-        return values * (kept / (1 - self.share))
-
-
 def component(
     snapshots: int, width_in: int, widths: tuple[int, ...], dropout: nn.Module
 ) -> nn.Module:
@@ -191,7 +159,7 @@ class GradientComponent(nn.Module):
         own = 1 if settings.shared else snapshots
         self.dropout = UnitDropout(settings.gradient_dropout)
         self.convolution = GradientConvolution(own, fan_out, settings.kernels)
-        self.map_dropout = nn.Dropout(settings.map_dropout)
+        self.map_dropout = Dropout(settings.map_dropout)
         width_in = settings.kernels * fan_in
         self.layers = component(own, width_in, settings.gradient_widths, UnitDropout(0.0))
         self.floats_per_record = snapshots * width_in
@@ -199,5 +167,5 @@ class GradientComponent(nn.Module):
     def forward(self, gradients: GradientInputs) -> Tensor:
         """Embed the gradients."""
         maps = self.convolution(gradients.dropped(self.dropout))
-        embedded: Tensor = self.layers(self.map_dropout(maps.relu_().flatten(2)))
+        embedded: Tensor = self.layers(self.map_dropout(maps.relu_().flatten(-2)))
         return embedded

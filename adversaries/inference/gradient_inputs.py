@@ -1,7 +1,8 @@
 """The weight gradients of one layer over several snapshots, as the attack network reads them.
 
 The network's first step over a gradient is a convolution whose kernels span the layer's outputs and
-slide over its inputs. Both forms in which gradients are kept give it exactly: see `projected`.
+slide over its inputs. Both forms in which gradients are kept give it exactly: see `projected`. In a
+stack of K networks (see `network_stack`) what each reads has a first dimension more.
 """
 
 from collections.abc import Callable, Sequence
@@ -104,18 +105,18 @@ class SummedOverPositions:
     def projected(self, weight: Tensor) -> Tensor:
         """Return the sum over positions of (W^T delta_p) a_p^T."""
         patches = self._patches(self.inputs)
-        groups, (snapshots, records) = patches.shape[2], self.deltas.shape[:2]
-        deltas = self.deltas.reshape(snapshots, records, groups, -1, self.deltas.shape[-1])
-        weights = weight.mT.reshape(len(weight), 1, weight.shape[2], groups, -1).transpose(2, 3)
+        groups = patches.shape[-3]
+        deltas = self.deltas.unflatten(-2, (groups, -1))
+        weights = weight.mT.unflatten(-1, (groups, -1)).transpose(-3, -2).unsqueeze(-4)
         # Groups do not see each other's inputs; a kernel spans the outputs of all.
-        return (weights @ deltas @ patches.mT).sum(2)
+        return (weights @ deltas @ patches.mT).sum(-3)
 
     def _patches(self, inputs: Tensor) -> Tensor:
         """Return (T, N, groups, F, P)."""
         if self.unfolding is None:
-            return inputs[:, :, None]
-        found = self.unfolding.patches(inputs.flatten(0, 1))
-        return found.reshape(*inputs.shape[:2], *found.shape[1:])
+            return inputs.unsqueeze(-3)
+        found = self.unfolding.patches(inputs.flatten(0, -4))
+        return found.reshape(*inputs.shape[:-3], *found.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Matrices:
 
     def projected(self, weight: Tensor) -> Tensor:
         """Return W^T G."""
-        return weight.mT[:, None] @ self.matrices
+        return weight.mT.unsqueeze(-3) @ self.matrices
 
 
 def stacked(snapshots: Sequence[FactoredGradients]) -> GradientInputs:

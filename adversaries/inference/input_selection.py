@@ -10,7 +10,7 @@ are the scalars that would give it away:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from torch import Tensor, nn
@@ -149,6 +149,35 @@ class InputSettings:
         )
 
 
+class SummedInputs(InputSettings):
+    """The same choice without the vectors that scalars sum up.
+
+    These are the last layer's output and gradient, and the loss, where the choice has scalars that
+    follow from them. What nothing sums up, as the output of an inner layer, stays.
+    """
+
+    @classmethod
+    def of(cls, settings: InputSettings) -> "SummedInputs":
+        """Return settings without these vectors."""
+        return cls(**vars(settings))
+
+    @property
+    def needs(self) -> Needs:
+        """What must be extracted for it; the vectors only where nothing sums them up."""
+        needs = super().needs
+        return replace(needs, outputs=False, last_layer=False) if self.scalars else needs
+
+    def resolved(
+        self,
+        model: nn.Module,
+        last_layer: str | None = None,
+        examples: Tensor | None = None,
+        objective: Objective | None = None,
+    ) -> "SelectedInputs":
+        """Return the choice by the names of a model's layers, without these vectors."""
+        return super().resolved(model, last_layer, examples, objective).summed_up
+
+
 PRESETS: Mapping[Preset, InputSettings] = {
     # An attacker that can query the model: its last output, and the loss that follows from it.
     "black-box": InputSettings(outputs=(-1,), loss=True),
@@ -207,6 +236,18 @@ class SelectedInputs:
             layer_outputs=self.outputs,
             gradient_norms="all" if self.norms is None else self.norms,
             gradients=self.gradients,
+        )
+
+    @property
+    def summed_up(self) -> "SelectedInputs":
+        """The same without the vectors that scalars of the choice follow from."""
+        of_layer = any(name in LAST_LAYER_SCALARS for name in self.scalars)
+        of_output = any(name not in LAST_LAYER_SCALARS for name in self.scalars)
+        return replace(
+            self,
+            last_output=self.last_output and not of_output,
+            loss=self.loss and not of_output,
+            last_gradient=self.last_gradient and not of_layer,
         )
 
     def spec(self, last_layer: str | None) -> FeatureSpec:

@@ -1,6 +1,6 @@
 """Features of several snapshots as the attack network reads them: stacked, not standardised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,21 +45,39 @@ class Inputs:
     reactions: Tensor
 
     def __len__(self) -> int:
-        return self.scalars.shape[1]
+        return self.scalars.shape[-2]
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """All tensors, in one order."""
+        gradients = (part for of in self.gradients.values() for part in of.parts)
+        several = (*self.outputs.values(), self.labels, *gradients, self.reactions)
+        return self.scalars, self.losses, *several
+
+    def replaced(self, parts: Iterable[Tensor]) -> "Inputs":
+        """Return other tensors in the places of these."""
+        following = iter(parts)
+        return Inputs(
+            scalars=next(following),
+            losses=next(following),
+            outputs={name: next(following) for name in self.outputs},
+            labels=next(following),
+            gradients={
+                name: of.replaced(*(next(following) for _ in of.parts))
+                for name, of in self.gradients.items()
+            },
+            reactions=next(following),
+        )
 
     def take(self, index: Tensor) -> "Inputs":
         """Return the records at these positions."""
-        return Inputs(
-            scalars=self.scalars.index_select(1, index),
-            losses=self.losses.index_select(1, index),
-            outputs={name: values.index_select(1, index) for name, values in self.outputs.items()},
-            labels=self.labels.index_select(1, index),
-            gradients={
-                name: of.replaced(*(part.index_select(1, index) for part in of.parts))
-                for name, of in self.gradients.items()
-            },
-            reactions=self.reactions.index_select(1, index),
-        )
+        return self.replaced(part.index_select(1, index) for part in self.parts)
+
+    def between(self, start: int, stop: int) -> "Inputs":
+        """Return some of the records, without a copy; of a stack of networks, too."""
+        stacked = self.scalars.dim() - 3
+        where = (*[slice(None)] * (stacked + 1), slice(start, stop))
+        return self.replaced(part[where] for part in self.parts)
 
     def latest(self, count: int | None) -> "Inputs":
         """Return the same scalars, with the vectors of the last `count` snapshots (None: all)."""
@@ -78,12 +96,17 @@ class Inputs:
     @property
     def summary(self) -> Tensor:
         """All scalars and reactions of a record side by side, (N, T S + R S)."""
-        return torch.cat([by_record(self.scalars), by_record(self.reactions)], 1)
+        return torch.cat([by_record(self.scalars), by_record(self.reactions)], -1)
+
+    @property
+    def summarised(self) -> "Inputs":
+        """The same with `summary` as the scalars of one snapshot, so that it is made once."""
+        return replace(self, scalars=self.summary[None], reactions=self.reactions[:0])
 
 
 def by_record(values: Tensor) -> Tensor:
     """Return (N, T * width) of (T, N, width)."""
-    return values.transpose(0, 1).flatten(1)
+    return values.transpose(-3, -2).flatten(-2)
 
 
 def stack(

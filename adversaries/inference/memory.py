@@ -127,9 +127,15 @@ def _require_runs(
     objective.require_fit(output, targets)
 
 
+def network_weights(build: Build, like: Inputs) -> int:
+    """Return how many weights a network has."""
+    with torch.device("meta"):  # shapes without memory
+        return sum(parameter.numel() for parameter in build(like).parameters())
+
+
 def network_size(build: Build, like: Inputs, records: int) -> tuple[int, int]:
     """Return how many weights a network has, and the bytes that training and scoring it take."""
-    with torch.device("meta"):  # shapes without memory
+    with torch.device("meta"):
         made = build(like)
     weights = [parameter.numel() for parameter in made.parameters()]
     maps = min(records * made.components.floats_per_record, network.MOST_FLOATS)

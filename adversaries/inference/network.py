@@ -8,14 +8,18 @@ well-scaled numbers say more about a record than long raw vectors when a few tho
 known. `NetworkSettings` holds the sizes; nothing else depends on them. Theirs is `paper_network`.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from adversaries.inference.components import Components, ComponentSettings
 from adversaries.inference.inputs import Inputs
+from adversaries.inference.network_layers import Dropout, RecordLinear
 from fedsim.errors import ConfigError
 
 MOST_FLOATS = 2**28
@@ -36,16 +40,28 @@ class MembershipNetwork(nn.Module):
         return [p for name, p in self.named_parameters() if not name.startswith("components.")]
 
 
-def membership_logits(network: MembershipNetwork, inputs: Inputs) -> Tensor:
-    """Return logits (N,) without dropout, of as many records a pass as memory allows."""
-    at_once = max(1, MOST_FLOATS // max(1, network.components.floats_per_record))
+def membership_logits(
+    network: MembershipNetwork, inputs: Inputs, parameters: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """Return logits (N,) without dropout, of as many records a pass as memory allows.
+
+    Those of a stack of K are (K, N). With `parameters` they are those of the same layers with other
+    parameters.
+    """
+
+    def logits(some: Inputs) -> Tensor:
+        found: Tensor = functional_call(network, dict(parameters or {}), (some,))
+        return found
+
+    stacked = inputs.scalars.dim() - 3
+    floats = network.components.floats_per_record * math.prod(inputs.scalars.shape[:stacked])
+    at_once = max(1, MOST_FLOATS // max(1, floats))
     network.eval()
     with torch.no_grad():
         if len(inputs) <= at_once:
-            logits: Tensor = network(inputs)
-            return logits
-        parts = torch.split(torch.arange(len(inputs)), at_once)
-        return torch.cat([network(inputs.take(part)) for part in parts])
+            return logits(inputs)
+        starts = range(0, len(inputs), at_once)
+        return torch.cat([logits(inputs.between(start, start + at_once)) for start in starts], -1)
 
 
 class NetworkPlan(Protocol):
@@ -165,23 +181,23 @@ class AttackNetwork(MembershipNetwork):
     def __init__(self, like: Inputs, settings: EncoderSettings) -> None:
         super().__init__()
         self.components = Components(like, settings.components)
-        self.dropout = nn.Dropout(settings.component_dropout)
+        self.dropout = Dropout(settings.component_dropout)
         scalars = like.summary.shape[1]
         layers: list[nn.Module] = []
         width_in = self.components.width + scalars
         for width in settings.encoder_widths:
-            layers += [nn.Linear(width_in, width), nn.GELU(), nn.Dropout(settings.encoder_dropout)]
+            layers += [RecordLinear(width_in, width), nn.GELU(), Dropout(settings.encoder_dropout)]
             width_in = width
-        self.encoder = nn.Sequential(*layers, nn.Linear(width_in, 1))
+        self.encoder = nn.Sequential(*layers, RecordLinear(width_in, 1))
         # The encoder need only learn what a logistic regression on the scalars does not say.
-        self.logistic = nn.Linear(scalars, 1) if scalars else None
+        self.logistic = RecordLinear(scalars, 1) if scalars else None
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Return the membership logits (N,)."""
+        """Return the membership logits (N,); of a stack, (K, N)."""
         scalars = inputs.summary
         embeddings = self.components(inputs)
         seen = [scalars, *(self.dropout(embedding) for embedding in embeddings)]
-        logits: Tensor = self.encoder(torch.cat(seen, 1))
+        logits: Tensor = self.encoder(torch.cat(seen, -1))
         if self.logistic is not None:
             logits = logits + self.logistic(scalars)
-        return logits[:, 0]
+        return logits[..., 0]

@@ -7,94 +7,16 @@ The epoch is one choice for all folds, where the mean held-out loss is least. A 
 for itself would leak its held-out truth into its held-out scores.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from adversaries.inference.crossfit import BoolArray, OnProgress, Positions, ScoreArray, folds
-from adversaries.inference.epoch_scores import CandidateScores
+from adversaries.inference.crossfit import BoolArray, OnProgress, ScoreArray, folds
 from adversaries.inference.inputs import Inputs
-from adversaries.inference.memory import Networks, require_network_fits
-from adversaries.inference.network import (
-    MembershipNetwork,
-    NetworkPlan,
-    NetworkSettings,
-    membership_logits,
-)
-from adversaries.inference.standardiser import Standardiser
-from fedsim import seeds
-from fedsim.errors import ConfigError, DataError
-
-
-@dataclass(frozen=True)
-class SupervisedSettings:
-    """How the attack network is trained.
-
-    Attributes
-    ----------
-    network
-        Its sizes; whose defaults the rest of the defaults suit (`plans` has the paper's).
-    folds
-        K, the number of parts of the known records.
-    repeats
-        How often the known records are cut anew; scores are means over the repeats.
-    epochs
-        Epochs trained; the best one is chosen on the held-out records.
-    batch_size
-        Half members, half non-members.
-    learning_rate
-        Of the encoder; AdamW, which without weight decay is Adam.
-    component_learning_rate
-        Of the components that read raw vectors. Lower, as they have thousands of weights for the
-        few thousand records that are known.
-    weight_decay
-        Of all.
-    schedule
-        Learning rates fall to zero along a cosine, or stay.
-    loss
-        Squared error of the membership probability (the paper's), or its cross-entropy.
-    """
-
-    network: NetworkPlan = field(default_factory=NetworkSettings)
-    folds: int = 5
-    repeats: int = 1
-    epochs: int = 40
-    batch_size: int = 128
-    learning_rate: float = 6e-3
-    component_learning_rate: float = 3e-4
-    weight_decay: float = 0.1
-    schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["squared-error", "cross-entropy"] = "cross-entropy"
-
-    def __post_init__(self) -> None:
-        least = {"folds": 2, "repeats": 1, "epochs": 1, "batch_size": 2}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ConfigError(f"{name} must be at least {bound}, not {getattr(self, name)}")
-        for name in ("learning_rate", "component_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-
-    @property
-    def steps(self) -> int:
-        """How many epochs are trained, of all networks."""
-        return self.folds * self.repeats * self.epochs
-
-    @property
-    def networks(self) -> Networks:
-        """What is trained, for the sake of the memory that it takes."""
-        return Networks(
-            self.network.build,
-            self.folds * self.repeats,
-            self.epochs,
-            self.network.vector_snapshots,
-        )
+from adversaries.inference.memory import require_network_fits
+from adversaries.inference.network_fitting import FittedNetwork, NetworkFold, fit_networks
+from adversaries.inference.training_settings import SupervisedSettings
+from fedsim.errors import DataError
 
 
 def fit_and_score(
@@ -102,7 +24,7 @@ def fit_and_score(
     member: BoolArray,
     candidates: Inputs,
     settings: SupervisedSettings,
-    seed: int,
+    attack_seeds: Sequence[int],
     progress: OnProgress | None = None,
 ) -> tuple[ScoreArray, ScoreArray]:
     """Train on the known records; score them (out of fold) and the candidates.
@@ -117,17 +39,17 @@ def fit_and_score(
         The same of M other records.
     settings
         How to train.
-    seed
-        All randomness comes from it; the same seed gives the same scores, bit by bit.
+    attack_seeds
+        S seeds, from which all randomness comes; the same seeds give the same scores, bit by bit.
     progress
         Called with the number of epochs trained so far, of all networks; there are
-        `SupervisedSettings.steps`. One network over 200,000 outputs takes minutes.
+        `SupervisedSettings.steps` a seed. One network over 200,000 outputs takes minutes.
 
     Returns
     -------
     (array, array)
-        Membership logits (N,) of the known records, each by networks that have not seen it, and
-        (M,) of the candidates.
+        Membership logits (S, N) of the known records, each by networks that have not seen it, and
+        (S, M) of the candidates.
 
     Raises
     ------
@@ -141,109 +63,39 @@ def fit_and_score(
     read = settings.network.vector_snapshots
     inputs, candidates = inputs.latest(read), candidates.latest(read)
     require_network_fits(settings.network.build, inputs)
-    held_out_scores, candidate_scores = np.zeros(len(inputs)), np.zeros(len(candidates))
-    for repeat in range(settings.repeats):
-        fits: list[_Fit] = []
-        for rest, held_out in folds(member, settings.folds, seed, repeat):
-            before = (repeat * settings.folds + len(fits)) * settings.epochs
-            after_epoch = partial(_report_epochs, progress, before)
-            with seeds.global_draws(seed, "attack network", repeat, len(fits)):
-                fits.append(_fit(inputs, member, rest, held_out, candidates, settings, after_epoch))
-        epoch = int(np.mean([fit.held_out_losses for fit in fits], axis=0).argmin())
-        for fit in fits:
-            held_out_scores[fit.held_out] += fit.held_out_scores[epoch] / settings.repeats
-            candidate_scores += fit.scores(epoch) / (settings.repeats * settings.folds)
-    return held_out_scores, candidate_scores
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A network trained without one fold, and what it said after every epoch.
-
-    `scores` gives those of the candidates after an epoch.
-    """
-
-    held_out: Positions
-    held_out_scores: list[ScoreArray]
-    held_out_losses: list[float]
-    scores: Callable[[int], ScoreArray]
-
-
-def _fit(
-    inputs: Inputs,
-    member: BoolArray,
-    rest: Positions,
-    held_out: Positions,
-    candidates: Inputs,
-    settings: SupervisedSettings,
-    after_epoch: OnProgress,
-) -> _Fit:
-    raw = inputs.take(torch.from_numpy(rest))
-    standardiser = Standardiser.fit(raw)
-    training = standardiser.apply(raw)
-    validation = standardiser.apply(inputs.take(torch.from_numpy(held_out)))
-    truth, held_out_truth = (torch.from_numpy(member[part]).float() for part in (rest, held_out))
-    network = settings.network.build(training)
-    optimizer, schedule = _optimizer(network, truth, settings)
-    series = CandidateScores(network, standardiser, candidates, settings.epochs)
-    scores, losses = [], []
-    for epoch in range(settings.epochs):
-        network.train()
-        for batch in balanced_batches(truth, settings.batch_size):
-            optimizer.zero_grad()
-            _loss(network(training.take(batch)), truth[batch], settings).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-        logits = membership_logits(network, validation)
-        losses.append(float(_loss(logits, held_out_truth, settings)))
-        scores.append(logits.double().numpy())
-        series.note_epoch()
-        after_epoch(epoch + 1)
-    return _Fit(held_out, scores, losses, series.after_training())
-
-
-def _report_epochs(progress: OnProgress | None, before: int, epochs: int) -> None:
-    if progress is not None:
-        progress(before + epochs)
-
-
-def _optimizer(
-    network: MembershipNetwork, truth: Tensor, settings: SupervisedSettings
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    groups = [
-        {"params": network.encoder_parameters(), "lr": settings.learning_rate},
-        {"params": network.component_parameters(), "lr": settings.component_learning_rate},
+    fits = fit_networks(
+        inputs,
+        member,
+        candidates,
+        settings,
+        [fold for seed in attack_seeds for fold in _folds_of(member, settings, seed)],
+        progress,
+    )
+    chosen = [
+        _scored_seed([fit for fit in fits if fit.fold.seed == seed], len(inputs), settings)
+        for seed in attack_seeds
     ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    steps = settings.epochs * sum(1 for _ in _batch_starts(truth, settings.batch_size))
-    if settings.schedule == "constant":
-        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    return np.stack([held_out for held_out, _ in chosen]), np.stack([other for _, other in chosen])
 
 
-def _loss(logits: Tensor, truth: Tensor, settings: SupervisedSettings) -> Tensor:
-    if settings.loss == "squared-error":
-        return (logits.sigmoid() - truth).square().mean()
-    return F.binary_cross_entropy_with_logits(logits, truth)
+def _folds_of(member: BoolArray, settings: SupervisedSettings, seed: int) -> list[NetworkFold]:
+    return [
+        NetworkFold(seed, repeat, number, rest, held_out)
+        for repeat in range(settings.repeats)
+        for number, (rest, held_out) in enumerate(folds(member, settings.folds, seed, repeat))
+    ]
 
 
-def _batch_starts(truth: Tensor, batch_size: int) -> range:
-    members = int(truth.sum())
-    return range(0, max(members, len(truth) - members), batch_size // 2)
-
-
-def balanced_batches(truth: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Give positions in batches, half members and half non-members, until each was given.
-
-    The side with fewer records starts over, in a new order, until the other is through. Draws come
-    from torch's global generator.
-    """
-    starts = _batch_starts(truth, batch_size)
-    orders = []
-    for side in (1, 0):
-        positions = torch.nonzero(truth == side)[:, 0]
-        passes = -(-starts.stop // len(positions))
-        order = torch.cat([torch.randperm(len(positions)) for _ in range(passes)])
-        orders.append(positions[order[: starts.stop]])
-    for start in starts:
-        yield torch.cat([order[start : start + starts.step] for order in orders])
+def _scored_seed(
+    fits: Sequence[FittedNetwork], known: int, settings: SupervisedSettings
+) -> tuple[ScoreArray, ScoreArray]:
+    """Return the scores of one attack seed, from its networks."""
+    held_out_scores, candidate_scores = np.zeros(known), np.zeros(0)
+    for repeat in range(settings.repeats):
+        own = [fit for fit in fits if fit.fold.repeat == repeat]
+        epoch = int(np.mean([fit.held_out_losses for fit in own], axis=0).argmin())
+        for fit in own:
+            held_out_scores[fit.fold.held_out] += fit.held_out_scores[epoch] / settings.repeats
+        scores = sum(fit.scores(epoch) for fit in own) / (settings.repeats * settings.folds)
+        candidate_scores = candidate_scores + scores if repeat else scores
+    return held_out_scores, candidate_scores

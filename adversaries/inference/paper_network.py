@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from adversaries.inference.components import Components, ComponentSettings
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.network import MembershipNetwork
+from adversaries.inference.network_layers import RecordLinear
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class PaperNetwork(MembershipNetwork):
         layers: list[nn.Module] = []
         width_in = self.components.width
         for width in settings.encoder_widths:
-            layers += [nn.Linear(width_in, width), nn.ReLU()]
+            layers += [RecordLinear(width_in, width), nn.ReLU()]
             width_in = width
-        self.encoder = nn.Sequential(*layers, nn.Linear(width_in, 1))
+        self.encoder = nn.Sequential(*layers, RecordLinear(width_in, 1))
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -111,6 +112,6 @@ class PaperNetwork(MembershipNetwork):
                 nn.init.normal_(parameter, std=settings.initial_deviation)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Return the membership logits (N,)."""
-        logits: Tensor = self.encoder(torch.cat(self.components(inputs), 1))
-        return logits[:, 0]
+        """Return the membership logits (N,); of a stack, (K, N)."""
+        logits: Tensor = self.encoder(torch.cat(self.components(inputs), -1))
+        return logits[..., 0]

@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from adversaries.inference.input_selection import (
+    InputChoice,
+    InputSettings,
+    SummedInputs,
+    input_settings,
+)
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.network_training import SupervisedSettings
 from adversaries.inference.paper_network import PaperNetworkSettings
 from adversaries.inference.presets import BY_NAME, NAME, SETTINGS
+from adversaries.inference.training_settings import SupervisedSettings
+from fedsim.errors import ConfigError
 
 NetworkName = Literal["default", "paper", "paper-shared"]
 
@@ -43,7 +50,7 @@ class TrainingChanges:
     ----------
     folds, repeats, epochs, batch_size, learning_rate, component_learning_rate, weight_decay, \
 schedule, loss
-        As in `network_training.SupervisedSettings`.
+        As in `training_settings.SupervisedSettings`.
     """
 
     folds: int | None = None
@@ -55,6 +62,25 @@ schedule, loss
     weight_decay: float | None = None
     schedule: Literal["cosine", "constant"] | None = None
     loss: Literal["squared-error", "cross-entropy"] | None = None
+
+
+def network_inputs(
+    inputs: InputChoice, network: NetworkName | NetworkSettings, vectors: bool | None
+) -> InputSettings:
+    """Return what a network reads: vectors that scalars sum up only if wanted.
+
+    The default network does by scalars as well; others are chosen for their components, and the
+    paper's read nothing else.
+    """
+    settings = input_settings(inputs)
+    read = network != "default" if vectors is None else vectors
+    if isinstance(network, str) and network.startswith("paper"):
+        if not read:
+            raise ConfigError(
+                f"network: {network} reads nothing but vectors, so vectors: false leaves it nothing"
+            )
+        return settings
+    return settings if read else SummedInputs.of(settings)
 
 
 def plan(

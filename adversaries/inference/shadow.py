@@ -19,10 +19,10 @@ from adversaries.inference.feature_cache import (
     observed_features,
     observed_inputs,
 )
-from adversaries.inference.input_selection import InputChoice, input_settings
+from adversaries.inference.input_selection import InputChoice
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.network_training import fit_and_score
-from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
+from adversaries.inference.plans import NetworkChoice, TrainingChanges, network_inputs, plan
 from adversaries.inference.reference_models import MOST_FEDERATIONS
 from fedsim.attacks import (
     Attack,
@@ -45,7 +45,7 @@ class Shadow(Attack):
     ----------
     federations
         How many it runs; each costs as much as the real one.
-    inputs, network, training, last_layer
+    inputs, network, training, last_layer, vectors
         As in `Supervised`.
     """
 
@@ -58,12 +58,13 @@ class Shadow(Attack):
         network: NetworkChoice = "default",
         training: TrainingChanges | None = None,
         last_layer: str | None = None,
+        vectors: bool | None = None,
     ) -> None:
         if not 1 <= federations <= MOST_FEDERATIONS:
             raise ValueError(
                 f"federations must be from 1 to {MOST_FEDERATIONS:,}, not {shown(federations)}"
             )
-        self.inputs = input_settings(inputs)
+        self.inputs = network_inputs(inputs, network, vectors)
         self.training = plan(network, training)
         self.last_layer = last_layer
         self.needs = replace(
@@ -98,6 +99,17 @@ class Shadow(Attack):
         watcher: Watcher,
     ) -> NDArray[np.float64]:
         """Return membership logits by networks that have seen none of the candidates."""
+        return self.score_seeds(view, known, candidates, [seed], watcher)[0]
+
+    def score_seeds(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        attack_seeds: Sequence[int],
+        watcher: Watcher,
+    ) -> Sequence[NDArray[np.float64]]:
+        """Return those of several seeds, whose networks are trained together."""
         federations = view.shadows[: self.needs.shadow_federations]
         if len(federations) < self.needs.shadow_federations:
             raise FedsimError(
@@ -109,40 +121,23 @@ class Shadow(Attack):
             observed_inputs(one, watcher, self.inputs, self.last_layer) for one in seen
         )
         training = self.training
-        networks = training.folds * training.repeats
-        with watcher.task("shadow attack networks", training.steps) as advance:
+        steps = training.steps * len(attack_seeds)
+        with watcher.task("shadow attack networks", steps) as advance:
             _, scores = fit_and_score(
                 joined(shadows),
                 np.concatenate([one.member for one in federations]),
                 target.take(row_index(view, candidates)),
                 training,
-                seed,
-                lambda done: advance(f"{done // training.epochs} of {networks}"),
+                attack_seeds,
+                lambda done: advance(f"epoch {done}"),
             )
-        return scores
+        return list(scores)
 
 
 def joined(several: Sequence[Inputs]) -> Inputs:
     """Return the records of several inputs as one, in their order."""
-    first = several[0]
-    return Inputs(
-        scalars=torch.cat([one.scalars for one in several], 1),
-        losses=torch.cat([one.losses for one in several], 1),
-        outputs={
-            name: torch.cat([one.outputs[name] for one in several], 1) for name in first.outputs
-        },
-        labels=torch.cat([one.labels for one in several], 1),
-        gradients={
-            name: of.replaced(
-                *(
-                    torch.cat(parts, 1)
-                    for parts in zip(*(one.gradients[name].parts for one in several), strict=True)
-                )
-            )
-            for name, of in first.gradients.items()
-        },
-        reactions=torch.cat([one.reactions for one in several], 1),
-    )
+    parts = zip(*(one.parts for one in several), strict=True)
+    return several[0].replaced(torch.cat(part, 1) for part in parts)
 
 
 def _in_common(views: Sequence[View]) -> list[View]:

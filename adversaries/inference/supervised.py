@@ -4,6 +4,7 @@ Nasr, Shokri and Houmansadr (IEEE S&P 2019). The network is in `network` (`paper
 training in `network_training`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +17,9 @@ from adversaries.inference.candidate_scores import (
 )
 from adversaries.inference.crossfit import folds
 from adversaries.inference.feature_cache import inputs_spec, observed_features, observed_inputs
-from adversaries.inference.input_selection import InputChoice, input_settings
+from adversaries.inference.input_selection import InputChoice
 from adversaries.inference.network_training import fit_and_score
-from adversaries.inference.plans import NetworkChoice, TrainingChanges, plan
+from adversaries.inference.plans import NetworkChoice, TrainingChanges, network_inputs, plan
 from fedsim import seeds
 from fedsim.attacks import (
     Attack,
@@ -54,6 +55,11 @@ class Supervised(Attack):
         `plans.TrainingChanges`.
     last_layer
         Name of the layer that gives the logits; found where it is not named.
+    vectors
+        Whether the network reads, beside the scalars that sum them up, the loss and the last
+        layer's output and gradient as they are, too. They take most of the time and add about .001
+        of AUC. By default they are read where `network` is another than ``default``. What no scalar
+        sums up, as the output of an inner layer, is read in any case, and so is the label.
     learns_from
         How many of the known members, and of the known non-members, it learns from:
         ``[250, 250]``. They are drawn with each attack seed, fewer out of more; the others are
@@ -68,9 +74,10 @@ class Supervised(Attack):
         network: NetworkChoice = "default",
         training: TrainingChanges | None = None,
         last_layer: str | None = None,
+        vectors: bool | None = None,
         learns_from: tuple[int, int] | None = None,
     ) -> None:
-        self.inputs = input_settings(inputs)
+        self.inputs = network_inputs(inputs, network, vectors)
         self.training = plan(network, training)
         self.last_layer = last_layer
         self.learns_from = learns_from
@@ -100,21 +107,41 @@ class Supervised(Attack):
         watcher: Watcher,
     ) -> ScoreArray:
         """Return membership logits; a known record's come from networks that have not seen it."""
-        if self.learns_from is not None:
-            known = drawn_records(known, *self.learns_from, seed)
+        return self.score_seeds(view, known, candidates, [seed], watcher)[0]
+
+    def score_seeds(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        attack_seeds: Sequence[int],
+        watcher: Watcher,
+    ) -> Sequence[ScoreArray]:
+        """Return those of several seeds, whose networks are trained together."""
         inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
-        training = self.training
-        networks = training.folds * training.repeats
-        with watcher.task("attack networks", training.steps) as advance:
-            held_out, others = fit_and_score(
-                inputs.take(row_index(view, known.records)),
-                known.member,
-                inputs.take(row_index(view, unknown_records(known, candidates))),
-                training,
-                seed,
-                lambda done: advance(f"{done // training.epochs} of {networks}"),
-            )
-        return joined_scores(known, held_out, candidates, others)
+        together = [list(attack_seeds)]
+        if self.learns_from is not None:  # each seed has other records to learn from
+            together = [[seed] for seed in attack_seeds]
+        scores: list[ScoreArray] = []
+        steps = self.training.steps
+        with watcher.task("attack networks", steps * len(attack_seeds)) as advance:
+            for some in together:
+                own = known
+                if self.learns_from is not None:
+                    own = drawn_records(known, *self.learns_from, *some)
+                held_out, others = fit_and_score(
+                    inputs.take(row_index(view, own.records)),
+                    own.member,
+                    inputs.take(row_index(view, unknown_records(own, candidates))),
+                    self.training,
+                    some,
+                    lambda done: advance(f"epoch {done}"),
+                )
+                scores += [
+                    joined_scores(own, of_known, candidates, of_others)
+                    for of_known, of_others in zip(held_out, others, strict=True)
+                ]
+        return scores
 
 
 def drawn_records(

@@ -234,7 +234,7 @@ HOMES = (
     "adversaries.inference.autoencoder",
     "adversaries.inference.input_selection",
     "adversaries.inference.network",
-    "adversaries.inference.network_training",
+    "adversaries.inference.training_settings",
     "adversaries.inference.plans",
     "adversaries.inference.supervised",
     "adversaries.inference.unsupervised",

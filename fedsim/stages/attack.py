@@ -202,7 +202,7 @@ def _scores(
     """Return what an attack says of the audited records, a row for each of its seeds."""
     view = view_for(attack_.needs, case.view)
     known, candidates = case.hidden.known, case.hidden.audit.records
-    rows = [attack_.score(view, known, candidates, seed, watcher) for seed in drawn]
+    rows = attack_.score_seeds(view, known, candidates, drawn, watcher)
     try:
         # Of another shape than the records it is refused, and not rearranged.
         Scores(candidates, np.stack(rows))

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from adversaries.inference.backward import backpropagate
-from adversaries.inference.components import GradientConvolution, UnitDropout
+from adversaries.inference.components import GradientConvolution
 from adversaries.inference.factored_gradients import DELTAS, INPUTS, MATRIX, compact, joined
 from adversaries.inference.gradient_inputs import Matrices, RankOne, SummedOverPositions, stacked
+from adversaries.inference.network_layers import UnitDropout
 from fedsim import seeds
 from fedsim.errors import FedsimError
 

@@ -16,11 +16,13 @@ from adversaries.inference.input_selection import (
     PRESETS,
     InputSettings,
     SelectedInputs,
+    SummedInputs,
     layer_order,
 )
 from adversaries.inference.inputs import LAST_LAYER, Inputs, stack
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.network_training import SupervisedSettings, fit_and_score
+from adversaries.inference.network_training import fit_and_score
+from adversaries.inference.training_settings import SupervisedSettings
 from fedsim import plugins, seeds
 from fedsim.errors import ConfigError, PluginError
 
@@ -57,7 +59,7 @@ def features() -> SnapshotFeatures:
 
 def scores(found: SnapshotFeatures, chosen: SelectedInputs) -> np.ndarray:
     inputs = stack([found, found], chosen)
-    return fit_and_score(inputs, MEMBER, inputs, QUICK, 0)[1]
+    return fit_and_score(inputs, MEMBER, inputs, QUICK, [0])[1][0]
 
 
 def spoilt(found: SnapshotFeatures, columns: list[int]) -> SnapshotFeatures:
@@ -170,15 +172,53 @@ def test_choices_that_cannot_be_are_refused(make: Callable[[], object], sentence
         make()
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (PRESETS["black-box"], (4, 0, 3, [], [])),
+        (PRESETS["white-box-outputs"], (4, 0, 3, ["middle", "conv"], [])),
+        (PRESETS["white-box-gradients"], (9, 0, 3, [], [])),
+        (InputSettings(gradients=(-1, "conv")), (4, 0, 3, [], ["conv"])),
+        (InputSettings(loss=True, gradient_norms="all"), (3, 1, 3, [], [])),
+        (InputSettings(outputs=(-1,), loss=True, scalars=False), (0, 1, 3, [LAST_LAYER], [])),
+    ],
+)
+def test_vectors_that_scalars_sum_up_are_left_out(
+    settings: InputSettings, expected: tuple[int, int, int, list[str], list[str]]
+) -> None:
+    summed = SummedInputs.of(settings)
+    inputs = stack([features()], summed.resolved(model()))
+    assert tuple(read(inputs).values()) == expected
+    assert NetworkSettings().build(inputs).eval()(inputs).shape == (COUNT,)
+    assert summed.needs.scalars == settings.needs.scalars
+    assert summed.needs.outputs == (LAST_LAYER in inputs.outputs)
+    assert not summed.needs.last_layer
+
+
+def test_networks_that_are_chosen_for_their_components_read_vectors() -> None:
+    whole = PRESETS["white-box-gradients"]
+    assert inputs_of(network="paper") == inputs_of(network={"kernels": 8}) == whole
+    assert inputs_of(network={"kernels": 8}, vectors=False) == SummedInputs.of(whole)
+    with pytest.raises(ConfigError, match="paper-shared reads nothing but vectors"):
+        inputs_of(network="paper-shared", vectors=False)
+
+
+def inputs_of(**settings: object) -> InputSettings:
+    found = built(**settings).inputs  # type: ignore[attr-defined]
+    assert isinstance(found, InputSettings)
+    return found
+
+
 def built(**settings: object) -> object:
     return plugins.build("attacks", "supervised", settings)
 
 
 def test_an_experiment_names_a_preset_or_layers() -> None:
-    assert built().inputs == PRESETS["white-box-gradients"]  # type: ignore[attr-defined]
-    assert built(inputs="black-box").inputs == PRESETS["black-box"]  # type: ignore[attr-defined]
-    given = built(inputs={"outputs": [-1, "tanh"], "label": False}).inputs  # type: ignore[attr-defined]
-    assert given == InputSettings(outputs=(-1, "tanh"), label=False)
+    assert inputs_of(vectors=True) == PRESETS["white-box-gradients"]
+    assert inputs_of() == SummedInputs.of(PRESETS["white-box-gradients"])
+    assert inputs_of(inputs="black-box") == SummedInputs.of(PRESETS["black-box"])
+    given = inputs_of(inputs={"outputs": [-1, "tanh"], "label": False})
+    assert given == SummedInputs.of(InputSettings(outputs=(-1, "tanh"), label=False))
     with pytest.raises(PluginError, match="'black-box', 'white-box-outputs' or 'white-box-grad"):
         built(inputs="blackbox")
     with pytest.raises(PluginError, match=r"unknown setting .*gradient'; valid: gradient_norms"):

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from adversaries.inference.components import GradientConvolution, SnapshotLinear, UnitDropout
+from adversaries.inference.components import GradientConvolution
 from adversaries.inference.gradient_inputs import RankOne
 from adversaries.inference.inputs import LAST_LAYER, Inputs
 from adversaries.inference.network import AttackNetwork, NetworkSettings
+from adversaries.inference.network_layers import SnapshotLinear, UnitDropout
 from adversaries.inference.standardiser import Standardiser
 from fedsim import seeds
 from fedsim.errors import ConfigError

@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_not_trained_either() -> None:
     member = np.arange(6) % 2 == 0
     given = inputs(count=6, hidden=10_000_000)
     with pytest.raises(FedsimError, match=r"million weights for 2 snapshots .* GB to train"):
-        supervised.fit_and_score(given, member, given, replace(PLANS["paper"], folds=2), 0)
+        supervised.fit_and_score(given, member, given, replace(PLANS["paper"], folds=2), [0])
 
 
 def test_a_large_network_is_let_go_before_the_next_one_is_made(
@@ -133,5 +133,5 @@ def test_a_large_network_is_let_go_before_the_next_one_is_made(
         PLANS["paper"], network=Watched(kernels=3, gradient_widths=(4,)), folds=4, epochs=1
     )
     given = inputs(20)
-    supervised.fit_and_score(given, member, given, settings, 0)
+    supervised.fit_and_score(given, member, given, settings, [0])
     assert len(made) == 4 == len(list(folds(member, 4, 0, 0)))

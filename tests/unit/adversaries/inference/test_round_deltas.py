@@ -8,8 +8,9 @@ import torch
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import stack
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.network_training import SupervisedSettings, fit_and_score
+from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.standardiser import Standardiser
+from adversaries.inference.training_settings import SupervisedSettings
 from fedsim import seeds
 from fedsim.evaluation.metrics import auc
 
@@ -64,7 +65,7 @@ def test_a_reaction_is_found_that_no_single_level_shows() -> None:
     def found(*pairs: tuple[SnapshotFeatures, SnapshotFeatures]) -> float:
         inputs = stack([after], pairs=pairs)
         other = inputs.take(half + COUNT // 2)
-        _, scores = fit_and_score(inputs.take(half), MEMBER[: COUNT // 2], other, quick, 0)
+        _, (scores,) = fit_and_score(inputs.take(half), MEMBER[: COUNT // 2], other, quick, [0])
         truth = MEMBER[COUNT // 2 :]
         return auc(scores[truth], scores[~truth])
 

@@ -11,11 +11,9 @@ from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import with_last_layer
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.network_training import (
-    SupervisedSettings,
-    balanced_batches,
-    fit_and_score,
-)
+from adversaries.inference.network_fitting import balanced_batches
+from adversaries.inference.network_training import fit_and_score
+from adversaries.inference.training_settings import SupervisedSettings
 from fedsim import seeds
 from fedsim.errors import ConfigError, DataError, SnapshotError
 from fedsim.evaluation.metrics import auc
@@ -56,8 +54,8 @@ def halves(count: int, seed: int) -> np.ndarray:
 def scored(leak: float, settings: SupervisedSettings = QUICK, count: int = 400, seed: int = 0):
     """Return truths and scores of as many known records and candidates."""
     known, tested = halves(count, 1), halves(count, 2)
-    scores = fit_and_score(inputs(known, leak, 3), known, inputs(tested, leak, 4), settings, seed)
-    return (known, scores[0]), (tested, scores[1])
+    scores = fit_and_score(inputs(known, leak, 3), known, inputs(tested, leak, 4), settings, [seed])
+    return (known, scores[0][0]), (tested, scores[1][0])
 
 
 def chance(count: int) -> float:
@@ -80,8 +78,8 @@ def test_shuffled_truth_teaches_nothing() -> None:
     """Neither held-out nor candidate scores may know the truth through the choice of the epoch."""
     truth, tested = halves(800, 1), halves(800, 2)
     shuffled = seeds.generator(0, "shuffle").permutation(truth)
-    held_out, candidates = fit_and_score(
-        inputs(truth, 3.0, 3), shuffled, inputs(tested, 3.0, 4), QUICK, 0
+    (held_out,), (candidates,) = fit_and_score(
+        inputs(truth, 3.0, 3), shuffled, inputs(tested, 3.0, 4), QUICK, [0]
     )
     assert abs(auc(held_out[shuffled], held_out[~shuffled]) - 0.5) < 3 * chance(800)
     # The candidates' scores agree among themselves, so by how much they stray is not known; a real
@@ -115,7 +113,7 @@ def test_progress_counts_the_epochs_of_all_networks() -> None:
     """So that the time left is known before the first network, which may take minutes, is."""
     member, done = halves(40, 1), []
     settings = replace(QUICK, folds=2, repeats=2, epochs=3)
-    fit_and_score(inputs(member, 1, 3), member, inputs(member, 1, 4), settings, 0, done.append)
+    fit_and_score(inputs(member, 1, 3), member, inputs(member, 1, 4), settings, [0], done.append)
     assert done == [*range(1, settings.steps + 1)]
     assert settings.steps == 12
 
@@ -162,10 +160,10 @@ def test_features_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(SnapshotError, match="at least one snapshot"):
         stack([])
     with pytest.raises(DataError, match="40 records are known but the truth of 39"):
-        fit_and_score(stack(good), member[1:], stack(good), QUICK, 0)
+        fit_and_score(stack(good), member[1:], stack(good), QUICK, [0])
     lopsided = np.arange(40) < 2
     with pytest.raises(DataError, match=r"at least 3 known members .* one side has 2"):
-        fit_and_score(stack(good), lopsided, stack(good), QUICK, 0)
+        fit_and_score(stack(good), lopsided, stack(good), QUICK, [0])
 
 
 @pytest.mark.parametrize(
