@@ -106,8 +106,10 @@ class SummedOverPositions:
         """Return the sum over positions of (W^T delta_p) a_p^T."""
         patches = self._patches(self.inputs)
         groups = patches.shape[-3]
-        deltas = self.deltas.unflatten(-2, (groups, -1))
-        weights = weight.mT.unflatten(-1, (groups, -1)).transpose(-3, -2).unsqueeze(-4)
+        *before, channels, positions = self.deltas.shape
+        deltas = self.deltas.reshape(*before, groups, channels // groups, positions)
+        weights = weight.mT.reshape(*weight.mT.shape[:-1], groups, channels // groups)
+        weights = weights.transpose(-3, -2).unsqueeze(-4)
         # Groups do not see each other's inputs; a kernel spans the outputs of all.
         return (weights @ deltas @ patches.mT).sum(-3)
 

@@ -96,6 +96,6 @@ def _scored_seed(
         epoch = int(np.mean([fit.held_out_losses for fit in own], axis=0).argmin())
         for fit in own:
             held_out_scores[fit.fold.held_out] += fit.held_out_scores[epoch] / settings.repeats
-        scores = sum(fit.scores(epoch) for fit in own) / (settings.repeats * settings.folds)
+        scores = np.mean([fit.scores(epoch) for fit in own], axis=0) / settings.repeats
         candidate_scores = candidate_scores + scores if repeat else scores
     return held_out_scores, candidate_scores
