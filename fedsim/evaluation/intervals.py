@@ -12,6 +12,7 @@ order of the original scores, so that all resamples of a metric are a few array 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,17 +143,39 @@ def _strata(cases: Sequence[EvaluationCase]) -> tuple[Ids, list[NDArray[np.intp]
 def _draws(
     records: int, strata: Sequence[NDArray[np.intp]], resamples: int, rng: np.random.Generator
 ) -> Iterator[Counts]:
-    """Yield how often each record was drawn, int32 (some resamples, records), block by block."""
+    """Yield how often each record was drawn, int32 (some resamples, records), block by block.
+
+    All attacks on one set of records are judged on the same draws, and making them takes longer
+    than most metrics do: what fits into one block is kept until others are drawn.
+    """
     block = max(1, _BLOCK // records)
-    for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        counts = np.empty((rows, records), dtype=np.int32)
-        for stratum in strata:
-            size = len(stratum)
-            drawn = rng.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
-            times = np.bincount(drawn.reshape(-1), minlength=rows * size)
-            counts[:, stratum] = times.reshape(rows, size)
-        yield counts
+    if resamples > block:
+        for start in range(0, resamples, block):
+            yield _block_of_draws(records, strata, min(block, resamples - start), rng)
+        return
+    of = (records, resamples, *(stratum.tobytes() for stratum in strata))
+    asked = of, rng.bit_generator.state
+    if not _latest or _latest[0][:2] != asked:
+        counts = _block_of_draws(records, strata, resamples, rng)
+        _latest[:] = [(*asked, rng.bit_generator.state, counts)]
+    *_, rng.bit_generator.state, counts = _latest[0]
+    yield counts
+
+
+_latest: list[tuple[tuple[object, ...], Mapping[str, Any], Mapping[str, Any], Counts]] = []
+"""The last block that was drawn: of what, the generator's state before and behind, the counts."""
+
+
+def _block_of_draws(
+    records: int, strata: Sequence[NDArray[np.intp]], rows: int, rng: np.random.Generator
+) -> Counts:
+    counts = np.empty((rows, records), dtype=np.int32)
+    for stratum in strata:
+        size = len(stratum)
+        drawn = rng.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
+        times = np.bincount(drawn.reshape(-1), minlength=rows * size)
+        counts[:, stratum] = times.reshape(rows, size)
+    return counts
 
 
 def measure_resamples(case: EvaluationCase, metrics: Sequence[Metric], counts: Counts) -> Floats:

@@ -47,6 +47,25 @@ def test_weights_give_what_repeating_the_records_would():
         np.testing.assert_allclose(measured, wanted, atol=1e-12)
 
 
+def test_what_is_drawn_once_is_what_would_be_drawn_again():
+    """Counts, and where the generator stands behind them: kept, made anew, and of other strata."""
+    strata = [np.arange(25), np.arange(25, 60)]
+    others = [np.arange(30), np.arange(30, 60)]
+
+    def drawn(parts, seed):
+        rng = np.random.default_rng(seed)
+        (counts,) = intervals._draws(60, parts, 50, rng)
+        return counts, rng.random()
+
+    for parts, seed in ((strata, 1), (strata, 1), (others, 1), (strata, 2), (strata, 1)):
+        kept = drawn(parts, seed)
+        intervals._latest.clear()
+        again = drawn(parts, seed)
+        np.testing.assert_array_equal(kept[0], again[0])
+        assert kept[1] == again[1]
+        drawn(strata, 1)  # what the next one finds
+
+
 def test_blocks_do_not_change_the_number_of_resamples(monkeypatch):
     rng = np.random.default_rng(2)
     one = case(np.arange(40), np.arange(40) % 2 == 0, rng.normal(size=40))
