@@ -4,14 +4,25 @@ from collections import OrderedDict
 
 from torch import nn
 
-from fedsim.models.sizes import Shape, Size
+from fedsim.models.sizes import Shape, Share, Size
 
 
-def alexnet(num_classes: Size, input_shape: Shape = (3, 32, 32)) -> nn.Sequential:
+def alexnet(
+    num_classes: Size, input_shape: Shape = (3, 32, 32), dropout: Share = 0.0
+) -> nn.Sequential:
     """Five convolutions and one linear layer, for 32x32 images (2.5 million parameters).
 
     The layers are named ``conv1`` to ``conv5`` and ``classifier``. Weights are Kaiming-normal, as
     PyTorch's default leaves this network on a plateau for its first thousand steps.
+
+    Parameters
+    ----------
+    num_classes
+        How many logits it returns.
+    input_shape
+        (channels, 32, 32).
+    dropout
+        With what probability an input of the classifier is left out in training.
 
     Raises
     ------
@@ -35,8 +46,10 @@ def alexnet(num_classes: Size, input_shape: Shape = (3, 32, 32)) -> nn.Sequentia
         relu5=nn.ReLU(),
         pool5=nn.MaxPool2d(2),
         flatten=nn.Flatten(),
-        classifier=nn.Linear(256, num_classes),
     )
+    if dropout:
+        layers["dropout"] = nn.Dropout(dropout)
+    layers["classifier"] = nn.Linear(256, num_classes)
     network = nn.Sequential(layers)
     for name, parameter in network.named_parameters():
         if name.endswith("bias"):

@@ -8,5 +8,7 @@ Size = Annotated[int, Field(gt=0, le=1_000_000)]
 """Of a layer, or along an axis of its input."""
 Depth = Annotated[int, Field(gt=0, le=1_250)]
 """Layers, one behind the other."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""Of what is left out."""
 Shape = Annotated[tuple[Size, ...], Field(min_length=1, max_length=5)]
 """Of a record."""

@@ -36,6 +36,8 @@ class FederationFacts:
         FedAvg's is.
     later
         Labels of the defences that act on an update after this one.
+    of_users
+        Whether each participant is a person: it holds records of one user, and no other does.
     """
 
     rounds: int
@@ -49,6 +51,7 @@ class FederationFacts:
     buffers: frozenset[str] = frozenset()
     averages: bool = True
     later: tuple[str, ...] = ()
+    of_users: bool = False
 
     def rounds_of(self, participant: int) -> tuple[int, ...]:
         """Return the rounds in which a participant trains, rising."""

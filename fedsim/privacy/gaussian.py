@@ -70,7 +70,7 @@ def participant_guarantee(
     return Guarantee(
         max(each),
         delta,
-        "participant",
+        "user" if facts.of_users else "participant",
         tuple(against),
         (*assumptions, SIZES, SEED),
         each,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Position = Literal["server", "participant", "outside"]
-PrivacyUnit = Literal["record", "participant"]
+PrivacyUnit = Literal["record", "participant", "user"]
 
 EVERYBODY: tuple[Position, ...] = ("server", "participant", "outside")
 _NAMES = {"server": "the server", "participant": "participants", "outside": "outsiders"}
@@ -69,7 +69,8 @@ class Guarantee:
     epsilon, delta
         Of adding or removing one unit; over all rounds, and of the participant with the largest.
     unit
-        Whose presence is protected: that of one record, or of all that a participant has.
+        Whose presence is protected: that of one record, or of all that a participant has; of a
+        user, where each participant is one.
     against
         The positions that it holds against.
     assumptions

@@ -1,10 +1,11 @@
 """Guarantees of differential privacy as `results.json` and the page have them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from fedsim.privacy import Guarantee, NoGuarantee, Position
+from fedsim.privacy.guarantee import PrivacyUnit
 from fedsim.report.strict_model import StrictModel
 
 Epsilon = Annotated[float, Field(ge=0)]
@@ -20,7 +21,7 @@ class GuaranteeFigures(StrictModel):
     defence: Words
     epsilon: Epsilon | None = None
     delta: Epsilon | None = None
-    unit: Literal["record", "participant"] = "record"
+    unit: PrivacyUnit = "record"
     against: tuple[Position, ...] = ()
     assumptions: tuple[Words, ...] = ()
     each: tuple[Epsilon, ...] = ()

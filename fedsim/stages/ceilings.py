@@ -60,11 +60,11 @@ def ceiling_of(
 ) -> CeilingFigure | None:
     """Return the lowest ceiling of an attacker's answers to some queries; None if there is none.
 
-    It is that of the victim with the largest epsilon. An audit of users has none: what protects a
-    record does not protect all that a user has.
+    It is that of the victim with the largest epsilon. An audit of users has one where participants
+    are users: what protects a record, or a participant that has some of a user's, does not protect
+    all that a user has.
     """
-    if experiment.audit.unit != "record":
-        return None
+    audited = experiment.audit.unit
     victims = sorted({victim for query in queries for victim in query.victims})
     found = [
         CeilingFigure(
@@ -74,7 +74,9 @@ def ceiling_of(
             accuracy=ceiling.accuracy,
         )
         for one in guarantees
-        if (guarantee := one.guarantee()) is not None and position_of(attacker) in guarantee.against
+        if (guarantee := one.guarantee()) is not None
+        and position_of(attacker) in guarantee.against
+        and (audited == "record" or guarantee.unit == audited)
         for ceiling in [guarantee.ceiling(victims)]
     ]
     return min(found, key=lambda one: one.epsilon, default=None)

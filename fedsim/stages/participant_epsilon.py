@@ -27,7 +27,7 @@ def participant_findings(
     guarantees: Sequence[GuaranteeFigures],
 ) -> Iterable[OwnedFinding]:
     """Yield what the canary participants of each federation say, where any rounds were noted."""
-    promised = [one for one in guarantees if one.unit == "participant" and one.epsilon is not None]
+    promised = [one for one in guarantees if one.unit != "record" and one.epsilon is not None]
     tightest = min(promised, key=lambda one: one.epsilon or 0.0, default=None)
     delta = DELTA if tightest is None or not tightest.delta else tightest.delta
     for name in federations:

@@ -45,6 +45,7 @@ from fedsim.stages.needs import attackers_reading, tell_needs
 from fedsim.stages.parts import require_parts
 from fedsim.stages.refusals import naming_what_is_given, require_aggregation, require_undefended
 from fedsim.stages.shuffled import shuffled_records
+from fedsim.stages.user_level import is_a_user_each
 from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trial import require_training, require_training_step, require_usable_model
@@ -96,6 +97,7 @@ class Setup:
             self._attendance,
             float_buffers(self.new_model()),
             is_weighted_mean(chosen_strategy(self.experiment)),
+            of_users=is_a_user_each(self.dataset.groups, self.training_sets),
         )
 
     @property

@@ -4,6 +4,8 @@ A user goes by the smallest id among its audited records, so that scores, truth 
 still joined by record id.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,3 +44,21 @@ def scores_by_user(audit: AuditSet, scores: Scores) -> Scores:
     records: NDArray[np.int64] = scores.records[order][starts]
     by_id = np.argsort(records)
     return Scores(records[by_id], sums[:, by_id])
+
+
+def is_a_user_each(
+    groups: NDArray[np.int64] | None, training_sets: Sequence[NDArray[np.int64]]
+) -> bool:
+    """Return whether each participant holds records of one user, and no two of the same one.
+
+    Parameters
+    ----------
+    groups
+        The user of every record, shape (N,); None where the data have none.
+    training_sets
+        The records of each participant.
+    """
+    if groups is None:
+        return False
+    users = [np.unique(groups[records]) for records in training_sets]
+    return all(len(one) == 1 for one in users) and len({int(one[0]) for one in users}) == len(users)

@@ -2,16 +2,21 @@
 
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
 import toys
 
 import fedsim
+from fedsim.config.loading import parse_experiment
 from fedsim.data import Arrays, AuditSet, read_ledger
 from fedsim.evaluation import Scores
+from fedsim.privacy import Guarantee
+from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.evaluate import judge_scores
+from fedsim.stages.setup import set_setup
 from fedsim.stages.user_level import by_user, scores_by_user
 
 USERS, EACH = 1200, 4
@@ -142,3 +147,61 @@ def test_a_participant_with_one_record_and_a_class_without_any(tmp_path, monkeyp
     run = fedsim.run(experiment, tmp_path / "run")
     ledger = read_ledger(RunDirectory(run.path).ledger)
     assert [len(records) for records in ledger.training_sets] == [40, 60, 1]
+
+
+USERS_OF_LETTERS = {"data": {"name": "toys:letters", "test_records": 150}, "attacks": ["loss"]}
+NOISY = [{"name": "local-dp", "clipping_norm": 0.3, "noise_multiplier": 4.0}]
+
+
+@pytest.mark.parametrize(
+    ("partition", "unit"),
+    [
+        ({"name": "NaturalIdPartitioner", "participants": 58}, "user"),
+        ({"name": "GroupedNaturalIdPartitioner", "group_size": 2, "participants": 29}, None),
+        ({"name": "NaturalIdPartitioner", "partition_by": "label", "participants": 4}, None),
+        ({"name": "disjoint", "participants": 3, "records": 40}, None),
+    ],
+)
+def test_a_guarantee_is_of_a_user_where_participants_are_users(
+    partition: dict[str, Any], unit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys, "letters", letters, raising=False)
+    experiment = toys.tree(**USERS_OF_LETTERS, defences=NOISY, adversaries=["released-model"])
+    sizes = {"known_members": 1, "known_nonmembers": 1, "tested_members": 1}
+    experiment["audit"] |= {**sizes, "tested_nonmembers": 1}
+    experiment["partition"] = partition
+    [stated] = set_setup(parse_experiment(experiment, "users"), None, SILENCE).guarantees
+    assert isinstance(stated.found, Guarantee)
+    assert stated.found.unit == (unit or "participant")
+    assert f"differential privacy of a {unit or 'participant'} against" in stated.found.in_words()
+
+
+@pytest.mark.parametrize("natural", [True, False])
+def test_an_audit_of_users_has_a_ceiling_where_participants_are_users(
+    natural: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys, "letters", letters, raising=False)
+    experiment = toys.tree(
+        **USERS_OF_LETTERS,
+        defences=NOISY,
+        adversaries=[{"name": "curious-participant", "participant": 2}],
+        federation={"rounds": 1},
+    )
+    experiment["snapshots"] = {"rounds": [1]}
+    experiment["partition"] = {"name": "NaturalIdPartitioner", "participants": 30}
+    if not natural:
+        grouped = {"name": "GroupedNaturalIdPartitioner", "group_size": 2, "participants": 15}
+        experiment["partition"] = grouped
+    experiment["audit"] = {
+        "victims": [0],
+        "known_members": 2,
+        "known_nonmembers": 5,
+        "tested_members": 10,
+        "tested_nonmembers": 20,
+        "unit": "user",
+    }
+    results = fedsim.run(experiment, tmp_path).results
+    [guaranteed] = results.guarantees
+    assert guaranteed.unit == ("user" if natural else "participant")
+    assert {row.ceiling is not None for row in results.results} == {natural}
+    assert results.self_check == ()
