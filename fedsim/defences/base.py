@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from flwr.app import ArrayRecord
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 
@@ -127,6 +128,15 @@ class Defence(ABC):
         remembers belongs into its ``Context.state``.
         """
         return ()
+
+    def upload_bytes(self, upload: ArrayRecord) -> int | None:
+        """Return how many bytes an upload takes that this defence encodes; by default None.
+
+        None, if it is sent as it is, number by number. Messages of the simulator hold every upload
+        as it is; this is what would go over a network, and stands in the history of the federation.
+        It is asked of the last defence that alters what participants upload, and of no other.
+        """
+        return None
 
     def wrap_strategy(self, strategy: Strategy) -> Strategy:
         """Return the strategy with the server's half around it; by default as it is.

@@ -1,9 +1,10 @@
 """The defences of an experiment put together: built, checked, and around what they protect."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 
+from flwr.app import ArrayRecord
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 
@@ -14,6 +15,7 @@ from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.observation.keys import SnapshotKey
 from fedsim.privacy import FederationFacts, Position
 from fedsim.training.trainer import LocalTrainer
+from fedsim.transport.lazy_arrays import values_bytes
 
 
 def build_defences(choices: Iterable[LabelledChoice], facts: FederationFacts) -> dict[str, Defence]:
@@ -121,6 +123,22 @@ def wraps_training(defences: Iterable[Defence]) -> bool:
 def mods_of(defences: Sequence[Defence]) -> list[Mod]:
     """Return the participants' mods in Flower's order, the last defence outermost."""
     return [mod for defence in reversed(defences) for mod in defence.client_mods()]
+
+
+def encoding(defences: Sequence[Defence]) -> Callable[[ArrayRecord], int] | None:
+    """Return what says how many bytes an encoded upload takes; None where uploads are not encoded.
+
+    What comes out of the last defence that alters uploads is what is sent.
+    """
+    altering = [one for one in defences if one.alters_updates and one.client_mods()]
+    if not altering or type(altering[-1]).upload_bytes is Defence.upload_bytes:
+        return None
+    return partial(_encoded, altering[-1])
+
+
+def _encoded(defence: Defence, upload: ArrayRecord) -> int:
+    found = defence.upload_bytes(upload)
+    return values_bytes(upload) if found is None else found
 
 
 def require_seen(

@@ -6,13 +6,16 @@ drawn so that an entry is right on average. One bit is the sign times the mean m
 (Karimireddy et al., ICML 2019, the compressor of EF-signSGD), which needs error feedback to learn.
 """
 
+import math
 from typing import Annotated
 
 import numpy as np
+from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 from pydantic import Field
 
 from fedsim.defences.transformed_updates import TransformedUpdates, Update
+from fedsim.transport.lazy_arrays import values_bytes
 
 _MOST_BITS = 16
 
@@ -50,6 +53,15 @@ class QuantizedUpdates(TransformedUpdates):
             return {n: np.where(u < 0, -1.0, 1.0) * _mean_size(u) for n, u in update.items()}
         levels = 2 ** (self.bits - 1) - 1
         return {name: _rounded(values, levels, generator) for name, values in update.items()}
+
+    def upload_bytes(self, upload: ArrayRecord) -> int:
+        """Return the bytes of the levels, of a scale a parameter, and of what is sent whole."""
+        names = self.trainable_in(upload)
+        rounded = [array for name, array in upload.items() if name in names]
+        whole = ArrayRecord({name: array for name, array in upload.items() if name not in names})
+        bits = self.bits * sum(math.prod(array.shape) for array in rounded)
+        scales = sum(np.dtype(array.dtype).itemsize for array in rounded)
+        return values_bytes(whole) + math.ceil(bits / 8) + scales
 
 
 def _mean_size(values: NDArray[np.float64]) -> float:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from fedsim.defences.sparse_updates import SparseUpdates, entry_count, only
 from fedsim.defences.transformed_updates import Update, joined, split_like
 
+SEED_BYTES = 8
+
 
 class RandomK(SparseUpdates):
     """Keep a random part of the entries of an update, and upload zeros for the others."""
@@ -29,3 +31,7 @@ class RandomK(SparseUpdates):
         kept = generator.choice(entries.size, count, replace=False, shuffle=False)
         scale = 1.0 if self.error_feedback else entries.size / count
         return split_like(scale * only(entries, kept), update)
+
+    def position_bytes(self, size: int, count: int) -> int:
+        """Return the bytes of a seed, from which the server draws the same positions."""
+        return SEED_BYTES

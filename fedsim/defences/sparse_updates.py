@@ -1,12 +1,19 @@
-"""Participants that upload a part of the entries of their update: what such defences share."""
+"""Participants that upload a part of the entries of their update: what such defences share.
 
+Encoded, an upload is the entries that are kept, one number after the other, and where they lie.
+"""
+
+import math
+from abc import abstractmethod
 from typing import Annotated, ClassVar
 
 import numpy as np
+from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 from pydantic import Field
 
 from fedsim.defences.transformed_updates import TransformedUpdates
+from fedsim.transport.lazy_arrays import values_bytes
 
 
 class SparseUpdates(TransformedUpdates):
@@ -39,6 +46,22 @@ class SparseUpdates(TransformedUpdates):
         """Return what it does."""
         rest = "; they add the rest to the next one" if self.error_feedback else ""
         return f"participants upload {self.which} {100 * self.share:g} % of an update{rest}"
+
+    def upload_bytes(self, upload: ArrayRecord) -> int:
+        """Return the bytes of the kept entries, of their positions, and of what is sent whole."""
+        names = self.trainable_in(upload)
+        moved = ArrayRecord({name: array for name, array in upload.items() if name in names})
+        size = sum(math.prod(array.shape) for array in moved.values())
+        if not size:
+            return values_bytes(upload)
+        dense, count = values_bytes(moved), entry_count(size, self.share)
+        # Entries of several types are counted at their mean.
+        kept = math.ceil(dense * count / size) + self.position_bytes(size, count)
+        return values_bytes(upload) - dense + min(kept, dense)
+
+    @abstractmethod
+    def position_bytes(self, size: int, count: int) -> int:
+        """Return how many bytes it takes to say which `count` of `size` entries are kept."""
 
 
 def entry_count(size: int, share: float) -> int:

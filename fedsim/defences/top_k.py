@@ -5,6 +5,7 @@ with error feedback, the default, it is the sparsified SGD with memory of Stich 
 2018). Over all trainable parameters together; ties are kept by position.
 """
 
+import math
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -30,5 +31,18 @@ class TopK(SparseUpdates):
     ) -> dict[str, NDArray[np.float64]]:
         """Return the update with zeros for all but the largest entries."""
         entries = joined(update)
-        kept = np.argsort(-np.abs(entries), kind="stable")[: entry_count(entries.size, self.share)]
-        return split_like(only(entries, kept), update)
+        return split_like(only(entries, _largest(np.abs(entries), self.share)), update)
+
+    def position_bytes(self, size: int, count: int) -> int:
+        """Return the bytes of the positions, each in as few bits as the largest needs."""
+        return math.ceil(count * (size - 1).bit_length() / 8)
+
+
+def _largest(sizes: NDArray[np.float64], share: float) -> NDArray[np.int64]:
+    """Return where the largest entries are; of those that equal the least of them, the first."""
+    if not sizes.size:
+        return np.empty(0, np.int64)
+    count = entry_count(sizes.size, share)
+    least = np.partition(sizes, sizes.size - count)[sizes.size - count]
+    above, equal = np.flatnonzero(sizes > least), np.flatnonzero(sizes == least)
+    return np.concatenate([above, equal[: count - above.size]])

@@ -106,6 +106,10 @@ class TransformedUpdates(Defence):
         )
         return reply
 
+    def trainable_in(self, upload: ArrayRecord) -> frozenset[str]:
+        """Return the names of an upload's arrays that are transformed; the others are not."""
+        return required_names(None if self.facts is None else self.facts.trainable, upload)
+
     @property
     def _memory_key(self) -> str:
         return f"fedsim.defences.{self.label or type(self).__name__}"

@@ -11,6 +11,7 @@ from flwr.app import MetricRecord
 from fedsim.objectives import Objective
 
 PARTS = ("local", "train", "test")
+TRAFFIC = ("sent_bytes", "received_bytes", "encoded_bytes")
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,10 @@ class RoundFigures:
     Each figure is called after whose it is and what it is: ``local_*`` are of the participants' own
     training passes, ``train_*`` of the aggregate on their training records, ``test_*`` of the
     aggregate on held-out records; ``*_loss`` is the objective's loss, the other is its figure of
-    utility (``test_accuracy``, ``test_error``, ``test_perplexity``).
+    utility (``test_accuracy``, ``test_error``, ``test_perplexity``). Of the round's messages of
+    training there are the bytes of the parameters in them, all participants together:
+    ``sent_bytes`` to the participants, ``received_bytes`` from them as the simulator holds them,
+    and ``encoded_bytes`` from them as the defences encode them, where they do.
 
     >>> RoundFigures.unmeasured(1, "error").plain()["test_error"] is None
     True
@@ -50,7 +54,8 @@ class RoundFigures:
         others = named.pop("others", {})  # as they were written before all figures were alike
         named |= others if isinstance(others, Mapping) else {"others": others}
         for name, value in named.items():
-            if str(name).partition("_")[0] not in PARTS or not _is_figure(value):
+            known = name in TRAFFIC or str(name).partition("_")[0] in PARTS
+            if not known or not _is_figure(value) or (name in TRAFFIC and not _is_size(value)):
                 raise ValueError(f"round {tree['round']} has {name!s:.40}, which is no figure")
         return cls(tree["round"], named)
 
@@ -76,6 +81,10 @@ def _is_figure(value: object) -> bool:
         and type(value) is not bool
         and abs(value) <= sys.float_info.max
     )
+
+
+def _is_size(value: object) -> bool:
+    return value is None or (type(value) is int and value >= 0)
 
 
 def with_utility(

@@ -21,8 +21,9 @@ from fedsim.federation.participation import ParticipatingGrid
 from fedsim.federation.round_figures import RoundFigures, mean_figure, with_utility
 from fedsim.objectives import Classification, Objective
 from fedsim.training.sgd_loop import Utility
+from fedsim.transport.lazy_arrays import values_bytes
 from fedsim.transport.messages import ROUND, Shapes, arrays_of, require_finite, require_usable
-from fedsim.transport.record_views import light
+from fedsim.transport.record_views import light, of_kind
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Progress:
 class Schedule:
     """How long a federation runs, when its utility is measured, and who takes part.
 
-    `told` goes to the participants with every message, beside the round.
+    `told` goes to the participants with every message, beside the round. `encoded` says how many
+    bytes an upload takes that the defences encode; None where they do not.
     """
 
     rounds: int
@@ -50,6 +52,7 @@ class Schedule:
     present: Callable[[int], frozenset[int]] | None = None
     told: Mapping[str, str] = field(default_factory=dict)
     objective: Objective = field(default_factory=Classification)
+    encoded: Callable[[ArrayRecord], int] | None = None
 
     def evaluates(self, round_number: int) -> bool:
         """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
@@ -131,19 +134,30 @@ class _RoundRunner:
     def train(self, arrays: ArrayRecord) -> tuple[ArrayRecord, RoundFigures]:
         with seeds.global_draws(self.schedule.seed, "strategy", self.number):
             self.config[ROUND] = self.number
-            messages = self.strategy.configure_train(self.number, arrays, self.config, self.grid)
+            messages = [*self.strategy.configure_train(self.number, arrays, self.config, self.grid)]
+            traffic = self._traffic(messages)
             replies = self._replies(messages)
             for reply in replies:
                 sender = self._name(reply)
                 uploaded = arrays_of(reply.content, sender)
                 require_usable(uploaded, self.schedule.expected, sender)
                 require_finite(reply.content, sender)
+                # Now, as a strategy may empty uploads while it reads them.
+                traffic["received_bytes"] += values_bytes(uploaded)
+                if self.schedule.encoded is not None:
+                    traffic["encoded_bytes"] += self.schedule.encoded(uploaded)
             aggregate, metrics = self.strategy.aggregate_train(self.number, replies)
         if aggregate is None:
             raise MessageError(f"round {self.number} has no aggregate: {self._why_none(replies)}")
         require_usable(aggregate, self.schedule.expected, f"the strategy in round {self.number}")
         figures = RoundFigures.unmeasured(self.number, self.schedule.objective.utility.name)
-        return aggregate, self._with(figures, "local", metrics)
+        figures = self._with(figures, "local", metrics)
+        return aggregate, RoundFigures(self.number, {**figures.figures, **traffic})
+
+    def _traffic(self, messages: Iterable[Message]) -> dict[str, int]:
+        """Return how large the messages of the round are, before any has been answered."""
+        counted = {"sent_bytes": sum(map(_parameter_bytes, messages)), "received_bytes": 0}
+        return counted if self.schedule.encoded is None else {**counted, "encoded_bytes": 0}
 
     def _why_none(self, replies: Sequence[Message]) -> str:
         """Return why a strategy made no aggregate; failures and silence are reported before."""
@@ -217,3 +231,8 @@ class _RoundRunner:
     def _name(self, reply: Message) -> str:
         node = reply.metadata.src_node_id
         return f"participant {self.participant_of.get(node, node)} in round {self.number}"
+
+
+def _parameter_bytes(message: Message) -> int:
+    """Return how many bytes the parameters in a message take."""
+    return sum(values_bytes(record) for _, record in of_kind(message.content, ArrayRecord))

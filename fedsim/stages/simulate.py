@@ -15,7 +15,7 @@ from flwr.clientapp.typing import Mod
 from torch import nn
 
 from fedsim.data import write_ledger
-from fedsim.defences.composition import mods_of
+from fedsim.defences.composition import encoding, mods_of
 from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.processes import WorkerEnded
@@ -36,6 +36,7 @@ from fedsim.stages.checkpointing import Checkpointer, read_taken_over
 from fedsim.stages.features_only import let_go
 from fedsim.stages.federations import PlannedFederation, federations_of
 from fedsim.stages.plan import plan
+from fedsim.stages.round_timing import timed_rounds
 from fedsim.stages.setup import Setup
 from fedsim.stages.setup import strategy_of as strategy_of
 from fedsim.stages.state_cache import StateCache
@@ -140,9 +141,11 @@ def _serve(
     start, schedule = keeper.progress, keeper.schedule
     utility, recorder = schedule.objective.utility, keeper.last_round_recorder
     cosines = _cosine_recorder(setup, federation, keeper)
-    with watcher.task(f"federation {federation.name}", schedule.rounds, start.round) as advance:
+    task = watcher.task(f"federation {federation.name}", schedule.rounds, start.round)
+    with task as advance, timed_rounds(keeper.run, federation.name) as counter:
 
         def after_round(progress: Progress) -> None:
+            counter.count()
             if cosines is not None:
                 cosines.after(progress)
             keeper.finished(progress)
@@ -199,6 +202,7 @@ def schedule_of(setup: Setup) -> Schedule:
         timeout=setup.experiment.engine.timeout,
         present=partial(settings.present, participants=setup.ledger.participants),
         objective=setup.objective,
+        encoded=encoding(tuple(setup.defences.values())),
     )
 
 

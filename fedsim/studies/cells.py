@@ -13,6 +13,7 @@ from fedsim.config.loading import load_experiment
 from fedsim.config.sections import EveryRound
 from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
+from fedsim.studies.strengths import DEFENCE, NO_STRENGTH, STRENGTH, defended
 
 BASE = "base"
 MOST_CELLS = 10_000
@@ -36,7 +37,9 @@ class Cell:
     @property
     def name(self) -> str:
         """Return its values in words."""
-        return ", ".join(self.coordinates.values()) or "the experiment"
+        told = {STRENGTH: NO_STRENGTH}.items()  # of no defence there is no strength to tell
+        values = (value for name, value in self.coordinates.items() if (name, value) not in told)
+        return ", ".join(values) or "the experiment"
 
     @property
     def digest(self) -> str:
@@ -81,14 +84,18 @@ def expand(
     if scale not in study.scales:
         raise ConfigError(f"{path}: there is no scale {scale!r}; valid: {listed(study.scales)}")
     axes = study.axes_at(scale)
-    count = math.prod(len(values) for values in axes.values())
+    tried = list(defended(study.defences))
+    count = math.prod(len(values) for values in axes.values()) * max(1, len(tried))
     if count > MOST_CELLS:
         raise ConfigError(f"{path}: its axes make {count:,} cells; at most {MOST_CELLS:,} are run")
     cells = []
-    for values in itertools.product(*axes.values()):
+    for values, defence in itertools.product(itertools.product(*axes.values()), tried or [None]):
         coordinates = dict(zip(axes, values, strict=True))
         layers = [study.changes, study.scales[scale].changes]
         layers += [axes[axis][value] for axis, value in coordinates.items()]
+        if defence is not None:
+            coordinates |= {DEFENCE: defence[0], STRENGTH: defence[1]}
+            layers.append(defence[2])
         bases = [study.base, *(layer[BASE] for layer in layers if BASE in layer)]
         base = path.parent / str(bases[-1]).replace("{scale}", scale)
         # In this order: a section that is set anew undoes what was set inside it before.
@@ -104,7 +111,7 @@ def expand(
                 short = shortening(experiment, rounds)
                 experiment = load_experiment(base, [*written, *overrides, *short])
         except FedsimError as error:
-            named = f", cell {', '.join(values)}" if values else ""
+            named = f", cell {', '.join(coordinates.values())}" if coordinates else ""
             raise type(error)(f"{path}{named}: {error}") from error
         cells.append(Cell(coordinates, experiment))
     return cells

@@ -20,12 +20,15 @@ key ``base`` starts from another experiment file. Files are relative to the stud
 ``{scale}`` in their names is the scale. The order is base, `changes`, the scale's
 `changes`, then the axes from the first to the last. An axis that a scale gives too is the scale's.
 
+An axis of defences, each with its strengths, is written as `defences` (see
+`fedsim.studies.strengths`): cells have the coordinates `defence` and `strength` then.
+
 Attacks need no axis of their own: every cell makes all the attacks that its experiment lists, and
 a row of a result is found by its coordinates: the value on each axis, `adversary` and `attack`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -35,11 +38,11 @@ from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
 from fedsim.plugins.plain_data import as_json
 from fedsim.studies.metric_names import AnyMetrics, AttackMetric
+from fedsim.studies.strengths import DEFENCE, STRENGTH, Changes, StudiedDefences, defended
 
 Scale = Literal["cpu", "paper"]
 SCALES: tuple[Scale, ...] = ("cpu", "paper")
 
-Changes = dict[str, Any]
 Axes = dict[str, Annotated[dict[str, Changes], Field(min_length=1)]]
 Only = dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
 ADVERSARY, ATTACK, METRIC = "adversary", "attack", "metric"
@@ -133,6 +136,30 @@ class FigureSpec(Strict):
         return self
 
 
+class FrontierSpec(Strict):
+    """What each defence leaves to the attackers, against what it costs; see `frontier`.
+
+    Attributes
+    ----------
+    repeats
+        The axis of federations that differ by their seed only: figures are means over them, with
+        intervals. Without one there is a single federation, with intervals over its records.
+    leakage
+        The metric that is drawn against utility, and by which a point dominates another.
+    metrics
+        Metrics that stand in the table beside it.
+    """
+
+    repeats: str | None = None
+    leakage: AttackMetric = "auc"
+    metrics: Annotated[tuple[AttackMetric, ...], Field()] = ("tpr@0.01", "tpr@0.001")
+
+    @property
+    def shown(self) -> tuple[AttackMetric, ...]:
+        """All metrics, the leakage first, each once."""
+        return tuple(dict.fromkeys((self.leakage, *self.metrics)))
+
+
 class Study(Strict):
     """A study file.
 
@@ -143,8 +170,12 @@ class Study(Strict):
         and what is to be known of it.
     base, changes, scales, axes
         The grid of experiments; see the module.
+    defences
+        An axis of defences, each with its strengths.
     reference
         The reference figures that stand beside ours.
+    frontier
+        Leakage against utility, of every defence.
     tables, compare, figures
         What is shown at the end. Where there is none of them only the sizes are, and nothing runs.
     """
@@ -156,25 +187,51 @@ class Study(Strict):
     changes: Changes = Field(default_factory=dict)
     scales: Annotated[dict[Scale, AtScale], Field(min_length=1)]
     axes: Axes = Field(default_factory=dict)
+    defences: StudiedDefences = Field(default_factory=dict)
     reference: ReferenceSpec | None = None
     tables: tuple[TableSpec, ...] = ()
     compare: tuple[ComparisonSpec, ...] = ()
     figures: tuple[FigureSpec, ...] = ()
+    frontier: FrontierSpec | None = None
 
     @property
     def runs(self) -> bool:
         """Whether anything is shown that has to be computed."""
-        return bool(self.tables or self.compare or self.figures)
+        return bool(self.tables or self.compare or self.figures or self.frontier)
 
     def axes_at(self, scale: Scale) -> Axes:
         """Return the axes at a scale, in the study's order, the scale's own ones last."""
         return {**self.axes, **self.scales[scale].axes}
 
+    def values_at(self, scale: Scale) -> dict[str, tuple[str, ...]]:
+        """Return what a cell's coordinates may be at a scale, by their names."""
+        values = {axis: tuple(changes) for axis, changes in self.axes_at(scale).items()}
+        if tried := list(defended(self.defences)):
+            values[DEFENCE] = tuple(dict.fromkeys(name for name, _, _ in tried))
+            values[STRENGTH] = tuple(dict.fromkeys(strength for _, strength, _ in tried))
+        return values
+
+    @model_validator(mode="after")
+    def _frontier_has_defences(self) -> Self:
+        if self.frontier is None:
+            return self
+        if not self.defences:
+            raise ValueError("frontier: it is of `defences`, and the study has none")
+        for scale in self.scales:
+            others = [axis for axis in self.axes_at(scale) if axis != self.frontier.repeats]
+            if others:
+                raise ValueError(
+                    f"frontier: axis {others[0]!r} would put several cells into one point; leave "
+                    "it out, or name it as `repeats` if it varies the seed only"
+                )
+        return self
+
     @model_validator(mode="after")
     def _coordinates_are_known(self) -> Self:
         for scale in self.scales:
-            axes = self.axes_at(scale)
-            if taken := {*FOUND_IN_RESULTS, METRIC} & axes.keys():
+            axes = self.values_at(scale)
+            own = {DEFENCE, STRENGTH} if self.defences else set()
+            if taken := {*FOUND_IN_RESULTS, METRIC, *own} & self.axes_at(scale).keys():
                 raise ValueError(f"an axis cannot be called {min(taken)!r}: results have that")
             valid = (*axes, *FOUND_IN_RESULTS)
             for where, used, only in self._used():
@@ -184,7 +241,7 @@ class Study(Strict):
                         f"valid: {listed(valid)}"
                     )
                 for name in only.keys() & axes.keys():
-                    if missing := sorted({*only[name]} - axes[name].keys()):
+                    if missing := sorted({*only[name]} - {*axes[name]}):
                         raise ValueError(
                             f"{where}.only: axis {name!r} has no value {missing[0]!r}; valid: "
                             f"{listed(axes[name])}"
@@ -201,6 +258,8 @@ class Study(Strict):
             found.append((f"tables.{number}", named, table.only))
         for number, comparison in enumerate(self.compare):
             found.append((f"compare.{number}", {comparison.along}, comparison.only))
+        if self.frontier is not None and self.frontier.repeats is not None:
+            found.append(("frontier.repeats", {self.frontier.repeats}, {}))
         for number, figure in enumerate(self.figures):
             named = {name for name in (figure.panels, figure.lines, figure.along) if name}
             found.append((f"figures.{number}", named, figure.only))

@@ -122,7 +122,7 @@ def _here(
     study: Study, comparison: ComparisonSpec, found: Sequence[Coordinates]
 ) -> tuple[str, ...]:
     """Return what is compared at this scale: a value that only another scale's axis has is not."""
-    axes = [study.axes_at(scale) for scale in study.scales]
+    axes = [study.values_at(scale) for scale in study.scales]
     anywhere = {value for one in axes for value in one.get(comparison.along, ())}
     elsewhere = anywhere - {one[comparison.along] for one in found}
     return tuple(value for value in sum(comparison.pairs, ()) if value not in elsewhere)

@@ -185,6 +185,20 @@ def byte_count(array: Array) -> int:
     return array.as_values().nbytes if isinstance(array, ArrayInMemory) else len(array.data)
 
 
+def values_bytes(arrays: ArrayRecord) -> int:
+    """Return how many bytes the numbers of arrays take, by their shapes and types alone.
+
+    >>> values_bytes(recorded({"w": np.zeros((3, 2), np.float32), "count": np.int64(1)[None]}))
+    32
+    """
+    return sum(_bytes_of(array.dtype, tuple(array.shape)) for array in arrays.values())
+
+
+@lru_cache(maxsize=4096)
+def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
 def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
     """Return arrays as tensors, which are not to be changed: they may be the arrays' own memory."""
     return {name: _tensor(values_of(array)) for name, array in arrays.items()}
