@@ -41,6 +41,7 @@ from fedsim.finding import OwnedFinding
 from fedsim.report.costs import Cost
 from fedsim.report.guarantees import CeilingFigure, GuaranteeFigures
 from fedsim.report.strict_model import Name, StrictModel
+from fedsim.report.traffic import Traffic
 from fedsim.report.utility_info import ACCURACY, PARTS, UtilityInfo
 
 MEAN = "mean"
@@ -194,6 +195,7 @@ class Results(StrictModel):
     results: tuple[ResultRow, ...]
     threat_models: tuple[ThreatModel, ...] = ()
     guarantees: tuple[GuaranteeFigures, ...] = ()
+    traffic: Traffic | None = None
     costs: tuple[Cost, ...] = ()
     findings: tuple[OwnedFinding, ...] = ()
     provenance: dict[str, str | int | float | bool | None] = Field(default_factory=dict)

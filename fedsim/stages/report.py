@@ -32,7 +32,7 @@ from fedsim.stages.null_check import null_finding
 from fedsim.stages.participant_epsilon import participant_findings
 from fedsim.stages.plan import stated_threats
 from fedsim.stages.threat_sections import placed, threat_in_words
-from fedsim.stages.utility import cost_of, final_utility, read_history, utility_points
+from fedsim.stages.utility import cost_of, final_utility, read_history, traffic_of, utility_points
 
 
 def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
@@ -72,6 +72,7 @@ def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> R
         utility=final_utility(history),
         results=tuple(_rows(judged, read_guarantees(run))),
         guarantees=read_guarantees(run),
+        traffic=traffic_of(history),
         threat_models=tuple(threat_in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         findings=tuple(_findings(run, judged)),

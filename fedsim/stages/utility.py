@@ -3,8 +3,10 @@
 import statistics
 
 from fedsim.errors import RunDirectoryError
+from fedsim.federation.round_figures import TRAFFIC
 from fedsim.report.costs import Cost
 from fedsim.report.data import UtilityPoint
+from fedsim.report.traffic import Traffic
 from fedsim.report.utility_info import PARTS
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federations import PlannedFederation
@@ -48,6 +50,16 @@ def utility_points(history: HistoryFile) -> list[UtilityPoint]:
 def final_utility(history: HistoryFile) -> dict[str, float | None]:
     """Return what the model achieves at the end, by name; None is what was not measured."""
     return {name: history.rounds[-1].of(name) for name in map(history.figure.of, PARTS)}
+
+
+def traffic_of(history: HistoryFile) -> Traffic | None:
+    """Return how large a federation's messages were, mean over the rounds; None if not counted."""
+    sizes = [[figures.of(name) for figures in history.rounds] for name in TRAFFIC]
+    counted = [[one for one in column if one is not None] for column in sizes]
+    sent, received, encoded = (statistics.fmean(one) if one else None for one in counted)
+    if sent is None or received is None:
+        return None
+    return Traffic(sent=sent, received=received, encoded=encoded)
 
 
 def cost_of(run: RunDirectory, federation: PlannedFederation, honest: HistoryFile | None) -> Cost:

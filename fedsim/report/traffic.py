@@ -1,0 +1,49 @@
+"""How many bytes the parameters in a federation's messages take, as `results.json` has it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fedsim.report.strict_model import StrictModel
+
+Bytes = Annotated[float, Field(ge=0)]
+
+
+class Traffic(StrictModel):
+    """Messages of training, means over the rounds, of all participants together.
+
+    Attributes
+    ----------
+    sent
+        Bytes a round to the participants.
+    received
+        Bytes a round from them, number by number, as the simulator holds them.
+    encoded
+        Bytes a round from them as a defence encodes them; None where none does.
+
+    Examples
+    --------
+    >>> Traffic(sent=8e6, received=8e6, encoded=1e5).uploaded
+    100000.0
+    """
+
+    sent: Bytes
+    received: Bytes
+    encoded: Bytes | None = None
+
+    @property
+    def uploaded(self) -> float:
+        """Bytes a round that participants would upload: encoded, where a defence does that."""
+        return self.received if self.encoded is None else self.encoded
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes with three digits, in decimal units.
+
+    >>> size_text(101_236), size_text(6_351_328), size_text(12)
+    ('101 kB', '6.35 MB', '12 B')
+    """
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if size >= 0.9995 * 10**power:
+            return f"{size / 10**power:.3g} {unit}"
+    return f"{size:.3g} B"
