@@ -10,7 +10,8 @@ object a line: the events of `fedsim.progress_sinks.json_lines`, and
     ``path``, ``page``, and ``results``, a list of rows as in ``results.json``: the mean row of
     each adversary and attack. Of a run, ``metrics``, ``utility``, ``guarantees`` and ``self_check``
     (sentences on attacks that refute one) too; of a study, each row has
-    its ``coordinates`` and ``run``. Of a comparison there is no ``path``, ``page`` may be null, and
+    its ``coordinates`` and ``run``, and beside them are ``frontier``, the points of one, and
+    ``self_check``. Of a comparison there is no ``path``, ``page`` may be null, and
     the rows are the tidy ones of ``--format json``.
 ``gated``
     Of a gate: ``path``, ``passed``, and ``checks``, each with ``figure``, ``bound`` (``max`` or
@@ -41,6 +42,7 @@ from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import Plan, StatedThreat
 from fedsim.studies.cells import Cell
+from fedsim.studies.frontier_page import frontier_json
 from fedsim.studies.live import LiveStudy, show_findings, show_plan
 from fedsim.studies.running import Audience, Findings, PlannedCell
 
@@ -240,4 +242,11 @@ class JsonOutput:
             for row in findings.rows
         ]
         table = output / "table.json"
-        self._lines.tell("results", path=str(table), page=str(page), results=rows)
+        self._lines.tell(
+            "results",
+            path=str(table),
+            page=str(page),
+            results=rows,
+            frontier=frontier_json(findings.frontier) if findings.frontier else [],
+            self_check=list(findings.self_check),
+        )

@@ -1,7 +1,8 @@
 """The commands about one run: `run`, `attack` and `report`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,9 +20,6 @@ from fedsim.cli.options import (
     on_engine,
 )
 from fedsim.errors import FedsimError, listed
-
-if TYPE_CHECKING:
-    from fedsim.report.results import Results
 
 DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
 
@@ -70,7 +68,7 @@ def run(
     if scalars:
         scalars.end(finished.results)
     output.show_results(finished.results, out)
-    end_by_self_check(finished.results)
+    end_by_self_check(finished.results.self_check)
     if null_failures(finished.results.findings):
         raise typer.Exit(EXIT_PROBLEM)
 
@@ -133,7 +131,7 @@ def attack(
     if path is not None and not given and not (weights or snapshots or owner or victim is not None):
         finished = api.attack(path, named, data_dir=data_dir, watcher=watcher)
         output.show_results(finished.results, path)
-        end_by_self_check(finished.results)
+        end_by_self_check(finished.results.self_check)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:
         raise FedsimError(
@@ -182,13 +180,13 @@ def report(
     output = choose_output(quiet=quiet, as_json=as_json)
     finished = api.report(path, exposed=exposed, data_dir=data_dir)
     output.show_results(finished.results, path)
-    end_by_self_check(finished.results)
+    end_by_self_check(finished.results.self_check)
 
 
-def end_by_self_check(results: "Results") -> None:
+def end_by_self_check(sentences: Sequence[str]) -> None:
     """End with exit code 1 if an attack refutes the guarantee of a defence, and name it."""
-    for sentence in results.self_check:
+    for sentence in sentences:
         message = Text.assemble(("fedsim: self-check failed:", "bold red"), f" {sentence}")
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
-    if results.self_check:
+    if sentences:
         raise typer.Exit(EXIT_PROBLEM)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fedsim.cli.options import AsJsonOption, DataDir, Quiet, TensorBoard
+from fedsim.cli.runs import end_by_self_check
 
 if TYPE_CHECKING:
     from fedsim.cli.output import OutputMode
@@ -92,6 +93,7 @@ def study(
     folder, findings = finished.path, finished.findings
     page = publish_page(findings, folder, publish) if publish else folder / "table.md"
     output.show_study(findings, folder, page)
+    end_by_self_check(findings.self_check)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from plotly.offline import get_plotlyjs
 from fedsim.report import formatting
 from fedsim.report.cost_table import cost_cells, cost_headings, cost_remarks
 from fedsim.report.finding_tables import finding_cell
+from fedsim.report.traffic import traffic_words
 
 _DIGITS = 5
 """Significant digits of a figure in a chart: more than a screen has pixels."""
@@ -72,6 +73,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
     environment.filters["finding_cell"] = finding_cell
     environment.filters["cost_remarks"] = cost_remarks
     environment.filters["cost_headings"] = cost_headings
+    environment.filters["traffic_words"] = traffic_words
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment.get_template(template).render(
         charts=made,

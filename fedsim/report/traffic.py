@@ -47,3 +47,19 @@ def size_text(size: float) -> str:
         if size >= 0.9995 * 10**power:
             return f"{size / 10**power:.3g} {unit}"
     return f"{size:.3g} B"
+
+
+def traffic_words(traffic: Traffic) -> str:
+    """Return what a federation's messages take, in a few words.
+
+    >>> traffic_words(Traffic(sent=8e6, received=8e6, encoded=1e5))
+    'participants are sent 8 MB a round, and upload 100 kB (encoded; 8 MB as it is)'
+    >>> traffic_words(Traffic(sent=8e6, received=8e6))
+    'participants are sent 8 MB a round, and upload 8 MB'
+    """
+    as_it_is = size_text(traffic.received)
+    more = "" if traffic.encoded is None else f" (encoded; {as_it_is} as it is)"
+    return (
+        f"participants are sent {size_text(traffic.sent)} a round, and upload "
+        f"{size_text(traffic.uploaded)}{more}"
+    )

@@ -212,21 +212,6 @@ class Study(Strict):
         return values
 
     @model_validator(mode="after")
-    def _frontier_has_defences(self) -> Self:
-        if self.frontier is None:
-            return self
-        if not self.defences:
-            raise ValueError("frontier: it is of `defences`, and the study has none")
-        for scale in self.scales:
-            others = [axis for axis in self.axes_at(scale) if axis != self.frontier.repeats]
-            if others:
-                raise ValueError(
-                    f"frontier: axis {others[0]!r} would put several cells into one point; leave "
-                    "it out, or name it as `repeats` if it varies the seed only"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _coordinates_are_known(self) -> Self:
         for scale in self.scales:
             axes = self.values_at(scale)
@@ -246,6 +231,21 @@ class Study(Strict):
                             f"{where}.only: axis {name!r} has no value {missing[0]!r}; valid: "
                             f"{listed(axes[name])}"
                         )
+        return self
+
+    @model_validator(mode="after")
+    def _frontier_has_defences(self) -> Self:
+        if self.frontier is None:
+            return self
+        if not self.defences:
+            raise ValueError("frontier: it is of `defences`, and the study has none")
+        for scale in self.scales:
+            others = [axis for axis in self.axes_at(scale) if axis != self.frontier.repeats]
+            if others:
+                raise ValueError(
+                    f"frontier: axis {others[0]!r} would put several cells into one point; leave "
+                    "it out, or name it as `repeats` if it varies the seed only"
+                )
         return self
 
     def _used(self) -> list[tuple[str, set[str], Only]]:

@@ -1,14 +1,11 @@
 """The figures of a study as SVG: lines with intervals, ROC curves, histograms, courses, classes.
 
-Drawn by matplotlib on figures of its own, without its global state; the same findings give the same
-bytes.
+The same findings give the same bytes.
 """
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -17,25 +14,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from fedsim.errors import FedsimError
 from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
 from fedsim.report.drawing import ADVERSARY_COLOURS, MEMBER, NONMEMBER
+from fedsim.studies.canvas import PANELS_A_LINE, drawn_as_svg
 from fedsim.studies.definition import FigureSpec
 from fedsim.studies.evidence import Finder, StoredTrace, StudyCourse
 from fedsim.studies.metric_names import heading
 from fedsim.studies.rows import Row, fits, measured
 
-PANEL_WIDTH, PANEL_HEIGHT, PANELS_A_LINE = 3.6, 2.9, 3
+PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.9
 ACTING = ADVERSARY_COLOURS[1]
 MANY = 10_000
 """From smallest to largest, more than which few ticks of a logarithmic axis are labelled."""
-STYLE: dict[Any, object] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "fedsim",  # names of parts do not change from run to run
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-}
 
 
 def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
@@ -50,8 +38,8 @@ def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
     panels = _grouped(left, spec.panels)
     across = min(len(panels), PANELS_A_LINE)
     down = -(-len(panels) // across)
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(PANEL_WIDTH * across, PANEL_HEIGHT * down), layout="constrained")
+
+    def draw(canvas: Canvas) -> None:
         # What training does can be compared between panels; levels differ by powers of ten.
         same = spec.kind == "reaction"
         axes = canvas.subplots(down, across, squeeze=False, sharey=same).flatten()
@@ -61,9 +49,8 @@ def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
         for unused in axes[len(panels) :]:
             unused.set_visible(False)
         _legend(canvas, axes)
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": "fedsim"})
-    return text.getvalue()
+
+    return drawn_as_svg((PANEL_WIDTH * across, PANEL_HEIGHT * down), draw)
 
 
 def _legend(canvas: Canvas, axes: Iterable[Axes]) -> None:

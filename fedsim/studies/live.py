@@ -16,6 +16,8 @@ from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import area, percent
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell
+from fedsim.studies.frontier import Frontier
+from fedsim.studies.frontier_page import frontier_cells, frontier_headings, frontier_notes
 from fedsim.studies.provenance import other_makers_sentence, this_maker
 from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import TableEntry
@@ -121,6 +123,8 @@ def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
 
 def show_findings(console: Console, findings: Findings) -> None:
     """Print the tables of a study, reference figures with their evidence below ours."""
+    if findings.frontier is not None:
+        _show_frontier(console, findings.frontier)
     for table in findings.tables:
         names = [TableColumn(name) for name in table.row_names]
         columns = [TableColumn(name) for name in table.columns]
@@ -138,6 +142,20 @@ def show_findings(console: Console, findings: Findings) -> None:
         console.print(
             Text(f"{pair.first} against {pair.second} ({where}): AUC {auc}, p {p}"), highlight=False
         )
+
+
+def _show_frontier(console: Console, found: Frontier) -> None:
+    headings = [TableColumn(one) for one in frontier_headings(found)]
+    for adversary, points in found.points.items():
+        console.print(Text(f"against {adversary}", "bold"))
+        shown = WideTable(headings, first=3)
+        for point in points:
+            shown.add(*frontier_cells(found, point, bold=""))
+        for part in shown.fitted(console.width):
+            console.print(part)
+            console.print()
+    for sentence in frontier_notes(found):
+        console.print(sentence, highlight=False, markup=False)
 
 
 def _entry(entry: TableEntry | None) -> Text:

@@ -13,6 +13,7 @@ from fedsim.report.cost_table import cost_remarks
 from fedsim.report.formats import markdown_table
 from fedsim.report.formatting import points, probability
 from fedsim.studies.cells import Cell
+from fedsim.studies.frontier_page import frontier_markdown
 from fedsim.studies.pairs import Pair
 from fedsim.studies.provenance import maker_of
 from fedsim.studies.references import (
@@ -27,6 +28,7 @@ from fedsim.studies.running import Findings
 from fedsim.studies.tables import Table, TableEntry, apart
 from fedsim.studies.timing import added
 
+FRONTIER_FIGURE = "figure-frontier.svg"
 VERSIONS_TOLD = ("python", "fedsim", "flwr", "torch", "numpy", "scikit-learn")
 
 
@@ -50,6 +52,12 @@ def _page(findings: Findings, made_by: Mapping[str, Any], options: Sequence[str]
         yield ""
         yield study.about.strip()
     yield ""
+    if findings.self_check:
+        yield f"**Self-check failed.** {'; '.join(findings.self_check)}."
+        yield ""
+    if findings.frontier is not None:
+        yield from frontier_markdown(findings.frontier, FRONTIER_FIGURE)
+        yield ""
     for table in findings.tables:
         yield from _markdown(table)
         yield ""

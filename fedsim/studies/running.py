@@ -22,6 +22,7 @@ from fedsim.stages.setup import set_setup
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
+from fedsim.studies.frontier import Frontier, frontier
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.pairs import Pair, pairs
 from fedsim.studies.provenance import other_makers_sentence, this_maker
@@ -71,6 +72,8 @@ class Findings:
         The cells that were finished before.
     took
         How long the runs took, by their digests; those of which it is known.
+    frontier
+        Leakage against utility, where the study asks for it.
     """
 
     study: Study
@@ -83,6 +86,13 @@ class Findings:
     evidence: Finder
     reused: Sequence[Cell]
     took: Mapping[str, RunTiming]
+    frontier: Frontier | None = None
+
+    @property
+    def self_check(self) -> tuple[str, ...]:
+        """Sentences on attacks that refute a guarantee, with the cell; empty where all agree."""
+        cells = {row.cell.digest: row for row in self.rows}.values()
+        return tuple(f"{one.cell.name}: {said}" for one in cells for said in one.results.self_check)
 
 
 @dataclass(frozen=True)
@@ -238,4 +248,5 @@ def run_study(
         find,
         reused,
         {digest: known for digest, known in took.items() if known},
+        frontier(study.frontier, rows, find) if study.frontier else None,
     )

@@ -107,6 +107,8 @@ def _require_measured(study: Study, cells: Sequence[Cell]) -> None:
         for number, figure in enumerate(study.figures)
         if figure.kind == "line"
     }
+    if study.frontier is not None:
+        shown["frontier"] = study.frontier.shown
     for cell in cells:
         there = [metric.name for metric in chosen_metrics(cell.experiment.metrics)]
         for where, metrics in shown.items():

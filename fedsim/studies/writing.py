@@ -11,8 +11,10 @@ from fedsim.files import write_json, write_text
 from fedsim.report.results import MEAN
 from fedsim.rundir.provenance import provenance
 from fedsim.studies.figures import svg
+from fedsim.studies.frontier_figure import frontier_svg
+from fedsim.studies.frontier_page import frontier_json
 from fedsim.studies.layout import StudyPaths
-from fedsim.studies.page import page
+from fedsim.studies.page import FRONTIER_FIGURE, page
 from fedsim.studies.references import reference_table
 from fedsim.studies.rows import Row, sizes
 from fedsim.studies.running import Findings
@@ -32,6 +34,8 @@ def write_outputs(findings: Findings, layout: StudyPaths, options: Sequence[str]
         f"figure-{number}.svg": svg(spec, findings.rows, findings.evidence)
         for number, spec in enumerate(findings.study.figures, start=1)
     }
+    if findings.frontier is not None:
+        drawn[FRONTIER_FIGURE] = frontier_svg(findings.frontier)
     for name, text in drawn.items():
         write_text(folder / name, text)
     write_text(folder / "table.md", page(findings, made_by, options))
@@ -50,9 +54,11 @@ def publish(findings: Findings, output: Path, into: Path) -> Path:
     into.mkdir(parents=True, exist_ok=True)
     name = findings.path.stem
     text = (output / "table.md").read_text(encoding="utf-8")
-    for number in range(1, len(findings.study.figures) + 1):
-        drawn = output / f"figure-{number}.svg"
-        published = into / f"{name}-{number}.svg"
+    figures = [f"figure-{number}.svg" for number, _ in enumerate(findings.study.figures, start=1)]
+    figures += [FRONTIER_FIGURE] if findings.frontier is not None else []
+    for figure in figures:
+        drawn = output / figure
+        published = into / f"{name}-{figure.removeprefix('figure-')}"
         published.write_text(drawn.read_text(encoding="utf-8"), encoding="utf-8")
         text = text.replace(f"]({drawn.name})", f"]({published.name})")
     target = into / f"{name}.md"
@@ -77,6 +83,7 @@ def as_json(findings: Findings, made_by: Mapping[str, Any]) -> dict[str, Any]:
         "sizes_of_the_paper": [one.model_dump(mode="json") for one in reference.sizes]
         if reference
         else [],
+        "frontier": frontier_json(findings.frontier) if findings.frontier else [],
         "differences": [
             {"first": p.first, "second": p.second, "where": p.where, **asdict(p.difference)}
             for p in findings.pairs

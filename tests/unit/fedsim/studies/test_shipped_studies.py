@@ -9,7 +9,7 @@ from fedsim import api
 from fedsim.config.loading import load_experiment
 from fedsim.rundir.provenance import provenance
 from fedsim.studies.cells import Cell, expand
-from fedsim.studies.definition import SCALES, Scale, load_study
+from fedsim.studies.definition import Scale, load_study
 from fedsim.studies.page import page
 from fedsim.studies.references import reference_table
 from fedsim.studies.rows import expected, fits
@@ -25,8 +25,11 @@ def cells_of(name: str, scale: Scale = "cpu") -> list[Cell]:
     return expand(load_study(path), path, scale)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("path", "scale"),
+    [(path, scale) for path in STUDIES for scale in load_study(path).scales],
+    ids=lambda one: one.stem if isinstance(one, Path) else one,
+)
 def test_it_is_valid_before_anything_runs(path: Path, scale: Scale) -> None:
     study = load_study(path)
     cells = expand(study, path, scale)

@@ -1,0 +1,240 @@
+"""The frontier of a study: what each defence leaves to every attacker, and what it costs.
+
+A point is a defence at one strength against one adversary. Its leakage is that of the strongest of
+the adversary's attacks, by the mean over the federations: who defends does not choose the attack.
+Its utility is that of the federation without anybody acting in it. Points are compared by their
+means (see `pareto`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fedsim.config.engine import LocalEngine
+from fedsim.config.experiment import HONEST
+from fedsim.evaluation.metric import FRACTIONS
+from fedsim.report.guarantees import GuaranteeFigures
+from fedsim.report.results import MetricInfo
+from fedsim.report.utility_info import UtilityInfo
+from fedsim.rundir import RunDirectory
+from fedsim.stages.round_timing import read_round_timing
+from fedsim.studies.definition import ADVERSARY, FrontierSpec
+from fedsim.studies.evidence import Finder
+from fedsim.studies.pareto import MeanEstimate, mean_estimate, undominated
+from fedsim.studies.rows import Row
+from fedsim.studies.strengths import DEFENCE, STRENGTH, UNDEFENDED
+
+POSITIONS = 3
+"""Of how many positions a guarantee speaks: one against all of them binds any attacker."""
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What the strongest attack reaches in one metric."""
+
+    attack: str
+    figure: MeanEstimate
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """A defence at one strength, against one adversary; costs are means over the federations.
+
+    Attributes
+    ----------
+    adversary, defence, strength
+        What it is.
+    utility
+        On held-out records, of the honest federation.
+    leakage
+        By metric, what the strongest attack reaches.
+    guarantee
+        The smallest epsilon that binds the adversary, of the federation where it is largest; None
+        where none does.
+    uploaded
+        Bytes a round that all participants upload; None where they were not counted.
+    seconds
+        Of simulating a round, on the machine that ran it; None where it is not known.
+    undominated
+        Whether no other point of the adversary has as much utility and as little leakage.
+    """
+
+    adversary: str
+    defence: str
+    strength: str
+    utility: MeanEstimate
+    leakage: Mapping[str, Leakage]
+    guarantee: GuaranteeFigures | None = None
+    uploaded: float | None = None
+    seconds: float | None = None
+    undominated: bool = False
+
+    @property
+    def is_defended(self) -> bool:
+        """Whether there is a defence at all."""
+        return self.defence != UNDEFENDED
+
+    @property
+    def name(self) -> str:
+        """The defence and its strength, in words."""
+        return f"{self.defence}, {self.strength}" if self.is_defended else UNDEFENDED
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """All points of a study.
+
+    Attributes
+    ----------
+    spec
+        What was asked for.
+    points
+        By adversary, in the order of the study.
+    utility
+        Which figure of utility they have.
+    metrics
+        How the metrics are printed.
+    federations
+        How many federations the means are over.
+    absent
+        Adversaries that are left out of the cells of some defences: adversary and defence.
+    """
+
+    spec: FrontierSpec
+    points: Mapping[str, tuple[FrontierPoint, ...]]
+    utility: UtilityInfo
+    metrics: Mapping[str, MetricInfo]
+    federations: int
+    absent: tuple[tuple[str, str], ...]
+
+    def cost(self, point: FrontierPoint) -> float:
+        """Return how much utility a point has lost; below 0 where it has gained."""
+        plain = next(one for one in self.points[point.adversary] if not one.is_defended)
+        return self.utility.cost(point.utility.value, honest=plain.utility.value)
+
+    def best_within(self, adversary: str, cost: float) -> FrontierPoint:
+        """Return the point with the least leakage among those that cost no more utility."""
+        affordable = [p for p in self.points[adversary] if self.cost(p) <= cost + 1e-12]
+        return min(affordable, key=self.leaked)
+
+    def leaked(self, point: FrontierPoint) -> float:
+        """Return the leakage of a point as it is drawn."""
+        return point.leakage[self.spec.leakage].figure.value
+
+
+def frontier(spec: FrontierSpec, rows: Sequence[Row], evidence: Finder) -> Frontier | None:
+    """Return the frontier of a study's rows; None where no utility was measured."""
+    by_place: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        at = row.coordinates
+        by_place.setdefault((at[ADVERSARY], at[DEFENCE], at[STRENGTH]), []).append(row)
+    points: dict[str, list[FrontierPoint]] = {}
+    for place, own in by_place.items():
+        if (point := _point(spec, place, own, evidence)) is not None:
+            points.setdefault(place[0], []).append(point)
+    # Against an adversary that is not in the undefended federation nothing can be compared.
+    points = {who: own for who, own in points.items() if any(not p.is_defended for p in own)}
+    if not points:
+        return None
+    results = rows[0].results
+    defences = dict.fromkeys(row.coordinates[DEFENCE] for row in rows)
+    return Frontier(
+        spec,
+        {who: _marked(spec, own, results.utility_figure) for who, own in points.items()},
+        results.utility_figure,
+        {name: results.metrics[name] for name in spec.shown if name in results.metrics},
+        len({row.coordinates[spec.repeats] for row in rows}) if spec.repeats else 1,
+        tuple(
+            (who, defence)
+            for who, own in points.items()
+            for defence in defences
+            if defence not in {point.defence for point in own}
+        ),
+    )
+
+
+def _point(
+    spec: FrontierSpec, place: tuple[str, str, str], rows: Sequence[Row], evidence: Finder
+) -> FrontierPoint | None:
+    """Return the point of all rows of an adversary, a defence and a strength."""
+    cells = list({row.cell.digest: row for row in rows}.values())
+    measured = [row.results.measured_utility("test") for row in cells]
+    utility = [one for one in measured if one is not None]
+    leakage = {
+        name: strongest for name in spec.shown if (strongest := _strongest(rows, name)) is not None
+    }
+    if len(utility) < len(cells) or spec.leakage not in leakage:
+        return None
+    figure = rows[0].results.utility_figure
+    return FrontierPoint(
+        *place,
+        mean_estimate(utility, fractions=figure.unit == "percent"),
+        leakage,
+        max(filter(None, map(_guarantee, cells)), key=lambda one: one.epsilon or 0.0, default=None),
+        _mean(row.results.traffic.uploaded if row.results.traffic else None for row in cells),
+        _mean(_seconds(row, evidence) for row in cells),
+    )
+
+
+def _strongest(rows: Sequence[Row], metric: str) -> Leakage | None:
+    """Return the attack with the largest mean; of a single federation, its interval over records.
+
+    Attacks for comparison only, and those that a federation has no figure of, are left out.
+    """
+    by_attack: dict[str, list[Row]] = {}
+    for row in rows:
+        if not row.result.baseline:
+            by_attack.setdefault(row.result.attack, []).append(row)
+    found = []
+    for attack, own in by_attack.items():
+        figures = [row.result.figures[metric] for row in own if metric in row.result.figures]
+        if len(figures) == len(own):
+            unit = own[0].results.metrics[metric].unit
+            estimate = mean_estimate([one.value for one in figures], fractions=unit in FRACTIONS)
+            if len(figures) == 1:
+                estimate = MeanEstimate(estimate.value, figures[0].low, figures[0].high)
+            found.append(Leakage(attack, estimate))
+    return max(found, key=lambda one: one.figure.value, default=None)
+
+
+def _guarantee(row: Row) -> GuaranteeFigures | None:
+    """Return the guarantee with the smallest epsilon of those that bind a row's adversary."""
+    ceiling = row.result.ceiling
+    binding = [
+        one
+        for one in row.results.guarantees
+        if one.epsilon is not None
+        and (len(one.against) == POSITIONS or (ceiling and ceiling.defence == one.defence))
+    ]
+    return min(binding, key=lambda one: one.epsilon or 0.0, default=None)
+
+
+def _seconds(row: Row, evidence: Finder) -> float | None:
+    """Return the seconds of a round of the honest federation.
+
+    Of the processor where one process does all the work, as other programs do not slow that down.
+    """
+    took = read_round_timing(RunDirectory(evidence(row).folder), HONEST)
+    if took is None:
+        return None
+    engine = row.cell.experiment.engine
+    alone = isinstance(engine, LocalEngine) and engine.workers == 1
+    return (took.processor if alone else took.wall) / took.rounds
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _marked(
+    spec: FrontierSpec, points: Sequence[FrontierPoint], utility: UtilityInfo
+) -> tuple[FrontierPoint, ...]:
+    """Return the points, those marked that nothing dominates."""
+    sign = 1 if utility.higher_is == "better" else -1
+    marks = undominated(
+        [sign * point.utility.value for point in points],
+        [point.leakage[spec.leakage].figure.value for point in points],
+    )
+    return tuple(
+        replace(point, undominated=mark) for point, mark in zip(points, marks, strict=True)
+    )

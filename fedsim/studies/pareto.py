@@ -1,0 +1,88 @@
+"""Which points nothing dominates, and means over few federations with their intervals.
+
+A point dominates another one if it has at least as much utility and at most as much leakage, and
+one of them is better (Pareto).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class MeanEstimate:
+    """A mean over federations, with Student's interval; of a single one there is none.
+
+    Attributes
+    ----------
+    value
+        The mean.
+    low, high
+        The ends of the interval, or None.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def mean_estimate(values: Sequence[float], *, fractions: bool = False) -> MeanEstimate:
+    """Return the mean of some values with Student's 95 % interval.
+
+    Parameters
+    ----------
+    values
+        One a federation, each of a seed of its own.
+    fractions
+        Whether the values are in 0..1; the interval is cut to that.
+
+    Examples
+    --------
+    >>> mean_estimate([1.0, 2.0, 3.0])
+    MeanEstimate(value=2.0, low=-0.484..., high=4.484...)
+    >>> mean_estimate([0.5])
+    MeanEstimate(value=0.5, low=None, high=None)
+    """
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2:
+        return MeanEstimate(mean)
+    error = float(np.std(values, ddof=1)) / count**0.5
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
+    low, high = mean - reach, mean + reach
+    return (
+        MeanEstimate(mean, max(0.0, low), min(1.0, high))
+        if fractions
+        else MeanEstimate(mean, low, high)
+    )
+
+
+def undominated(gains: Sequence[float], losses: Sequence[float]) -> list[bool]:
+    """Return of each point whether no other one dominates it.
+
+    Parameters
+    ----------
+    gains
+        What should be large, one a point.
+    losses
+        What should be small, one a point.
+
+    Examples
+    --------
+    >>> undominated([0.6, 0.6, 0.5, 0.4], [0.9, 0.8, 0.7, 0.8])
+    [False, True, True, False]
+    """
+    kept = [False] * len(gains)
+    least = float("inf")  # of all points with more to gain than those that are looked at
+    falling = sorted(range(len(gains)), key=lambda place: -gains[place])
+    for _, together in groupby(falling, key=lambda place: gains[place]):
+        alike = list(together)
+        best = min(losses[place] for place in alike)
+        for place in alike:
+            kept[place] = losses[place] == best < least
+        least = min(least, best)
+    return kept
