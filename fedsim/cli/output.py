@@ -39,6 +39,7 @@ from fedsim.report.formats import tidy
 from fedsim.report.gate import gate_entries
 from fedsim.report.results import Results
 from fedsim.report.table import RunTable
+from fedsim.report.taken import taken_lines
 from fedsim.rundir import RunDirectory
 from fedsim.stages.plan import Plan, StatedThreat
 from fedsim.studies.cells import Cell
@@ -113,6 +114,8 @@ class TerminalOutput:
     def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Print the table, and where the page is."""
         self._console.print(ComparedTable(rows))
+        for line in taken_lines(rows):
+            self._console.print(line, highlight=False)
         if page is not None:
             self._console.print(f"page: {page}", highlight=False)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from fedsim.config.experiment import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
@@ -12,6 +13,7 @@ from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
+from fedsim.stages.ceilings import read_guarantees
 from fedsim.stages.evaluate import EvaluatedRun, judge_run
 from fedsim.stages.federations import federations_of
 from fedsim.stages.utility import read_history, utility_points
@@ -68,10 +70,18 @@ def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
     """Return the runs by the last part of their paths, or whole where that would be ambiguous."""
     short = [path.resolve().name for path in paths]
     unique = len(set(short)) == len(short)
-    return {
+    runs = {
         name if unique else str(path): RunDirectory.existing(path)
         for name, path in zip(short, paths, strict=True)
     }
+    # What a defence takes is told against the run without it, in whichever order they are given.
+    return dict(sorted(runs.items(), key=lambda one: _is_defended(one[1])))
+
+
+def _is_defended(run: RunDirectory) -> bool:
+    """Return whether a run has defences, or a trainer that speaks of a guarantee."""
+    experiment = load_experiment(run.experiment, plugins_needed=False)
+    return bool(experiment.defences or read_guarantees(run))
 
 
 def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[str, EvaluatedRun]]:

@@ -14,6 +14,8 @@ from fedsim.api import report, run
 from fedsim.cli.app import app
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import render_comparison
+from fedsim.report.formatting import area, signed
+from fedsim.report.taken import taken_lines
 from fedsim.rundir import RunDirectory
 from fedsim.stages import compare
 
@@ -91,3 +93,26 @@ def test_settings_are_spelled_as_in_the_experiment(tmp_path: Path) -> None:
         ("none", ["[]", "3"]),
         ("only", ["1", "–"]),  # noqa: RUF001 a dash
     ]
+
+
+def test_what_a_defence_took_is_told_in_either_order(tmp_path: Path) -> None:
+    for name, defences in {"open": [], "defended": [{"name": "top-k", "share": 0.01}]}.items():
+        toy = toys.experiment(attacks=["loss", "gradient-norm", "label"], defences=defences)
+        run(toy, tmp_path / name)
+    both = [tmp_path / "defended", tmp_path / "open"]
+    rows = compare.compare_runs(both)
+    assert {row.reference.run for row in rows if row.run == "defended" and row.reference} == {
+        "open"
+    }
+    lines = taken_lines(rows)
+    assert lines == taken_lines(compare.compare_runs(both[::-1]))
+    assert len(lines) == 2
+    for line, adversary in zip(lines, ("curious-server", "curious-participant"), strict=True):
+        own = [row for row in rows if row.result.adversary == adversary and row.run == "defended"]
+        aucs = {r.result.attack: r.reference.result.auc.value for r in own if r.reference}
+        strongest = max(("loss", "gradient-norm"), key=lambda attack: aucs[attack])
+        (row,) = (one for one in own if one.result.attack == strongest)
+        assert row.difference is not None
+        assert line.startswith(f"defended against open, {adversary}, {strongest}: ")
+        before, after = area(aucs[strongest]), area(row.result.auc.value)
+        assert f"AUC {before} to {after}, {signed(row.difference.auc.value)} (" in line
