@@ -11,11 +11,11 @@ def taken_lines(rows: Sequence[ComparedRow]) -> list[str]:
     """Return a line for each adversary that is compared with itself in another run.
 
     It is about the attack that was the strongest in the other run, by its AUC: who defends does not
-    choose the attack. Attacks that stand for comparison only are left out.
+    choose the attack.
     """
     strongest: dict[tuple[str, str], ComparedRow] = {}
     for row in rows:
-        if row.reference is None or not row.like_with_like or row.result.baseline:
+        if row.reference is None or not row.like_with_like:
             continue
         who = row.run, row.result.adversary
         known = strongest.get(who)

@@ -178,12 +178,11 @@ def _point(
 def _strongest(rows: Sequence[Row], metric: str) -> Leakage | None:
     """Return the attack with the largest mean; of a single federation, its interval over records.
 
-    Attacks for comparison only, and those that a federation has no figure of, are left out.
+    Attacks of which a federation has no figure are left out.
     """
     by_attack: dict[str, list[Row]] = {}
     for row in rows:
-        if not row.result.baseline:
-            by_attack.setdefault(row.result.attack, []).append(row)
+        by_attack.setdefault(row.result.attack, []).append(row)
     found = []
     for attack, own in by_attack.items():
         figures = [row.result.figures[metric] for row in own if metric in row.result.figures]

@@ -110,7 +110,7 @@ def test_what_a_defence_took_is_told_in_either_order(tmp_path: Path) -> None:
     for line, adversary in zip(lines, ("curious-server", "curious-participant"), strict=True):
         own = [row for row in rows if row.result.adversary == adversary and row.run == "defended"]
         aucs = {r.result.attack: r.reference.result.auc.value for r in own if r.reference}
-        strongest = max(("loss", "gradient-norm"), key=lambda attack: aucs[attack])
+        strongest = max(("loss", "gradient-norm", "label"), key=lambda attack: aucs[attack])
         (row,) = (one for one in own if one.result.attack == strongest)
         assert row.difference is not None
         assert line.startswith(f"defended against open, {adversary}, {strongest}: ")

@@ -150,7 +150,7 @@ def test_a_point_is_the_mean_over_federations_of_the_strongest_attack(
                             if (row.adversary, row.attack) == (adversary, attack)
                         ]
                     )
-                    for attack in ("scalar-logistic", "gradient-norm")  # label is for comparison
+                    for attack in ("scalar-logistic", "gradient-norm", "label")
                 }
                 assert found.leakage[metric].figure.value == pytest.approx(max(means.values()))
                 assert means[found.leakage[metric].attack] == pytest.approx(max(means.values()))
