@@ -14,7 +14,7 @@ from growth import medians
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedsim.studies.figures import STYLE
+from fedsim.studies.canvas import STYLE
 
 COLOURS = {
     "one at a time": "#1f6f8b",

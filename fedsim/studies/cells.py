@@ -13,7 +13,7 @@ from fedsim.config.loading import load_experiment
 from fedsim.config.sections import EveryRound
 from fedsim.errors import ConfigError, FedsimError, listed
 from fedsim.studies.definition import Scale, Study
-from fedsim.studies.strengths import DEFENCE, NO_STRENGTH, STRENGTH, defended
+from fedsim.studies.strengths import DEFENCE, NO_STRENGTH, STRENGTH, Changes, defended
 
 BASE = "base"
 MOST_CELLS = 10_000
@@ -84,12 +84,12 @@ def expand(
     if scale not in study.scales:
         raise ConfigError(f"{path}: there is no scale {scale!r}; valid: {listed(study.scales)}")
     axes = study.axes_at(scale)
-    tried = list(defended(study.defences))
-    count = math.prod(len(values) for values in axes.values()) * max(1, len(tried))
+    tried: list[tuple[str, str, Changes] | None] = [*defended(study.defences)] or [None]
+    count = math.prod(len(values) for values in axes.values()) * len(tried)
     if count > MOST_CELLS:
         raise ConfigError(f"{path}: its axes make {count:,} cells; at most {MOST_CELLS:,} are run")
     cells = []
-    for values, defence in itertools.product(itertools.product(*axes.values()), tried or [None]):
+    for values, defence in itertools.product(itertools.product(*axes.values()), tried):
         coordinates = dict(zip(axes, values, strict=True))
         layers = [study.changes, study.scales[scale].changes]
         layers += [axes[axis][value] for axis, value in coordinates.items()]
