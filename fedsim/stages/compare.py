@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from fedsim.config.experiment import load_experiment
+from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import ComparedRun, ComparisonData

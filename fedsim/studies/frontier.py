@@ -9,8 +9,8 @@ means (see `pareto`).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fedsim.config.choice import HONEST
 from fedsim.config.engine import LocalEngine
-from fedsim.config.experiment import HONEST
 from fedsim.evaluation.metric import FRACTIONS
 from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.report.results import MetricInfo

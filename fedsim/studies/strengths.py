@@ -22,7 +22,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fedsim.config.experiment import Strict
+from fedsim.config.strict import Strict
 
 DEFENCE, STRENGTH = "defence", "strength"
 UNDEFENDED, NO_STRENGTH = "none", "-"

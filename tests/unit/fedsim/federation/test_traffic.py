@@ -8,7 +8,8 @@ import pytest
 import toys
 from flwr.app import Array, ArrayRecord
 
-from fedsim.config.experiment import LabelledChoice, LocalTraining
+from fedsim.config.choice import LabelledChoice
+from fedsim.config.federation import LocalTraining
 from fedsim.defences import FederationFacts
 from fedsim.defences.clipped_updates import ClippedUpdates
 from fedsim.defences.composition import build_defences, encoding
