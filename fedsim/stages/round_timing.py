@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from fedsim.bounded_io import read_json
-from fedsim.files import write_json
+from fedsim.files import read_json, write_json
 from fedsim.rundir import RunDirectory
 
 _KEY = "simulated rounds"
