@@ -26,7 +26,7 @@ from fedsim.errors import PluginError, listed
 
 GROUP = "engines"
 
-DECIDING = ("threads", "stacked")
+DECIDING = ("threads", "stacked", "small_convolutions", "channels_last")
 """The settings that decide numbers: other threads, and other products, round sums differently."""
 
 
@@ -74,6 +74,15 @@ class Engine(BaseModel):
         Whether participants train with their parameters stacked, many at once: the same numbers but
         for the last digits. `auto` does so for ten participants and more, on every engine, where
         the model is a chain of layers that can be.
+    small_convolutions
+        Layers (Conv2d) that are computed by products of rows instead of PyTorch's convolution,
+        which is quicker on maps of a few positions: the same numbers but for the last digits.
+        `auto` chooses them by shapes (3 x 3 on maps of 2 x 2, 5 x 5 on 4 x 4) where the trainer is
+        `sgd` in single precision; an empty list is none.
+    channels_last
+        Whether the channels of convolutions lie next to each other in memory: the same numbers but
+        for the last digits. `auto` does so for models of narrow convolutions, as ResNets for small
+        images are, under the same conditions.
     timeout
         How many seconds a participant may take to train or to evaluate; without it, any. On the
         local engine participants then always run in processes of their own.
@@ -105,6 +114,8 @@ class Engine(BaseModel):
     threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] = 1
     workers: Processes = 1
     stacked: Literal["auto"] | bool = "auto"
+    small_convolutions: Literal["auto"] | tuple[str, ...] = "auto"
+    channels_last: Literal["auto"] | bool = "auto"
     timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None
     restarts: Annotated[int, Field(ge=0, le=MOST_PROCESSES)] = 3
 

@@ -56,7 +56,7 @@ def _extract(
     """Extract what there is; return the last aggregate if the next one will be paired with it."""
     experiment = setup.experiment
     store = attacker.store(experiment, run)
-    model = setup.new_model()  # built once: every snapshot's parameters replace its own
+    model = setup.computing_model()  # built once: every snapshot's parameters replace its own
     # Layers by name first: what is extracted for one of those has what the others need.
     attacks = sorted(setup.attacks.values(), key=lambda attack: not attack.needs.names_layers)
     needed = tuple(attack.needs for attack in attacks)

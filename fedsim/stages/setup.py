@@ -24,6 +24,7 @@ from fedsim.defences.composition import (
 from fedsim.errors import ConfigError
 from fedsim.federation.strategies import is_weighted_mean
 from fedsim.models import build_model, require_room
+from fedsim.models.convolutions import prepared_model
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts
@@ -48,6 +49,7 @@ from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.user_level import is_a_user_each
 from fedsim.stages.who_is_seen import Draws, asked_about, seen_attackers
 from fedsim.training.client_tasks import Participants
+from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.trial import require_training, require_training_step, require_usable_model
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
 
@@ -118,13 +120,23 @@ class Setup:
         return tuple(tuple(r for r, some in there.items() if p in some) for p in participants)
 
     @property
+    def computing_model(self) -> Callable[[], nn.Module]:
+        """What makes the model where it is trained or read: with convolutions as chosen."""
+        engine = self.experiment.engine
+        small = () if engine.small_convolutions == "auto" else engine.small_convolutions
+        channels_last = engine.channels_last is True
+        if not small and not channels_last:
+            return self.new_model
+        return partial(prepared_model, self.new_model, small, channels_last=channels_last)
+
+    @property
     def participants(self) -> Participants:
         """What takes part in each federation of the experiment."""
         settings, defences = self.experiment.federation, tuple(self.defences.values())
         return Participants(
             self.dataset,
             self.training_sets,
-            self.new_model,
+            self.computing_model,
             settings.local,
             settings.evaluation.records,
             self.experiment.seed,
@@ -204,7 +216,7 @@ def set_setup(
         if experiment.given is None:
             require_training(setup.participants, experiment.model.name)
     require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
-    setup = _with_stacking_chosen(setup)
+    setup = _with_engine_chosen(setup)
     if experiment.given is None and setup.experiment.engine.stacked is not True:
         require_training_step(setup.participants, experiment.model.name)
     return setup
@@ -218,14 +230,28 @@ def _last_round(setup: Setup, watcher: Watcher) -> int:
     return last_round_within_budget(experiment, setup.defences, setup.facts, watcher.say)
 
 
-def _with_stacking_chosen(setup: Setup) -> Setup:
-    """Return the setup with `engine.stacked` true or false: it decides the last digits."""
+def _with_engine_chosen(setup: Setup) -> Setup:
+    """Return the setup with what is `auto` of its engine chosen: it decides the last digits."""
     engine, participants = setup.experiment.engine, setup.participants
     chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
     if chosen:
         required_stack_training(participants)
-    engine = engine.model_copy(update={"stacked": chosen})
+    engine = engine.model_copy(update={"stacked": chosen, **_convolution_settings(setup)})
     return replace(setup, experiment=setup.experiment.model_copy(update={"engine": engine}))
+
+
+def _convolution_settings(setup: Setup) -> dict[str, object]:
+    """Return the settings of an engine that are about convolutions, with none of them `auto`."""
+    engine = setup.experiment.engine
+    small, channels_last = engine.small_convolutions, engine.channels_last
+    if small != "auto":
+        prepared_model(setup.new_model, small, channels_last=False)  # refuses what it cannot do
+    if "auto" in (small, channels_last):
+        trains = setup.experiment.given is None
+        by_rule = convolution_ways(setup.participants) if trains else ((), False)
+        small = by_rule[0] if small == "auto" else small
+        channels_last = by_rule[1] if channels_last == "auto" else channels_last
+    return {"small_convolutions": small, "channels_last": channels_last}
 
 
 def strategy_of(setup: Setup) -> Strategy:

@@ -192,7 +192,7 @@ def client_app_of(setup: Setup, federation: PlannedFederation) -> ClientApp:
 
 def schedule_of(setup: Setup) -> Schedule:
     """Return how long an experiment's federations run, who takes part, and what is measured."""
-    settings, model = setup.experiment.federation, setup.new_model()
+    settings, model = setup.experiment.federation, setup.computing_model()
     return Schedule(
         settings.rounds,
         settings.evaluation.every,

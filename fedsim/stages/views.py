@@ -87,7 +87,7 @@ def view_of(
         adversary=attacker.label,
         query=query,
         seen=seen,
-        new_model=setup.new_model,
+        new_model=setup.computing_model,
         dataset=hidden.dataset,
         records=hidden.audit.records,
         features=run.features(attacker.label, query.key),

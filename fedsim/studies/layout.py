@@ -74,5 +74,6 @@ class StudyPaths:
 def _as_asked_for(experiment: Experiment) -> Iterator[Experiment]:
     """Yield a resolved experiment, and it with what `auto` is resolved to."""
     yield experiment
-    engine = experiment.engine.model_copy(update={"stacked": "auto"})
+    automatic = dict.fromkeys(("stacked", "small_convolutions", "channels_last"), "auto")
+    engine = experiment.engine.model_copy(update=automatic)
     yield experiment.model_copy(update={"engine": engine})

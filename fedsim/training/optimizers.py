@@ -120,13 +120,13 @@ def optimizer_factory(name: str, settings: Mapping[str, object]) -> Factory:
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return the buffers of an optimiser that has made its last step, without a copy.
+    """Return the buffers of an optimiser that has made its last step; contiguous ones as they are.
 
     Names are ``<parameter number>.<buffer>``.
     """
     state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
     return {
-        f"{number}.{name}": value
+        f"{number}.{name}": value.contiguous()
         for number, buffers in state.items()
         for name, value in buffers.items()
         if isinstance(value, Tensor)
@@ -136,7 +136,12 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 def restore_optimizer(optimizer: Optimizer, arrays: Mapping[str, Tensor]) -> None:
     """Put buffers from `optimizer_tensors` back; the learning rate stays the optimiser's own."""
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for key, value in arrays.items():
         number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = torch.as_tensor(value)
+        parameter, buffer = parameters[int(number)], torch.as_tensor(value)
+        if buffer.shape == parameter.shape and buffer.stride() != parameter.stride():
+            # A fused step reads both in the order in which they lie in memory.
+            buffer = torch.empty_like(parameter, dtype=buffer.dtype).copy_(buffer)
+        state.setdefault(int(number), {})[name] = buffer
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

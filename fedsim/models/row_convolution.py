@@ -1,0 +1,133 @@
+"""A convolution over small maps as products of matrices, over the positions that exist.
+
+On a map of 2 x 2 positions, 20 of the 36 products of a 3 x 3 kernel multiply padding. Here a row of
+the map is one long vector: row k of the kernel takes row i of the input to row i - k + padding of
+the output by a matrix with a block for each pair of columns that see each other, so no product is
+made with a row of padding, and few with columns of it. Each row of the kernel is one product for
+all records and rows.
+
+Forward and backward on one thread (medians of ratios, 100 records, AVX-512): .44 to .50 of
+`torch.nn.functional.conv2d` for kernels of 3 x 3 on 2 x 2 maps, .81 for 5 x 5 on 4 x 4; more than 1
+where less than half of the products are with padding (3 x 3 on 4 x 4).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class RowConv2d(nn.Conv2d):
+    """A `torch.nn.Conv2d` of stride 1 whose maps keep their size, by products of rows.
+
+    In another precision than single, and under autocast, it computes as its base class does.
+
+    Examples
+    --------
+    >>> layer = RowConv2d(8, 4, kernel_size=3, padding=1)
+    >>> images = torch.randn(5, 8, 2, 2)
+    >>> plain = nn.functional.conv2d(images, layer.weight, layer.bias, padding=1)
+    >>> bool(torch.allclose(layer(images), plain, atol=1e-5))
+    True
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in torch
+        """Return (N, out channels, height, width) of (N, in channels, height, width)."""
+        single = input.dtype == self.weight.dtype == torch.float32
+        if input.dim() != 4 or not single or torch.is_autocast_enabled(input.device.type):
+            return super().forward(input)
+        # The permutations are views: between two such layers no value moves.
+        rows, _ = _Rows.apply(input.permute(2, 0, 3, 1), self.weight, self.bias)
+        found: Tensor = rows.permute(1, 3, 0, 2)
+        return found
+
+
+class _Rows(torch.autograd.Function):
+    """From (height, N, width, in channels) to (height, N, width, out channels)."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        height, count, width, _ = maps.shape
+        matrices = _row_matrices(weight, width)
+        rows = maps.reshape(height, count, -1)
+        centre = matrices[len(matrices) // 2].T
+        if bias is None:
+            out = rows.flatten(0, 1) @ centre
+        else:
+            out = torch.addmm(bias.repeat(width), rows.flatten(0, 1), centre)
+        out = out.view(height, count, -1)
+        for row, given, returned in _other_rows(len(matrices), height):
+            out[returned] += rows[given] @ matrices[row].T
+        return out.view(height, count, width, -1), matrices
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        maps, weight, bias = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(maps, output[1])
+        ctx.weight, ctx.biased = weight.shape, bias is not None
+
+    @staticmethod
+    def backward(
+        ctx: Any, *of_outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        delta, (maps, matrices) = of_outputs[0], ctx.saved_tensors
+        height, count, width, channels = delta.shape
+        middle = len(matrices) // 2
+        rows, deltas = maps.reshape(height, count, -1), delta.reshape(height, count, -1)
+        of_maps = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_maps = (deltas.flatten(0, 1) @ matrices[middle]).view(height, count, -1)
+            for row, given, returned in _other_rows(len(matrices), height):
+                of_maps[given] += deltas[returned] @ matrices[row]
+            of_maps = of_maps.view(height, count, width, -1)
+        if ctx.needs_input_grad[1]:
+            of_weight = _weight_gradient(rows, deltas, width, ctx.weight)
+        if ctx.biased and ctx.needs_input_grad[2]:
+            of_bias = delta.reshape(-1, channels).sum(0)
+        return of_maps, of_weight, of_bias
+
+
+def _weight_gradient(rows: Tensor, deltas: Tensor, width: int, shape: torch.Size) -> Tensor:
+    """Return the gradient of the weight from that of the matrices, which hold it several times."""
+    out, channels, height, kernel = shape
+    by_place = (deltas[:1, :1, :1] * rows[:1, :1, :1]).new_zeros(height, kernel, out, channels)
+    everything = slice(None)
+    middle = height // 2, everything, everything
+    for row, given, returned in (middle, *_other_rows(height, len(rows))):
+        of_matrix = deltas[returned].flatten(0, 1).T @ rows[given].flatten(0, 1)
+        blocks = of_matrix.view(width, out, width, channels)
+        for to, start, between in _columns(kernel, width):
+            by_place[row, between] += blocks[to, :, start]
+    return by_place.permute(2, 3, 0, 1)
+
+
+def _other_rows(kernel: int, height: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield the kernel's rows beside the middle one: which rows they take, and where to."""
+    for row in range(kernel):
+        down = row - kernel // 2
+        if down and abs(down) < height:
+            given = slice(max(0, down), height + min(0, down))
+            yield row, given, slice(max(0, -down), height + min(0, -down))
+
+
+def _columns(kernel: int, width: int) -> Iterator[tuple[int, int, int]]:
+    """Yield column of the output, column of the input, and the kernel's column between them."""
+    for returned in range(width):
+        for given in range(width):
+            between = given - returned + kernel // 2
+            if 0 <= between < kernel:
+                yield returned, given, between
+
+
+def _row_matrices(weight: Tensor, width: int) -> Tensor:
+    """Return a matrix (width * out, width * in) for each row of the kernel, in one tensor."""
+    out, channels, height, kernel = weight.shape
+    matrices = weight.new_zeros(height, width, out, width, channels)
+    by_place = weight.permute(2, 3, 0, 1)
+    for to, start, between in _columns(kernel, width):
+        matrices[:, to, :, start] = by_place[:, between]
+    return matrices.view(height, width * out, width * channels)
