@@ -38,13 +38,17 @@ class RowConv2d(nn.Conv2d):
         if input.dim() != 4 or not single or torch.is_autocast_enabled(input.device.type):
             return super().forward(input)
         # The permutations are views: between two such layers no value moves.
-        rows, _ = _Rows.apply(input.permute(2, 0, 3, 1), self.weight, self.bias)
-        found: Tensor = rows.permute(1, 3, 0, 2)
+        maps = input.permute(2, 0, 3, 1)
+        rows, _ = _Rows.apply(maps, self.weight, self.bias)
+        found: Tensor = rows.view(*maps.shape[:3], -1).permute(1, 3, 0, 2)
         return found
 
 
 class _Rows(torch.autograd.Function):
-    """From (height, N, width, in channels) to (height, N, width, out channels)."""
+    """From (height, N, width, in channels) to (height * N, width * out channels).
+
+    What it returns is no view, so that an activation behind it may work in place.
+    """
 
     generate_vmap_rule = True
 
@@ -58,10 +62,10 @@ class _Rows(torch.autograd.Function):
             out = rows.flatten(0, 1) @ centre
         else:
             out = torch.addmm(bias.repeat(width), rows.flatten(0, 1), centre)
-        out = out.view(height, count, -1)
+        by_row = out.view(height, count, -1)
         for row, given, returned in _other_rows(len(matrices), height):
-            out[returned] += rows[given] @ matrices[row].T
-        return out.view(height, count, width, -1), matrices
+            by_row[returned] += rows[given] @ matrices[row].T
+        return out, matrices
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -75,8 +79,8 @@ class _Rows(torch.autograd.Function):
         ctx: Any, *of_outputs: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         delta, (maps, matrices) = of_outputs[0], ctx.saved_tensors
-        height, count, width, channels = delta.shape
-        middle = len(matrices) // 2
+        height, count, width, _ = maps.shape
+        middle, channels = len(matrices) // 2, ctx.weight[0]
         rows, deltas = maps.reshape(height, count, -1), delta.reshape(height, count, -1)
         of_maps = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
