@@ -1,6 +1,8 @@
 """A federation as `fedsim run` runs it: messages, checks, last-round recorder, checkpoints."""
 
 import sys
+from dataclasses import replace
+from functools import partial
 
 from federations import LOCAL, SEED, WORKLOADS
 from flwr.app import ArrayRecord
@@ -17,7 +19,9 @@ from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
+from fedsim.models.convolutions import prepared_model
 from fedsim.models.exchange import exchanged_shapes
+from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.vectorized.trainer import stacking_pays
 
@@ -26,6 +30,9 @@ def main() -> None:
     """Run rounds as they are wanted."""
     pace, work, workers = Pace(), WORKLOADS[sys.argv[1]], int(sys.argv[2])
     members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
+    small, channels_last = convolution_ways(members)
+    prepared = partial(prepared_model, work.new_model, small, channels_last=channels_last)
+    members = replace(members, new_model=prepared)
     stacked = stacking_pays(members) if sys.argv[3] == "auto" else sys.argv[3] == "true"
     app = make_client_app(members, stacked=stacked)
     with local_grid(app, work.participants, workers, 1) as grid:

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializeAsAny,
@@ -49,6 +50,16 @@ def _whole_or_fraction(taken: float) -> float:
     return taken
 
 
+def _layer_names(given: object) -> object:
+    """Return names of layers as a tuple, or ``auto``."""
+    if given == "auto":
+        return given
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise PydanticCustomError("layer_names", "it must be auto, or a list of names of layers")
+    return tuple(given)
+
+
+LayerChoice = Annotated[Literal["auto"] | tuple[str, ...], BeforeValidator(_layer_names)]
 MOST_THREADS = 1_024
 MOST_PROCESSES = 100_000
 LONGEST_TIMEOUT = 366 * 86_400.0
@@ -114,7 +125,7 @@ class Engine(BaseModel):
     threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] = 1
     workers: Processes = 1
     stacked: Literal["auto"] | bool = "auto"
-    small_convolutions: Literal["auto"] | tuple[str, ...] = "auto"
+    small_convolutions: LayerChoice = "auto"
     channels_last: Literal["auto"] | bool = "auto"
     timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None
     restarts: Annotated[int, Field(ge=0, le=MOST_PROCESSES)] = 3
