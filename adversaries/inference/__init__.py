@@ -1,1 +1,1 @@
-"""The multi-snapshot membership-inference attack, from per-record gradients to scores."""
+"""Attacks that learn or compare, one paper a file, and the features of records that they read."""
