@@ -57,7 +57,7 @@ def test_time_and_memory_go_only_into_libraries_that_are_used(
     what: str, spared: set[str], tmp_path: Path
 ) -> None:
     said = subprocess.run(
-        [sys.executable, "-c", f"{what}; import sys; print(sorted({spared} & set(sys.modules)))"],
+        [sys.executable, "-c", f"{what}\nimport sys; print(sorted({spared} & set(sys.modules)))"],
         capture_output=True,
         text=True,
         check=True,
