@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fedsim.canaries import CanaryKind, CandidateRecords, CraftedCanaries
     from fedsim.config.engine import Engine
     from fedsim.config.experiment import Experiment
-    from fedsim.config.loading import load_experiment
     from fedsim.data import Arrays, Dataset, MembershipQuery, SourceLocation
     from fedsim.data.partitioners import PartitionTask
     from fedsim.data.sources.tables import TableFile
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
+    from fedsim.stages.experiment_faults import load_experiment
     from fedsim.stages.external_model import ExternalModel
     from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
@@ -108,7 +108,7 @@ _HOMES = {
     "exchanged_state": "fedsim.models.exchange",
     "gate": "fedsim.api",
     "load_exchanged": "fedsim.models.exchange",
-    "load_experiment": "fedsim.config.loading",
+    "load_experiment": "fedsim.stages.experiment_faults",
     "open_run": "fedsim.api",
     "prepare": "fedsim.api",
     "run": "fedsim.api",

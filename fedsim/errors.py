@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 
 LONGEST_SENTENCE = 1_500
 LONGEST_VALUE = 64
-MOST_FAULTS = 8
+MOST_FAULTS = 20
+LONGEST_LIST = 12_000
+"""Of faults that are told in one error; each of them is as long as a sentence may be, at most."""
 
 
 class FedsimError(Exception):
@@ -18,10 +20,17 @@ class FedsimError(Exception):
 
     The sentence may quote what was given. What would break the line or command the terminal is
     shown as an escape, and the middle of a very long sentence is left out.
+
+    Parameters
+    ----------
+    sentence
+        The text.
+    longest
+        How many characters are told; more where several mistakes are told at once.
     """
 
-    def __init__(self, sentence: str = "") -> None:
-        super().__init__(_readable(sentence))
+    def __init__(self, sentence: str = "", longest: int = LONGEST_SENTENCE) -> None:
+        super().__init__(_readable(sentence, longest))
 
 
 class ConfigError(FedsimError):
@@ -48,14 +57,14 @@ class RunDirectoryError(FedsimError):
     """A run directory is missing, in use, or belongs to another experiment."""
 
 
-def _readable(sentence: str) -> str:
+def _readable(sentence: str, longest: int = LONGEST_SENTENCE) -> str:
     r"""Return a sentence on one line of bounded length.
 
     >>> _readable("a\n\x1b[2Jb")
     'a\\n\\x1b[2Jb'
     """
-    if len(sentence) > LONGEST_SENTENCE:
-        half = LONGEST_SENTENCE // 2
+    if len(sentence) > longest:
+        half = longest // 2
         sentence = f"{sentence[:half]} [...] {sentence[-half:]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
 

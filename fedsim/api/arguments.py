@@ -8,9 +8,9 @@ from typing import Any
 from fedsim.api.plain_data import as_plain_data
 from fedsim.api.result_objects import FinishedRun
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment, parse_experiment
 from fedsim.errors import ConfigError
 from fedsim.plugins.module_search import look_beside
+from fedsim.stages.experiment_faults import load_experiment, parse_experiment
 from fedsim.stages.external_model import ExternalModel
 
 RUNS = Path("runs")

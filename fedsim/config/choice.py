@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from fedsim.errors import shown
+
 
 class Choice(BaseModel):
     """A plugin by name, with its settings beside the name; a bare string is a name alone."""
@@ -26,6 +28,8 @@ class Choice(BaseModel):
 
 HONEST = "honest"
 """The name of the federation that all passive attackers share."""
+LONGEST_LABEL = 100
+"""Bytes: files and folders are named by labels."""
 
 
 def usable_label(label: str) -> str:
@@ -38,7 +42,12 @@ def usable_label(label: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", label) or label == HONEST:
         raise ValueError(
-            f"label {label!r} must be letters, digits, dots, dashes, and not {HONEST!r}"
+            f"label {shown(label)} must be letters, digits, dots, dashes, and not {HONEST!r}"
+        )
+    if len(label.encode()) > LONGEST_LABEL:
+        raise ValueError(
+            f"label {shown(label)} is longer than {LONGEST_LABEL} bytes, and files are named by "
+            "it; give a shorter `label`"
         )
     return label
 

@@ -8,7 +8,8 @@ not what comes out; the exceptions are in `DECIDING`.
 """
 
 import re
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -17,15 +18,18 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
+    ValidationError,
     WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from fedsim import plugins
+from fedsim.config.faults import FaultsError, faults_in
 from fedsim.errors import PluginError, listed
 
 GROUP = "engines"
+SECTION = "engine"
 
 DECIDING = ("threads", "stacked", "small_convolutions", "channels_last")
 """The settings that decide numbers: other threads, and other products, round sums differently."""
@@ -201,10 +205,20 @@ def _engine(value: object, _: object) -> Engine:
     settings = {**value, "name": name} if isinstance(value, dict) else {"name": name}
     unknown = [key for key in settings if key not in kind.model_fields]
     if unknown:
-        raise ValueError(
-            f"unknown key {f'engine.{unknown[0]}'!r}; valid keys there: {listed(kind.model_fields)}"
-        )
+        raise FaultsError(_faults(kind, settings, unknown))
     return kind.model_validate(settings)
+
+
+def _faults(kind: type[Engine], settings: dict[str, Any], unknown: list[str]) -> Iterator[str]:
+    """Yield that keys are not known, and what is wrong with the others."""
+    valid = listed(kind.model_fields)
+    for key in unknown:
+        yield f"unknown key {f'engine.{key}'!r}; valid keys there: {valid}"
+    try:
+        kind.model_validate({k: v for k, v in settings.items() if k not in unknown})
+    except ValidationError as error:
+        for fault in faults_in(error, kind):
+            yield fault if fault.startswith(f"{SECTION}.") else f"{SECTION}.{fault}"
 
 
 AnyEngine = Annotated[SerializeAsAny[Engine], WrapValidator(_engine)]

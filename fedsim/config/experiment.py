@@ -9,10 +9,11 @@ results.
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import PrivateAttr, ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from fedsim import plugins
 from fedsim.config.attackers import AttackerSettings
@@ -22,10 +23,22 @@ from fedsim.config.engine import AnyEngine, LocalEngine
 from fedsim.config.faults import FaultsError, faults_in
 from fedsim.config.federation import FederationSettings
 from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice
+from fedsim.config.misfits import (
+    VICTIMS_FIT,
+    Rule,
+    absent_victims,
+    canaries_beside,
+    canary_participants,
+    doubled_labels,
+    doubled_victims,
+    late_snapshots,
+    strange_attendance,
+    strange_victims,
+)
+from fedsim.config.partial_reading import IN_PARTS
 from fedsim.config.sections import (
     AuditSettings,
     DataSettings,
-    EveryRound,
     ExternalModelSettings,
     PartitionSettings,
     SnapshotSettings,
@@ -84,98 +97,42 @@ class Experiment(Strict):
     @property
     def observed_rounds(self) -> tuple[int, ...]:
         """The rounds whose snapshots are kept, in order."""
-        rounds, last = self.snapshots.rounds, self.federation.rounds
-        if isinstance(rounds, EveryRound):
-            return tuple(sorted({*range(rounds.first or rounds.every, last, rounds.every), last}))
-        return tuple(sorted(set(rounds)))
+        return self.snapshots.observed(self.federation.rounds)
 
     @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
-        faults = [*self._misfits(), *self._canary_misfits(), *self._attendance_misfits()]
+    def _sections_fit_together(self, info: ValidationInfo) -> Self:
+        if info.context == IN_PARTS:
+            return self
+        faults = [fault for rule in self.rules() for fault in rule.breaches()]
         if faults:
             raise FaultsError(faults)
         return self
 
-    def _misfits(self) -> Iterator[str]:
-        """Yield which settings contradict each other."""
-        late = [r for r in self.observed_rounds if r > self.federation.rounds]
-        if late:
-            yield (
-                f"snapshots.rounds has {late[0]}, but federation.rounds is {self.federation.rounds}"
-            )
-        out_of_range = [v for v in self.audit.victims if v >= self.partition.participants]
-        if out_of_range or not self.audit.victims:
-            yield (
-                f"audit.victims is {list(self.audit.victims)}, but participants are numbered 0 to "
-                f"{self.partition.participants - 1}"
-            )
-        if len(set(self.audit.victims)) < len(self.audit.victims):
-            yield (
-                f"audit.victims names a participant twice, {list(self.audit.victims)}, and its "
-                "records would count twice; name each once"
-            )
-        for kind, labels in (
+    def rules(self) -> Iterator[Rule]:
+        """Yield the rules that the sections must keep together."""
+        audit, federation, snapshots = self.audit, self.federation, self.snapshots
+        participants, given = self.partition.participants, self.given is not None
+        observed = ("snapshots.rounds", "federation.rounds")
+        victims = ("audit.victims", "partition.participants")
+        present = ("federation.attendance", "partition.participants", "federation.rounds")
+        yield Rule(observed, ("snapshots.rounds",), partial(late_snapshots, federation, snapshots))
+        yield Rule(victims, (VICTIMS_FIT,), partial(strange_victims, audit, participants))
+        yield Rule(victims[:1], (VICTIMS_FIT,), partial(doubled_victims, audit))
+        for section, labels in (
             ("adversaries", [attacker.label for attacker in self.adversaries]),
             ("attacks", [choice.label for choice in self.attacks]),
             ("defences", [choice.label for choice in self.defences]),
-            ("audit.canaries", [choice.label for choice in self.audit.canaries]),
+            ("audit.canaries", [choice.label for choice in audit.canaries]),
         ):
-            twice = sorted({label for label in labels if labels.count(label) > 1})
-            if not labels and kind in ("adversaries", "attacks"):
-                yield f"{kind} is empty; name at least one"
-            if twice:
-                yield f"{kind} has {twice[0]!r} twice; give one of them another label"
-
-    def _canary_misfits(self) -> Iterator[str]:
-        audit = self.audit
-        honest = self.partition.participants - audit.canary_participants
-        if audit.canary_participants == 1 or honest < 1:
-            yield (
-                f"audit.canary_participants is {audit.canary_participants} of "
-                f"{self.partition.participants} participants; valid: 0, or from 2 on and fewer "
-                "than all"
-            )
-        elif audit.canary_participants and max(audit.victims, default=0) >= honest:
-            yield (
-                f"audit.victims has {max(audit.victims)}, but participants from {honest} on are "
-                "canaries (audit.canary_participants) and train on nothing"
-            )
-        if audit.canary_participants and self.given is not None:
-            yield "audit.canary_participants are in training; a given model was trained before"
-        if not audit.canaries:
-            return
-        if audit.unit == "user":
-            yield "audit.canaries are records; leave them out, or audit.unit: user"
-        if audit.nonmembers != "unseen":
-            yield (
-                f"audit.nonmembers is {audit.nonmembers!r}, but with audit.canaries non-members "
-                "are the canaries that their coins left out; leave it out"
-            )
-        if self.given is not None:
-            yield "audit.canaries are put in before training; a given model was trained before"
-
-    def _attendance_misfits(self) -> Iterator[str]:
-        rounds, participants = self.federation.rounds, self.partition.participants
-        for first, attending in self.federation.attendance.items():
-            where = f"federation.attendance: from round {first} on"
-            if first > rounds:
-                yield f"{where}, but federation.rounds is {rounds}"
-            if not attending:
-                yield f"{where} nobody takes part; name at least one participant"
-            elif max(attending) >= participants or len(set(attending)) < len(attending):
-                yield (
-                    f"{where} {list(attending)} take part, but participants are numbered 0 to "
-                    f"{participants - 1}, each named once"
-                )
-        last = max(self.observed_rounds, default=rounds)
-        changes = {1, *(first for first in self.federation.attendance if first <= last)}
-        came = {p for first in changes for p in self.federation.present(first, participants)}
-        absent = [v for v in self.audit.victims if v < participants and v not in came]
-        if absent:
-            yield (
-                f"audit.victims has {absent[0]}, but federation.attendance lets it take part in "
-                f"no round up to the last observed one, {last}"
-            )
+            yield Rule((section,), (), partial(doubled_labels, section, labels))
+        of_canaries = partial(canary_participants, audit, participants, given=given)
+        yield Rule(("audit.canary_participants", *victims), (VICTIMS_FIT,), of_canaries)
+        beside = ("audit.canaries", "audit.unit", "audit.nonmembers")
+        yield Rule(beside, (), partial(canaries_beside, audit, given=given))
+        attending = partial(strange_attendance, federation, participants)
+        yield Rule(present, ("federation.attendance",), attending)
+        absent = partial(absent_victims, audit, federation, snapshots, participants)
+        yield Rule((*present, *observed, *victims), (VICTIMS_FIT,), absent)
 
     def with_attacks(self, names: Iterable[str | Mapping[str, object]]) -> "Experiment":
         """Return the experiment with these attacks: its own by label, others by plugin name.

@@ -1,6 +1,6 @@
 """What is wrong with an experiment or a study, each fault in words, all of them in one error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,18 +12,21 @@ from fedsim.errors import joined_faults, listed, shown
 class FaultsError(ValueError):
     """Several faults that one validator found, for `faults_in` to take apart again."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__(joined_faults(faults))
+    def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)
+        super().__init__(joined_faults(self.faults))
 
 
-def faults_in(error: ValidationError, schema: type[BaseModel]) -> list[str]:
+def faults_in(
+    error: ValidationError, schema: type[BaseModel], only: Sequence[ErrorDetails] | None = None
+) -> list[str]:
     """Return what is wrong with data of type `schema`, and which keys would be valid.
 
-    Unknown keys come first: a misspelt key often explains one that is missing.
+    Unknown keys come first: a misspelt key often explains one that is missing. With `only`, some of
+    the error's details are told.
     """
-    errors = error.errors(include_url=False)
-    errors.sort(key=lambda one: one["type"] != "extra_forbidden")
+    details = error.errors(include_url=False) if only is None else only
+    errors = sorted(details, key=lambda one: one["type"] != "extra_forbidden")
     return list(dict.fromkeys(fault for one in errors for fault in _in_words(one, schema)))
 
 

@@ -1,25 +1,27 @@
 """Reading an experiment: all that is wrong with it is said at once, before anything runs."""
 
-import json
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from fedsim.config.experiment import Experiment
-from fedsim.config.faults import faults_in
+from fedsim.config.fault_collector import FaultCollector
 from fedsim.config.overrides import apply_override
-from fedsim.config.plugin_faults import JUDGED, plugin_faults
+from fedsim.config.partial_reading import PartsOfSchema, read_partly
+from fedsim.config.plugin_faults import plugin_faults
 from fedsim.config.shipped import config_path
 from fedsim.config.yaml_files import read_yaml_mapping
-from fedsim.errors import ConfigError, PluginError, joined_faults
-from fedsim.plugins.plain_data import as_json
+from fedsim.errors import ConfigError
+
+Judge = Callable[[Experiment, FaultCollector], None]
+"""Checks the plugins of an experiment as far as its parts are sound, and tells the collector."""
 
 
 def load_experiment(
-    path: Path | str, overrides: Iterable[str] = (), *, plugins_needed: bool = True
+    path: Path | str,
+    overrides: Iterable[str] = (),
+    *,
+    plugins_needed: bool = True,
+    judge: Judge = plugin_faults,
 ) -> Experiment:
     """Read an experiment from a YAML file.
 
@@ -33,6 +35,9 @@ def load_experiment(
     plugins_needed
         False for who reads what a run has made, and builds nothing: the plugins that the
         experiment names need not be there.
+    judge
+        What checks the plugins: that they are there and accept their settings, or (see
+        `fedsim.stages.experiment_faults`) all that can be known of them without data.
 
     Raises
     ------
@@ -43,14 +48,25 @@ def load_experiment(
     """
     path = config_path(Path(path))
     tree = read_yaml_mapping(path, "an experiment", Experiment.model_fields)
+    earlier = []
     for override in overrides:
-        apply_override(tree, override)
-    experiment = parse_experiment(tree, str(path), plugins_needed=plugins_needed)
+        try:
+            apply_override(tree, override)
+        except ConfigError as error:
+            earlier.append(str(error))
+    experiment = parse_experiment(
+        tree, str(path), plugins_needed=plugins_needed, judge=judge, earlier=earlier
+    )
     return experiment.beside(path.parent.absolute())
 
 
 def parse_experiment(
-    tree: Mapping[str, object], source: str, *, plugins_needed: bool = True
+    tree: Mapping[str, object],
+    source: str,
+    *,
+    plugins_needed: bool = True,
+    judge: Judge = plugin_faults,
+    earlier: Sequence[str] = (),
 ) -> Experiment:
     """Return the experiment that plain data describes.
 
@@ -64,6 +80,10 @@ def parse_experiment(
         Where it comes from, for error sentences.
     plugins_needed
         See `load_experiment`.
+    judge
+        What checks the plugins; see `load_experiment`.
+    earlier
+        What was wrong before there was plain data.
 
     Raises
     ------
@@ -73,31 +93,45 @@ def parse_experiment(
         If a plugin it names does not exist or does not accept its settings, and nothing else is
         wrong.
     """
-    try:
-        experiment = Experiment.model_validate_json(as_json(tree))
-    except ValidationError as error:
-        faults = list(faults_in(error, Experiment))
+    read = read_partly(tree, Experiment, _PARTS)
+    faults = FaultCollector([*earlier, *read.faults], read.broken)
+    if read.valid is not None:
+        for rule in read.valid.rules():
+            for fault in rule.breaches() if faults.is_sound(*rule.reads) else ():
+                faults.add(ConfigError(fault), *rule.breaks)
         if plugins_needed:
-            simulated = tree.get("given") is None
-            faults += plugin_faults(_valid_sections(tree), simulated=simulated)
-        raise ConfigError(f"{source}: {joined_faults(faults)}") from error
-    except ValueError as error:
-        raise ConfigError(f"{source}: {error}") from error
-    if not plugins_needed:
-        return experiment
-    sections = {name: getattr(experiment, name) for name in JUDGED}
-    faults = list(plugin_faults(sections, simulated=experiment.given is None))
-    if faults:
-        raise PluginError(f"{source}: {joined_faults(faults)}")
-    return experiment
+            judge(_with_usable_victims(read.valid), faults)
+    faults.require_none(source)
+    if read.valid is None:
+        raise ConfigError(f"{source}: no part of it could be read")
+    return read.valid
 
 
-def _valid_sections(tree: Mapping[str, object]) -> dict[str, Any]:
-    """Return those sections that plugins are judged by and that are valid in themselves."""
-    found = {}
-    for name in JUDGED:
-        if name in tree:
-            kind: TypeAdapter[Any] = TypeAdapter(Experiment.__annotations__[name])
-            with suppress(ValidationError):
-                found[name] = kind.validate_json(json.dumps(tree[name]))
-    return found
+def _with_usable_victims(found: Experiment) -> Experiment:
+    """Return the experiment with victims that there are, for adversaries to be checked with."""
+    there = (v for v in found.audit.victims if v < found.partition.participants)
+    victims = tuple(dict.fromkeys(there)) or (0,)
+    return found.model_copy(update={"audit": found.audit.model_copy(update={"victims": victims})})
+
+
+_PARTS = PartsOfSchema(
+    depths={
+        "federation.local": 3,
+        "federation.evaluation": 3,
+        **dict.fromkeys(("data", "partition", "federation", "snapshots", "audit"), 2),
+        **dict.fromkeys(("defences", "adversaries", "attacks", "metrics"), 2),
+        "audit.canaries": 3,
+    },
+    stand_ins={
+        # Many, so that nothing is refused for having too few of them.
+        "partition": {"participants": 1000},
+        "partition.participants": 1000,
+        "data": {"name": "none"},
+        "model": {"name": "none"},
+        "federation": {"rounds": 1},
+        "federation.rounds": 1,
+        "adversaries": [],
+        "attacks": [],
+    },
+)
+"""What of an experiment can be at fault without the rest."""

@@ -5,19 +5,15 @@ value is refused by its constructor only. So all that a file says is judged when
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from fedsim import plugins
 from fedsim.config.choice import Choice
+from fedsim.config.experiment import Experiment
+from fedsim.config.fault_collector import FaultCollector
 from fedsim.config.metrics import metric_faults
-from fedsim.errors import FedsimError
+from fedsim.errors import FedsimError, PluginError
 
-JUDGED = (
-    *("data", "partition", "model", "objective", "federation", "defences"),
-    *("audit", "adversaries", "attacks", "metrics"),
-)
-"""The sections of an experiment that name plugins, or that plugins are given something of."""
 _INNER = "strategy"
 _WHERE = {
     "strategies": "federation.strategy: ",
@@ -31,50 +27,45 @@ _GIVEN = ("num_partitions", "partition_by", "seed")
 """What partitioners of flwr-datasets are given, or refuse with a sentence of their own."""
 
 
-def plugin_faults(sections: Mapping[str, Any], *, simulated: bool = True) -> Iterator[str]:
-    """Yield what is wrong with the plugins that sections name.
+def plugin_faults(experiment: Experiment, faults: FaultCollector) -> None:
+    """Check the plugins that an experiment names, as far as its parts are sound.
 
-    Parameters
-    ----------
-    sections
-        Those sections of an experiment that are valid in themselves, by name.
-    simulated
-        Whether there is a federation; of a model that was trained elsewhere, nobody drew who holds
-        what.
+    Of a model that was trained elsewhere, nobody drew who holds what.
     """
-    for section, part in sections.items():
-        if section == "metrics":
-            yield from metric_faults(part)
-        if section == "partition" and not simulated:
-            continue
-        for group, choice in _choices_in(section, part):
-            try:
-                _check(group, choice, sections)
-            except FedsimError as error:
-                yield str(error)
+    named = [one for one in _choices_in(experiment) if faults.is_sound(one[0])]
+    seats = faults.is_sound("audit.victims")
+    for where, group, choice in named:
+        try:
+            _check(group, choice, experiment, seats=seats)
+        except FedsimError as fault:
+            faults.add(fault, where)
+    if faults.is_sound("metrics"):
+        for sentence in metric_faults(experiment.metrics):
+            faults.add(PluginError(sentence), "metrics")
 
 
-def _choices_in(section: str, part: Any) -> Iterator[tuple[str, Choice]]:
-    """Yield each plugin that a section names: its group, and which it is."""
-    if section == "data":
-        yield "datasets", part
-    elif section == "partition":
-        yield "partitioners", part
-    elif section == "model":
-        yield "models", part
-    elif section == "objective":
-        if part is not None:
-            yield "objectives", part
-    elif section == "federation":
-        yield from (("strategies", one) for one in _worn_over(part.strategy))
-        yield "optimizers", part.local.optimizer
-        yield "trainers", part.local.trainer
-    elif section == "audit":
-        yield from (("canaries", one) for one in part.canaries)
-    elif section == "adversaries":
-        yield from (("adversaries", one) for attacker in part for one in attacker.together)
-    elif section in ("attacks", "defences"):
-        yield from ((section, one) for one in part)
+def _choices_in(experiment: Experiment) -> Iterator[tuple[str, str, Choice]]:
+    """Yield each plugin that an experiment names: where, its group, and which it is."""
+    federation = experiment.federation
+    yield "data.name", "datasets", experiment.data
+    if experiment.given is None:
+        yield "partition.name", "partitioners", experiment.partition
+    yield "model", "models", experiment.model
+    if experiment.objective is not None:
+        yield "objective", "objectives", experiment.objective
+    for one in _worn_over(federation.strategy):
+        yield "federation.strategy", "strategies", one
+    yield "federation.local.optimizer", "optimizers", federation.local.optimizer
+    yield "federation.local.trainer", "trainers", federation.local.trainer
+    for place, defence in enumerate(experiment.defences):
+        yield f"defences.{place}", "defences", defence
+    for place, canary in enumerate(experiment.audit.canaries):
+        yield f"audit.canaries.{place}", "canaries", canary
+    for place, attacker in enumerate(experiment.adversaries):
+        for adversary in attacker.together:
+            yield f"adversaries.{place}", "adversaries", adversary
+    for place, attack in enumerate(experiment.attacks):
+        yield f"attacks.{place}", "attacks", attack
 
 
 def _worn_over(strategy: Choice) -> Iterator[Choice]:
@@ -87,8 +78,11 @@ def _worn_over(strategy: Choice) -> Iterator[Choice]:
             return
 
 
-def _check(group: str, choice: Choice, sections: Mapping[str, Any]) -> None:
-    """Raise `FedsimError` if a plugin is not there, or refuses its settings."""
+def _check(group: str, choice: Choice, experiment: Experiment, *, seats: bool) -> None:
+    """Raise `FedsimError` if a plugin is not there, or refuses its settings.
+
+    `seats` says whether it is known who the victims are, beside whom adversaries have their seats.
+    """
     name, settings = choice.name, choice.settings
     try:
         plugin = plugins.resolve(group, name)
@@ -101,8 +95,8 @@ def _check(group: str, choice: Choice, sections: Mapping[str, Any]) -> None:
         plugins.checked(plugin, name, own, provided=(_INNER,))
     elif group == "partitioners":
         plugins.checked(plugin, name, settings, provided=_GIVEN, arguments=arguments)
-    elif group == "adversaries" and {"audit", "partition"} <= sections.keys():
-        victims, participants = sections["audit"].victims, sections["partition"].participants
+    elif group == "adversaries" and seats:
+        victims, participants = experiment.audit.victims, experiment.partition.participants
         plugins.build(group, name, settings, victims=victims, participants=participants)
     elif _is_built(group, plugin) and not {*arguments} & parameters.keys():
         plugins.build(group, name, settings)

@@ -45,6 +45,13 @@ class SnapshotSettings(Strict):
     participants: Literal["victims", "all"] = "victims"
     keep: Literal["parameters", "features"] = "parameters"
 
+    def observed(self, last: int) -> tuple[int, ...]:
+        """Return the rounds whose snapshots are kept, of a federation of `last` rounds."""
+        if isinstance(self.rounds, EveryRound):
+            every, first = self.rounds.every, self.rounds.first
+            return tuple(sorted({*range(first or every, last, every), last}))
+        return tuple(sorted(set(self.rounds)))
+
 
 class AuditSettings(Strict):
     """Whose data is asked about, and how many records are known to the attacker and tested.

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import parse_experiment
 from fedsim.data import Arrays
 from fedsim.progress import Watcher
+from fedsim.stages.experiment_faults import parse_experiment
 
 LABEL = "checked"
 ONLOOKER = (

@@ -51,9 +51,22 @@ def _wraps_strategy(defence: Defence) -> bool:
     return type(defence).wrap_strategy is not Defence.wrap_strategy
 
 
-def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
+def bare_defence(choice: LabelledChoice) -> Defence:
+    """Return a defence that knows nothing of the federation yet.
+
+    Raises
+    ------
+    PluginError
+        If the plugin cannot be built, or is no `Defence`.
+    """
     defence = plugins.build_member("defences", choice.name, choice.settings, Defence)
-    defence.facts, defence.label = facts, choice.label
+    defence.label = choice.label
+    return defence
+
+
+def _built(choice: LabelledChoice, facts: FederationFacts) -> Defence:
+    defence = bare_defence(choice)
+    defence.facts = facts
     _require_halves(choice.label, defence)
     return defence
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from fedsim import seeds
 from fedsim.api import run
-from fedsim.config.loading import parse_experiment
 from fedsim.data import Arrays
 from fedsim.doctor.machine_check import MachineCheck, MachineStatus
 from fedsim.errors import FedsimError
 from fedsim.report.formatting import area
 from fedsim.report.results import Results
+from fedsim.stages.experiment_faults import parse_experiment
 
 _GUESSING, _LOSS = "random", "loss"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from fedsim.config.loading import load_experiment
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
 from fedsim.federation.client_app import introduction, participant_of
@@ -21,6 +20,7 @@ from fedsim.flower.paths import RunPaths, place_of
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_malicious_updates, write_participant_findings
+from fedsim.stages.experiment_faults import load_experiment
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import client_app_of, seated

@@ -14,7 +14,6 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedsim.config.loading import load_experiment
 from fedsim.data import write_ledger
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError
@@ -36,6 +35,7 @@ from fedsim.stages.checkpointing import (
     write_malicious_updates,
     write_server_findings,
 )
+from fedsim.stages.experiment_faults import load_experiment
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.plan import plan
 from fedsim.stages.run_content import keep_content

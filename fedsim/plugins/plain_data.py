@@ -6,7 +6,7 @@ a mapping.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedsim.errors import LONGEST_VALUE, shown
@@ -34,27 +34,34 @@ def as_json(tree: Any) -> str:
     ValueError: rounds.every is nan, which is not plain finite data; valid: numbers, texts, true, \
 false, null, and lists and mappings of them
     """
-    if fault := _fault(tree, ()):
+    for _, fault in plain_data_faults(tree):
         raise ValueError(fault)
     return json.dumps(tree, allow_nan=False)
 
 
-def _fault(value: Any, path: tuple[str, ...]) -> str:
-    """Return what is wrong with a value or anything in it; "" where nothing is."""
+Keys = tuple[str, ...]
+
+
+def plain_data_faults(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Yield each place whose value is not plain finite data: its keys, and what is wrong."""
     where = ".".join(path) or "it"
     if len(path) > DEEPEST:
-        return f"{where[:LONGEST_VALUE]}... is nested too deeply: it is not plain finite data"
-    if isinstance(value, Mapping):
-        for key, held in value.items():
-            if not isinstance(key, str | int | float | None) or _odd(key):
-                return f"{where} has the key {_shown(key)}, which is not plain finite data"
-            if fault := _fault(held, (*path, str(key))):
-                return fault
-        return "" if isinstance(value, dict) else _sentence(where, value)
-    if isinstance(value, list | tuple):
-        faults = (_fault(held, (*path, str(place))) for place, held in enumerate(value))
-        return next(filter(None, faults), "")
-    return _sentence(where, value) if _odd(value) else ""
+        sentence = f"{where[:LONGEST_VALUE]}... is nested too deeply: it is not plain finite data"
+        yield path, sentence
+    elif isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str | int | float | None) or _odd(key)]
+        if odd:
+            yield path, f"{where} has the key {_shown(odd[0])}, which is not plain finite data"
+        elif not isinstance(value, dict):
+            yield path, _sentence(where, value)
+        else:
+            for key, held in value.items():
+                yield from plain_data_faults(held, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for place, held in enumerate(value):
+            yield from plain_data_faults(held, (*path, str(place)))
+    elif _odd(value):
+        yield path, _sentence(where, value)
 
 
 def _odd(value: object) -> bool:

@@ -8,9 +8,9 @@ import json
 import re
 from pathlib import Path
 
-from fedsim.config.loading import load_experiment
 from fedsim.errors import ConfigError
 from fedsim.scaffold.writing import rendered, require_empty, write_files
+from fedsim.stages.experiment_faults import load_experiment
 
 TEMPLATES = "flower-app"
 EXPERIMENT = Path("experiment.yaml")

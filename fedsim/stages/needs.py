@@ -27,19 +27,15 @@ def attackers_reading(
         If an attack declares its needs in another form than `Needs`.
     """
     for label, attack in attacks.items():
-        if not isinstance(attack.needs, Needs):
-            raise PluginError(
-                f"attack {label} has needs of type {type(attack.needs).__name__}; a fedsim.Needs "
-                "is needed"
-            )
-        _require_extracting(label, attack, experiment)
+        require_extracting(label, attack, experiment)
         for attacker in attackers:
-            _require(label, attack.needs, attacker, experiment)
+            require_shown(label, attack.needs, attacker, experiment)
     others = any(attack.needs.others for attack in attacks.values())
     return tuple(replace(one, reads_others=others and one.sees_uploads) for one in attackers)
 
 
-def _require(label: str, needs: Needs, attacker: Attacker, experiment: Experiment) -> None:
+def require_shown(label: str, needs: Needs, attacker: Attacker, experiment: Experiment) -> None:
+    """Raise `ConfigError` if an attack needs what an attacker's position does not show."""
     if needs.others and not attacker.sees_uploads:
         raise ConfigError(
             f"attack {label} reads the uploads of other participants, which {attacker.label} does "
@@ -72,8 +68,21 @@ def _shows_updates(kept: set[SnapshotKind], experiment: Experiment) -> bool:
     return own or (SnapshotKind.AGGREGATE in kept and len(experiment.observed_rounds) > 1)
 
 
-def _require_extracting(label: str, attack: Attack, experiment: Experiment) -> None:
-    """Raise if parameters are let go which an attack reads later."""
+def require_extracting(label: str, attack: Attack, experiment: Experiment) -> None:
+    """Raise if parameters are let go which an attack reads later.
+
+    Raises
+    ------
+    ConfigError
+        If they are.
+    PluginError
+        If the attack declares its needs in another form than `Needs`.
+    """
+    if not isinstance(attack.needs, Needs):
+        raise PluginError(
+            f"attack {label} has needs of type {type(attack.needs).__name__}; a fedsim.Needs "
+            "is needed"
+        )
     extracts = type(attack).extract is not Attack.extract
     loads = attack.needs.parameters or (attack.needs.reads_features and not extracts)
     if loads and experiment.snapshots.keep == "features":

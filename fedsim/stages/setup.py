@@ -34,6 +34,7 @@ from fedsim.stages.built_plugins import build_attack, objective_of
 from fedsim.stages.canary_audit import require_canary_participants, with_canary_labels
 from fedsim.stages.chosen_strategy import chosen_strategy, samples, some_are_away
 from fedsim.stages.data_of_experiment import draw_ledger, load_data
+from fedsim.stages.experiment_faults import require_sound
 from fedsim.stages.guarantees import (
     StatedGuarantee,
     ended,
@@ -43,7 +44,6 @@ from fedsim.stages.guarantees import (
 )
 from fedsim.stages.memory import require_memory
 from fedsim.stages.needs import attackers_reading, tell_needs
-from fedsim.stages.parts import require_parts
 from fedsim.stages.refusals import naming_what_is_given, require_aggregation, require_undefended
 from fedsim.stages.shuffled import shuffled_records
 from fedsim.stages.user_level import is_a_user_each
@@ -176,7 +176,7 @@ def set_setup(
             "run; `fedsim attack RUN` attacks it again"
         )
     if ledger is None:
-        require_parts(experiment)
+        require_sound(experiment)
     attackers = attackers_of(experiment)
     if ledger is not None and attackers:
         attackers = asked_about(attackers, ledger)

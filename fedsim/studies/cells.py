@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.config.experiment import DECIDES_FEDERATIONS, Experiment
-from fedsim.config.loading import load_experiment
 from fedsim.config.sections import EveryRound
-from fedsim.errors import ConfigError, FedsimError, listed
+from fedsim.errors import LONGEST_LIST, ConfigError, FedsimError, listed
+from fedsim.stages.experiment_faults import load_experiment
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.strengths import DEFENCE, NO_STRENGTH, STRENGTH, Changes, defended
 
@@ -112,7 +112,7 @@ def expand(
                 experiment = load_experiment(base, [*written, *overrides, *short])
         except FedsimError as error:
             named = f", cell {', '.join(coordinates.values())}" if coordinates else ""
-            raise type(error)(f"{path}{named}: {error}") from error
+            raise type(error)(f"{path}{named}: {error}", LONGEST_LIST) from error
         cells.append(Cell(coordinates, experiment))
     return cells
 
