@@ -9,12 +9,14 @@ from fedsim.api.plain_data import as_plain_data
 from fedsim.api.result_objects import FinishedRun
 from fedsim.config.experiment import Experiment
 from fedsim.errors import ConfigError
+from fedsim.files import usable_path
 from fedsim.plugins.module_search import look_beside
 from fedsim.stages.experiment_faults import load_experiment, parse_experiment
 from fedsim.stages.external_model import ExternalModel
 
 RUNS = Path("runs")
 """The folder of run directories, where the caller names none."""
+RUN_DIRECTORY = "the run directory"
 
 PathLike = str | Path
 RunLike = PathLike | FinishedRun
@@ -22,14 +24,26 @@ AttackLike = str | Mapping[str, object] | Callable[..., Any]
 ExperimentLike = PathLike | Mapping[str, object] | Experiment
 
 
-def as_path(path: PathLike | None) -> Path | None:
-    """Return a path, or None."""
-    return None if path is None else Path(path)
+def as_path(path: PathLike | None, what: str = "the data directory") -> Path | None:
+    """Return a path, or None.
+
+    Raises
+    ------
+    ConfigError
+        If no file can have it; `what` is the subject of the sentence.
+    """
+    return None if path is None else usable_path(path, what)
 
 
 def run_folder(run: RunLike) -> Path:
-    """Return the directory of a run."""
-    return run.path if isinstance(run, FinishedRun) else Path(run)
+    """Return the directory of a run.
+
+    Raises
+    ------
+    ConfigError
+        If no folder can have that path.
+    """
+    return run.path if isinstance(run, FinishedRun) else usable_path(run, RUN_DIRECTORY)
 
 
 def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experiment:
@@ -41,7 +55,7 @@ def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experimen
         If it is not valid, or `settings` should change one that is not a file.
     """
     if isinstance(given, str | Path):
-        look_beside(Path(given))
+        look_beside(usable_path(given, "the file of an experiment"))
         return load_experiment(Path(given), settings)
     if settings:
         raise ConfigError(
@@ -90,10 +104,10 @@ def new_run_folder(experiment: object, out: PathLike | None) -> Path:
     Raises
     ------
     ConfigError
-        If neither is a path: then nothing names it.
+        If neither is a path, and then nothing names it, or no folder can have it.
     """
     if out is not None:
-        return Path(out)
+        return usable_path(out, RUN_DIRECTORY)
     if isinstance(experiment, str | Path):
         return RUNS / Path(experiment).stem
     raise ConfigError("an experiment that is not a file needs a run directory: give `out`")

@@ -24,7 +24,7 @@ def compare(*runs: RunLike, page: PathLike | None = None) -> ComparedRuns:
     """
     if not runs:
         raise ConfigError("compare needs at least one run directory")
-    folders, target = [run_folder(one) for one in runs], as_path(page)
+    folders, target = [run_folder(one) for one in runs], as_path(page, "the page")
     if target is None:
         return ComparedRuns(compare_runs(folders))
     compared = comparison(folders)

@@ -1,10 +1,9 @@
 """`fedsim.gate`: a run held against the limits of a release."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
-from fedsim.api.arguments import PathLike, RunLike, run_folder
+from fedsim.api.arguments import PathLike, RunLike, as_path, run_folder
 from fedsim.api.result_objects import FinishedRun, GatedRun
 from fedsim.report.gate import JudgedBy, Limit, check_limits
 from fedsim.report.junit import write_junit
@@ -49,6 +48,6 @@ def gate(
     limits = [Limit(name, "max", number) for name, number in maximum.items()]
     limits += [Limit(name, "min", number) for name, number in minimum.items()]
     checks = check_limits(results, limits, judged_by=judged_by, each_victim=each_victim)
-    if junit is not None:
-        write_junit(Path(junit), folder.name, checks)
+    if (target := as_path(junit, "the JUnit report")) is not None:
+        write_junit(target, folder.name, checks)
     return GatedRun(folder, checks)

@@ -85,6 +85,7 @@ def run(
     """
     resolved = as_experiment(experiment, tuple(settings))
     folder = new_run_folder(experiment, out)
+    shared = as_path(states, "the folder of states")
     setup = set_setup(resolved, as_path(data_dir), watcher)
     if on_plan is not None:
         learns_from = {k: attack.needs.knowledge_in_words for k, attack in setup.attacks.items()}
@@ -97,8 +98,11 @@ def run(
         keep_content(setup, directory)
         keep_stated(setup.attackers, directory)
         keep_guarantees(setup.guarantees, directory)
-        write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
-        simulate_stage(setup, directory, watcher, as_path(states))
+        write_json(
+            directory.provenance,
+            provenance(as_path(data_dir), setup.experiment.folder),
+        )
+        simulate_stage(setup, directory, watcher, shared)
         attack_stage(setup, directory, watcher, fresh=False)
         return FinishedRun(folder, report_stage(directory))
 
@@ -171,11 +175,14 @@ def attack_given(
     """
     given = as_external_model(given)
     setup, snapshots = set_given_setup(given, as_path(data_dir), watcher)
-    directory = RunDirectory.create(Path(out), setup.experiment.resolved())
+    directory = RunDirectory.create(new_run_folder(given, out), setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
         keep_stated(setup.attackers, directory)
-        write_json(directory.provenance, provenance(as_path(data_dir), setup.experiment.folder))
+        write_json(
+            directory.provenance,
+            provenance(as_path(data_dir), setup.experiment.folder),
+        )
         keep_given(setup, snapshots, directory)
         attack_stage(setup, directory, watcher, fresh=False)
         return FinishedRun(directory.path, report_stage(directory))
@@ -214,7 +221,7 @@ def open_run(path: PathLike) -> FinishedRun:
     FedsimError
         If there is no such run, or it has not come to its end.
     """
-    return FinishedRun.read(Path(path))
+    return FinishedRun.read(run_folder(path))
 
 
 def prepare(

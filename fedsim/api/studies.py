@@ -10,6 +10,7 @@ from fedsim.api.runs import run
 from fedsim.config.experiment import Experiment
 from fedsim.config.shipped import config_path
 from fedsim.federation.log_filters import only_warnings_of_flower
+from fedsim.files import usable_path
 from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks.study import watching_cells
 from fedsim.report.results import Results
@@ -22,6 +23,7 @@ from fedsim.studies.writing import write_outputs
 
 STUDIES = RUNS / "studies"
 """The folder that studies are run in, where the caller names none."""
+FOLDER = "the folder of studies"
 
 OpenAudience = Callable[[Sequence[Cell]], AbstractContextManager[Audience]]
 """Gives, for the length of a block, who is told of each cell and of the work inside it."""
@@ -65,7 +67,11 @@ def study(
     FedsimError
         If the study is not valid, or a cell cannot be run.
     """
-    changes, layout, file = tuple(settings), StudyPaths(Path(out)), config_path(Path(path))
+    changes, layout, file = (
+        tuple(settings),
+        StudyPaths(usable_path(out, FOLDER)),
+        config_path(Path(path)),
+    )
     definition = load_study(file)
     cells = expand(definition, file, scale, changes, rounds)
     with _audience(open_audience, watcher, cells) as audience:
@@ -104,7 +110,7 @@ def run_study_cells(
     FedsimError
         If the study is not valid, has no such cell, or a cell cannot be run.
     """
-    layout, file = StudyPaths(Path(out)), config_path(Path(path))
+    layout, file = StudyPaths(usable_path(out, FOLDER)), config_path(Path(path))
     definition = load_study(file)
     cells = expand(definition, file, scale, tuple(settings), rounds)
     check_coordinates(definition, cells)
@@ -131,7 +137,7 @@ def plan_study(
     file = config_path(Path(path))
     definition = load_study(file)
     cells = expand(definition, file, scale, tuple(settings), rounds)
-    return plan(definition, cells, StudyPaths(Path(out)))
+    return plan(definition, cells, StudyPaths(usable_path(out, FOLDER)))
 
 
 def _audience(

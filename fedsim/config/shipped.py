@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from fedsim.files import usable_path
+
 SUFFIX = ".yaml"
 INTERNAL = "studies/targets"
 """Experiments that studies refer to; they are not listed."""
@@ -38,7 +40,14 @@ def shipped() -> Mapping[str, Path]:
 
 
 def config_path(path: Path) -> Path:
-    """Return the file that a user means: the one at `path`, or the shipped one of that name."""
+    """Return the file that a user means: the one at `path`, or the shipped one of that name.
+
+    Raises
+    ------
+    ConfigError
+        If no file can have that name.
+    """
+    usable_path(path, "the file of an experiment or study")
     return path if path.exists() else shipped().get(path.as_posix(), path)
 
 

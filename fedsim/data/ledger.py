@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.data.dataset import Dataset
-from fedsim.errors import DataError, listed
+from fedsim.errors import DataError, listed, shown
 
 NEITHER, KNOWN, TESTED = 0, 1, 2
 UserScore = Literal["mean", "max"]
@@ -38,8 +38,11 @@ class MembershipQuery:
     holders: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.key):
-            raise DataError(f"query key {self.key!r} must be letters, digits, dots and dashes")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.key) or len(self.key.encode()) > 100:
+            raise DataError(
+                f"query key {shown(self.key)} must be letters, digits, dots and dashes, at most "
+                "100 bytes of them: folders are named by it"
+            )
         if not self.victims or len({*self.victims, *self.holders}) < len(
             self.victims + self.holders
         ):

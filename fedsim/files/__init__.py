@@ -2,6 +2,7 @@
 
 from fedsim.files.reading import parsed_json, read_bytes, read_json, read_text
 from fedsim.files.writing import (
+    LONGEST_NAME,
     OWNER_ONLY_FILE,
     OWNER_ONLY_FOLDER,
     UNFINISHED,
@@ -10,12 +11,14 @@ from fedsim.files.writing import (
     replacing,
     share,
     sync_folder,
+    usable_path,
     write_bytes,
     write_json,
     write_text,
 )
 
 __all__ = [
+    "LONGEST_NAME",
     "OWNER_ONLY_FILE",
     "OWNER_ONLY_FOLDER",
     "UNFINISHED",
@@ -28,6 +31,7 @@ __all__ = [
     "replacing",
     "share",
     "sync_folder",
+    "usable_path",
     "write_bytes",
     "write_json",
     "write_text",

@@ -13,9 +13,60 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedsim.errors import ConfigError, shown
+
 OWNER_ONLY_FILE = 0o600
 OWNER_ONLY_FOLDER = 0o700
 UNFINISHED = ".part"  # how the names of folders end in which a file is being written
+LONGEST_NAME = 255
+"""Bytes in the name of a file or folder, on the file systems of Linux and macOS."""
+LONGEST_PATH = 3_500
+"""Bytes in a path that a user gives: Linux takes 4,096, and fedsim adds names of its own."""
+
+
+def usable_path(path: str | Path, what: str = "a path") -> Path:
+    """Return a path that a file can have; whether there is one is not looked at.
+
+    Parameters
+    ----------
+    path
+        What a user gave.
+    what
+        What it is of, as the subject of a sentence.
+
+    Raises
+    ------
+    ConfigError
+        If no file can have that name.
+
+    Examples
+    --------
+    >>> usable_path("runs/first").name
+    'first'
+    >>> usable_path("runs/" + "x" * 300)
+    Traceback (most recent call last):
+    ...
+    fedsim.errors.ConfigError: a path has a name of 300 bytes, 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+xxxxxxxxxxxxxxxxxxxxxxxxxxx...; a file's name has at most 255
+    """
+    try:
+        content = os.fsencode(path)
+    except UnicodeEncodeError:
+        content = b"\0"
+    if b"\0" in content:
+        raise ConfigError(f"{what} is {shown(str(path))}, which no file's name can be")
+    longest = max(content.split(b"/"), key=len)
+    if len(longest) > LONGEST_NAME:
+        raise ConfigError(
+            f"{what} has a name of {len(longest)} bytes, {shown(os.fsdecode(longest))}; a file's "
+            f"name has at most {LONGEST_NAME}"
+        )
+    if len(content) > LONGEST_PATH:
+        raise ConfigError(
+            f"{what} has {len(content):,} bytes, {shown(str(path))}; a path has at most "
+            f"{LONGEST_PATH:,}"
+        )
+    return Path(path)
 
 
 def make_private_folder(path: Path) -> Path:
@@ -44,7 +95,9 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # The owner's only, and so is all in it.
-    folder = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
+    # Not by the whole name: with what is added, that may be longer than a name may be.
+    prefix = f".{path.name[:40]}."
+    folder = tempfile.mkdtemp(prefix=prefix, suffix=UNFINISHED, dir=path.parent)
     temporary = Path(folder) / path.name
     try:
         yield temporary

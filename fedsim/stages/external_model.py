@@ -21,6 +21,7 @@ from fedsim.config.sections import AuditSettings, ExternalModelSettings
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
 from fedsim.errors import PluginError, SnapshotError
 from fedsim.federation.round_figures import RoundFigures, with_utility
+from fedsim.files import usable_path
 from fedsim.files.digests import digest, digest_of_arrays
 from fedsim.models import load_exchanged
 from fedsim.objectives import Classification, Objective
@@ -88,7 +89,7 @@ class ExternalModel:
 def paths_of(given: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
     """Return one path or several as paths."""
     several = (given,) if isinstance(given, Path | str) else given
-    return tuple(map(Path, several))
+    return tuple(usable_path(one, "a file of weights or snapshots") for one in several)
 
 
 def set_given_setup(
@@ -104,7 +105,7 @@ def set_given_setup(
     selection, states = _read(given)
     if selection is not None:
         watcher.say(selection.in_words)
-    membership = read_membership(Path(given.membership))
+    membership = read_membership(usable_path(given.membership, "the membership file"))
     experiment = _experiment(given, selection, states)
     dataset = load_data(experiment, data_dir, watcher)
     ledger = membership.ledger(dataset, given.seed)

@@ -17,9 +17,10 @@ from flwr.clientapp import ClientApp
 from adversaries import CuriousParticipant, GradientAscentParticipant
 from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.resources import AttackerResources
+from fedsim.engines import multiprocess
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.multiprocess import WorkersGrid, local_grid
-from fedsim.engines.processes import WorkerEnded
+from fedsim.engines.processes import Worker, WorkerEnded, who_sent
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, SnapshotError
 from fedsim.federation.client_app import PrefetchingApp
@@ -256,13 +257,60 @@ def test_a_failing_participant_is_named_with_its_round() -> None:
     assert str(error.value) == "participant 1 in round 1 failed: ValueError: one two"
 
 
+class SetClock:
+    """A clock of which each participant takes one second, however fast the machine is.
+
+    The n-th participant of each process answers when the clock shows n; participant 3 never does.
+    """
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.folder, self.workers, self.now, self._missing = folder, workers, 0.0, 0
+
+    def monotonic(self) -> float:
+        """Return what the clock shows."""
+        return self.now
+
+    def answer(self, participant: int) -> None:
+        """Wait, in a participant, until it has taken its second."""
+        turn = participant // self.workers + 1
+        while participant == 3 or not (self.folder / str(turn)).exists():
+            time.sleep(0.002)
+
+    def who_sent(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
+        """Wait for who answers at this second, else set the clock to the next one or the end."""
+        turn = int(self.now) + 1
+        if not self._missing and self.now + seconds >= turn and self._due(turn):
+            self.now, self._missing = float(turn), self._due(turn)
+            (self.folder / str(turn)).touch()
+        if not self._missing:
+            self.now += seconds
+            return []
+        ready = who_sent(workers)
+        self._missing -= len(ready)
+        return ready
+
+    def _due(self, turn: int) -> int:
+        """Return how many answer at a second: those in their turn that do not come after 3."""
+        return sum(
+            one // self.workers + 1 == turn and (one < 3 or (self.workers > 1 and one != 3))
+            for one in range(5)
+        )
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_who_hangs_is_left_out_after_the_timeout(workers: int) -> None:
+def test_who_hangs_is_left_out_after_the_timeout(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Participants 0 and 2 take longer than the timeout together, but neither does alone.
-    app = answering(lambda participant: time.sleep(NEVER if participant == 3 else 1.0))
+    clock = SetClock(tmp_path, workers)
+    app = answering(clock.answer)
     before = children()
     with local_grid(app, 5, workers, 1, apart=True) as grid:
-        replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=1.8)
+        with monkeypatch.context() as patched:
+            patched.setattr(multiprocess, "time", clock)
+            patched.setattr(multiprocess, "who_sent", clock.who_sent)
+            replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=1.8)
+        assert clock.now == pytest.approx({1: 4.8, 2: 3.0, 3: 2.8}[workers])
         # 4 comes after 3 in the only process; with two, 1 and 3 are in one and 0, 2 and 4 in one.
         assert told(replies, "participant") == ([0, 1, 2] if workers == 1 else [0, 1, 2, 4])
         assert [list(state) for state in grid.states().values()][:3] == [["seen"]] * 3
