@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from fedsim.data.arrays import Arrays
-from fedsim.errors import DataError
+from fedsim.errors import ConfigError, DataError
+from fedsim.files import usable_path
 
 
 def discard_message(message: str) -> None:
@@ -45,6 +46,10 @@ class SourceLocation:
         DataError
             If it is in none of them; the sentence says where it was looked for.
         """
+        try:
+            usable_path(path, setting)
+        except ConfigError as error:
+            raise DataError(str(error)) from error
         places = self._places(path)
         for found in places:
             if is_there(found):
