@@ -1,4 +1,4 @@
-"""Attackers and their attacks, as plugins of fedsim like those of any other package."""
+"""Adversaries and membership-inference attacks, installed as plugins of fedsim."""
 
 from adversaries.positions.curious_participant import CuriousParticipant
 from adversaries.positions.curious_server import CuriousServer

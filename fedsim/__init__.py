@@ -1,7 +1,7 @@
 """Simulate a federation with an attacker in it, and measure what that attacker learns.
 
-The names below are the public surface for scripts and plugins; they are imported when first used,
-so that the command line answers at once.
+The names below are the public API for scripts and plugins. They are imported when first used, so
+that the command line starts quickly.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""The plugin contract of an attack: from what an adversary saw to one score a record.
+"""The plugin contract of an attack: from what an adversary saw to one score per record.
 
-Whatever produces such scores, a trained network or one line of arithmetic, is judged by the same
+Whatever produces such scores, a trained network or one line of arithmetic, is evaluated by the same
 code. This layer knows no attack by name.
 """
 
@@ -47,7 +47,7 @@ class ExpectedObservation:
     snapshots
         In how many rounds the victim is sure to be seen.
     objective
-        What the model is trained to do.
+        The training objective.
     """
 
     new_model: Callable[[], nn.Module]
@@ -143,7 +143,7 @@ class Attack(ABC):
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
-        """Return one finite score a candidate; higher means member.
+        """Return one finite score per candidate; higher means member.
 
         Parameters
         ----------
@@ -156,9 +156,9 @@ class Attack(ABC):
             records too, whose scores choose the threshold: an attack that learns from the known
             records must score each of them by a model that has not seen it (cross-fitting).
         seed
-            All randomness comes from it.
+            The only source of randomness.
         watcher
-            Hears how far it is.
+            Receives the progress.
 
         Returns
         -------

@@ -70,7 +70,7 @@ def _readable(sentence: str, longest: int = LONGEST_SENTENCE) -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Return names as they appear in an error sentence: sorted, comma separated, or 'none'.
+    """Return names as they appear in an error message: sorted, comma separated, or 'none'.
 
     >>> listed({"b", "a"})
     'a, b'
@@ -94,7 +94,7 @@ def joined_faults(faults: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value that somebody gave as part of a sentence, of which it is not most.
+    """Return a value that a user gave as part of a sentence, of which it is not most.
 
     >>> shown("a"), shown([100, 200] * 100)
     ("'a'", '[100, 200, 100, 200, 100, 200, 100, 200, 100, 200, 100, 200,...')

@@ -34,7 +34,7 @@ class Finding(BaseModel):
     figures
         Numbers or a few words, by name.
     columns, rows
-        A table: its headings, and a cell a heading in each row; at most 12 columns and 200 rows.
+        A table: its headings, and a cell per heading in each row; at most 12 columns and 200 rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

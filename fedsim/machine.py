@@ -1,4 +1,4 @@
-"""What this machine has: for what is refused before it would exhaust it."""
+"""The memory of this machine."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Progress of long work, reported to whatever watches it.
+"""Progress of long work, reported to a watcher.
 
-Computing code calls a `Watcher`; the command line gives one that draws bars with the time left, a
-script gives none, and a test can give one that counts.
+Computing code calls a `Watcher`; the command line passes one that draws bars with the time left, a
+script passes none, and a test can pass one that counts.
 """
 
 from collections.abc import Callable, Iterator

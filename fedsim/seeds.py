@@ -43,7 +43,7 @@ def torch_generator(seed: int, *path: PathPart) -> torch.Generator:
 
 @contextmanager
 def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
-    """Seed the global generators of `random`, numpy and torch for one block, then restore them.
+    """Seed the generators of `random`, numpy and torch within the context, then restore them.
 
     For code that is not ours and draws from global state: a third party's model factory, dropout
     inside a model, the node sampling of Flower's strategies.

@@ -1,14 +1,13 @@
-"""How well each record's gradient agrees with the update that training made.
+"""Alignment of each record's gradient with the update of local training.
 
 Near good parameters the gradients of an overparameterised network behave like independent
 directions: an update is almost orthogonal to the gradient of a record that it was not made from
 (Li, Li and Ribeiro, *Effective passive membership inference attacks in federated learning against
-overparameterized models*, ICLR 2023). No record's membership has to be known, and nothing is
-learned.
+overparameterized models*, ICLR 2023). The attack needs no known members and trains nothing.
 
 The inner product of a record's gradient with the update is the derivative of its loss along the
-update. Forward-mode differentiation gives it for all records of a batch in one pass, without any
-gradient being made; only the norm of the gradient takes a backward pass.
+update. Forward-mode differentiation computes it for all records of a batch in one pass, without
+materialising a gradient; only the norm of the gradient takes a backward pass.
 """
 
 import warnings
@@ -35,13 +34,13 @@ _NORMS = needed_features(Needs(gradient_norms="all"))
 
 @dataclass(frozen=True)
 class Alignment:
-    """What the gradients g of N records say about an update D = before - after.
+    """Alignment of the gradients g of N records with an update D = before - after.
 
     Attributes
     ----------
     slope : (N,)
-        ``<g, D> / s``, where s is the scale that the objective keeps apart (1 - p_y of a
-        classifier), so that nothing underflows where the model is certain.
+        ``<g, D> / s``, where s is the scale that the objective factors out (1 - p_y for a
+        classifier), so that nothing underflows for confident predictions.
     log_scale : (N,)
         log s.
     log_norm : (N,)
@@ -86,14 +85,14 @@ def alignments(
     Parameters
     ----------
     model
-        A module that the parameters fit into; it is left with those of `before`.
+        A module that the parameters fit; it keeps those of `before`.
     before, afters
-        The parameters that training began with, and those that it ended with, by name; entries that
-        are no trainable parameters of the model do not count.
+        The parameters before and after training, by name; entries that are not trainable
+        parameters of the model are ignored.
     batch, records
-        Where the records come from, and their ids (N,).
+        The source of the records, and their ids (N,).
     objective
-        What the model is trained to do.
+        The training objective.
     """
     model.load_state_dict(before, strict=False)
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
@@ -130,11 +129,11 @@ def alignments(
 
 @contextmanager
 def _forward_mode(model: nn.Module) -> Iterator[None]:
-    """Use kernels that have a forward mode: neither fused attention nor oneDNN's LSTM has one."""
+    """Use kernels that support forward mode; fused attention and oneDNN's LSTM do not."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
     with sdpa_kernel(SDPBackend.MATH), ExitStack() as kernels:
         if recurrent:
-            # Torch speaks of TF32 on Intel GPUs whatever is set, and whatever the machine.
+            # torch warns about TF32 on Intel GPUs on every machine, whatever is set.
             kernels.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN", UserWarning)
             kernels.enter_context(torch.backends.mkldnn.flags(enabled=False))

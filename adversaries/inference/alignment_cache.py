@@ -1,7 +1,7 @@
-"""Update alignments of a view: computed once for each pair of snapshots, kept, and read again.
+"""Cache of update alignments: computed once for each pair of snapshots of a view.
 
-They take the parameters of two snapshots, those that training began with and those that it ended
-with. Once they are kept, neither is needed any more (``snapshots.keep: features``).
+An alignment reads the parameters of two snapshots, before and after training. Once it is cached,
+neither is needed any more (``snapshots.keep: features``).
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Snapshot
 
 FORMAT = "fedsim-alignment-1"
-"""The version of what is computed and of how it is written; it is part of a file's name."""
+"""The version of the computation and of the file format; part of each file's name."""
 _COLUMNS = ("slope", "log_scale", "log_norm")
 _UPDATE_NORM = "update_norm"
 
@@ -29,8 +29,8 @@ _UPDATE_NORM = "update_norm"
 def seen_updates(view: View) -> tuple[tuple[Snapshot, Snapshot], ...]:
     """Return the updates that a view shows, as pairs (before, after) training.
 
-    The victims' own, from what they were sent to what they uploaded, where both were seen; else
-    those of the aggregate between observed rounds.
+    The victims' own updates, from the parameters sent to them to their uploads, where both were
+    seen; otherwise those of the aggregate between observed rounds.
     """
     own = tuple(
         (before, after)
@@ -61,10 +61,10 @@ def required_updates(view: View) -> tuple[tuple[Snapshot, Snapshot], ...]:
 def observed_alignments(
     view: View, before: Snapshot, afters: Sequence[Snapshot]
 ) -> list[Alignment]:
-    """Return how the gradients of all audited records agree with updates that began alike.
+    """Return the alignments of all audited records with updates from the same parameters.
 
-    What is already in the view's folder is read; the rest is computed in one pass over the records
-    and written there.
+    Cached alignments are read from the view's folder; the others are computed in one pass over the
+    records and written there.
     """
     paths = [_path(view, before, after) for after in afters]
     kept = [_read(path, len(view.records)) for path in paths]
@@ -91,7 +91,7 @@ def observed_alignments(
 
 
 def _path(view: View, before: Snapshot, after: Snapshot) -> Path:
-    """Return where an alignment is kept: by what it is of."""
+    """Return the path of a cached alignment."""
     digest = digest_of_view(view, FORMAT, before.digest, after.digest)
     name = f"alignment-{after.round:05d}.{before.key.name}.{after.key.name}.{digest}"
     return view.features / f"{name}.safetensors"

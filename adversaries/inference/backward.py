@@ -1,8 +1,8 @@
-"""One batch through a model and back, collecting what per-record gradients are made of.
+"""Forward and backward pass of one batch, collecting the factors of per-record gradients.
 
-Autograd is asked for the gradient at the *edge* that a layer's output had when it left the layer.
-So an in-place activation behind the layer, which makes backward hooks return wrong values without
-a word, changes nothing, and no parameter's ``.grad`` is touched.
+Autograd computes the gradient at the *edge* that a layer's output had when the layer returned it.
+An in-place activation after the layer, which silently makes backward hooks return wrong values,
+therefore changes nothing, and no parameter's ``.grad`` is touched.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +19,10 @@ from adversaries.inference.model_layers import evaluating, first_tensor
 
 
 class LayerTrace(NamedTuple):
-    """What one layer did with one batch of N records in one call.
+    """Inputs and output gradients of one call of a layer on a batch of N records.
 
-    `inputs` (N, ...) is what the layer was given; `deltas` (N, ...) is the gradient of each
-    record's loss with respect to what it returned; see `record_axes` for the deltas of several
-    tensors.
+    `inputs` (N, ...) are the inputs of the layer; `deltas` (N, ...) are the gradients of each
+    record's loss with respect to its output. See `record_axes` for layers with several outputs.
     """
 
     inputs: Tensor
@@ -38,7 +37,7 @@ class _LayerCall(NamedTuple):
     axes: tuple[int, ...]
 
     def trace(self, deltas: Sequence[Tensor | None]) -> LayerTrace | None:
-        """Return what the call did, records first; None if the output does not depend on it."""
+        """Return the trace of the call, records first; None if the output does not depend on it."""
         some = next((delta for delta in deltas if delta is not None), None)
         if some is None:
             return None
@@ -51,11 +50,11 @@ class _LayerCall(NamedTuple):
 
 
 class LayerWatch:
-    """Watches the calls of some layers in one forward pass, then gives their traces.
+    """Records the calls of some layers in one forward pass, and returns their traces.
 
-    A layer is `lost` if it was not called with one tensor, did not return as many as its rule says,
-    or if its input was overwritten in place after the call: its calls do not say what its gradients
-    are.
+    A layer is `lost` if it was not called with one tensor, did not return as many as its rule
+    expects, or if its input was overwritten in place after the call: its gradients cannot be
+    computed from its calls.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
@@ -65,7 +64,7 @@ class LayerWatch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note every call in one block, in which gradients must be enabled."""
+        """Record every call within the context, in which gradients must be enabled."""
         handles = [
             layer.register_forward_hook(self._hook(name), with_kwargs=True)
             for name, layer in self.layers.items()
@@ -100,7 +99,7 @@ class LayerWatch:
 
     @property
     def lost(self) -> set[str]:
-        """The layers whose calls do not say what their gradients are."""
+        """The layers whose gradients cannot be computed from their calls."""
         overwritten = {
             name
             for name, calls in self._calls.items()
@@ -116,22 +115,22 @@ class LayerWatch:
     def traces(
         self, output: Tensor, gradient: Tensor, also: Mapping[str, nn.Parameter]
     ) -> tuple[dict[str, tuple[LayerTrace, ...]], set[str]]:
-        """Go back from the output and return every layer's traces, one a call.
+        """Backpropagate from the output and return every layer's traces, one per call.
 
         Parameters
         ----------
         output
-            What the model returned in the block.
+            The output of the model within the context.
         gradient
             The gradient of each record's loss with respect to it.
         also
-            Parameters, by any name, of which it is asked whether the output depends on them.
+            Further parameters, by any name, to check whether the output depends on them.
 
         Returns
         -------
         (dict of str to tuple of LayerTrace, set of str)
-            The traces by layer, without calls on which the output does not depend; and which of
-            `also` it depends on.
+            The traces by layer, without calls on which the output does not depend; and the names
+            in `also` on which it depends.
         """
         edges = [edge for calls in self._calls.values() for call in calls for edge in call.edges]
         wanted: list[Any] = [*edges, *also.values()]
@@ -152,7 +151,7 @@ class LayerWatch:
 
 
 def _tensors(returned: Any) -> list[Tensor] | None:
-    """Return what a layer returned as a list of tensors; None if there is anything else in it."""
+    """Return the output of a layer as a list of tensors; None if it contains anything else."""
     if isinstance(returned, Tensor):
         return [returned]
     if type(returned) is not tuple:
@@ -163,19 +162,19 @@ def _tensors(returned: Any) -> list[Tensor] | None:
 
 @dataclass(frozen=True)
 class BatchPass:
-    """One batch of N records that has gone through the model.
+    """The forward pass of one batch of N records.
 
     Attributes
     ----------
     inputs, output
-        What the model took, and what it returned while `watch` looked.
+        Input and output of the model.
     direction, scale
         The gradient of each record's loss with respect to the output is ``direction * scale``,
         with a scale (N,).
     watch
-        Has seen the calls of the layers.
+        The recorded calls of the layers.
     precision
-        Of what is computed from them.
+        Precision of the computations on them.
     """
 
     inputs: Tensor
@@ -192,16 +191,16 @@ def backpropagate(
     layers: Mapping[str, nn.Module],
     output_gradient: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, dict[str, tuple[LayerTrace, ...]]]:
-    """Run one batch through `model` and back, and return every named layer's traces, one a call.
+    """Run one batch forward and backward, and return the traces of the named layers.
 
     Parameters
     ----------
     model
         A module that treats records independently in eval mode (which is enforced and restored).
     inputs
-        N records, as the model takes them.
+        N records, as inputs of the model.
     layers
-        The layers to watch, by name.
+        The layers to trace, by name.
     output_gradient
         Given the model's output (N, ...), the gradient of each record's loss with respect to it. A
         closed form keeps the digits that automatic differentiation loses for confident records.
@@ -209,8 +208,8 @@ def backpropagate(
     Returns
     -------
     (Tensor, dict of str to tuple of LayerTrace)
-        The model's output, detached, and the traces in the order of `layers`; none of a layer on
-        which the output does not depend.
+        The model's output, detached, and the traces in the order of `layers`, one per call; empty
+        for a layer on which the output does not depend.
     """
     watch = LayerWatch(layers)
     with evaluating(model), torch.enable_grad(), watch.watching():

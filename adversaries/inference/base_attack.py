@@ -1,13 +1,13 @@
 """BASE: the victim's log-likelihood of a record against the mean likelihood of OUT models.
 
 Lassila, Oestman, Ngo and Graell i Amat, *Practical Bayes-Optimal Membership Inference Attacks*,
-NeurIPS 2025, in the form that LeakPro has:
+NeurIPS 2025, in the form of LeakPro:
 
     score(x) = log p(x) - w [ log sum_k p_k(x) - log K ]
 
-with w = 1 over models half of which have trained on the record, and w = .33 over OUT models alone.
-Here at temperature 1, and a mean over the observed rounds. It takes one likelihood and no variance,
-so it needs no records that are known.
+with w = 1 over models half of which were trained on the record, and w = .33 over OUT models alone.
+Here with temperature 1, averaged over the observed rounds. It needs no variance, and therefore no
+known records.
 """
 
 from typing import Annotated
@@ -33,9 +33,9 @@ class Base(ReferenceAttack):
     Parameters
     ----------
     weight
-        w, in [0, 1].
+        The weight w, in [0, 1].
     federations
-        As of `LiRA`.
+        As in `LiRA`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Base(ReferenceAttack):
 
 
 def base_score(victim: Floats, out: Floats, weight: float) -> Floats:
-    """Return the score (N,) of log-likelihoods of the victim's model (N,) and of K OUT ones (K, N).
+    """Return scores (N,) from log-likelihoods of the victim's (N,) and of K OUT models (K, N).
 
     >>> base_score(np.log([0.9]), np.log([[0.2], [0.4]]), 1.0).round(4)  # .9 over .3
     array([1.0986])

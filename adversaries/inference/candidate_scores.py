@@ -1,4 +1,4 @@
-"""Scores of known and of other records put together, in the order of the candidates."""
+"""Merging the scores of known and of other records, in the order of the candidates."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ ScoreArray = NDArray[np.float64]
 
 
 def row_index(view: View, records: RecordIds) -> torch.Tensor:
-    """Return where records stand in the rows of a view's features, as an index of tensors."""
+    """Return the rows of records in a view's features, as a tensor index."""
     return torch.from_numpy(positions(view, records))
 
 

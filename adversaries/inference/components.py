@@ -1,4 +1,4 @@
-"""The components of the attack network: from one feature on T snapshots to an embedding of each.
+"""The components of the attack network: each embeds one feature of T snapshots.
 
 Tensors are snapshot first, (T, N, width), so that T components of their own cost one batched
 product. In a stack of networks (see `network_stack`) the networks stand before the snapshots:
@@ -29,13 +29,13 @@ class ComponentSettings:
     output_widths, loss_widths, label_widths
         Widths of the layers of the components for outputs, loss and label.
     input_dropout
-        Share of units dropped before each layer of the components for outputs, loss and label.
+        Dropout rate before each layer of the components for outputs, loss and label.
     gradient_dropout
-        Share of rows and of columns of a gradient that are dropped.
+        Dropout rate for the rows and the columns of a gradient.
     map_dropout
-        Share of the convolution's results that are dropped.
+        Dropout rate for the outputs of the convolution.
     shared
-        Whether one set of component weights serves all snapshots (as in the authors' federated
+        Whether all snapshots share one set of component weights (as in the authors' federated
         code) or each snapshot has its own (as in their paper).
     """
 
@@ -51,14 +51,14 @@ class ComponentSettings:
 
 
 class Components(nn.Module):
-    """One component a feature, for each snapshot or for all: embeddings (N, width) of N records.
+    """One component per feature, for each snapshot or shared: embeddings (N, width) of N records.
 
     Parameters
     ----------
     like
-        Inputs whose shapes they are made for.
+        Example inputs that define the shapes.
     settings
-        Their sizes.
+        Sizes of the components.
     """
 
     def __init__(self, like: Inputs, settings: ComponentSettings) -> None:
@@ -78,7 +78,7 @@ class Components(nn.Module):
             self.width += gradients.size[0] * settings.gradient_widths[-1]
 
     def forward(self, inputs: Inputs) -> list[Tensor]:
-        """Return the embeddings of every feature, over all snapshots side by side."""
+        """Return the embeddings of all features and snapshots, concatenated."""
         vectors, gradients = _vectors(inputs, self.settings), _gradients(inputs, self.settings)
         embeddings = [self.vectors[name](values) for name, values, _ in vectors]
         embeddings += [self.gradients[name](of) for name, of in gradients]
@@ -86,14 +86,14 @@ class Components(nn.Module):
 
     @property
     def floats_per_record(self) -> int:
-        """How many numbers the convolutions give of one record: most of a pass's memory."""
+        """Number of convolution outputs for one record: most of the memory of a pass."""
         return sum(module.floats_per_record for module in self.gradients.values())  # type: ignore[misc]
 
 
 def _vectors(
     inputs: Inputs, settings: ComponentSettings
 ) -> Iterator[tuple[str, Tensor, tuple[int, ...]]]:
-    """Give the vectors that have a component, with its name and widths."""
+    """Yield the vectors that have a component, with its name and widths."""
     if settings.loss_widths and inputs.losses.shape[-1]:
         yield "loss", inputs.losses, settings.loss_widths
     if settings.label_widths and inputs.labels.shape[-1]:
@@ -104,21 +104,21 @@ def _vectors(
 
 
 def _gradients(inputs: Inputs, settings: ComponentSettings) -> Iterator[tuple[str, GradientInputs]]:
-    """Give the gradients that have a component, with its name."""
+    """Yield the gradients that have a component, with its name."""
     if settings.gradient_widths:
         for name, gradients in inputs.gradients.items():
             yield _key(name), gradients
 
 
 def _key(layer: str) -> str:
-    """Return a layer's name as a part of a module's name, which may not hold a dot."""
+    """Return a layer's name as part of a module's name, which may not contain a dot."""
     return layer.replace(".", "/")
 
 
 def component(
     snapshots: int, width_in: int, widths: tuple[int, ...], dropout: nn.Module
 ) -> nn.Module:
-    """Return linear layers with dropout before and ReLU behind each."""
+    """Return linear layers, each preceded by dropout and followed by ReLU."""
     layers: list[nn.Module] = []
     for width in widths:
         layers += [dropout, SnapshotLinear(snapshots, width_in, width), nn.ReLU()]
@@ -127,12 +127,12 @@ def component(
 
 
 class GradientConvolution(nn.Module):
-    """The convolution over a layer's gradient, computed from the form in which it is kept.
+    """The convolution over a layer's gradient, computed from its factored form.
 
     The gradient of the last layer's weight is the (C, F) matrix delta a^T. A kernel w that spans
-    the C outputs and slides over the F inputs gives sum_c w_c delta_c a_f: all kernels at once are
-    the outer product of (W^T delta) and a, exactly. Convolutional layers have a sum of such
-    products, one a position.
+    the C outputs and slides over the F inputs computes sum_c w_c delta_c a_f: all kernels together
+    give exactly the outer product of (W^T delta) and a. For convolutional layers it is a sum of
+    such products over the positions.
     """
 
     def __init__(self, snapshots: int, fan_out: int, kernels: int) -> None:
@@ -149,8 +149,8 @@ class GradientConvolution(nn.Module):
 class GradientComponent(nn.Module):
     """Convolution over a layer's gradient, then linear layers: (T, N, embedding).
 
-    Dropout falls on the gradient's factors, so on whole rows and columns of it: to drop its
-    elements would take the matrix.
+    Dropout acts on the factors of the gradient, and so on whole rows and columns: dropping single
+    elements would require the matrix.
     """
 
     def __init__(self, like: GradientInputs, settings: ComponentSettings) -> None:

@@ -1,11 +1,11 @@
-"""Confidence series: a small network over the fit of each round, level by level.
+"""Confidence series: a small convolutional network over the log-odds of each round.
 
 Zari, Xu and Neglia, *Efficient Passive Membership Inference Attack in Federated Learning*, NeurIPS
-PriML 2021: the sequence of true-class probabilities over the rounds, and a classifier on it that
-learns from known records. The original code is lost; a public re-implementation, made after talk
-with the author, has three convolutions over the rounds. Here they have an eighth of its channels
-(the paper's point is that it is small), and the network reads the log-odds, which have the order of
-the probabilities and all their digits.
+PriML 2021: a classifier on the sequence of true-class probabilities over the rounds, trained on
+known records. The original code is not available; a public re-implementation, based on
+correspondence with the author, has three convolutions over the rounds. Here they have an eighth of
+its channels (the paper argues for a small network), and the network reads log-odds, which are
+monotone in the probabilities and lose no digits.
 """
 
 from typing import Annotated
@@ -25,7 +25,7 @@ class ConfidenceSeries(SeriesClassifier):
     Parameters
     ----------
     epochs
-        Of training.
+        Number of training epochs.
     """
 
     title = "confidence series"

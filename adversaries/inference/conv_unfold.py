@@ -1,9 +1,9 @@
-"""What each output position of a convolution saw: its input as a matrix of patches.
+"""Unfolding of a convolution's input into patches, one for each output position.
 
-With it a convolution is a linear layer that is used once a position, so every rule for per-record
-gradients of linear layers holds for it too. The geometry is a value of its own, as a gradient that
-is kept as its two factors must be unfolded later, without the layer. A convolution over one axis is
-one over images of height one.
+On patches a convolution is a linear layer applied at each position, so the rules for per-record
+gradients of linear layers apply. The geometry is stored separately, because a factored gradient is
+unfolded later, without the layer. A one-dimensional convolution is treated as one over images of
+height one.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Unfolding:
     padding
         (left, right, top, bottom), as `torch.nn.functional.pad` takes it.
     padding_mode
-        That of the layer; ``"zeros"``, ``"reflect"``, ...
+        Padding mode of the layer: ``"zeros"``, ``"reflect"``, ...
     groups
-        Groups of channels that do not see each other.
+        Number of channel groups.
     """
 
     kernel_size: tuple[int, ...]
@@ -52,7 +52,7 @@ class Unfolding:
     def patches(self, images: Tensor) -> Tensor:
         """Return (N, groups, fan in, positions) of images (N, channels, height, width).
 
-        Of (N, channels, width), too, where the convolution is one over one axis.
+        Also for (N, channels, width), if the convolution is one-dimensional.
         """
         images = as_images(images)
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode

@@ -1,8 +1,8 @@
-"""Cross-fitting: every known record is scored by models that have not seen it.
+"""Cross-fitting: every known record is scored by models that were not trained on it.
 
-A few thousand records are known to an attacker; none can be spared for validation alone. They are
-cut into K folds, and a model is trained without each. What it says of its own fold is as honest as
-what it says of a third party, so thresholds (and epochs) may be chosen on it.
+An attacker knows a few thousand records, too few to set some aside for validation. They are split
+into K folds, and one model is trained without each. Its scores on the held-out fold are unbiased,
+so thresholds and epochs can be chosen on them.
 """
 
 from collections.abc import Callable
@@ -26,12 +26,12 @@ OnProgress = Callable[[int], None]
 def folds(
     member: BoolArray, count: int, seed: int, repeat: int = 0
 ) -> list[tuple[Positions, Positions]]:
-    """Return the positions (rest, held out) of each fold; members are spread evenly.
+    """Return the positions (training, held out) of each fold, stratified by membership.
 
     Raises
     ------
     DataError
-        If there is not a member and a non-member for every fold.
+        If there is not at least one member and one non-member for every fold.
     """
     fewest = min(int(member.sum()), int((~member).sum()))
     if fewest < count:
@@ -51,7 +51,7 @@ def scalar_logistic(
     fold_count: int,
     seed: int,
 ) -> tuple[ScoreArray, ScoreArray]:
-    """Score by a logistic regression on the scalars of all snapshots side by side: the baseline.
+    """Score records by a cross-fitted logistic regression on the scalars of all snapshots.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def scalar_logistic(
     others
         (M, columns) of other records, the candidates.
     fold_count
-        Parts that the known records are cut into.
+        Number of folds of the known records.
     seed
-        Of the cut.
+        Seed of the split into folds.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""An ensemble: logistic regression of what the attacks of a position say that learn nothing.
+"""An ensemble: logistic regression on the scores of all attacks that need no training.
 
 Gradient alignment (cosine and inner product) and the loss series (level, slope, change) for any
-position; offline LiRA, RMIA and source inference beside them where all uploads are seen. Each
-gives one score a record; a logistic regression on the standardised scores learns from the known
-records, each of which is scored by folds that it is not in. Ours.
+position; also offline LiRA, RMIA and source inference where all uploads are visible. A logistic
+regression on the standardised scores is trained on the known records, cross-fitted. This attack
+is our own.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, Record
 from fedsim.observation.needs import Knowledge, Needs
 from fedsim.progress import Watcher
 
-_FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
+_FARTHEST = 5.0  # standard deviations at which values are clipped
 
 
 class Ensemble(Attack):
@@ -36,7 +36,7 @@ class Ensemble(Attack):
         Whether the uploads of the other participants are read (default). Set it to false for
         positions that do not see them.
     folds
-        Parts that the known records are cut into.
+        Number of folds of the known records.
     """
 
     stochastic = True
@@ -60,7 +60,7 @@ class Ensemble(Attack):
         self.attacks: Sequence[Attack] = [*own, *(compared if others else ())]
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
+        """Try the model; it takes little memory."""
         for attack in self.attacks:
             attack.memory_needed(prospect)
 
@@ -70,7 +70,7 @@ class Ensemble(Attack):
             attack.dry_run(view, known, candidates)
 
     def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep what the attacks read."""
+        """Keep the features that the attacks read."""
         for attack in self.attacks:
             attack.extract(view, watcher)
 
@@ -87,7 +87,7 @@ class Ensemble(Attack):
         Raises
         ------
         FedsimError
-            If one of the attacks cannot be made of what was seen.
+            If one of the attacks cannot be computed from what was seen.
         """
         every = view.records
         columns = [one.score(view, known, every, seed, watcher) for one in self.attacks]

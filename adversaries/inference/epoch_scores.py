@@ -48,7 +48,7 @@ class CandidateScores:
     def after_training(self, place: int) -> Callable[[int], ScoreArray]:
         """Return what gives the candidates' membership logits by one network after an epoch.
 
-        A large network is released: those of all folds together would take far more than one.
+        A large network is released, because those of all folds would not fit in memory.
         """
         if not self._keeps_weights:
             return partial(_at, [of_all[place] for of_all in self._scores])

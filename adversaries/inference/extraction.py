@@ -1,8 +1,8 @@
-"""Extracting the features of records from a model that holds one snapshot's parameters.
+"""Extraction of the features of records from a model with the parameters of one snapshot.
 
-Losses and the scalars of the output take one forward pass, without autograd, of any module. So does
-the gradient of a linear last layer, which is known in closed form. Norms and gradients of further
-layers cost one backward pass more, by rules; see `layer_gradients`.
+Losses and the scalars of the output take one forward pass of any module, without autograd. The
+gradient of a linear last layer has a closed form and needs no more. Norms and gradients of other
+layers take one more backward pass; see `layer_gradients`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,7 @@ from fedsim.errors import FedsimError
 from fedsim.objectives import Classification, Objective
 
 BatchSource = Callable[[IntArray], tuple[Tensor, Tensor]]
-"""Gives the inputs and the labels of records by their ids, as a data set's ``batch`` does."""
+"""Returns the inputs and the labels of records by their ids, like a data set's ``batch``."""
 
 
 def extract(
@@ -50,27 +50,27 @@ def extract(
     Parameters
     ----------
     model
-        Any module that returns a tensor with a row a record. Its mode and the ``.grad`` of its
-        parameters are left as they were.
+        Any module that returns a tensor with one row per record. Its mode and the ``.grad`` of its
+        parameters are left unchanged.
     batch
-        Where the records come from; asked for `spec.batch_size` of them at a time.
+        The source of the records; called for `spec.batch_size` of them at a time.
     records
-        (N,) ids.
+        Record ids (N,).
     spec
-        Which features, and how.
+        The features to extract.
     progress
-        Called with the number of records done after every batch.
+        Called after every batch with the number of records done.
     objective
-        What the model is trained to do; classification by default.
+        The training objective; classification by default.
 
     Raises
     ------
     FedsimError
-        If a layer is missing, or is named as the last one and is not; if the model mixes the
-        records of a batch; if a label lies outside the classes; or if a logit is not finite.
+        If a layer is missing or wrongly named as the last one; if the model mixes the records of a
+        batch; if a label is out of range; or if a logit is not finite.
     """
     if len(records) == 0:
-        raise FedsimError("features were asked for no record at all; at least one is needed")
+        raise FedsimError("features need at least one record, and there is none")
     work = _Work.prepared(model, batch(records[:EXAMPLES]), spec, objective or Classification())
     parts: list[dict[str, Tensor]] = []
     gradients: dict[str, list[FactoredGradients]] = {name: [] for name in spec.gradients}
@@ -97,9 +97,9 @@ def extract(
 
 @dataclass
 class _Work:
-    """What is looked at in every batch.
+    """The parts of the model that are read in every batch.
 
-    `head` is the last layer, where it is wanted and linear; `layers` those with gradients.
+    `head` is the last layer, if it is needed and linear; `layers` are those with gradients.
     """
 
     model: nn.Module
@@ -117,7 +117,7 @@ class _Work:
         spec: FeatureSpec,
         objective: Objective,
     ) -> "_Work":
-        """Look at the model with a few records: what its layers are, and which rules hold."""
+        """Inspect the model with a few records: its layers, and the rules that apply."""
         work = cls(model, spec, objective)
         work._require_fit(*examples)
         modules = dict(model.named_modules())
@@ -139,13 +139,13 @@ class _Work:
 
     @torch.no_grad()
     def _require_fit(self, inputs: Tensor, labels: Tensor) -> None:
-        """Raise unless what the model returns is what the objective takes."""
+        """Raise unless the output of the model suits the objective."""
         with evaluating(self.model):
             output = self.model(inputs)
         if not isinstance(output, Tensor) or output.shape[:1] != inputs.shape[:1]:
             raise FedsimError(
-                f"the model {type(self.model).__name__} does not return one tensor with a row a "
-                "record, so nothing is known about a record"
+                f"the model {type(self.model).__name__} does not return one tensor with one "
+                "row per record, so no record has features"
             )
         self.objective.record_fit(output, labels)
         self.objective.require_fit(output, labels)
@@ -161,15 +161,15 @@ class _Work:
     def features(
         self, inputs: Tensor, labels: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, FactoredGradients]]:
-        """Return the features of one batch, by the names of `SnapshotFeatures`, and gradients."""
+        """Return the features of one batch by their names in `SnapshotFeatures`, and gradients."""
         half = self.spec.precision == "bf16"
-        # Entered for each batch: autocast keeps copies of the weights as long as its block lasts.
+        # Entered for each batch: autocast caches copies of the weights until its context ends.
         autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=half)
         watch = self.layers.watch() if self.layers else LayerWatch({})
         calls = LinearCalls({self.head: self._linear(self.head)} if self.head is not None else {})
         gradients = torch.enable_grad() if self.layers else torch.no_grad()
         recorded = _recorded(self.model, self.spec)
-        # The last layer is watched behind the others, whose watch may replace its output.
+        # The last layer's hook comes after the others, which may replace its output.
         with recorded as seen, autocast, gradients, watch.watching(), calls.watching():
             output = self.model(inputs)
         last = self._last_call(calls, output)
@@ -237,12 +237,12 @@ def _output_key(name: str) -> str:
 
 @contextmanager
 def _recorded(model: nn.Module, spec: FeatureSpec) -> Iterator[dict[str, Tensor]]:
-    """Collect, for one block, what the modules give that are named in `spec.outputs`."""
+    """Collect the outputs of the modules named in `spec.outputs` within the context."""
     seen: dict[str, Tensor] = {}
 
     def record_output(name: str) -> Callable[[nn.Module, object, object], None]:
         def record(_: nn.Module, __: object, returned: object) -> None:
-            # A copy, as an activation behind the module may overwrite its output.
+            # A copy, because an in-place activation may overwrite the output.
             seen[_output_key(name)] = _as_tensor(name, returned).detach().flatten(1).clone()
 
         return record

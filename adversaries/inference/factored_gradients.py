@@ -1,11 +1,10 @@
-"""The weight gradients of single records, kept in the smallest form that loses nothing.
+"""Per-record weight gradients in the smallest lossless form.
 
-The gradient of a weight is a sum over positions p of delta_p a_p^T, with a_p what the layer saw
-there and delta_p the gradient of the loss with respect to what it returned. A linear layer on plain
-vectors has one position: two vectors instead of a matrix. A convolution has few positions where its
-maps are small: its input and its deltas (8 kB a record for the fifth convolution of AlexNet) say
-what 2.4 MB of matrix say. Where maps are large and channels few, the matrix is smaller; then it is
-kept.
+The gradient of a weight is a sum over positions p of delta_p a_p^T, with a_p the input of the layer
+at p and delta_p the gradient of the loss with respect to its output. A linear layer on plain
+vectors has one position: two vectors replace a matrix. A convolution with small maps has few
+positions: for the fifth convolution of AlexNet its input and deltas (8 kB per record) replace a
+matrix of 2.4 MB. With large maps and few channels the matrix is smaller; then it is kept.
 """
 
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ class FactoredGradients:
         (N, F); or (N, C, P) for P positions, with ``inputs`` (N, F, P), or (N, channels, height,
         width) if there is an unfolding.
     unfolding
-        Turns ``inputs`` of a convolution into what each position saw.
+        Turns ``inputs`` of a convolution into the patches of each position.
     """
 
     parts: Mapping[str, Tensor]

@@ -24,7 +24,7 @@ class FeatureAttack(Attack):
     read: ClassVar[FeatureSpec] = FIT
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model on one record; it takes no memory to speak of."""
+        """Try the model on one record; it takes little memory."""
         self.require_readable(tried_features(prospect, self.read))
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:

@@ -1,4 +1,4 @@
-"""The features of a view: extracted once a snapshot, kept, and read by every attack."""
+"""Cache of the features of a view: extracted once per snapshot, read by every attack."""
 
 import hashlib
 import json
@@ -97,10 +97,9 @@ def stacked_inputs(
 def observed_features(view: View, watcher: Watcher, spec: FeatureSpec) -> list[SnapshotFeatures]:
     """Return the features of all audited records on each of `view.answering`, in their order.
 
-    What is already in the view's folder is read, also from features that hold more than is
-    asked for; what is missing or damaged is extracted and written there. Of parameters that no
-    training has made (see `View.trained`), only what needs no backward pass is extracted: their
-    scalars.
+    Cached features are read from the view's folder, also if they contain more than requested;
+    missing or damaged ones are extracted and written there. From parameters that are not the result
+    of training (see `View.trained`), only the scalars are extracted, which need no backward pass.
     """
     trained = set(view.trained)
     untrained = replace(spec, outputs=(), gradients=(), gradient_norms=())
@@ -121,9 +120,9 @@ def last_features(view: View, watcher: Watcher, spec: FeatureSpec) -> SnapshotFe
 def features_on(
     view: View, watcher: Watcher, snapshots: Sequence[Snapshot], spec: FeatureSpec
 ) -> list[SnapshotFeatures]:
-    """Return the features of all audited records on any snapshots, and no more than is asked for.
+    """Return the features of all audited records on any snapshots, and nothing more.
 
-    For the uploads of other participants and for shadow federations, of which there are many.
+    For the many snapshots of other participants and of shadow federations.
     """
     return _features_of(view, watcher, snapshots, [spec] * len(snapshots), shared=False)
 
@@ -177,7 +176,7 @@ def _require_memory(view: View, spec: FeatureSpec, limit_gb: float) -> None:
 
 
 def _kept(view: View, snapshot: Snapshot, spec: FeatureSpec) -> SnapshotFeatures | None:
-    """Return what was extracted before, if it holds what is asked for and is whole."""
+    """Return features extracted before, if they are intact and contain those requested."""
     exact = _path(view, snapshot, spec)
     stem = exact.name.rsplit(".", 2)[0]
     others = sorted(view.features.glob(f"{stem}.*.safetensors"))
@@ -227,7 +226,7 @@ def _extracted(snapshot: Snapshot, view: View, spec: FeatureSpec) -> SnapshotFea
 
 
 def _path(view: View, snapshot: Snapshot, spec: FeatureSpec) -> Path:
-    """Return where features are kept: by what they are of, then by what they hold."""
+    """Return the path of cached features, named after their source and their content."""
     digest = digest_of_view(view, FORMAT, snapshot.digest)
     holds = hashlib.blake2b(json.dumps(asdict(spec)).encode(), digest_size=4)
     name = f"round-{snapshot.round:05d}.{snapshot.key.name}.{digest}"
@@ -235,7 +234,7 @@ def _path(view: View, snapshot: Snapshot, spec: FeatureSpec) -> Path:
 
 
 def digest_of_view(view: View, *parts: str) -> str:
-    """Return a digest of what features are of: the parts given, data, objective and records."""
+    """Return a digest of the source of features: the given parts, data, objective and records."""
     objective = [type(view.objective).__name__, sorted(vars(view.objective).items())]
     of = [*parts, view.dataset.digest, objective]
     digest = hashlib.blake2b(json.dumps(of, default=str).encode(), digest_size=8)

@@ -1,4 +1,4 @@
-"""What is extracted of a snapshot, and how: what is not named here is not computed.
+"""Specification of the features of a snapshot; features that are not named are not computed.
 
 Attacks declare `fedsim.Needs`; `needed_features` makes the spec of them.
 """
@@ -13,9 +13,8 @@ from fedsim.errors import FedsimError
 class FeatureSpec:
     """Which features of a snapshot are wanted, and how they are computed.
 
-    Labels, losses and the scalars that follow from the model's output are always there. What else
-    is wanted decides what it costs: with `gradient_norms` and `gradients` empty it is one forward
-    pass, of any module.
+    Labels, losses and the scalars of the model's output are always extracted. With `gradient_norms`
+    and `gradients` empty, extraction costs one forward pass of any module.
 
     Attributes
     ----------
@@ -38,7 +37,7 @@ class FeatureSpec:
         Arithmetic of the forward and backward pass. The last layer is always computed in the
         model's own precision, from its input.
     batch_size
-        Records a pass.
+        Records per pass.
     """
 
     last_layer: str | None = None

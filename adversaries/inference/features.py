@@ -1,4 +1,4 @@
-"""What one parameter snapshot says about each record: the input of every white-box attack.
+"""Features of each record on one parameter snapshot: the inputs of every white-box attack.
 
 Features are extracted once per (snapshot, record) and written to a file; the epochs of an attack
 only read them. The gradient of the last linear layer is the outer product of `deltas` and `hidden`
@@ -36,8 +36,8 @@ SCALARS = scalar_names(Classification.scalars, last_layer=True)
 log-odds of the label, margin, hidden norm, log gradient norm, true logit, others' log-sum-exp."""
 
 FORMAT = "fedsim-features-3"
-"""The version of what is extracted and of how it is written. It is part of a file's name, so files
-of another version are never read: raise it whenever the same model would give other features."""
+"""The version of the extraction and of the file format. It is part of each file's name, so files of
+another version are never read: increment it when the same model would give other features."""
 
 
 _NOT_GIVEN = np.empty((0, 0), dtype=np.float32)
@@ -45,7 +45,7 @@ _NOT_GIVEN = np.empty((0, 0), dtype=np.float32)
 
 @dataclass(frozen=True)
 class SnapshotFeatures:
-    """The features of N records on one snapshot; what was not asked for has no column.
+    """The features of N records on one snapshot; features that were not requested have no column.
 
     Attributes
     ----------

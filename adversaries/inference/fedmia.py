@@ -1,16 +1,16 @@
-"""FedMIA: a victim's measure against what the other participants' uploads say of the same record.
+"""FedMIA: a measure on the victim's upload, standardised by the other participants' uploads.
 
 Zhu, Li, Gu, Yao, Fan and Han, *FedMIA: an effective membership inference attack exploiting "all for
-one" principle in federated learning*, CVPR 2025, equations 3 to 12. The others have not trained on
-the record, so their uploads are as many models without it: the record is a member where the
-victim's measure stands out from theirs. Measures are the loss (FedMIA-I) and the cosine of the
-record's gradient with the update (FedMIA-II).
+one" principle in federated learning*, CVPR 2025, equations 3 to 12. The others were not trained on
+the record, so their uploads are reference models without it: the record is predicted to be a member
+if the victim's measure is an outlier among theirs. Measures are the loss (FedMIA-I) and the cosine
+of the record's gradient with the update (FedMIA-II).
 
-Two things differ by default. The paper adds cumulative probabilities over the rounds; they are
-exactly 1 for whatever stands out far enough, and ties at the top cost a TPR at a low FPR
-everything, so standard scores are added. Its filter drops others above the mean by three standard
-deviations, which no one of ten or fewer can exceed (a single value among n lies at most sqrt(n - 1)
-population deviations from the mean); here nothing is filtered unless it is asked for.
+The defaults differ from the paper in two points. The paper adds cumulative probabilities over the
+rounds; these saturate at exactly 1, and ties at the top ruin the TPR at a low FPR, so standard
+scores are added here. Its filter drops others above the mean by three standard deviations, which is
+impossible among ten or fewer (a single value among n lies at most sqrt(n - 1) population deviations
+from the mean); here nothing is filtered by default.
 """
 
 from collections.abc import Sequence
@@ -44,19 +44,19 @@ _MAD = 1.4826  # of a Gaussian's median absolute deviation
 
 
 class FedMIA(Attack):
-    """Score a record by how far the victim's measure of it stands out from the others'.
+    """Score a record by the victim's measure, standardised by those of the others.
 
     Parameters
     ----------
     measure
         ``cosine`` (FedMIA-II, default) or ``loss`` (FedMIA-I).
     add
-        What is averaged over the rounds: ``z``, standard scores, or ``cdf``, the paper's cumulative
-        probabilities.
+        The quantity averaged over the rounds: ``z``, standard scores, or ``cdf``, the paper's
+        cumulative probabilities.
     drop
-        Which of the others do not count for a record: ``none``, ``paper`` (above the mean by three
+        Which of the others are excluded for a record: ``none``, ``paper`` (above the mean by three
         standard deviations), or ``median`` (above the median by three times 1.4826 times the median
-        absolute deviation, which can happen among few).
+        absolute deviation, which is possible among few).
     """
 
     def __init__(

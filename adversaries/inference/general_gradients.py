@@ -1,9 +1,8 @@
-"""Gradients of single records for any layer, without a rule: `torch.func`, or one at a time.
+"""Per-record gradients of any layer without a rule: by `torch.func`, or record by record.
 
-`vmap` over `grad` of `functional_call` gives each record's gradient of whichever parameters are
-asked for, whatever the layers do with them. What `vmap` cannot trace (packed sequences, control
-flow that depends on the data) is done one record at a time. Either way is exact; what it costs is
-in docs/gradient-rules.md.
+`vmap` over `grad` of `functional_call` computes each record's gradient of any parameters. Models
+that `vmap` cannot trace (packed sequences, data-dependent control flow) are processed one record at
+a time. Both ways are exact; docs/gradient-rules.md has their cost.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""The gradient alignment attack: whether an update was made of a record's gradient.
+"""Gradient alignment: whether an update contains a record's gradient.
 
 Li, Li and Ribeiro, *Effective passive membership inference attacks in federated learning against
 overparameterized models*, ICLR 2023: the cosine of the record's gradient with the update, and the
@@ -24,10 +24,10 @@ from fedsim.progress import Watcher
 
 
 class GradientAlignment(Attack):
-    """Score a record by how well its gradient agrees with the updates; no member is known.
+    """Score a record by the alignment of its gradient with the updates; needs no known members.
 
-    From the server's position the updates are the victim's own, from what it was sent to what it
-    uploaded. From a participant's they are those of the aggregate between observed rounds.
+    From the server's position the updates are the victim's own, between the parameters it was sent
+    and its upload. From a participant's they are those of the aggregate between observed rounds.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What an attack may read of a record: the settings that make it black-box or white-box.
+"""The inputs of an attack: the settings that make it black-box or white-box.
 
-A preset, or a list of layers. What is not chosen is not there for the network at all, and neither
-are the scalars that would give it away:
+A preset, or a list of layers. Features that are not chosen are not available to the network, and
+neither are the scalars that depend on them:
 
 - the output of the model gives the objective's scalars, for a classification log-odds, margin, true
   logit and the others' log-sum-exp;
@@ -54,7 +54,8 @@ class InputSettings:
         Among those scalars, the gradient norms of the ``chosen`` layers, of ``all`` or
         of ``none``.
     memory_limit_gb
-        Most that the features of all snapshots may take. Training needs two to three times as much.
+        The most memory that the features of all snapshots may take. Training needs two to three
+        times as much.
     """
 
     outputs: tuple[str | int, ...] = ()
@@ -111,7 +112,7 @@ class InputSettings:
             A few records as the model takes them. Without any, its layers are taken to run in the
             order of their definition.
         objective
-            What the model is trained to do; classification by default.
+            The training objective; classification by default.
 
         Raises
         ------

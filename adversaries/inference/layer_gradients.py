@@ -1,9 +1,9 @@
-"""The gradients of layers for each record: by a rule where one holds, by the general way elsewhere.
+"""Per-record gradients of layers: by a closed-form rule where one applies, else by the general way.
 
-Which way a layer takes is found out once, on two records of the first batch. A rule is taken at its
-word only if there it gives what autograd gives for one of them. So a layer that is a subclass
-with another forward pass, whose weight is used elsewhere too, or whose input has its records on
-another axis than the first is never wrong: it takes the general way.
+The way of each layer is chosen once, on two records of the first batch: a rule is used only if its
+result agrees with autograd there. A subclass with another forward pass, a weight that is used
+elsewhere, or an input with its records on another axis therefore takes the general way, and is
+never wrong.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Leave one out: what the round's aggregate would say of a record without the victim's upload.
+"""Leave one out: the victim's upload compared with the aggregate without it.
 
     score(x) = L(x; theta_-k) - L(x; theta_k),    theta_-k the mean of the other uploads.
 
@@ -6,7 +6,7 @@ With FedAvg and equal weights theta_-k is exactly the aggregate without particip
 theta_G = w theta_k + (1 - w) theta_-k follows theta_-k = (theta_G - w theta_k) / (1 - w). It is
 difficulty calibration (Watson, Guo, Cormode and Sablayrolles, ICLR 2022) with one reference model
 that costs nothing; the form is read from public code of federated prompt tuning. Weights that the
-server knows and an attack is not told (numbers of records) are taken as equal.
+server knows and the attack does not know (numbers of records) are taken as equal.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""LiRA: the victim's confidence in a record, against that of models without the record.
+"""LiRA: the victim's confidence in a record, compared with that of models without the record.
 
 Carlini, Chien, Nasr, Song, Terzis and Tramer, *Membership Inference Attacks From First Principles*,
 IEEE S&P 2022. With phi = log p_y - log(1 - p_y) on the victim's model and N(mu, s) fitted to the
@@ -7,13 +7,13 @@ phi of OUT models,
     offline:  - log Pr[ Z > phi ],  Z ~ N(mu, s)
     online:   log N(phi; mu_in, s_in) - log N(phi; mu, s)
 
-The paper says 1 - Pr[Z > phi]; the logarithm of the tail has the same order in one round and no
-ties at the top, where the cumulative probability is exactly 1. Rounds are averaged: of p-values
-that is Fisher's rule, of log-ratios it takes rounds as independent.
+The paper's score is 1 - Pr[Z > phi]; the logarithm of the tail has the same order in one round and
+no ties at the top, where the cumulative probability is exactly 1. Scores are averaged over rounds:
+for p-values this is Fisher's rule, for log-ratios it assumes independent rounds.
 
-In the paper mu_in is that of models which were trained on the record. A server has one such model
-at most. Here N(mu_in, s_in) is mu(x) plus what known members stand above their own mu: one shift
-and one spread for all records, each known record scored by folds that it is not in.
+In the paper mu_in is that of models trained on the record. A server has at most one such model.
+Here N(mu_in, s_in) is mu(x) plus the excess of known members over their own mu: one shift and one
+spread for all records, cross-fitted on the known ones.
 """
 
 from typing import Literal
@@ -47,14 +47,14 @@ class LiRA(ReferenceAttack):
     Parameters
     ----------
     mode
-        ``offline`` (default): how far it stands above OUT models. ``online``: against what known
-        members stand above theirs, too.
+        ``offline`` (default): the excess over the OUT models. ``online``: also compared with the
+        excess of known members.
     variance
-        Of the OUT models: ``record``, each record's own; ``global``, one of a round, pooled over
-        the records; ``auto`` (default), the record's own from 64 OUT models on.
+        Variance of the OUT models: ``record``, one for each record; ``global``, one for each round,
+        pooled over the records; ``auto`` (default), for each record from 64 OUT models on.
     federations
-        How many shadow federations give the OUT models; 0 (default) for the uploads of the other
-        participants, whose data must be disjoint with the victim's.
+        Number of shadow federations that provide the OUT models; 0 (default) for the uploads of the
+        other participants, whose data must be disjoint from the victim's.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LiRA(ReferenceAttack):
 
 
 def standard_scores(victim: Floats, out: Floats, variance: Variance = "auto") -> Floats:
-    """Return how many deviations values (N,) lie above those of K OUT models (K, N).
+    """Return standard scores of values (N,) among those of K OUT models (K, N).
 
     >>> standard_scores(np.array([3.0]), np.array([[-1.0], [1.0]]), "record").round(4)
     array([2.1213])

@@ -1,4 +1,4 @@
-"""The loss over the rounds, with nothing to learn from: its level, its slope, its fall in a round.
+"""The loss over the rounds without training: its level, its slope, or its change within a round.
 
 Gu, Bai and Xu, *CS-MIA: Membership inference attack based on prediction confidence series in
 federated learning*, JISA 67, 2022, in the training-free form of Zhu et al. (FedMIA, CVPR 2025):

@@ -1,9 +1,9 @@
 """Loss trajectory: a multilayer perceptron over the losses of all snapshots, in their order.
 
 Liu, Zhao, Backes and Zhang, *Membership Inference Attacks by Exploiting Loss Trajectory*, CCS 2022.
-The paper distils the target to get a trajectory and trains on that of a shadow model; in a
-federation the rounds are the trajectory, and the network (512-128-32, as the paper's) learns from
-the known records, cross-fitted. Losses are read as log-odds, which keep their digits.
+The paper obtains a trajectory by distilling the target and trains on that of a shadow model; in a
+federation the rounds are the trajectory, and the network (512-128-32, as in the paper) is trained
+on the known records, cross-fitted. It reads log-odds, which do not underflow as losses do.
 """
 
 from torch import Tensor, nn

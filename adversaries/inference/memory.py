@@ -1,4 +1,4 @@
-"""What an attack takes of this machine, estimated from one record before the simulation.
+"""The memory of an attack, estimated from one record before the simulation.
 
 The weights of a network follow from the shapes of what it reads, so one record on a model that was
 never trained is enough. Training holds four numbers a weight: itself, its gradient, and Adam's two
@@ -122,7 +122,7 @@ def _require_runs(
     if not isinstance(output, torch.Tensor):
         raise PluginError(
             f"the model {type(model).__name__} returns a {type(output).__name__}, but attacks read "
-            "one tensor with a row a record"
+            "one tensor with a row per record"
         )
     objective.require_fit(output, targets)
 

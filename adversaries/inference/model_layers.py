@@ -22,7 +22,7 @@ EXAMPLES = 2  # records that are tried
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode for one block, then give every module its own mode back.
+    """Put `model` in eval mode within the context, then give every module its own mode back.
 
     The fused attention of `torch.nn.TransformerEncoderLayer` is off: it bypasses the layers inside,
     and it gives other digits with gradients than without.
@@ -82,7 +82,7 @@ class LinearCalls:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note every call in one block."""
+        """Note every call within the context."""
         handles = [
             layer.register_forward_hook(self._hook(name), with_kwargs=True)
             for name, layer in self.candidates.items()

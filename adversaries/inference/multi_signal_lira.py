@@ -1,9 +1,9 @@
-"""LiRA on several signals at once: log-ratios are added, as if the signals were independent.
+"""LiRA on several signals: log-ratios are added, assuming that the signals are independent.
 
-The form that LeakPro has (`multi_signal_lira`), with two differences. Its offline score is
-- log N(s; OUT), which calls a member, too, what lies far *below* the OUT models; here each signal
-counts on the side that rises with the first one. And a member's signals are compared with those of
-known members by one shift for all records, as in `lira`.
+As in LeakPro (`multi_signal_lira`), with two differences. LeakPro's offline score is
+- log N(s; OUT), which is high also for values far *below* the OUT models; here each signal is
+one-sided, in the direction of the first one. Signals of members are compared with those of known
+members by one shift for all records, as in `lira`.
 """
 
 from typing import Literal
@@ -32,7 +32,7 @@ class MultiSignalLiRA(LiRA):
     Parameters
     ----------
     mode, variance, federations
-        As of `LiRA`.
+        As in `LiRA`.
     """
 
     def __init__(

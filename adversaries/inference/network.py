@@ -1,11 +1,11 @@
 """The multi-snapshot attack network: one component a feature, one encoder over all snapshots.
 
-The plan is that of Nasr, Shokri and Houmansadr (IEEE S&P 2019): a component for each gradient,
-output, the loss and the label, whose embeddings over all snapshots are concatenated and encoded
-into one number. What differs is size and what stands beside the components: the scalars of
-`features.SCALARS` and every layer's log gradient norm enter the encoder directly, because a few
-well-scaled numbers say more about a record than long raw vectors when a few thousand records are
-known. `NetworkSettings` holds the sizes; nothing else depends on them. Theirs is `paper_network`.
+The architecture is that of Nasr, Shokri and Houmansadr (IEEE S&P 2019): a component for each
+gradient, output, the loss and the label, whose embeddings over all snapshots are concatenated and
+encoded into one number. It differs in size and in additional inputs: the scalars of
+`features.SCALARS` and every layer's log gradient norm enter the encoder directly, because with a
+few thousand known records a few well-scaled scalars are more informative than long raw vectors.
+`NetworkSettings` holds the sizes; `paper_network` is the paper's own network.
 """
 
 import math

@@ -3,8 +3,8 @@
 Networks are cross-fitted (see `crossfit`), so that the held-out records choose the epoch and give
 scores on which a threshold may be chosen; all other records get the mean over the K networks.
 
-The epoch is one choice for all folds, where the mean held-out loss is least. A choice of each fold
-for itself would leak its held-out truth into its held-out scores.
+One epoch is chosen for all folds, by the smallest mean held-out loss. Choosing it for each fold
+would leak the held-out membership into the held-out scores.
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,7 @@ NetworkChoice = Annotated[
 
 @dataclass(frozen=True)
 class TrainingChanges:
-    """Changes to the training that suits the network; what is not given stays.
+    """Changes to the network's default training; settings that are not given keep their values.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""ProjRes: a record's last hidden vector against the row space of the last layer's update.
+"""ProjRes: the projection residual of a record's last hidden vector on the last layer's update.
 
 Deng et al., *Toward Efficient Membership Inference Attacks against Federated Large Language Models:
 A Projection Residual Approach*, IEEE S&P 2026 (arXiv 2604.21197). One step of SGD changes the
@@ -12,7 +12,7 @@ is 0 for them. That takes p <= m, p < n, and one step: with more records than ou
 hold their inputs, with as many as inputs it holds every vector, and later steps have other inputs.
 The numerical rank of each update says whether the condition can hold: gradients of a softmax sum to
 zero over the outputs, so a rank of m - 1 means that there may be more records than it says. It is
-reported, and told in a sentence where no update passes.
+reported, in a sentence if no update passes.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,10 @@ _ROUNDING = float(np.finfo(np.float32).eps)
 
 
 class ProjRes(Attack):
-    """Score a record by how much of its last hidden vector the update's row space leaves over.
+    """Score a record by the residual of its last hidden vector on the update's row space.
 
-    For models whose output a linear layer gives, and clients that do one step on few records (the
-    paper's FedSGD). Elsewhere its conditions do not hold; it says so.
+    For models that end in a linear layer, and clients that take one step on few records (the
+    paper's FedSGD). Elsewhere its conditions do not hold, which it reports.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Quantile regression: a record's fit against that of nearly all non-members that were like it.
+"""Quantile regression: a record's fit compared with a high quantile of similar non-members.
 
 Bertran, Tang, Kearns, Morgenstern, Roth and Wu, *Scalable Membership Inference Attacks via Quantile
 Regression*, NeurIPS 2023: a regression of the (1 - FPR) quantile of non-members' scores on what is
@@ -33,12 +33,12 @@ _FOLDS = 5
 
 
 class QuantileRegression(FeatureAttack):
-    """Score a record by how far it lies above non-members' quantile for such a record.
+    """Score a record by its excess over the conditional quantile of non-members.
 
     Parameters
     ----------
     fpr
-        Of the quantile: a share ``fpr`` of the non-members lies above theirs.
+        False positive rate of the quantile: a share ``fpr`` of the non-members lies above theirs.
     """
 
     stochastic = True

@@ -1,10 +1,9 @@
-"""Models that have not trained on a record, round by round, beside those of the victim.
+"""Reference models that were not trained on a record, for each observed round.
 
-Attacks that calibrate a record's score ask what models say of it that were trained in the same way
-without it (*OUT* models). A server has them: where the partition is disjoint, no other participant
-trains on a victim's record, so that the others' uploads of the round are OUT models (the idea of
-FedMIA). Where it is not, and where uploads are not seen, shadow federations give them: what is
-closest to the data of the victim's stand-in in each.
+Calibrated attacks compare the victim's model with models trained in the same way without the record
+(*OUT* models). With a disjoint partition the server has them: no other participant trains on a
+victim's record, so the others' uploads of the round are OUT models (as in FedMIA). Otherwise, and
+from positions that see no uploads, shadow federations provide them.
 
 Others' uploads are no OUT models of non-members that are drawn from the others' own data
 (``audit.nonmembers: others``).
@@ -72,12 +71,12 @@ class RoundReferences:
 
 
 def reference_needs(federations: int, *, known: bool = False) -> Needs:
-    """Return what is read with so many shadow federations; of none, others' uploads instead.
+    """Return what is read with this number of shadow federations; with none, the others' uploads.
 
     Raises
     ------
     FedsimError
-        If there cannot be so many.
+        If the number is out of range.
     """
     if federations == 1 or not 0 <= federations <= MOST_FEDERATIONS:
         raise FedsimError(
@@ -99,7 +98,7 @@ class ReferenceAttack(Attack):
     """An attack that compares the victim's model with OUT models: `needs` says where from."""
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
+        """Try the model; it takes little memory."""
         tried_features(prospect, FIT)
 
     def extract(self, view: View, watcher: Watcher) -> None:
@@ -117,11 +116,11 @@ def round_references(
     Parameters
     ----------
     view, watcher
-        What was seen, and who listens.
+        What was seen, and the watcher.
     needs
         As `reference_needs` returned it.
     name
-        Of the attack, for the sentence.
+        Name of the attack, for the error message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""RMIA: the victim's likelihood ratio of a record, against those of a population's records.
+"""RMIA: the victim's likelihood ratio of a record, compared with those of population records.
 
 Zarifzadeh, Liu and Shokri, *Low-Cost High-Power Membership Inference Attacks*, ICML 2024. With p
 the likelihood of a record under the victim's model and, offline, over OUT models only,
@@ -28,7 +28,7 @@ from fedsim.progress import Watcher
 
 
 class RMIA(ReferenceAttack):
-    """Score a record by how many of the population's it beats (Zarifzadeh et al. 2024), offline.
+    """Score a record by the share of population records that it exceeds (Zarifzadeh et al. 2024).
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class RMIA(ReferenceAttack):
         a, in [0, 1]: how far p of a model that has trained on a record rises with that of one that
         has not. The paper tunes it on models of its own and finds .3 to .33.
     gamma
-        Of the shares; 1 or above.
+        The factor gamma of ``share``; 1 or above.
     federations
-        As of `LiRA`.
+        As in `LiRA`.
     """
 
     def __init__(

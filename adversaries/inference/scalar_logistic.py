@@ -1,4 +1,4 @@
-"""Logistic regression on the scalars of every snapshot: the trained attack to beat."""
+"""Logistic regression on the scalars of every snapshot: the baseline of trained attacks."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from fedsim.progress import Watcher
 
 
 class ScalarLogistic(Attack):
-    """Logistic regression on the scalars of every snapshot: the simple attack to beat.
+    """Logistic regression on the scalars of every snapshot: the baseline of trained attacks.
 
     They are those of the objective, and, of a linear last layer, the norm of its input and the log
     norm of its gradient: six for a classifier.
@@ -28,7 +28,7 @@ class ScalarLogistic(Attack):
     Parameters
     ----------
     folds
-        Parts that the known records are cut into.
+        Number of folds of the known records.
     """
 
     stochastic = True
@@ -42,7 +42,7 @@ class ScalarLogistic(Attack):
         self.folds = folds
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes no memory to speak of."""
+        """Try the model; it takes little memory."""
         tried_features(prospect, needed_features(self.needs))
 
     def extract(self, view: View, watcher: Watcher) -> None:

@@ -49,9 +49,9 @@ def cross_fitted(
     build
         Makes a network.
     epochs, learning_rate
-        Of Adam; the rate falls to zero along a cosine.
+        Settings of Adam; the learning rate decays to zero along a cosine.
     seed, watcher, name
-        Of all draws; who listens; of the attack.
+        Seed of all draws, the watcher, and the name of the attack.
     """
     places = positions(view, known.records)
     scores = np.zeros(len(series))

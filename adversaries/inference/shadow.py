@@ -1,4 +1,4 @@
-"""The shadow attack: learn from federations of one's own, where all members are known.
+"""The shadow attack: train on shadow federations, whose members are all known.
 
 Shokri, Stronati, Song and Shmatikov (IEEE S&P 2017); the comparison of Nasr, Shokri and Houmansadr
 (IEEE S&P 2019), table VII. The membership of the known records is not used: they are scored like
@@ -39,7 +39,7 @@ from fedsim.progress import SILENCE, Watcher
 
 
 class Shadow(Attack):
-    """The white-box network, trained on federations of the attacker's own (Shokri et al. 2017).
+    """The white-box network, trained on shadow federations (Shokri et al. 2017).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The gradients of one record alone, by autograd: the truth that quicker ways are held against."""
+"""The gradients of a single record by autograd: the reference for faster ways."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,7 +71,7 @@ def single_record_gradients(
 
 @contextmanager
 def _differentiable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Let autograd reach frozen parameters for one block."""
+    """Let autograd reach frozen parameters within the context."""
     frozen = [parameter for parameter in parameters if not parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(True)

@@ -29,7 +29,7 @@ from fedsim.progress import Watcher
 
 
 class SourceInference(ReferenceAttack):
-    """Score a record by how much better the victim's upload fits it than the best other one.
+    """Score a record by the margin of the victim's upload over the best-fitting other one.
 
     Parameters
     ----------

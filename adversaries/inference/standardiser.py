@@ -85,6 +85,6 @@ def _deviation(values: Tensor) -> Tensor:
 
 
 def _root_mean_square(values: Tensor) -> Tensor:
-    """Return one scale a snapshot for all columns together, (T, 1, ...)."""
+    """Return one scale per snapshot for all columns together, (T, 1, ...)."""
     found = values.square().mean(tuple(range(1, values.dim())), keepdim=True).sqrt()
     return torch.where(found > 0, found, 1.0)

@@ -51,7 +51,7 @@ class Supervised(Attack):
         or the default with other sizes: ``{shared: true, kernels: 8}``, see
         `network.NetworkSettings`.
     training
-        What is trained otherwise than suits the network: ``{epochs: 20, folds: 3}``, see
+        Changes to the network's default training: ``{epochs: 20, folds: 3}``, see
         `plans.TrainingChanges`.
     last_layer
         Name of the layer that gives the logits; found where it is not named.
@@ -61,9 +61,9 @@ class Supervised(Attack):
         of AUC. By default they are read where `network` is another than ``default``. What no scalar
         sums up, as the output of an inner layer, is read in any case, and so is the label.
     learns_from
-        How many of the known members, and of the known non-members, it learns from:
-        ``[250, 250]``. They are drawn with each attack seed, fewer out of more; the others are
-        scored like unknown ones. By default it learns from all.
+        Numbers of known members and known non-members to train on: ``[250, 250]``. They are drawn
+        with each attack seed, smaller sets out of larger ones; the others are scored like unknown
+        records. By default all.
     """
 
     stochastic = True

@@ -1,4 +1,4 @@
-"""The unsupervised attack: no record's membership is known, so records fall into two groups.
+"""The unsupervised attack: records are clustered into two groups without known members.
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019); what is trained and clustered is in `autoencoder`.
 """
@@ -35,7 +35,7 @@ _SIGNALS = needed_features(Needs(outputs=True, scalars=True, gradient_norms="all
 
 
 class Unsupervised(Attack):
-    """The white-box network with nothing to learn from: records are clustered (Nasr et al. 2019).
+    """Cluster the records by an autoencoder, without known members (Nasr et al. 2019).
 
     The membership of the known records is not used at all; they are scored like any candidate.
 
@@ -44,10 +44,10 @@ class Unsupervised(Attack):
     training
         Sizes of the autoencoder, how it is trained, and how its embeddings are clustered.
     inputs
-        What the encoder reads: as in `Supervised`. The four signals that the decoder rebuilds need
-        the model's gradients whatever is chosen here.
+        Inputs of the encoder, as in `Supervised`. The four signals that the decoder reconstructs
+        need the model's gradients in any case.
     last_layer
-        Name of the layer that gives the logits; found where it is not named.
+        Name of the layer that returns the logits; by default it is detected.
     """
 
     stochastic = True

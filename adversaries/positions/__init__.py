@@ -1,1 +1,1 @@
-"""Dishonest positions in a federation: one file each."""
+"""Adversaries in the server's and in a participant's position, one per file."""

@@ -1,4 +1,4 @@
-"""What an active attacker remembers of its gradient ascent, and what the report says of it."""
+"""The record of an attacker's gradient ascent, and its remarks for the report."""
 
 from flwr.app import MetricRecord, RecordDict
 

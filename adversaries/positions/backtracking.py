@@ -1,4 +1,4 @@
-"""How much of a step is kept: back towards its start, by bisection, until a condition holds."""
+"""Backtracking: shorten a step by bisection until a condition holds."""
 
 from collections.abc import Callable, Sequence
 

@@ -14,7 +14,7 @@ class CuriousParticipant(ParticipantAdversary):
     """Follow the protocol as one participant, and keep every aggregate."""
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who=f"participant {self.participant}",
             sees="the aggregate that the server sends, in the observed rounds",

@@ -20,7 +20,7 @@ class CuriousServer(ServerAdversary):
     """Follow the protocol as the server, and keep what each participant is sent and uploads."""
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who="the server",
             sees="each participant's parameters before and after its local training, in the "

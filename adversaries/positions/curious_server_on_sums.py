@@ -18,7 +18,7 @@ class CuriousServerOnSums(ServerAdversary):
     """Follow the protocol as the server, and keep the mean of those who took part."""
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who="the server",
             sees="the sum of the uploads of those who took part, in the observed rounds, and no "
@@ -34,5 +34,5 @@ class CuriousServerOnSums(ServerAdversary):
         return (SnapshotKind.AGGREGATE.of(),)
 
     def summed(self, round_number: int, arrays: ArrayRecord) -> None:
-        """Keep the mean that a sum of uploads is."""
+        """Keep the mean of the uploads."""
         self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)

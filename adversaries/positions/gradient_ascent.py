@@ -8,13 +8,13 @@ The paper's rule is a fixed rate on the loss of all targets in every round. It m
 model, and each single record little. The defaults here differ, and why:
 
 - The length of an ascent is a multiple of the length of an honest update, and an ascent is cut
-  short where its targets have lost some confidence. A fixed rate is either too small to be seen or
-  the end of the model.
-- Each round has few targets, a group after another: an ascent of the same length then moves each of
-  them further.
-- It is the *confidence*, the probability of the true class, that is lowered. The loss of a record
-  that is wrong already grows without bound and takes the whole ascent; the records that an attacker
-  cannot separate yet are the confident ones.
+  short once its targets have lost some confidence. A fixed rate is either too small to have an
+  effect or destroys the model.
+- Each round has few targets, one group after another: an ascent of the same length then moves each
+  of them further.
+- The ascent lowers the *confidence*, the probability of the true class. The loss of misclassified
+  records is unbounded and would dominate the ascent, but the records that an attacker cannot yet
+  separate are the confident ones.
 """
 
 import math
@@ -57,10 +57,10 @@ class GradientAscent:
     steps
         Steps in a round, each on its share of the round's targets.
     objective
-        What is raised: minus the mean ``confidence`` in the true class, or the mean ``loss``.
+        What is maximised: minus the mean ``confidence`` in the true class, or the mean ``loss``.
     drop
-        The ascent is cut short where its targets' mean confidence, as seen on some of them, has
-        fallen by so much; None does not look.
+        The ascent is cut short once the mean confidence of its targets, measured on some of them,
+        has fallen by this amount; None never cuts it.
     """
 
     rate: float

@@ -39,14 +39,14 @@ class GradientAscentParticipant(ParticipantAdversary):
     Parameters
     ----------
     participant
-        The dishonest one.
+        The dishonest participant.
     rate, relative, first, last, targets, steps, objective, drop
         See `adversaries.positions.gradient_ascent.GradientAscent`.
     boost
-        By what its ascent is multiplied in the upload; by default the number of participants. Where
-        a strategy samples, the number that it samples makes the ascent arrive at its own length.
+        Factor of its ascent in the upload; by default the number of participants. If a strategy
+        samples, the number of sampled participants makes the ascent arrive at its own length.
     participants
-        How many participants there are; a run knows it.
+        Number of participants; set by a run.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class GradientAscentParticipant(ParticipantAdversary):
         self.participants = participants
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who=f"participant {self.participant}",
             sees="the aggregate that the server sends, in the observed rounds",

@@ -54,7 +54,7 @@ class GradientAscentServer(CuriousServer):
         self.ascent = GradientAscent(rate, relative, first, last, targets, steps, objective, drop)
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who="the server",
             sees="the victim's parameters before and after its local training",

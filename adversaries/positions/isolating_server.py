@@ -1,4 +1,4 @@
-"""The isolating server: its victims train alone and never know.
+"""The isolating server: its victims train alone without noticing.
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: the server sends a victim's own
 parameters back to it instead of the aggregate, so no other training hides what it learned.
@@ -29,8 +29,8 @@ class IsolatingServer(CuriousServer):
     first
         The first round in which they get their own parameters; the ones before are honest.
     others
-        What the others go on with: without the victims, or with their honest uploads of the round
-        before `first`. A victim that made none then is left out, too.
+        What the others continue with: ``without-it``, the victim's upload left out, or
+        ``last-honest``, its honest upload of the round before `first`, if there is one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class IsolatingServer(CuriousServer):
         self.others = others
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who="the server",
             sees="the victim's parameters before and after its local training",

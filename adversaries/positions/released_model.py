@@ -1,4 +1,4 @@
-"""The owner of the released model: it sees what training ends in, and nothing of the training.
+"""The holder of the released model: it sees the final model, and nothing of the training.
 
 The stand-alone and the fine-tuned setting of Nasr, Shokri and Houmansadr (IEEE S&P 2019), section
 II-B: one finished model, or several if more versions of it were released (observe those rounds).
@@ -18,7 +18,7 @@ class ReleasedModel(ServerAdversary):
     """Take no part in the training, and keep the model as it is released after observed rounds."""
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(
             who="the holder of the released model",
             sees="the model after the observed rounds, and nothing of who sent what",

@@ -1,1 +1,1 @@
-"""Scores that need no training, or hardly any: the baselines of every report, one a file."""
+"""Scores that need little or no training: the baselines of every report, one per file."""

@@ -1,4 +1,4 @@
-"""Guessing: what an attack is worth that has seen nothing."""
+"""Random scores: the figures that guessing achieves."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,6 +1,6 @@
-"""The label alone: where classes are skewed, it separates members without any model.
+"""The label alone: under skewed classes it separates members without any model.
 
-An attack that does not beat this one has learned which classes the victim holds, not which records.
+An attack that does not exceed it has learned which classes the victim holds, not which records.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the signals of the last observed snapshot share: one number a record, nothing learned."""
+"""Base of the signals of the last observed snapshot: one number per record, without training."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -42,7 +42,7 @@ class LastSnapshotSignal(Attack):
         """
 
     def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the signal on one record; it takes no memory to speak of."""
+        """Try the signal on one record; it takes little memory."""
         self.signal(tried_features(prospect, needed_features(self.scored)))
 
     def extract(self, view: View, watcher: Watcher) -> None:

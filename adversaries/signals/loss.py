@@ -1,8 +1,8 @@
-"""How well a record is fitted on the last observed snapshot.
+"""The loss of a record on the last observed snapshot.
 
 Yeom, Giacomelli, Fredrikson and Jha, "Privacy risk in machine learning", CSF 2018: members have the
-lower loss. The loss of a record that a model is sure of is 0 in single precision; the objective's
-first scalar (the log-odds of the label, of a classifier) has the same order and all its digits.
+lower loss. The loss of a confident prediction is 0 in single precision; the objective's first
+scalar (for a classifier the log-odds of the label) has the same order and does not underflow.
 """
 
 import numpy as np

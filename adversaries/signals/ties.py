@@ -1,4 +1,4 @@
-"""How many records have the same score: their order in a curve means nothing."""
+"""Tied scores: the order of tied records in a curve is arbitrary."""
 
 import numpy as np
 from numpy.typing import NDArray

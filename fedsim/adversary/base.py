@@ -1,4 +1,4 @@
-"""What every attacker is: a threat model, queries, and a store for what it sees.
+"""The base class of adversaries: a threat model, queries, and a store of snapshots.
 
 An adversary touches only the Flower messages that its position carries. Its hooks are called on a
 fixed timeline and do nothing by default, so a plugin overrides what it needs::
@@ -6,8 +6,7 @@ fixed timeline and do nothing by default, so a plugin overrides what it needs::
     round r   server: send -> ... -> receive -> aggregated -> send_evaluation
               participant: arrived (the aggregate of round r - 1) -> leaving -> arrived (of round r)
 
-The two positions are in `server_position` and `participant_position`. This layer knows no adversary
-by name.
+The two positions are in `server_position` and `participant_position`. No adversary is named here.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +30,7 @@ from fedsim.transport.record_views import Content
 
 @dataclass(frozen=True)
 class Threat:
-    """A threat model in words, printed before anything runs.
+    """A threat model, printed before anything runs.
 
     Attributes
     ----------
@@ -44,7 +43,7 @@ class Threat:
     active
         Whether it does anything beyond the protocol.
     outside
-        Whether it has no part in the federation, and sees only what comes out of it.
+        Whether it has no part in the federation and sees only the released model.
     """
 
     who: str
@@ -66,9 +65,9 @@ class Adversary(ABC):
     store
         Where `record` keeps snapshots.
     resources
-        What it may compute with; None until they are given.
+        Model, data and targets for an active adversary; None until they are set.
     memory
-        What it remembers from round to round. Only this survives a stop and a resume.
+        State from round to round. Only this survives a stop and a resume.
     """
 
     store: SnapshotStore | None = None
@@ -78,23 +77,23 @@ class Adversary(ABC):
 
     @cached_property
     def memory(self) -> RecordDict:
-        """What it remembers from round to round, as Flower records."""
+        """State from round to round, as Flower records."""
         return Content({})  # unlike Flower's own, it takes a record of any class over another
 
     @abstractmethod
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
 
     @abstractmethod
     def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
-        """Return whose data this position asks about, one query an observation."""
+        """Return the queries of this position: whose data is asked about."""
 
     @abstractmethod
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
-        """Return what it keeps in every observed round that answers a query, in any order."""
+        """Return the keys that answer a query in every observed round, in any order."""
 
     def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
-        """Return what it keeps beside that, in the rounds in which it acts."""
+        """Return the keys of further snapshots, kept in the rounds in which it acts."""
         return ()
 
     def acts_from(self) -> int | None:
@@ -117,7 +116,7 @@ class Adversary(ABC):
         return self
 
     def _in_words(self) -> dict[str, str]:
-        """Return what the headers of its snapshots say of it."""
+        """Return the description of it in the headers of its snapshots."""
         threat, name = self.threat(), type(self).__name__
         return {
             "adversary": "".join(f"-{c.lower()}" if c.isupper() else c for c in name).strip("-_"),
@@ -127,7 +126,7 @@ class Adversary(ABC):
         }
 
     def give_resources(self, resources: AttackerResources) -> Self:
-        """Give an active adversary what it may compute with, and return self."""
+        """Set the resources of an active adversary, and return self."""
         self.resources, self._trainable = resources, None
         return self
 
@@ -140,29 +139,29 @@ class Adversary(ABC):
         data_dir: Path | str | None = None,
         seed: int = 0,
     ) -> Self:
-        """Name what an active adversary may compute with in a third party's app, and return self.
+        """Name the resources of an active adversary in a third party's app, and return self.
 
-        It is read when the adversary first needs it, as the runtimes of Flower copy an app's mods
-        from process to process, and only the attacker needs its targets.
+        They are read when the adversary first needs them: Flower's runtimes copy an app's mods from
+        process to process, and only the attacker needs its targets.
 
         Parameters
         ----------
         model, data
             A plugin's name, or ``module:function``, as for `fedsim attack`.
         ledger
-            The file that lists the target records (see `fedsim.data.membership_file`); which of
-            them are members the adversary does not look at.
+            The file that lists the target records (see `fedsim.data.membership_file`); the
+            adversary does not read their membership.
         data_dir
             Where the data set's files are; None downloads them.
         seed
-            All randomness comes from it.
+            The only source of randomness.
         """
         where = None if data_dir is None else Path(data_dir)
         self._aim = partial(resources_from_membership, model, data, Path(ledger), where, seed)
         return self
 
     def required_resources(self) -> AttackerResources:
-        """Return what it may compute with.
+        """Return its resources.
 
         Raises
         ------

@@ -1,6 +1,6 @@
-"""A participant's position: a Flower mod that lets a dishonest one see and change what passes it.
+"""A participant's position: a Flower mod with which it sees and changes its own messages.
 
-It works in an app that knows nothing else of fedsim::
+It works in any Flower app::
 
     app = ClientApp(mods=[CuriousParticipant(participant=3).keep_in("audit")])
 """

@@ -21,16 +21,16 @@ class AttackerResources:
     Attributes
     ----------
     new_model
-        Makes the model that is trained.
+        Returns a new model.
     dataset
-        Where the target records' features and labels are.
+        The target records' features and labels.
     targets
-        Record ids (n,), or such by the key of the query that they are asked about: members and
-        non-members alike, and nothing here says which is which.
+        Record ids (n,), or record ids by the key of their query: members and non-members alike,
+        without their membership.
     seed
-        All randomness comes from it.
+        The only source of randomness.
     objective
-        What the model is trained to do.
+        The training objective.
     """
 
     new_model: Callable[[], nn.Module]

@@ -88,7 +88,7 @@ class ServerAdversary(Adversary):
         return arrays
 
     def around(self, strategy: Strategy) -> Strategy:
-        """Return `strategy` with this adversary over it; whatever else it can do, it still can.
+        """Return `strategy` wrapped by this adversary; its other methods remain available.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class ServerAdversary(Adversary):
         if not isinstance(given, Strategy):
             kind = type(given)
             raise PluginError(
-                f"{type(self).__name__} cannot be worn around a {kind.__module__}.{kind.__name__}; "
+                f"{type(self).__name__} cannot wrap a {kind.__module__}.{kind.__name__}; "
                 "it needs a strategy that derives from flwr.serverapp.strategy.Strategy"
             )
         return transparent(AdversarialStrategy(strategy, (self,)))

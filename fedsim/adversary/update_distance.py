@@ -1,11 +1,11 @@
-"""How far a malicious message lies from the honest one: what a defender could notice.
+"""The distance of a malicious message from the honest one: what a defender could notice.
 
-Both are seen as updates from the parameters that the receiver knows already: for what the server
-sends, the receiver's own last upload; for what a participant uploads, the parameters that it was
-sent. An isolated participant, for one, is sent an update of length zero.
+Both are measured as updates from parameters that the receiver already has: for messages of the
+server, the receiver's own last upload; for an upload, the parameters that the participant was sent.
+An isolated participant, for example, is sent an update of length zero.
 
-Both are of the parameters that training changes. Buffers, as the running statistics and counters of
-BatchNorm, would drown them, and are stated apart.
+Only trainable parameters are compared. Buffers, such as the running statistics and counters of
+BatchNorm, would dominate the distance and are reported separately.
 """
 
 import math

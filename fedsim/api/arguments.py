@@ -1,4 +1,4 @@
-"""What the functions of the API are given: paths as text, runs by folder, plugins as objects."""
+"""Conversion of arguments of the API: paths as text, runs by folder, plugins as objects."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

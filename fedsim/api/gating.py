@@ -1,4 +1,4 @@
-"""`fedsim.gate`: a run held against the limits of a release."""
+"""`fedsim.gate`: check a run against the limits of a release."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,7 +20,7 @@ def gate(
     each_victim: bool = False,
     junit: PathLike | None = None,
 ) -> GatedRun:
-    """Hold the figures of a finished run against limits.
+    """Check the figures of a finished run against limits.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def gate(
         limit; ``value``: the figure itself; ``lenient``: a limit is broken only where the whole
         interval lies beyond it.
     each_victim
-        Hold the figures against single victims to the limits, too, not their mean alone.
+        Whether to check the figures of each victim, too, not only their mean.
     junit
         Where to write the checks as a JUnit report; None writes none.
 

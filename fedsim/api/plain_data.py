@@ -1,7 +1,7 @@
-"""What a Python caller writes in an experiment, as the plain data that its file would have.
+"""Conversion of an experiment in Python to the plain data of its file.
 
-A function or class stands for its name, ``module:name``, and a path for its text: an experiment is
-written down, and other processes import what it names. What has no name that they could import is
+A function or class becomes its name, ``module:name``, and a path its text, because an experiment is
+written to a file and other processes import what it names. Objects without an importable name are
 refused.
 """
 
@@ -21,7 +21,7 @@ def as_plain_data(value: object, where: str = "") -> Any:
     value
         Anything; what is no container, callable or path is returned as it is.
     where
-        The key that it stands at, for the sentence.
+        The key that it stands at, for the error message.
 
     Raises
     ------

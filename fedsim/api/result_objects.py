@@ -134,7 +134,7 @@ class ComparedRuns:
 
 @dataclass(frozen=True)
 class GatedRun:
-    """A run whose figures were held against limits.
+    """A run whose figures were checked against limits.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class GatedRun:
         return f"<GatedRun {self.path}: {plural(len(self.checks), 'check')}, {broken} not passed>"
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return every check: its limit, whose figure, the number that was judged, its breach."""
+        """Return every check: its limit, whose figure, the number that was compared, its breach."""
         return _frame(gate_entries(self.checks))
 
     def _repr_html_(self) -> str:

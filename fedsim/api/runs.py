@@ -55,7 +55,7 @@ def run(
     states: PathLike | None = None,
     on_plan: OnPlan | None = None,
 ) -> FinishedRun:
-    """Simulate, attack and report; called again, go on with what was stopped.
+    """Simulate, attack and report; a second call resumes what was stopped.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def run(
     data_dir
         Where the data set's files are; None downloads them.
     watcher
-        Is told how far it is; ``fedsim.cli.console.ConsoleWatcher(rich.console.Console())`` draws
+        Receives the progress; ``fedsim.cli.console.ConsoleWatcher(rich.console.Console())`` draws
         bars.
     states
         A folder of federations' states that runs share: what another run with it has simulated is
@@ -128,7 +128,7 @@ def attack(
     data_dir
         Where the data set's files are; by default where they were.
     watcher
-        Is told how far it is.
+        Receives the progress.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def attack_given(
     data_dir
         Where the data set's files are; None downloads them.
     watcher
-        Is told how far it is.
+        Receives the progress.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def report(run: RunLike, *, exposed: int = 0, data_dir: PathLike | None = None) 
         A run directory, or what `run` returned.
     exposed
         How many of the most exposed training records of each adversary the page shows: images where
-        the data are images, else record ids. Everybody who sees that page sees training data. No
+        the data are images, else record ids. Everyone who sees that page sees training data. No
         data are needed where it is 0.
     data_dir
         Where the data set's files are; by default where they were.

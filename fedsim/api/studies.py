@@ -26,7 +26,7 @@ STUDIES = RUNS / "studies"
 FOLDER = "the folder of studies"
 
 OpenAudience = Callable[[Sequence[Cell]], AbstractContextManager[Audience]]
-"""Gives, for the length of a block, who is told of each cell and of the work inside it."""
+"""Gives, within the context, what receives the progress of the cells."""
 
 
 @only_warnings_of_flower()
@@ -58,9 +58,10 @@ def study(
     data_dir
         Where the data sets' files are; None downloads them.
     watcher
-        Is told of each cell, and of the work inside it.
+        Receives the progress of the cells and of the work in them.
     open_audience
-        Gives who is told instead of `watcher`, for those who treat cells apart.
+        Yields the receiver of the progress instead of `watcher`, for callers that treat cells
+        separately.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Ctrl-C, pressed once or by an impatient hand.
+"""Handling of repeated Ctrl-C.
 
-Python raises a `KeyboardInterrupt` for each time it is pressed, wherever it is then: also in the
-middle of dealing with the first one, which would end a command half-way through its last words.
+Python raises a `KeyboardInterrupt` for each Ctrl-C, even while the first one is being handled,
+which would end a command before it has written its state.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""What is wrong with an experiment or a study, each fault in words, all of them in one error."""
+"""The faults of an experiment or a study, described in one error."""
 
 from collections.abc import Iterable, Sequence
 

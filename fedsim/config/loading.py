@@ -77,7 +77,7 @@ def parse_experiment(
     tree
         The data, as YAML or JSON has it.
     source
-        Where it comes from, for error sentences.
+        Where it comes from, for error messages.
     plugins_needed
         See `load_experiment`.
     judge

@@ -1,7 +1,7 @@
 """What is wrong with the plugins that an experiment names: every fault, each in a sentence.
 
 A plugin is found and its settings are checked; one that needs no data is built as well, as many a
-value is refused by its constructor only. So all that a file says is judged when it is read.
+value is refused by its constructor only. So a file is checked completely when it is read.
 """
 
 import inspect
@@ -74,7 +74,7 @@ def _worn_over(strategy: Choice) -> Iterator[Choice]:
         yield strategy
         try:
             strategy = Choice.model_validate(strategy.settings.get(_INNER))
-        except ValueError:  # it wraps none, or what it wraps is told when it is built
+        except ValueError:  # it wraps none, or what it wraps is reported when it is built
             return
 
 

@@ -79,7 +79,7 @@ class AuditSettings(Strict):
 class ExternalModelSettings(Strict):
     """What a model that was trained elsewhere goes by.
 
-    Checksums: of its weights, one a snapshot, and of who was in its data.
+    Checksums: of its weights, one per snapshot, and of who was in its data.
     """
 
     weights: tuple[str, ...]

@@ -20,7 +20,7 @@ from fedsim.config.shipped import hint
 from fedsim.errors import ConfigError, listed
 from fedsim.files import read_text
 
-MOST_YAML_BYTES = 1 << 18  # ruamel.yaml reads some 100 kB a second
+MOST_YAML_BYTES = 1 << 18  # ruamel.yaml reads some 100 kB per second
 MOST_YAML_VALUES = 100_000
 LONGEST_LINE = MOST_YAML_BYTES  # no text is folded
 LINE_ENDS = "\x85\u2028\u2029"
@@ -35,9 +35,9 @@ def read_yaml_mapping(path: Path, what: str, keys: Iterable[str]) -> dict[Any, A
     path
         The file.
     what
-        What it should be, with an article, for error sentences: "an experiment".
+        What it should be, with an article, for error messages: "an experiment".
     keys
-        The keys that such a mapping can have, for error sentences.
+        The keys that such a mapping can have, for error messages.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def parse_yaml(text: str, source: str) -> Any:
     text
         The YAML.
     source
-        Where it comes from, for error sentences.
+        Where it comes from, for error messages.
 
     Raises
     ------

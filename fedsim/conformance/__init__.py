@@ -1,4 +1,4 @@
-"""Conformance tests: does a plugin keep what the contract of its group promises.
+"""Conformance tests of plugins against the contract of their group.
 
 For the command line (``fedsim check module:Class``) and for a plugin's own tests::
 

@@ -219,5 +219,5 @@ def _in_words(name: str) -> str:
     return {
         "checkpoint.safetensors": "where the federation stands at its end",
         "history.json": "the federation's utility",
-        "crafted.json": "the list of malicious messages",
+        "malicious_updates.json": "the list of malicious messages",
     }.get(name.rpartition("/")[2], name)

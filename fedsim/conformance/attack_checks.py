@@ -45,7 +45,7 @@ def attack_checks(attempt: Attempt) -> Sequence[Check]:
         "does not read which records are test records": ignores_the_split,
         "scores a known record as if it were not known": is_cross_fitted,
         "finds nothing where there is nothing": finds_nothing_in_nothing,
-        "its signal over the rounds has a row a snapshot": traces,
+        "its signal over the rounds has a row per snapshot": traces,
     }
     return [
         Check("says in one line what it is", partial(is_described, attempt)),
@@ -62,7 +62,7 @@ def is_described(attempt: Attempt) -> None:
 
 
 def scores_all(attempt: Attempt) -> str:
-    """One finite number a candidate."""
+    """One finite number per candidate."""
     return f"{len(attempt.scores)} records"
 
 
@@ -195,7 +195,7 @@ def finds_nothing_in_nothing(attempt: Attempt) -> str:
 
 
 def finds_the_leak(attempt: Attempt) -> str:
-    """On a victim that has learned its labels by heart; shown, and not judged."""
+    """On a victim that has memorised its labels; shown, not a pass or a failure."""
     tested = ~attempt.audit.known
     area = attempt.area(attempt.scores, attempt.audit.member, tested)
     width = _width(*_sides(attempt))

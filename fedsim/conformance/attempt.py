@@ -1,4 +1,4 @@
-"""One attack, and what it is tried on: a victim that has learned its labels by heart.
+"""One attack, and what it is tried on: a victim that has memorised its labels.
 
 Labels are drawn at random there, so a model that fits them has memorised them: a leak as plain
 as it can be. Beside it stands the same query about models that were never trained, where there is
@@ -137,7 +137,7 @@ class Attempt:
         Raises
         ------
         Failed
-            If they are not one finite number a candidate.
+            If they are not one finite number per candidate.
         """
         view = view or self.view
         candidates = self.audit.records if candidates is None else candidates

@@ -175,7 +175,7 @@ def findings(group: str, name: str, settings: Settings) -> Iterator[CheckResult]
         raise PluginError(f"there are no checks of the {group!r}; valid: {listed(_CHECKS)}")
     _require_of(group, name)
     settings = _completed(group, name, settings)
-    # Before any check, for the sake of its errors: settings that it refuses are no broken promise.
+    # Before any check, to report its errors: settings that it refuses are no broken promise.
     if group in ("adversaries", "attacks"):
         plugins.build(group, name, settings, victims=(0,), participants=toy.PARTICIPANTS)
     elif not is_of_flower(plugins.resolve(group, name)):

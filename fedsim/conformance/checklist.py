@@ -1,4 +1,4 @@
-"""A list of checks and what came of each: passed, failed and why, or not asked of this plugin.
+"""A list of checks and the result of each: passed, failed and why, or not asked of this plugin.
 
 A check is a function without arguments. It returns a remark (most often none), or it raises
 `Failed` with one sentence, or `NotApplicable` with the reason. Any other exception is a failure
@@ -15,7 +15,7 @@ from fedsim.errors import FedsimError
 
 
 class CheckStatus(StrEnum):
-    """What came of a check; a figure is shown and not judged."""
+    """The result of a check; a figure is shown, not a pass or a failure."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -55,7 +55,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check, with the sentence that goes with it (perhaps empty)."""
+    """The result of one check, with the sentence that goes with it (perhaps empty)."""
 
     claim: str
     status: CheckStatus
@@ -64,7 +64,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Checklist:
-    """What came of all checks of a plugin."""
+    """The result of all checks of a plugin."""
 
     plugin: str
     kind: str
@@ -96,7 +96,7 @@ class Checklist:
 
 
 def findings_of(checks: Iterable[Check]) -> Iterator[CheckResult]:
-    """Try one check after another, and yield what came of each."""
+    """Try one check after another, and yield the result of each."""
     closed = False
     for check in checks:
         if closed:

@@ -19,7 +19,7 @@ FAR = 0.1
 
 @dataclass(frozen=True)
 class MetricTrial:
-    """A metric by name and settings, and scores to be judged."""
+    """A metric by name and settings, and scores to be evaluated."""
 
     name: str
     settings: Mapping[str, Any]

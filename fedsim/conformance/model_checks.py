@@ -65,7 +65,9 @@ class ModelTrial:
         with torch.no_grad():
             found = self.built(self.shape).eval()(self.inputs)
         if not isinstance(found, Tensor) or found.shape[:1] != (RECORDS,):
-            raise Failed(f"for {RECORDS} records it returns {_told(found)}; give one row a record")
+            raise Failed(
+                f"for {RECORDS} records it returns {_told(found)}; give one row per record"
+            )
         return found
 
 
@@ -86,7 +88,7 @@ def model_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check]:
 
 
 def gives_outputs(trial: ModelTrial) -> str:
-    """One row a record."""
+    """One row per record."""
     if not torch.isfinite(trial.outputs).all():
         raise Failed("its outputs are not finite numbers")
     kind = "tokens" if trial.inputs.dtype == torch.int64 else "records"

@@ -1,4 +1,4 @@
-"""What an objective promises: a loss a record, gradients that fit it, scalars that order it."""
+"""What an objective promises: a loss per record, gradients that fit it, scalars that order it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ def _examples() -> Mapping[str, tuple[Tensor, Tensor]]:
         return torch.randint(CLASSES, shape, generator=random)
 
     return {
-        "one class a record": (normal(RECORDS, CLASSES), classes(RECORDS)),
-        "several labels a record": (
+        "one class per record": (normal(RECORDS, CLASSES), classes(RECORDS)),
+        "several labels per record": (
             normal(RECORDS, CLASSES),
             (normal(RECORDS, CLASSES) > 0).double(),
         ),
-        "one number a record": (normal(RECORDS, 1), normal(RECORDS)),
-        "several numbers a record": (normal(RECORDS, 3), normal(RECORDS, 3)),
+        "one number per record": (normal(RECORDS, 1), normal(RECORDS)),
+        "several numbers per record": (normal(RECORDS, 3), normal(RECORDS, 3)),
         "the next token": (normal(RECORDS, TOKENS, CLASSES), classes(RECORDS, TOKENS)),
     }
 
@@ -97,7 +97,7 @@ def objective_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check]:
 
 
 def gives_losses(trial: ObjectiveTrial) -> str:
-    """One finite number a record, that can be differentiated."""
+    """One finite number per record, that can be differentiated."""
     if not torch.isfinite(trial.losses).all():
         raise Failed("per_record_loss() gives losses that are not finite numbers")
     return f"targets: {trial.example[0]}"

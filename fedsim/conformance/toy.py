@@ -82,7 +82,7 @@ def federation_with(
 
 
 def memorised(attack: Mapping[str, Any], onlooker: Mapping[str, Any]) -> Experiment:
-    """Return the experiment in which an attack is tried: participants learn labels by heart."""
+    """Return the experiment in which an attack is tried: participants memorise labels."""
     local = {
         "epochs": 5,
         "batch_size": 20,

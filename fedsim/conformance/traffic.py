@@ -1,4 +1,4 @@
-"""Every message of a tiny federation, to see what an attacker changed in them."""
+"""Recording of every message of a tiny federation, to find what an attacker changed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from fedsim.transport.messages import round_of
 
 
 class Passed(NamedTuple):
-    """What passed in a round, in words: "what participant 1 is sent for training"."""
+    """A message of a round, described as "what participant 1 is sent for training"."""
 
     round: int
     what: str
@@ -83,7 +83,7 @@ def first_difference(honest: Traffic, other: Traffic) -> Passed | None:
 
 
 class _TrafficGrid(LocalGrid):
-    """A local grid that keeps what crosses it, in the order of the participants."""
+    """A local grid that records its messages, in the order of the participants."""
 
     def __init__(self, client_app: ClientApp, participants: int) -> None:
         super().__init__(client_app, participants)

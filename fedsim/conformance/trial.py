@@ -52,7 +52,7 @@ class Trial:
 
     @cached_property
     def start(self) -> int | None:
-        """The first round in which it acts, by its own word."""
+        """The first round in which it acts, as it states itself."""
         return self.attacker.acts_from()
 
     @cached_property

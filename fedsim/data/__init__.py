@@ -1,11 +1,11 @@
-"""Data sets, who trains on what, and the ledger that remembers it.
+"""Data sets, partitions, and the ledger of membership.
 
 A source (one file each) returns `Arrays`; `load_dataset` makes them a `Dataset`; `partition` draws
 the training sets; the `Ledger` is the truth about membership; `draw_audit` chooses the records that
-attacks are judged on.
+attacks are evaluated on.
 
-What reads and writes tables is imported when it is first used: Arrow takes 40 MB of every process,
-and those that only train never look at a table.
+Modules that read and write tables are imported when first used: Arrow takes 40 MB in every process,
+and processes that only train never read a table.
 """
 
 from importlib import import_module

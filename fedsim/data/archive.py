@@ -59,7 +59,7 @@ def decoded_once(
     Raises
     ------
     DataError
-        If the archive cannot be had, or is not what `decode` expects.
+        If the archive is not available, or is not what `decode` expects.
     """
 
     def from_archive() -> Arrays:

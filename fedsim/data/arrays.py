@@ -33,14 +33,14 @@ class Arrays:
     test
         Shape (N,), bool: which records are the source's own test split. None if it has none.
     mean, std
-        One number a channel (axis 1), in the units that the tensors have (so 0..1 for uint8
+        One number per channel (axis 1), in the units that the tensors have (so 0..1 for uint8
         images); tensors are then (x - mean) / std.
     num_classes
         How many outputs a model has. C, if some class may be absent from `labels`; of a vocabulary,
-        if some token may be. None counts: the classes that occur, values or labels a record, the
+        if some token may be. None counts: the classes that occur, values or labels per record, the
         largest token plus one.
     class_names
-        One name a class.
+        One name per class.
     groups
         Shape (N,), integers or texts: the user whom a record is of. Kept as numbers 0..G-1 with
         `group_names`.
@@ -168,7 +168,7 @@ def _checked_groups(
     """Return the number of each record's group, and the groups' names."""
     if not isinstance(groups, np.ndarray) or groups.shape != (records,):
         shown = groups.shape if isinstance(groups, np.ndarray) else type(groups).__name__
-        raise DataError(f"groups must be {records} user ids, one a record, not {shown}")
+        raise DataError(f"groups must be {records} user ids, one per record, not {shown}")
     if groups.dtype.kind == "O" and all(isinstance(group, str) for group in groups):
         groups = groups.astype(str)
     if groups.dtype.kind not in "iuU":
@@ -183,7 +183,7 @@ def _checked_groups(
 
 def _check_test(test: NDArray[np.bool_], records: int) -> None:
     if not isinstance(test, np.ndarray) or test.dtype != np.bool_ or test.shape != (records,):
-        raise DataError(f"the test mask must be {records} bools, one a record")
+        raise DataError(f"the test mask must be {records} bools, one per record")
     if test.all() or not test.any():
         raise DataError("the test mask must leave records on both sides, training pool and test")
 
@@ -215,6 +215,6 @@ def _are_numbers(values: object, count: int) -> bool:
 
 def _check_names(names: tuple[str, ...], classes: int) -> None:
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
-        raise DataError("class_names must be a tuple of texts, one a class")
+        raise DataError("class_names must be a tuple of texts, one per class")
     if len(names) != classes:
         raise DataError(f"there are {len(names)} class names for {classes} classes")

@@ -1,4 +1,4 @@
-"""Drawing the records that an attack is trained and judged on.
+"""Drawing the records that an attack is trained and evaluated on.
 
 Drawn once, before training, from the ledger alone. Exact duplicates are never drawn, nor records
 that the attacker itself holds; known and tested records are disjoint. Where labels are classes,

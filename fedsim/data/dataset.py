@@ -1,7 +1,7 @@
-"""A data set as the rest of the simulator sees it: rows with ids, labels, and one way to tensors.
+"""A data set: records with ids and labels, and their conversion to tensors.
 
-A record's id is its row number in the source, for good, so that the ledgers and scores of different
-runs speak of the same records.
+A record's id is its row number in the source, so that the ledgers and scores of different runs
+refer to the same records.
 """
 
 from dataclasses import dataclass, replace

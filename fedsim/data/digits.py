@@ -1,4 +1,4 @@
-"""Tables of small numbers in text, one record a line, comma separated: classes and bits."""
+"""Tables of small numbers in text, one record per line, comma separated: classes and bits."""
 
 from typing import IO
 

@@ -1,7 +1,7 @@
-"""Which records are exact copies of one another.
+"""Exact duplicates among records.
 
-A copy of a member in another's training set (or in none) makes both answers to "was it in the
-training data?" right, so copies are never audited.
+If a member has a copy outside of the training data, both answers to "was it in the training data?"
+are right, so duplicates are never audited.
 """
 
 import hashlib

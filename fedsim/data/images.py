@@ -1,4 +1,4 @@
-"""Images to arrays, within bounds: what a file says of its size is looked at before its pixels.
+"""Decoding of images within bounds: the stated size is checked before any pixel is decoded.
 
 JPEG, PNG and TIFF, grayscale or colour, of any size up to a bound; 16-bit grayscale becomes 8 bits.
 Nothing else is opened, whatever a file is called.
@@ -42,7 +42,7 @@ def decode_images(
     channels
         1 for grayscale, 3 for colour; images are converted.
     names
-        What each is called in an error sentence.
+        What each is called in an error message.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def pixels_of(
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise DataError(f"{name} has 32-bit pixels; valid: 8 or 16 bits a channel")
+        raise DataError(f"{name} has 32-bit pixels; valid: 8 or 16 bits per channel")
     image = image.convert(MODES[channels])
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""The ledger: which record is in whose training set, and what the attacker knows of it.
+"""The ledger: which record is in whose training set, and which records the attacker knows.
 
 It is the only source of truth about membership. Truth is joined by record id, and an id that is
 unknown or doubled is an error, so labels cannot silently slip against scores.
@@ -21,7 +21,7 @@ UserScore = Literal["mean", "max"]
 
 @dataclass(frozen=True)
 class MembershipQuery:
-    """Whose training data is asked about: "was the record in the data of any of the victims?".
+    """A membership query: "was the record in the training data of any of the victims?".
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class MembershipQuery:
     victims
         The participants asked about.
     holders
-        Participants whose records the attacker itself holds, which are therefore not in query.
+        Participants whose records the attacker itself holds, which are therefore not asked about.
     """
 
     key: str
@@ -93,7 +93,7 @@ class AuditSet:
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """One row a record, ids 0..N-1.
+    """One row per record, ids 0..N-1.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The ledger as a parquet file, one row a record, for any tool to read.
+"""The ledger as a parquet file, one row per record, for any tool to read.
 
 Columns: ``record`` int64, ``label`` int64 (float where the objective has numbers; a list where it
 has several), ``split`` (pool, test), ``duplicate`` bool, ``participants`` list of int32 (whose

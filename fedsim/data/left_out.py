@@ -1,7 +1,7 @@
-"""What a partition or an audit leaves out, and where members and non-members differ by origin.
+"""Records that a partition or an audit leaves out, and members and non-members of other origins.
 
-Each is a fact that moves figures without being an attack: a class on which no participant trains
-gives its records away, and so may the split that a record is from.
+These change figures without any leak: a class on which no participant trains identifies its records
+as non-members, and so may the split that a record is from.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ def left_out(
 ) -> str | None:
     """Return a sentence on rows and classes that no participant trains on, if it matters.
 
-    Rows matter where all were to be shared out (fewer than one a participant is a remainder), or
+    Rows matter where all were to be shared out (fewer than one per participant is a remainder), or
     fewer were given out than `records` each; classes matter always.
     """
     given = np.unique(np.concatenate(training_sets))

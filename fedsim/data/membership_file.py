@@ -1,7 +1,7 @@
-"""Who was in the training data of a model that was trained elsewhere, as its owner writes it down.
+"""The membership file: who was in the training data of a model that was trained elsewhere.
 
-A CSV or a parquet file, one row a record that may be asked about: ``record`` (its row number in the
-data), ``member`` (true or false), and perhaps ``known`` (whether the attacker is told)::
+A CSV or a parquet file, one row per record that may be asked about: ``record`` (its row number in
+the data), ``member`` (true or false), and optionally ``known`` (whether the attacker knows it)::
 
     record,member
     0,true

@@ -1,9 +1,8 @@
-"""A null run: the audit as it is, in a federation in which nobody trains on an audited record.
+"""A null run: an audit in which nobody trains on an audited record.
 
-Members are drawn from the victims' data as ever and are called members, but before training every
-audited record is taken out of everybody's data, and others take its place. What an attack then says
-about membership it cannot have from training: it comes from the records, from how they were drawn,
-or from a mistake.
+Members are drawn from the victims' data as usual and are called members, but before training every
+audited record is removed from all participants' data and replaced. Any figure above guessing then
+does not come from training, but from the records, from how they were drawn, or from a mistake.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Reading parquet within bounds: a few hundred bytes of it may unpack to more than any memory.
+"""Reading parquet within bounds: a few hundred bytes may unpack to more than the memory.
 
 Numbers that repeat take no room in parquet, so a file's own size says nothing. What the footer and
 every page state of rows, values and unpacked bytes is checked before a column is decoded, and texts

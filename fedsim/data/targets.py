@@ -2,7 +2,7 @@
 
 A source names the objective that its labels are for (`Arrays.objective`; none means
 classification). The rules below are those of the objectives that ship; labels for an objective of
-the user's own are checked for what every objective needs: numbers, finite, one row a record.
+the user's own are checked for what every objective needs: numbers, finite, one row per record.
 """
 
 from collections.abc import Callable, Mapping
@@ -118,7 +118,7 @@ def _of_regression(labels: object, outputs: int | None, tokens: object) -> Targe
             f"labels of regression must be numbers of shape (N,) or (N, k), not {_kind(labels)}"
         )
     width = 1 if labels.ndim == 1 else labels.shape[1]
-    return Targets(_finite(labels), _stated(width, outputs, "values a record"))
+    return Targets(_finite(labels), _stated(width, outputs, "values per record"))
 
 
 def _of_multilabel(labels: object, outputs: int | None, tokens: object) -> Targets:
@@ -128,7 +128,9 @@ def _of_multilabel(labels: object, outputs: int | None, tokens: object) -> Targe
         )
     if not np.isin(labels, (0, 1)).all():
         raise DataError("labels of multilabel must be 0 and 1 only")
-    return Targets(labels.astype(np.float32), _stated(labels.shape[1], outputs, "labels a record"))
+    return Targets(
+        labels.astype(np.float32), _stated(labels.shape[1], outputs, "labels per record")
+    )
 
 
 def _of_next_token(labels: object, outputs: int | None, tokens: NDArray[Any] | None) -> Targets:
@@ -160,7 +162,7 @@ def _of_next_token(labels: object, outputs: int | None, tokens: NDArray[Any] | N
 
 def _of_users_own(labels: object, outputs: int | None, tokens: object) -> Targets:
     if not isinstance(labels, np.ndarray) or labels.ndim < 1 or labels.dtype.kind not in "iufb":
-        raise DataError(f"labels must be numbers, a row a record, not {_kind(labels)}")
+        raise DataError(f"labels must be numbers, a row per record, not {_kind(labels)}")
     if labels.dtype.kind != "f":
         labels = labels.astype(np.int64, copy=False)
         few = int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1]

@@ -41,7 +41,7 @@ class TextSettings:
     tokenizer
         ``bytes``, or ``module:function`` or ``module:Class`` from a text to a list of ids.
     max_length
-        Tokens a record; longer texts are cut, shorter ones padded behind.
+        Tokens per record; longer texts are cut, shorter ones padded behind.
     padding
         The id behind a text's end; None: 256 for bytes, 0 for any other tokenizer.
     """

@@ -1,4 +1,4 @@
-"""Defences: the contract, and those that come with fedsim, one a file."""
+"""Defences: the contract, and those that come with fedsim, one per file."""
 
 from fedsim.defences.base import Defence, Half, Hidden
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Position

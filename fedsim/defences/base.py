@@ -1,4 +1,4 @@
-"""The contract of a defence: what participants and the server do so that a position learns less.
+"""The contract of a defence: measures of participants and the server against an attacker.
 
 A defence stands on the other side of the same messages as an adversary. It has up to three parts:
 mods of the participants' app, a wrapper around the server's strategy, and a wrapper around the
@@ -7,8 +7,8 @@ is guaranteed, if anything is.
 
 The defences of an experiment wrap each other in the order of the list: an update passes the first
 one first on its way from the local training to the aggregate. A dishonest participant that acts is
-outside of them: it sees what its honest training and its defences would upload, and uploads what it
-likes. A dishonest server is outside of the server's half, and sees the uploads as they arrive.
+outside of them: it sees what its honest training and its defences would upload, and uploads
+anything. A dishonest server is outside of the server's half, and sees the uploads as they arrive.
 """
 
 import math

@@ -32,7 +32,7 @@ class CentralNoise(OuterStrategy):
     noisy
         Puts Flower's wrapper around a strategy.
     trainable
-        The names of the parameters; None to judge by the messages.
+        The names of the parameters; None infers them from the messages.
     clip
         What the server does to each reply before; by default nothing.
 

@@ -2,7 +2,7 @@
 
 Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018): a batch is mixed with a
 shuffled copy of itself, inputs as ``lambda x + (1 - lambda) x'`` and losses in the same way, with
-one lambda a batch from Beta(alpha, alpha).
+one lambda per batch from Beta(alpha, alpha).
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ class Mixup(ChangedTraining):
     Parameters
     ----------
     alpha
-        Of the Beta distribution of the weights: near 0 the records are hardly mixed, 1 is uniform.
+        Parameter of the Beta distribution of the weights: near 0 the records are hardly mixed, 1 is
+        uniform.
     """
 
     def __init__(self, alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0) -> None:

@@ -24,7 +24,7 @@ class NoisyClipping(ClippedUpdates):
     noise_multiplier
         Standard deviation of the noise, in clipping norms.
     delta
-        For which epsilon is given.
+        The delta at which epsilon is reported.
     budget
         The largest epsilon; the federation ends before the round that would exceed it.
     accountant

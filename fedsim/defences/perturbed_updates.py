@@ -20,7 +20,7 @@ class PerturbedUpdates(TransformedUpdates):
     Parameters
     ----------
     standard_deviation
-        Of the noise, in the unit of the parameters.
+        Standard deviation of the noise, in the unit of the parameters.
     """
 
     def __init__(

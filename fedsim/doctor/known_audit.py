@@ -1,6 +1,6 @@
 """A whole audit whose figures are known.
 
-Participants learn random labels by heart, so an attack on the loss finds nearly all members, and
+Participants memorise random labels, so an attack on the loss finds nearly all members, and
 one that guesses finds none.
 """
 
@@ -62,7 +62,7 @@ def not_as_known(results: Results) -> list[str]:
 
 
 def random_labels() -> Arrays:
-    """Points of the self-test with random labels, which can only be learned by heart."""
+    """Points of the self-test with random labels, which can only be memorised."""
     random = seeds.generator(0, "doctor")
     features = random.normal(size=(400, 40)).astype(np.float32)
     return Arrays(features, random.integers(4, size=400), num_classes=4)

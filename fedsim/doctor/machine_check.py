@@ -10,7 +10,7 @@ from rich.text import Text
 
 
 class MachineStatus(StrEnum):
-    """How a finding is to be taken."""
+    """The status of a check."""
 
     GOOD = "good"
     NOTE = "note"
@@ -19,7 +19,7 @@ class MachineStatus(StrEnum):
 
 @dataclass(frozen=True)
 class MachineCheck:
-    """One thing that was looked at: what it is, how it is, and what was found."""
+    """The result of one check: its name, its status, and what was found."""
 
     name: str
     status: MachineStatus

@@ -16,7 +16,7 @@ from fedsim.errors import FedsimError
 
 
 class NodesGrid(Grid):
-    """A Flower Grid over a fixed number of participants, one a node.
+    """A Flower Grid over a fixed number of participants, one per node.
 
     Parameters
     ----------

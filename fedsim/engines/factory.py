@@ -23,7 +23,7 @@ def open_engine(engine: Engine) -> Iterator[NewGrid]:
     Raises
     ------
     FedsimError
-        If the engine cannot be had here; the sentence says why.
+        If the engine is not available here; the sentence says why.
     """
     if ":" not in engine.opener:
         raise PluginError(

@@ -1,8 +1,8 @@
-"""The one place that touches a private part of Flower.
+"""The one module that uses a private part of Flower.
 
-Outside Flower's own runtime a `flwr.app.Message` cannot be made, because its constructor asks the
-process which task it is. Flower has no public call for that, so this file sets it, for the length
-of a block, and says clearly when a future Flower does it differently.
+Outside Flower's own runtime a `flwr.app.Message` cannot be created, because its constructor asks
+the process for its task. Flower has no public call to set it, so this module does, within a
+context, and raises a clear error if a future Flower changes this.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ SERVER_NODE = 1
 
 @contextmanager
 def local_identity() -> Iterator[None]:
-    """Make this process a Flower server task for one block, unless it already is a task.
+    """Make this process a Flower server task within the context, unless it already is a task.
 
     Raises
     ------

@@ -93,7 +93,7 @@ class LocalGrid(NodesGrid):
                 raise TypeError(f"it answered with {type(reply).__name__} instead of Message")
         except FedsimError:
             raise
-        # A participant may fail in any way, and leave; the server decides.
+        # A participant may fail in any way; the server decides.
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             return Message(Error(CLIENT_APP_RAISED, reason), reply_to=message)

@@ -1,4 +1,4 @@
-"""Processes of ours on this machine: forked, so that they share the data; ended when we end.
+"""Worker processes on this machine: forked, so that they share the data; they end with the parent.
 
 A fork sees everything that its parent had loaded, without a copy and without pickling, and it costs
 milliseconds. What makes forks unsafe is kept out:

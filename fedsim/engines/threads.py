@@ -1,4 +1,4 @@
-"""How many threads may compute while fedsim does."""
+"""Limits on the number of computing threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def limited_threads(threads: int) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If this machine does not let a process start so many.
+        If this machine does not allow a process that many threads.
     """
     require_threads(threads)
     before = torch.get_num_threads()
@@ -42,7 +42,7 @@ def limit_threads(threads: int) -> None:
 
 @cache
 def require_threads(threads: int) -> None:
-    """Raise `ConfigError` if so many cannot be started: OpenMP would end the whole process."""
+    """Raise `ConfigError` if that many cannot be started: OpenMP would end the whole process."""
     done, started = Event(), list[Thread]()
     try:
         for _ in range(2 * (threads - 1)):  # torch and BLAS have threads of their own each

@@ -1,7 +1,7 @@
-"""Judging attacks: scores joined to truth by record id, metrics, intervals, comparisons."""
+"""Evaluation of attacks: scores joined to truth by record id, metrics, intervals, comparisons."""
 
 from fedsim.evaluation.comparison import Comparison, Difference, compare
-from fedsim.evaluation.evaluate import EvaluationResult, judge, mean_evaluation_result
+from fedsim.evaluation.evaluate import EvaluationResult, evaluate_attack, mean_evaluation_result
 from fedsim.evaluation.intervals import Estimate
 from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth
@@ -18,6 +18,6 @@ __all__ = [
     "Scores",
     "Truth",
     "compare",
-    "judge",
+    "evaluate_attack",
     "mean_evaluation_result",
 ]

@@ -1,4 +1,4 @@
-"""An attack held against the guarantee of a defence: the check of a run on itself.
+"""The self-check of a run: its attacks against the guarantees of its defences.
 
 What a guarantee allows is in `fedsim.privacy.guarantee.Ceiling`. An attack whose lower confidence
 limit lies above it refutes the guarantee: noise is missing, an assumption does not hold, or the

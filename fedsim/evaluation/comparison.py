@@ -1,4 +1,4 @@
-"""Is one attacker better than another? Differences with intervals and p-values.
+"""Comparison of two attackers: differences with intervals and p-values.
 
 Both sides are measured on the same draws of records, so whatever records coincide are paired: an
 easy record is easy for both, and the difference is surer than the two figures are. Records that
@@ -37,7 +37,7 @@ class Comparison:
     pairing
         ``paired`` (the same records with the same truth), ``partly paired`` or ``unpaired``.
     shared
-        How many records both sides judged.
+        How many records both sides share.
     figures
         By the name of the metric, the difference of each that both sides have a figure of and that
         is resampled.
@@ -68,9 +68,9 @@ def compare(
     reference, other
         The difference is `other` minus `reference`.
     seed
-        Of the bootstrap's draws.
+        Seed of the bootstrap.
     resamples
-        Of the bootstrap; p-values cannot be smaller than 2 / (resamples + 1).
+        Number of resamples; p-values cannot be smaller than 2 / (resamples + 1).
     same_records
         False where a record id names different records on the two sides (another data set).
     """
@@ -113,7 +113,7 @@ def _difference(value: float, replicates: Floats) -> Difference:
 
 
 def _pairing(reference: EvaluationResult, other: EvaluationResult) -> tuple[str, int]:
-    """Return how far the two sides judged the same records, and how many they share."""
+    """Return how far the two sides have the same records, and how many they share."""
     first, second = _judged(reference), _judged(other)
     shared = np.intersect1d(first[0], second[0])
     same = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
@@ -122,7 +122,7 @@ def _pairing(reference: EvaluationResult, other: EvaluationResult) -> tuple[str,
 
 
 def _judged(evaluation_result: EvaluationResult) -> tuple[Ids, Ids, Ids]:
-    """Return the ids of all judged records, of members, and of non-members, over the victims."""
+    """Return the ids of all evaluated records, of members, and of non-members, over the victims."""
     records = np.concatenate([case.joined.records for case in evaluation_result.cases])
     member = np.concatenate([case.joined.member for case in evaluation_result.cases])
     return np.unique(records), np.unique(records[member]), np.unique(records[~member])

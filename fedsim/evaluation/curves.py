@@ -36,7 +36,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How often the records of one class are told rightly, and how many records that is."""
+    """How often the records of one class are classified correctly, and how many records that is."""
 
     label: int
     accuracy: float
@@ -80,9 +80,9 @@ def accuracy_by_class(case: EvaluationCase, records: Ids, labels: ArrayLike) -> 
     Parameters
     ----------
     case
-        The judged scores.
+        The scores.
     records, labels
-        int (n,) each: the class of each record; may cover more records than were judged.
+        int (n,) each: the class of each record; may cover more records than were evaluated.
     """
     classes = np.asarray(labels)
     order = np.argsort(records)

@@ -1,4 +1,4 @@
-"""The one judge: whatever produced the scores, it is measured by this code.
+"""Evaluation of an attack: all scores are measured by this code.
 
 For each seed of an attack the threshold is chosen on the *known* records (out-of-fold scores) and
 applied to the *tested* ones; metrics are means over the seeds. The interval speaks of the records:
@@ -43,13 +43,13 @@ class EvaluationResult:
     metrics
         What was measured or refused, in order.
     members, nonmembers
-        How many records were judged, summed over the victims.
+        How many records were evaluated, summed over the victims.
     seeds
         How many seeds of the attack the figures are means over.
     resamples, confidence
-        Of the bootstrap.
+        Resamples of the bootstrap.
     cases
-        The scores behind the figures, one case a victim: what `compare` and curves are made of.
+        The scores behind the figures, one case per victim: what `compare` and curves are made of.
     """
 
     figures: Mapping[str, Estimate]
@@ -74,7 +74,7 @@ class EvaluationResult:
         return self.figures["auc"]
 
 
-def judge(
+def evaluate_attack(
     tested: Scores,
     calibration: Scores,
     truth_tested: Truth,
@@ -84,7 +84,7 @@ def judge(
     metrics: Sequence[Metric] | None = None,
     resamples: int = RESAMPLES,
 ) -> EvaluationResult:
-    """Judge one attack on one victim.
+    """Evaluate one attack on one victim.
 
     Parameters
     ----------
@@ -94,11 +94,11 @@ def judge(
     truth_tested, truth_calibration
         Who is a member; joined to the scores by record id.
     seed
-        Of the bootstrap's draws.
+        Seed of the bootstrap.
     metrics
         What is measured; by default accuracy, AUC, and the TPR at an FPR of 1 and of 0.1 %.
     resamples
-        Of the bootstrap.
+        Resamples of the bootstrap.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def calibrated(
 ) -> EvaluationCase:
     """Join scores to truth and choose each seed's threshold on the calibration scores.
 
-    See `judge` for the parameters and the errors.
+    See `evaluate_attack` for the parameters and the errors.
     """
     if (both := np.intersect1d(truth_tested.records, truth_calibration.records)).size:
         raise EvaluationError(

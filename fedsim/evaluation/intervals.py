@@ -1,4 +1,4 @@
-"""How sure a figure is: the stratified bootstrap over records, and the exact binomial interval.
+"""Intervals: the stratified bootstrap over records, and the exact binomial interval.
 
 The bootstrap (Efron & Tibshirani 1993, percentile interval) draws records with replacement,
 members among members and non-members among non-members, and measures every metric of every attack

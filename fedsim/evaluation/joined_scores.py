@@ -24,8 +24,8 @@ class EvaluationCase:
     joined
         The evaluation records, their truth, and a row of scores for each seed of the attack.
     thresholds
-        float64 (seeds,): at or above it a record is called a member. Chosen elsewhere, on the
-        auxiliary records.
+        float64 (seeds,): at or above it a record is classified as a member. Chosen elsewhere, on
+        the auxiliary records.
     auxiliary
         The scores of those, of members and of non-members, a pair for each seed.
     """

@@ -35,7 +35,7 @@ class ScoredRecords:
     members, nonmembers
         float64 (m,) and (n,), neither empty.
     threshold
-        At or above it a record is called a member; chosen on the auxiliary records.
+        At or above it a record is classified as a member; chosen on the auxiliary records.
     auxiliary
         The scores of the auxiliary members and non-members, for a metric that chooses a threshold
         of its own; None where they are not at hand.

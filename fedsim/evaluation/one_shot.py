@@ -153,7 +153,7 @@ def cosine_lower_bound(
     alpha
         The level of each limit.
     delta
-        Of the guarantee that is tested.
+        Parameters of the guarantee that is tested.
     dimensions
         The null is that of a random direction in so many dimensions, known exactly.
     unseen

@@ -103,7 +103,7 @@ def gdp_mu(fpr_high: Floats, fnr_high: Floats) -> Floats:
 
 
 def one_run_p_value(records: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
-    """Return how likely so many right guesses are in one run (Steinke et al. 2023, theorem 5.2).
+    """Return the p-value of the right guesses in one run (Steinke et al. 2023, theorem 5.2).
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def one_run_p_value(records: int, guesses: int, right: int, epsilon: float, delt
     guesses, right
         r records were guessed at, v of them rightly; on the others the attack abstained.
     epsilon, delta
-        Of the guarantee that is tested.
+        Parameters of the guarantee that is tested.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Scores and truth, each with its record ids, and the one place where they are joined.
 
 Labels that slipped by one row against the scores are the classic silent bug of membership
-inference. Here an array without record ids cannot be judged: scores and truth are joined by id,
+inference. Here an array without record ids cannot be evaluated: scores and truth are joined by id,
 and an id that is missing, doubled or unknown ends the evaluation with a sentence naming it.
 """
 
@@ -19,12 +19,12 @@ Bools = NDArray[np.bool_]
 
 
 class EvaluationError(FedsimError):
-    """Scores, truth, or both cannot be judged."""
+    """Scores, truth, or both cannot be evaluated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What an attack says of each record; higher means member.
+    """Scores of an attack for each record; higher means member.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ def join(scores: Scores, truth: Truth, what: str) -> Joined:
     scores, truth
         Any order; the same set of record ids.
     what
-        What the records are, for the error sentence: ``"tested"``.
+        What the records are, for the error message: ``"tested"``.
 
     Raises
     ------

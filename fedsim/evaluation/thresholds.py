@@ -1,4 +1,4 @@
-"""The threshold at or above which a record is called a member, chosen on auxiliary records."""
+"""The threshold from which on a record is classified as a member, from auxiliary records."""
 
 import numpy as np
 

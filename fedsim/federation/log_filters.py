@@ -1,4 +1,4 @@
-"""What Flower and Ray have to say, without what is only interesting to them."""
+"""Filters for the logs and warnings of Flower and Ray."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ _QUIET_RAY = {
 
 @contextmanager
 def only_warnings_of_flower() -> Iterator[None]:
-    """Let through what Flower warns of, each once, and nothing below, for the length of a block.
+    """Let through what Flower warns of, each once, and nothing below, within the context.
 
     A strategy warns of its settings whenever it is built, which it is several times.
     """
@@ -33,7 +33,7 @@ def only_warnings_of_flower() -> Iterator[None]:
 
 @contextmanager
 def no_warnings_of_flower() -> Iterator[None]:
-    """Let through nothing that Flower logs below an error, for the length of a block.
+    """Let through nothing that Flower logs below an error, within the context.
 
     For building a strategy: it warns of settings that the user has chosen (``fraction_evaluate: 0``
     switches evaluation off), and it is built more than once.
@@ -44,7 +44,7 @@ def no_warnings_of_flower() -> Iterator[None]:
 
 @contextmanager
 def _filtered(worth_hearing: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
-    """Let Flower log what is worth hearing only, for the length of a block."""
+    """Let Flower log what is worth hearing only, within the context."""
     logger = logging.getLogger("flwr")
     # A filter and not a level: Flower sets its level when it is imported.
     logger.addFilter(worth_hearing)

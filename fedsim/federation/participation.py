@@ -1,4 +1,4 @@
-"""Who takes part in a round: the server's view of a federation in which some are away.
+"""Partial participation: the server's view of a round in which some participants are absent.
 
 Participants who join late, drop out, or train one after the other (fine-tuning: first those with D,
 then those with D_delta) are away in some rounds. To the strategy they are nodes that are not

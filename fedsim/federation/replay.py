@@ -1,4 +1,4 @@
-"""Going on from an honest federation as if an attacker had been in it from the start.
+"""Branching from an honest federation as if an attacker had been in it from the start.
 
 Until an active attacker acts, its federation is the honest one, message by message. So a run may
 start where the honest one stood, if the attacker remembers what it would remember then. By its

@@ -128,7 +128,7 @@ class _RoundRunner:
 
     @cached_property
     def config(self) -> ConfigRecord:
-        """What is told to the participants with each message."""
+        """What is sent to the participants with each message."""
         return ConfigRecord(dict(self.schedule.told))
 
     def train(self, arrays: ArrayRecord) -> tuple[ArrayRecord, RoundFigures]:

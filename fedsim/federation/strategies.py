@@ -44,7 +44,7 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         ``strategy: {name: ...}``.
     participants
         How many take part, in the round with the fewest; the strategy waits for that number unless
-        told otherwise.
+        the settings say otherwise.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a strategy remembers from round to round: kept in a checkpoint, and put back bit for bit.
+"""The state of a strategy from round to round: saved in a checkpoint, restored bit for bit.
 
 Server momentum and the like live in ordinary attributes, and Flower has no call to save them. Each
 attribute becomes plain JSON data, in which arrays are named and kept apart. The kind of each value

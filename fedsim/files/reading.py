@@ -1,6 +1,7 @@
-"""Reading files within bounds: whatever a file says of itself, it cannot take all memory.
+"""Reading files within bounds, whatever size they state.
 
-A size is checked before anything of that size is made. Tables have `fedsim.data.parquet_file`.
+A size is checked before anything of that size is allocated. For tables see
+`fedsim.data.parquet_file`.
 """
 
 import errno

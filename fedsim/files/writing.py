@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one.
+"""Atomic writing of files.
 
 What an audit keeps is private (snapshots, scores, who was a member), so everything written here is
 readable by its owner only.

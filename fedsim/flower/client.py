@@ -23,7 +23,7 @@ from fedsim.stages.checkpointing import write_malicious_updates, write_participa
 from fedsim.stages.experiment_faults import load_experiment
 from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.setup import Setup, set_setup
-from fedsim.stages.simulate import client_app_of, seated
+from fedsim.stages.simulate import client_app_of, placed_federations
 
 FEDERATION = "federation"
 RUN = "run"
@@ -98,7 +98,7 @@ def _write_own(position: _NodeRuntime, participant: int) -> None:
 @lru_cache(maxsize=1)
 def _position(experiment: Path, place: RunPaths, name: str) -> _NodeRuntime:
     setup, run = _setup(experiment, place.data_dir), RunDirectory(place.out)
-    found = {federation.name: federation for federation in seated(setup, run)}
+    found = {federation.name: federation for federation in placed_federations(setup, run)}
     if name not in found:
         raise MessageError(f"the server runs a federation {name!r} that {experiment} has not")
     threads = setup.experiment.engine.threads
@@ -107,6 +107,6 @@ def _position(experiment: Path, place: RunPaths, name: str) -> _NodeRuntime:
 
 @lru_cache(maxsize=1)
 def _setup(experiment: Path, data_dir: Path | None) -> Setup:
-    """Return an experiment's setup without its attacks: they are no business of a participant."""
+    """Return an experiment's setup without its attacks: they do not concern a participant."""
     read = load_experiment(experiment).model_copy(update={"attacks": ()})
     return set_setup(read, data_dir, SILENCE)

@@ -20,7 +20,7 @@ class LogWatcher:
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Write a line a step."""
+        """Write a line per step."""
         steps = count(done + 1)
         yield lambda standing: self._log.info(
             "%s: %d of %d, %s", what, next(steps), total, standing

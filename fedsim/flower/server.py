@@ -40,7 +40,13 @@ from fedsim.stages.federations import PlannedFederation
 from fedsim.stages.plan import plan
 from fedsim.stages.run_content import keep_content
 from fedsim.stages.setup import Setup, set_setup
-from fedsim.stages.simulate import beginning_of, schedule_of, seated, standing_of, strategy_of
+from fedsim.stages.simulate import (
+    beginning_of,
+    placed_federations,
+    schedule_of,
+    standing_of,
+    strategy_of,
+)
 from fedsim.stages.stated_attackers import keep_stated
 
 _LOOK_AGAIN = 1.0
@@ -71,7 +77,7 @@ def new_server_app(experiment: Path) -> ServerApp:
             participants, timeout = setup.ledger.participants, setup.experiment.engine.timeout
             participant_of = meet(grid, participants, place.patience, timeout)
             hosted = _Hosted(setup, run, grid, participant_of, watcher)
-            for federation in seated(setup, run):
+            for federation in placed_federations(setup, run):
                 hosted.run_to_its_end(federation)
         watcher.say(f"done; `fedsim attack {run.path}` attacks what was kept, and reports")
 

@@ -1,4 +1,4 @@
-"""Target models: what the participants train. One architecture a file; a user's own by name."""
+"""Target models: what the participants train. One architecture per file; a user's own by name."""
 
 from fedsim.models.alexnet import alexnet
 from fedsim.models.building import build_model, require_room

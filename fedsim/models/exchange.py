@@ -1,8 +1,8 @@
-"""What of a model is sent: all that training changes.
+"""The part of a model that is sent: everything that training changes.
 
-Where some parameters are frozen (adapters trained on a model that was trained before), only those
-that are trained are sent, averaged and kept as snapshots, and the buffers; the receiver
-has the rest from the model's factory, which makes the same in every process.
+If some parameters are frozen (adapters on a pre-trained model), only the trained parameters and the
+buffers are sent, averaged and kept as snapshots. The receiver has the others from the model's
+factory, which creates the same ones in every process.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What sizes of our models may be: a typing error is refused, and not built for minutes."""
+"""Bounds for the sizes of our models, so that a typing error is refused at once."""
 
 from typing import Annotated
 

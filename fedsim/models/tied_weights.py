@@ -31,7 +31,7 @@ def with_tied_names(
     ------
     SnapshotError
         If the state has different values for names that are one parameter. `source` is where it
-        comes from, for the sentence.
+        comes from, for the error message.
     """
     whole = dict(state)
     for names in tied_names(model):

@@ -35,7 +35,7 @@ def float_buffers(model: nn.Module) -> frozenset[str]:
 
 
 def likely_trainable(*records: ArrayRecord) -> frozenset[str]:
-    """Return the names that are likely parameters, judged by the messages alone.
+    """Return the names that are likely parameters, inferred from the messages alone.
 
     They are floating-point numbers in every record (a mean makes such of counters, too, but an
     upload has them as they are), and not called as the buffers of PyTorch's normalisation layers.

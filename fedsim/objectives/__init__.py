@@ -1,4 +1,4 @@
-"""Objectives: what is learned, and how well a record is fitted. One objective a file."""
+"""Objectives: the loss that is minimised, and how well a record is fitted; one per file."""
 
 from fedsim.objectives.base import Objective, RecordFit, UtilityFigure
 from fedsim.objectives.classification import Classification

@@ -1,7 +1,7 @@
-"""The contract of an objective: the loss of a record, what counts as correct, what attacks can ask.
+"""The contract of an objective: the loss of a record, its correctness, and scalars for attacks.
 
-Everything in fedsim that needs a loss asks the experiment's objective: local training, evaluation,
-the features that attacks read, gradient ascent. Nothing else names a loss function.
+Local training, evaluation, the features that attacks read, and gradient ascent take the loss from
+the experiment's objective. Nothing else names a loss function.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from fedsim.errors import ConfigError
 
 @dataclass(frozen=True)
 class UtilityFigure:
-    """The figure by which people judge a model of an objective: accuracy, error, perplexity.
+    """The figure that measures a model of an objective: accuracy, error, perplexity.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class RecordFit:
 
 
 class Objective(ABC):
-    """What a model is trained to do.
+    """The training objective.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from fedsim.objectives.log_odds import LogOdds
 
 
 class Classification(Objective):
-    """One class a record: outputs are logits (n, C), targets class numbers (n,)."""
+    """One class per record: outputs are logits (n, C), targets class numbers (n,)."""
 
     scalars: ClassVar[tuple[str, ...]] = (
         "log-odds of the label",  # log p_y - log(1 - p_y)
@@ -68,7 +68,7 @@ class Classification(Objective):
         if class_weights is not None and len(class_weights) != outputs.shape[1]:
             raise ConfigError(
                 f"federation.local.trainer: class_weights has {len(class_weights)} weights for "
-                f"{outputs.shape[1]} classes; give one a class"
+                f"{outputs.shape[1]} classes; give one per class"
             )
         return functional.cross_entropy(
             outputs, targets, class_weights, label_smoothing=label_smoothing

@@ -1,9 +1,8 @@
-"""What the cross-entropy says about each record, from the logits alone, without cancellation.
+"""Cross-entropy per record from the logits, without cancellation.
 
-Members that a model is sure of have probabilities so close to one that ``softmax - onehot`` has
-no correct digit left in single precision, and it is these members that an attack is after. Here
-everything follows from the other classes' logits, so the loss and its gradient keep full relative
-precision.
+For confident predictions the probability is so close to one that ``softmax - onehot`` loses all
+digits in single precision, and an attack targets exactly these members. Here everything is computed
+from the other classes' logits, so the loss and its gradient keep full relative precision.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from fedsim.errors import FedsimError
 
 @dataclass(frozen=True)
 class LogOdds:
-    """What the cross-entropy does to the logits of N records and C classes, without cancellation.
+    """The cross-entropy of N records and C classes, computed without cancellation.
 
     Attributes
     ----------

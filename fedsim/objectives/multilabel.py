@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of labels a record, each right or wrong by itself."""
+"""Multi-label classification: any number of labels per record, each right or wrong by itself."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from fedsim.objectives.stable import log_loss_of_odds, log_mean
 
 
 class MultiLabel(Objective):
-    """Several labels a record: outputs are logits (n, C), targets (n, C) of zeros and ones.
+    """Several labels per record: outputs are logits (n, C), targets (n, C) of zeros and ones.
 
     The loss of a record is the mean over its labels of the binary cross-entropy; its accuracy is
     the fraction of its labels that are right.
@@ -40,7 +40,7 @@ class MultiLabel(Objective):
                 f"model returns {tuple(outputs.shape)} for targets of {tuple(targets.shape)}"
             )
         if not bool(((targets == 0) | (targets == 1)).all()):
-            raise ConfigError("objective multilabel needs targets of zeros and ones, one a label")
+            raise ConfigError("objective multilabel needs targets of zeros and ones, one per label")
 
     def per_record_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean binary cross-entropy of each record's labels, in nats."""

@@ -1,4 +1,4 @@
-"""Regression: one or several numbers a record, by their squared or absolute error."""
+"""Regression: one or several numbers per record, by their squared or absolute error."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Logarithms of losses that do not underflow where a model is certain."""
+"""Logarithms of losses that do not underflow for confident predictions."""
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def log_mean(logarithms: Tensor, counted: Tensor) -> Tensor:
     logarithms
         Shape (n, k).
     counted
-        Shape (n, k), bool: which of them count; at least one a row.
+        Shape (n, k), bool: which of them count; at least one per row.
     """
     kept = logarithms.masked_fill(~counted, -torch.inf)
     return kept.logsumexp(1) - counted.sum(1).to(kept.dtype).log()

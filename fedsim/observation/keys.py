@@ -1,7 +1,7 @@
-"""What a snapshot is of: a kind, and for some kinds a participant.
+"""Keys of snapshots: a kind, and for some kinds a participant.
 
-A position keeps parameters under such keys, a view is asked by them, and files are named after
-them. The name of a key is written and read here and nowhere else.
+Positions keep parameters under such keys, views are queried by them, and files are named after
+them. The name of a key is written and parsed only here.
 """
 
 import re

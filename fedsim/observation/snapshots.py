@@ -1,7 +1,7 @@
-"""The store of what an attacker saw: parameters over the rounds.
+"""The store of an attacker's snapshots: parameters over the rounds.
 
-One file a snapshot, in safetensors (no pickle, memory-mapped when read), named after its round and
-key, so that the index is always rebuilt from the files. A snapshot is written to a temporary
+One file per snapshot, in safetensors (no pickle, memory-mapped when read), named after its round
+and key, so that the index is always rebuilt from the files. A snapshot is written to a temporary
 name, synced and renamed: after a crash it is there or it is not. Its header holds a checksum of its
 content, so a flipped bit is found before an attack is run on it.
 """

@@ -1,6 +1,6 @@
-"""What an adversary hands to inference: snapshots under typed keys, and what they are read with.
+"""What an adversary passes to the attacks: snapshots under typed keys, with model and data.
 
-A snapshot is asked for by what it is of, never by its place in a tuple::
+A snapshot is requested by its kind and participant, never by its position in a tuple::
 
     uploads = view.snapshots(SnapshotKind.UPLOAD, participant=view.victim)
     last = view.closest[-1].load()
@@ -52,7 +52,7 @@ class View:
     shadows
         What the attacker saw in federations of its own, as many as the attacks ask for.
     objective
-        What the model is trained to do.
+        The training objective.
     needed
         What attacks need that will read the same snapshots. Features may be extracted for
         all of them at once.

@@ -86,7 +86,7 @@ GROUPS = {
     "partitioners": Group(
         "fedsim.partitioners",
         "a partitioner",
-        "Say which participant trains on which records.",
+        "Assign records to participants.",
         "partitioner",
         arguments=("task",),
         library=_PARTITIONERS,
@@ -101,20 +101,20 @@ GROUPS = {
     "objectives": Group(
         "fedsim.objectives",
         "an objective",
-        "Say what is learned, and how well a record is fitted.",
+        "Define the loss, and how well a record is fitted.",
         "objective",
     ),
     "optimizers": Group(
         "fedsim.optimizers",
         "an optimizer",
-        "Make local steps from gradients.",
+        "Take local steps from gradients.",
         "optimizer",
         arguments=("params", "lr"),
     ),
     "trainers": Group(
         "fedsim.trainers",
         "a local trainer",
-        "Train in a participant, from round to round.",
+        "Train a participant's model, from round to round.",
         "trainer",
     ),
     "strategies": Group(
@@ -125,7 +125,10 @@ GROUPS = {
         library=_STRATEGIES,
     ),
     "defences": Group(
-        "fedsim.defences", "a defence", "Change what others see of a participant's data.", "defence"
+        "fedsim.defences",
+        "a defence",
+        "Change what others learn of a participant's data.",
+        "defence",
     ),
     "canaries": Group(
         "fedsim.canaries",
@@ -136,13 +139,13 @@ GROUPS = {
     "adversaries": Group(
         "fedsim.adversaries",
         "an adversary",
-        "Sit in a position and see messages.",
+        "Observe and change messages in a position.",
         provided=("victims", "participants"),
     ),
     "attacks": Group(
-        "fedsim.attacks", "an attack", "Score records by what an adversary saw.", "attack"
+        "fedsim.attacks", "an attack", "Score records from what an adversary saw.", "attack"
     ),
-    "metrics": Group("fedsim.metrics", "a metric", "Judge scores by the truth.", "metric"),
+    "metrics": Group("fedsim.metrics", "a metric", "Measure scores against the truth.", "metric"),
     "engines": Group("fedsim.engines", "an engine", "Run the participants.", "engine"),
 }
 """All groups by name, in the order in which an experiment uses them."""

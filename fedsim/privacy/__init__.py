@@ -1,4 +1,4 @@
-"""Differential privacy in figures: guarantees, the accountants behind them, and their ceilings."""
+"""Differential privacy: guarantees, accountants, and ceilings."""
 
 from fedsim.privacy.accountants import Accountant, Release, epsilon_of
 from fedsim.privacy.facts import FederationFacts

@@ -1,4 +1,4 @@
-"""What may be known of a federation before round 1: what a guarantee is computed from."""
+"""Facts of a federation that are known before round 1, for the computation of guarantees."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

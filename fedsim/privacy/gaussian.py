@@ -49,7 +49,7 @@ def participant_guarantee(
     delta, accountant
         Of the epsilons.
     against, assumptions
-        Of the guarantee.
+        The delta of the guarantee.
     """
     counts = [Counter[float]() for _ in range(facts.participants)]
     alike = Counter(map(id, facts.shares.values()))

@@ -1,4 +1,4 @@
-"""A guarantee of differential privacy, what it rests on, and how far it binds an attack.
+"""A guarantee of differential privacy, its assumptions, and its bound on attacks.
 
 An attack that tells members from non-members with a true positive rate above
 ``e^epsilon * FPR + delta`` refutes the guarantee (Wasserman and Zhou, JASA 2010; Kairouz, Oh and

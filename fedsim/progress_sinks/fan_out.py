@@ -7,7 +7,7 @@ from fedsim.progress import Advance, Watcher
 
 
 class FanOut:
-    """A watcher that tells others everything, in their order."""
+    """A watcher that forwards everything to others, in their order."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers

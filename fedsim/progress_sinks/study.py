@@ -1,4 +1,4 @@
-"""A study told to any watcher: its cells are the steps of one piece of work."""
+"""The progress of a study for any watcher: its cells are the steps of one piece of work."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

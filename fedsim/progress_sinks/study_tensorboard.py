@@ -1,4 +1,4 @@
-"""A study for TensorBoard: a folder of scalars for each cell, told while its runs go on."""
+"""A study for TensorBoard: a folder of scalars for each cell, written while its runs go on."""
 
 import re
 from contextlib import AbstractContextManager
@@ -18,12 +18,12 @@ _DIGITS = 6
 
 
 class CellScalars:
-    """An audience of a study that tells another one everything, and writes the cells' figures.
+    """An audience of a study that forwards to another one, and writes the cells' figures.
 
     Parameters
     ----------
     audience
-        Who is told.
+        The receiver of the progress.
     layout
         Where the cells are run.
     folder

@@ -1,1 +1,1 @@
-"""What came out: the results file, tables for the terminal, figures, and the page."""
+"""The results file, tables for the terminal, figures, and the page."""

@@ -96,7 +96,7 @@ def differences(
         What the record ids of each run count in (the data set); records of different populations
         are never paired.
     seed, resamples
-        Of the bootstrap.
+        Resamples of the bootstrap.
     """
     compared = {}
     for contender, reference in references(evaluation_results).items():

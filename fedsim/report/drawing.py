@@ -1,4 +1,4 @@
-"""How every chart of a page looks: its colours, its axes, its intervals.
+"""The common style of charts: colours, axes, intervals.
 
 A colour stands for an adversary, or for members and non-members. The colours hold on white and on
 near-black; everything else (text, grid) is coloured where the page is shown, so that one figure
@@ -32,7 +32,7 @@ def adversary_colours(adversaries: Iterable[str]) -> dict[str, str]:
 def empty_figure(
     x: str, y: str | None, xaxis: dict[str, Any] | None = None, yaxis: dict[str, Any] | None = None
 ) -> go.Figure:
-    """Return an empty figure with the house's layout and named axes."""
+    """Return an empty figure with the common layout and named axes."""
     axis: dict[str, Any] = {"zeroline": False, "ticks": "", "automargin": True, "fixedrange": True}
     title = {"standoff": 8, "font": {"size": 13}}
     return go.Figure(

@@ -1,4 +1,4 @@
-"""How figures are written, the same in the terminal and on the page."""
+"""Formatting of figures, for the terminal and the page."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

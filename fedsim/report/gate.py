@@ -1,4 +1,4 @@
-"""A gate: the figures of a run held against the limits that a release must keep.
+"""A gate: the figures of a run are checked against the limits of a release.
 
 A limit names a metric of the results (``auc``, ``tpr@0.01``), which every attack of every adversary
 must keep, or a figure of utility (``test_accuracy``). What was not measured breaks a limit, too: a
@@ -19,8 +19,8 @@ GUARANTEED = "epsilon"
 
 Bound = Literal["max", "min"]
 JudgedBy = Literal["cautious", "value", "lenient"]
-"""Which number of a figure is held against a limit: the end of its interval that is nearer to a
-breach, the figure itself, or the end that is further from one."""
+"""Which number of a figure is compared with a limit: the end of its interval nearer to a breach,
+the figure itself, or the other end."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One figure held against one limit.
+    """The check of one figure against one limit.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class GateCheck:
     subject
         Whose figure it is: ``supervised by curious-server``, ``utility`` or ``guarantee``.
     judged
-        The number that was held against the limit; None where nothing was measured.
+        The number that was compared with the limit; None if nothing was measured.
     breach
         What is wrong, as a sentence; empty where the limit is kept.
     """
@@ -115,7 +115,7 @@ def check_limits(
     judged_by: JudgedBy = "cautious",
     each_victim: bool = False,
 ) -> list[GateCheck]:
-    """Hold the figures of a run against limits.
+    """Check the figures of a run against limits.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def check_limits(
     judged_by
         Which number of a figure counts; utility has no interval, so its value does.
     each_victim
-        Hold the figures against each single victim to the limits, too, and not their mean alone.
+        Whether to check the figures of each victim, too, not only their mean.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: Jud
 
 
 def _guarantee_check(results: Results, limit: Limit) -> GateCheck:
-    """Hold the smallest epsilon that is guaranteed to a limit; none at all breaks it."""
+    """Check the smallest guaranteed epsilon against a limit; no guarantee is a breach."""
     found = [(one.epsilon, one) for one in results.guarantees if one.epsilon is not None]
     if not found:
         reasons = [f"{one.defence}: {one.why}" for one in results.guarantees]

@@ -123,7 +123,7 @@ def notes(results: Results) -> list[Text]:
 
 
 def _title(results: Results, rows: Sequence[ResultRow]) -> Text:
-    """Return who attacks whom, and on how many records that was judged."""
+    """Return who attacks whom, and the number of records evaluated."""
     adversary = rows[0].adversary
     victims = dict.fromkeys(
         row.victim for row in results.results if row.adversary == adversary and row.victim != MEAN

@@ -10,7 +10,7 @@ PARTS = ("train", "test")
 
 
 class UtilityInfo(StrictModel):
-    """The figure by which a run's model is judged, as its objective's `UtilityFigure` says.
+    """The figure that measures a run's model, as its objective's `UtilityFigure` says.
 
     Attributes
     ----------

@@ -3,8 +3,8 @@
 ``experiment.yaml`` the resolved experiment; ``provenance.json`` versions, commit, machine;
 ``ledger.parquet`` who holds which record and what is audited; ``federations/NAME/`` one federation
 each, the honest one and one for each active adversary: ``checkpoint.safetensors`` where it stands,
-``history.json`` utility over the rounds, ``crafted.json`` how far malicious messages lie from
-honest ones, ``findings.json`` what adversaries report; ``states/`` where federations branch;
+``history.json`` utility over the rounds, ``malicious_updates.json`` how far malicious messages lie
+from honest ones, ``findings.json`` what adversaries report; ``states/`` where federations branch;
 ``snapshots/ADVERSARY/`` what it saw; ``features/``, ``scores/``, ``exposure/``, ``findings/`` and
 ``traces/`` below ``ADVERSARY/QUESTION/`` what the attacks made of it; ``results.json`` and
 ``report.html`` what came out.
@@ -87,7 +87,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others out of this run for one block; sweep what a killed one was writing.
+        """Keep others out of this run within the context; sweep what a killed one was writing.
 
         Raises
         ------
@@ -141,8 +141,13 @@ class RunDirectory:
         return self.path / "federations" / federation / "canary-cosines.json"
 
     def malicious_updates(self, federation: str) -> Path:
-        """How far a federation's malicious messages lie from honest ones."""
-        return self.path / "federations" / federation / "crafted.json"
+        """Distances of a federation's malicious messages from honest ones.
+
+        Runs of earlier versions have them in ``crafted.json``.
+        """
+        folder = self.path / "federations" / federation
+        earlier = folder / "crafted.json"
+        return earlier if earlier.is_file() else folder / "malicious_updates.json"
 
     def adversary_findings(self, federation: str) -> Path:
         """What the adversaries in the server's position of a federation report of their own."""

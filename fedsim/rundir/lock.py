@@ -16,7 +16,7 @@ from fedsim.files import OWNER_ONLY_FILE
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Keep others out of a run directory for one block.
+    """Keep others out of a run directory within the context.
 
     The lock is the kernel's, so it ends with the process that holds it, however that ends.
 

@@ -60,7 +60,7 @@ def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
     Parameters
     ----------
     setup, run, watcher
-        The experiment, where it lives, and who listens.
+        The experiment, where it lives, and the watcher.
     fresh
         Whether to make scores again that are still good.
 

@@ -17,7 +17,7 @@ from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Estimate, Scores
 from fedsim.evaluation.metrics import Auc, auc
 from fedsim.rundir import RunDirectory
-from fedsim.stages.evaluate import judge_scores
+from fedsim.stages.evaluate import evaluate_scores
 from fedsim.stages.score_files import read_scores, read_trace, write_scores
 
 MOST_POINTS = 8
@@ -94,4 +94,4 @@ def rounds_alone(path: Path, audit: AuditSet, seed: int) -> Iterator[tuple[int, 
 
 
 def _auc(audit: AuditSet, scores: Scores, seed: int) -> Estimate:
-    return judge_scores(audit, scores, seed, [Auc()], RESAMPLES).auc
+    return evaluate_scores(audit, scores, seed, [Auc()], RESAMPLES).auc

@@ -1,8 +1,8 @@
-"""What canaries say, kind by kind: how far each is told, and the epsilon that it rules out.
+"""Findings on canaries by kind: the AUC of each, and the epsilon that it rules out.
 
-Beside the figures of all canaries together, each attack is judged on those of every kind alone, by
-thresholds that were fixed on its known canaries. Random canaries are the average record; the others
-are the worst that the auditor could think of.
+Beside the figures of all canaries together, each attack is evaluated on those of every kind alone,
+by thresholds that were fixed on its known canaries. Random canaries are the average record; the
+others are the worst that the auditor could think of.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from fedsim.finding import OwnedFinding
 from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.rundir import RunDirectory
 from fedsim.stages.ceilings import ceiling_of
-from fedsim.stages.evaluate import EvaluatedRun, judge_scores
+from fedsim.stages.evaluate import EvaluatedRun, evaluate_scores
 from fedsim.stages.score_files import read_scores
 
 TITLE = "canaries"
@@ -28,13 +28,13 @@ _MOST_ROWS = 200
 
 
 def canary_finding(
-    run: RunDirectory, judged: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]
+    run: RunDirectory, evaluated: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]
 ) -> OwnedFinding:
     """Return the figures of every attack on each kind of canaries."""
-    bounds = bounds_of(judged.metrics)[:_MOST_BOUNDS]
-    rows = list(_rows(run, judged, guarantees, bounds))
+    bounds = bounds_of(evaluated.metrics)[:_MOST_BOUNDS]
+    rows = list(_rows(run, evaluated, guarantees, bounds))
     guaranteed = any(row[-1] is not None for row in rows)
-    canaries = judged.ledger.canaries
+    canaries = evaluated.ledger.canaries
     kinds = [] if canaries is None else sorted({str(kind) for kind in canaries if kind})
     counts = {kind: int(np.count_nonzero(canaries == kind)) for kind in kinds}
     return OwnedFinding(
@@ -58,18 +58,18 @@ def bounds_of(metrics: Sequence[Metric]) -> tuple[EpsilonBound, ...]:
 
 def _rows(
     run: RunDirectory,
-    judged: EvaluatedRun,
+    evaluated: EvaluatedRun,
     guarantees: Sequence[GuaranteeFigures],
     bounds: Sequence[EpsilonBound],
 ) -> Iterator[tuple[str | int | float | None, ...]]:
-    attackers = {attacker.label: attacker for attacker in judged.attackers}
-    for who, key, attack in judged.evaluation_results:
+    attackers = {attacker.label: attacker for attacker in evaluated.attackers}
+    for who, key, attack in evaluated.evaluation_results:
         attacker = attackers[who]
         (query,) = (one for one in attacker.queries if one.key == key)
-        ceiling = ceiling_of(attacker, [query], guarantees, judged.experiment)
-        audit, scores = judged.ledger.audit(query), read_scores(run.scores(who, key, attack))
-        for kind, part in _by_kind(judged, audit):
-            found = _judged(part, scores, judged.experiment.seed, [Auc(), *bounds])
+        ceiling = ceiling_of(attacker, [query], guarantees, evaluated.experiment)
+        audit, scores = evaluated.ledger.audit(query), read_scores(run.scores(who, key, attack))
+        for kind, part in _by_kind(evaluated, audit):
+            found = _judged(part, scores, evaluated.experiment.seed, [Auc(), *bounds])
             if found is None:
                 continue
             yield (
@@ -80,8 +80,8 @@ def _rows(
             )
 
 
-def _by_kind(judged: EvaluatedRun, audit: AuditSet) -> Iterator[tuple[str, AuditSet]]:
-    canaries = judged.ledger.canaries
+def _by_kind(evaluated: EvaluatedRun, audit: AuditSet) -> Iterator[tuple[str, AuditSet]]:
+    canaries = evaluated.ledger.canaries
     if canaries is None:
         return
     kinds = canaries[audit.records]
@@ -97,6 +97,6 @@ def _judged(
     chosen = np.isin(scores.records, part.records)
     own = Scores(scores.records[chosen], scores.scores[:, chosen])
     try:
-        return judge_scores(part, own, seed, metrics)
+        return evaluate_scores(part, own, seed, metrics)
     except EvaluationError:
         return None

@@ -1,4 +1,4 @@
-"""Where a federation stands: where it starts from, and what is written while it goes on."""
+"""Checkpoints of a federation: where it starts from, and what is written while it runs."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -131,10 +131,10 @@ class Checkpointer:
     def ended(self) -> None:
         """Write what is known of a federation only at its end."""
         name = self.federation.name
-        history, crafted = self.run.history(name), self.run.malicious_updates(name)
+        history, updates = self.run.history(name), self.run.malicious_updates(name)
         if not (self.run.checkpoint(name).is_file() and _reads(read_history_file, history)):
             self.keep()
-        if not self.went_on and _reads(read_malicious_updates, crafted):
+        if not self.went_on and _reads(read_malicious_updates, updates):
             return
         if self.latest is not None:
             for adversary in self.federation.participants:
@@ -143,7 +143,7 @@ class Checkpointer:
         write_server_findings(self.run, self.federation)
         write_participant_findings(self.run, self.federation, self.federation.participants)
         # Last: where it is there, so is everything else.
-        write_malicious_updates(crafted, self.federation.seated.values())
+        write_malicious_updates(updates, self.federation.adversaries.values())
 
     def _write_history(self, progress: Progress) -> None:
         path = self.run.history(self.federation.name)
@@ -179,7 +179,7 @@ def write_server_findings(run: RunDirectory, federation: PlannedFederation) -> N
 def write_participant_findings(
     run: RunDirectory, federation: PlannedFederation, adversaries: Iterable[ParticipantAdversary]
 ) -> None:
-    """Write what adversaries in participants' positions found, a file a participant.
+    """Write what adversaries in participants' positions found, a file per participant.
 
     On a runtime of Flower's each dishonest participant writes its own.
     """

@@ -19,6 +19,6 @@ def some_are_away(experiment: Experiment) -> bool:
 
 
 def samples(strategy: Strategy) -> bool:
-    """Return whether a strategy, or one that it is worn over, trains only some who are there."""
+    """Return whether a strategy, or one that it wraps, trains only some who are there."""
     inner = getattr(strategy, INNER, None)
     return getattr(strategy, "fraction_train", 1.0) < 1.0 or (inner is not None and samples(inner))

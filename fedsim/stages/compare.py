@@ -46,16 +46,16 @@ def comparison(paths: Sequence[Path]) -> ComparisonData:
         If one of the runs is missing, unfinished or damaged.
     """
     runs = _existing(paths)
-    results, judged = _read(runs)
-    rows = _rows(results, judged)
+    results, evaluated = _read(runs)
+    rows = _rows(results, evaluated)
     contenders = contenders_of(rows)
     return ComparisonData(
-        runs=[_run(name, runs[name], results[name], judged[name]) for name in runs],
+        runs=[_run(name, runs[name], results[name], evaluated[name]) for name in runs],
         rows=rows,
         contenders=contenders,
         rocs=[
             roc
-            for name, one in judged.items()
+            for name, one in evaluated.items()
             for roc in report_charts.rocs(one, partial(_called, contenders, name))
         ],
         settings=list(_settings(runs)),
@@ -87,31 +87,33 @@ def _is_defended(run: RunDirectory) -> bool:
 def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[str, EvaluatedRun]]:
     """Return each run's results, and the evaluation results on the scores that they are of."""
     results = {name: read_results(run.results) for name, run in runs.items()}
-    judged = {name: judge_run(run) for name, run in runs.items()}
+    evaluated = {name: evaluate_run(run) for name, run in runs.items()}
     for name, run in runs.items():
         told = {(row.adversary, row.attack) for row in results[name].summary()}
-        if told != judged[name].means.keys():
+        if told != evaluated[name].means.keys():
             raise RunDirectoryError(
                 f"{run.results} is of other attacks than the scores beside it; run `fedsim report "
                 f"{run.path}` and compare again"
             )
-    return results, judged
+    return results, evaluated
 
 
-def _rows(results: Mapping[str, Results], judged: Mapping[str, EvaluatedRun]) -> list[ComparedRow]:
+def _rows(
+    results: Mapping[str, Results], evaluated: Mapping[str, EvaluatedRun]
+) -> list[ComparedRow]:
     evaluation_results = {
         (name, adversary, attack): evaluation_result
-        for name, one in judged.items()
+        for name, one in evaluated.items()
         for (adversary, attack), evaluation_result in one.means.items()
     }
-    populations = {name: one.experiment.data.model_dump_json() for name, one in judged.items()}
+    populations = {name: one.experiment.data.model_dump_json() for name, one in evaluated.items()}
     return compared_rows(results, differences(evaluation_results, populations, seed=0))
 
 
-def _run(name: str, run: RunDirectory, results: Results, judged: EvaluatedRun) -> ComparedRun:
-    history = read_history(run, federations_of(judged.attackers)[0].name)
-    facts = dict(report_text.facts(judged.experiment))
-    facts.pop("observed rounds", None)  # too long for a cell; told where they differ
+def _run(name: str, run: RunDirectory, results: Results, evaluated: EvaluatedRun) -> ComparedRun:
+    history = read_history(run, federations_of(evaluated.attackers)[0].name)
+    facts = dict(report_text.facts(evaluated.experiment))
+    facts.pop("observed rounds", None)  # too long for a cell; reported where they differ
     commit = results.provenance.get("commit")
     if commit:
         facts["commit"] = str(commit)[:_COMMIT_DIGITS]

@@ -91,7 +91,7 @@ def draw_ledger(
 def require_labels(ledger: Ledger, dataset: Dataset, path: Path) -> None:
     """Raise `DataError` if a run's ledger is of other data than these.
 
-    `path` is the ledger's, for the sentence.
+    `path` is the ledger's, for the error message.
     """
     if not np.array_equal(ledger.labels, dataset.labels):
         raise DataError(

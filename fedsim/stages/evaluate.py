@@ -14,7 +14,13 @@ from fedsim.config.experiment import Experiment
 from fedsim.config.loading import load_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import PluginError, RunDirectoryError, listed
-from fedsim.evaluation import EvaluationResult, Scores, Truth, judge, mean_evaluation_result
+from fedsim.evaluation import (
+    EvaluationResult,
+    Scores,
+    Truth,
+    evaluate_attack,
+    mean_evaluation_result,
+)
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.evaluation.metric import Metric
 from fedsim.evaluation.metrics import balanced_accuracy
@@ -63,8 +69,8 @@ class EvaluatedRun:
     learns_from: Mapping[str, str] = field(default_factory=dict)
 
 
-def judge_run(run: RunDirectory) -> EvaluatedRun:
-    """Judge every attack whose scores are in a run directory.
+def evaluate_run(run: RunDirectory) -> EvaluatedRun:
+    """Evaluate every attack whose scores are in a run directory.
 
     Not every attack of the experiment need be there, but what has scored one query must have
     scored all: a table must not lose a line, nor an adversary, without a word.
@@ -91,7 +97,7 @@ def judge_run(run: RunDirectory) -> EvaluatedRun:
             for query in attacker.queries:
                 audit = ledger.audit(query)
                 scores = read_scores(run.scores(attacker.label, query.key, attack))
-                evaluation_result = judge_scores(audit, scores, experiment.seed, metrics)
+                evaluation_result = evaluate_scores(audit, scores, experiment.seed, metrics)
                 place = (attacker.label, query.key, attack)
                 evaluation_results[place] = evaluation_result
                 known[place] = known_accuracy(audit, scores, evaluation_result)
@@ -168,14 +174,14 @@ def known_accuracy(audit: AuditSet, scores: Scores, evaluation_result: Evaluatio
     )
 
 
-def judge_scores(
+def evaluate_scores(
     audit: AuditSet,
     scores: Scores,
     seed: int,
     metrics: Sequence[Metric] | None = None,
     resamples: int = RESAMPLES,
 ) -> EvaluationResult:
-    """Judge the scores of an audit set: figures on the tested records, threshold on the known.
+    """Evaluate the scores of an audit set: figures on the tested records, threshold on the known.
 
     Raises
     ------
@@ -184,7 +190,7 @@ def judge_scores(
     """
     scores, audit = scores_by_user(audit, scores), by_user(audit)
     known = np.isin(scores.records, audit.records[audit.known])
-    return judge(
+    return evaluate_attack(
         Scores(scores.records[~known], scores.scores[:, ~known]),
         Scores(scores.records[known], scores.scores[:, known]),
         Truth(audit.records[~audit.known], audit.member[~audit.known]),

@@ -33,24 +33,24 @@ class ExposedRequest:
     dataset: Dataset
 
 
-def standing_out(judged: EvaluatedRun, asked: ExposedRequest | None) -> Iterator[ExposedSummary]:
+def standing_out(evaluated: EvaluatedRun, asked: ExposedRequest | None) -> Iterator[ExposedSummary]:
     """Yield what stands out to the strongest attack of each attacker, first victim only.
 
     Parameters
     ----------
-    judged
+    evaluated
         The evaluation results.
     asked
         None for counts alone.
     """
-    for attacker in judged.attackers:
-        query, attack = attacker.queries[0], leading_attack(attacker, judged)
-        evaluation_result = judged.evaluation_results[attacker.label, query.key, attack]
+    for attacker in evaluated.attackers:
+        query, attack = attacker.queries[0], leading_attack(attacker, evaluated)
+        evaluation_result = evaluated.evaluation_results[attacker.label, query.key, attack]
         case = evaluation_result.cases[0]
         yield ExposedSummary(
             adversary=attacker.label,
             attack=attack,
-            whose=whose(query, judged.experiment),
+            whose=whose(query, evaluated.experiment),
             members=case.joined.members,
             nonmembers=case.joined.nonmembers,
             found={

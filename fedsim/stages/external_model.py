@@ -217,7 +217,7 @@ def _name(given: ExternalModel, selection: Selection | None, place: tuple[int, S
 
 @torch.no_grad()
 def _require_fit(model: nn.Module, dataset: Dataset, objective: Objective) -> None:
-    """Raise unless the model's outputs fit the objective: of classification, a logit a class."""
+    """Raise unless the model's outputs fit the objective: of classification, a logit per class."""
     inputs, targets = dataset.batch(np.arange(min(2, len(dataset))))
     model.eval()
     try:

@@ -27,7 +27,7 @@ class PlannedFederation:
         return min((start for start in starts if start is not None), default=None)
 
     @property
-    def seated(self) -> dict[str, Adversary]:
+    def placed_federations(self) -> dict[str, Adversary]:
         """All adversaries in their order, by label and place."""
         return {
             f"{attacker.label}/{place}": adversary
@@ -38,12 +38,12 @@ class PlannedFederation:
     @property
     def servers(self) -> dict[str, ServerAdversary]:
         """Those in the server's position."""
-        return {k: a for k, a in self.seated.items() if isinstance(a, ServerAdversary)}
+        return {k: a for k, a in self.adversaries.items() if isinstance(a, ServerAdversary)}
 
     @property
     def participants(self) -> tuple[ParticipantAdversary, ...]:
         """Those in a participant's position."""
-        return tuple(a for a in self.seated.values() if isinstance(a, ParticipantAdversary))
+        return tuple(a for a in self.adversaries.values() if isinstance(a, ParticipantAdversary))
 
 
 def federations_of(attackers: Sequence[Attacker]) -> tuple[PlannedFederation, ...]:

@@ -1,6 +1,6 @@
-"""What a plugin's class has kept of one query is gone before the next.
+"""Reset attributes of an attack's class between queries.
 
-Instances are made anew for each query; this is for what an attack keeps on its class.
+Each query gets a new instance; this resets what an attack sets on its class.
 """
 
 import copy
@@ -12,7 +12,7 @@ from fedsim.attacks import Attack
 
 @contextmanager
 def forgetting(attack: type[Attack]) -> Iterator[None]:
-    """Put an attack's class, and those that it derives from, back to what they were before."""
+    """Restore the attributes of an attack's class and of its base classes after the context."""
     classes = [one for one in attack.__mro__ if issubclass(one, Attack) and one is not Attack]
     before = {one: _state(one) for one in classes}
     try:

@@ -40,10 +40,10 @@ def _in_order(rounds: tuple[RoundFigures, ...]) -> tuple[RoundFigures, ...]:
     return rounds
 
 
-def _comparable(crafted: UpdateDistance) -> UpdateDistance:
-    if not (crafted.norm_ratio >= 0 and abs(crafted.cosine) <= 1.001 and crafted.buffers >= 0):
-        raise ValueError(f"round {crafted.round} has figures that cannot be")
-    return crafted
+def _comparable(distance: UpdateDistance) -> UpdateDistance:
+    if not (distance.norm_ratio >= 0 and abs(distance.cosine) <= 1.001 and distance.buffers >= 0):
+        raise ValueError(f"round {distance.round} has figures that cannot be")
+    return distance
 
 
 RoundHistory = Annotated[tuple[RoundFigures, ...], PlainValidator(_rounds)]
@@ -81,15 +81,15 @@ class HistoryFile:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class CraftedMessages:
-    """A ``crafted.json``: each message against the honest one, and remarks on what was done."""
+class MaliciousUpdates:
+    """A ``malicious_updates.json``: each message beside the honest one, and remarks."""
 
     schema: Literal[1]
     messages: tuple[Annotated[UpdateDistance, AfterValidator(_comparable)], ...]
     remarks: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
 
 
-_HISTORY, _CRAFTED = TypeAdapter(HistoryFile), TypeAdapter(CraftedMessages)
+_HISTORY, _MALICIOUS = TypeAdapter(HistoryFile), TypeAdapter(MaliciousUpdates)
 FileContent = TypeVar("FileContent")
 
 
@@ -104,7 +104,7 @@ def read_history_file(path: Path) -> HistoryFile:
     return _read(path, _HISTORY)
 
 
-def read_malicious_updates(path: Path) -> CraftedMessages:
+def read_malicious_updates(path: Path) -> MaliciousUpdates:
     """Return how far the malicious messages of a federation lie from honest ones, and remarks.
 
     Raises
@@ -112,7 +112,7 @@ def read_malicious_updates(path: Path) -> CraftedMessages:
     RunDirectoryError
         If the file is missing or damaged.
     """
-    return _read(path, _CRAFTED)
+    return _read(path, _MALICIOUS)
 
 
 def _read(path: Path, kind: TypeAdapter[FileContent]) -> FileContent:

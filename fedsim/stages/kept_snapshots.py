@@ -1,7 +1,7 @@
 """Snapshots that adversaries kept in a third party's Flower app: what is there, and of whom.
 
 The app goes by Flower's numbers of its nodes. Here the victim is participant 0 and the others are
-1, 2, ... in the order of their numbers; who they were in the app is told in words. Who kept the
+1, 2, ... in the order of their numbers; the report says who they were in the app. Who kept the
 snapshots, and what it did, their headers say.
 """
 
@@ -43,7 +43,7 @@ class KeptSnapshots(ServerAdversary):
         self.stated = Threat(who, sees, does)
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return self.stated
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:

@@ -14,7 +14,7 @@ def commands(path: Path, experiment: Experiment, provenance: Mapping[str, object
     ----------
     path
         The run as it was given. A relative path names no folder of the machine; of an absolute
-        one, the last part is told.
+        one, the last part is given.
     experiment, provenance
         What was run, and how.
     """

@@ -1,4 +1,4 @@
-"""Whether this machine has the memory that the attacks will take: checked before round 1."""
+"""Check before round 1 that this machine has the memory for the attacks."""
 
 from collections.abc import Callable, Mapping, Sequence
 

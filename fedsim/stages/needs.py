@@ -1,4 +1,4 @@
-"""What attacks need, against what the attackers' positions show: checked before anything runs.
+"""Check the needs of attacks against what the attackers' positions show, before anything runs.
 
 An attack gets what it declares (`fedsim.Needs`) and nothing else.
 """

@@ -1,4 +1,4 @@
-"""Is every figure of a null run what guessing gives? Asked of all of them at once, exactly.
+"""The null check: an exact test that all figures of a null run are those of guessing.
 
 In a null run (`fedsim.data.null_audit`) members and non-members among the evaluation records are
 exchangeable, so that the figures under the truth are one draw of those under a random truth. The
@@ -97,18 +97,18 @@ def null_figures(
     )
 
 
-def null_finding(judged: EvaluatedRun) -> OwnedFinding:
+def null_finding(evaluated: EvaluatedRun) -> OwnedFinding:
     """Return what a null run found, for its results, its terminal and its page."""
     by_query: dict[tuple[str, str], dict[str, EvaluationCase]] = {}
-    for (adversary, query, attack), result in judged.evaluation_results.items():
+    for (adversary, query, attack), result in evaluated.evaluation_results.items():
         by_query.setdefault((adversary, query), {})[attack] = result.cases[0]
     found = [
         (query, one)
         for (adversary, query), cases in by_query.items()
         for one in null_figures(
             cases,
-            _measured(judged.metrics, cases),
-            seeds.derive(judged.experiment.seed, adversary, query),
+            _measured(evaluated.metrics, cases),
+            seeds.derive(evaluated.experiment.seed, adversary, query),
             LEVEL / len(by_query),
         )
     ]

@@ -1,4 +1,4 @@
-"""What a run is going to do, said before it does anything."""
+"""The plan of a run, printed before anything runs."""
 
 import math
 from collections.abc import Mapping, Sequence

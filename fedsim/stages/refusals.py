@@ -39,7 +39,7 @@ def naming_what_is_given(experiment: Experiment, data: Dataset) -> Iterator[None
 
 def require_aggregation(strategy: Strategy, new_model: Callable[[], nn.Module]) -> None:
     """Raise `FedsimError` if a strategy cannot be kept, or cannot aggregate such a model."""
-    strategy_state(strategy)  # what it cannot keep is told now, and not after a round
+    strategy_state(strategy)  # what it cannot keep is reported now, and not after a round
     require_aggregable(strategy, exchanged_state(new_model()))
 
 

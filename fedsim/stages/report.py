@@ -1,4 +1,4 @@
-"""The third stage: judge the scores, write the figures and the page.
+"""The third stage: evaluate the scores, write the figures and the page.
 
 Reads the experiment, the ledger, the history, scores, exposure and traces; writes ``results.json``
 and ``report.html``. No plugin of the user's is needed. The data are needed only for what a page
@@ -21,7 +21,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.canary_findings import canary_finding
 from fedsim.stages.ceilings import ceiling_of, read_guarantees, refutation
-from fedsim.stages.evaluate import EvaluatedRun, judge_run
+from fedsim.stages.evaluate import EvaluatedRun, evaluate_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
 from fedsim.stages.federations import federations_of
 from fedsim.stages.history import HistoryFile
@@ -50,68 +50,68 @@ def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
     FedsimError
         If the run was not attacked yet, or its files are damaged.
     """
-    judged = judge_run(run)
+    evaluated = evaluate_run(run)
     # The first is the honest one, where there is one.
-    history = read_history(run, federations_of(judged.attackers)[0].name)
-    results = _results(run, judged, history)
-    page = render(_page(run, judged, history, results, asked))
+    history = read_history(run, federations_of(evaluated.attackers)[0].name)
+    results = _results(run, evaluated, history)
+    page = render(_page(run, evaluated, history, results, asked))
     # Nothing is written before all of it is there, so the two files tell of the same scores.
     write_results(run.results, results)
     write_text(run.report, page)
     return results
 
 
-def _results(run: RunDirectory, judged: EvaluatedRun, history: HistoryFile) -> Results:
-    threats = stated_threats(judged.attackers, judged.experiment, judged.learns_from)
-    federations = federations_of(judged.attackers)
+def _results(run: RunDirectory, evaluated: EvaluatedRun, history: HistoryFile) -> Results:
+    threats = stated_threats(evaluated.attackers, evaluated.experiment, evaluated.learns_from)
+    federations = federations_of(evaluated.attackers)
     honest = history if federations[0].name == HONEST else None
     results = Results(
         name=run.path.resolve().name,
-        metrics=metric_infos(judged.metrics),
+        metrics=metric_infos(evaluated.metrics),
         utility_figure=history.figure,
         utility=final_utility(history),
-        results=tuple(_rows(judged, read_guarantees(run))),
+        results=tuple(_rows(evaluated, read_guarantees(run))),
         guarantees=read_guarantees(run),
         traffic=traffic_of(history),
         threat_models=tuple(threat_in_words(one, judged.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
-        findings=tuple(_findings(run, judged)),
-        provenance={"seed": judged.experiment.seed, **flat_provenance(run)},
+        findings=tuple(_findings(run, evaluated)),
+        provenance={"seed": evaluated.experiment.seed, **flat_provenance(run)},
     )
-    return with_kept_figures(results, run, judged.missing)
+    return with_kept_figures(results, run, evaluated.missing)
 
 
-def _findings(run: RunDirectory, judged: EvaluatedRun) -> Iterable[OwnedFinding]:
-    for federation in federations_of(judged.attackers):
+def _findings(run: RunDirectory, evaluated: EvaluatedRun) -> Iterable[OwnedFinding]:
+    for federation in federations_of(evaluated.attackers):
         yield from read_findings(run.adversary_findings(federation.name))
         for number in sorted({one.participant for one in federation.participants}):
             yield from read_findings(run.participant_findings(federation.name, number))
-    for place in judged.evaluation_results:
+    for place in evaluated.evaluation_results:
         yield from read_findings(run.attack_findings(*place))
-    if judged.experiment.audit.null:
-        yield null_finding(judged)
-    if judged.experiment.audit.canaries:
-        yield canary_finding(run, judged, read_guarantees(run))
-    if judged.experiment.audit.canary_participants:
-        names = [federation.name for federation in federations_of(judged.attackers)]
-        rounds = judged.experiment.federation.rounds
+    if evaluated.experiment.audit.null:
+        yield null_finding(evaluated)
+    if evaluated.experiment.audit.canaries:
+        yield canary_finding(run, evaluated, read_guarantees(run))
+    if evaluated.experiment.audit.canary_participants:
+        names = [federation.name for federation in federations_of(evaluated.attackers)]
+        rounds = evaluated.experiment.federation.rounds
         yield from participant_findings(run, names, rounds, read_guarantees(run))
 
 
-def _rows(judged: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]) -> Iterable[ResultRow]:
-    attackers = {attacker.label: attacker for attacker in judged.attackers}
-    for (adversary, attack), mean in judged.means.items():
-        baseline = attack in judged.baselines
-        gain = _over_label(judged, adversary, attack)
+def _rows(evaluated: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]) -> Iterable[ResultRow]:
+    attackers = {attacker.label: attacker for attacker in evaluated.attackers}
+    for (adversary, attack), mean in evaluated.means.items():
+        baseline = attack in evaluated.baselines
+        gain = _over_label(evaluated, adversary, attack)
         attacker = attackers[adversary]
-        ceiling = ceiling_of(attacker, attacker.queries, guarantees, judged.experiment)
+        ceiling = ceiling_of(attacker, attacker.queries, guarantees, evaluated.experiment)
         yield result_row(
             *(adversary, attack, MEAN, mean), baseline=baseline, over_label=gain, ceiling=ceiling
         )
-        for (who, key, what), evaluation_result in judged.evaluation_results.items():
+        for (who, key, what), evaluation_result in evaluated.evaluation_results.items():
             if (who, what) == (adversary, attack):
                 asked = [query for query in attacker.queries if query.key == key]
-                ceiling = ceiling_of(attacker, asked, guarantees, judged.experiment)
+                ceiling = ceiling_of(attacker, asked, guarantees, evaluated.experiment)
                 yield result_row(
                     *(adversary, attack, key, evaluation_result),
                     baseline=baseline,
@@ -121,53 +121,53 @@ def _rows(judged: EvaluatedRun, guarantees: Sequence[GuaranteeFigures]) -> Itera
 
 
 def _over_label(
-    judged: EvaluatedRun, adversary: str, attack: str
+    evaluated: EvaluatedRun, adversary: str, attack: str
 ) -> dict[str, DifferenceFigure] | None:
-    label = label_attack(judged.experiment, {one: None for _, one in judged.means})
+    label = label_attack(evaluated.experiment, {one: None for _, one in evaluated.means})
     if label is None or attack == label:
         return None
-    reference = judged.means[adversary, label]
+    reference = evaluated.means[adversary, label]
     if not tells_members(reference):
         return None
-    return gain_over(reference, judged.means[adversary, attack], judged.experiment.seed)
+    return gain_over(reference, evaluated.means[adversary, attack], evaluated.experiment.seed)
 
 
 def _page(
     run: RunDirectory,
-    judged: EvaluatedRun,
+    evaluated: EvaluatedRun,
     history: HistoryFile,
     results: Results,
     asked: ExposedRequest | None,
 ) -> ReportData:
-    experiment, name, made_by = judged.experiment, results.name, _provenance(run)
+    experiment, name, made_by = evaluated.experiment, results.name, _provenance(run)
     evaluation_results = {
-        (name, *key): evaluation_result for key, evaluation_result in judged.means.items()
+        (name, *key): evaluation_result for key, evaluation_result in evaluated.means.items()
     }
     paired = differences(evaluation_results, {name: name}, seed=experiment.seed)
-    threats = stated_threats(judged.attackers, experiment, judged.learns_from)
+    threats = stated_threats(evaluated.attackers, experiment, evaluated.learns_from)
     return ReportData(
         name=name,
-        findings=report_text.findings(judged),
-        facts=[*report_text.facts(experiment), *report_text.rounds_seen(run, judged)],
+        findings=report_text.findings(evaluated),
+        facts=[*report_text.facts(experiment), *report_text.rounds_seen(run, evaluated)],
         results=report_text.shown_results(results, experiment),
         threats=[
             placed(attacker, stated, experiment)
-            for attacker, stated in zip(judged.attackers, threats, strict=True)
+            for attacker, stated in zip(evaluated.attackers, threats, strict=True)
         ],
         utility=utility_points(history),
-        rocs=report_charts.rocs(judged),
+        rocs=report_charts.rocs(evaluated),
         ceilings=report_charts.ceilings(results),
-        histograms=report_charts.histograms(judged),
-        courses=report_charts.courses(run, judged),
+        histograms=report_charts.histograms(evaluated),
+        courses=report_charts.courses(run, evaluated),
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_made_by(made_by),
         commands=commands(run.path, experiment, made_by),
-        cautions=report_text.cautions(run, judged),
+        cautions=report_text.cautions(run, evaluated),
         compared=compared_rows({name: results}, paired),
-        by_class=report_charts.by_class(judged),
-        exposures=report_charts.exposures(run, judged),
-        standing_out=list(standing_out(judged, asked)),
-        utility_of=report_text.utility_of(judged),
+        by_class=report_charts.by_class(evaluated),
+        exposures=report_charts.exposures(run, evaluated),
+        standing_out=list(standing_out(evaluated, asked)),
+        utility_of=report_text.utility_of(evaluated),
         given=experiment.given is not None,
     )
 

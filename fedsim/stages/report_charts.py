@@ -26,11 +26,13 @@ from fedsim.stages.report_text import about, leading_attack
 from fedsim.stages.score_files import read_trace
 
 
-def rocs(judged: EvaluatedRun, called: Callable[[str], str] = str) -> list[RocTrace]:
+def rocs(evaluated: EvaluatedRun, called: Callable[[str], str] = str) -> list[RocTrace]:
     """Return the mean ROC of every adversary and attack; `called` names the adversaries."""
     return [
-        RocTrace(called(adversary), attack, r.fpr, r.tpr, m.auc.value, attack in judged.baselines)
-        for (adversary, attack), m in judged.means.items()
+        RocTrace(
+            called(adversary), attack, r.fpr, r.tpr, m.auc.value, attack in evaluated.baselines
+        )
+        for (adversary, attack), m in evaluated.means.items()
         for r in [mean_roc(m.cases)]
     ]
 
@@ -47,21 +49,21 @@ def ceilings(results: Results) -> list[CeilingTrace]:
     return list(found.values())
 
 
-def histograms(judged: EvaluatedRun) -> list[ScoreHistogram]:
+def histograms(evaluated: EvaluatedRun) -> list[ScoreHistogram]:
     """Return the scores of every adversary and attack, of the first victim."""
-    victims = {attacker.label: about(attacker) for attacker in judged.attackers}
+    victims = {attacker.label: about(attacker) for attacker in evaluated.attackers}
     return [
         ScoreHistogram(
             *(adversary, attack, h.edges, h.members, h.nonmembers),
-            baseline=attack in judged.baselines,
+            baseline=attack in evaluated.baselines,
             about=victims[adversary],
         )
-        for (adversary, attack), mean in judged.means.items()
+        for (adversary, attack), mean in evaluated.means.items()
         for h in [score_histogram(mean.cases[0])]
     ]
 
 
-def courses(run: RunDirectory, judged: EvaluatedRun) -> list[SignalCourse]:
+def courses(run: RunDirectory, evaluated: EvaluatedRun) -> list[SignalCourse]:
     """Return the course of every signal that is kept, over the rounds, of the first victims.
 
     Raises
@@ -70,21 +72,23 @@ def courses(run: RunDirectory, judged: EvaluatedRun) -> list[SignalCourse]:
         If a trace is damaged or does not fit the audit.
     """
     return [
-        course for attacker in judged.attackers for course in _courses_of(run, attacker, judged)
+        course
+        for attacker in evaluated.attackers
+        for course in _courses_of(run, attacker, evaluated)
     ]
 
 
-def by_class(judged: EvaluatedRun) -> list[ByClass]:
+def by_class(evaluated: EvaluatedRun) -> list[ByClass]:
     """Return how the leading attack of each attacker does on each class, first victim only.
 
     Nothing where the labels are no classes.
     """
     found: list[ByClass] = []
-    if judged.ledger.labels.ndim != 1 or judged.ledger.labels.dtype.kind not in "iu":
+    if evaluated.ledger.labels.ndim != 1 or evaluated.ledger.labels.dtype.kind not in "iu":
         return found
-    for attacker in judged.attackers:
-        attack, ledger = leading_attack(attacker, judged), judged.ledger
-        evaluation_result = judged.evaluation_results[
+    for attacker in evaluated.attackers:
+        attack, ledger = leading_attack(attacker, evaluated), evaluated.ledger
+        evaluation_result = evaluated.evaluation_results[
             attacker.label, attacker.queries[0].key, attack
         ]
         classes = accuracy_by_class(
@@ -94,7 +98,7 @@ def by_class(judged: EvaluatedRun) -> list[ByClass]:
     return found
 
 
-def exposures(run: RunDirectory, judged: EvaluatedRun) -> list[AucByRound]:
+def exposures(run: RunDirectory, evaluated: EvaluatedRun) -> list[AucByRound]:
     """Return how exposure grows with the observed rounds, and what each of them tells alone.
 
     Of the first victim of each attacker; only where more than one round was observed.
@@ -104,16 +108,16 @@ def exposures(run: RunDirectory, judged: EvaluatedRun) -> list[AucByRound]:
     FedsimError
         If a file of it is damaged or does not fit the audit.
     """
-    grown = [one for attacker in judged.attackers for one in _grown(run, attacker, judged)]
-    alone = [one for attacker in judged.attackers for one in _alone(run, attacker, judged)]
+    grown = [one for attacker in evaluated.attackers for one in _grown(run, attacker, evaluated)]
+    alone = [one for attacker in evaluated.attackers for one in _alone(run, attacker, evaluated)]
     return [one for one in [*grown, *alone] if len(one.rounds) > 1]
 
 
 def _courses_of(
-    run: RunDirectory, attacker: Attacker, judged: EvaluatedRun
+    run: RunDirectory, attacker: Attacker, evaluated: EvaluatedRun
 ) -> Iterator[SignalCourse]:
     query = attacker.queries[0]
-    audit = judged.ledger.audit(query)
+    audit = evaluated.ledger.audit(query)
     uploaded = attacker.closest(query)
     before = [key for key in attacker.answering(query) if key != uploaded]
     # What a victim was sent says something of its own only if it was malicious.
@@ -135,25 +139,25 @@ def _courses_of(
         )
 
 
-def _grown(run: RunDirectory, attacker: Attacker, judged: EvaluatedRun) -> Iterator[AucByRound]:
-    query, seed = attacker.queries[0], judged.experiment.seed
-    audit = judged.ledger.audit(query)
-    for adversary, key, attack in judged.evaluation_results:
+def _grown(run: RunDirectory, attacker: Attacker, evaluated: EvaluatedRun) -> Iterator[AucByRound]:
+    query, seed = attacker.queries[0], evaluated.experiment.seed
+    audit = evaluated.ledger.audit(query)
+    for adversary, key, attack in evaluated.evaluation_results:
         if (adversary, key) == (attacker.label, query.key):
             paths = run.exposures(adversary, key, attack)
             points = [read_exposure(path, audit, seed) for path in paths]
             if points:
-                last = max(judged.experiment.observed_rounds)
-                points.append((last, judged.evaluation_results[adversary, key, attack].auc))
+                last = max(evaluated.experiment.observed_rounds)
+                points.append((last, evaluated.evaluation_results[adversary, key, attack].auc))
                 yield _exposure(adversary, attack, points)
 
 
-def _alone(run: RunDirectory, attacker: Attacker, judged: EvaluatedRun) -> Iterator[AucByRound]:
+def _alone(run: RunDirectory, attacker: Attacker, evaluated: EvaluatedRun) -> Iterator[AucByRound]:
     query = attacker.queries[0]
-    audit = judged.ledger.audit(query)
+    audit = evaluated.ledger.audit(query)
     paths: Iterable[Path] = run.traced(attacker.label, query.key, attacker.closest(query).name)
     for path in paths:
-        points = list(rounds_alone(path, audit, judged.experiment.seed))
+        points = list(rounds_alone(path, audit, evaluated.experiment.seed))
         yield _exposure(attacker.label, path.stem, points, alone=True)
 
 

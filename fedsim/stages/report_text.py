@@ -1,4 +1,4 @@
-"""What a report page says in words: the sentence at the top, the facts, threat models, cautions."""
+"""The texts of a report page: the sentence at the top, the facts, threat models, cautions."""
 
 from dataclasses import replace
 
@@ -46,49 +46,49 @@ _OF_A_GIVEN_MODEL = (
 )
 
 
-def findings(judged: EvaluatedRun) -> list[AttackFigures]:
+def findings(evaluated: EvaluatedRun) -> list[AttackFigures]:
     """Return what each attacker achieves; those in one position are told apart by their labels."""
-    found = [_finding(attacker, judged) for attacker in judged.attackers]
+    found = [_finding(attacker, evaluated) for attacker in evaluated.attackers]
     positions = [finding.who for finding in found]
     return [
         replace(finding, who=f"{finding.who} ({attacker.label})")
         if positions.count(finding.who) > 1
         else finding
-        for attacker, finding in zip(judged.attackers, found, strict=True)
+        for attacker, finding in zip(evaluated.attackers, found, strict=True)
     ]
 
 
-def _finding(attacker: Attacker, judged: EvaluatedRun) -> AttackFigures:
+def _finding(attacker: Attacker, evaluated: EvaluatedRun) -> AttackFigures:
     """Return what an attacker's leading attack achieves, first victim only."""
-    query, attack = attacker.queries[0], leading_attack(attacker, judged)
-    accuracy = judged.evaluation_results[attacker.label, query.key, attack].accuracy
-    label = label_attack(judged.experiment, {one: None for _, one in judged.means})
-    alone = judged.evaluation_results.get((attacker.label, query.key, label or ""))
+    query, attack = attacker.queries[0], leading_attack(attacker, evaluated)
+    accuracy = evaluated.evaluation_results[attacker.label, query.key, attack].accuracy
+    label = label_attack(evaluated.experiment, {one: None for _, one in evaluated.means})
+    alone = evaluated.evaluation_results.get((attacker.label, query.key, label or ""))
     position = "server" if attacker.participant is None else "participant"
     threat = attacker.threat()
-    if of_snapshots(judged.experiment):
+    if of_snapshots(evaluated.experiment):
         who = threat.who
-    elif judged.experiment.given is not None:
+    elif evaluated.experiment.given is not None:
         who = HOLDER
     else:
         who = threat.who if threat.outside else f"{_KIND[position, threat.active]} {position}"
     return AttackFigures(
-        *(who, whose(query, judged.experiment)),
+        *(who, whose(query, evaluated.experiment)),
         *(accuracy.value, accuracy.low, accuracy.high),
         attack,
         label_alone=alone.accuracy.value if alone and tells_members(alone) else None,
     )
 
 
-def leading_attack(attacker: Attacker, judged: EvaluatedRun) -> str:
+def leading_attack(attacker: Attacker, evaluated: EvaluatedRun) -> str:
     """Return the attack of an attacker that does best on the records that it knows.
 
     The tested records have no say in it, else their figures would flatter. On the first victim;
     of several alike, the first.
     """
     query = attacker.queries[0].key
-    own = [attack for adversary, attack in judged.means if adversary == attacker.label]
-    return max(own, key=lambda attack: judged.known[attacker.label, query, attack])
+    own = [attack for adversary, attack in evaluated.means if adversary == attacker.label]
+    return max(own, key=lambda attack: evaluated.known[attacker.label, query, attack])
 
 
 def whose(query: MembershipQuery, experiment: Experiment) -> str:
@@ -109,10 +109,10 @@ def about(attacker: Attacker) -> str:
     return f"first victim: {attacker.queries[0].key.replace('-', ' ')}"
 
 
-def rounds_seen(run: RunDirectory, judged: EvaluatedRun) -> list[tuple[str, str]]:
+def rounds_seen(run: RunDirectory, evaluated: EvaluatedRun) -> list[tuple[str, str]]:
     """Return for each victim that was not seen in every observed round in which ones it was."""
-    experiment, found = judged.experiment, []
-    for attacker in judged.attackers:
+    experiment, found = evaluated.experiment, []
+    for attacker in evaluated.attackers:
         store = attacker.store(experiment, run)
         for query in attacker.queries:
             rounds = [snapshot.round for snapshot in store.series(attacker.closest(query))]
@@ -150,11 +150,11 @@ def _with_settings(choice: LabelledChoice) -> str:
     return f"{choice.label} ({settings})" if settings else choice.label
 
 
-def utility_of(judged: EvaluatedRun) -> str:
+def utility_of(evaluated: EvaluatedRun) -> str:
     """Return whose model the chart of utility is about: that of the first federation."""
-    if judged.experiment.given is not None:
+    if evaluated.experiment.given is not None:
         return "the given model"
-    name = federations_of(judged.attackers)[0].name
+    name = federations_of(evaluated.attackers)[0].name
     return "the honest federation" if name == HONEST else f"the federation attacked by {name}"
 
 
@@ -170,19 +170,19 @@ def shown_results(results: Results, experiment: Experiment) -> Results:
     return results.model_copy(update={"results": tuple(rows)})
 
 
-def cautions(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:
+def cautions(run: RunDirectory, evaluated: EvaluatedRun) -> tuple[str, ...]:
     """Return what the figures do not prove, a sentence each."""
-    given = judged.experiment.given is not None
+    given = evaluated.experiment.given is not None
     told = _OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION
-    if judged.ledger.user_score is not None:
-        told = (_OF_USERS.format(judged.ledger.user_score), *told)
-    return told + overlaps(run, judged)
+    if evaluated.ledger.user_score is not None:
+        told = (_OF_USERS.format(evaluated.ledger.user_score), *told)
+    return told + overlaps(run, evaluated)
 
 
-def overlaps(run: RunDirectory, judged: EvaluatedRun) -> tuple[str, ...]:
+def overlaps(run: RunDirectory, evaluated: EvaluatedRun) -> tuple[str, ...]:
     """Return a line for each attack that learned from federations with the real one's records."""
     found: dict[str, int] = {}
-    for who, key, attack in judged.evaluation_results:
+    for who, key, attack in evaluated.evaluation_results:
         count = overlapping(run.scores(who, key, attack))
         found[attack] = max(found.get(attack, 0), count)
     return tuple(

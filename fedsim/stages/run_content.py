@@ -87,7 +87,7 @@ def keep_content(setup: Setup, run: RunDirectory) -> None:
 
 
 def require_content(setup: Setup, run: RunDirectory) -> None:
-    """Raise as `keep_content` does; a run that has no digests is not judged by them."""
+    """Raise as `keep_content` does; a run that has no digests is not checked."""
     if run.content.is_file():
         _require_same(content_of(setup), run, setup.dataset, setup.experiment.model.name)
 

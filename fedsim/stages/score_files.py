@@ -1,4 +1,4 @@
-"""The files between the attack and the report: one score a record and attack seed.
+"""The files between the attack and the report: one score per record and attack seed.
 
 Parquet with columns ``record``, ``seed_0``, ``seed_1``, ...; the metadata holds what the scores
 were made from, so that a stage knows whether they are still good.

@@ -156,12 +156,12 @@ def set_setup(
 ) -> Setup:
     """Load, draw and build everything that an experiment names.
 
-    What cannot work is told here, before anything is written.
+    What cannot work is reported here, before anything is written.
 
     Parameters
     ----------
     experiment, data_dir, watcher
-        What is named, where the data set's files are, and who listens.
+        What is named, where the data set's files are, and the watcher.
     dataset, ledger
         What is loaded and drawn already.
 

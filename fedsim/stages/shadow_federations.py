@@ -41,7 +41,7 @@ class Everything(ServerAdversary):
         self.wanted = tuple(SnapshotKey.parse(name) for name in wanted)
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(who="the attacker", sees="everything in a federation of its own")
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:

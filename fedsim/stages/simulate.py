@@ -51,7 +51,7 @@ def simulate(
     Parameters
     ----------
     setup, run, watcher
-        The experiment, where it lives, and who listens.
+        The experiment, where it lives, and the watcher.
     states
         A folder of states that runs share (see `fedsim.stages.state_cache`): what another run has
         simulated is not simulated again. By default the federations of this run share with each
@@ -72,7 +72,7 @@ def simulate(
     """
     if not run.ledger.is_file():
         write_ledger(setup.ledger, run.ledger)
-    federations = seated(setup, run)
+    federations = placed_federations(setup, run)
     if not any(run.checkpoint(federation.name).is_file() for federation in federations):
         require_space(run.path, plan(setup).snapshot_bytes)
     shared = StateCache(states or run.states, setup)
@@ -92,7 +92,7 @@ def simulate(
     return ends
 
 
-def seated(setup: Setup, run: RunDirectory) -> tuple[PlannedFederation, ...]:
+def placed_federations(setup: Setup, run: RunDirectory) -> tuple[PlannedFederation, ...]:
     """Return the federations of an experiment, their attackers with resources and a store."""
     for attacker in setup.attackers:
         give_resources(setup, attacker)

@@ -94,7 +94,7 @@ class _Stated(Adversary):
     stated: _StatedAttacker
 
     def threat(self) -> Threat:
-        """Return the threat model in words."""
+        """Return the threat model."""
         return Threat(**self.stated.threat.model_dump())
 
     def acts_from(self) -> int | None:

@@ -1,4 +1,4 @@
-"""From records to users: one score a user, judged as the scores of records are.
+"""From records to users: one score per user, evaluated like the scores of records.
 
 A user goes by the smallest id among its audited records, so that scores, truth and reports are
 still joined by record id.
@@ -27,7 +27,7 @@ def by_user(audit: AuditSet) -> AuditSet:
 def scores_by_user(audit: AuditSet, scores: Scores) -> Scores:
     """Return the mean or maximum of the scores of each user's records, by `audit.user_score`.
 
-    Scores of records that are not audited are an error when they are judged, so they stay here.
+    Scores of records that are not audited are an error when they are evaluated, so they stay here.
     """
     if audit.users is None or audit.user_score is None:
         return scores

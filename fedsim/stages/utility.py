@@ -71,17 +71,17 @@ def cost_of(run: RunDirectory, federation: PlannedFederation, honest: HistoryFil
         If a file of the federation is missing or damaged.
     """
     (attacker,) = federation.attackers
-    told = read_malicious_updates(run.malicious_updates(federation.name))
-    crafted = told.messages
+    updates = read_malicious_updates(run.malicious_updates(federation.name))
+    messages = updates.messages
     (_, attacked) = final_utility(read_history(run, federation.name)).values()
     (_, before) = (None, None) if honest is None else final_utility(honest).values()
     return Cost(
         adversary=attacker.label,
         utility=attacked,
         honest_utility=before,
-        norm_ratio=statistics.median(c.norm_ratio for c in crafted) if crafted else None,
-        cosine=statistics.median(c.cosine for c in crafted) if crafted else None,
-        messages=len(crafted),
-        buffers=statistics.median(c.buffers for c in crafted) if crafted else None,
-        remarks=told.remarks,
+        norm_ratio=statistics.median(m.norm_ratio for m in messages) if messages else None,
+        cosine=statistics.median(m.cosine for m in messages) if messages else None,
+        messages=len(messages),
+        buffers=statistics.median(m.buffers for m in messages) if messages else None,
+        remarks=updates.remarks,
     )

@@ -1,8 +1,8 @@
-"""What an attack is handed of an attacker's query: one place, for every stage.
+"""The view of a query that an attack receives, for every stage.
 
-Nothing true is handed over. An attack gets the audited records of its query alone, copied out of
-the data set, in an order that is drawn for the run and the query; their ids are their places in
-it. So no id, no order, no split and no other query's records say who is a member.
+It contains nothing about membership. An attack gets the audited records of its query alone, copied
+from the data set, in an order that is drawn for the run and the query; their ids are their
+positions in it. So no id, order, split or other query's records reveal who is a member.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which victims an attacker will see, and in which observed rounds: known before round 1.
+"""Which victims an attacker will see in which observed rounds, computed before round 1.
 
 Under partial participation the participants of a round are drawn from the experiment's seed, so
 the draws can be made beforehand: a fresh strategy is asked whom it would train and evaluate. A
@@ -26,7 +26,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.stages.attackers import Attacker
 from fedsim.transport.messages import ROUND
 
-_NAMED = 5  # how many rounds an error sentence suggests
+_NAMED = 5  # how many rounds an error message suggests
 
 
 class _SilentGrid(NodesGrid):

@@ -15,7 +15,7 @@ from fedsim.evaluation import EvaluationResult, Metric, mean_evaluation_result
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
-from fedsim.stages.evaluate import judge_scores
+from fedsim.stages.evaluate import evaluate_scores
 from fedsim.stages.kept_figures import found_metrics
 from fedsim.stages.score_files import read_scores, read_trace
 from fedsim.stages.stated_attackers import stated_attackers
@@ -82,7 +82,7 @@ class Evidence:
     def evaluation_result(self, row: Row) -> EvaluationResult:
         """Return the result of a row, with the scores of each victim but without intervals."""
         attacker, attack = self._attacker(row), row.result.attack
-        several = [self._judged(attacker, query, attack) for query in attacker.queries]
+        several = [self._evaluated(attacker, query, attack) for query in attacker.queries]
         if len(several) == 1:
             return several[0]
         return mean_evaluation_result(
@@ -137,9 +137,11 @@ class Evidence:
             attacker.label, attacker.queries[0].key, key.name, row.result.attack
         )
 
-    def _judged(self, attacker: Attacker, query: MembershipQuery, attack: str) -> EvaluationResult:
+    def _evaluated(
+        self, attacker: Attacker, query: MembershipQuery, attack: str
+    ) -> EvaluationResult:
         scores = read_scores(self._run.scores(attacker.label, query.key, attack))
-        return judge_scores(
+        return evaluate_scores(
             self._ledger.audit(query), scores, 0, self._metrics, resamples=_NO_INTERVALS
         )
 

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: its cells, how far each is, and what it has found."""
+"""The terminal's display of a study: its cells, their progress, and the results."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Is one cell or attacker better than another? Paired differences between rows of a study."""
+"""Paired differences between rows of a study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -214,7 +214,7 @@ def run_study(
     layout
         Where it is run; other studies may share it.
     audience
-        Hears how far it is.
+        Receives the progress.
     run_cell
         Runs the experiment of a cell.
     data_dir

@@ -1,4 +1,4 @@
-"""What a study ends with: its page and figures, the same for programs, and what made them."""
+"""The outputs of a study: its page and figures, also for programs, and their provenance."""
 
 import json
 from collections.abc import Mapping, Sequence

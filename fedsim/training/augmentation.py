@@ -1,4 +1,4 @@
-"""Random changes of images while a model trains; nothing else ever sees changed images."""
+"""Augmentation of images during training only."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Who takes part in a federation, what each holds, and what one is asked to do in a round."""
+"""The participants of a federation, their records, and their task in a round."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field

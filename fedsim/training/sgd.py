@@ -29,7 +29,7 @@ class SGD(LocalTrainer):
     clip_norm
         Gradients of a step are scaled down to this Euclidean length where they are longer.
     class_weights
-        One weight a class, of each record's loss (objective classification).
+        One weight per class, of each record's loss (objective classification).
     label_smoothing
         Between 0 and 1: how much of the target is shared out to all classes (objective
         classification).
@@ -147,7 +147,7 @@ def _loss_named(name: str) -> LossFunction:
         if not isinstance(value, Tensor):
             raise ConfigError(
                 f"federation.local.trainer: loss {name} returned a {type(value).__name__}; it must "
-                "return a tensor, of one value or of one a record"
+                "return a tensor, one value or one per record"
             )
         return value
 

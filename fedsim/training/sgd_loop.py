@@ -1,4 +1,4 @@
-"""What a participant computes: local training and evaluation. Plain PyTorch, no Flower."""
+"""Local training and evaluation of a participant, in plain PyTorch."""
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""What is tried before round 1: a model that cannot be trained as configured is refused here."""
+"""A trial before round 1: a model that cannot be trained as configured is refused here."""
 
 from dataclasses import replace
 

@@ -1,1 +1,1 @@
-"""What makes messages cheap: buffers, channels, lazy arrays, serialisation."""
+"""Cheap transport of messages: buffers, channels, lazy arrays, serialisation."""

@@ -1,4 +1,4 @@
-"""Parameters that a process of ours shows its parent without a copy.
+"""Parameters that a worker process shares with its parent without a copy.
 
 They lie in a `BufferPool` that both sides see. The lender sends where; the borrower makes the same
 arrays of it, and returns it when their last reader is gone.
@@ -19,7 +19,7 @@ Ticket = tuple[Room, list[bool | None]]
 
 @dataclass(frozen=True, eq=False)
 class BufferLender:
-    """The side of who writes into the pool."""
+    """The side that writes into the pool."""
 
     pool: BufferPool
 
@@ -44,7 +44,7 @@ class BufferLender:
 
 @dataclass(frozen=True, eq=False)
 class BufferBorrower:
-    """The side of who reads."""
+    """The side that reads."""
 
     pool: BufferPool
     _dropped: "deque[int]" = field(default_factory=deque)

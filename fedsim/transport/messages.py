@@ -63,7 +63,7 @@ def with_own_record(content: RecordDict) -> RecordDict:
     """Return a copy of `content` whose records of arrays are its own; the arrays are not copied.
 
     Some of Flower's strategies and apps empty a record while they read it, to save memory
-    (``keep_input=False``). Whoever else was shown the record keeps what was in it.
+    (``keep_input=False``). Any other reader of the record keeps what was in it.
     """
     return Content(
         {

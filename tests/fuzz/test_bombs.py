@@ -106,7 +106,7 @@ FILES: dict[str, tuple[bytes, str, Callable[[Path], object]]] = {
     "study format": (b"base: '{scale:>9999999999}'", "a.yaml", load_study),
     "nested json": (b"[" * 1_000_000, "a.json", read_results),
     "nested history": (b'{"rounds":' * 200_000, "a.json", read_history_file),
-    "nested crafted": (b"[" * 200_000, "a.json", read_malicious_updates),
+    "nested malicious updates": (b"[" * 200_000, "a.json", read_malicious_updates),
     "archive bomb": (gzipped_zeros(stating(tarfile.REGTYPE, 2**32)), "a.tgz", Location30.decode),
     "archive name": (
         gzipped_zeros(stating(tarfile.GNUTYPE_LONGNAME, 2**31)),

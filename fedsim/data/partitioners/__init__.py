@@ -1,4 +1,4 @@
-"""Who trains on which records: the contract of a partitioner, and ours, one a file."""
+"""Who trains on which records: the contract of a partitioner, and ours, one per file."""
 
 from fedsim.data.partitioners.base import Partitioner, PartitionTask, TrainingSets, training_sets
 

@@ -16,7 +16,7 @@ from fedsim import seeds
 from fedsim.errors import DataError
 
 TrainingSets = tuple[NDArray[np.int64], ...]
-"""Record ids, one array a participant."""
+"""Record ids, one array per participant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class PartitionTask:
     records
         How many records each is to have; None shares out all there are.
     seed
-        Of the experiment; `generator` and `shuffled` derive theirs from it.
+        Seed of the experiment; `generator` and `shuffled` derive theirs from it.
 
     Examples
     --------

@@ -30,7 +30,7 @@ class BitsArchive:
     name, file, bits, classes
         Of the data set: its name, the archive's, how many bits a record has, how many classes.
     member
-        The file in the archive that has a record a line, its class first.
+        The file in the archive that has a record per line, its class first.
     decoder
         Counted up when `decode` makes something else of the same archive.
     """

@@ -1,4 +1,4 @@
-"""CSV files as a data set: a row a record, numbers as features, texts as categories or as text."""
+"""CSV files as a data set: one row per record, numbers and texts as features."""
 
 from dataclasses import dataclass
 from pathlib import Path

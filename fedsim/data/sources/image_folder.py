@@ -1,4 +1,4 @@
-"""Folders of images as a data set: a folder a class, in the layout of torchvision's ImageFolder."""
+"""Folders of images as a data set, in the layout of torchvision's ImageFolder."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ MOST_FILES = 1 << 24
 
 
 class ImageFolder:
-    """A folder of JPEG, PNG or TIFF images, one folder a class; no Python needed.
+    """A folder of JPEG, PNG or TIFF images, one folder per class; no Python needed.
 
     Either ``PATH/CLASS/*.jpg``, or ``PATH/train/CLASS/*.jpg`` and ``PATH/test/CLASS/*.jpg``.
 
@@ -61,7 +61,7 @@ class ImageFolder:
         files = [_images_in(folder) for folder in folders]
         classes = sorted({name for found in files for name in found})
         if not classes:
-            raise DataError(f"path is {root}, which has no folders of images, one a class")
+            raise DataError(f"path is {root}, which has no folders of images, one per class")
         rows = [
             (path, label, split)
             for split, found in enumerate(files)

@@ -1,4 +1,4 @@
-"""What the data sources that are tables share: settings, a test file, errors that name the file.
+"""The base of data sources that are tables: settings, a test file, errors that name the file.
 
 A new format of files is a class derived from `TableFile` with one method, `read`.
 """
@@ -49,7 +49,7 @@ class TableSource:
     tokenizer
         ``bytes``, or your own as module:function or module:Class, from a text to a list of ids.
     max_length
-        Tokens a text; longer ones are cut, shorter ones padded.
+        Tokens per text; longer ones are cut, shorter ones padded.
     padding
         The id behind a text's end; none means 256 for bytes and 0 for others.
     """
@@ -91,7 +91,7 @@ class TableSource:
         Parameters
         ----------
         where
-            What is read, for an error sentence.
+            What is read, for an error message.
         class_names
             Names of classes 0..C-1, where they are known and the labels are those numbers.
 
@@ -169,7 +169,7 @@ class TableFile(TableSource, ABC):
     """
 
     format_name: ClassVar[str] = "a table"
-    """What an error sentence calls the format."""
+    """What an error message calls the format."""
 
     split: str | None = None
     test_value: str | int | bool = "test"

@@ -79,7 +79,7 @@ class RayActor:
 
         Returns
         -------
-        The versions of what decides the numbers, or why the app cannot be had here.
+        The versions of what decides the numbers, or why the app is not available here.
         """
         limit_threads(threads)
         sys.path.extend(path for path in paths if path not in sys.path)

@@ -39,7 +39,7 @@ Handle = Any  # Ray's handle of an actor; it has no type of its own
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be connected to a cluster for the length of a block.
+    """Connect to a cluster within the context.
 
     A program that is connected already stays so, before, in and after the block.
 

@@ -1,4 +1,4 @@
-"""Messages on their way to the processes of a cluster: a few at a time, so little is under way."""
+"""Dispatch of messages to the processes of a cluster, a few at a time."""
 
 import math
 import time

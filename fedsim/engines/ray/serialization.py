@@ -1,4 +1,4 @@
-"""What travels between the driver and the processes of a Ray cluster, and in what form.
+"""Serialisation between the driver and the processes of a Ray cluster.
 
 Ray copies into its object store what it is given, and maps it into the processes of a node without
 a copy where it is an array. So everything long travels as arrays beside a short pickle: the data
@@ -63,7 +63,7 @@ class KeptArrays(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """What came of a batch: its replies or an error, and what was kept beside them."""
+    """The result of a batch: its replies or an error, and what was kept beside them."""
 
     answer: list[Message] | Exception
     kept: list[KeptArrays]

@@ -1,7 +1,8 @@
-"""The metrics that fedsim has itself, one a file; `fedsim.evaluation.metric` says what one is.
+"""The metrics that fedsim has itself, one per file; `fedsim.evaluation.metric` says what one is.
 
-A record is called a member when its score is *at least* the threshold. Nothing here knows whose
-scores these are, and nothing draws at random: intervals live in `fedsim.evaluation.intervals`.
+A record is classified as a member when its score is *at least* the threshold. Nothing here knows
+whose scores these are, and nothing draws at random: intervals live in
+`fedsim.evaluation.intervals`.
 """
 
 from fedsim.evaluation.metrics.accuracy import Accuracy, balanced_accuracy

@@ -6,7 +6,7 @@ from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRec
 
 
 def balanced_accuracy(members: Floats, nonmembers: Floats, threshold: float) -> float:
-    """Return the mean of the shares of members and of non-members that are called rightly.
+    """Return the mean of the shares of members and of non-members that are classified correctly.
 
     Equal to plain accuracy where there are as many members as non-members.
 
@@ -38,7 +38,7 @@ class Accuracy(Metric):
         return accuracy
 
     def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
-        """Return how many of how many records are called rightly, where the sides are equal."""
+        """Return the numbers of correct and of all records, where the sides are equal."""
         if len(scored.members) != len(scored.nonmembers):
             return None
         records = len(scored.members) + len(scored.nonmembers)

@@ -22,7 +22,7 @@ class EpsilonLowerBound(EpsilonBound):
     Parameters
     ----------
     delta
-        Of the guarantee, in [0, 1).
+        The delta of the guarantee, in [0, 1).
     """
 
     prefix: ClassVar[str] = "epsilon"

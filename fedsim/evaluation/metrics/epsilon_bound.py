@@ -41,9 +41,9 @@ class EpsilonBound(Metric):
     Parameters
     ----------
     delta
-        Of the guarantee.
+        The delta of the guarantee.
     confidence
-        Of the bound.
+        Confidence level of the bound.
     thresholds
         ``auxiliary``: one threshold, the best one on the records that the attacker knows.
         ``corrected``: the corners of the ROC, with a correction for their number.
@@ -56,7 +56,7 @@ class EpsilonBound(Metric):
     Attributes
     ----------
     prefix, kind
-        Of the metric's name and of its title.
+        Prefix of the metric's name, and the kind in its title.
     takes_no_delta
         Whether a delta of 0 is valid.
     """

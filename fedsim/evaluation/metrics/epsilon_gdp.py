@@ -20,7 +20,7 @@ class EpsilonGdp(EpsilonBound):
     Parameters
     ----------
     delta
-        Of the guarantee, in (0, 1).
+        The delta of the guarantee, in (0, 1).
     """
 
     prefix: ClassVar[str] = "epsilon-gdp"

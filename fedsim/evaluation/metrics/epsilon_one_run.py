@@ -24,7 +24,7 @@ class EpsilonOneRun(EpsilonBound):
     Parameters
     ----------
     delta
-        Of the guarantee, in [0, 1).
+        The delta of the guarantee, in [0, 1).
     """
 
     prefix: ClassVar[str] = "epsilon-one-run"

@@ -1,7 +1,7 @@
 """Epsilon from below of one run, for mechanisms with a Gaussian tradeoff: tighter than one-run.
 
 Mahloujifar, Melis and Chaudhuri, *Auditing f-Differential Privacy in One Run*, 2024 (arXiv
-2410.22235): the guesses of `epsilon-one-run`, judged against a whole tradeoff curve.
+2410.22235): the guesses of `epsilon-one-run`, compared with a whole tradeoff curve.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class EpsilonOneRunFdp(EpsilonOneRun):
     Parameters
     ----------
     delta
-        Of the guarantee, in (0, 1).
+        The delta of the guarantee, in (0, 1).
     """
 
     prefix: ClassVar[str] = "epsilon-one-run-fdp"

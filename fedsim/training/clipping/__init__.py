@@ -1,4 +1,4 @@
-"""Sums of clipped gradients, one a record: by layer or by the samples of Opacus; and noise."""
+"""Sums of clipped gradients, one per record: by layer or by the samples of Opacus; and noise."""
 
 from fedsim.training.clipping.base import Clipping
 from fedsim.training.clipping.choice import choose_clipping

@@ -71,7 +71,7 @@ class LayerClipping(Clipping):
         if len({layer for layer, _, _ in calls}) != len(calls):
             raise ClippingDoesNotApplyError("a layer that is called twice in a forward pass")
         if any(len(inputs) != count for _, inputs, _ in calls):
-            raise ClippingDoesNotApplyError("a layer whose input is not a row a record")
+            raise ClippingDoesNotApplyError("a layer whose input is not a row per record")
         edges = [edge for _, _, edge in calls]
         deltas = torch.autograd.grad(loss, edges, allow_unused=True)
         self._found = [

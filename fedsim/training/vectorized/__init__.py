@@ -1,1 +1,1 @@
-"""Many small participants trained as one: a fast path of the SGD loop, never a second truth."""
+"""Training of many small participants at once: a fast path of the SGD loop."""

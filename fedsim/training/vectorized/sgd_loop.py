@@ -169,7 +169,7 @@ def _batches(
 
 @dataclass(frozen=True)
 class _StackedSums:
-    """Sums over batches, one a participant: of the losses in nats, and of what was right."""
+    """Sums over batches, one per participant: of the losses in nats, and of what was right."""
 
     losses: Tensor
     right: Tensor

@@ -1,4 +1,4 @@
-"""Figures that a run leaves in JSON: results, histories, crafted messages, provenance."""
+"""Figures that a run leaves in JSON: results, histories, malicious updates, provenance."""
 
 import json
 from pathlib import Path
@@ -106,19 +106,20 @@ def histories(corpus: Corpus) -> Subject:
     return Subject("history", lambda random: texts.as_json(tree, random, keys), read)
 
 
-def crafted(corpus: Corpus) -> Subject:
-    """How far crafted messages lie from honest ones."""
+def malicious_updates(corpus: Corpus) -> Subject:
+    """Distances of malicious messages from honest ones."""
     tree = {
         "schema": 1,
         "messages": [{"round": 3, "participant": 0, "norm_ratio": 0.5, "cosine": 0.25}] * 3,
     }
-    path = corpus.folder / "crafted.json"
+    path = corpus.folder / "malicious_updates.json"
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
         assert all(abs(one.cosine) <= 1.001 for one in read_malicious_updates(path).messages)
 
-    return Subject("crafted", lambda random: texts.as_json(tree, random, (*tree, "round")), read)
+    keys = (*tree, "round")
+    return Subject("malicious updates", lambda random: texts.as_json(tree, random, keys), read)
 
 
 def findings(corpus: Corpus) -> Subject:
@@ -162,7 +163,7 @@ READERS = {
     "results": results,
     "old results": old_results,
     "history": histories,
-    "crafted": crafted,
+    "malicious updates": malicious_updates,
     "findings": findings,
     "provenance": provenances,
 }

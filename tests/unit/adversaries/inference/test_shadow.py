@@ -17,7 +17,7 @@ from fedsim.evaluation import EvaluationResult
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import shadow_federations as stage
-from fedsim.stages.evaluate import judge_run
+from fedsim.stages.evaluate import evaluate_run
 from fedsim.stages.setup import set_setup
 from fedsim.stages.shadow_federations import shadow_ledger, shadows_of
 
@@ -57,7 +57,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluation_result(path: Path, adversary: str = "curious-server") -> EvaluationResult:
-    return judge_run(RunDirectory(path)).means[adversary, "shadow"]
+    return evaluate_run(RunDirectory(path)).means[adversary, "shadow"]
 
 
 def test_a_planted_leak_is_found(leaky: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedsim.evaluation import Scores, Truth, compare, judge
+from fedsim.evaluation import Scores, Truth, compare, evaluate_attack
 from fedsim.evaluation.metrics import Auc
 
 N = 2000
@@ -17,7 +17,7 @@ def evaluation_result(shift, noise_seed, first_id=0):
     known = rng.normal(size=N) + shift * MEMBER
     scores = DIFFICULTY + shift * MEMBER + 0.2 * rng.normal(size=N)
     ids = np.arange(N) + first_id
-    return judge(
+    return evaluate_attack(
         Scores(ids, scores),
         Scores(ids + 10**6, known),
         Truth(ids, MEMBER),
@@ -69,7 +69,7 @@ def test_p_values_are_uniform_under_the_null():
     low = 0
     for _ in range(200):
         pair = [
-            judge(
+            evaluate_attack(
                 Scores(ids, rng.normal(size=200) + member),
                 Scores(ids + 1000, rng.normal(size=200) + member),
                 *truths,

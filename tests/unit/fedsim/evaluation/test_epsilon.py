@@ -12,7 +12,7 @@ from scipy.stats import beta, binom, norm
 
 from fedsim.errors import FedsimError
 from fedsim.evaluation import privacy_bounds
-from fedsim.evaluation.evaluate import judge
+from fedsim.evaluation.evaluate import evaluate_attack
 from fedsim.evaluation.metric import Metric, ScoredRecords
 from fedsim.evaluation.metrics import (
     EpsilonGdp,
@@ -248,7 +248,7 @@ def test_a_bound_is_judged_as_one(make: type[EpsilonBound]) -> None:
     records, member = np.arange(400), np.arange(400) % 2 == 0
     values = random.normal(size=(1, 400)) + 2 * member
     known = np.arange(400) < 100
-    result = judge(
+    result = evaluate_attack(
         Scores(records[~known], values[:, ~known]),
         Scores(records[known], values[:, known]),
         Truth(records[~known], member[~known]),

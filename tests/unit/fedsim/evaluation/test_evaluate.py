@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from fedsim.errors import FedsimError
-from fedsim.evaluation import Metric, Scores, Truth, judge, mean_evaluation_result
+from fedsim.evaluation import Metric, Scores, Truth, evaluate_attack, mean_evaluation_result
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 
 N = 2000
@@ -26,7 +26,7 @@ def gaussian(shift, seeds=3, seed=1):
 
 
 def test_null_scores_are_at_chance():
-    evaluation_result = judge(*gaussian(0.0), seed=1)
+    evaluation_result = evaluate_attack(*gaussian(0.0), seed=1)
     for estimate, chance in [
         (evaluation_result.accuracy, 0.5),
         (evaluation_result.auc, 0.5),
@@ -38,7 +38,7 @@ def test_null_scores_are_at_chance():
 
 def test_a_planted_shift_is_found_at_its_size():
     shift = 2.0
-    evaluation_result = judge(*gaussian(shift), seed=1)
+    evaluation_result = evaluate_attack(*gaussian(shift), seed=1)
     assert evaluation_result.auc.value == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.01)
     assert evaluation_result.accuracy.value == pytest.approx(norm.cdf(shift / 2), abs=0.01)
     assert evaluation_result.figures["tpr@0.01"].value == pytest.approx(
@@ -59,7 +59,7 @@ def test_a_planted_shift_is_found_at_its_size():
 
 def test_a_flipped_sign_shows_below_chance():
     tested, known, *truth = gaussian(1.5)
-    flipped = judge(
+    flipped = evaluate_attack(
         Scores(tested.records, -tested.scores),
         Scores(known.records, -known.scores),
         *truth,
@@ -72,17 +72,17 @@ def test_a_flipped_sign_shows_below_chance():
 def test_the_threshold_comes_from_the_known_records():
     """Tested scores moved up by 10 are all called members: the judge does not peek at them."""
     tested, known, *truth = gaussian(2.0)
-    moved = judge(Scores(tested.records, tested.scores + 10), known, *truth, seed=1)
+    moved = evaluate_attack(Scores(tested.records, tested.scores + 10), known, *truth, seed=1)
     assert moved.accuracy.value == 0.5
-    assert moved.auc.value == judge(tested, known, *truth, seed=1).auc.value
+    assert moved.auc.value == evaluate_attack(tested, known, *truth, seed=1).auc.value
 
 
 def test_the_order_of_rows_changes_nothing():
     tested, known, truth_tested, truth_known = gaussian(1.0)
     order = np.random.default_rng(2).permutation(N)
     shuffled = Scores(tested.records[order], tested.scores[:, order])
-    first = judge(tested, known, truth_tested, truth_known, seed=1)
-    second = judge(shuffled, known, truth_tested, truth_known, seed=1)
+    first = evaluate_attack(tested, known, truth_tested, truth_known, seed=1)
+    second = evaluate_attack(shuffled, known, truth_tested, truth_known, seed=1)
     assert first.figures == second.figures
 
 
@@ -90,20 +90,20 @@ def test_labels_that_slipped_by_one_row_are_refused():
     tested, known, truth_tested, truth_known = gaussian(1.0)
     slipped = Truth(np.append(truth_tested.records[1:], 7), truth_tested.member)
     with pytest.raises(FedsimError, match="tested scores lack record 7"):
-        judge(tested, known, slipped, truth_known, seed=1)
+        evaluate_attack(tested, known, slipped, truth_known, seed=1)
 
 
 def test_known_records_cannot_be_tested():
     tested, _, truth, _ = gaussian(1.0)
     with pytest.raises(FedsimError, match="both known and tested, record 50000 among them"):
-        judge(tested, tested, truth, truth, seed=1)
+        evaluate_attack(tested, tested, truth, truth, seed=1)
 
 
 def test_seeds_must_match():
     tested, _, *truth = gaussian(1.0)
     _, single, *_ = gaussian(1.0, seeds=1)
     with pytest.raises(FedsimError, match="from 3 seeds of the attack and the known ones from 1"):
-        judge(tested, single, *truth, seed=1)
+        evaluate_attack(tested, single, *truth, seed=1)
 
 
 def test_too_few_nonmembers_refuse_the_low_rate():
@@ -111,13 +111,13 @@ def test_too_few_nonmembers_refuse_the_low_rate():
     scores = np.random.default_rng(3).normal(size=600)
     one = Scores(np.arange(600), scores), Scores(np.arange(600) + 900, scores)
     truth = Truth(np.arange(600), member), Truth(np.arange(600) + 900, member)
-    evaluation_result = judge(*one, *truth, seed=1)
+    evaluation_result = evaluate_attack(*one, *truth, seed=1)
     assert list(evaluation_result.figures) == ["accuracy", "auc", "tpr@0.01"]
     assert evaluation_result.refused == {"tpr@0.001": "needs >= 1,000 non-members, has 500"}
 
 
 def test_one_seed_and_balanced_sets_have_an_exact_interval():
-    evaluation_result = judge(*gaussian(2.0, seeds=1), seed=1)
+    evaluation_result = evaluate_attack(*gaussian(2.0, seeds=1), seed=1)
     assert evaluation_result.accuracy.method == "exact"
     assert evaluation_result.auc.method == "bootstrap"
 
@@ -128,7 +128,7 @@ def test_the_mean_over_victims_is_the_mean_and_is_surer_than_each():
         tested, known, _, _ = gaussian(1.0, seed=victim)
         ids = TESTED + 1_000_000 * victim
         evaluation_results.append(
-            judge(
+            evaluate_attack(
                 Scores(ids, tested.scores), known, Truth(ids, MEMBER), Truth(KNOWN, MEMBER), seed=1
             )
         )
@@ -153,8 +153,8 @@ class MedianGap(Metric):
 
 def test_a_metric_of_ones_own_has_an_interval_and_changes_no_other():
     given = gaussian(1.0, seeds=1)
-    default = judge(*given, seed=1, resamples=200)
-    result = judge(
+    default = evaluate_attack(*given, seed=1, resamples=200)
+    result = evaluate_attack(
         *given, seed=1, resamples=200, metrics=[TprAtFpr(0.01), MedianGap(), Auc(), Accuracy()]
     )
     gap = result.figures["median-gap"]
@@ -182,4 +182,4 @@ def test_what_is_wrong_with_a_metric_is_one_sentence(value, unit, sentence):
     metric = Own()
     metric.unit = unit
     with pytest.raises(FedsimError, match=sentence):
-        judge(*gaussian(1.0, seeds=1), seed=1, resamples=3, metrics=[metric])
+        evaluate_attack(*gaussian(1.0, seeds=1), seed=1, resamples=3, metrics=[metric])

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from fedsim.evaluation import EvaluationResult, Scores, Truth, curves, judge
+from fedsim.evaluation import EvaluationResult, Scores, Truth, curves, evaluate_attack
 from fedsim.evaluation.metric_choice import default_metrics
 from fedsim.report import data as parts
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
@@ -41,7 +41,7 @@ def evaluation_results(seed: int = 0) -> dict[tuple[str, str], EvaluationResult]
                 0.8 * base + 0.6 * rng.normal(size=(seeds, RECORDS)) + shift * strength * MEMBER
                 for base in (shared if shift else rng.normal(size=(2, RECORDS)))
             )
-            found[adversary, attack] = judge(
+            found[adversary, attack] = evaluate_attack(
                 Scores(ids, tested),
                 Scores(ids + 100_000, known),
                 Truth(ids, MEMBER),

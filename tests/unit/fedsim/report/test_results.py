@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedsim.errors import FedsimError
-from fedsim.evaluation import Scores, Truth, judge
+from fedsim.evaluation import Scores, Truth, evaluate_attack
 from fedsim.report.result_rows import metric_infos, result_row
 from fedsim.report.results import Results, ThreatModel
 from fedsim.report.results_file import parse_results, read_results, write_results
@@ -19,7 +19,7 @@ from fedsim.report.results_file import parse_results, read_results, write_result
 def results():
     member = np.arange(1000) % 2 == 0
     scores = np.random.default_rng(1).normal(size=(3, 1000)) + 2 * member
-    evaluation_result = judge(
+    evaluation_result = evaluate_attack(
         Scores(np.arange(1000), scores),
         Scores(np.arange(1000) + 5000, scores),
         Truth(np.arange(1000), member),

@@ -13,7 +13,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts
 from fedsim.stages.attack import attack
 from fedsim.stages.auc_by_round import read_exposure, rounds_alone
-from fedsim.stages.evaluate import judge_run
+from fedsim.stages.evaluate import evaluate_run
 from fedsim.stages.score_files import read_scores, write_trace
 from fedsim.stages.setup import set_setup
 
@@ -45,7 +45,7 @@ def test_the_first_rounds_are_what_a_shorter_observation_shows(
 
 
 def test_the_last_point_is_the_figure_of_the_table(run: RunDirectory) -> None:
-    judged = judge_run(run)
+    judged = evaluate_run(run)
     grown, _, alone, _ = report_charts.exposures(run, judged)
     assert (grown.adversary, grown.attack, grown.alone) == (
         *("curious-server", "scalar-logistic", False),
@@ -65,7 +65,7 @@ def test_the_last_point_is_the_figure_of_the_table(run: RunDirectory) -> None:
 def test_a_signal_is_turned_by_what_the_known_records_say(
     run: RunDirectory, tmp_path: Path
 ) -> None:
-    judged = judge_run(run)
+    judged = evaluate_run(run)
     records = judged.ledger.audit(judged.attackers[0].queries[0])
     values = np.where(records.member, -1.0, 1.0) + np.linspace(0, 1.5, len(records))
     path = tmp_path / "signal.parquet"

@@ -16,7 +16,7 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
 from fedsim.stages.data_of_experiment import require_labels
-from fedsim.stages.evaluate import judge_run
+from fedsim.stages.evaluate import evaluate_run
 from fedsim.stages.exposed_records import ExposedRequest, picture, standing_out
 from fedsim.stages.setup import set_setup
 
@@ -31,7 +31,7 @@ def attacked(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_most_exposed_are_tested_members_in_the_order_of_their_scores(attacked: Path) -> None:
     run = RunDirectory(attacked)
-    judged = judge_run(run)
+    judged = evaluate_run(run)
     dataset = set_setup(toys.experiment(), None, SILENCE).dataset
     query = judged.attackers[0].queries[0]
     audit = judged.ledger.audit(query)

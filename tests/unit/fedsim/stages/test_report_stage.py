@@ -18,7 +18,7 @@ from fedsim.report.formatting import difference_text
 from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
-from fedsim.stages.evaluate import judge_run
+from fedsim.stages.evaluate import evaluate_run
 from fedsim.stages.score_files import write_scores
 
 WRITTEN = ("results.json", "report.html")
@@ -104,7 +104,7 @@ def test_a_page_that_fails_leaves_the_results(
 
 
 def test_the_headline_is_about_what_does_best_on_the_known_records(finished: Path) -> None:
-    judged = judge_run(RunDirectory(finished))
+    judged = evaluate_run(RunDirectory(finished))
     attacker = judged.attackers[0]
     known = {a: judged.known[attacker.label, "participant-0", a] for a in GUESS_FIRST}
     leading = report_text.leading_attack(attacker, judged)
@@ -119,7 +119,7 @@ def test_the_headline_is_about_what_does_best_on_the_known_records(finished: Pat
 
 def with_label_scores(run: RunDirectory, shift: float) -> None:
     """Write scores of the label baseline by which members stand `shift` above the others."""
-    judged = judge_run(run)
+    judged = evaluate_run(run)
     for attacker in judged.attackers:
         for query in attacker.queries:
             audit = judged.ledger.audit(query)
@@ -184,14 +184,14 @@ def test_where_the_label_tells_nothing_figures_are_against_guessing(run: RunDire
 
 
 def test_known_records_are_judged_as_the_tested_ones_are(finished: Path) -> None:
-    judged = judge_run(RunDirectory(finished))
+    judged = evaluate_run(RunDirectory(finished))
     # A balanced accuracy at the best of thresholds is never below guessing.
     assert all(0.5 <= accuracy <= 1 for accuracy in judged.known.values())
     assert judged.known.keys() == judged.evaluation_results.keys()
 
 
 def test_charts_name_the_victim_where_there_are_others(finished: Path) -> None:
-    judged = judge_run(RunDirectory(finished))
+    judged = evaluate_run(RunDirectory(finished))
     said = {(one.adversary, one.about) for one in report_charts.histograms(judged)}
     assert said == {
         ("curious-server", "first victim: participant 0"),

@@ -1,6 +1,7 @@
 """The first stage: the files it writes, and that stopping and going on changes none of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import checkpointing
+from fedsim.stages.history import read_malicious_updates
 from fedsim.stages.plan import plan, stated_threats
 from fedsim.stages.setup import set_setup
 
@@ -28,10 +30,10 @@ def test_the_files_of_a_run(toy_run: Path) -> None:
         "content.json",
         "experiment.yaml",
         "federations/honest/checkpoint.safetensors",
-        "federations/honest/crafted.json",
         "federations/honest/findings.json",
         "federations/honest/findings.participant-2.json",
         "federations/honest/history.json",
+        "federations/honest/malicious_updates.json",
         "ledger.parquet",
         "snapshots/curious-participant/round-00002.aggregate.safetensors",
         "snapshots/curious-participant/round-00004.aggregate.safetensors",
@@ -87,9 +89,9 @@ def test_another_seed_gives_another_run(toy_run: Path, tmp_path: Path) -> None:
     # The same attackers, nothing malicious was sent, and nobody had a finding of its own.
     assert same == [
         "attackers.json",
-        "federations/honest/crafted.json",
         "federations/honest/findings.json",
         "federations/honest/findings.participant-2.json",
+        "federations/honest/malicious_updates.json",
     ]
 
 
@@ -251,3 +253,15 @@ def test_each_threat_is_stated_in_full() -> None:
     for stated in (server, participant):
         assert stated.threat.does == toys.PASSIVE
         assert stated.knows.endswith("10 members and 10 non-members")
+
+
+def test_malicious_updates_are_read_under_the_name_of_earlier_versions(
+    toy_run: Path, tmp_path: Path
+) -> None:
+    run = RunDirectory(Path(shutil.copytree(toy_run, tmp_path / "run")))
+    today = run.malicious_updates("honest")
+    assert today.name == "malicious_updates.json"
+    expected = read_malicious_updates(today)
+    earlier = today.rename(today.with_name("crafted.json"))
+    assert run.malicious_updates("honest") == earlier
+    assert read_malicious_updates(run.malicious_updates("honest")) == expected

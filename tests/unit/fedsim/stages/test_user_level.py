@@ -58,7 +58,7 @@ def test_a_users_score_is_that_of_its_records_and_users_are_joined_by_their_firs
 def test_a_planted_leak_is_found_at_its_size() -> None:
     """Means of four scores, half a deviation higher for members: AUC is Phi(0.5 * sqrt(4 / 2))."""
     asked = audit()
-    result = judge_scores(asked, scores(0.5, asked), seed=0)
+    result = evaluate_scores(asked, scores(0.5, asked), seed=0)
     truth = NormalDist().cdf(0.5 * np.sqrt(EACH / 2))
     assert result.auc.low < truth < result.auc.high
     assert result.auc.value == pytest.approx(truth, abs=0.05)
@@ -68,7 +68,7 @@ def test_a_planted_leak_is_found_at_its_size() -> None:
 @pytest.mark.parametrize("user_score", ["mean", "max"])
 def test_no_leak_stays_at_chance_and_at_one_percent(user_score) -> None:
     asked = audit(user_score)
-    result = judge_scores(asked, scores(0.0, asked), seed=0)
+    result = evaluate_scores(asked, scores(0.0, asked), seed=0)
     assert result.auc.low < 0.5 < result.auc.high
     tpr = result.figures["tpr@0.01"]
     assert tpr.low <= 0.01 <= tpr.high

@@ -6,7 +6,7 @@ import pytest
 import toys
 from pydantic import ValidationError
 
-from fedsim.evaluation import Scores, Truth, judge
+from fedsim.evaluation import Scores, Truth, evaluate_attack
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
 from fedsim.report.result_rows import metric_infos, result_row
@@ -23,7 +23,7 @@ METRICS = (Accuracy(), Auc(), TprAtFpr(0.25))
 def row(adversary: str = "isolating-server") -> Row:
     tested, known = range(8), range(8, 16)
     member = [True] * 4 + [False] * 4
-    evaluation_result = judge(
+    evaluation_result = evaluate_attack(
         Scores(tested, [4, 3, 2, 1, 3, 1, 0, -1]),
         Scores(known, [4, 3, 2, 1, 0, 0, 0, 0]),
         Truth(tested, member),

@@ -149,7 +149,7 @@ def no_loss(outputs: torch.Tensor, targets: torch.Tensor) -> float:
     ("loss", "told"),
     [
         ("broken_loss", r"failed: KeyError: 'weights' \(.*test_trial\.py, line \d+\)$"),
-        ("no_loss", "returned a float; it must return a tensor, of one value or of one a record"),
+        ("no_loss", "returned a float; it must return a tensor, one value or one per record"),
     ],
 )
 def test_a_loss_of_ones_own_that_cannot_be_used_is_named(

@@ -61,7 +61,7 @@ def to_train(round_number: int = 1) -> list[Message]:
     return [Message(content, node, "train") for node in (2, 3, 4)]
 
 
-def seated(kept_in: SnapshotStore) -> RayActor:
+def loaded_actor(kept_in: SnapshotStore) -> RayActor:
     host = RayActor()
     payload, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
     assert stores == (kept_in,)
@@ -80,7 +80,7 @@ def run(host: RayActor, messages: list[Message]) -> Any:
 
 
 def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: Path) -> None:
-    host = seated(SnapshotStore(tmp_path / "s", Policy(frozenset({2}))))
+    host = loaded_actor(SnapshotStore(tmp_path / "s", Policy(frozenset({2}))))
     local = LocalGrid(app(), 3)
     for number in (1, 2, 3):
         replies = local.send_and_receive(to_train(number))
@@ -114,7 +114,7 @@ def test_an_app_that_stacks_participants_travels_and_trains_them_the_same(activa
 
 
 def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: Path) -> None:
-    host, local = seated(SnapshotStore(tmp_path)), LocalGrid(app(), 3)
+    host, local = loaded_actor(SnapshotStore(tmp_path)), LocalGrid(app(), 3)
     local.send_and_receive(to_train())
     run(host, to_train())
     host.keep(0, 1)
@@ -129,7 +129,7 @@ def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: 
         assert list(unpack_object(later.result())) == [2]
     assert unpack_object(host.fetch(0, 2)) == {}
     # Another process takes them, and goes on as this one would have.
-    other = seated(SnapshotStore(tmp_path))
+    other = loaded_actor(SnapshotStore(tmp_path))
     other.restore(0, pack_object(fetched))
     local.send_and_receive(to_train(2)[:1])
     run(other, to_train(2)[:1])
