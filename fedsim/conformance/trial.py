@@ -85,13 +85,13 @@ class Trial:
     @cached_property
     def with_it(self) -> Traffic:
         """What passes with the adversary in it."""
-        return traffic(self.setup, self._seated(self.setup))
+        return traffic(self.setup, self._placed(self.setup))
 
     @cached_property
     def changed_attributes(self) -> tuple[str, ...]:
         """The attributes that a federation changes on the adversary, its memory left aside."""
         setup = set_setup(self.experiment, None, SILENCE)
-        (adversary,) = self._seated(setup)
+        (adversary,) = self._placed(setup)
         before = _own_attributes(adversary)
         traffic(setup, (adversary,))
         after = _own_attributes(adversary)
@@ -128,7 +128,7 @@ class Trial:
         onlooker = {"name": toy.ONLOOKER, "label": "onlooker", "wanted": wanted}
         return toy.federation_with([onlooker, self.chosen], self.experiment.federation.rounds)
 
-    def _seated(self, setup: Setup) -> tuple[Adversary, ...]:
+    def _placed(self, setup: Setup) -> tuple[Adversary, ...]:
         (attacker,) = setup.attackers
         give_resources(setup, attacker)
         store = SnapshotStore(self.folder / "kept")

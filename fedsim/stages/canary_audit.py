@@ -91,10 +91,10 @@ def require_canary_participants(experiment: Experiment, attackers: Sequence[Atta
             "audit.canary_participants: without a defence that clips updates, such as "
             "fixed-clipping, an aggregate is nothing but its canaries; name one in defences"
         )
-    seated = [one.label for one in attackers if one.participant is not None]
-    if seated:
+    placed = [one.label for one in attackers if one.participant is not None]
+    if placed:
         raise ConfigError(
-            f"audit.canary_participants: {seated[0]} sits in a participant's position and asks "
+            f"audit.canary_participants: {placed[0]} sits in a participant's position and asks "
             "about everybody's data, and canaries do not train on theirs; audit from the server's "
             "position, or without canary participants"
         )

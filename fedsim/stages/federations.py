@@ -27,7 +27,7 @@ class PlannedFederation:
         return min((start for start in starts if start is not None), default=None)
 
     @property
-    def placed_federations(self) -> dict[str, Adversary]:
+    def adversaries(self) -> dict[str, Adversary]:
         """All adversaries in their order, by label and place."""
         return {
             f"{attacker.label}/{place}": adversary

@@ -152,8 +152,8 @@ def _serve(
             let_go(setup, federation, keeper.run, keeper.kept_rounds, progress.round)
             advance(standing_of(progress, utility, recorder.took_part))
 
-        seated = (recorder, *federation.servers.values())
-        server = Server(keeper.strategy, seated, participants, schedule, start, after_round)
+        adversaries = (recorder, *federation.servers.values())
+        server = Server(keeper.strategy, adversaries, participants, schedule, start, after_round)
         try:
             keeper.grid.serve(make_server_app(server))
         except (KeyboardInterrupt, MessageError):
