@@ -62,7 +62,7 @@ class RayActor:
         self._snapshots: list[KeptArrays] = []
 
     @ray.method(concurrency_group="computing")
-    def position(
+    def load_app(
         self, app: Payload, participants: int, threads: int, paths: Sequence[str]
     ) -> dict[str, str] | str:
         """Take the app of a federation, and forget the one before it.

@@ -94,7 +94,7 @@ class RayActors:
         self._alive: list[Handle] = []
         self._seating: tuple[Any, int] | None = None
 
-    def position(
+    def load_app(
         self, app: ClientApp, participants: int
     ) -> tuple[list[Handle], tuple[SnapshotStore, ...]]:
         """Give all hosts an app; start them if they are not there.
@@ -112,7 +112,7 @@ class RayActors:
         payload, stores = packed_app(app)
         self._seating = ray.put(payload), participants
         wanted = self._wanted(participants)
-        self._alive = self._seated(self._alive[:wanted])
+        self._alive = self._loaded_by(self._alive[:wanted])
         self._start(wanted - len(self._alive))
         return list(self._alive), stores
 
@@ -175,19 +175,19 @@ class RayActors:
         )
         new = [kind.remote() for _ in range(count)]
         self._alive += new
-        if len(self._seated(new)) < count:
+        if len(self._loaded_by(new)) < count:
             raise FedsimError(
                 "a process of the Ray cluster ends as soon as it is to run participants; fedsim "
                 "must be installed on every node, in the Python that Ray runs there"
             )
 
-    def _seated(self, hosts: Sequence[Handle]) -> list[Handle]:
+    def _loaded_by(self, hosts: Sequence[Handle]) -> list[Handle]:
         """Give hosts the app, and return those of them that are there."""
         assert self._seating is not None  # noqa: S101 - the public methods begin with it
         app, participants = self._seating
         paths = [str(Path(path).resolve()) for path in sys.path]
         asked = {
-            host.position.remote(app, participants, self._engine.threads, paths): host
+            host.load_app.remote(app, participants, self._engine.threads, paths): host
             for host in hosts
         }
         if not asked:

@@ -54,7 +54,7 @@ def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
 def _opened(
     hosts: RayActors, engine: RayEngine, client_app: ClientApp, participants: int
 ) -> Iterator["RayGrid"]:
-    actors, stores = hosts.position(client_app, participants)
+    actors, stores = hosts.load_app(client_app, participants)
     shares = [Shard(number, host) for number, host in enumerate(actors)]
     grid = RayGrid(participants, hosts, shares, stores, engine)
     try:

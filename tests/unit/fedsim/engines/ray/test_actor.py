@@ -65,7 +65,7 @@ def loaded_actor(kept_in: SnapshotStore) -> RayActor:
     host = RayActor()
     payload, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
     assert stores == (kept_in,)
-    assert host.position(payload, 3, 1, []) == versions()
+    assert host.load_app(payload, 3, 1, []) == versions()
     host.restore(0, pack_object({}))
     return host
 
@@ -192,7 +192,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(actor, "unpack_object", counted)
     host, local = RayActor(), LocalGrid(app(), 3)
-    host.position(packed_app(app())[0], 3, 1, [])
+    host.load_app(packed_app(app())[0], 3, 1, [])
     host.restore(0, pack_object({}))
     del unpackings[:]
     first, second = to_train(1), to_train(2)
@@ -202,7 +202,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
             toys.raw(r.content) for r in local.send_and_receive(sent)
         ]
         assert len(unpackings) == expected
-    host.position(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
+    host.load_app(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
     host.restore(0, pack_object({}))
     run(host, first[:1])
     assert len(unpackings) == 5
@@ -230,5 +230,5 @@ def test_large_arrays_of_an_app_are_shared_and_small_ones_are_its_own(tmp_path: 
 
 def test_an_app_that_cannot_be_loaded_is_told() -> None:
     payload = packed_app(app())[0]
-    answer = RayActor().position(Payload(b"\x80\x04cno_such_module\nx\n.", payload.parts), 3, 1, [])
+    answer = RayActor().load_app(Payload(b"\x80\x04cno_such_module\nx\n.", payload.parts), 3, 1, [])
     assert answer == "ModuleNotFoundError: No module named 'no_such_module'"
