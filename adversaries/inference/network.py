@@ -43,7 +43,7 @@ class MembershipNetwork(nn.Module):
 def membership_logits(
     network: MembershipNetwork, inputs: Inputs, parameters: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """Return logits (N,) without dropout, of as many records a pass as memory allows.
+    """Return logits (N,) without dropout, of as many records per pass as memory allows.
 
     Those of a stack of K are (K, N). With `parameters` they are those of the same layers with other
     parameters.

@@ -77,7 +77,7 @@ def fit_networks(
     Parameters
     ----------
     inputs, member, candidates, settings, progress
-        As of `network_training.fit_and_score`.
+        As in `network_training.fit_and_score`.
     networks
         What is trained.
     """

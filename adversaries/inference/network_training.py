@@ -40,7 +40,7 @@ def fit_and_score(
     settings
         How to train.
     attack_seeds
-        S seeds, from which all randomness comes; the same seeds give the same scores, bit by bit.
+        S seeds, from which all randomness comes; the same seeds give the same scores, bit for bit.
     progress
         Called with the number of epochs trained so far, of all networks; there are
         `SupervisedSettings.steps` a seed. One network over 200,000 outputs takes minutes.

@@ -44,7 +44,7 @@ class Shadow(Attack):
     Parameters
     ----------
     federations
-        How many it runs; each costs as much as the real one.
+        Number of shadow federations; each costs as much as the real one.
     inputs, network, training, last_layer, vectors
         As in `Supervised`.
     """

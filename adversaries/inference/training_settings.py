@@ -25,10 +25,10 @@ class SupervisedSettings:
     batch_size
         Half members, half non-members.
     learning_rate
-        Of the encoder; AdamW, which without weight decay is Adam.
+        Learning rate of the encoder; AdamW, which without weight decay is Adam.
     component_learning_rate
-        Of the components that read raw vectors. Lower, as they have thousands of weights for the
-        few thousand records that are known.
+        Learning rate of the components that read raw vectors; lower, because they have thousands of
+        weights for the few thousand records that are known.
     weight_decay
         Of all.
     schedule

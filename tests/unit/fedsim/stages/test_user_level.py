@@ -15,7 +15,7 @@ from fedsim.evaluation import Scores
 from fedsim.privacy import Guarantee
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.evaluate import judge_scores
+from fedsim.stages.evaluate import evaluate_scores
 from fedsim.stages.setup import set_setup
 from fedsim.stages.user_level import by_user, scores_by_user
 
