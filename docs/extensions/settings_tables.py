@@ -233,6 +233,7 @@ def _dataclass(name: str) -> Callable[..., Any]:
 HOMES = (
     "adversaries.inference.autoencoder",
     "adversaries.inference.input_selection",
+    "adversaries.inference.lira",
     "adversaries.inference.network",
     "adversaries.inference.training_settings",
     "adversaries.inference.plans",
