@@ -14,7 +14,7 @@ from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages import report_charts, report_text
 from fedsim.stages.ceilings import read_guarantees
-from fedsim.stages.evaluate import EvaluatedRun, judge_run
+from fedsim.stages.evaluate import EvaluatedRun, evaluate_run
 from fedsim.stages.federations import federations_of
 from fedsim.stages.utility import read_history, utility_points
 

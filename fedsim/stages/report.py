@@ -73,7 +73,7 @@ def _results(run: RunDirectory, evaluated: EvaluatedRun, history: HistoryFile) -
         results=tuple(_rows(evaluated, read_guarantees(run))),
         guarantees=read_guarantees(run),
         traffic=traffic_of(history),
-        threat_models=tuple(threat_in_words(one, judged.experiment) for one in threats),
+        threat_models=tuple(threat_in_words(one, evaluated.experiment) for one in threats),
         costs=tuple(cost_of(run, f, honest) for f in federations if f.name != HONEST),
         findings=tuple(_findings(run, evaluated)),
         provenance={"seed": evaluated.experiment.seed, **flat_provenance(run)},
