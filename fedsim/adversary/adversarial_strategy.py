@@ -3,9 +3,9 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.app.exception import AppExitException
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -16,8 +16,40 @@ from fedsim.errors import FedsimError, MessageError
 from fedsim.transport.fast_fedavg import FastFedAvg
 from fedsim.transport.messages import arrays_of, require_readable, with_arrays, with_own_record
 
-if TYPE_CHECKING:
-    from fedsim.adversary.server_position import ServerAdversary
+
+class ServerHooks(Protocol):
+    """What the strategy asks of an adversary in its position; see `fedsim.ServerAdversary`."""
+
+    is_simulator: ClassVar[bool]
+
+    @property
+    def memory(self) -> RecordDict:
+        """What it remembers from round to round."""
+
+    def looks_at_sums(self) -> bool:
+        """Return whether it is shown sums of uploads."""
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Return what a participant is to train on."""
+
+    def receive(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord | None:
+        """Return what goes into the aggregate of an upload."""
+
+    def summed(self, round_number: int, arrays: ArrayRecord) -> None:
+        """See the mean that a sum is."""
+
+    def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
+        """See an aggregate."""
+
+    def send_evaluation(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord:
+        """Return what a participant is to evaluate."""
+
+    def trainable(self, *records: ArrayRecord) -> frozenset[str]:
+        """Return the names of the arrays that training changes."""
 
 
 class AdversarialStrategy(Strategy):
@@ -36,7 +68,7 @@ class AdversarialStrategy(Strategy):
     def __init__(
         self,
         honest: Strategy,
-        adversaries: "Sequence[ServerAdversary]",
+        adversaries: Sequence[ServerHooks],
         participant_of: Mapping[int, int] | None = None,
     ) -> None:
         self.honest = honest
@@ -102,12 +134,12 @@ class AdversarialStrategy(Strategy):
         self,
         message: Message,
         server_round: int,
-        hook: "Callable[[ServerAdversary], Callable[[int, int, ArrayRecord], ArrayRecord]]",
+        hook: Callable[[ServerHooks], Callable[[int, int, ArrayRecord], ArrayRecord]],
         noted: bool = False,
     ) -> Message:
         honest = arrays = arrays_of(message.content, "the server")
         participant = self._participant(message.metadata.dst_node_id)
-        changed_by: ServerAdversary | None = None
+        changed_by: ServerHooks | None = None
         for adversary in self.adversaries:
             left = hook(adversary)(server_round, participant, arrays)
             changed_by = changed_by if left is arrays else adversary
@@ -141,7 +173,7 @@ class AdversarialStrategy(Strategy):
         return reply
 
     @property
-    def _shown_uploads(self) -> "tuple[ServerAdversary, ...]":
+    def _shown_uploads(self) -> tuple[ServerHooks, ...]:
         """The adversaries that a single upload is shown to."""
         if shows_sums_only(self.honest):
             return tuple(one for one in self.adversaries if one.is_simulator)
@@ -194,7 +226,7 @@ def _uploaded(participant: int) -> str:
 
 
 def _note_distance(
-    adversary: "ServerAdversary",
+    adversary: ServerHooks,
     server_round: int,
     participant: int,
     honest: ArrayRecord,
