@@ -137,7 +137,10 @@ def _choice(found: Frontier) -> Iterator[str]:
     percent = found.utility.unit == "percent"
     yield "**What leaves least to each attacker, by the utility that one is ready to lose**"
     yield ""
-    shown = [f"{100 * lost:g} {'points' if percent else '%'}" for lost in POINTS_LOST]
+    shown = [
+        plural(round(100 * lost), "point") if percent else f"{100 * lost:g} %"
+        for lost in POINTS_LOST
+    ]
     lines = []
     for adversary, points in found.points.items():
         plain = next(point for point in points if not point.is_defended)

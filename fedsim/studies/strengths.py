@@ -105,7 +105,8 @@ def defended(defences: Mapping[str, StudiedDefence]) -> Iterator[tuple[str, str,
     yield UNDEFENDED, NO_STRENGTH, {}
     for name, defence in defences.items():
         for strength, changes in defence.by_strength().items():
-            yield name, strength, changes
+            # Of weight decay that varies the weight decay, the value says all.
+            yield name, strength.removeprefix(f"{name} "), changes
 
 
 def _in_words(value: Setting) -> str:

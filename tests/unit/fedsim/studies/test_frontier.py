@@ -1,6 +1,7 @@
 """The axis of defences, and the frontier: points against the results that they are made of."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from toy_study import WriteStudy
 from fedsim import api
 from fedsim.errors import ConfigError
 from fedsim.report.results import Results
+from fedsim.rundir import RunDirectory
+from fedsim.rundir.provenance import provenance
+from fedsim.stages.history import read_history_file
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
 from fedsim.studies.frontier import Frontier, FrontierPoint
 from fedsim.studies.layout import StudyPaths
+from fedsim.studies.page import page
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import check_coordinates
 from fedsim.studies.writing import publish
@@ -34,6 +39,13 @@ DEFENCES: dict[str, Any] = {
         "changes": {"defences": [{"name": "local-dp", "clipping_norm": 0.1}]},
         "vary": "defences.0.noise_multiplier",
         "strengths": [4.0],
+    },
+    "budget": {
+        "changes": {
+            "defences": [{"name": "local-dp", "clipping_norm": 0.1, "noise_multiplier": 4.0}]
+        },
+        "vary": "defences.0.budget",
+        "strengths": [1.6],
     },
     "sums": {
         "strengths": {
@@ -61,14 +73,14 @@ def test_every_defence_at_every_strength_is_a_cell_beside_none(write_study: Writ
     cells = expand(load_study(path), path, "cpu")
     assert [cell.name for cell in cells] == [
         *("none", "top-k, share 0.5", "top-k, share 0.01", "early stopping, rounds 2"),
-        *("local-dp, noise multiplier 4", "sums, only"),
+        *("local-dp, noise multiplier 4", "budget, 1.6", "sums, only"),
     ]
     assert cells[0].coordinates == {"defence": "none", "strength": "-"}
     shares = [cell.experiment.defences[0].settings["share"] for cell in cells[1:3]]
     assert shares == [0.5, 0.01]
     assert not cells[0].experiment.defences
     assert cells[3].experiment.federation.rounds == 2
-    assert len(expand(load_study(written(write_study)), path, "cpu")) == 12
+    assert len(expand(load_study(written(write_study)), path, "cpu")) == 14
 
 
 @pytest.mark.parametrize(
@@ -85,7 +97,7 @@ def test_every_defence_at_every_strength_is_a_cell_beside_none(write_study: Writ
         ({"frontier": {"repeats": "seed", "leakage": "area"}}, "metric 'area'"),
         (
             {"tables": [{"rows": ["seed"], "only": {"defence": ["top"]}}]},
-            "axis 'defence' has no value 'top'; valid: early stopping, local-dp, none, sums, top-k",
+            "axis 'defence' has no value 'top'; valid: budget, early stopping, local-dp, none, ",
         ),
     ],
 )
@@ -181,8 +193,8 @@ def test_costs_are_those_of_the_runs(ran: tuple[Findings, Path]) -> None:
 def test_an_adversary_that_a_defence_has_not_is_told(ran: tuple[Findings, Path]) -> None:
     findings, folder = ran
     assert found_in(findings).absent == (("curious-participant", "sums"),)
-    page = (folder / "table.md").read_text()
-    assert "curious-participant is in no federation with sums." in page
+    text = (folder / "table.md").read_text()
+    assert "curious-participant is in no federation with sums." in text
 
 
 def test_the_choice_costs_no_more_than_one_is_ready_to_lose(ran: tuple[Findings, Path]) -> None:
@@ -200,14 +212,39 @@ def test_page_and_files_have_the_frontier_and_repeat_their_bytes(
 ) -> None:
     findings, folder = ran
     told = json.loads((folder / "table.json").read_text())["frontier"]
-    assert len(told) == 6 + 5
+    assert len(told) == 7 + 6
     assert {one["defence"] for one in told if one["undominated"]}
-    page = publish(findings, folder, tmp_path).read_text()
-    assert "](study-frontier.svg)" in page
+    published = publish(findings, folder, tmp_path).read_text()
+    assert "](study-frontier.svg)" in published
     drawn = (tmp_path / "study-frontier.svg").read_bytes()
     assert drawn == (folder / "figure-frontier.svg").read_bytes()
     assert b"top-k" in drawn
     again = api.study(findings.path, out=folder.parent)
-    assert len(again.findings.reused) == 12
+    assert len(again.findings.reused) == 14
     assert (again.path / "figure-frontier.svg").read_bytes() == drawn
     assert (again.path / "table.md").read_text() == (folder / "table.md").read_text()
+
+
+def test_a_budget_ends_the_federations_of_a_cell(ran: tuple[Findings, Path]) -> None:
+    findings, folder = ran
+    layout = StudyPaths(folder.parent)
+    found = point(findings, "curious-server", "budget, 1.6").guarantee
+    assert found is not None
+    # Two rounds of noise 4: 1.48; a third would come to 1.85.
+    assert found.epsilon == pytest.approx(1.478, abs=1e-3)
+    for cell in findings.cells:
+        if cell.coordinates["defence"] == "budget":
+            history = read_history_file(RunDirectory(layout.run(cell)).history("honest"))
+            assert [one.round for one in history.rounds] == [1, 2]
+
+
+def test_an_attack_that_refutes_a_guarantee_is_told_first(ran: tuple[Findings, Path]) -> None:
+    findings, _ = ran
+    first = findings.rows[0]
+    said = "loss by curious-server refutes the guarantee of local-dp: it is above its ceiling"
+    rows = (first.result.model_copy(update={"refutes": said}), *first.results.results[1:])
+    results = first.results.model_copy(update={"results": rows})
+    broken = replace(findings, rows=[replace(first, results=results), *findings.rows[1:]])
+    assert findings.self_check == ()
+    assert broken.self_check == (f"3, none: {said}",)
+    assert f"**Self-check failed.** 3, none: {said}." in page(broken, provenance(None), [])
