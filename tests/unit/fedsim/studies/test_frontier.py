@@ -244,7 +244,13 @@ def test_an_attack_that_refutes_a_guarantee_is_told_first(ran: tuple[Findings, P
     said = "loss by curious-server refutes the guarantee of local-dp: it is above its ceiling"
     rows = (first.result.model_copy(update={"refutes": said}), *first.results.results[1:])
     results = first.results.model_copy(update={"results": rows})
-    broken = replace(findings, rows=[replace(first, results=results), *findings.rows[1:]])
+    broken = replace(
+        findings,
+        rows=[
+            replace(row, results=results) if row.cell is first.cell else row
+            for row in findings.rows
+        ],
+    )
     assert findings.self_check == ()
     assert broken.self_check == (f"3, none: {said}",)
     assert f"**Self-check failed.** 3, none: {said}." in page(broken, provenance(None), [])
