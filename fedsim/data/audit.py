@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fedsim import seeds
 from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
-from fedsim.errors import DataError, listed
+from fedsim.errors import LONGEST_LIST, DataError, joined_faults, listed
 
 NonMembers = Literal["unseen", "others", "both", "label-matched"]
 NonMemberSource = Literal["any", "pool"]
@@ -108,6 +108,20 @@ def draw_audit(
     if classes == "victim":
         outside &= of_victims_classes(ledger, query)
     members, others = np.flatnonzero(inside), np.flatnonzero(outside)
+    none = NONE
+    if classes == "victim" and nonmembers != "label-matched":
+        none = f"{NONE}, nor those of classes that no victim trains on"
+    _require_candidates(
+        _Wanted(what[0], "members", sizes.known_members, sizes.tested_members, len(members)),
+        _Wanted(
+            what[1],
+            "nonmembers",
+            sizes.known_nonmembers,
+            sizes.tested_nonmembers,
+            len(others),
+            none,
+        ),
+    )
     chosen_members, known_members = _drawn(
         members,
         sizes.known_members,
@@ -121,14 +135,13 @@ def draw_audit(
             ledger, others, (chosen_members, known_members), sizes, random, what[1]
         )
     else:
-        none = f"{NONE}, nor those of classes that no victim trains on"
         chosen_others, known_others = _drawn(
             others,
             sizes.known_nonmembers,
             sizes.tested_nonmembers,
             random,
             what[1],
-            none if classes == "victim" else NONE,
+            none,
             side="nonmembers",
         )
     return _audit_set(chosen_members, chosen_others, known_members, known_others)
@@ -165,13 +178,34 @@ def _drawn(
     """Draw `known + tested` candidates; the first `known` of them are the known ones."""
     if known < 0 or tested < 0:
         raise DataError(f"audit of {what}: {known} known and {tested} tested must not be negative")
-    if known + tested > len(candidates):
-        raise DataError(
-            f"audit of {what}: audit.known_{side} is {known} and audit.tested_{side} is {tested}, "
-            f"but there are only {len(candidates)} candidates ({unit})"
-        )
+    _require_candidates(_Wanted(what, side, known, tested, len(candidates), unit))
     chosen = random.permutation(candidates)[: known + tested]
     return chosen, np.arange(len(chosen)) < known
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How many are to be drawn of what, and how many candidates there are."""
+
+    what: str
+    side: str
+    known: int
+    tested: int
+    candidates: int
+    unit: str = NONE
+
+
+def _require_candidates(*wanted: _Wanted) -> None:
+    """Raise one `DataError` of all that there are too few of, with how many there may be."""
+    faults = [
+        f"audit of {one.what}: audit.known_{one.side} is {one.known} and audit.tested_{one.side} "
+        f"is {one.tested}, but there are only {one.candidates} candidates ({one.unit}); together "
+        f"they may be {one.candidates} at most"
+        for one in wanted
+        if one.known + one.tested > one.candidates
+    ]
+    if faults:
+        raise DataError(joined_faults(faults), LONGEST_LIST)
 
 
 def _matched(
@@ -243,21 +277,36 @@ def _of_users(
         "users; whose records are trained on by a participant asked about, or held by the "
         "attacker, are none"
     )
-    drawn = []
-    for side, mask, barred, known, tested, of in (
-        ("members", inside, held, sizes.known_members, sizes.tested_members, what[0]),
-        (
-            "nonmembers",
-            outside,
-            np.union1d(held, trained),
-            sizes.known_nonmembers,
-            sizes.tested_nonmembers,
-            what[1],
+    candidates = {
+        "members": np.setdiff1d(groups[inside], held),
+        "nonmembers": np.setdiff1d(groups[outside], np.union1d(held, trained)),
+    }
+    of_users = [f"users, {one}" for one in what]
+    known_nonmembers, tested_nonmembers = sizes.known_nonmembers, sizes.tested_nonmembers
+    _require_candidates(
+        _Wanted(
+            of_users[0],
+            "members",
+            sizes.known_members,
+            sizes.tested_members,
+            len(candidates["members"]),
+            unit,
         ),
+        _Wanted(
+            of_users[1],
+            "nonmembers",
+            known_nonmembers,
+            tested_nonmembers,
+            len(candidates["nonmembers"]),
+            unit,
+        ),
+    )
+    drawn = []
+    for side, mask, known, tested, named in (
+        ("members", inside, sizes.known_members, sizes.tested_members, of_users[0]),
+        ("nonmembers", outside, known_nonmembers, tested_nonmembers, of_users[1]),
     ):
-        candidates = np.setdiff1d(groups[mask], barred)
-        named = f"users, {of}"
-        users, is_known = _drawn(candidates, known, tested, random, named, unit, side=side)
+        users, is_known = _drawn(candidates[side], known, tested, random, named, unit, side=side)
         records = np.flatnonzero(mask & np.isin(groups, users))
         drawn.append((records, np.isin(groups[records], users[is_known])))
     (members, known_members), (others, known_others) = drawn

@@ -1,6 +1,7 @@
 """What an experiment's data are, and who holds which record of them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import nn
 
 from fedsim.canaries import CandidateRecords
 from fedsim.config.experiment import Experiment
+from fedsim.config.fault_collector import FaultCollector
 from fedsim.data import AuditSizes, Dataset, Ledger, draw_audit, load_dataset, new_ledger, partition
 from fedsim.data.left_out import audit_sentences, left_out
 from fedsim.errors import DataError
@@ -72,16 +74,21 @@ def draw_ledger(
         objective = objective_of(experiment, dataset)
         candidates = CandidateRecords(dataset, new_model, objective)
         return with_canaries(experiment, ledger, tuple(asked), sizes, candidates)
-    for query in asked:  # in the order of the experiment, so that the file is always the same
-        audit = draw_audit(
-            ledger,
-            query,
-            sizes,
-            nonmembers=audited.nonmembers,
-            source=audited.nonmember_source,
-            classes=audited.nonmember_classes,
-            seed=experiment.seed,
-        )
+    faults = FaultCollector()
+    draw = partial(
+        draw_audit,
+        ledger,
+        sizes=sizes,
+        nonmembers=audited.nonmembers,
+        source=audited.nonmember_source,
+        classes=audited.nonmember_classes,
+        seed=experiment.seed,
+    )
+    audits = {query: faults.check(partial(draw, query)) for query in asked}
+    faults.require_none()
+    for query, audit in audits.items():  # in the experiment's order, so the file is the same
+        if audit is None:
+            continue
         for sentence in audit_sentences(dataset, ledger, query, audit, audited.nonmember_classes):
             watcher.say(sentence)
         ledger = ledger.with_audit(query, audit)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.errors import DataError
+from fedsim.errors import DataError, shown
 
 TrainingSets = tuple[NDArray[np.int64], ...]
 """Record ids, one array per participant."""
@@ -107,8 +107,10 @@ def training_sets(task: PartitionTask, name: str, drawn: object) -> TrainingSets
     empty = [part for part, records in enumerate(found) if not len(records)]
     if empty:
         raise DataError(
-            f"partition {name} leaves participants {empty} without records; give more records or "
-            "a less skewed setting"
+            f"partition {name} leaves participants {shown(empty)} without records: {len(empty)} of "
+            f"{task.participants}; who takes part must have some: lower partition.participants, "
+            "raise partition.records, or choose a less skewed setting (of DirichletPartitioner a "
+            "larger alpha, or min_partition_size)"
         )
     for part, records in enumerate(found):
         outside = records[~np.isin(records, task.pool)]
