@@ -12,7 +12,6 @@ from fedsim.errors import (
     LONGEST_SENTENCE,
     ConfigError,
     FedsimError,
-    PluginError,
     joined_faults,
 )
 
@@ -77,12 +76,12 @@ class FaultCollector:
         Raises
         ------
         FedsimError
-            Of the fault's own kind where it is a single one.
+            Of the faults' own kind where they have one.
         """
         if not self.faults:
             return
         kinds = {type(fault) for fault in self.faults}
-        kind = kinds.pop() if len(self.faults) == 1 or kinds == {PluginError} else ConfigError
+        kind = kinds.pop() if len(kinds) == 1 else ConfigError
         start = f"{source}: " if source else ""
         sentences = list(dict.fromkeys(map(str, self.faults)))
         longest = LONGEST_LIST if len(sentences) > 1 else LONGEST_SENTENCE

@@ -108,20 +108,12 @@ def draw_audit(
     if classes == "victim":
         outside &= of_victims_classes(ledger, query)
     members, others = np.flatnonzero(inside), np.flatnonzero(outside)
-    none = NONE
-    if classes == "victim" and nonmembers != "label-matched":
-        none = f"{NONE}, nor those of classes that no victim trains on"
-    _require_candidates(
-        _Wanted(what[0], "members", sizes.known_members, sizes.tested_members, len(members)),
-        _Wanted(
-            what[1],
-            "nonmembers",
-            sizes.known_nonmembers,
-            sizes.tested_nonmembers,
-            len(others),
-            none,
-        ),
-    )
+    none = f"{NONE}, nor those of classes that no victim trains on" if classes == "victim" else NONE
+    known, tested = sizes.known_nonmembers, sizes.tested_nonmembers
+    wanted = [_Wanted(what[0], "members", sizes.known_members, sizes.tested_members, len(members))]
+    if nonmembers != "label-matched":  # that is told by class
+        wanted.append(_Wanted(what[1], "nonmembers", known, tested, len(others), none))
+    _require_candidates(*wanted)
     chosen_members, known_members = _drawn(
         members,
         sizes.known_members,

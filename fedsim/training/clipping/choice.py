@@ -12,14 +12,22 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from fedsim.errors import ConfigError
+from fedsim.errors import ConfigError, listed
 from fedsim.training.clipping.base import Clipping, ClippingDoesNotApplyError
 from fedsim.training.clipping.by_layer import LayerClipping
 from fedsim.training.clipping.by_sample import SampleClipping
+from fedsim.training.clipping.record_gradients import has_rule
 from fedsim.training.trainer import Batches
 
 TRIED = 2
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
+DPS_OWN = {
+    "LSTM": "DPLSTM",
+    "GRU": "DPGRU",
+    "RNN": "DPRNN",
+    "MultiheadAttention": "DPMultiheadAttention",
+}
+"""What Opacus has in the place of layers of PyTorch's that compute in one piece."""
 
 
 def choose_clipping(model: nn.Module, batches: Batches) -> type[Clipping]:
@@ -44,12 +52,32 @@ def choose_clipping(model: nn.Module, batches: Batches) -> type[Clipping]:
                 found = _norms_together(way, model, batches)
             except ClippingDoesNotApplyError:
                 continue
+            except Exception as error:  # Opacus fails in any way on a layer that it cannot follow
+                raise _not_followed(model, error) from error
             if torch.allclose(found, torch.stack(truth), RELATIVE, ABSOLUTE):
                 return way
     raise ConfigError(
         "federation.local.trainer dp-sgd: in a batch, the gradient of a record of this model is "
         "another one than alone; take a model that does not mix records (GroupNorm instead of "
         "BatchNorm), and an objective whose loss is a mean over records"
+    )
+
+
+def _not_followed(model: nn.Module, error: Exception) -> Exception:
+    """Return a sentence that names the layers that may be why; without any, the error itself."""
+    strange = {
+        name: type(layer).__name__
+        for name, layer in model.named_modules()
+        if any(True for _ in layer.parameters(recurse=False)) and not has_rule(layer)
+    }
+    if not strange:
+        return error
+    named = listed(f"{name} ({kind})" for name, kind in strange.items())
+    known = [f"opacus.layers.{DPS_OWN[one]}" for one in strange.values() if one in DPS_OWN]
+    instead = f"{listed(set(known))}, with the same parameters" if known else "other layers"
+    return ConfigError(
+        f"federation.local.trainer dp-sgd: Opacus cannot follow the gradient of a record through "
+        f"{named}; build the model with {instead}, or take another trainer"
     )
 
 
@@ -88,6 +116,8 @@ def _deterministic(model: nn.Module) -> Iterator[None]:
     try:
         with torch.backends.cudnn.flags(enabled=False), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
+            # Of layers that Opacus cannot follow anyhow.
+            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
             yield
     finally:
         model.train()

@@ -212,3 +212,12 @@ def test_users_that_cannot_be_drawn_get_a_sentence():
     )
     with pytest.raises(DataError, match=r"audit.unit is user, but the data have no users"):
         draw_audit(nobody, ZERO, AuditSizes(1, 1, 1, 1), seed=0)
+
+
+def test_both_sides_are_told_at_once_with_what_would_be_valid():
+    with pytest.raises(DataError) as error:
+        draw(sizes=(10, 10, 9, 10))
+    told = str(error.value)
+    assert told.startswith("2 faults: (1) audit of participant-0: members: ")
+    assert "together they may be 18 at most" in told
+    assert "together they may be 19 at most" in told

@@ -215,3 +215,11 @@ def test_records_that_are_mixed_are_refused() -> None:
     model = nn.Sequential(nn.Linear(6, 8), Centred(), nn.Tanh(), nn.Linear(8, CLASSES))
     with pytest.raises(ConfigError, match="does not mix records"):
         choose_clipping(model, participant(VECTORS))
+
+
+@pytest.mark.parametrize(("kind", "instead"), [("LSTM", "DPLSTM"), ("GRU", "DPGRU")])
+def test_a_layer_that_opacus_cannot_follow_is_named_with_its_own(kind: str, instead: str) -> None:
+    model = Recurrent()
+    model.lstm = getattr(nn, kind)(4, 6, batch_first=True)
+    with pytest.raises(ConfigError, match=rf"lstm \({kind}\); .* opacus.layers.{instead}, with"):
+        choose_clipping(model, participant(TOKENS))
