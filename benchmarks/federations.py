@@ -104,7 +104,6 @@ WORKLOADS: Mapping[str, Workload] = {
         20, 1000, 20, Choice(name="fully-connected"), (600,), 1
     ),
     "4 x 2,500 images, AlexNet": Workload(4, 2500, 4, Choice(name="alexnet"), (3, 32, 32), 1),
-    "2 x 200 images, ResNet-110": Workload(2, 200, 2, Choice(name="resnet"), (3, 32, 32), 1),
 }
 
 

@@ -1,6 +1,6 @@
 """What simulating costs: fedsim, a plain PyTorch loop, Flower's own runtime, and pfl-research.
 
-Four federations (see `federations`), the same arithmetic in each simulator, each in processes of
+Three federations (see `federations`), the same arithmetic in each simulator, each in processes of
 its own that live throughout; blocks of rounds are timed in turn, so that the ratio of two blocks
 next to each other says something on a busy machine, too. Start-up and first round are given apart.
 Final parameters may differ from the loop's by 1e-3. The peak of the memory of all of a simulator's
