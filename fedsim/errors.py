@@ -88,9 +88,9 @@ def joined_faults(faults: Sequence[str]) -> str:
     """
     if len(faults) == 1:
         return faults[0]
-    told = [f"({n}) {fault}" for n, fault in enumerate(faults[:MOST_FAULTS], start=1)]
+    numbered = [f"({n}) {fault}" for n, fault in enumerate(faults[:MOST_FAULTS], start=1)]
     more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
-    return f"{len(faults)} faults: {'; '.join(told)}{more}"
+    return f"{len(faults)} faults: {'; '.join(numbered)}{more}"
 
 
 def shown(value: object) -> str:

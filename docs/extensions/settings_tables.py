@@ -83,14 +83,14 @@ def _section(model: type[BaseModel], place: str, words: Words) -> Iterator[str]:
         named = properties.get("name", {}).get("const")
         yield f"\n### `{place}`" + (f" named `{named}`" if named else "") + "\n"
         yield _introduction(model)
-    told = _documented_with_bases(model)
+    described = _documented_with_bases(model)
     defs = schema.get("$defs", {})
     yield from _table(
         Row(
             name,
             _linked(type_in_words(of, defs), f"{place}.{name}".lstrip(".")),
             _default(name, of, schema),
-            told.get(name) or words[f"{place}.{name}".lstrip(".")],
+            described.get(name) or words[f"{place}.{name}".lstrip(".")],
         )
         for name, of in properties.items()
     )
@@ -142,16 +142,16 @@ def _settings(
     schema = plugins.settings_schema(plugin, provided, group.arguments).model_json_schema()
     defs = schema.get("$defs", {})
     inside |= defs
-    told = _documented_with_bases(plugin)
+    described = _documented_with_bases(plugin)
     rows = [
         Row(
             setting,
             type_in_words(of, defs),
             FROM_THE_RUN if setting in provided else _default(setting, of, schema),
-            told.get(setting) or words[f"{name}.{setting}"],
+            described.get(setting) or words[f"{name}.{setting}"],
         )
         for setting, of in schema.get("properties", {}).items()
-        if (setting in told or setting not in provided) and "const" not in of
+        if (setting in described or setting not in provided) and "const" not in of
     ]
     yield from _table(rows)
     if not rows:
@@ -162,7 +162,7 @@ def _inside(schemas: Mapping[str, Schema], words: Words) -> Iterator[str]:
     """Yield the tables of settings that are inside others: dataclasses of the attacks."""
     for name, schema in schemas.items():
         kind = _dataclass(name)
-        told = _documented(kind)
+        described = _documented(kind)
         yield f"\n### {name}\n"
         yield _markdown(plugins.summary(kind)) + "\n"
         yield from _table(
@@ -170,7 +170,7 @@ def _inside(schemas: Mapping[str, Schema], words: Words) -> Iterator[str]:
                 setting,
                 type_in_words(of, schemas),
                 _default(setting, of, schema),
-                told.get(setting) or words[f"{name}.{setting}"],
+                described.get(setting) or words[f"{name}.{setting}"],
             )
             for setting, of in schema["properties"].items()
         )

@@ -113,8 +113,8 @@ def draw_canaries(
             labels[records], kind_of[records], owner[records] = crafted.labels, name, victim
             left = np.setdiff1d(left, records)
             # Of each kind the same share is known.
-            told = known_count // len(kinds) + (place < known_count % len(kinds))
-            known[random.permutation(records)[:told]] = True
+            known_here = known_count // len(kinds) + (place < known_count % len(kinds))
+            known[random.permutation(records)[:known_here]] = True
             drawn.append(records)
         canaries = np.concatenate(drawn)
         kept[canaries] = random.random(len(canaries)) < 0.5

@@ -77,8 +77,8 @@ def read_partly(
             valid = schema.model_validate_json(text, context=IN_PARTS)
         except ValidationError as error:
             places = [(one["type"], one["loc"]) for one in error.errors(include_url=False)]
-            told = _told(error, schema, broken, parts)
-            faults += [one for one in told if one not in faults]
+            message = _told(error, schema, broken, parts)
+            faults += [one for one in message if one not in faults]
             at_fault = [_at_fault(kind, place, parts) for kind, place in places]
             if () in at_fault:  # of the whole
                 return PartlyRead(None, tuple(faults), frozenset(broken))

@@ -51,7 +51,7 @@ def attack_checks(attempt: Attempt) -> Sequence[Check]:
         Check("says in one line what it is", partial(is_described, attempt)),
         Check("gives every candidate one finite score", partial(scores_all, attempt), gate=True),
         *(Check(claim, partial(check, attempt)) for claim, check in checks.items()),
-        Check("finds a planted leak", partial(finds_the_leak, attempt), judged=False),
+        Check("finds a planted leak", partial(finds_the_leak, attempt), decides=False),
     ]
 
 
@@ -166,11 +166,11 @@ def is_cross_fitted(attempt: Attempt) -> str:
     """
     audit, areas = attempt.audit, []
     for number in range(SHUFFLES):
-        told = audit.member.copy()
+        shuffled = audit.member.copy()
         random = seeds.generator(SEED, "shuffle", number)
-        told[audit.known] = random.permutation(told[audit.known])
-        known = AuxiliaryRecords(audit.records[audit.known], told[audit.known])
-        areas.append(attempt.area(attempt.scored(known=known), told, audit.known))
+        shuffled[audit.known] = random.permutation(shuffled[audit.known])
+        known = AuxiliaryRecords(audit.records[audit.known], shuffled[audit.known])
+        areas.append(attempt.area(attempt.scored(known=known), shuffled, audit.known))
     mean = float(np.mean(areas))
     told_members = int(audit.member[audit.known].sum())
     width = _width(told_members, int(audit.known.sum()) - told_members) * SWING / SHUFFLES**0.5

@@ -63,7 +63,7 @@ def canary_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check]:
     return [
         Check("crafts places and labels of the candidates", partial(crafts, trial), gate=True),
         *(Check(claim, partial(check, trial)) for claim, check in claims.items()),
-        Check("what it makes of labels", partial(changes_labels, trial), judged=False),
+        Check("what it makes of labels", partial(changes_labels, trial), decides=False),
     ]
 
 

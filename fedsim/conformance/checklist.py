@@ -43,14 +43,14 @@ class Check:
         The check itself; returns a remark, or nothing.
     gate
         Whether nothing after it makes sense if it fails.
-    judged
+    decides
         Whether its remark is an evaluation result; if not, it is a figure.
     """
 
     claim: str
     attempt: Callable[[], str | None]
     gate: bool = False
-    judged: bool = True
+    decides: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Checklist:
     def require(self) -> None:
         """Raise `AssertionError` with every failure's sentence, if there is any; for tests."""
         if self.failures:
-            told = "\n".join(f"- {f.claim}: {f.said}" for f in self.failures)
-            raise AssertionError(f"{self.plugin} fails as one of the {self.kind}:\n{told}")
+            lines = "\n".join(f"- {f.claim}: {f.said}" for f in self.failures)
+            raise AssertionError(f"{self.plugin} fails as one of the {self.kind}:\n{lines}")
 
 
 def findings_of(checks: Iterable[Check]) -> Iterator[CheckResult]:
@@ -110,7 +110,7 @@ def findings_of(checks: Iterable[Check]) -> Iterator[CheckResult]:
 
 
 def _finding(check: Check) -> CheckResult:
-    passed = CheckStatus.PASSED if check.judged else CheckStatus.FIGURE
+    passed = CheckStatus.PASSED if check.decides else CheckStatus.FIGURE
     try:
         return CheckResult(check.claim, passed, check.attempt() or "")
     except NotApplicable as reason:
@@ -118,10 +118,10 @@ def _finding(check: Check) -> CheckResult:
     except (Failed, FedsimError) as reason:
         return CheckResult(check.claim, CheckStatus.FAILED, str(reason))
     except Exception as error:  # a third party's plugin may raise anything
-        return CheckResult(check.claim, CheckStatus.FAILED, _told(error))
+        return CheckResult(check.claim, CheckStatus.FAILED, _error_line(error))
 
 
-def _told(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """Return a third party's exception as one line: what it is, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

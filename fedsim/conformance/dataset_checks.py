@@ -43,8 +43,8 @@ def dataset_checks(name: str, settings: Mapping[str, Any], folder: Path) -> Sequ
     return [
         Check("gives records that fedsim can read", partial(gives_records, trial), gate=True),
         *(Check(claim, partial(check, trial)) for claim, check in claims.items()),
-        Check("classes of pool and test split", partial(counts_classes, trial), judged=False),
-        Check("how many records have a copy", partial(counts_copies, trial), judged=False),
+        Check("classes of pool and test split", partial(counts_classes, trial), decides=False),
+        Check("how many records have a copy", partial(counts_copies, trial), decides=False),
     ]
 
 

@@ -67,7 +67,7 @@ def defence_checks(name: str, settings: Mapping[str, Any], folder: Path) -> Sequ
         Check("every half that it names acts", partial(has_its_halves, trial), gate=True),
         Check("a federation of six rounds ends with it", partial(ends, trial), gate=True),
         *(Check(claim, partial(check, trial)) for claim, check in claims.items()),
-        Check("what it guarantees, and hides", partial(guarantees, trial), judged=False),
+        Check("what it guarantees, and hides", partial(guarantees, trial), decides=False),
     ]
 
 
@@ -116,9 +116,9 @@ def guarantees(trial: DefenceTrial) -> str:
     """What a report says of it."""
     defence = trial.defence
     found = defence.guarantee(defence.facts or trial.facts)
-    told = [found.in_words() if found else "nothing is guaranteed"]
-    told += [
+    stated = [found.in_words() if found else "nothing is guaranteed"]
+    stated += [
         f"hides {', '.join(sorted(kind.value for kind in one.kinds))} from the {one.position}"
         for one in defence.hides()
     ]
-    return "; ".join(told)
+    return "; ".join(stated)

@@ -62,7 +62,7 @@ def metric_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check]:
     return [
         Check("has a name, and gives a finite figure", partial(gives_a_figure, trial), gate=True),
         *(Check(claim, partial(check, trial)) for claim, check in claims.items()),
-        Check("what it reads of the scores", partial(reads_what, trial), judged=False),
+        Check("what it reads of the scores", partial(reads_what, trial), decides=False),
     ]
 
 

@@ -66,7 +66,7 @@ class ModelTrial:
             found = self.built(self.shape).eval()(self.inputs)
         if not isinstance(found, Tensor) or found.shape[:1] != (RECORDS,):
             raise Failed(
-                f"for {RECORDS} records it returns {_told(found)}; give one row per record"
+                f"for {RECORDS} records it returns {_error_line(found)}; give one row per record"
             )
         return found
 
@@ -139,6 +139,6 @@ def uses_its_parameters(trial: ModelTrial) -> str:
     return f"{trained:,} trainable parameters"
 
 
-def _told(found: object) -> str:
+def _error_line(found: object) -> str:
     shape = f" of shape {tuple(found.shape)}" if isinstance(found, Tensor) else ""
     return f"a {type(found).__name__}{shape}"

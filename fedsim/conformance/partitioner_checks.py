@@ -70,7 +70,7 @@ def partitioner_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check
             "gives each participant ids of the pool, none twice", partial(draws, trial), gate=True
         ),
         *(Check(claim, partial(check, trial)) for claim, check in claims.items()),
-        Check("how many records it shares out", partial(covers, trial), judged=False),
+        Check("how many records it shares out", partial(covers, trial), decides=False),
     ]
 
 

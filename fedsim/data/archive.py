@@ -130,7 +130,7 @@ def _download(archive: Archive, path: Path, place: SourceLocation) -> None:
 
 
 def _receive(reply: requests.Response, path: Path, archive: Archive, place: SourceLocation) -> None:
-    received, told = 0, 0
+    received, reported = 0, 0
     total = int(reply.headers.get("Content-Length", 0))
     with path.open("wb") as file:
         for chunk in reply.iter_content(CHUNK_BYTES):
@@ -138,6 +138,6 @@ def _receive(reply: requests.Response, path: Path, archive: Archive, place: Sour
             if received > MOST_DOWNLOADED_BYTES:
                 raise DataError(f"{archive.url} sends more than {MOST_DOWNLOADED_BYTES} bytes")
             file.write(chunk)
-            if total and received * 10 // total > told:
-                told = received * 10 // total
-                place.say(f"{archive.file_name}: {told * 10} % of {total / 1e6:.1f} MB")
+            if total and received * 10 // total > reported:
+                reported = received * 10 // total
+                place.say(f"{archive.file_name}: {reported * 10} % of {total / 1e6:.1f} MB")

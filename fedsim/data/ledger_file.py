@@ -58,10 +58,10 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
     names = np.array([None, *ROLE_NAMES], dtype=object)
     for key, roles in ledger.roles.items():
         columns[ROLE + key] = pa.array(names[roles], pa.string())
-    told = {PARTICIPANTS: str(ledger.participants)}
+    stored = {PARTICIPANTS: str(ledger.participants)}
     if ledger.user_score is not None:
-        told[USER_SCORE] = ledger.user_score
-    table = pa.table(columns).replace_schema_metadata(told)
+        stored[USER_SCORE] = ledger.user_score
+    table = pa.table(columns).replace_schema_metadata(stored)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -154,12 +154,12 @@ def _canaries(table: pa.Table, order: NDArray[np.intp]) -> NDArray[np.object_] |
 
 
 def _user_score(table: pa.Table) -> UserScore | None:
-    told = (table.schema.metadata or {}).get(USER_SCORE)
-    found = next((kind for kind in USER_SCORES if told == kind.encode()), None)
-    if told is not None and (found is None or GROUP not in table.column_names):
+    stored = (table.schema.metadata or {}).get(USER_SCORE)
+    found = next((kind for kind in USER_SCORES if stored == kind.encode()), None)
+    if stored is not None and (found is None or GROUP not in table.column_names):
         raise DataError(
-            f"it says that users are audited by {told[:20]!r}; valid: {listed(USER_SCORES)}, with "
-            f"a column {GROUP}"
+            f"it says that users are audited by {stored[:20]!r}; valid: {listed(USER_SCORES)}, "
+            f"with a column {GROUP}"
         )
     return found
 

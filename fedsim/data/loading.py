@@ -150,8 +150,8 @@ def _read(source: Source, place: SourceLocation) -> Arrays:
     except (FedsimError, MemoryError):
         raise
     except Exception as error:  # a third party's source may raise anything
-        told = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
-        raise DataError(f"its arrays(place) failed: {told}") from error
+        message = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
+        raise DataError(f"its arrays(place) failed: {message}") from error
 
 
 @contextmanager

@@ -75,9 +75,9 @@ class Membership:
         member = self.member[order]
         known = _halves(member, seed) if self.known is None else self.known[order]
         audit = AuditSet(self.records[order], member, known)
-        for told, name in ((True, "known"), (False, "tested")):
+        for is_known, name in ((True, "known"), (False, "tested")):
             for side, what in ((True, "members"), (False, "non-members")):
-                if not ((known == told) & (member == side)).any():
+                if not ((known == is_known) & (member == side)).any():
                     raise DataError(
                         f"no {name} {what} are left; list at least one of each that has no exact "
                         "copy in the data"

@@ -51,16 +51,16 @@ def _versions() -> MachineCheck:
 
 def _cores() -> MachineCheck:
     cores = os.cpu_count() or 1
-    told = f"{cores} cores; torch would compute with {torch.get_num_threads()} threads, "
+    message = f"{cores} cores; torch would compute with {torch.get_num_threads()} threads, "
     return MachineCheck(
-        "cores", MachineStatus.GOOD, told + "fedsim with `engine.threads` (1) in each worker"
+        "cores", MachineStatus.GOOD, message + "fedsim with `engine.threads` (1) in each worker"
     )
 
 
 def _gpu() -> MachineCheck:
     names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]
-    told = f"{', '.join(names) or 'none that torch can use'}; fedsim computes on the CPU"
-    return MachineCheck("GPU", MachineStatus.NOTE, told)
+    message = f"{', '.join(names) or 'none that torch can use'}; fedsim computes on the CPU"
+    return MachineCheck("GPU", MachineStatus.NOTE, message)
 
 
 def _ray() -> MachineCheck:
@@ -98,8 +98,8 @@ def _plugins() -> Iterator[MachineCheck]:
 def _datasets(data_dir: Path | None) -> Iterator[MachineCheck]:
     """Yield for each installed data set whether it is there; nothing is read or downloaded."""
     if data_dir and not data_dir.is_dir():
-        told = "is not a folder" if data_dir.exists() else "there is no such folder"
-        yield MachineCheck("data folder", MachineStatus.PROBLEM, f"{data_dir}: {told}")
+        message = "is not a folder" if data_dir.exists() else "there is no such folder"
+        yield MachineCheck("data folder", MachineStatus.PROBLEM, f"{data_dir}: {message}")
     cache = default_cache_dir()
     for name in plugins.available("datasets"):
         files = data_dir / name if data_dir else None

@@ -34,9 +34,9 @@ def self_test() -> MachineCheck:
     if wrong:
         return MachineCheck("self-test", MachineStatus.PROBLEM, "; ".join(wrong))
     auc = {row.attack: area(row.auc.value) for row in results.summary()}
-    told = f"an audit with AUC {auc[_LOSS]} by the loss and {auc[_GUESSING]} by guessing"
+    message = f"an audit with AUC {auc[_LOSS]} by the loss and {auc[_GUESSING]} by guessing"
     return MachineCheck(
-        "self-test", MachineStatus.GOOD, f"{told}, in {time.monotonic() - started:.1f} s"
+        "self-test", MachineStatus.GOOD, f"{message}, in {time.monotonic() - started:.1f} s"
     )
 
 

@@ -78,8 +78,8 @@ def own_error(metric: Metric, method: Callable[[A], R], argument: A) -> R:
         raise
     except Exception as error:  # a third party's metric may raise anything
         said = " ".join(str(error).split())
-        told = f"metric {metric.name!r} failed: {type(error).__name__}: {said}"
-        raise PluginError(told) from error
+        message = f"metric {metric.name!r} failed: {type(error).__name__}: {said}"
+        raise PluginError(message) from error
 
 
 def require_in_range(metric: Metric, values: Floats) -> None:

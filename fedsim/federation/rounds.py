@@ -39,8 +39,8 @@ class Progress:
 class Schedule:
     """How long a federation runs, when its utility is measured, and who takes part.
 
-    `told` goes to the participants with every message, beside the round. `encoded` says how many
-    bytes an upload takes that the defences encode; None where they do not.
+    `extra_config` is sent to the participants with every message, beside the round. `encoded` says
+    how many bytes an upload takes that the defences encode; None where they do not.
     """
 
     rounds: int
@@ -50,7 +50,7 @@ class Schedule:
     test: Callable[[ArrayRecord], Utility]
     timeout: float | None = None
     present: Callable[[int], frozenset[int]] | None = None
-    told: Mapping[str, str] = field(default_factory=dict)
+    extra_config: Mapping[str, str] = field(default_factory=dict)
     objective: Objective = field(default_factory=Classification)
     encoded: Callable[[ArrayRecord], int] | None = None
 
@@ -129,7 +129,7 @@ class _RoundRunner:
     @cached_property
     def config(self) -> ConfigRecord:
         """What is sent to the participants with each message."""
-        return ConfigRecord(dict(self.schedule.told))
+        return ConfigRecord(dict(self.schedule.extra_config))
 
     def train(self, arrays: ArrayRecord) -> tuple[ArrayRecord, RoundFigures]:
         with seeds.global_draws(self.schedule.seed, "strategy", self.number):

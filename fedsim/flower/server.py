@@ -130,7 +130,7 @@ class _Hosted:
     def run_to_its_end(self, federation: PlannedFederation) -> None:
         """Run a federation from round 1, unless it has ended before."""
         name, strategy = federation.name, strategy_of(self.setup)
-        schedule = replace(schedule_of(self.setup), told={FEDERATION: name})
+        schedule = replace(schedule_of(self.setup), extra_config={FEDERATION: name})
         utility = schedule.objective.utility
         if self._round_reached(name) == schedule.rounds:
             self.watcher.say(f"federation {name} has ended before and is not run again")

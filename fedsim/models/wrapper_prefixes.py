@@ -35,9 +35,9 @@ inside the wrapper (model._orig_mod.state_dict()), or remove that part of the na
     parts = dict.fromkeys(p for name in names for p in name.split(".") if p in WRAPPERS)
     added = [part for part in parts if not any(part in name.split(".") for name in expected)]
     if added and {_without(name, added) for name in names} == expected:
-        told = " and ".join(f"'{part}.', which {WRAPPERS[part]} adds" for part in added)
+        added_parts = " and ".join(f"'{part}.', which {WRAPPERS[part]} adds" for part in added)
         return (
-            f"; its names have {told}: save the state dict of the model inside the wrapper "
+            f"; its names have {added_parts}: save the state dict of the model inside the wrapper "
             f"(model.{'.'.join(added)}.state_dict()), or remove that part of the names"
         )
     if len(names) == len(expected) and (prefix := _common_prefix(names, expected)):

@@ -49,8 +49,8 @@ def _imported(reference: str) -> Callable[..., Any]:
     except Exception as error:  # a third party's module may raise anything while it is imported
         missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
         where = f"; it was looked for in {searched()}" if missing else ""
-        told = f"cannot import plugin {shown(reference)}: {one_line(error)}{where}"
-        raise PluginError(told) from error
+        message = f"cannot import plugin {shown(reference)}: {one_line(error)}{where}"
+        raise PluginError(message) from error
     if not callable(found):
         raise PluginError(f"plugin {shown(reference)} is a {type(found).__name__}, not a callable")
     return found  # type: ignore[no-any-return]

@@ -153,11 +153,11 @@ _ACCOUNTANTS: Mapping[str, Callable[[tuple[Release, ...], float], float]] = {
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep to itself which orders an accountant has tried: it takes the best of them."""
-    told = logging.root.manager.disable
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(told)
+        logging.disable(before)

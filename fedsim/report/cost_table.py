@@ -10,15 +10,15 @@ from fedsim.report.utility_info import UtilityInfo
 
 def cost_remarks(costs: Sequence[Cost]) -> list[str]:
     """Return a sentence for everything that the table of costs does not say."""
-    told = []
+    sentences = []
     for cost in costs:
-        told += [f"{cost.adversary}: {remark}." for remark in cost.remarks]
+        sentences += [f"{cost.adversary}: {remark}." for remark in cost.remarks]
         if cost.buffers:
-            told.append(
+            sentences.append(
                 f"{cost.adversary}: its messages' buffers lie {cost.buffers:.3g} from the honest "
                 "ones (median); norm ratio and cosine are of the parameters alone."
             )
-    return told
+    return sentences
 
 
 def cost_table(costs: Sequence[Cost], figure: UtilityInfo) -> WideTable:

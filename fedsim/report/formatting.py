@@ -181,12 +181,12 @@ def utility_words(
     >>> utility_words({"train_accuracy": 0.991, "test_accuracy": 0.372}, ACCURACY)
     [('train accuracy', '99.1 %'), ('test accuracy', '37.2 %'), ('gap', '61.9 points')]
     """
-    told = [(utility_name(name), utility_text(value, figure)) for name, value in utility.items()]
+    pairs = [(utility_name(name), utility_text(value, figure)) for name, value in utility.items()]
     train, test = (utility.get(figure.of(part)) for part in PARTS)
     if train is not None and test is not None:
         gap = figure_text(figure.cost(test, honest=train), figure.unit)
-        told.append(("gap", f"{gap} points" if figure.unit == "percent" else gap))
-    return told
+        pairs.append(("gap", f"{gap} points" if figure.unit == "percent" else gap))
+    return pairs
 
 
 def ordered_union(rows: Iterable[Iterable[str]]) -> list[str]:

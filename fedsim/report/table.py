@@ -101,8 +101,8 @@ def side_by_side(results: Results, width: int) -> WideTable:
 
 def utility_line(results: Results) -> Text:
     """Return what the model itself achieves, in one line."""
-    told = map(" ".join, utility_words(results.utility, results.utility_figure))
-    return Text.assemble(("the model  ", "bold"), "   ".join(told))
+    message = map(" ".join, utility_words(results.utility, results.utility_figure))
+    return Text.assemble(("the model  ", "bold"), "   ".join(message))
 
 
 def notes(results: Results) -> list[Text]:

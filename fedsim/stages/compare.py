@@ -89,8 +89,8 @@ def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[st
     results = {name: read_results(run.results) for name, run in runs.items()}
     evaluated = {name: evaluate_run(run) for name, run in runs.items()}
     for name, run in runs.items():
-        told = {(row.adversary, row.attack) for row in results[name].summary()}
-        if told != evaluated[name].means.keys():
+        in_results = {(row.adversary, row.attack) for row in results[name].summary()}
+        if in_results != evaluated[name].means.keys():
             raise RunDirectoryError(
                 f"{run.results} is of other attacks than the scores beside it; run `fedsim report "
                 f"{run.path}` and compare again"

@@ -78,8 +78,8 @@ class Selection:
     @property
     def in_words(self) -> str:
         """What is attacked, in a sentence."""
-        told = listed(kind.name.lower() for kind in self._kinds)
-        whose = f"of {self.victim} ({told})" if self.victim else f"({told})"
+        named_kinds = listed(kind.name.lower() for kind in self._kinds)
+        whose = f"of {self.victim} ({named_kinds})" if self.victim else f"({named_kinds})"
         beside = f", beside {plural(self.others, 'other participant')}" if self.others else ""
         return f"{plural(len(self.snapshots), 'snapshot')} {whose}{beside}"
 

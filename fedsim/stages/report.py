@@ -194,7 +194,7 @@ def flat_provenance(run: RunDirectory) -> dict[str, str | int | float | bool | N
     found = _provenance(run)
     versions = found.get("versions")
     named = versions if isinstance(versions, dict) else {}
-    told: dict[str, str | int | float | bool | None] = {"commit": str(found.get("commit"))}
+    message: dict[str, str | int | float | bool | None] = {"commit": str(found.get("commit"))}
     for name, version in named.items():
-        told[f"{name} version"] = None if version is None else str(version)
-    return told
+        message[f"{name} version"] = None if version is None else str(version)
+    return message

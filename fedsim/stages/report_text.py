@@ -173,10 +173,10 @@ def shown_results(results: Results, experiment: Experiment) -> Results:
 def cautions(run: RunDirectory, evaluated: EvaluatedRun) -> tuple[str, ...]:
     """Return what the figures do not prove, a sentence each."""
     given = evaluated.experiment.given is not None
-    told = _OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION
+    sentences = _OF_A_GIVEN_MODEL if given else _OF_A_FEDERATION
     if evaluated.ledger.user_score is not None:
-        told = (_OF_USERS.format(evaluated.ledger.user_score), *told)
-    return told + overlaps(run, evaluated)
+        sentences = (_OF_USERS.format(evaluated.ledger.user_score), *sentences)
+    return sentences + overlaps(run, evaluated)
 
 
 def overlaps(run: RunDirectory, evaluated: EvaluatedRun) -> tuple[str, ...]:

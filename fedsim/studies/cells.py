@@ -37,8 +37,8 @@ class Cell:
     @property
     def name(self) -> str:
         """Return its values in words."""
-        told = {STRENGTH: NO_STRENGTH}.items()  # of no defence there is no strength to tell
-        values = (value for name, value in self.coordinates.items() if (name, value) not in told)
+        message = {STRENGTH: NO_STRENGTH}.items()  # of no defence there is no strength to tell
+        values = (value for name, value in self.coordinates.items() if (name, value) not in message)
         return ", ".join(values) or "the experiment"
 
     @property

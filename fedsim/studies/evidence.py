@@ -189,9 +189,9 @@ def _acting(attacker: Attacker, observed: StoredTrace, kept: Iterable[StoredTrac
 
     They are those of what it keeps only then, or else all from its first one.
     """
-    told = [trace.rounds for trace in kept]
-    if told:
-        return np.unique(np.concatenate(told))
+    message = [trace.rounds for trace in kept]
+    if message:
+        return np.unique(np.concatenate(message))
     first = attacker.acts_from()
     return observed.rounds[:0] if first is None else observed.rounds[observed.rounds >= first]
 

@@ -156,10 +156,10 @@ def _left(found: Frontier, point: FrontierPoint) -> str:
     left = f"{info.heading} {figure_text(found.leaked(point), info.unit)}"
     if not point.is_defended:
         return left
-    told = [left, _lost(found.utility, found.cost(point))]
+    message = [left, _lost(found.utility, found.cost(point))]
     if point.guarantee is not None:
-        told.append(f"epsilon {_epsilon(point.guarantee)}")
-    return f"**{point.defence}**, {point.strength}<br>{'; '.join(told)}"
+        message.append(f"epsilon {_epsilon(point.guarantee)}")
+    return f"**{point.defence}**, {point.strength}<br>{'; '.join(message)}"
 
 
 def _lost(utility: UtilityInfo, cost: float) -> str:

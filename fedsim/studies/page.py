@@ -154,9 +154,9 @@ def _notes(findings: Findings) -> Iterator[str]:
         )
     if others := apart(findings.study, findings.cells):
         yield ""
-        told = [f"{', '.join(one.at.values())}: {_what(one)}{one.shown}" for one in others]
+        message = [f"{', '.join(one.at.values())}: {_what(one)}{one.shown}" for one in others]
         yield (
-            f"Figures of {spec.table} that stand beside none of ours: {'; '.join(told)}. "
+            f"Figures of {spec.table} that stand beside none of ours: {'; '.join(message)}. "
             f"{_meanings(others)}."
         )
 
@@ -165,9 +165,9 @@ def _remarks(findings: Findings) -> Iterator[str]:
     """Yield what has to be known of active attackers beside their figures, cell by cell."""
     cells = {row.cell.digest: row for row in findings.rows}
     for row in cells.values():
-        if told := cost_remarks(row.results.costs):
+        if message := cost_remarks(row.results.costs):
             yield ""
-            yield f"**Active attackers{_in_cell(row.cell)}.** {' '.join(told)}"
+            yield f"**Active attackers{_in_cell(row.cell)}.** {' '.join(message)}"
 
 
 def _in_cell(cell: Cell) -> str:
@@ -239,8 +239,8 @@ def _commits(findings: Findings, made_by: Mapping[str, Any]) -> str:
     runs = dict.fromkeys(maker_of(row.results).commit for row in findings.rows)
     if not {*runs} - {page}:
         return f"commit `{page}`"
-    told = ", ".join(f"`{commit}`" for commit in runs)
-    return f"runs of {'commit' if len(runs) == 1 else 'commits'} {told}, page of `{page}`"
+    message = ", ".join(f"`{commit}`" for commit in runs)
+    return f"runs of {'commit' if len(runs) == 1 else 'commits'} {message}, page of `{page}`"
 
 
 def _seconds(findings: Findings, runs: int) -> Iterator[str]:

@@ -30,8 +30,8 @@ class RunOrigin:
 
 def maker_of(results: Results) -> RunOrigin:
     """Return which fedsim made a run, as its results tell."""
-    told = results.provenance
-    return RunOrigin(str(told.get("commit")), str(told.get("fedsim version")))
+    recorded = results.provenance
+    return RunOrigin(str(recorded.get("commit")), str(recorded.get("fedsim version")))
 
 
 def this_maker() -> RunOrigin:

@@ -142,8 +142,8 @@ def _loss_named(name: str) -> LossFunction:
         try:
             value = found(outputs, targets)
         except Exception as error:  # a user's function may raise anything
-            told = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
-            raise ConfigError(f"federation.local.trainer: loss {name} failed: {told}") from error
+            message = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
+            raise ConfigError(f"federation.local.trainer: loss {name} failed: {message}") from error
         if not isinstance(value, Tensor):
             raise ConfigError(
                 f"federation.local.trainer: loss {name} returned a {type(value).__name__}; it must "

@@ -38,7 +38,7 @@ def require_training(participants: Participants, model_name: str) -> None:
     takes = f"does not take records of shape {tuple(inputs.shape[1:])}"
     if not inputs.is_floating_point():
         takes += ", which are integers (token ids need an Embedding)"
-    with _told(model_name, takes), torch.no_grad():
+    with _as_error(model_name, takes), torch.no_grad():
         outputs = model(inputs)
         if not isinstance(outputs, torch.Tensor):
             raise ConfigError(
@@ -100,7 +100,7 @@ def _train_once(participants: Participants, model_name: str, records: RecordIds)
     )
     batches = replace(participants.batches(0, 1), records=records, local=small)
     path = (participants.seed, "training", 1, 0)
-    with _told(model_name, "cannot be trained"), seeds.global_draws(*path):
+    with _as_error(model_name, "cannot be trained"), seeds.global_draws(*path):
         participants.new_trainer().fit(
             participants.new_model(),
             batches,
@@ -116,7 +116,7 @@ def _first(participants: Participants, at_most: int) -> RecordIds:
     return np.asarray(most[:at_most])
 
 
-class _told:  # noqa: N801 - a context manager
+class _as_error:  # noqa: N801 - a context manager
     """Turns what a model or trainer raises into a sentence."""
 
     def __init__(self, model: str, cannot: str) -> None:
