@@ -33,6 +33,7 @@ from fedsim.stages.data_of_experiment import load_data, require_labels
 from fedsim.stages.dry_run import try_attacks
 from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
+from fedsim.stages.federation_seeds import repeats_of
 from fedsim.stages.plan import Plan, StatedThreat, plan, stated_threats
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.run_content import keep_content, require_content, require_data
@@ -104,6 +105,9 @@ def run(
         )
         simulate_stage(setup, directory, watcher, shared)
         attack_stage(setup, directory, watcher, fresh=False)
+        for place, repeat in repeats_of(resolved, folder).items():
+            watcher.say(f"federation seed {place.name} of {resolved.audit.federation_seeds}")
+            run(repeat, place, data_dir=data_dir, watcher=watcher, states=states)
         return FinishedRun(folder, report_stage(directory))
 
 
@@ -144,6 +148,9 @@ def attack(
     require_content(setup, directory)
     with directory.locked():
         attack_stage(setup, directory, watcher, fresh=True)
+        for place in repeats_of(experiment, directory.path):
+            if RunDirectory(place).results.is_file():
+                attack(place, names, data_dir=data_dir, watcher=watcher)
         return FinishedRun(directory.path, report_stage(directory))
 
 

@@ -5,7 +5,7 @@ A run directory is resumed, and a cell of a study found, by its resolved experim
 
 from typing import Any
 
-from fedsim.config.metrics import DEFAULT_METRICS
+from fedsim.config.metrics import DEFAULT_CHOICES
 
 _LATER: dict[str, dict[str, Any]] = {
     "data": {"split_seed": None},
@@ -17,6 +17,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "user_score": "mean",
         "canaries": [],
         "canary_participants": 0,
+        "federation_seeds": 1,
     },
 }
 """Settings that runs of earlier versions did not have, with what they did."""
@@ -37,6 +38,6 @@ def without_later_defaults(tree: dict[str, Any]) -> dict[str, Any]:
         del local["drop_last"]
     if local["trainer"] == {"name": "sgd"}:
         del local["trainer"]
-    if tree["metrics"] == list(DEFAULT_METRICS):
+    if tree["metrics"] == [choice.written() for choice in DEFAULT_CHOICES]:
         del tree["metrics"]
     return tree

@@ -22,7 +22,7 @@ from fedsim.config.earlier_runs import without_later_defaults
 from fedsim.config.engine import AnyEngine, LocalEngine
 from fedsim.config.faults import FaultsError, faults_in
 from fedsim.config.federation import FederationSettings
-from fedsim.config.metrics import DEFAULT_METRICS, MetricChoice
+from fedsim.config.metrics import DEFAULT_CHOICES, MetricChoice
 from fedsim.config.misfits import (
     VICTIMS_FIT,
     Rule,
@@ -31,6 +31,7 @@ from fedsim.config.misfits import (
     canary_participants,
     doubled_labels,
     doubled_victims,
+    federation_seeds_beside,
     late_snapshots,
     strange_attendance,
     strange_victims,
@@ -77,7 +78,7 @@ class Experiment(Strict):
     audit: AuditSettings = AuditSettings()
     adversaries: tuple[AttackerSettings, ...]
     attacks: tuple[LabelledChoice, ...]
-    metrics: tuple[MetricChoice, ...] = tuple(MetricChoice(name=name) for name in DEFAULT_METRICS)
+    metrics: tuple[MetricChoice, ...] = DEFAULT_CHOICES
     engine: AnyEngine = LocalEngine()
     given: ExternalModelSettings | None = None
 
@@ -127,6 +128,8 @@ class Experiment(Strict):
             yield Rule((section,), (), partial(doubled_labels, section, labels))
         of_canaries = partial(canary_participants, audit, participants, given=given)
         yield Rule(("audit.canary_participants", *victims), (VICTIMS_FIT,), of_canaries)
+        anew = partial(federation_seeds_beside, audit, given=given)
+        yield Rule(("audit.federation_seeds",), (), anew)
         beside = ("audit.canaries", "audit.unit", "audit.nonmembers")
         yield Rule(beside, (), partial(canaries_beside, audit, given=given))
         attending = partial(strange_attendance, federation, participants)

@@ -8,8 +8,6 @@ from fedsim import plugins
 from fedsim.config.choice import Choice
 from fedsim.errors import FedsimError, PluginError
 
-DEFAULT_METRICS = ("accuracy", "auc", "tpr@0.01", "tpr@0.001")
-
 
 class MetricChoice(Choice):
     """A metric by name; what stands behind an ``@`` is its first setting.
@@ -44,6 +42,21 @@ class MetricChoice(Choice):
     def written(self) -> str | dict[str, Any]:
         """Return the choice as an experiment's YAML has it: the name alone where that is all."""
         return {"name": self.name, **self.settings} if self.settings else self.name
+
+
+DEFAULT_CHOICES = (
+    MetricChoice(name="accuracy"),
+    MetricChoice(name="auc"),
+    *(
+        MetricChoice.model_validate({"name": name, "fewest_false_positives": 10})
+        for name in ("tpr@0.01", "tpr@0.001")
+    ),
+)
+"""What is measured where an experiment names nothing.
+
+With fewer than ten false positives a TPR is biased upward, and says little from below: who wants
+it all the same names it.
+"""
 
 
 def metric_faults(choices: Iterable[MetricChoice]) -> Iterator[str]:

@@ -106,6 +106,12 @@ def canary_participants(audit: AuditSettings, participants: int, *, given: bool)
         yield "audit.canary_participants are in training; a given model was trained before"
 
 
+def federation_seeds_beside(audit: AuditSettings, *, given: bool) -> Iterator[str]:
+    """Yield that there is no training to be repeated."""
+    if audit.federation_seeds > 1 and given:
+        yield "audit.federation_seeds trains anew; a given model was trained before"
+
+
 def canaries_beside(audit: AuditSettings, *, given: bool) -> Iterator[str]:
     """Yield which settings of the audit do not go with canaries."""
     if not audit.canaries:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, PositiveInt, Tag
+from pydantic import Discriminator, Field, PositiveInt, Tag
 
 from fedsim.config.choice import Choice, LabelledChoice
 from fedsim.config.strict import Count, NaturalNumber, Participant, Strict
@@ -71,6 +71,7 @@ class AuditSettings(Strict):
     unit: Literal["record", "user"] = "record"
     user_score: Literal["mean", "max"] = "mean"
     attack_seeds: PositiveInt = 1
+    federation_seeds: Annotated[int, Field(gt=0, le=1000)] = 1
     null: bool = False
     canaries: tuple[LabelledChoice, ...] = ()
     canary_participants: NaturalNumber = 0

@@ -8,16 +8,20 @@ the federation again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from fedsim.evaluation.intervals import (
     CONFIDENCE,
+    ONE_SIDED,
     RESAMPLES,
     Estimate,
     bootstrap,
+    bound_estimate,
     clopper_pearson,
     estimate,
+    exact_estimate,
 )
 from fedsim.evaluation.joined_scores import EvaluationCase, mean_details, mean_over
 from fedsim.evaluation.metric import FRACTIONS, Floats, Metric
@@ -174,6 +178,7 @@ def _evaluation_result(
     return EvaluationResult(
         figures={
             metric.name: _exact(cases, metric)
+            or _own(cases, metric)
             or _estimate(cases, metric, replicates.get(metric.name), members, nonmembers)
             for metric in supported
         },
@@ -197,8 +202,7 @@ def _estimate(
     nonmembers: int,
 ) -> Estimate:
     if replicates is None:
-        bound = mean_over(cases, metric)
-        return Estimate(bound, bound, bound, "bound")
+        return bound_estimate(mean_over(cases, metric))
     trials = metric.independent_records(members, nonmembers)
     fraction = metric.unit in FRACTIONS
     return estimate(mean_over(cases, metric), replicates, trials, fraction=fraction)
@@ -215,4 +219,21 @@ def _exact(cases: Sequence[EvaluationCase], metric: Metric) -> Estimate | None:
     counted = metric.proportion(cases[0].scored[0])
     if counted is None:
         return None
-    return Estimate(cases[0].measure(metric), *clopper_pearson(*counted), "exact")
+    return exact_estimate(cases[0].measure(metric), partial(clopper_pearson, *counted))
+
+
+def _own(cases: Sequence[EvaluationCase], metric: Metric) -> Estimate | None:
+    """Return a figure with the metric's own interval, the mean of those of seeds and victims."""
+    scored = [one for case in cases for one in case.scored]
+
+    def interval(confidence: float) -> tuple[float, float] | None:
+        ends = [metric.own_interval(one, confidence) for one in scored]
+        found = [one for one in ends if one is not None]
+        if len(found) < len(scored):
+            return None
+        low, high = np.mean(found, axis=0)
+        return float(low), float(high)
+
+    if (central := interval(CONFIDENCE)) is None or (limits := interval(ONE_SIDED)) is None:
+        return None
+    return Estimate(mean_over(cases, metric), *central, "exact", *limits)

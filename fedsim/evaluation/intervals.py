@@ -10,8 +10,9 @@ Nothing is resorted in a resample: a record drawn twice has weight two in cumula
 order of the original scores, so that all resamples of a metric are a few array operations.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from fedsim.evaluation.metric import Counts, Floats, Metric, ResampledRecords
 from fedsim.evaluation.scores import EvaluationError, Ids
 
 CONFIDENCE = 0.95
+ONE_SIDED = 2 * CONFIDENCE - 1
+"""The central interval whose ends are one-sided limits at the confidence."""
 RESAMPLES = 2000
 # Weights held at once, resamples x records: 4 million float64 are 32 MB an intermediate array.
 _BLOCK = 4_000_000
@@ -33,12 +36,22 @@ class Estimate:
     """A figure with its interval and the way it was found: `bootstrap`, `exact`, or `bound`.
 
     A bound is a figure that holds with a confidence itself; its interval is the figure.
+
+    Attributes
+    ----------
+    value, low, high, method
+        The figure and its central interval.
+    least, most
+        One-sided limits of the same confidence, for a gate: the figure is at least, or at most, so
+        much.
     """
 
     value: float
     low: float
     high: float
     method: str
+    least: float
+    most: float
 
 
 Replicates = Mapping[str, Floats]
@@ -120,8 +133,22 @@ def estimate(value: float, replicates: Floats, trials: int, *, fraction: bool = 
     `trials` independent records that all agreed say less, and the exact interval says how much.
     """
     if fraction and value in (0.0, 1.0):
-        return Estimate(value, *clopper_pearson(round(value * trials), trials), "exact")
-    return Estimate(value, *percentile_interval(replicates), "bootstrap")
+        return exact_estimate(value, partial(clopper_pearson, round(value * trials), trials))
+    low, high = percentile_interval(replicates)
+    least, most = percentile_interval(replicates, ONE_SIDED)
+    return Estimate(value, low, high, "bootstrap", least, most)
+
+
+def exact_estimate(value: float, interval: Callable[[float], tuple[float, float]]) -> Estimate:
+    """Return `value` with the intervals that a function gives at a confidence."""
+    low, high = interval(CONFIDENCE)
+    least, most = interval(ONE_SIDED)
+    return Estimate(value, low, high, "exact", least, most)
+
+
+def bound_estimate(value: float) -> Estimate:
+    """Return a figure that is a bound itself."""
+    return Estimate(value, value, value, "bound", value, value)
 
 
 def _strata(cases: Sequence[EvaluationCase]) -> tuple[Ids, list[NDArray[np.intp]]]:

@@ -177,6 +177,14 @@ class Metric(ABC):
         """
         return None
 
+    def own_interval(self, scored: ScoredRecords, confidence: float) -> tuple[float, float] | None:
+        """Return a central interval that covers where the bootstrap does not, or None.
+
+        Of one seed against one victim; of several the limits are averaged, as if the errors of all
+        were one error, which covers whatever they share.
+        """
+        return None
+
     def details(self, scored: ScoredRecords) -> Mapping[str, float]:
         """Return what else stands beside the figure in files: name and number, 0 or above."""
         return {}

@@ -16,7 +16,11 @@ HEADLINE = ("accuracy", "auc")
 
 
 def default_metrics() -> tuple[Metric, ...]:
-    """Return what is measured where an experiment names nothing."""
+    """Return what scores are measured by where nothing is named.
+
+    An experiment that names nothing refuses TPRs with few false positives besides
+    (`fedsim.config.metrics.DEFAULT_CHOICES`).
+    """
     return Accuracy(), Auc(), TprAtFpr(0.01), TprAtFpr(0.001)
 
 

@@ -12,15 +12,15 @@ from typing import Literal
 
 from fedsim.errors import ConfigError, listed
 from fedsim.report.formatting import figure_text, interval_text, utility_name, utility_text
-from fedsim.report.results import ResultRow, Results
+from fedsim.report.results import MetricFigure, ResultRow, Results
 
 GUARANTEED = "epsilon"
 """What the guarantees of a run are called; the metric of that name is a lower bound, of attacks."""
 
 Bound = Literal["max", "min"]
 JudgedBy = Literal["cautious", "value", "lenient"]
-"""Which number of a figure is compared with a limit: the end of its interval nearer to a breach,
-the figure itself, or the other end."""
+"""Which number of a figure is compared with a limit: its one-sided 95 % limit on the side of a
+breach, the figure itself, or the limit on the other side."""
 
 
 @dataclass(frozen=True)
@@ -180,19 +180,25 @@ def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: Jud
             limit, subject, None, f"{info.heading} of {subject} was not measured: {why}"
         )
     high_end = (judged_by == "cautious") == (limit.bound == "max")
-    judged = figure.value if judged_by == "value" else figure.high if high_end else figure.low
+    judged = figure.value if judged_by == "value" else _one_sided(figure, high=high_end)
     if limit.is_kept_by(judged):
         return GateCheck(limit, subject, judged)
-    end = "" if judged_by == "value" else f"the {'upper' if high_end else 'lower'} end of "
+    end = "" if judged_by == "value" else f"its {'upper' if high_end else 'lower'} limit "
     interval = f" ({interval_text(figure, info.unit)})"
     return GateCheck(
         limit,
         subject,
         judged,
         f"{info.heading} of {subject} is {figure_text(figure.value, info.unit)}{interval}: "
-        f"{end or 'it'}{'its interval' if end else ''} is {_beyond(limit)} "
-        f"{figure_text(limit.number, info.unit)}",
+        f"{end or 'it '}{f'of {figure_text(judged, info.unit)} ' if end else ''}is "
+        f"{_beyond(limit)} {figure_text(limit.number, info.unit)}",
     )
+
+
+def _one_sided(figure: MetricFigure, *, high: bool) -> float:
+    """Return a one-sided limit; of files that have none, the end of the central interval."""
+    limit, end = (figure.most, figure.high) if high else (figure.least, figure.low)
+    return end if limit is None else limit
 
 
 def _guarantee_check(results: Results, limit: Limit) -> GateCheck:

@@ -60,10 +60,11 @@ def metric_infos(metrics: Iterable[Metric]) -> dict[str, MetricInfo]:
 def _figure(metric: Metric, result: EvaluationResult) -> MetricFigure:
     """Return a figure with its interval; of a fraction, rounding errors beyond 0..1 are cut."""
     estimate = result.figures[metric.name]
-    value, low, high = estimate.value, estimate.low, estimate.high
+    numbers = {
+        name: float(getattr(estimate, name)) for name in ("value", "low", "high", "least", "most")
+    }
     if metric.unit in FRACTIONS:
-        value, low, high = min(1.0, max(0.0, value)), max(0.0, low), min(1.0, high)
+        numbers = {name: min(1.0, max(0.0, number)) for name, number in numbers.items()}
     return MetricFigure.model_validate(
-        {"value": value, "low": low, "high": high, "method": estimate.method}
-        | dict(result.details[metric.name])
+        numbers | {"method": estimate.method} | dict(result.details[metric.name])
     )

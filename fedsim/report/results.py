@@ -76,6 +76,13 @@ class MetricFigure(StrictModel):
     """One figure with its interval: an exact binomial one, or a bootstrap over records.
 
     Further keys are details of the metric, numbers from 0 up: the false positives behind a TPR.
+
+    Attributes
+    ----------
+    value, low, high, method
+        The figure, its central interval, and how that was found.
+    least, most
+        One-sided limits at the same confidence, which gates go by; None in older files.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -85,6 +92,8 @@ class MetricFigure(StrictModel):
     low: float
     high: float
     method: Literal["bootstrap", "exact", "bound"]
+    least: float | None = None
+    most: float | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

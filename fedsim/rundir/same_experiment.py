@@ -9,7 +9,7 @@ from fedsim.files import read_text
 
 _MEASURED_AGAIN = ("metrics", "attacks")
 """What a finished run is attacked and measured by anew, without being simulated again."""
-_SEEDS = "attack_seeds"
+_SEEDS = ("attack_seeds", "federation_seeds")
 
 
 def written_experiment(path: Path) -> str:
@@ -26,7 +26,7 @@ def measured(resolved: str) -> object:
     if not isinstance(tree, dict):
         return None
     audit = tree.get("audit")
-    seeds = audit.get(_SEEDS) if isinstance(audit, dict) else None
+    seeds = [audit.get(key) for key in _SEEDS] if isinstance(audit, dict) else None
     return [seeds, *(tree.get(key) for key in _MEASURED_AGAIN)]
 
 
@@ -43,7 +43,7 @@ def deciding(resolved: str) -> object:
         return tree
     tree = {key: value for key, value in tree.items() if key not in _MEASURED_AGAIN}
     if isinstance(tree.get("audit"), dict):
-        tree["audit"] = {k: v for k, v in tree["audit"].items() if k != _SEEDS}
+        tree["audit"] = {k: v for k, v in tree["audit"].items() if k not in _SEEDS}
     if isinstance(tree.get("engine"), dict):
         return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
     return tree

@@ -23,6 +23,7 @@ from fedsim.stages.canary_findings import canary_finding
 from fedsim.stages.ceilings import ceiling_of, read_guarantees, refutation
 from fedsim.stages.evaluate import EvaluatedRun, evaluate_run
 from fedsim.stages.exposed_records import ExposedRequest, standing_out
+from fedsim.stages.federation_seeds import seeds_finding
 from fedsim.stages.federations import federations_of
 from fedsim.stages.history import HistoryFile
 from fedsim.stages.kept_figures import with_kept_figures
@@ -78,7 +79,9 @@ def _results(run: RunDirectory, evaluated: EvaluatedRun, history: HistoryFile) -
         findings=tuple(_findings(run, evaluated)),
         provenance={"seed": evaluated.experiment.seed, **flat_provenance(run)},
     )
-    return with_kept_figures(results, run, evaluated.missing)
+    results = with_kept_figures(results, run, evaluated.missing)
+    found = tuple(seeds_finding(evaluated.experiment, run, results))
+    return results.model_copy(update={"findings": (*results.findings, *found)})
 
 
 def _findings(run: RunDirectory, evaluated: EvaluatedRun) -> Iterable[OwnedFinding]:

@@ -51,7 +51,15 @@ class Cell:
         """Return what addresses its honest federation, whichever adversaries and attacks it has."""
         tree = self.experiment.model_dump(mode="json")
         deciding = {part: tree[part] for part in ("federation", *DECIDES_FEDERATIONS) if tree[part]}
+        if _audit_decides(self.experiment):
+            deciding["audit"] = tree["audit"]
         return _digest(json.dumps(deciding, sort_keys=True))
+
+
+def _audit_decides(experiment: Experiment) -> bool:
+    """Return whether what is audited decides what is trained on."""
+    audit = experiment.audit
+    return bool(audit.null or audit.canaries or audit.canary_participants)
 
 
 def digest_of(experiment: Experiment) -> str:

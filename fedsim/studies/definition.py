@@ -63,7 +63,8 @@ class TableSpec(Strict):
     (``accuracy``, ``auc``, ``tpr@0.01``, any that the experiment names; with intervals) and those
     of the federation that an adversary makes (``train utility`` and ``test utility``, or by the
     name of the objective's figure: ``test accuracy``, ``test error``; ``utility cost``, ``norm
-    ratio`` and ``cosine`` of an active one, see `fedsim.report.costs`). With `columns` left at
+    ratio`` and ``cosine`` of an active one, see `fedsim.report.costs`; ``guaranteed epsilon`` of
+    what binds the attack). With `columns` left at
     ``metric`` there is one table with a column for each metric, otherwise one table for each
     metric.
     """

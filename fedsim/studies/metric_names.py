@@ -19,6 +19,7 @@ OF_FEDERATION: Mapping[str, str] = {
     "train utility": "utility on training records",
     "test utility": "utility on held-out records",
     "utility cost": "utility lost on held-out records",
+    "guaranteed epsilon": "guaranteed epsilon",
     "norm ratio": "norm ratio of malicious updates",
     "cosine": "cosine of malicious and honest updates",
 }

@@ -95,6 +95,9 @@ def _of_federation(row: Row, metric: str) -> Measured | None:
         attacked = cost is not None and part == "test"
         value = cost.utility if cost and attacked else row.results.measured_utility(part)
         return _written(value, partial(figure_text, unit=figure.unit))
+    if metric == "guaranteed epsilon":
+        ceiling = row.result.ceiling
+        return _written(None if ceiling is None else ceiling.epsilon, "{:.2f}".format)
     if cost is None:
         return None
     if metric == "utility cost":

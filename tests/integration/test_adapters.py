@@ -38,6 +38,7 @@ def tree() -> dict[str, Any]:
         },
         "adversaries": ["curious-server", CLIMBS],
         "attacks": ["loss", "gradient-norm", "scalar-logistic"],
+        "metrics": ["accuracy", "auc", "tpr@0.01"],
         **ADAPTED,
     }
 

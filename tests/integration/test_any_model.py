@@ -201,6 +201,7 @@ def audited(out: Path, model: str, epochs: int, rate: float) -> list[ResultRow]:
         },
         adversaries=["curious-server"],
         attacks=ATTACKS,
+        metrics=["accuracy", "auc", "tpr@0.01"],
     )
     experiment["model"] = f"{HERE}:{model}"
     run = fedsim.run(experiment, out)

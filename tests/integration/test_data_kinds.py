@@ -223,6 +223,7 @@ def audited(
             audit={"tested_members": MEMBERS, "tested_nonmembers": NONMEMBERS},
             adversaries=["curious-server"],
             attacks=["loss", "scalar-logistic", "random"],
+            metrics=["accuracy", "auc", "tpr@0.01"],
         )
         experiment["data"] = data if own_split else {**data, "test_records": HELD_OUT}
         experiment["model"] = model

@@ -36,6 +36,7 @@ def tree(objective: str, **local: Any) -> dict[str, Any]:
         },
         "adversaries": ["curious-server"],
         "attacks": ["loss"],
+        "metrics": ["accuracy", "auc", "tpr@0.01"],
     }
 
 

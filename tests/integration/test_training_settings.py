@@ -23,6 +23,7 @@ def audited(out: Path, case: str, **training: Any) -> list[ResultRow]:
     sizes = {"tested_members": MEMBERS, "tested_nonmembers": NONMEMBERS}
     sections = trainers.trained_as(case, **training)
     more = {"audit": sizes, "attacks": ["loss", "scalar-logistic"]}
+    more["metrics"] = ["accuracy", "auc", "tpr@0.01"]
     return list(fedsim.run(toys.tree(**sections | more), out).results.summary())
 
 

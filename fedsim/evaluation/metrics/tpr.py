@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import beta, binom
 
 from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
 from fedsim.evaluation.scores import EvaluationError
+
+BOOTSTRAP_FROM = 30
+"""With fewer false positives allowed, the percentile bootstrap covers the truth too seldom."""
 
 
 def false_positive_budget(fpr: float, nonmembers: int) -> int:
@@ -39,7 +44,46 @@ def tpr_at_fpr(members: Floats, nonmembers: Floats, fpr: float) -> tuple[float, 
     return float((members > barrier).mean()), int((nonmembers > barrier).sum())
 
 
-def refusal(fpr: float, nonmembers: int) -> str | None:
+def rank_interval(
+    members: Floats, nonmembers: Floats, fpr: float, confidence: float
+) -> tuple[float, float]:
+    """Return an interval of the TPR at the threshold whose *true* FPR is `fpr`.
+
+    That threshold is not known: how many non-members lie above it is binomial, so it lies between
+    two neighbouring ones by a binomial draw. At each place the TPR has the exact limits of a
+    proportion (Clopper & Pearson 1934). The ends are quantiles of the mixture of both: a fiducial
+    interval, in which the luck of the threshold and of the members add up as independent errors do.
+    Where the threshold may well lie above all non-members (of fewer than four that are allowed),
+    nothing is known from below, and the lower end is 0.
+
+    >>> low, high = rank_interval(np.arange(50.0, 250), np.arange(100.0), 0.05, 0.95)
+    >>> round(low, 2), round(high, 2)
+    (0.7, 0.83)
+    """
+    m, n = len(members), len(nonmembers)
+    places = np.arange(n + 1)  # how many non-members lie above the threshold
+    weights = binom.pmf(places, n, fpr)
+    kept = weights > 1e-12
+    places, weights = places[kept], weights[kept] / weights[kept].sum()
+    falling = np.concatenate([[np.inf], np.sort(nonmembers)[::-1], [-np.inf]])
+    rising = np.sort(members)
+    # At least the members from the non-member above the threshold on, at most those above the next.
+    fewest = m - np.searchsorted(rising, falling[places], side="left")
+    most = m - np.searchsorted(rising, falling[places + 1], side="right")
+    tail = (1 - confidence) / 2
+
+    def below(rate: float) -> float:
+        return float(weights @ np.where(fewest > 0, beta.cdf(rate, fewest, m - fewest + 1), 1.0))
+
+    def above(rate: float) -> float:
+        return float(weights @ np.where(most < m, beta.sf(rate, most + 1, m - most), 1.0))
+
+    low = 0.0 if below(0.0) >= tail else brentq(lambda rate: below(rate) - tail, 0.0, 1.0)
+    high = 1.0 if above(1.0) >= tail else brentq(lambda rate: above(rate) - tail, 0.0, 1.0)
+    return low, high
+
+
+def refusal(fpr: float, nonmembers: int, fewest: int = 1) -> str | None:
     """Return why a TPR at `fpr` may not be reported for so few non-members, or None if it may.
 
     Below 1/FPR non-members the budget is not even one false positive, and the figure is noise.
@@ -48,8 +92,10 @@ def refusal(fpr: float, nonmembers: int) -> str | None:
     'needs >= 1,000 non-members, has 500'
     >>> refusal(0.001, 1000) is None
     True
+    >>> refusal(0.001, 1000, fewest=10)
+    'needs >= 10,000 non-members, has 1,000'
     """
-    needed = int(np.ceil(round(1 / fpr, 6)))
+    needed = int(np.ceil(round(fewest / fpr, 6)))
     return None if nonmembers >= needed else f"needs >= {needed:,} non-members, has {nonmembers:,}"
 
 
@@ -60,19 +106,26 @@ class TprAtFpr(Metric):
     ----------
     fpr
         That share, in (0, 1).
+    fewest_false_positives
+        Refuse the figure where the share allows fewer; experiments that name no metrics have 10.
 
     Raises
     ------
     EvaluationError
-        If it is not.
+        If either is out of its range.
     """
 
     unit = "percent"
 
-    def __init__(self, fpr: float) -> None:
+    def __init__(self, fpr: float, fewest_false_positives: int = 1) -> None:
         if not 0 < fpr < 1:
             raise EvaluationError(f"an fpr of {fpr} was asked for; use 0 < fpr < 1")
+        if fewest_false_positives < 1:
+            raise EvaluationError(
+                f"fewest_false_positives is {fewest_false_positives}; use 1 or more"
+            )
         self.fpr = fpr
+        self.fewest_false_positives = fewest_false_positives
         self.percent = f"{100 * fpr:g} %"
         self.name = f"tpr@{fpr:.12g}"
         self.heading = f"TPR @ {self.percent}"
@@ -103,11 +156,17 @@ class TprAtFpr(Metric):
 
     def refusal(self, members: int, nonmembers: int) -> str | None:
         """Return why there are too few non-members, or None."""
-        return refusal(self.fpr, nonmembers)
+        return refusal(self.fpr, nonmembers, self.fewest_false_positives)
 
     def independent_records(self, members: int, nonmembers: int) -> int:
         """Return the number of members: the rate is a share of them."""
         return members
+
+    def own_interval(self, scored: ScoredRecords, confidence: float) -> tuple[float, float] | None:
+        """Return the interval by exact distributions where the bootstrap covers too seldom."""
+        if false_positive_budget(self.fpr, len(scored.nonmembers)) >= BOOTSTRAP_FROM:
+            return None
+        return rank_interval(scored.members, scored.nonmembers, self.fpr, confidence)
 
     def details(self, scored: ScoredRecords) -> Mapping[str, float]:
         """Return how many false positives stand behind the TPR."""

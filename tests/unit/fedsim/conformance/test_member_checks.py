@@ -9,6 +9,8 @@ from fedsim.errors import PluginError
 HEAVY = {"alexnet", "densenet", "resnet"}
 QUICK = ("objectives", "optimizers", "partitioners", "trainers")
 NEEDS_SETTINGS = {
+    "calibrated-fpr": {"fpr": 0.1},
+    "calibrated-tpr": {"fpr": 0.1},
     "clipped-updates": {"max_norm": 0.1},
     "precision": {"prior": 0.1},
     "tpr": {"fpr": 0.1},

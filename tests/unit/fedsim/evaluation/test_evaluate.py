@@ -45,9 +45,10 @@ def test_a_planted_shift_is_found_at_its_size():
         norm.sf(norm.isf(0.01) - shift), abs=0.06
     )
     assert list(evaluation_result.figures) == ["accuracy", "auc", "tpr@0.01", "tpr@0.001"]
-    for estimate in evaluation_result.figures.values():
-        assert estimate.low < estimate.value < estimate.high
-        assert estimate.method == "bootstrap"
+    for name, estimate in evaluation_result.figures.items():
+        assert estimate.low <= estimate.least < estimate.value < estimate.most < estimate.high
+        # With few false positives the bootstrap covers too seldom.
+        assert estimate.method == ("exact" if "tpr" in name else "bootstrap")
     assert evaluation_result.details["tpr@0.01"] == {"false_positives": 10.0}
     assert evaluation_result.details["tpr@0.001"] == {"false_positives": 1.0}
     assert (evaluation_result.members, evaluation_result.nonmembers, evaluation_result.seeds) == (

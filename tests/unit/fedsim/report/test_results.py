@@ -87,7 +87,7 @@ def test_the_documented_shape(content):
     assert row["figures"]["tpr@0.01"]["false_positives"] == 5.0
     assert (row["members"], row["nonmembers"], row["attack_seeds"]) == (500, 500, 3)
     auc = row["figures"]["auc"]
-    assert list(auc) == ["value", "low", "high", "method"]
+    assert list(auc) == ["value", "low", "high", "method", "least", "most"]
     assert auc["low"] < auc["value"] < auc["high"]
 
 

@@ -114,6 +114,33 @@ def test_records_drawn_anew_in_each_round_are_found() -> None:
     assert ("anew", "tpr@0.01") in beyond({"anew": case(anew.mean(0))})
 
 
+def test_at_a_tenth_of_a_percent_too() -> None:
+    """Ten false positives of 10,000: guessing is covered, and records drawn anew stand out."""
+    random, size = np.random.default_rng(6), 20_000
+    member = random.permutation(np.arange(size) < size // 2)
+    hard = random.normal(size=size)
+    rounds = hard + 0.3 * random.normal(size=(10, size))
+    others, anew = np.flatnonzero(~member), rounds.copy()
+    for row, one in zip(anew, rounds, strict=True):
+        row[others] = random.permutation(one[others])
+    metric = TprAtFpr(0.001)
+
+    def figure(scores: Any) -> Any:
+        joined = Joined(np.arange(size), member, scores.mean(0)[None])
+        found = EvaluationCase(joined, np.zeros(1))
+        (tested,) = null_figures({"mean": found}, [metric], 3)
+        return tested, metric.own_interval(found.scored[0], 0.95)
+
+    sound, (low, high) = figure(rounds)
+    assert not sound.beyond
+    assert low <= 0.001 <= high
+    assert sound.guessing == pytest.approx(0.001, abs=2e-4)
+    found, (low, _) = figure(anew)
+    assert found.beyond
+    assert found.value > 0.05  # the mistake alone
+    assert low > 0.03
+
+
 def test_thresholds_chosen_on_the_evaluated_records_are_found() -> None:
     random = np.random.default_rng(5)
     scores = random.normal(size=(20, RECORDS))

@@ -85,7 +85,7 @@ def test_a_finished_run_is_measured_anew_by_other_metrics(
 @pytest.mark.parametrize(
     ("metrics", "sentence"),
     [
-        (["aucc"], "there is no 'aucc' among the metrics; valid: accuracy, auc, epsilon"),
+        (["aucc"], "there is no 'aucc' among the metrics; valid: accuracy, auc, calibrated-fpr, "),
         (["tpr"], "setting 'fpr' is missing"),
         (["tpr@x"], "setting 'fpr' is 'x'"),
         (["tpr@1.5"], "an fpr of 1.5 was asked for"),

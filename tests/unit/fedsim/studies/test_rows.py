@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from fedsim.evaluation import Scores, Truth, evaluate_attack
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
+from fedsim.report.guarantees import CeilingFigure
 from fedsim.report.result_rows import metric_infos, result_row
 from fedsim.report.results import Results
 from fedsim.report.utility_info import UtilityInfo
@@ -75,6 +76,16 @@ def test_figures_are_written_as_the_field_does(metric: str, shown: str) -> None:
     figure = measured(row(), metric)
     assert figure is not None
     assert figure.shown()[0] == shown
+
+
+def test_the_guaranteed_epsilon_is_that_of_what_binds_the_attack() -> None:
+    one = row()
+    assert measured(one, "guaranteed epsilon") is None
+    ceiling = CeilingFigure(defence="dp-sgd", epsilon=8.11, delta=1e-5, accuracy=0.9)
+    bound = replace(one, result=one.result.model_copy(update={"ceiling": ceiling}))
+    found = measured(bound, "guaranteed epsilon")
+    assert found is not None
+    assert (found.value, found.text) == (8.11, "8.11")
 
 
 def test_utility_is_the_objectives_figure() -> None:

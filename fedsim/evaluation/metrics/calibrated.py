@@ -1,0 +1,102 @@
+"""TPR and FPR at a threshold that was fixed beforehand, for a low rate, on auxiliary records.
+
+A TPR at an FPR is read off the evaluation records' own ROC: nobody has such a threshold before he
+knows who is a member. An attacker has one from the non-members that it knows, which lets through
+more or fewer than it was to; both rates are said. Shadow-calibrated thresholds are what the
+re-evaluations of LiRA insist on.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
+from fedsim.evaluation.metrics.tpr import false_positive_budget
+from fedsim.evaluation.scores import EvaluationError
+
+
+def calibrated_threshold(nonmembers: Floats, fpr: float) -> float:
+    """Return the lowest threshold that at most a share `fpr` of known non-members reaches.
+
+    >>> calibrated_threshold(np.arange(100.0), 0.02) > 97
+    True
+    """
+    budget = false_positive_budget(fpr, len(nonmembers))
+    if budget >= len(nonmembers):
+        return float(nonmembers.min())
+    barrier = np.partition(nonmembers, len(nonmembers) - budget - 1)[len(nonmembers) - budget - 1]
+    return float(np.nextafter(barrier, np.inf))
+
+
+class CalibratedTpr(Metric):
+    """The share of members found at a threshold fixed on known non-members.
+
+    Parameters
+    ----------
+    fpr
+        The share of known non-members that the threshold lets through, in (0, 1).
+
+    Raises
+    ------
+    EvaluationError
+        If it is not.
+    """
+
+    unit = "percent"
+    side: Literal["members", "nonmembers"] = "members"
+    word = "TPR"
+    prefix = "calibrated-tpr"
+
+    def __init__(self, fpr: float) -> None:
+        if not 0 < fpr < 1:
+            raise EvaluationError(f"an fpr of {fpr} was asked for; use 0 < fpr < 1")
+        self.fpr = fpr
+        percent = f"{100 * fpr:g} %"
+        self.name = f"{self.prefix}@{fpr:.12g}"
+        self.heading = f"{self.word}, fixed at {percent}"
+        self.title = f"{self.word} at the threshold of {percent} FPR on known records"
+        self.explanation = (
+            f"{self.heading}: at the threshold that at most {percent} of the known non-members "
+            "reach, chosen before."
+        )
+
+    def point(self, scored: ScoredRecords) -> float:
+        """Return the rate."""
+        return float(self._accused(scored).mean())
+
+    def on_resamples(self, resampled: ResampledRecords) -> Floats:
+        """Return the rate of every resample."""
+        accused = self._accused(resampled.scored).astype(np.int32)
+        rates: Floats = getattr(resampled, self.side) @ accused / len(accused)
+        return rates
+
+    def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
+        """Return how many of how many records are accused."""
+        accused = self._accused(scored)
+        return int(accused.sum()), len(accused)
+
+    def independent_records(self, members: int, nonmembers: int) -> int:
+        """Return how many records the rate is a share of."""
+        return members if self.side == "members" else nonmembers
+
+    def _accused(self, scored: ScoredRecords) -> Floats:
+        cut = scored.threshold
+        if scored.auxiliary is not None:
+            cut = calibrated_threshold(scored.auxiliary[1], self.fpr)
+        accused: Floats = getattr(scored, self.side) >= cut
+        return accused
+
+
+class CalibratedFpr(CalibratedTpr):
+    """The share of non-members that the threshold of `calibrated-tpr` lets through in fact.
+
+    Parameters
+    ----------
+    fpr
+        As of `calibrated-tpr`.
+    """
+
+    side = "nonmembers"
+    word = "FPR"
+    prefix = "calibrated-fpr"
+    higher_is = "worse"

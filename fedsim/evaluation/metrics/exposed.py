@@ -1,0 +1,72 @@
+"""How sure an attack is where it is surest: precision among the records with the highest scores.
+
+An average says little of those who leak most: the worst records are what a defence has to be judged
+by (Aerni, Zhang & Tramer, CCS 2024). The tenth with the highest scores is chosen without the truth,
+so that guessing reaches one half there as anywhere, and no luck is read off the answers.
+"""
+
+import numpy as np
+
+from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
+from fedsim.evaluation.scores import EvaluationError
+
+
+class MostExposed(Metric):
+    """The share of members among the records that an attack is surest of.
+
+    Members and non-members count alike, each side as a half of all. Ties are left out whole where
+    they do not fit; where that leaves nobody, the figure is that of guessing.
+
+    Parameters
+    ----------
+    share
+        How many of all records these are, in (0, 1).
+
+    Raises
+    ------
+    EvaluationError
+        If it is not.
+    """
+
+    unit = "percent"
+    guessing = 0.5
+
+    def __init__(self, share: float = 0.1) -> None:
+        if not 0 < share < 1:
+            raise EvaluationError(f"a share of {share} was asked for; use 0 < share < 1")
+        self.share = share
+        self.name = f"exposed@{share:.12g}"
+        self.heading = f"most exposed {100 * share:g} %"
+        self.title = f"members among the {100 * share:g} % with the highest scores"
+        self.explanation = (
+            f"{self.heading}: how many of the {100 * share:g} % of records with the highest scores "
+            "are members, both sides weighing alike."
+        )
+
+    def point(self, scored: ScoredRecords) -> float:
+        """Return the share."""
+        once = [np.ones((1, len(side)), np.int32) for side in (scored.members, scored.nonmembers)]
+        return float(self.on_resamples(ResampledRecords(scored, *once))[0])
+
+    def on_resamples(self, resampled: ResampledRecords) -> Floats:
+        """Return the share of every resample."""
+        scored = resampled.scored
+        cuts = np.unique(np.concatenate([scored.members, scored.nonmembers]))
+        found, accused = (
+            1 - below[:, np.searchsorted(side[order], cuts, side="left")] / len(side)
+            for side, order, below in (
+                (scored.members, scored.member_order, resampled.members_below),
+                (scored.nonmembers, scored.nonmember_order, resampled.nonmembers_below),
+            )
+        )
+        fits = (found + accused) / 2 <= self.share + 1e-12
+        first = np.argmax(fits, axis=1)[:, None]  # the lowest threshold that lets no more through
+        right = np.take_along_axis(found, first, 1)[:, 0]
+        called = right + np.take_along_axis(accused, first, 1)[:, 0]
+        there = fits.any(axis=1) & (called > 1e-12)
+        share: Floats = np.where(there, right / np.where(there, called, 1), 0.5)
+        return share
+
+    def independent_records(self, members: int, nonmembers: int) -> int:
+        """Return how many records the share is of."""
+        return max(1, int(2 * self.share * min(members, nonmembers)))
