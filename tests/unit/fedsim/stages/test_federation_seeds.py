@@ -9,7 +9,7 @@ import toys
 from scipy.stats import t
 
 import fedsim
-from fedsim.config.experiment import parse_experiment
+from fedsim.config.loading import parse_experiment
 from fedsim.data import read_ledger
 from fedsim.rundir import RunDirectory
 from fedsim.stages.federation_seeds import TITLE, mean_interval, repeats_of
