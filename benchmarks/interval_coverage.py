@@ -9,7 +9,8 @@ in all seeds and victims, the rest is drawn anew for each; victims have members 
 share non-members.
 
 For each figure its coverage by the percentile bootstrap, by fedsim's own intervals (what
-`fedsim.evaluation.evaluate_attack` gives), and of the one-sided limits of gates, in per cent; and the width.
+`fedsim.evaluation.evaluate_attack` gives), and of the one-sided limits of gates, in per cent; and
+the width.
 """
 
 import argparse

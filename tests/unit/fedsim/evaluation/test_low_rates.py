@@ -60,8 +60,9 @@ def test_several_seeds_have_the_mean_of_their_limits() -> None:
     scores = random.normal(size=(2, 1000)) + member
     tested, truth = Scores(np.arange(1000), scores), Truth(np.arange(1000), member)
     known = Scores(np.arange(2) + 1000, np.array([[-1.0, 1.0]] * 2))
-    result = evaluate_attack(tested, known, truth, Truth(known.records, np.array([False, True])), seed=0,
-                   metrics=[TprAtFpr(0.01)], resamples=5)  # fmt: skip
+    known_truth = Truth(known.records, np.array([False, True]))
+    rate = [TprAtFpr(0.01)]
+    result = evaluate_attack(tested, known, truth, known_truth, seed=0, metrics=rate, resamples=5)
     ends = [rank_interval(row[member], row[~member], 0.01, 0.95) for row in scores]
     found = result.figures["tpr@0.01"]
     assert (found.low, found.high) == pytest.approx(tuple(np.mean(ends, axis=0)))
