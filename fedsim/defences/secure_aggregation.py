@@ -3,14 +3,16 @@
 What the protocols of Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine
 Learning" (CCS 2017) and Bell et al. (CCS 2020) achieve, without their cryptography: the simulator
 shows an attacker in the server's position the sum of the uploads of those who took part, and
-nothing else. The sum is exact. With the protocols it is one of rounded numbers: with Flower's
-SecAgg+ an error of about 3e-6 in weights of 1,000 records. Protocols assume that the server follows
-them, so one that does not is refused.
+nothing else. The sum is exact. Flower's SecAgg+ itself, whose sum is one of rounded numbers, takes
+part where the experiment runs on Flower's runtimes and asks for it (`fedsim.flower.secagg_plus`).
+Protocols assume that the server follows them, so one that does not is refused.
 """
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
 
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, Strategy
+from pydantic import Field
 
 from fedsim.defences.base import Defence, Half, Hidden
 from fedsim.defences.sums_only import SumsOnly
@@ -22,6 +24,7 @@ from fedsim.transport.fast_fedavg import FastFedAvg
 _MEANS = {FedAvg.aggregate_train, FastFedAvg.aggregate_train}
 _OF_MEANS = (FedAvgM, FedAdagrad, FedAdam, FedYogi)
 """Strategies that go on from FedAvg's mean, and look at no single upload."""
+SECAGG_PLUS = "secagg+"
 
 
 class SecureAggregation(Defence):
@@ -29,14 +32,35 @@ class SecureAggregation(Defence):
 
     It needs a strategy that uses nothing but the weighted mean of the uploads. Numbers of records,
     and the loss and accuracy that participants report, are not part of the sum.
+
+    Parameters
+    ----------
+    protocol
+        ``none`` for the stand-in, or ``secagg+`` for Flower's SecAgg+, with cryptography: on
+        Flower's own runtimes only.
+    clipping_range
+        With SecAgg+, the largest magnitude of an uploaded parameter; what is larger is cut.
     """
 
     halves: ClassVar[frozenset[Half]] = frozenset({"server"})
     alters_updates: ClassVar[bool] = False
 
+    def __init__(
+        self,
+        protocol: Literal["none", "secagg+"] = "none",
+        clipping_range: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 8.0,
+    ) -> None:
+        self.protocol = protocol
+        self.clipping_range = clipping_range
+
     def in_words(self) -> str:
         """Return what it does, and in which rounds a sum is of one upload."""
         alone = alone_in_sums(self.facts)
+        if self.protocol == SECAGG_PLUS:
+            return (
+                "participants mask their uploads, and the server learns their sum only (Flower's "
+                f"SecAgg+, which cuts parameters beyond {self.clipping_range:g} and rounds)"
+            )
         return (
             "the server is shown sums of the uploads only (an exact stand-in in simulation, "
             f"without cryptography){alone}"
@@ -93,3 +117,11 @@ def require_sums(strategy: Strategy) -> None:
 
 
 _FLOWERS_NOISE = "DifferentialPrivacyClientSide"
+
+
+def with_protocol(defences: Iterable[Defence]) -> SecureAggregation | None:
+    """Return the defence that is to be Flower's SecAgg+; None if none is."""
+    for one in defences:
+        if isinstance(one, SecureAggregation) and one.protocol == SECAGG_PLUS:
+            return one
+    return None

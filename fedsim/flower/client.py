@@ -13,10 +13,12 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
+from fedsim.defences.secure_aggregation import with_protocol
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
 from fedsim.federation.client_app import introduction, participant_of
 from fedsim.flower.paths import RunPaths, place_of
+from fedsim.flower.secagg_plus import answer_masked, is_masked
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.checkpointing import write_malicious_updates, write_participant_findings
@@ -40,13 +42,29 @@ def new_client_app(experiment: Path) -> ClientApp:
     """
     app = ClientApp()
 
-    def take_part(message: Message, context: Context) -> Message:
+    def train(message: Message, context: Context) -> Message:
+        if is_masked(message):
+            return answer_masked(message, context, answer)
+        _require_unmasked(experiment, context)
+        return answer(message, context)
+
+    def answer(message: Message, context: Context) -> Message:
         return _answer(experiment, message, context)
 
-    app.train()(take_part)
-    app.evaluate()(take_part)
+    app.train()(train)
+    app.evaluate()(answer)
     app.query()(introduction)
     return app
+
+
+def _require_unmasked(experiment: Path, context: Context) -> None:
+    """Raise if an experiment's uploads are masked: a server that asks for others gets none."""
+    setup = _setup(experiment, place_of(context).data_dir)
+    if with_protocol(setup.defences.values()):
+        raise MessageError(
+            "the server asks for an upload that is not masked, and the experiment says that they "
+            "are (secure-aggregation, protocol secagg+)"
+        )
 
 
 @dataclass(frozen=True)

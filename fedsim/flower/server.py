@@ -15,6 +15,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedsim.data import write_ledger
+from fedsim.defences.secure_aggregation import with_protocol
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
@@ -25,6 +26,7 @@ from fedsim.files import write_json
 from fedsim.flower.client import FEDERATION
 from fedsim.flower.log import LogWatcher
 from fedsim.flower.paths import place_of
+from fedsim.flower.secagg_plus import MaskedGrid
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -150,11 +152,25 @@ class _Hosted:
                 beginning_of(self.setup),
                 after_round,
             )
-            end = serve(server, self.grid, self.participant_of)
+            end = serve(server, self._masking_grid, self.participant_of)
         if federation.servers or federation.acts_from() is None:  # else the participant writes it
             write_malicious_updates(self.run.malicious_updates(name), adversaries)
         write_server_findings(self.run, federation)
         Checkpoint.of(end, {}, strategy, federation.servers).save(self.run.checkpoint(name))
+
+    @property
+    def _masking_grid(self) -> Grid:
+        """The grid, with SecAgg+ on it where the experiment asks for it."""
+        secure = with_protocol(self.setup.defences.values())
+        if secure is None:
+            return self.grid
+        largest = max(map(len, self.setup.training_sets))
+        return MaskedGrid(
+            self.grid,
+            self.participant_of,
+            max_weight=float(largest),
+            clipping_range=secure.clipping_range,
+        )
 
     def _round_reached(self, name: str) -> int:
         path = self.run.checkpoint(name)
