@@ -81,7 +81,7 @@ def _present(asked: RecordDict) -> RecordDict:
 def _former(content: RecordDict) -> RecordDict:
     """Return a reply's content as a ``FitRes`` has it."""
     upload = arrays_of(content, "local training")
-    metrics = dict(next(iter(content.metric_records.values()), MetricRecord()))
+    metrics: dict[str, Any] = dict(next(iter(content.metric_records.values()), MetricRecord()))
     examples = metrics.pop(EXAMPLES, 0)
     values = {str(n): Array(array.numpy()) for n, array in enumerate(upload.values())}
     return RecordDict(
