@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fedsim.errors import FedsimError
+from fedsim.errors import LONGEST_LIST, FedsimError
 from fuzz.guard import Escaped, armed
 
 MOST_SECONDS = 10.0
@@ -138,7 +138,8 @@ def unclear(sentence: str) -> str | None:
         return "an empty sentence"
     if not sentence.isprintable():
         return "a sentence with control characters or line breaks"
-    if len(sentence) > LONGEST_SENTENCE:
+    longest = LONGEST_LIST + 1_000 if " faults: (1) " in sentence else LONGEST_SENTENCE
+    if len(sentence) > longest:
         return f"a sentence of {len(sentence)} characters"
     if re.search(r"object at 0x[0-9a-f]+", sentence):
         return "a sentence with an address in it"

@@ -46,11 +46,7 @@ class SourceLocation:
         DataError
             If it is in none of them; the sentence says where it was looked for.
         """
-        try:
-            usable_path(path, setting)
-        except ConfigError as error:
-            raise DataError(str(error)) from error
-        places = self._places(path)
+        places = self._places(path, setting)
         for found in places:
             if is_there(found):
                 return found
@@ -61,9 +57,12 @@ class SourceLocation:
         """Return the folder of a setting that may be another name, or None."""
         return next((found for found in self._places(path) if is_folder(found)), None)
 
-    def _places(self, path: str) -> list[Path]:
+    def _places(self, path: str, setting: str = "path") -> list[Path]:
         """Return where a path may be, in the order in which it is looked for."""
-        given = Path(path).expanduser()
+        try:
+            given = usable_path(path, setting).expanduser()
+        except ConfigError as error:
+            raise DataError(str(error)) from error
         if given.is_absolute():
             return [given]
         folders = [self.data_dir, self.beside, Path.cwd()]
