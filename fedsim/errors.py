@@ -12,7 +12,7 @@ LONGEST_SENTENCE = 1_500
 LONGEST_VALUE = 64
 MOST_FAULTS = 20
 LONGEST_LIST = 12_000
-"""Of faults that are told in one error; each of them is as long as a sentence may be, at most."""
+"""The most faults in one error; each has at most the length of a sentence."""
 
 
 class FedsimError(Exception):
@@ -26,7 +26,7 @@ class FedsimError(Exception):
     sentence
         The text.
     longest
-        How many characters are told; more where several mistakes are told at once.
+        How many characters are shown; more where several mistakes are reported at once.
     """
 
     def __init__(self, sentence: str = "", longest: int = LONGEST_SENTENCE) -> None:

@@ -22,7 +22,7 @@ class LargestGradients(CanaryKind):
         if not np.isfinite(norms).all():
             raise DataError(
                 "audit.canaries: the gradient of a record at the initial parameters is not finite, "
-                "so that the largest cannot be told; use random canaries, or another model"
+                "so that none is the largest; use random canaries, or another model"
             )
         order = random.permutation(len(candidates))  # so that ties are no order of the source
         places = order[np.argsort(-norms[order], kind="stable")][:count]

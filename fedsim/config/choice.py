@@ -1,4 +1,4 @@
-"""A plugin as an experiment names it, and the label by which two of one name are told apart."""
+"""A plugin as an experiment names it, and the label that distinguishes two of one name."""
 
 import re
 from typing import Any, Self

@@ -1,7 +1,7 @@
 """Everything that is wrong with what was given, collected by one check after another.
 
 A check says which parts it reads. Where one of those is at fault itself, the check is passed over:
-what it would say is a consequence. So a user is told all that is wrong, each thing once.
+what it would say is a consequence. So every fault is reported once.
 """
 
 from collections.abc import Callable, Iterable

@@ -23,7 +23,7 @@ def faults_in(
     """Return what is wrong with data of type `schema`, and which keys would be valid.
 
     Unknown keys come first: a misspelt key often explains one that is missing. With `only`, some of
-    the error's details are told.
+    the error's details are reported.
     """
     details = error.errors(include_url=False) if only is None else only
     errors = sorted(details, key=lambda one: one["type"] != "extra_forbidden")

@@ -1,7 +1,7 @@
 """Reading data of which a part is not valid: what is wrong, and the rest.
 
 The parts at fault are taken out, or replaced where something must stand there, and the rest is read
-again, until it is valid. So the rest can be checked, too, before anything is told.
+again, until it is valid. So the rest can be checked, too, before anything is reported.
 """
 
 import json

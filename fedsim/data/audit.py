@@ -111,7 +111,7 @@ def draw_audit(
     none = f"{NONE}, nor those of classes that no victim trains on" if classes == "victim" else NONE
     known, tested = sizes.known_nonmembers, sizes.tested_nonmembers
     wanted = [_Wanted(what[0], "members", sizes.known_members, sizes.tested_members, len(members))]
-    if nonmembers != "label-matched":  # that is told by class
+    if nonmembers != "label-matched":  # that is reported by class
         wanted.append(_Wanted(what[1], "nonmembers", known, tested, len(others), none))
     _require_candidates(*wanted)
     chosen_members, known_members = _drawn(

@@ -150,7 +150,7 @@ def calibrated(
     if (both := np.intersect1d(truth_tested.records, truth_calibration.records)).size:
         raise EvaluationError(
             f"{both.size} records are both known and tested, record {both[0]} among them; "
-            "an attack may not be tested on what it was told"
+            "an attack may not be tested on records that it knows"
         )
     joined = join(tested, truth_tested, "tested")
     known = join(calibration, truth_calibration, "known")

@@ -22,7 +22,7 @@ _CONTRACTS = {
     "adversary": ("fedsim.adversary.base", "Adversary"),
     "attack": ("fedsim.attacks", "Attack"),
 }
-"""Whose methods are told apart: by class, which is loaded if there is an object of it."""
+"""Classes whose methods are named by their kind; loaded if there is an object of them."""
 _SENT = re.compile(
     r'^ *File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE
 )

@@ -73,7 +73,7 @@ def with_canary_labels(dataset: Dataset, ledger: Ledger) -> Dataset:
     if ledger.canaries is None:
         return dataset
     labels, canaries = np.array(dataset.labels), ledger.canaries != ""
-    if len(labels) != len(canaries):  # other data, which is told where labels are compared
+    if len(labels) != len(canaries):  # other data, which is reported where labels are compared
         return dataset
     labels[canaries] = ledger.labels.reshape(labels.shape)[canaries]
     return dataset.relabelled(labels)

@@ -74,7 +74,7 @@ def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
         name if unique else str(path): RunDirectory.existing(path)
         for name, path in zip(short, paths, strict=True)
     }
-    # What a defence takes is told against the run without it, in whichever order they are given.
+    # The effect of a defence is measured against the run without it, in any order.
     return dict(sorted(runs.items(), key=lambda one: _is_defended(one[1])))
 
 

@@ -45,7 +45,7 @@ _OBSERVED = ("snapshots.rounds", "federation.rounds")
 def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
     """Read an experiment from a YAML file.
 
-    All that is wrong with it and shows without its data is told in one error.
+    All faults that show without its data are reported in one error.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What cannot work is told before anything is written."""
+"""What cannot work is refused before anything is written."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager

@@ -47,7 +47,7 @@ _OF_A_GIVEN_MODEL = (
 
 
 def findings(evaluated: EvaluatedRun) -> list[AttackFigures]:
-    """Return what each attacker achieves; those in one position are told apart by their labels."""
+    """Return what each attacker achieves; labels distinguish those in one position."""
     found = [_finding(attacker, evaluated) for attacker in evaluated.attackers]
     positions = [finding.who for finding in found]
     return [
