@@ -12,7 +12,7 @@ LONGEST_SENTENCE = 1_500
 LONGEST_VALUE = 64
 MOST_FAULTS = 20
 LONGEST_LIST = 12_000
-"""The most faults in one error; each has at most the length of a sentence."""
+"""The most characters of all faults in one error; each is at most one sentence long."""
 
 
 class FedsimError(Exception):
