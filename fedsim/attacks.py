@@ -85,6 +85,10 @@ class Attack(ABC):
     baseline: ClassVar[bool] = False
     """Whether it stands in reports for comparison only."""
 
+    headline: ClassVar[bool] = False
+    """Whether a report's first sentence is of it, wherever it was made: it takes in the others.
+    Of several, or without any, it is of the one that does best on the records that are known."""
+
     by_rounds: ClassVar[bool] = False
     """Whether it is quick enough to be scored again on the first observed rounds only, several
     times, so that reports can say how exposure grows with them."""

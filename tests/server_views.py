@@ -102,15 +102,17 @@ def server_view(
     )
 
 
-def with_shadows(view: View, folder: Path, count: int) -> View:
+def with_shadows(
+    view: View, folder: Path, count: int, names: Sequence[int] = range(PARTICIPANTS)
+) -> View:
     """Return a view with shadow federations on records that nobody in the real one trains on."""
     shadows = []
     for number in range(count):
         random = np.random.default_rng(number)
         pool = random.permutation(UNSEEN[:400])
         held = np.split(pool[: PARTICIPANTS * EACH], PARTICIPANTS)
-        seen = server_view(folder / f"shadow-{number}", held=held)
-        own = seen.keeping([s for s in seen.seen if s.participant == 0])
+        seen = server_view(folder / f"shadow-{number}", held=held, names=names)
+        own = seen.keeping([s for s in seen.seen if s.participant == names[0]])
         member = np.isin(view.records, held[0])
         shadows.append(ShadowFederation(own, member, overlapping=0, drawn=len(pool)))
     return replace(view, shadows=tuple(shadows))

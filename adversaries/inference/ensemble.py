@@ -1,78 +1,106 @@
-"""An ensemble: logistic regression on the scores of all attacks that need no training.
+"""An ensemble: logistic regression of what all attacks say that a position can make.
 
-Gradient alignment (cosine and inner product) and the loss series (level, slope, change) for any
-position; also offline LiRA, RMIA and source inference where all uploads are visible. A logistic
-regression on the standardised scores is trained on the known records, cross-fitted. This attack
-is our own.
+Gradient alignment (cosine and inner product), the loss series (level, slope, change) and the
+supervised network for any position, as far as it saw updates and several rounds; offline LiRA,
+RMIA, source inference and the features of `relative` beside them where all uploads are seen. Each
+gives one score a record; a logistic regression on the standardised scores learns from the known
+records, each of which is scored by folds that it is not in (those of the network are out of fold
+already). Ours.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from adversaries.inference.crossfit import scalar_logistic
+from adversaries.inference.alignment_cache import seen_updates
+from adversaries.inference.crossfit import folds, scalar_logistic
 from adversaries.inference.feature_cache import positions
 from adversaries.inference.gradient_alignment import GradientAlignment
 from adversaries.inference.lira import LiRA
-from adversaries.inference.loss_series import LossSeries
-from adversaries.inference.reference_models import Floats
+from adversaries.inference.loss_series import LossSeries, before_and_after
+from adversaries.inference.memory import tried_features
+from adversaries.inference.needed_features import FIT
+from adversaries.inference.reference_models import (
+    Floats,
+    keep_references,
+    reference_needs,
+    sees_references,
+)
+from adversaries.inference.relative import keep_relative, relative_features
 from adversaries.inference.rmia import RMIA
 from adversaries.inference.source_inference import SourceInference
-from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
+from adversaries.inference.supervised import Supervised
+from fedsim.attacks import (
+    Attack,
+    AuxiliaryRecords,
+    ExpectedObservation,
+    MemoryNeed,
+    RecordIds,
+    View,
+)
 from fedsim.observation.needs import Knowledge, Needs
 from fedsim.progress import Watcher
 
-_FARTHEST = 5.0  # standard deviations at which values are clipped
+_FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
 
 
 class Ensemble(Attack):
-    """Score a record by a logistic regression of several attacks' scores, cross-fitted.
+    """Score a record by a logistic regression of all attacks' scores, cross-fitted.
 
     Parameters
     ----------
     others
-        Whether the uploads of the other participants are read (default). Set it to false for
-        positions that do not see them.
+        Whether the uploads of the other participants are read where a position sees them (default).
+        Set it to false where partitions overlap, or to keep the victim's uploads only.
+    supervised
+        Whether the supervised network is among the attacks, which is most of the time that it
+        takes (default).
     folds
-        Number of folds of the known records.
+        Parts that the known records are cut into.
     """
 
     stochastic = True
+    headline = True
 
-    def __init__(self, others: bool = True, folds: Annotated[int, Field(ge=2)] = 5) -> None:
-        self.folds = folds
-        self.needs = Needs(
+    def __init__(
+        self, others: bool = True, supervised: bool = True, folds: Annotated[int, Field(ge=2)] = 5
+    ) -> None:
+        self.others, self.folds = others, folds
+        self.network = Supervised() if supervised else None
+        self.needs = replace(
+            self.network.needs if self.network else Needs(scalars=True),
             others=others,
-            scalars=True,
             update_alignment=True,
             knowledge=frozenset({Knowledge.KNOWN_RECORDS}),
+            optional=frozenset({"others", "update_alignment"}),
         )
-        own: list[Attack] = [
-            GradientAlignment("cosine"),
-            GradientAlignment("inner"),
-            LossSeries("level"),
-            LossSeries("slope"),
-            LossSeries("change"),
-        ]
-        compared: list[Attack] = [LiRA(), RMIA(offline_a=1.0), SourceInference("loss")]
-        self.attacks: Sequence[Attack] = [*own, *(compared if others else ())]
 
-    def memory_needed(self, prospect: ExpectedObservation) -> None:
-        """Try the model; it takes little memory."""
-        for attack in self.attacks:
-            attack.memory_needed(prospect)
+    def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
+        """Return what the network takes, and try the model."""
+        tried_features(prospect, FIT)
+        return self.network.memory_needed(prospect) if self.network else None
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Try each attack."""
-        for attack in self.attacks:
+        """Try each attack on the one round that there is."""
+        for attack in (*_own(view), *(_compared() if self._compares(view) else ())):
             attack.dry_run(view, known, candidates)
+        if not seen_updates(view):  # an update of length zero: what the model cannot do fails here
+            GradientAlignment().dry_run(view, known, candidates)
+        if self.network:
+            self.network.dry_run(view, known, candidates)
+        folds(known.member, self.folds, 0)
 
     def extract(self, view: View, watcher: Watcher) -> None:
-        """Keep the features that the attacks read."""
-        for attack in self.attacks:
-            attack.extract(view, watcher)
+        """Keep what the attacks read."""
+        if self.network:
+            self.network.extract(view, watcher)
+        LossSeries().extract(view, watcher)
+        GradientAlignment().extract(view, watcher)
+        if self.others:
+            keep_references(view, watcher, reference_needs(0))
+            keep_relative(view, watcher)
 
     def score(
         self,
@@ -87,12 +115,17 @@ class Ensemble(Attack):
         Raises
         ------
         FedsimError
-            If one of the attacks cannot be computed from what was seen.
+            If one of the attacks cannot be made of what was seen.
         """
-        every = view.records
-        columns = [one.score(view, known, every, seed, watcher) for one in self.attacks]
+        compared = self._compares(view)
+        attacks: list[Attack] = [*_own(view), *(_compared() if compared else ())]
+        if self.network:
+            attacks.append(self.network)
+        rows = np.stack([a.score(view, known, view.records, seed, watcher) for a in attacks], 1)
+        if compared:
+            relative = relative_features(view, watcher, "the ensemble")
+            rows = np.concatenate([rows, relative], axis=1)
         places = positions(view, known.records)
-        rows = np.stack(columns, 1)
         spread = rows[places].std(0)
         rows = (rows - rows[places].mean(0)) / np.where(spread > 0, spread, 1.0)
         rows = np.clip(rows, -_FARTHEST, _FARTHEST).astype(np.float32)
@@ -100,3 +133,23 @@ class Ensemble(Attack):
         scores[places] = held_out
         found: Floats = scores[positions(view, candidates)]
         return found
+
+    def _compares(self, view: View) -> bool:
+        return self.others and sees_references(view)
+
+
+def _own(view: View) -> list[Attack]:
+    """Return the attacks that what was seen of the victim is enough for."""
+    attacks: list[Attack] = [LossSeries("level")]
+    if len({snapshot.round for snapshot in view.closest}) > 1:
+        attacks.append(LossSeries("slope"))
+    if before_and_after(view):
+        attacks.append(LossSeries("change"))
+    if seen_updates(view):
+        attacks += [GradientAlignment("cosine"), GradientAlignment("inner")]
+    return attacks
+
+
+def _compared() -> list[Attack]:
+    """Return the attacks that take others' uploads."""
+    return [LiRA(), RMIA(offline_a=1.0), SourceInference("loss")]

@@ -103,9 +103,14 @@ class ReferenceAttack(Attack):
 
     def extract(self, view: View, watcher: Watcher) -> None:
         """Keep what `round_references` will read of the snapshots that are there."""
-        own_features(view, watcher, FIT)
-        if self.needs.others:
-            features_on(view, watcher, _others(view, None), FIT)
+        keep_references(view, watcher, self.needs)
+
+
+def keep_references(view: View, watcher: Watcher, needs: Needs) -> None:
+    """Extract what `round_references` will read of the snapshots that are there."""
+    own_features(view, watcher, FIT)
+    if needs.others:
+        features_on(view, watcher, others_in(view), FIT)
 
 
 def round_references(
@@ -130,7 +135,7 @@ def round_references(
     found = []
     for number in dict.fromkeys(snapshot.round for snapshot in view.closest):
         own = view.keeping([s for s in view.seen if s.round == number])
-        models = _others(own, number) if needs.others else _shadows(view, needs, number)
+        models = others_in(own) if needs.others else _shadows(view, needs, number)
         if len(models) >= FEWEST:
             victim = last_features(own, watcher, FIT)
             out = features_on(view, watcher, models, FIT)
@@ -144,8 +149,14 @@ def round_references(
     return tuple(found)
 
 
-def _others(view: View, number: int | None) -> Sequence[Snapshot]:
-    """Return the uploads of participants that are not asked about."""
+def sees_references(view: View) -> bool:
+    """Return whether there is a round in which enough others' uploads were seen."""
+    rounds = {snapshot.round for snapshot in view.closest}
+    return any(len(others_in(view, number)) >= FEWEST for number in rounds)
+
+
+def others_in(view: View, number: int | None = None) -> Sequence[Snapshot]:
+    """Return the uploads of participants that are not asked about, of one round or of all."""
     rounds = None if number is None else (number,)
     uploads = view.snapshots(SnapshotKind.UPLOAD, rounds=rounds)
     return [s for s in uploads if s.participant not in view.query.victims]

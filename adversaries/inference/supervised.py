@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from adversaries.inference.candidate_scores import (
     ScoreArray,
@@ -18,8 +19,11 @@ from adversaries.inference.candidate_scores import (
 from adversaries.inference.crossfit import folds
 from adversaries.inference.feature_cache import inputs_spec, observed_features, observed_inputs
 from adversaries.inference.input_selection import InputChoice
+from adversaries.inference.inputs import Inputs
 from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, network_inputs, plan
+from adversaries.inference.reference_models import keep_references
+from adversaries.inference.relative import keep_relative, relative_features
 from fedsim import seeds
 from fedsim.attacks import (
     Attack,
@@ -64,6 +68,9 @@ class Supervised(Attack):
         Numbers of known members and known non-members to train on: ``[250, 250]``. They are drawn
         with each attack seed, smaller sets out of larger ones; the others are scored like unknown
         records. By default all.
+    relative
+        Whether it also reads what the victim's uploads say of a record against what the other
+        participants' say, for positions that see all uploads; see `relative`.
     """
 
     stochastic = True
@@ -76,12 +83,19 @@ class Supervised(Attack):
         last_layer: str | None = None,
         vectors: bool | None = None,
         learns_from: tuple[int, int] | None = None,
+        relative: bool = False,
     ) -> None:
         self.inputs = network_inputs(inputs, network, vectors)
         self.training = plan(network, training)
         self.last_layer = last_layer
         self.learns_from = learns_from
-        self.needs = replace(self.inputs.needs, knowledge=frozenset({Knowledge.KNOWN_RECORDS}))
+        self.relative = relative
+        self.needs = replace(
+            self.inputs.needs,
+            others=relative,
+            update_alignment=relative,
+            knowledge=frozenset({Knowledge.KNOWN_RECORDS}),
+        )
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
         """Return what its networks take."""
@@ -91,12 +105,15 @@ class Supervised(Attack):
         """Read the inputs and cut the known records into folds; train nothing."""
         if self.learns_from is not None:
             known = drawn_records(known, *self.learns_from, 0)
-        observed_inputs(view, SILENCE, self.inputs, self.last_layer)
+        self._inputs(view, SILENCE)
         folds(known.member, self.training.folds, 0)
 
     def extract(self, view: View, watcher: Watcher) -> None:
         """Keep what the network reads."""
         observed_features(view, watcher, inputs_spec(view, self.inputs, self.last_layer))
+        if self.relative:
+            keep_references(view, watcher, self.needs)
+            keep_relative(view, watcher)
 
     def score(
         self,
@@ -118,7 +135,7 @@ class Supervised(Attack):
         watcher: Watcher,
     ) -> Sequence[ScoreArray]:
         """Return those of several seeds, whose networks are trained together."""
-        inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
+        inputs = self._inputs(view, watcher)
         together = [list(attack_seeds)]
         if self.learns_from is not None:  # each seed has other records to learn from
             together = [[seed] for seed in attack_seeds]
@@ -142,6 +159,15 @@ class Supervised(Attack):
                     for of_known, of_others in zip(held_out, others, strict=True)
                 ]
         return scores
+
+    def _inputs(self, view: View, watcher: Watcher) -> Inputs:
+        inputs = observed_inputs(view, watcher, self.inputs, self.last_layer)
+        if not self.relative:
+            return inputs
+        name = "the supervised attack with relative features"
+        relative = torch.from_numpy(relative_features(view, watcher, name))
+        summarised = inputs.summarised
+        return replace(summarised, scalars=torch.cat([summarised.scalars, relative[None]], dim=-1))
 
 
 def drawn_records(

@@ -21,7 +21,15 @@ from fedsim.cli.options import (
 )
 from fedsim.errors import FedsimError, listed
 
-DEFAULT_ATTACKS = ("supervised", "scalar-logistic", "gradient-norm", "loss", "label", "random")
+DEFAULT_ATTACKS = (
+    "ensemble",
+    "supervised",
+    "scalar-logistic",
+    "gradient-norm",
+    "loss",
+    "label",
+    "random",
+)
 
 
 def run(

@@ -57,6 +57,9 @@ class Needs:
         How many federations of the attacker's own it learns from.
     knowledge
         What it learns from.
+    optional
+        Which of ``others`` and ``update_alignment`` are read where a position shows them, and done
+        without where it does not. What is needed and not optional is refused there.
 
     Examples
     --------
@@ -64,6 +67,11 @@ class Needs:
 
     >>> Needs(which="last", scalars=True).reads_features
     True
+
+    Other participants' uploads, in the positions that see them:
+
+    >>> Needs(others=True, scalars=True, optional=frozenset({"others"})).requires_others
+    False
     """
 
     kinds: frozenset[SnapshotKind] | None = None
@@ -80,6 +88,7 @@ class Needs:
     update_alignment: bool = False
     shadow_federations: int = 0
     knowledge: frozenset[Knowledge] = frozenset()
+    optional: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.which not in ("last", "all"):
@@ -88,6 +97,20 @@ class Needs:
             raise PluginError(
                 f"needs.shadow_federations must not be negative, but is {self.shadow_federations}"
             )
+        if unknown := sorted(self.optional - OPTIONAL):
+            raise PluginError(
+                f"needs.optional names {unknown[0]!r}; valid: {', '.join(sorted(OPTIONAL))}"
+            )
+
+    @property
+    def requires_others(self) -> bool:
+        """Whether it cannot do without the uploads of the other participants."""
+        return self.others and "others" not in self.optional
+
+    @property
+    def requires_update_alignment(self) -> bool:
+        """Whether it cannot do without an update to compare gradients with."""
+        return self.update_alignment and "update_alignment" not in self.optional
 
     @property
     def knowledge_in_words(self) -> str:
@@ -108,6 +131,9 @@ class Needs:
         """Whether outputs or gradients of layers are to be extracted that are chosen."""
         return bool(self.layer_outputs or self.gradients)
 
+
+OPTIONAL = frozenset({"others", "update_alignment"})
+"""The fields of `Needs` that an attack may do without."""
 
 FEATURES = (
     "outputs",

@@ -15,7 +15,6 @@ import numpy as np
 from fedsim import plugins, seeds
 from fedsim.attacks import Attack, Reporting, Traced, View
 from fedsim.config.choice import LabelledChoice
-from fedsim.config.experiment import Experiment
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
 from fedsim.engines.parallel_jobs import steps_of
 from fedsim.engines.threads import limited_threads
@@ -32,7 +31,14 @@ from fedsim.stages.built_plugins import build_attack
 from fedsim.stages.data_of_experiment import require_labels
 from fedsim.stages.forgetting import forgetting
 from fedsim.stages.needs import view_for
-from fedsim.stages.score_files import OVERLAPPING, up_to_date, write_scores, write_trace
+from fedsim.stages.score_files import (
+    BASELINE,
+    HEADLINE,
+    OVERLAPPING,
+    up_to_date,
+    write_scores,
+    write_trace,
+)
 from fedsim.stages.setup import Setup
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
 from fedsim.stages.views import HiddenAudit, hidden_audit, view_of
@@ -102,7 +108,7 @@ def _cases(
         store = attacker.store(setup.experiment, run)
         for query in attacker.queries:
             audit = ledger.audit(query)
-            seen = _seen(store, attacker, query, setup.experiment)
+            seen = _seen(store, attacker, query, setup)
             own = shadows.get((attacker.label, query.key), ())
             hidden = hidden_audit(setup, query)
             view = view_of(setup, run, attacker, query, seen, own, hidden)
@@ -111,7 +117,7 @@ def _cases(
 
 
 def _seen(
-    store: SnapshotStore, attacker: Attacker, query: MembershipQuery, experiment: Experiment
+    store: SnapshotStore, attacker: Attacker, query: MembershipQuery, setup: Setup
 ) -> tuple[Snapshot, ...]:
     """Return the snapshots that answer a query.
 
@@ -120,10 +126,11 @@ def _seen(
     SnapshotError
         If one is missing altogether of what the attacker keeps in every observed round.
     """
-    answering = attacker.answering(query)
+    answering, experiment = attacker.answering(query), setup.experiment
+    required = any(attack.needs.requires_others for attack in setup.attacks.values())
     others = attacker.others(query, experiment) if attacker.reads_others else ()
     seen = store.series(*attacker.seen_keys(query, experiment))
-    if others and not any(snapshot.key in others for snapshot in seen):
+    if required and others and not any(snapshot.key in others for snapshot in seen):
         raise SnapshotError(
             f"an attack reads the uploads of all participants, and {store.folder} has those of the "
             "victims only; simulate the experiment again with this attack in its list, or with "
@@ -161,7 +168,7 @@ def _score(
     count = setup.experiment.audit.attack_seeds if attack_.stochastic else 1
     made_from = {
         "attack": {**plugins.defaults("attacks", choice.name), **choice.model_dump(mode="json")},
-        "baseline": attack_.baseline,
+        BASELINE: attack_.baseline,
         "seed": setup.experiment.seed,
         "seeds": count,
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
@@ -169,6 +176,8 @@ def _score(
         "data": setup.dataset.digest,
         "ids": "shuffled",
     }
+    if attack_.headline:
+        made_from[HEADLINE] = True
     shadowed = case.view.shadows[: attack_.needs.shadow_federations]
     if shadowed:
         made_from["shadow federations"] = [_stated(one.view) for one in shadowed]

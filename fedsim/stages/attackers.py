@@ -90,6 +90,15 @@ class Attacker:
         return (*self.answering(query), *self.answering_while_acting(query), *others)
 
     @property
+    def acts_on_sums(self) -> bool:
+        """Whether each of its active adversaries is one that looks at sums of uploads."""
+        return all(
+            isinstance(one, ServerAdversary) and one.looks_at_sums()
+            for one in self.adversaries
+            if one.threat().active
+        )
+
+    @property
     def sees_uploads(self) -> bool:
         """Whether participants' uploads pass its position, and answer what it asks."""
         return all(

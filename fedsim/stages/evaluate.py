@@ -27,7 +27,7 @@ from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import Attacker
 from fedsim.stages.kept_figures import found_metrics
-from fedsim.stages.score_files import learns_from, made_from, read_scores
+from fedsim.stages.score_files import BASELINE, HEADLINE, learns_from, made_from, read_scores
 from fedsim.stages.stated_attackers import stated_attackers
 from fedsim.stages.user_level import by_user, scores_by_user
 from fedsim.stages.who_is_seen import asked_about
@@ -55,6 +55,8 @@ class EvaluatedRun:
         it.
     missing
         Why each metric of the experiment that could not be built was not measured.
+    headlines
+        The labels of the attacks that the report's first sentence is of, wherever they are.
     """
 
     experiment: Experiment
@@ -66,6 +68,7 @@ class EvaluatedRun:
     baselines: frozenset[str]
     known: Mapping[tuple[str, str, str], float]
     missing: tuple[PluginError, ...] = ()
+    headlines: frozenset[str] = frozenset()
     learns_from: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,14 +110,18 @@ def evaluate_run(run: RunDirectory) -> EvaluatedRun:
                 if len(several) == 1
                 else mean_evaluation_result(several, seed=experiment.seed, metrics=metrics)
             )
-    baselines = frozenset(
-        attack
-        for who, key, attack in evaluation_results
-        if made_from(run.scores(who, key, attack)).get("baseline")
+    baselines, headlines = (
+        frozenset(
+            attack
+            for who, key, attack in evaluation_results
+            if made_from(run.scores(who, key, attack)).get(place)
+        )
+        for place in (BASELINE, HEADLINE)
     )
     return EvaluatedRun(
         *(experiment, ledger, attackers, metrics, evaluation_results, means, baselines, known),
         missing=found.missing,
+        headlines=headlines,
         learns_from=_learns_from(run, evaluation_results),
     )
 

@@ -36,7 +36,7 @@ def attackers_reading(
 
 def require_shown(label: str, needs: Needs, attacker: Attacker, experiment: Experiment) -> None:
     """Raise `ConfigError` if an attack needs what an attacker's position does not show."""
-    if needs.others and not attacker.sees_uploads:
+    if needs.requires_others and not attacker.sees_uploads:
         raise ConfigError(
             f"attack {label} reads the uploads of other participants, which {attacker.label} does "
             "not see; take it out of attacks, or list an adversary that sees uploads, such as "
@@ -49,7 +49,7 @@ def require_shown(label: str, needs: Needs, attacker: Attacker, experiment: Expe
         )
     for query in attacker.queries:
         kept = {key.kind for key in attacker.answering(query)}
-        if needs.update_alignment and not _shows_updates(kept, experiment):
+        if needs.requires_update_alignment and not _shows_updates(kept, experiment):
             raise ConfigError(
                 f"attack {label} compares gradients with updates, and {attacker.label} sees none: "
                 "neither what a victim was sent and uploaded, nor the aggregates of two rounds; "

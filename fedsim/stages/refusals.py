@@ -52,6 +52,6 @@ def require_undefended(
         if attacker.threat().outside:
             position = "outside"
         keys = attacker.keys_throughout(experiment)
-        if position == "server" and attacker.threat().active:
+        if position == "server" and attacker.threat().active and not attacker.acts_on_sums:
             keys |= {SnapshotKind.UPLOAD.of(v) for q in attacker.queries for v in q.victims}
         require_seen(defences, attacker.label, position, keys)

@@ -81,13 +81,15 @@ def _finding(attacker: Attacker, evaluated: EvaluatedRun) -> AttackFigures:
 
 
 def leading_attack(attacker: Attacker, evaluated: EvaluatedRun) -> str:
-    """Return the attack of an attacker that does best on the records that it knows.
+    """Return the attack of an attacker that stands first: one that takes in the others, if any.
 
-    The tested records have no say in it, else their figures would flatter. On the first victim;
-    of several alike, the first.
+    Of several, or without one, the attack that does best on the known records. The tested records
+    have no say in it, else their figures would flatter. On the first victim; of several alike, the
+    first.
     """
     query = attacker.queries[0].key
     own = [attack for adversary, attack in evaluated.means if adversary == attacker.label]
+    own = [attack for attack in own if attack in evaluated.headlines] or own
     return max(own, key=lambda attack: evaluated.known[attacker.label, query, attack])
 
 

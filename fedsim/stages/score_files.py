@@ -28,6 +28,9 @@ _KINDS = {"record": pa.int64(), "round": pa.int64(), _VALUES: pa.list_(pa.float6
 OVERLAPPING = "overlapping records"
 """Where scores say how many records of the attacker's own federations are the real one's."""
 
+BASELINE, HEADLINE = "baseline", "headline"
+"""Where scores say what the attack is in reports: `Attack.baseline`, `Attack.headline`."""
+
 
 class ScoresError(FedsimError):
     """A file of scores is missing or damaged."""

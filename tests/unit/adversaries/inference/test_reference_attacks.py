@@ -24,14 +24,18 @@ from adversaries.inference.leave_one_out import LeaveOneOut, mean_state
 from adversaries.inference.lira import LiRA, standard_scores, upper_tail
 from adversaries.inference.loss_series import LossSeries, slopes
 from adversaries.inference.multi_signal_lira import MultiSignalLiRA
+from adversaries.inference.plans import TrainingChanges
+from adversaries.inference.relative import NAMES, relative_features
 from adversaries.inference.rmia import RMIA, beaten, log_ratios
 from adversaries.inference.source_inference import SourceInference
+from adversaries.inference.supervised import Supervised
 from fedsim.attacks import View
 from fedsim.errors import FedsimError
 from fedsim.evaluation.metrics import auc, tpr_at_fpr
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE
 
+QUICK = TrainingChanges(folds=3, epochs=15)
 ATTACKS: dict[str, Any] = {
     "lira": LiRA,
     "lira per record": partial(LiRA, variance="record"),
@@ -56,9 +60,11 @@ ATTACKS: dict[str, Any] = {
     "fedmia-i": partial(FedMIA, "loss"),
     "gradient alignment": GradientAlignment,
     "ensemble": Ensemble,
-    "ensemble of one's own": partial(Ensemble, others=False),
+    "ensemble of one's own": partial(Ensemble, others=False, supervised=False),
+    "ensemble without a network": partial(Ensemble, supervised=False),
+    "supervised, relative": partial(Supervised, relative=True, training=QUICK),
 }
-FOLDED = ("online", "ensemble")
+FOLDED = ("online", "ensemble", "supervised")
 """Of attacks that cut the known records into folds."""
 ORDER = np.random.default_rng(8).permutation(1200)
 PLACE = np.argsort(ORDER)  # where each record stands in that order
@@ -120,7 +126,7 @@ def test_scores_follow_the_record_whatever_it_is_called(
     if any(part in name for part in FOLDED):  # folds are drawn over known records as they stand
         open_ = ~np.isin(AUDITED, KNOWN.records)
         plain, again = plain[open_], again[open_]
-    if "ensemble" in name:  # the fits differ by the folds
+    if "ensemble" in name or "supervised" in name:  # the fits differ by the folds
         assert np.corrcoef(again, plain)[0, 1] > 0.99
         return
     np.testing.assert_allclose(again, plain, rtol=2e-3, atol=2e-4)
@@ -131,6 +137,9 @@ def test_candidates_may_come_in_any_order(name: str, view: View) -> None:
     order = np.random.default_rng(2).permutation(len(AUDITED))
     straight = scores(ATTACKS[name](), view)
     found = scores(ATTACKS[name](), view, records=AUDITED[order])
+    if "supervised" in name:  # another order of a batch rounds sums otherwise
+        np.testing.assert_allclose(found, straight[order], rtol=1e-4, atol=1e-5)
+        return
     assert found.tolist() == straight[order].tolist()
 
 
@@ -288,3 +297,38 @@ def test_who_is_alone_is_told_so(view: View) -> None:
         scores(RMIA(), view, known(MEMBERS[:3], UNSEEN[:1]))
     with pytest.raises(FedsimError, match="federations is 1; valid: 0"):
         LiRA(federations=1)
+
+
+def test_relative_features_are_what_the_attacks_say_whose_idea_they_are(view: View) -> None:
+    found = dict(zip(NAMES, relative_features(view, SILENCE, "this").T, strict=True))
+    for name, attack in {
+        "cosine": GradientAlignment(),
+        "margin": SourceInference(),
+    }.items():
+        np.testing.assert_allclose(found[name], scores(attack, view, records=view.records), 1e-5)
+    phi, out_phi, loss, out_loss = signals(view)
+    for x in (0, 33, 700):
+        pooled = [np.sqrt(np.mean(np.var(out, axis=0, ddof=1))) for out in out_phi]
+        z = [(phi[t, x] - out_phi[t, :, x].mean()) / pooled[t] for t in range(len(phi))]
+        assert found["log-odds against others"][x] == pytest.approx(np.mean(z), rel=2e-3)
+        ratio = [-loss[t, x] - np.log(np.exp(-out_loss[t, :, x]).mean()) for t in range(len(phi))]
+        assert found["log-likelihood ratio"][x] == pytest.approx(np.mean(ratio), rel=2e-3, abs=1e-4)
+    for name in NAMES:
+        assert auc(found[name][MEMBERS], found[name][FRESH]) > 0.7, name
+
+
+def test_who_sees_no_others_is_told_what_relative_features_take(view: View) -> None:
+    own = view.keeping([s for s in view.seen if s.participant == 0])
+    with pytest.raises(FedsimError, match="supervised attack with relative features compares"):
+        scores(Supervised(relative=True, training=QUICK), own)
+
+
+def test_an_ensemble_takes_what_there_is(view: View) -> None:
+    """All uploads, the victim's alone, and one upload with nothing before it."""
+    own = view.keeping([s for s in view.seen if s.participant == 0])
+    last = own.keeping([own.closest[-1]])
+    areas = []
+    for seen in (view, own, last):
+        found = scores(Ensemble(supervised=False), seen)
+        areas.append(auc(on(found, MEMBERS[15:]), on(found, FRESH)))
+    assert min(areas[:2]) > areas[2] > 0.7, areas

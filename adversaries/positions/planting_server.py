@@ -1,0 +1,343 @@
+"""Servers that plant units into the first layer of what victims are sent: what they share.
+
+A planted unit is a row of weights and a bias in the layer that reads a record's features as they
+are (see `entry_layer`). Most records give it no slope, so that local training moves its weights by
+few records only, whatever the number of local steps. The units that are planted are the same in
+all rounds; what is left of the layer, and all behind it, trains as ever.
+
+Where single uploads are seen, only victims are sent planted units, and in their uploads the honest
+values are put back before the aggregate is made. Under secure aggregation there is only the sum.
+Then everybody else is sent the same weights with biases at which the units are silent for all
+records: their uploads leave these weights as they are, and what moves in the sum is the victim's
+doing (Pasquini, Francati and Ateniese, *Eluding Secure Aggregation in Federated Learning via Model
+Inconsistency*, CCS 2022). The planted units are lost to the federation until the last active round,
+after which the honest values are put back.
+"""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord, MetricRecord
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adversaries.inference.entry_layer import EntryLayer, entry_layer
+from adversaries.inference.model_layers import EXAMPLES
+from adversaries.positions.curious_server import CuriousServer
+from adversaries.positions.state_lookup import arrays_in, number_in
+from fedsim import seeds
+from fedsim.adversary.base import Threat
+from fedsim.adversary.resources import AttackerResources
+from fedsim.data import MembershipQuery, about_participant
+from fedsim.errors import PluginError
+from fedsim.finding import Finding
+from fedsim.observation.keys import SnapshotKey, SnapshotKind
+
+_ROUND = "round"
+_CRAFTED, _HONEST, _RECORD = "planted", "honest", "planting"
+_COLUMNS = ("round", "records", "planted", "norm")
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is planted into K units.
+
+    Attributes
+    ----------
+    weight : (K, inputs)
+    alive : (K,)
+        Biases for whom the units are meant.
+    dead : (K,)
+        Biases at which they are silent for all records.
+    outgoing : (outputs, K)
+        The weights that read them; None leaves them as they are. Where silent units are at -1
+        (tanh), the biases behind are raised by what that would take away.
+    records
+        How many records they were made for.
+    """
+
+    weight: Tensor
+    alive: Tensor
+    dead: Tensor
+    outgoing: Tensor | None
+    records: int
+
+
+class PlantingServer(CuriousServer):
+    """Plant units into what some participants are sent; what they are is up to the subclass.
+
+    Parameters
+    ----------
+    victims
+        Who is sent planted units and asked about; by default the audit's victims.
+    units
+        How many are planted, of all victims together.
+    first, last
+        The active rounds; None goes on to the end.
+    """
+
+    _on_sums = False
+
+    def __init__(self, victims: tuple[int, ...], units: int, first: int, last: int | None) -> None:
+        if units < 2 * len(victims):
+            raise ValueError(f"units must be at least 2 a victim, not {units}")
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(f"the active rounds cannot be {first} to {last}")
+        self.victims, self.units = victims, units
+        self.first, self.last = first, last
+
+    @abstractmethod
+    def planted(
+        self, layer: EntryLayer, state: dict[str, Tensor], query: MembershipQuery, number: int
+    ) -> Units:
+        """Return what a victim is sent in the `number`-th active round (from 0), K units of it."""
+
+    @abstractmethod
+    def does(self) -> str:
+        """Return what it does with the units, for its threat model."""
+
+    def threat(self) -> Threat:
+        """Return the threat model in words."""
+        until = "on" if self.last is None else f"to round {self.last}"
+        silent = ", and dead ones in what it sends the others" if self._on_sums else ""
+        sees = (
+            "the sum of the uploads of those who took part, and no single upload"
+            if self._on_sums
+            else "the victim's parameters before and after its local training"
+        )
+        return Threat(
+            who="the server",
+            sees=sees,
+            does=f"from round {self.first} {until} it {self.does()}{silent}",
+            active=True,
+        )
+
+    def acts_from(self) -> int:
+        """Return the first active round."""
+        return self.first
+
+    def on_sums(self) -> Self:
+        """Return what it is under secure aggregation: it plants dead units for the others."""
+        other = copy.copy(self)
+        other._on_sums = True
+        return other
+
+    def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
+        """Ask about each victim, also on sums: they move by its records alone."""
+        return self.about(self.victims, participants)
+
+    def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
+        """Answer from what the victim was sent, and from its upload or the sum."""
+        (victim,) = query.victims
+        seen = SnapshotKind.AGGREGATE.of() if self._on_sums else SnapshotKind.UPLOAD.of(victim)
+        return SnapshotKind.SENT.of(victim), seen
+
+    def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
+        """Keep what the victim would have been sent, too."""
+        return (SnapshotKind.INTENDED.of(query.victims[0]),)
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Send a victim planted units; under secure aggregation, the others dead ones."""
+        if not self._is_active(round_number):
+            return super().send(round_number, participant, self._with_honest_units(arrays))
+        if participant not in self.victims and not self._on_sums:
+            return super().send(round_number, participant, arrays)
+        arrays = self._with_honest_units(arrays)
+        if participant in self.victims:
+            self.record(round_number, SnapshotKind.INTENDED.of(participant), arrays)
+        state = {name: value.clone() for name, value in arrays.to_torch_state_dict().items()}
+        layer, slots = self._layer(), self._slots()
+        self._remember(_honest(participant), layer, state)
+        planted = self._planted(layer, state, round_number)
+        for victim in self.victims:
+            places = torch.from_numpy(slots[victim])
+            plant(state, layer, places, planted[victim], alive=victim == participant)
+        return super().send(round_number, participant, ArrayRecord(state))
+
+    def send_evaluation(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord:
+        """Let all evaluate honest units."""
+        return self._with_honest_units(arrays)
+
+    def receive(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord | None:
+        """Keep a victim's upload, and put the honest units back into what is aggregated."""
+        super().receive(round_number, participant, arrays)
+        if participant not in self.victims or not self._is_active(round_number):
+            return arrays
+        return self._restored(arrays, _honest(participant))
+
+    def summed(self, round_number: int, arrays: ArrayRecord) -> None:
+        """Keep the mean that a sum of uploads is."""
+        self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
+
+    def findings(self) -> Sequence[Finding]:
+        """Return what was planted, and what a participant could notice."""
+        table = self.memory.get(_RECORD)
+        if not isinstance(table, MetricRecord):
+            return ()
+        columns = [table[name] for name in _COLUMNS]
+        rows = zip(*(one for one in columns if isinstance(one, list)), strict=True)
+        return (
+            Finding(
+                title="planted units",
+                columns=(*_COLUMNS[:3], "their norm over that of the other units"),
+                rows=tuple(
+                    (int(number), int(records), int(units), round(float(norm), 3))
+                    for number, records, units, norm in rows
+                )[:200],
+            ),
+        )
+
+    def _is_active(self, round_number: int) -> bool:
+        return self.first <= round_number and (self.last is None or round_number <= self.last)
+
+    def _layer(self) -> EntryLayer:
+        resources = self.required_resources()
+        layer = entry_layer(resources.new_model(), _examples(resources), type(self).__name__)
+        if self.units >= layer.units:
+            raise PluginError(
+                f"{type(self).__name__} would plant {self.units} units, and the first layer has "
+                f"{layer.units}; set fewer units"
+            )
+        return layer
+
+    def _slots(self) -> dict[int, NDArray[np.int64]]:
+        """Return the units of each victim, which are the same in all rounds."""
+        resources, layer = self.required_resources(), self._layer()
+        order = seeds.generator(resources.seed, "planted units").permutation(layer.units)
+        parts = np.array_split(order[: self.units], len(self.victims))
+        return {v: np.sort(part) for v, part in zip(self.victims, parts, strict=True)}
+
+    def _planted(
+        self, layer: EntryLayer, state: dict[str, Tensor], round_number: int
+    ) -> dict[int, Units]:
+        """Return each victim's units of a round; made for its first message, and remembered."""
+        if number_in(self.memory, _ROUND, _ROUND) != round_number:
+            made = {
+                victim: self.planted(
+                    layer, state, about_participant(victim), round_number - self.first
+                )
+                for victim in self.victims
+            }
+            self.memory[_CRAFTED] = _as_arrays(made)
+            self.memory[_ROUND] = MetricRecord({_ROUND: round_number})
+            self._note(layer, state, round_number, made)
+        return _as_units(arrays_in(self.memory, _CRAFTED), self.victims)
+
+    def _note(
+        self, layer: EntryLayer, state: dict[str, Tensor], number: int, made: dict[int, Units]
+    ) -> None:
+        usual = float(state[layer.weight].double().norm(dim=1).median())
+        norms = torch.cat([units.weight.double().norm(dim=1) for units in made.values()])
+        row: tuple[float, ...] = (
+            number,
+            sum(units.records for units in made.values()),
+            sum(int((units.weight != 0).any(1).sum()) for units in made.values()),
+            float(norms.median()) / usual if usual else 0.0,
+        )
+        before = self.memory.get(_RECORD)
+        self.memory[_RECORD] = MetricRecord(
+            {
+                name: [*_numbers(before, name), float(value)]
+                for name, value in zip(_COLUMNS, row, strict=True)
+            }
+        )
+
+    def _remember(self, key: str, layer: EntryLayer, state: dict[str, Tensor]) -> None:
+        """Keep the honest values of what is going to be changed."""
+        names = [layer.weight, layer.bias, *([layer.outgoing] if layer.outgoing else [])]
+        kept = ArrayRecord({name: state[name].clone() for name in names})
+        self.memory[key] = kept
+        if _HONEST not in self.memory:
+            self.memory[_HONEST] = kept
+
+    def _with_honest_units(self, arrays: ArrayRecord) -> ArrayRecord:
+        """Return parameters whose planted units a sum has left in are honest again."""
+        if not self._on_sums or _HONEST not in self.memory:
+            return arrays
+        return self._restored(arrays, _HONEST)
+
+    def _restored(self, arrays: ArrayRecord, key: str) -> ArrayRecord:
+        layer, slots = self._layer(), self._slots()
+        honest = arrays_in(self.memory, key).to_torch_state_dict()
+        state = {name: value.clone() for name, value in arrays.to_torch_state_dict().items()}
+        for places in map(torch.from_numpy, slots.values()):
+            state[layer.weight][places] = honest[layer.weight][places]
+            state[layer.bias][places] = honest[layer.bias][places]
+            if layer.outgoing:
+                state[layer.outgoing][:, places] = honest[layer.outgoing][:, places]
+        if layer.next_bias in state:
+            planted = _as_units(arrays_in(self.memory, _CRAFTED), self.victims)
+            for units in planted.values():
+                state[layer.next_bias] -= raised_by(layer, units).to(state[layer.next_bias])
+        return ArrayRecord(state)
+
+
+def plant(
+    state: dict[str, Tensor], layer: EntryLayer, places: Tensor, units: Units, *, alive: bool
+) -> None:
+    """Put units into parameters, in place."""
+    kind = state[layer.weight].dtype
+    state[layer.weight][places] = units.weight.to(kind)
+    state[layer.bias][places] = (units.alive if alive else units.dead).to(kind)
+    if layer.outgoing and units.outgoing is not None:
+        state[layer.outgoing][:, places] = units.outgoing.to(kind)
+        if layer.next_bias in state:
+            state[layer.next_bias] += raised_by(layer, units).to(kind)
+
+
+def raised_by(layer: EntryLayer, units: Units) -> Tensor:
+    """Return what is added to the biases behind: what silent units would take away, or 0."""
+    if units.outgoing is None or not layer.saturates:
+        return torch.zeros(())
+    return units.outgoing.sum(1)
+
+
+def target_features(resources: AttackerResources, query: MembershipQuery) -> Tensor:
+    """Return the features (N, inputs) of a query's targets, in double precision."""
+    inputs, _ = resources.dataset.batch(resources.targets_of(query))
+    return inputs.flatten(1).double()
+
+
+def _examples(resources: AttackerResources) -> Tensor:
+    return resources.dataset.batch(np.arange(min(EXAMPLES, len(resources.dataset.labels))))[0]
+
+
+def _honest(participant: int) -> str:
+    return f"honest-{participant}"
+
+
+def _as_arrays(made: dict[int, Units]) -> ArrayRecord:
+    kept: dict[str, Tensor] = {}
+    for victim, units in made.items():
+        for name in ("weight", "alive", "dead", "outgoing"):
+            if (value := getattr(units, name)) is not None:
+                kept[f"{victim}.{name}"] = value.contiguous()
+    return ArrayRecord(kept)
+
+
+def _as_units(arrays: ArrayRecord, victims: Iterable[int]) -> dict[int, Units]:
+    state = arrays.to_torch_state_dict()
+    return {
+        victim: Units(
+            state[f"{victim}.weight"],
+            state[f"{victim}.alive"],
+            state[f"{victim}.dead"],
+            state.get(f"{victim}.outgoing"),
+            records=0,
+        )
+        for victim in victims
+    }
+
+
+def _numbers(record: object, name: str) -> list[float]:
+    values = record[name] if isinstance(record, MetricRecord) else []
+    return [float(one) for one in values] if isinstance(values, list) else []
