@@ -136,7 +136,12 @@ def _name(tree: Any, path: tuple[str, ...]) -> str:
 
 
 def _position(path: tuple[str, ...]) -> tuple[Any, ...]:
-    return (len(path), *(int(key) if key.isdigit() else -1 for key in path), path)
+    return (len(path), *map(_place, path), path)
+
+
+def _place(key: str) -> int:
+    """Return the position in a list that a key may be; -1 if it is none."""
+    return int(key) if len(key) < 10 and key.isdecimal() else -1
 
 
 def _replaced(tree: Any, path: tuple[str, ...], value: Any) -> Any:
@@ -146,8 +151,8 @@ def _replaced(tree: Any, path: tuple[str, ...], value: Any) -> Any:
         held = {str(key): one for key, one in tree.items()}
         new = _replaced(held[first], tuple(rest), value) if rest and first in held else value
         return {k: v for k, v in {**held, first: new}.items() if v is not None or k != first}
-    if isinstance(tree, list | tuple) and first.isdigit() and int(first) < len(tree):
-        place = int(first)
+    place = _place(first)
+    if isinstance(tree, list | tuple) and 0 <= place < len(tree):
         new = _replaced(tree[place], tuple(rest), value) if rest else value
         return [*tree[:place], *([] if new is None else [new]), *tree[place + 1 :]]
     return tree

@@ -363,3 +363,11 @@ def test_what_does_not_fit_together_is_told_beside_the_rest(
     said = sentence_of(tree)
     assert said.startswith("exp.yaml: 3 faults: ")
     assert told in said
+
+
+@pytest.mark.parametrize("key", ["9" * 5000, "\N{SUPERSCRIPT TWO}", "-1", "a.b", ""])
+def test_keys_that_look_like_positions_are_told_as_keys(key: str) -> None:
+    said = sentence_of(toys.tree(data=DATA) | {key: 1, "seed": -1})
+    assert "unknown key" in said
+    assert "seed is -1" in said
+    assert "unknown key" in sentence_of(toys.tree(data=DATA, audit={key: 1}))
