@@ -16,6 +16,7 @@ from typing import Any
 
 from fedsim import plugins
 from fedsim.errors import FedsimError, shown
+from fedsim.plugins.error_sentences import OURS
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject, unclear
 from fuzz.values.bases import FULL, Tree, first_try, sound_base
@@ -196,7 +197,7 @@ class ValuesOfSettings(Subject):
 
     def _is_of_others(self, name: str) -> bool:
         module = plugins.resolve(self.group, name).__module__
-        return module.partition(".")[0] not in plugins.OURS
+        return module.partition(".")[0] not in OURS
 
 
 def _names_at(place: Place) -> Iterator[str]:
