@@ -29,6 +29,8 @@ _HALVES = {
 """Strategies of Flower's that rely on a mod in the participants' app, and what to take instead."""
 _OF_TREES = frozenset({"FedXgbBagging"})
 _AT_LEAST = re.compile(r"min_\w+_nodes")
+_WEIGHTS = (EXAMPLES, "loss")
+"""What every reply has and is above zero: figures by which a strategy may weight participants."""
 
 
 def build_strategy(name: str, settings: Mapping[str, Any], participants: int) -> Strategy:
@@ -94,6 +96,12 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
         raise PluginError(
             f"strategy {name!r} gave a {type(built).__name__}; a plugin of group strategies must "
             "derive from flwr.serverapp.strategy.Strategy"
+        )
+    weights = getattr(built, "weighted_by_key", EXAMPLES)
+    if weights not in _WEIGHTS:
+        raise ConfigError(
+            f"federation.strategy: {name} would weight participants by weighted_by_key = "
+            f"{weights!r}, which they do not all send; it must be {_WEIGHTS[0]} or {_WEIGHTS[1]}"
         )
     # As built: some strategies have minima of their own, which are no settings.
     patient = [k for k, v in vars(built).items() if _AT_LEAST.fullmatch(k) and v > participants]

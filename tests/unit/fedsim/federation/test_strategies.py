@@ -164,6 +164,17 @@ def test_fedprox_keeps_uploads_near_what_was_sent() -> None:
         ("FedAvg", {"momentum": 0.9}, "FedAvg: unknown setting 'momentum'; valid: arrayrecord_key"),
         ("FedAvg", {"fraction_train": "all"}, "FedAvg: setting 'fraction_train' is 'all'"),
         ("FedAvg", {"fraction_train": 2.0}, "FedAvg would wait forever for fraction_train = 2.0; "),
+        ("Krum", {"weighted_by_key": "n"}, "'n', which they do not all send; it must be num-exam"),
+        (
+            "DifferentialPrivacyServerSideFixedClipping",
+            {
+                "noise_multiplier": 1.0,
+                "clipping_norm": 1.0,
+                "num_sampled_clients": 3,
+                "strategy": {"name": "FedAdam", "weighted_by_key": "accuracy"},
+            },
+            "FedAdam would weight participants by weighted_by_key = 'accuracy', which they do not",
+        ),
         ("FedAvgM", {"fraction_train": 40}, "wait forever for fraction_train = 40.0; it must be"),
         ("FedAvg", {"fraction_evaluate": 1.5}, "wait forever for fraction_evaluate = 1.5; it"),
         ("FedAvg", {"fraction_evaluate": -0.1}, "fraction_evaluate = -0.1; it must be a fraction"),
