@@ -30,9 +30,8 @@ def gate(
         The largest and smallest number allowed, by metric (``{"auc": 0.6}``) or figure of utility
         (``{"test_accuracy": 0.5}``).
     judged_by
-        ``cautious``: the end of the confidence interval that is nearer to a breach must keep the
-        limit; ``value``: the figure itself; ``lenient``: a limit is broken only where the whole
-        interval lies beyond it.
+        ``cautious``: the figure's one-sided 95 % limit on the side of a breach must keep the
+        limit; ``value``: the figure itself; ``lenient``: the one-sided limit on the other side.
     each_victim
         Whether to check the figures of each victim, too, not only their mean.
     junit

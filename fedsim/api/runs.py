@@ -35,6 +35,7 @@ from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
 from fedsim.stages.federation_seeds import repeats_of
 from fedsim.stages.plan import Plan, StatedThreat, plan, stated_threats
+from fedsim.stages.refusals import require_simulated
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.run_content import keep_content, require_content, require_data
 from fedsim.stages.setup import Setup, set_setup
@@ -87,6 +88,7 @@ def run(
     resolved = as_experiment(experiment, tuple(settings))
     folder = new_run_folder(experiment, out)
     shared = as_path(states, "the folder of states")
+    require_simulated(resolved)
     setup = set_setup(resolved, as_path(data_dir), watcher)
     if on_plan is not None:
         learns_from = {k: attack.needs.knowledge_in_words for k, attack in setup.attacks.items()}

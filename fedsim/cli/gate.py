@@ -40,8 +40,9 @@ def gate(
         JudgedByName,
         typer.Option(
             "--judged-by",
-            help="What is compared with a limit: the end of the interval nearer to a breach "
-            "(cautious), the figure itself (value), or the other end (lenient).",
+            help="What is compared with a limit: the figure's one-sided 95 % limit on the side of "
+            "a breach (cautious), the figure itself (value), or the limit on the other side "
+            "(lenient).",
         ),
     ] = JudgedByName.CAUTIOUS,
     each_victim: Annotated[

@@ -51,7 +51,7 @@ class FederationSettings(Strict):
     def present(self, round_number: int, participants: int) -> frozenset[int]:
         """Return which of `participants` participants take part in a round.
 
-        >>> honest = Federation(rounds=80, attendance={1: (0,), 41: (1,)})
+        >>> honest = FederationSettings(rounds=80, attendance={1: (0,), 41: (1,)})
         >>> sorted(honest.present(40, participants=2)), sorted(honest.present(41, participants=2))
         ([0], [1])
         """

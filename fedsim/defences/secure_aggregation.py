@@ -55,7 +55,6 @@ class SecureAggregation(Defence):
 
     def in_words(self) -> str:
         """Return what it does, and in which rounds a sum is of one upload."""
-        alone = alone_in_sums(self.facts)
         if self.protocol == SECAGG_PLUS:
             return (
                 "participants mask their uploads, and the server learns their sum only (Flower's "
@@ -63,7 +62,7 @@ class SecureAggregation(Defence):
             )
         return (
             "the server is shown sums of the uploads only (an exact stand-in in simulation, "
-            f"without cryptography){alone}"
+            f"without cryptography){alone_in_sums(self.facts)}"
         )
 
     def wrap_strategy(self, strategy: Strategy) -> Strategy:
@@ -72,9 +71,14 @@ class SecureAggregation(Defence):
         Raises
         ------
         ConfigError
-            If it looks at single uploads.
+            If it looks at single uploads; with SecAgg+, if a round has one upload only.
         """
         require_sums(strategy)
+        if self.protocol == SECAGG_PLUS and (alone := alone_rounds(self.facts)):
+            raise ConfigError(
+                "secure-aggregation: SecAgg+ sums the uploads of at least two participants, and in "
+                f"round {alone[0]} only one trains; let more take part in each round"
+            )
         return SumsOnly(strategy)
 
     def hides(self) -> tuple[Hidden, ...]:
@@ -89,9 +93,14 @@ UPLOADS = Hidden(
 )
 
 
+def alone_rounds(facts: FederationFacts | None) -> list[int]:
+    """Return in which rounds a sum is the upload of one participant."""
+    return [r for r, there in facts.shares.items() if len(there) == 1] if facts else []
+
+
 def alone_in_sums(facts: FederationFacts | None) -> str:
     """Return in which rounds a sum is the upload of one participant, to follow a sentence."""
-    rounds = [r for r, there in facts.shares.items() if len(there) == 1] if facts else []
+    rounds = alone_rounds(facts)
     if not rounds:
         return ""
     named = ", ".join(map(str, rounds[:5])) + (", ..." if len(rounds) > 5 else "")

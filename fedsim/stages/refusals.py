@@ -9,8 +9,9 @@ from torch import nn
 from fedsim.config.experiment import Experiment
 from fedsim.data import Dataset
 from fedsim.defences.base import Defence
-from fedsim.defences.composition import require_seen
-from fedsim.errors import FedsimError
+from fedsim.defences.composition import bare_defence, require_seen
+from fedsim.defences.secure_aggregation import with_protocol
+from fedsim.errors import ConfigError, FedsimError
 from fedsim.federation.strategies import require_aggregable
 from fedsim.federation.strategy_state import strategy_state
 from fedsim.models import exchanged_state
@@ -41,6 +42,21 @@ def require_aggregation(strategy: Strategy, new_model: Callable[[], nn.Module]) 
     """Raise `FedsimError` if a strategy cannot be kept, or cannot aggregate such a model."""
     strategy_state(strategy)  # what it cannot keep is reported now, and not after a round
     require_aggregable(strategy, exchanged_state(new_model()))
+
+
+def require_simulated(experiment: Experiment) -> None:
+    """Raise if an experiment's defences run on Flower's own runtimes only.
+
+    Raises
+    ------
+    ConfigError
+        In one sentence, which is true before there are any data.
+    """
+    if with_protocol(bare_defence(one) for one in experiment.defences):
+        raise ConfigError(
+            "secure-aggregation with protocol secagg+ is Flower's own, and needs one of its "
+            "runtimes (fedsim new flower-app); leave protocol out for the exact stand-in"
+        )
 
 
 def require_undefended(

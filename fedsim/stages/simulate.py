@@ -16,12 +16,11 @@ from torch import nn
 
 from fedsim.data import write_ledger
 from fedsim.defences.composition import encoding, mods_of
-from fedsim.defences.secure_aggregation import with_protocol
 from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import ConfigError, FedsimError, MessageError, plural
+from fedsim.errors import FedsimError, MessageError, plural
 from fedsim.federation.client_app import make_client_app, sampled
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.federation.server_app import Server, make_server_app
@@ -37,6 +36,7 @@ from fedsim.stages.checkpointing import Checkpointer, read_taken_over
 from fedsim.stages.features_only import let_go
 from fedsim.stages.federations import PlannedFederation, federations_of
 from fedsim.stages.plan import plan
+from fedsim.stages.refusals import require_simulated
 from fedsim.stages.round_timing import timed_rounds
 from fedsim.stages.setup import Setup
 from fedsim.stages.setup import strategy_of as strategy_of
@@ -71,11 +71,7 @@ def simulate(
     KeyboardInterrupt
         After a checkpoint of the last finished round was written.
     """
-    if with_protocol(setup.defences.values()):
-        raise ConfigError(
-            "secure-aggregation with protocol secagg+ is Flower's own, and needs one of its "
-            "runtimes (fedsim new flower-app); leave protocol out for the exact stand-in"
-        )
+    require_simulated(setup.experiment)
     if not run.ledger.is_file():
         write_ledger(setup.ledger, run.ledger)
     federations = placed_federations(setup, run)

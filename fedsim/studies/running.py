@@ -18,6 +18,7 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attackers import attackers_of
+from fedsim.stages.refusals import require_simulated
 from fedsim.stages.setup import set_setup
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
@@ -185,6 +186,7 @@ def _require_runnable(cells: Sequence[Cell], data_dir: Path | None) -> None:
     for _, alike in groupby(cells, lambda cell: (cell.experiment.data, cell.experiment.seed)):
         dataset: Dataset | None = None
         for cell in alike:
+            require_simulated(cell.experiment)
             setup = set_setup(cell.experiment, data_dir, SILENCE, dataset=dataset)
             dataset = setup.dataset
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import toys
 from flwr.app import ArrayRecord
+from flwr.serverapp.strategy import FedAvg
 from scipy.stats import chi2
 
 from adversaries.positions.curious_server import CuriousServer
@@ -153,6 +154,9 @@ def test_a_sum_of_one_is_named(tmp_path: Path) -> None:
     alone = built(facts, **shared).guarantee(facts)
     assert isinstance(alone, NoGuarantee)
     assert "in round 2 a participant is alone" in alone.why
+    masked = built(facts, name="secure-aggregation", protocol="secagg+")
+    with pytest.raises(ConfigError, match="at least two participants, and in round 2 only one"):
+        masked.wrap_strategy(FedAvg())
 
 
 def test_shares_of_noise_are_in_the_sum_as_large_as_central_noise(tmp_path: Path) -> None:

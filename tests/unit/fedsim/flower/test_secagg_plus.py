@@ -13,6 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 from flwr.common import bytes_to_ndarray
 from scipy import stats
 
+from fedsim import api
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.errors import ConfigError, MessageError
 from fedsim.flower import new_client_app, new_server_app
@@ -120,6 +121,14 @@ def test_a_participant_does_not_upload_what_is_not_masked(tmp_path: Path) -> Non
 def test_other_engines_refuse_it_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"protocol secagg\+ is Flower's own, and needs one of"):
         toys.simulated(tmp_path, **SECTIONS, defences=MASKED)
+
+
+def test_it_is_refused_before_data_are_read_and_a_run_begins(tmp_path: Path) -> None:
+    missing = {"name": "csv", "path": "nowhere.csv", "label": "label"}
+    tree = toys.tree(**SECTIONS, data=missing, defences=MASKED)
+    with pytest.raises(ConfigError, match="needs one of its runtimes"):
+        api.run(tree, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("flower")
