@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedsim.config.loading import load_experiment
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of
 from fedsim.report.formats import tidy
@@ -23,6 +24,7 @@ from fedsim.report.html_table import Heading, html_table
 from fedsim.report.results import MetricInfo, ResultRow, Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
+from fedsim.stages.federation_seeds import results_of_repeats
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import Table, TableEntry
 
@@ -60,6 +62,22 @@ class FinishedRun:
     def page(self) -> Path:
         """The report page."""
         return RunDirectory(self.path).report
+
+    @property
+    def repeats(self) -> Mapping[str, Results]:
+        """The results of its other federations (`audit.federation_seeds`), by their numbers."""
+        asked = load_experiment(RunDirectory(self.path).experiment, plugins_needed=False)
+        return results_of_repeats(asked, self.path)
+
+    @property
+    def self_check(self) -> tuple[str, ...]:
+        """Sentences on attacks that refute a guarantee, in any of its federations."""
+        others = (
+            f"federation seed {number}: {said}"
+            for number, results in self.repeats.items()
+            for said in results.self_check
+        )
+        return (*self.results.self_check, *others)
 
     def __repr__(self) -> str:
         attacks, adversaries = self.results.attacks(), ", ".join(self.results.adversaries())

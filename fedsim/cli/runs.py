@@ -76,8 +76,9 @@ def run(
     if scalars:
         scalars.end(finished.results)
     output.show_results(finished.results, out)
-    end_by_self_check(finished.results.self_check)
-    if null_failures(finished.results.findings):
+    end_by_self_check(finished.self_check)
+    federations = (finished.results, *finished.repeats.values())
+    if any(null_failures(one.findings) for one in federations):
         raise typer.Exit(EXIT_PROBLEM)
 
 
@@ -139,7 +140,7 @@ def attack(
     if path is not None and not given and not (weights or snapshots or owner or victim is not None):
         finished = api.attack(path, named, data_dir=data_dir, watcher=watcher)
         output.show_results(finished.results, path)
-        end_by_self_check(finished.results.self_check)
+        end_by_self_check(finished.self_check)
         return
     if path is not None or model is None or data is None or ledger is None or out is None:
         raise FedsimError(
@@ -188,7 +189,7 @@ def report(
     output = choose_output(quiet=quiet, as_json=as_json)
     finished = api.report(path, exposed=exposed, data_dir=data_dir)
     output.show_results(finished.results, path)
-    end_by_self_check(finished.results.self_check)
+    end_by_self_check(finished.self_check)
 
 
 def end_by_self_check(sentences: Sequence[str]) -> None:

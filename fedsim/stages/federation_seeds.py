@@ -48,15 +48,20 @@ def _with_seed(experiment: Experiment, number: int) -> Experiment:
     )
 
 
+def results_of_repeats(experiment: Experiment, run: Path) -> dict[str, Results]:
+    """Return the results of a run's other federations that are finished, by their numbers."""
+    return {
+        folder.name: read_results(RunDirectory(folder).results)
+        for folder in repeats_of(experiment, run)
+        if RunDirectory(folder).results.is_file()
+    }
+
+
 def seeds_finding(
     experiment: Experiment, run: RunDirectory, own: Results
 ) -> Iterator[OwnedFinding]:
     """Yield the figures over a run's federations; nothing before two of them are finished."""
-    others = [
-        read_results(RunDirectory(folder).results)
-        for folder in repeats_of(experiment, run.path)
-        if RunDirectory(folder).results.is_file()
-    ]
+    others = results_of_repeats(experiment, run.path).values()
     if not others:
         return
     yield OwnedFinding(

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+import typer
 from scipy.stats import t
 
 import fedsim
+from fedsim.cli.runs import report
 from fedsim.config.loading import parse_experiment
 from fedsim.data import read_ledger
 from fedsim.rundir import RunDirectory
@@ -50,6 +52,24 @@ def test_federations_share_data_and_partition_and_nothing_else(tmp_path: Path) -
     assert row[3:] == pytest.approx(
         (mean, max(0, mean - half), min(1, mean + half), np.std(areas, ddof=1)), abs=1e-4
     )
+
+
+def test_a_guarantee_that_is_refuted_in_another_federation_ends_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fedsim.run(sections(federation_seeds=2), tmp_path / "run")
+    assert run.self_check == ()
+    (other,) = run.repeats.values()
+    refuted = other.results[0].model_copy(update={"refutes": "loss refutes the guarantee"})
+    other = other.model_copy(update={"results": (refuted, *other.results[1:])})
+    place = RunDirectory(tmp_path / "run/federation-seeds/2")
+    place.results.write_text(other.model_dump_json())
+    with pytest.raises(typer.Exit) as ended:
+        report(tmp_path / "run", exposed=0, quiet=True)
+    assert ended.value.exit_code == 1
+    said = "federation seed 2: loss refutes the guarantee"
+    assert f"self-check failed: {said}" in capsys.readouterr().err
+    assert fedsim.open_run(tmp_path / "run").self_check == (said,)
 
 
 def test_a_finished_run_takes_more_seeds_and_simulates_only_those(tmp_path: Path) -> None:
