@@ -144,6 +144,21 @@ def test_each_fault_is_told_before_the_data_are_decoded(what: str) -> None:
     assert sentence in refused(**sections)
 
 
+def test_a_fraction_of_more_than_all_is_told_once_before_the_data_are_decoded() -> None:
+    fraction = {"name": "FedAvg", "fraction_evaluate": 1.5}
+    wrapping = {
+        "name": "DifferentialPrivacyServerSideFixedClipping",
+        "noise_multiplier": 1.0,
+        "clipping_norm": 1.0,
+        "num_sampled_clients": 4,
+        "strategy": fraction,
+    }
+    for strategy in (fraction, wrapping):
+        said = refused(federation={"strategy": strategy})
+        assert said.count("FedAvg would wait forever for fraction_evaluate = 1.5; it must be") == 1
+        assert "faults" not in said
+
+
 def test_a_source_is_built_but_not_read() -> None:
     toy = toys.tree(data={**DATA, "size": 0})
     with pytest.raises(
