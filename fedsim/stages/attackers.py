@@ -23,12 +23,14 @@ class Attacker:
     """An attacker: its label, the adversaries in its position, and what it asks.
 
     `reads_others` says whether an attack reads every participant's uploads, so that it keeps them.
+    `left_out` are the queries about whom it sees in no observed round.
     """
 
     label: str
     adversaries: tuple[Adversary, ...]
     queries: tuple[MembershipQuery, ...]
     reads_others: bool = False
+    left_out: tuple[MembershipQuery, ...] = ()
 
     @property
     def participant(self) -> int | None:

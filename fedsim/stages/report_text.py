@@ -121,6 +121,10 @@ def rounds_seen(run: RunDirectory, evaluated: EvaluatedRun) -> list[tuple[str, s
             if set(rounds) != set(experiment.observed_rounds):
                 seen = ", ".join(map(str, sorted(rounds))) or "none"
                 found.append((f"{attacker.label} saw {query.key.replace('-', ' ')}", seen))
+        found += [
+            (f"{attacker.label} saw {query.key.replace('-', ' ')}", "none")
+            for query in attacker.left_out
+        ]
     return found
 
 

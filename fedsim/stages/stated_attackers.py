@@ -35,12 +35,31 @@ class _ThreatWords(StrictModel):
     outside: bool
 
 
-class _StatedQuery(StrictModel):
-    """A query, and the names of what answers it: in every observed round, and only while acting."""
+class _Asked(StrictModel):
+    """A query: whose data is asked about."""
 
     key: LongText
     victims: tuple[int, ...]
     holders: tuple[int, ...]
+
+    @classmethod
+    def of(cls, query: MembershipQuery, **more: tuple[str, ...]) -> Self:
+        return cls.model_validate(
+            {
+                "key": query.key,
+                "victims": tuple(map(int, query.victims)),
+                "holders": tuple(map(int, query.holders)),
+                **more,
+            }
+        )
+
+    def query(self) -> MembershipQuery:
+        return MembershipQuery(self.key, self.victims, self.holders)
+
+
+class _StatedQuery(_Asked):
+    """A query, and the names of what answers it: in every observed round, and only while acting."""
+
     answering: tuple[LongText, ...]
     answering_while_acting: tuple[LongText, ...]
 
@@ -54,6 +73,7 @@ class _StatedAttacker(StrictModel):
     reads_others: bool
     threat: _ThreatWords
     queries: tuple[_StatedQuery, ...]
+    left_out: tuple[_Asked, ...] = ()
 
     @classmethod
     def of(cls, attacker: Attacker) -> Self:
@@ -65,22 +85,22 @@ class _StatedAttacker(StrictModel):
             reads_others=attacker.reads_others,
             threat=_ThreatWords(**vars(threat)),
             queries=tuple(
-                _StatedQuery(
-                    key=query.key,
-                    victims=tuple(map(int, query.victims)),
-                    holders=tuple(map(int, query.holders)),
+                _StatedQuery.of(
+                    query,
                     answering=_names(attacker.answering(query)),
                     answering_while_acting=_names(attacker.answering_while_acting(query)),
                 )
                 for query in attacker.queries
             ),
+            left_out=tuple(map(_Asked.of, attacker.left_out)),
         )
 
     def attacker(self) -> Attacker:
         """Return the attacker, with an adversary that states the same and does nothing."""
-        queries = tuple(MembershipQuery(q.key, q.victims, q.holders) for q in self.queries)
+        queries = tuple(one.query() for one in self.queries)
         kind = _OnServer if self.participant is None else _OnParticipant
-        return Attacker(self.label, (kind(self),), queries, self.reads_others)
+        left_out = tuple(one.query() for one in self.left_out)
+        return Attacker(self.label, (kind(self),), queries, self.reads_others, left_out)
 
 
 class _AttackersFile(StrictModel):

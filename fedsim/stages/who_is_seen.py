@@ -6,7 +6,7 @@ victim that is seen in no observed round cannot be asked about; the others are.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -155,7 +155,7 @@ def seen_attackers(
                     f"observed rounds: {_listed(rounds)}"
                 )
         if any(seen.values()):
-            kept.append(replace(attacker, queries=tuple(q for q, rounds in seen.items() if rounds)))
+            kept.append(_asking(attacker, {query for query, rounds in seen.items() if rounds}))
     if not kept and unseen:
         raise ConfigError(f"{_sentence(*unseen[0], draws)}; nothing would be left to attack")
     for attacker, query in unseen:
@@ -171,16 +171,20 @@ def asked_about(attackers: Iterable[Attacker], ledger: Ledger) -> tuple[Attacker
     DataError
         If it has an audit of none.
     """
-    asked = (
-        replace(one, queries=tuple(q for q in one.queries if q.key in ledger.roles))
-        for one in attackers
-    )
+    asked = (_asking(one, {q for q in one.queries if q.key in ledger.roles}) for one in attackers)
     left = tuple(one for one in asked if one.queries)
     if not left:
         raise DataError(
             "the ledger has an audit of no query that the adversaries ask; it is of another run"
         )
     return left
+
+
+def _asking(attacker: Attacker, kept: Container[MembershipQuery]) -> Attacker:
+    """Return an attacker that asks some of its queries, and remembers which were left out."""
+    asked = tuple(query for query in attacker.queries if query in kept)
+    left_out = tuple(query for query in attacker.queries if query not in kept)
+    return replace(attacker, queries=asked, left_out=(*attacker.left_out, *left_out))
 
 
 def _sentence(attacker: Attacker, query: MembershipQuery, draws: Draws) -> str:

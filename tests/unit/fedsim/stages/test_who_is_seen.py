@@ -72,11 +72,14 @@ def test_victims_that_are_not_seen_are_told_and_the_others_attacked(tmp_path: Pa
     assert all(text.startswith("curious-server sees nothing of ") for text in left_out)
     assert judged - {"mean"} == {f"participant-{v}" for v in range(4)} - unseen
     assert judged - {"mean"}
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "curious-server saw participant" in page
+    page = tmp_path / "run" / "report.html"
+    assert "curious-server saw participant" in page.read_text()
+    never = [f"curious-server saw {victim.replace('-', ' ')}</dt><dd>none" for victim in unseen]
+    assert all(text in page.read_text() for text in never)
     # Another attack, and a second report, are about the same victims.
     again = attack(tmp_path / "run", attacks=["label"]).results
     assert {r.victim for r in again.results if r.adversary == "curious-server"} == judged
+    assert all(text in page.read_text() for text in never)
 
 
 def test_if_nobody_is_seen_nothing_is_simulated(tmp_path: Path) -> None:
