@@ -30,7 +30,8 @@ def attacked(checkout: Path, run: Path, arguments: list[str]) -> None:
     """Attack a run with the code of a checkout, on one thread, in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "fedsim", "attack", str(run), "--quiet", *arguments]
-    subprocess.run(command, env=environment, check=True)
+    # Modules are looked for in the working directory first.
+    subprocess.run(command, cwd=checkout, env=environment, check=True)
 
 
 def aucs(results: Results) -> dict[str, float]:
@@ -50,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     further = [part for name in options.attack for part in ("--attack", name)]
     if options.data_dir:
-        further += ["--data-dir", options.data_dir]
+        further += ["--data-dir", str(Path(options.data_dir).resolve())]
     checkouts = {"this": HERE}
     if options.against:
         checkouts["earlier"] = options.against.resolve()

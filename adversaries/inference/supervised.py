@@ -33,7 +33,7 @@ from fedsim.attacks import (
     RecordIds,
     View,
 )
-from fedsim.errors import DataError
+from fedsim.errors import ConfigError, DataError
 from fedsim.observation.needs import Knowledge
 from fedsim.progress import SILENCE, Watcher
 
@@ -85,6 +85,10 @@ class Supervised(Attack):
         learns_from: tuple[int, int] | None = None,
         relative: bool = False,
     ) -> None:
+        if relative and isinstance(network, str) and network.startswith("paper"):
+            raise ConfigError(
+                f"network: {network} reads nothing but vectors, so relative: true gives it nothing"
+            )
         self.inputs = network_inputs(inputs, network, vectors)
         self.training = plan(network, training)
         self.last_layer = last_layer

@@ -16,7 +16,7 @@ from fedsim.stages.canary_cosines import CanaryCosines, read_cosines
 
 TITLE = "canary participants"
 ALPHA = 0.025
-"""The level of each of the two rates' limits: of both together 5 %."""
+"""The level of each of the two rates' limits: of both together 5 %, at all thresholds together."""
 DELTA = 1e-5
 
 
@@ -56,11 +56,12 @@ def _rows(
 ) -> Iterable[tuple[str | float | None, ...]]:
     last, scale = cosines.rows[-1], cosines.dimensions**0.5
     sent = np.array(last.sent_since)
+    level = ALPHA / len(sent)  # each canary is a threshold (Bonferroni)
     yield (
         f"last iterate (round {last.round})",
         round(float(sent.mean()) * scale, 4),
         round(cosine_estimate(sent, cosines.dimensions, delta), 4),
-        round(cosine_lower_bound(sent, ALPHA, delta, dimensions=cosines.dimensions), 4),
+        round(cosine_lower_bound(sent, level, delta, dimensions=cosines.dimensions), 4),
     )
     if len(cosines.rows) < rounds:
         return  # taken over from another run, whose rounds were not noted here
@@ -72,5 +73,5 @@ def _rows(
         f"all iterates (largest of {rounds})",
         round(float(largest.mean()) * scale, 4),
         round(two_gaussians_epsilon(*fitted[0], *fitted[1], delta), 4),
-        round(cosine_lower_bound(largest, ALPHA, delta, unseen=unsent), 4),
+        round(cosine_lower_bound(largest, level, delta, unseen=unsent), 4),
     )

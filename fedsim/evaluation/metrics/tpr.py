@@ -67,9 +67,10 @@ def rank_interval(
     places, weights = places[kept], weights[kept] / weights[kept].sum()
     falling = np.concatenate([[np.inf], np.sort(nonmembers)[::-1], [-np.inf]])
     rising = np.sort(members)
-    # At least the members from the non-member above the threshold on, at most those above the next.
-    fewest = m - np.searchsorted(rising, falling[places], side="left")
+    # At least the members from the non-member above the threshold on, at most those above the next;
+    # where the two tie, the block is left out whole, as in `tpr_at_fpr`.
     most = m - np.searchsorted(rising, falling[places + 1], side="right")
+    fewest = np.minimum(m - np.searchsorted(rising, falling[places], side="left"), most)
     tail = (1 - confidence) / 2
 
     def below(rate: float) -> float:

@@ -1,6 +1,7 @@
 """The supervised attack finds a planted leak, none where there is none, and repeats itself."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from adversaries.inference.last_layer import with_last_layer
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.network_fitting import balanced_batches
 from adversaries.inference.network_training import fit_and_score
+from adversaries.inference.supervised import Supervised
 from adversaries.inference.training_settings import SupervisedSettings
 from fedsim import seeds
 from fedsim.errors import ConfigError, DataError, SnapshotError
@@ -177,3 +179,16 @@ def test_features_that_do_not_fit_together_are_refused() -> None:
 def test_impossible_settings_are_refused(setting: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         SupervisedSettings(**setting)
+
+
+@pytest.mark.parametrize("network", ["paper", "paper-shared"])
+def test_relative_features_are_refused_where_a_network_reads_no_scalars(network: Any) -> None:
+    with pytest.raises(ConfigError, match=f"network: {network} reads nothing but vectors"):
+        Supervised(network=network, relative=True)
+
+
+def test_the_last_vectors_are_chosen_also_of_inputs_that_are_summarised() -> None:
+    losses = torch.arange(5.0)[:, None, None].expand(5, 2, 1)
+    no = torch.zeros(5, 2, 0)
+    inputs = Inputs(torch.ones(5, 2, 3), losses, {}, torch.zeros(1, 2, 0), {}, no[:0])
+    assert inputs.summarised.latest(2).losses.tolist() == losses[-2:].tolist()

@@ -21,11 +21,12 @@ from fedsim.evaluation.privacy_bounds import gaussian_epsilon
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.canary_cosines import read_cosines
-from fedsim.stages.participant_epsilon import TITLE
+from fedsim.stages.participant_epsilon import ALPHA, TITLE
 from fedsim.stages.setup import set_setup
 
 CANARIES = 24
 REFERENCE_SEED = 0xBAD5EED
+NULL_2000: dict[str, Any] = {"dimensions": 2000}
 
 
 def sections(noise: float | None, **more: Any) -> dict[str, Any]:
@@ -183,3 +184,16 @@ def test_what_cannot_be_is_told_in_a_sentence(changes: dict[str, Any], told: str
         tree[key] = {**tree[key], **section} if isinstance(section, dict) else section
     with pytest.raises((ConfigError, FedsimError), match=told):
         set_setup(parse_experiment(tree, "the toy"), None, SILENCE)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_bound_of_canaries_without_a_trace_is_above_zero_in_a_twentieth_at_most(
+    counted: bool,
+) -> None:
+    random, found = np.random.default_rng(0), []
+    for _ in range(400):
+        seen = random.standard_normal(60) / 2000**0.5
+        null: dict[str, Any] = {"unseen": random.standard_normal(60) / 2000**0.5}
+        row = cosine_lower_bound(seen, ALPHA / 60, 1e-5, **(null if counted else NULL_2000))
+        found.append(row > 0)
+    assert np.mean(found) <= 0.05

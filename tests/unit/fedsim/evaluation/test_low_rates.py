@@ -10,7 +10,7 @@ from fedsim.evaluation.evaluate import evaluate_attack
 from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
 from fedsim.evaluation.metrics import CalibratedFpr, CalibratedTpr, MostExposed, TprAtFpr
 from fedsim.evaluation.metrics.calibrated import calibrated_threshold
-from fedsim.evaluation.metrics.tpr import rank_interval
+from fedsim.evaluation.metrics.tpr import rank_interval, tpr_at_fpr
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth
 
 
@@ -125,3 +125,10 @@ def test_resamples_are_what_repeating_the_records_gives(metric: Metric) -> None:
 def test_shares_out_of_range_are_refused(kind: Any) -> None:
     with pytest.raises(EvaluationError, match="was asked for"):
         kind(1.0)
+
+
+def test_an_interval_among_ties_is_in_order_and_holds_the_figure() -> None:
+    members, nonmembers = np.repeat([1.0, 0.0], [500, 500]), np.repeat([1.0, 0.0], [200, 800])
+    low, high = rank_interval(members, nonmembers, 0.01, 0.95)
+    assert low == tpr_at_fpr(members, nonmembers, 0.01)[0] == 0
+    assert 0 < high < 0.01
