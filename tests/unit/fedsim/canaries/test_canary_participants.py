@@ -14,6 +14,7 @@ from fedsim.errors import ConfigError, FedsimError
 from fedsim.evaluation.one_shot import (
     cosine_lower_bound,
     fitted_epsilon,
+    jeffreys_upper,
     null_tail,
     two_gaussians_epsilon,
 )
@@ -131,7 +132,8 @@ def test_what_is_released_without_noise_tells_who_took_part(tmp_path: Path) -> N
         assert row[1] > 5  # deviations of the null
         assert row[2] > 20
     assert last[3] > 10  # by the exact null
-    assert 1.5 < every[3] < np.log(40 * CANARIES)  # by as many counts
+    none = jeffreys_upper(np.array([0]), CANARIES, ALPHA / CANARIES)[0]  # of as many counts
+    assert every[3] == pytest.approx(np.log((1 - none) / none), abs=1e-3)
     cosines = read_cosines(RunDirectory(tmp_path / "run").canary_cosines("honest"))
     assert cosines is not None
     # All updates have the clipping's length, canaries at right angles, the 4 honest ones alike.
