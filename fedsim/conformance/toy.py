@@ -60,7 +60,7 @@ class Unmoved(Attack):
 
 
 def federation_with(
-    attackers: Sequence[Mapping[str, Any]], rounds: int = FEWEST_ROUNDS
+    attackers: Sequence[Mapping[str, Any] | str], rounds: int = FEWEST_ROUNDS
 ) -> Experiment:
     """Return the experiment in which adversaries are tried; every round is observed."""
     local = {"batch_size": 10, "learning_rate": 0.1}

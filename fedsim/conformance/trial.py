@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.adversary.base import GIVEN_ATTRIBUTES, Adversary
+from fedsim.config.attackers import AttackerSettings
 from fedsim.config.choice import HONEST
 from fedsim.config.experiment import Experiment
 from fedsim.conformance import toy
@@ -18,7 +19,7 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attacker_resources import give_resources
-from fedsim.stages.attackers import Attacker, attackers_of
+from fedsim.stages.attackers import Attacker, attacker_of
 from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import simulate
 
@@ -42,8 +43,8 @@ class Trial:
     @cached_property
     def attacker(self) -> Attacker:
         """The adversary in its position, freshly built."""
-        (attacker,) = attackers_of(toy.federation_with([self.chosen]))
-        return attacker
+        chosen = AttackerSettings.model_validate(self.chosen)
+        return attacker_of(chosen, toy.federation_with(["curious-server"]))
 
     @property
     def adversary(self) -> Adversary:

@@ -188,6 +188,8 @@ def byte_count(array: Array) -> int:
 def values_bytes(arrays: ArrayRecord) -> int:
     """Return how many bytes the numbers of arrays take, by their shapes and types alone.
 
+    An array of a type that NumPy does not know counts nothing; where it is read, it is refused.
+
     >>> values_bytes(recorded({"w": np.zeros((3, 2), np.float32), "count": np.int64(1)[None]}))
     32
     """
@@ -196,7 +198,10 @@ def values_bytes(arrays: ArrayRecord) -> int:
 
 @lru_cache(maxsize=4096)
 def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
-    return math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        return math.prod(shape) * np.dtype(dtype).itemsize
+    except (TypeError, ValueError):
+        return 0
 
 
 def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:

@@ -45,7 +45,8 @@ SMALLER_EXPERIMENTS = {
             "adversaries.3.together=[{name: isolating-server, first: 2}, "
             "{name: gradient-ascent-server, first: 3}]",
             "adversaries.5={name: gradient-ascent-participant, participant: 3, first: 3}",
-            "attacks.0={name: supervised, training: {epochs: 2, folds: 2}}",
+            "attacks.0={name: ensemble, supervised: false, folds: 2}",
+            "attacks.1={name: supervised, training: {epochs: 2, folds: 2}}",
             "engine.workers=1",
         ),
         MINUTES,

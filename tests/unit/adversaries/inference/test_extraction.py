@@ -170,7 +170,7 @@ def test_a_softmax_behind_the_logits_is_refused() -> None:
 
 
 def test_no_records_and_no_batch_are_refused() -> None:
-    with pytest.raises(FedsimError, match="no record at all"):
+    with pytest.raises(FedsimError, match="at least one record, and there is none"):
         extract(model(), batch, RECORDS[:0], FeatureSpec())
     with pytest.raises(FedsimError, match="at least 1, not 0"):
         FeatureSpec(batch_size=0)

@@ -273,7 +273,9 @@ def test_a_strategy_of_flowers_former_api_is_refused(tmp_path: Path) -> None:
     from flwr.server.strategy import FedAvg as FormerFedAvg
 
     adversary = CuriousServer().keep_in(tmp_path)
-    with pytest.raises(PluginError, match=r"around a flwr\.server\.strategy\.fedavg\.FedAvg; it"):
+    with pytest.raises(
+        PluginError, match=r"cannot wrap a flwr\.server\.strategy\.fedavg\.FedAvg; it"
+    ):
         adversary.around(FormerFedAvg())  # type: ignore[arg-type]
 
 

@@ -24,6 +24,7 @@ from fedsim.flower.server import meet
 from fedsim.rundir import RunDirectory
 
 ASCENDING = "gradient-ascent-participant"
+ENGINE = {"stacked": False, "small_convolutions": [], "channels_last": False}
 SETTINGS: dict[str, Any] = {
     "partition": {"participants": 3, "records": 40},
     "federation": {
@@ -39,7 +40,7 @@ SETTINGS: dict[str, Any] = {
         {"name": "isolating-server", "first": 2},
         {"name": ASCENDING, "participant": 1, "first": 2, "targets": 20},
     ],
-    "engine": {"stacked": False},
+    "engine": ENGINE,
 }
 
 
@@ -103,7 +104,7 @@ def require_equal(run: RunDirectory, local: RunDirectory) -> None:
 
 @pytest.mark.parametrize("stacked", [False, True])
 def test_the_same_bytes_as_on_the_local_engine(stacked: bool, tmp_path: Path) -> None:
-    engine = {"stacked": stacked}  # where it is, a node of Flower's is a stack of one
+    engine = ENGINE | {"stacked": stacked}  # where it is, a node of Flower's is a stack of one
     run = UnorderedGrid(write(tmp_path, engine=engine), tmp_path / "run").run_app()
     require_equal(run, simulated(tmp_path / "local", **SETTINGS | {"engine": engine}))
 
