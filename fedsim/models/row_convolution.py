@@ -72,7 +72,23 @@ class _Rows(torch.autograd.Function):
         maps, weight, bias = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(maps, output[1])
+        ctx.save_for_forward(maps, weight)
         ctx.weight, ctx.biased = weight.shape, bias is not None
+
+    @staticmethod
+    def jvp(
+        ctx: Any, maps: Tensor | None, weight: Tensor | None, bias: Tensor | None
+    ) -> tuple[Tensor | None, None]:
+        """Return the directional derivative, for forward-mode AD; see `torch.func.jvp`."""
+        given, kernel = ctx.saved_tensors
+        parts = [
+            _as_torch(given if maps is None else maps, kernel if weight is None else weight)
+            for maps, weight in ((maps, None), (None, weight))
+            if maps is not None or weight is not None
+        ]
+        if bias is not None:
+            parts.append(bias.repeat(given.shape[2]))
+        return (sum(parts[1:], parts[0]) if parts else None), None
 
     @staticmethod
     def backward(
@@ -93,6 +109,12 @@ class _Rows(torch.autograd.Function):
         if ctx.biased and ctx.needs_input_grad[2]:
             of_bias = delta.reshape(-1, channels).sum(0)
         return of_maps, of_weight, of_bias
+
+
+def _as_torch(maps: Tensor, weight: Tensor) -> Tensor:
+    """Return what `_Rows` does without a bias, by PyTorch's convolution."""
+    found = nn.functional.conv2d(maps.permute(1, 3, 0, 2), weight, padding="same")
+    return found.permute(2, 0, 3, 1).reshape(maps.shape[0] * maps.shape[1], -1)
 
 
 def _weight_gradient(rows: Tensor, deltas: Tensor, width: int, shape: torch.Size) -> Tensor:

@@ -77,6 +77,14 @@ class DPSGD(LocalTrainer):
         self._ways = WeakKeyDictionary[nn.Module, type[Clipping]]()
         _opacus()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs; how a model is clipped is found there again."""
+        return {**vars(self), "_ways": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what another process sent."""
+        vars(self).update(state, _ways=WeakKeyDictionary())
+
     def require_fit(self, objective: Objective, local: LocalTraining) -> None:
         """Raise `ConfigError` for settings of other trainers."""
         if local.precision != "fp32" or local.drop_last:

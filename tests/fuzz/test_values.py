@@ -5,16 +5,14 @@ import pytest
 from fedsim import plugins
 from fuzz.corpus import Corpus
 from fuzz.harness import limited_memory, run
-from fuzz.subjects.values import SECTIONS, ValuesOfSettings
+from fuzz.subjects.values import GROUPS, WITHOUT_SETTINGS, ValuesOfSettings
 from fuzz.values.places import GROUP_PATHS, plugin_places, section_places
 
 VALUES = 8
 LEFT_OUT = {"datasets", "attacks"}  # they take longest: the benchmark has them
 
 
-@pytest.mark.parametrize(
-    "group", [SECTIONS, *(group for group in plugins.GROUPS if group not in LEFT_OUT)]
-)
+@pytest.mark.parametrize("group", [group for group in GROUPS if group not in LEFT_OUT])
 def test_a_value_is_refused_in_one_sentence_or_round_1_begins(group: str, corpus: Corpus) -> None:
     subject = ValuesOfSettings(group, corpus.folder)
     with limited_memory():
@@ -25,6 +23,8 @@ def test_a_value_is_refused_in_one_sentence_or_round_1_begins(group: str, corpus
 
 def test_every_group_of_plugins_has_its_place() -> None:
     assert set(GROUP_PATHS) == set(plugins.GROUPS)
+    for group in WITHOUT_SETTINGS:
+        assert not any(plugin_places(group, name) for name in plugins.available(group))
 
 
 def test_settings_inside_of_settings_are_found() -> None:

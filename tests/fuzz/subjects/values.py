@@ -211,7 +211,10 @@ def _subject(group: str, corpus: Corpus) -> Subject:
     return ValuesOfSettings(group, corpus.folder)
 
 
-GROUPS = (SECTIONS, *plugins.GROUPS)
+WITHOUT_SETTINGS = frozenset({"canaries"})
+"""Groups whose plugins have no settings of their own so far."""
+
+GROUPS = (SECTIONS, *(group for group in plugins.GROUPS if group not in WITHOUT_SETTINGS))
 VALUES: Mapping[str, Callable[[Corpus], Subject]] = {
     f"values of {group}": partial(_subject, group) for group in GROUPS
 }

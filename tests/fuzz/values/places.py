@@ -33,6 +33,7 @@ GROUP_PATHS: Mapping[str, Path] = {
     "attacks": ("attacks", 0),
     "metrics": ("metrics", 0),
     "engines": ("engine",),
+    "canaries": ("audit", "canaries", 0),
 }
 """Where an experiment names a member of each group."""
 

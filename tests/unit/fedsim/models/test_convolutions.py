@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional
 
 from fedsim import seeds
@@ -74,6 +74,30 @@ def test_gradients_of_gradients_and_of_single_records_are_right_too() -> None:
         first = torch.autograd.grad(loss(way, parameters, start[0]), start, create_graph=True)[0]
         twice.append(torch.autograd.grad(first.square().sum(), start)[0])
     torch.testing.assert_close(*twice, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
+def test_forward_mode_is_right_in_every_direction() -> None:
+    conv, given = layer(3, 4, 3), images(5, 3, 2, 2)
+    point = (given, conv.weight.detach(), conv.bias.detach())
+    ways = (
+        lambda x, w, b: functional_call(conv, {"weight": w, "bias": b}, (x,)),
+        lambda x, w, b: functional.conv2d(x, w, b, padding="same"),
+    )
+    along = tuple(torch.randn(one.shape, generator=seeds.torch_generator(0, "t")) for one in point)
+    nothing = tuple(torch.zeros_like(one) for one in point)
+    for direction in (along, (along[0], *nothing[1:]), (nothing[0], *along[1:])):
+        found, truth = (jvp(way, point, direction) for way in ways)
+        torch.testing.assert_close(found, truth, rtol=1e-4, atol=1e-5)
+    one_by_one = vmap(
+        lambda x: jvp(lambda w: ways[0](x[None], w, point[2]), point[1:2], along[1:2])
+    )
+    torch.testing.assert_close(
+        one_by_one(given)[1][:, 0],
+        functional.conv2d(given, along[1], padding="same"),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_an_activation_behind_it_may_overwrite_what_it_returns() -> None:

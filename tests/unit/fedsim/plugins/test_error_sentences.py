@@ -120,7 +120,7 @@ def test_a_threat_that_is_no_threat_is_told(fedsim: Fedsim, tmp_path: Path) -> N
     assert fedsim("run", path, "--out", "out") == Said(
         2,
         "",
-        f"fedsim: adversary {HERE}:Speechless returned a str from threat(); a fedsim.Threat is "
+        f"fedsim: {path}: adversary {HERE}:Speechless returned a str from threat(); a fedsim.Threat is "
         "needed\n",
     )
 

@@ -21,8 +21,7 @@ from fedsim.evaluation.thresholds import best_threshold
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages import setup as setup_stage
-from fedsim.stages import views
+from fedsim.stages import data_of_experiment, views
 from fedsim.stages.null_check import FAILED, null_failures, null_figures
 from fedsim.stages.setup import set_setup
 
@@ -169,7 +168,7 @@ def test_labels_that_tell_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         order = pool[np.argsort(dataset.labels[pool], kind="stable")]
         return [np.sort(part) for part in np.split(order[:400], 2)]
 
-    monkeypatch.setattr(setup_stage, "partition", by_class)
+    monkeypatch.setattr(data_of_experiment, "partition", by_class)
     tree = sections()
     tree["audit"]["nonmember_classes"] = "any"
     run = fedsim.run(tree, tmp_path / "run")
