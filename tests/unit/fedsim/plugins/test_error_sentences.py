@@ -120,8 +120,8 @@ def test_a_threat_that_is_no_threat_is_told(fedsim: Fedsim, tmp_path: Path) -> N
     assert fedsim("run", path, "--out", "out") == Said(
         2,
         "",
-        f"fedsim: {path}: adversary {HERE}:Speechless returned a str from threat(); a fedsim.Threat is "
-        "needed\n",
+        f"fedsim: {path}: adversary {HERE}:Speechless returned a str from threat(); a "
+        "fedsim.Threat is needed\n",
     )
 
 
