@@ -320,7 +320,9 @@ def die_while_writing(number: int) -> None:
         def called(*arguments: Any, **options: Any) -> Any:
             if next(moments) == number:
                 for half in Path.cwd().rglob(f"*{UNFINISHED}/*"):
-                    os.truncate(half, half.stat().st_size // 2)
+                    # A file with another name (`share`) has long been on the disk.
+                    if half.stat().st_nlink == 1:
+                        os.truncate(half, half.stat().st_size // 2)
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*arguments, **options)
 
