@@ -75,6 +75,7 @@ def test_wrapped_in_one_line_every_attack_works(
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     aucs = {row["attack"]: row["figures"]["auc"]["value"] for row in rows}
     assert set(aucs) == {
+        "ensemble",
         "supervised",
         "scalar-logistic",
         "gradient-norm",
@@ -82,7 +83,7 @@ def test_wrapped_in_one_line_every_attack_works(
         "label",
         "random",
     }
-    for attack in ("supervised", "scalar-logistic", "gradient-norm", "loss"):
+    for attack in ("ensemble", "supervised", "scalar-logistic", "gradient-norm", "loss"):
         assert aucs[attack] > 0.9, attack
 
 
