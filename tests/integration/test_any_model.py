@@ -169,7 +169,7 @@ MODELS = {
     "no_linear": ("images", 20),
     "Recurrent": ("tokens", 40),
     "Encoder": ("tokens", 30),
-    "resnet18": ("images", 10),
+    "resnet18": ("images", 20),
     "vit": ("images", 40),
 }
 """What each model is trained on, and for how many epochs in all."""
