@@ -19,13 +19,13 @@ from torch import Tensor
 
 from adversaries.inference.feature_cache import positions
 from adversaries.inference.planted_units import (
-    NEEDS,
     MovedLayer,
+    PlantedUnitsAttack,
     audited_features,
     moved_layers,
     view_layer,
 )
-from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.finding import Finding
 from fedsim.progress import Watcher
 
@@ -39,14 +39,10 @@ _ROUNDING = 4e-7  # of the biases; what moved by less did not move
 _FARTHEST = 100.0  # of distances: there is no reconstruction
 
 
-class Imprint(Attack):
+class Imprint(PlantedUnitsAttack):
     """Score a record by its distance from the nearest record that was read back (Fowl et al.)."""
 
-    needs = NEEDS
-
-    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Look for the first layer."""
-        view_layer(view, NAME)
+    who = NAME
 
     def score(
         self,

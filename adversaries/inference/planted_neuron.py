@@ -24,13 +24,13 @@ from torch import Tensor
 from adversaries.inference.entry_layer import EntryLayer
 from adversaries.inference.feature_cache import positions
 from adversaries.inference.planted_units import (
-    NEEDS,
     MovedLayer,
+    PlantedUnitsAttack,
     audited_features,
     moved_layers,
     view_layer,
 )
-from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
+from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.finding import Finding
 from fedsim.progress import SILENCE, Watcher
 
@@ -42,18 +42,14 @@ and weight decay rounds once a step."""
 _LEAST = 1e-12
 
 
-class PlantedNeuron(Attack):
+class PlantedNeuron(PlantedUnitsAttack):
     """Score a record by whether a unit moved that it alone has a slope on (Nguyen et al. 2023).
 
     It is a reading of what `planted-neuron-server` provokes. Where nothing is planted all records
     score alike, but for those that a unit of an honest model happens to be alone with.
     """
 
-    needs = NEEDS
-
-    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Look for the first layer."""
-        view_layer(view, NAME)
+    who = NAME
 
     def score(
         self,

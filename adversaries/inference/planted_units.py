@@ -6,21 +6,17 @@ others left these weights as they were sent, so the mean moved by the victim's s
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from adversaries.inference.entry_layer import EntryLayer, entry_layer
 from adversaries.inference.model_layers import EXAMPLES
-from fedsim.attacks import View
+from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
 from fedsim.observation.snapshots import Snapshot
-
-NEEDS = Needs(
-    kinds=frozenset({SnapshotKind.SENT, SnapshotKind.UPLOAD, SnapshotKind.AGGREGATE}),
-    parameters=True,
-)
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,26 @@ class MovedLayer:
     bias: Tensor
     moved_weight: Tensor
     moved_bias: Tensor
+
+
+class PlantedUnitsAttack(Attack):
+    """An attack that reads how the entry layer moved; it learns nothing, and its layer is tried.
+
+    Attributes
+    ----------
+    who
+        What a sentence calls the attack.
+    """
+
+    who: ClassVar[str]
+    needs = Needs(
+        kinds=frozenset({SnapshotKind.SENT, SnapshotKind.UPLOAD, SnapshotKind.AGGREGATE}),
+        parameters=True,
+    )
+
+    def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
+        """Look for the first layer."""
+        view_layer(view, self.who)
 
 
 def view_layer(view: View, who: str) -> EntryLayer:
