@@ -22,6 +22,16 @@ class EvaluationError(FedsimError):
     """Scores, truth, or both cannot be evaluated."""
 
 
+def require_share(value: float, named: str) -> None:
+    """Raise `EvaluationError` unless a setting, named with its article, lies within (0, 1).
+
+    >>> require_share(0.01, "an fpr")
+    """
+    if not 0 < value < 1:
+        name = named.split()[-1]
+        raise EvaluationError(f"{named} of {value} was asked for; use 0 < {name} < 1")
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of an attack for each record; higher means member.

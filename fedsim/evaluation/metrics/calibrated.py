@@ -12,7 +12,7 @@ import numpy as np
 
 from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
 from fedsim.evaluation.metrics.tpr import false_positive_budget
-from fedsim.evaluation.scores import EvaluationError
+from fedsim.evaluation.scores import require_share
 
 
 def calibrated_threshold(nonmembers: Floats, fpr: float) -> float:
@@ -48,8 +48,7 @@ class CalibratedTpr(Metric):
     prefix = "calibrated-tpr"
 
     def __init__(self, fpr: float) -> None:
-        if not 0 < fpr < 1:
-            raise EvaluationError(f"an fpr of {fpr} was asked for; use 0 < fpr < 1")
+        require_share(fpr, "an fpr")
         self.fpr = fpr
         percent = f"{100 * fpr:g} %"
         self.name = f"{self.prefix}@{fpr:.12g}"

@@ -8,7 +8,7 @@ so that guessing reaches one half there as anywhere, and no luck is read off the
 import numpy as np
 
 from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
-from fedsim.evaluation.scores import EvaluationError
+from fedsim.evaluation.scores import require_share
 
 
 class MostExposed(Metric):
@@ -32,8 +32,7 @@ class MostExposed(Metric):
     guessing = 0.5
 
     def __init__(self, share: float = 0.1) -> None:
-        if not 0 < share < 1:
-            raise EvaluationError(f"a share of {share} was asked for; use 0 < share < 1")
+        require_share(share, "a share")
         self.share = share
         self.name = f"exposed@{share:.12g}"
         self.heading = f"most exposed {100 * share:g} %"

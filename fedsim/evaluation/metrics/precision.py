@@ -7,7 +7,7 @@ section 3: PPV = p TPR / (p TPR + (1 - p) FPR) for a share p of members.
 import numpy as np
 
 from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
-from fedsim.evaluation.scores import EvaluationError
+from fedsim.evaluation.scores import require_share
 
 
 class PrecisionAtPrior(Metric):
@@ -29,8 +29,7 @@ class PrecisionAtPrior(Metric):
     unit = "percent"
 
     def __init__(self, prior: float) -> None:
-        if not 0 < prior < 1:
-            raise EvaluationError(f"a prior of {prior} was asked for; use 0 < prior < 1")
+        require_share(prior, "a prior")
         self.prior = prior
         percent = f"{100 * prior:g} %"
         self.name = f"precision@{prior:.12g}"

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import beta, binom
 
 from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
-from fedsim.evaluation.scores import EvaluationError
+from fedsim.evaluation.scores import EvaluationError, require_share
 
 BOOTSTRAP_FROM = 30
 """With fewer false positives allowed, the percentile bootstrap covers the truth too seldom."""
@@ -119,8 +119,7 @@ class TprAtFpr(Metric):
     unit = "percent"
 
     def __init__(self, fpr: float, fewest_false_positives: int = 1) -> None:
-        if not 0 < fpr < 1:
-            raise EvaluationError(f"an fpr of {fpr} was asked for; use 0 < fpr < 1")
+        require_share(fpr, "an fpr")
         if fewest_false_positives < 1:
             raise EvaluationError(
                 f"fewest_false_positives is {fewest_false_positives}; use 1 or more"
