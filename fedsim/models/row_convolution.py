@@ -81,11 +81,11 @@ class _Rows(torch.autograd.Function):
     ) -> tuple[Tensor | None, None]:
         """Return the directional derivative, for forward-mode AD; see `torch.func.jvp`."""
         given, kernel = ctx.saved_tensors
-        parts = [
-            _as_torch(given if maps is None else maps, kernel if weight is None else weight)
-            for maps, weight in ((maps, None), (None, weight))
-            if maps is not None or weight is not None
-        ]
+        parts = []
+        if maps is not None:
+            parts.append(_as_torch(maps, kernel))
+        if weight is not None:
+            parts.append(_as_torch(given, weight))
         if bias is not None:
             parts.append(bias.repeat(given.shape[2]))
         return (sum(parts[1:], parts[0]) if parts else None), None
