@@ -87,6 +87,26 @@ def turned(folder: Path) -> View:
     return with_shadows(renamed, folder / "turned", 3, names)
 
 
+def view_of_server(
+    adversary: str,
+    store: SnapshotStore,
+    new_model: Callable[[], nn.Module],
+    data: Any,
+    folder: Path,
+    order: Any,
+) -> View:
+    """Return what a server kept, asked about participant 0; `order` gives records other ids."""
+    return View(
+        adversary=adversary,
+        query=about_participant(0),
+        seen=store.index(),
+        new_model=new_model,
+        dataset=data if order is None else data.only(order),
+        records=np.arange(1200),
+        features=folder / "features",
+    )
+
+
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 4))
@@ -113,15 +133,7 @@ def planted_view(folder: Path, order: Any = None) -> View:
             optimizer.step()
         state = {name: value.clone() for name, value in model.state_dict().items()}
         store.keep(number, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
-    return View(
-        adversary="planted-neuron-server",
-        query=about_participant(0),
-        seen=store.index(),
-        new_model=network,
-        dataset=data if order is None else data.only(order),
-        records=np.arange(1200),
-        features=folder / "features",
-    )
+    return view_of_server("planted-neuron-server", store, network, data, folder, order)
 
 
 def many_outputs() -> nn.Module:
@@ -140,15 +152,7 @@ def one_step_view(folder: Path, order: Any = None) -> View:
         optimizer.step()
         model.zero_grad()
         store.keep(number, SnapshotKind.UPLOAD.of(0), ArrayRecord(model.state_dict()))
-    return View(
-        adversary="curious-server",
-        query=about_participant(0),
-        seen=store.index(),
-        new_model=many_outputs,
-        dataset=data if order is None else data.only(order),
-        records=np.arange(1200),
-        features=folder / "features",
-    )
+    return view_of_server("curious-server", store, many_outputs, data, folder, order)
 
 
 def binned() -> nn.Module:
@@ -169,15 +173,7 @@ def imprinted_view(folder: Path, order: Any = None) -> View:
     functional.cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
     torch.optim.SGD(model.parameters(), 0.02).step()
     store.keep(1, SnapshotKind.UPLOAD.of(0), ArrayRecord(model.state_dict()))
-    return View(
-        adversary="imprint-server",
-        query=about_participant(0),
-        seen=store.index(),
-        new_model=binned,
-        dataset=data if order is None else data.only(order),
-        records=np.arange(1200),
-        features=folder / "features",
-    )
+    return view_of_server("imprint-server", store, binned, data, folder, order)
 
 
 OWN_VIEWS: dict[str, tuple[Callable[[Path], View], Callable[[Path], View]]] = {
