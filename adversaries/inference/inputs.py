@@ -81,7 +81,7 @@ class Inputs:
 
     def latest(self, count: int | None) -> "Inputs":
         """Return the same scalars, with the vectors of the last `count` snapshots (None: all)."""
-        if count is None:
+        if count is None or count >= len(self.losses):
             return self
         return replace(
             self,

@@ -15,6 +15,7 @@ from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from fedsim.config.shipped import hint
 from fedsim.errors import ConfigError, listed
@@ -22,6 +23,7 @@ from fedsim.files import read_text
 
 MOST_YAML_BYTES = 1 << 18  # ruamel.yaml reads some 100 kB per second
 MOST_YAML_VALUES = 100_000
+MOST_BRACKETS = 100  # open at a time: the scanner's time grows with their square
 LONGEST_LINE = MOST_YAML_BYTES  # no text is folded
 LINE_ENDS = "\x85\u2028\u2029"
 """Ends of lines in YAML 1.1, which the emitter would write as they are in the middle of a text."""
@@ -95,6 +97,7 @@ def format_yaml(tree: Any) -> str:
 
 def _reader() -> YAML:
     reader = YAML(typ="safe", pure=True)
+    reader.Scanner = _BoundedScanner
     reader.Composer = _BoundedComposer
     return reader
 
@@ -113,6 +116,16 @@ def _reason(error: MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     return f"{' '.join(str(error.problem or error.context).split())}{where}"
+
+
+class _BoundedScanner(Scanner):
+    """Refuses more open brackets than any experiment has, before it looks for what closes them."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: Any) -> None:  # noqa: N803 - the library's name
+        if self.flow_level >= MOST_BRACKETS:
+            mark = self.reader.get_mark()
+            raise ScannerError(None, None, "it is nested too deeply", mark)
+        super().fetch_flow_collection_start(TokenClass, to_push)
 
 
 class _BoundedComposer(Composer):

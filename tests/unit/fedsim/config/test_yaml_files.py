@@ -101,6 +101,7 @@ def test_an_anchor_may_be_used_again() -> None:
         ("a: [1", "expected ',' or ']'"),
         ("a: &x [*x]", "a value holds itself: it is not plain finite data"),
         ("[" + "1," * MOST_YAML_VALUES + "1]", "it holds more than 100,000 values"),
+        ("a:\n  " + 4_000 * "[", "it is nested too deeply in line 2, column 103"),
         ("a: *nowhere", "found undefined alias"),
         ("--- 1\n--- 2", "but found another document"),
         ("%YAML 9.9\n---\na: 1", "not valid YAML"),
