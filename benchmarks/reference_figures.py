@@ -52,7 +52,7 @@ from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import Attack, View
 from fedsim.data import MembershipQuery
 from fedsim.progress import SILENCE
-from fedsim.stages import setup, views
+from fedsim.stages.preparation import setup, views
 
 HERE = Path(__file__).parent
 CONFIGS = {

@@ -25,7 +25,7 @@ from fedsim.data import Arrays
 from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.stages.simulate import simulate
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cifar100-alexnet-small.yaml"

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
-    from fedsim.stages.experiment_faults import load_experiment
     from fedsim.stages.external_model import ExternalModel
+    from fedsim.stages.preparation.experiment_faults import load_experiment
     from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
     __version__: str
@@ -108,7 +108,7 @@ _HOMES = {
     "exchanged_state": "fedsim.models.exchange",
     "gate": "fedsim.api",
     "load_exchanged": "fedsim.models.exchange",
-    "load_experiment": "fedsim.stages.experiment_faults",
+    "load_experiment": "fedsim.stages.preparation.experiment_faults",
     "open_run": "fedsim.api",
     "prepare": "fedsim.api",
     "run": "fedsim.api",

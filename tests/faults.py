@@ -32,7 +32,7 @@ from fedsim.federation.checkpoint import Checkpoint
 from fedsim.files import UNFINISHED
 from fedsim.progress import Advance
 from fedsim.rundir import RunDirectory
-from fedsim.stages import checkpointing
+from fedsim.stages.simulation import checkpointing
 from fedsim.transport.messages import METRICS, round_of, with_arrays
 
 

@@ -37,10 +37,10 @@ from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.run_content import keep_content
-from fedsim.stages.setup import set_setup
+from fedsim.stages.figures.stated_attackers import keep_stated
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.stages.simulate import simulate
-from fedsim.stages.stated_attackers import keep_stated
+from fedsim.stages.simulation.run_content import keep_content
 from fedsim.training.sgd_loop import evaluate, run_epochs
 from fedsim.training.trainer import Batches
 

@@ -11,8 +11,8 @@ from fedsim.config.experiment import Experiment
 from fedsim.errors import ConfigError
 from fedsim.files import usable_path
 from fedsim.plugins.module_search import look_beside
-from fedsim.stages.experiment_faults import load_experiment, parse_experiment
 from fedsim.stages.external_model import ExternalModel
+from fedsim.stages.preparation.experiment_faults import load_experiment, parse_experiment
 
 RUNS = Path("runs")
 """The folder of run directories, where the caller names none."""

@@ -24,7 +24,7 @@ from fedsim.report.html_table import Heading, html_table
 from fedsim.report.results import MetricInfo, ResultRow, Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.federation_seeds import results_of_repeats
+from fedsim.stages.figures.federation_seeds import results_of_repeats
 from fedsim.studies.running import Findings
 from fedsim.studies.tables import Table, TableEntry
 

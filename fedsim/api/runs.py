@@ -28,19 +28,19 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance, recorded_data_dir, recorded_folder
 from fedsim.stages.attack import attack as attack_stage
-from fedsim.stages.ceilings import keep_guarantees
-from fedsim.stages.data_of_experiment import load_data, require_labels
-from fedsim.stages.dry_run import try_attacks
-from fedsim.stages.exposed_records import ExposedRequest
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
-from fedsim.stages.federation_seeds import repeats_of
-from fedsim.stages.plan import Plan, StatedThreat, plan, stated_threats
-from fedsim.stages.refusals import require_simulated
+from fedsim.stages.figures.ceilings import keep_guarantees
+from fedsim.stages.figures.federation_seeds import repeats_of
+from fedsim.stages.figures.stated_attackers import keep_stated
+from fedsim.stages.page.exposed_records import ExposedRequest
+from fedsim.stages.preparation.data_of_experiment import load_data, require_labels
+from fedsim.stages.preparation.dry_run import try_attacks
+from fedsim.stages.preparation.plan import Plan, StatedThreat, plan, stated_threats
+from fedsim.stages.preparation.refusals import require_simulated
+from fedsim.stages.preparation.setup import Setup, set_setup
 from fedsim.stages.report import report as report_stage
-from fedsim.stages.run_content import keep_content, require_content, require_data
-from fedsim.stages.setup import Setup, set_setup
 from fedsim.stages.simulate import simulate as simulate_stage
-from fedsim.stages.stated_attackers import keep_stated
+from fedsim.stages.simulation.run_content import keep_content, require_content, require_data
 
 OnPlan = Callable[[Sequence[StatedThreat], Plan], None]
 """Called before the first round with the threat models and the sizes of a run."""

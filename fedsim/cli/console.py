@@ -23,7 +23,7 @@ from rich.text import Text
 from fedsim.errors import plural
 from fedsim.progress import Advance
 from fedsim.report.formatting import knowledge_lines
-from fedsim.stages.plan import Plan, StatedThreat
+from fedsim.stages.preparation.plan import Plan, StatedThreat
 
 
 class _TimeLeft(TimeRemainingColumn):

@@ -41,7 +41,7 @@ from fedsim.report.results import Results
 from fedsim.report.table import RunTable
 from fedsim.report.taken import taken_lines
 from fedsim.rundir import RunDirectory
-from fedsim.stages.plan import Plan, StatedThreat
+from fedsim.stages.preparation.plan import Plan, StatedThreat
 from fedsim.studies.cells import Cell
 from fedsim.studies.frontier_page import frontier_json
 from fedsim.studies.live import LiveStudy, show_findings, show_plan

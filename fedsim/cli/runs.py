@@ -60,7 +60,7 @@ def run(
     from fedsim.cli.output import choose_output
     from fedsim.progress_sinks import FanOut, open_scalars
     from fedsim.rundir import RunDirectory
-    from fedsim.stages.null_check import null_failures
+    from fedsim.stages.figures.null_check import null_failures
 
     output = choose_output(quiet=quiet, as_json=as_json)
     out = out or api.RUNS / (f"{config.stem}-null" if null else config.stem)

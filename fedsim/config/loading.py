@@ -37,7 +37,7 @@ def load_experiment(
         experiment names need not be there.
     judge
         What checks the plugins: that they are there and accept their settings, or (see
-        `fedsim.stages.experiment_faults`) all that can be known of them without data.
+        `fedsim.stages.preparation.experiment_faults`) all that can be known of them without data.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.conformance.traffic import first_difference
 from fedsim.conformance.trial import Checksums, Trial, contents
 from fedsim.observation.keys import SnapshotKey
-from fedsim.stages.checkpointing import read_taken_over
+from fedsim.stages.simulation.checkpointing import read_taken_over
 
 SHORTEST_WORDS, LONGEST_WORDS = 2, 300
 

@@ -27,10 +27,10 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.views import HiddenAudit, view_of
 from fedsim.stages.shadow_federations import shadows_of
 from fedsim.stages.simulate import simulate
-from fedsim.stages.views import HiddenAudit, view_of
 
 ScoreArray = NDArray[np.float64]
 SEED = 11

@@ -13,7 +13,7 @@ from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.stages.simulate import simulate
 
 

@@ -10,7 +10,7 @@ from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.config.experiment import Experiment
 from fedsim.data import Arrays
 from fedsim.progress import Watcher
-from fedsim.stages.experiment_faults import parse_experiment
+from fedsim.stages.preparation.experiment_faults import parse_experiment
 
 LABEL = "checked"
 ONLOOKER = (

@@ -17,7 +17,7 @@ from fedsim.federation.introduction import introduce
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models.exchange import exchanged_shapes
-from fedsim.stages.setup import Setup
+from fedsim.stages.preparation.setup import Setup
 from fedsim.training.sgd_loop import Utility
 from fedsim.transport.messages import round_of
 

@@ -18,9 +18,9 @@ from fedsim.conformance.traffic import Traffic, traffic
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attacker_resources import give_resources
-from fedsim.stages.attackers import Attacker, attacker_of
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.attacker_resources import give_resources
+from fedsim.stages.preparation.attackers import Attacker, attacker_of
+from fedsim.stages.preparation.setup import Setup, set_setup
 from fedsim.stages.simulate import simulate
 
 Checksums = Mapping[str, str]

@@ -17,7 +17,7 @@ from fedsim.doctor.machine_check import MachineCheck, MachineStatus
 from fedsim.errors import FedsimError
 from fedsim.report.formatting import area
 from fedsim.report.results import Results
-from fedsim.stages.experiment_faults import parse_experiment
+from fedsim.stages.preparation.experiment_faults import parse_experiment
 
 _GUESSING, _LOSS = "random", "loss"
 

@@ -21,11 +21,14 @@ from fedsim.flower.paths import RunPaths, place_of
 from fedsim.flower.secagg_plus import answer_masked, is_masked
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.checkpointing import write_malicious_updates, write_participant_findings
-from fedsim.stages.experiment_faults import load_experiment
-from fedsim.stages.federations import PlannedFederation
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.experiment_faults import load_experiment
+from fedsim.stages.preparation.federations import PlannedFederation
+from fedsim.stages.preparation.setup import Setup, set_setup
 from fedsim.stages.simulate import client_app_of, placed_federations
+from fedsim.stages.simulation.checkpointing import (
+    write_malicious_updates,
+    write_participant_findings,
+)
 
 FEDERATION = "federation"
 RUN = "run"

@@ -31,17 +31,12 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
-from fedsim.stages.ceilings import keep_guarantees
-from fedsim.stages.checkpointing import (
-    write_history,
-    write_malicious_updates,
-    write_server_findings,
-)
-from fedsim.stages.experiment_faults import load_experiment
-from fedsim.stages.federations import PlannedFederation
-from fedsim.stages.plan import plan
-from fedsim.stages.run_content import keep_content
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.figures.ceilings import keep_guarantees
+from fedsim.stages.figures.stated_attackers import keep_stated
+from fedsim.stages.preparation.experiment_faults import load_experiment
+from fedsim.stages.preparation.federations import PlannedFederation
+from fedsim.stages.preparation.plan import plan
+from fedsim.stages.preparation.setup import Setup, set_setup
 from fedsim.stages.simulate import (
     beginning_of,
     placed_federations,
@@ -49,7 +44,12 @@ from fedsim.stages.simulate import (
     standing_of,
     strategy_of,
 )
-from fedsim.stages.stated_attackers import keep_stated
+from fedsim.stages.simulation.checkpointing import (
+    write_history,
+    write_malicious_updates,
+    write_server_findings,
+)
+from fedsim.stages.simulation.run_content import keep_content
 
 _LOOK_AGAIN = 1.0
 

@@ -18,7 +18,7 @@ from fedsim.files import OWNER_ONLY_FILE, make_private_folder
 from fedsim.progress import Advance
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.history import read_history_file
+from fedsim.stages.simulation.history import read_history_file
 
 
 class Writer(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fedsim.errors import ConfigError
 from fedsim.scaffold.writing import rendered, require_empty, write_files
-from fedsim.stages.experiment_faults import load_experiment
+from fedsim.stages.preparation.experiment_faults import load_experiment
 
 TEMPLATES = "flower-app"
 EXPERIMENT = Path("experiment.yaml")

@@ -25,13 +25,8 @@ from fedsim.finding import owned_findings, write_findings
 from fedsim.observation.snapshots import Snapshot, SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attackers import Attacker
-from fedsim.stages.auc_by_round import write_exposure
-from fedsim.stages.built_plugins import build_attack
-from fedsim.stages.data_of_experiment import require_labels
-from fedsim.stages.forgetting import forgetting
-from fedsim.stages.needs import view_for
-from fedsim.stages.score_files import (
+from fedsim.stages.figures.auc_by_round import write_exposure
+from fedsim.stages.figures.score_files import (
     BASELINE,
     HEADLINE,
     OVERLAPPING,
@@ -39,9 +34,14 @@ from fedsim.stages.score_files import (
     write_scores,
     write_trace,
 )
-from fedsim.stages.setup import Setup
+from fedsim.stages.preparation.attackers import Attacker
+from fedsim.stages.preparation.built_plugins import build_attack
+from fedsim.stages.preparation.data_of_experiment import require_labels
+from fedsim.stages.preparation.forgetting import forgetting
+from fedsim.stages.preparation.needs import view_for
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.views import HiddenAudit, hidden_audit, view_of
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
-from fedsim.stages.views import HiddenAudit, hidden_audit, view_of
 
 
 @dataclass(frozen=True)

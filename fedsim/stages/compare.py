@@ -12,11 +12,11 @@ from fedsim.report.comparison_rows import ComparedRow, compared_rows, contenders
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
-from fedsim.stages import report_charts, report_text
-from fedsim.stages.ceilings import read_guarantees
-from fedsim.stages.evaluate import EvaluatedRun, evaluate_run
-from fedsim.stages.federations import federations_of
-from fedsim.stages.utility import read_history, utility_points
+from fedsim.stages.figures.ceilings import read_guarantees
+from fedsim.stages.figures.evaluate import EvaluatedRun, evaluate_run
+from fedsim.stages.figures.utility import read_history, utility_points
+from fedsim.stages.page import report_charts, report_text
+from fedsim.stages.preparation.federations import federations_of
 
 _LABEL = "label"
 _RUN_BY = "engine"

@@ -29,12 +29,12 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.checkpointing import write_history
-from fedsim.stages.data_of_experiment import load_data
-from fedsim.stages.given_weights import fitted, read_weights
 from fedsim.stages.kept_snapshots import Selection, select
-from fedsim.stages.plan import plan
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.data_of_experiment import load_data
+from fedsim.stages.preparation.given_weights import fitted, read_weights
+from fedsim.stages.preparation.plan import plan
+from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.simulation.checkpointing import write_history
 from fedsim.training.sgd_loop import evaluate
 
 GivenStates = Mapping[tuple[int, SnapshotKey], Mapping[str, Tensor]]

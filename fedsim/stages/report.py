@@ -18,22 +18,28 @@ from fedsim.report.result_rows import metric_infos, result_row
 from fedsim.report.results import MEAN, DifferenceFigure, ResultRow, Results
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
-from fedsim.stages import report_charts, report_text
-from fedsim.stages.canary_findings import canary_finding
-from fedsim.stages.ceilings import ceiling_of, read_guarantees, refutation
-from fedsim.stages.evaluate import EvaluatedRun, evaluate_run
-from fedsim.stages.exposed_records import ExposedRequest, standing_out
-from fedsim.stages.federation_seeds import seeds_finding
-from fedsim.stages.federations import federations_of
-from fedsim.stages.history import HistoryFile
-from fedsim.stages.kept_figures import with_kept_figures
-from fedsim.stages.label_gain import gain_over, label_attack, tells_members
-from fedsim.stages.made_again import commands
-from fedsim.stages.null_check import null_finding
-from fedsim.stages.participant_epsilon import participant_findings
-from fedsim.stages.plan import stated_threats
-from fedsim.stages.threat_sections import placed, threat_in_words
-from fedsim.stages.utility import cost_of, final_utility, read_history, traffic_of, utility_points
+from fedsim.stages.figures.canary_findings import canary_finding
+from fedsim.stages.figures.ceilings import ceiling_of, read_guarantees, refutation
+from fedsim.stages.figures.evaluate import EvaluatedRun, evaluate_run
+from fedsim.stages.figures.federation_seeds import seeds_finding
+from fedsim.stages.figures.kept_figures import with_kept_figures
+from fedsim.stages.figures.label_gain import gain_over, label_attack, tells_members
+from fedsim.stages.figures.null_check import null_finding
+from fedsim.stages.figures.participant_epsilon import participant_findings
+from fedsim.stages.figures.utility import (
+    cost_of,
+    final_utility,
+    read_history,
+    traffic_of,
+    utility_points,
+)
+from fedsim.stages.page import report_charts, report_text
+from fedsim.stages.page.exposed_records import ExposedRequest, standing_out
+from fedsim.stages.page.made_again import commands
+from fedsim.stages.page.threat_sections import placed, threat_in_words
+from fedsim.stages.preparation.federations import federations_of
+from fedsim.stages.preparation.plan import stated_threats
+from fedsim.stages.simulation.history import HistoryFile
 
 
 def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:

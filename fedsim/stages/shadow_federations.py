@@ -24,10 +24,10 @@ from fedsim.data.audit import NonMembers
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attackers import Attacker
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.attackers import Attacker
+from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.views import hidden_audit, view_of
 from fedsim.stages.simulate import simulate
-from fedsim.stages.views import hidden_audit, view_of
 
 LABEL = "shadow"
 ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]

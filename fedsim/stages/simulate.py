@@ -30,17 +30,17 @@ from fedsim.objectives import UtilityFigure
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attacker_resources import give_resources
-from fedsim.stages.canary_cosines import CosineRecorder, canary_mods
-from fedsim.stages.checkpointing import Checkpointer, read_taken_over
-from fedsim.stages.features_only import let_go
-from fedsim.stages.federations import PlannedFederation, federations_of
-from fedsim.stages.plan import plan
-from fedsim.stages.refusals import require_simulated
-from fedsim.stages.round_timing import timed_rounds
-from fedsim.stages.setup import Setup
-from fedsim.stages.setup import strategy_of as strategy_of
-from fedsim.stages.state_cache import StateCache
+from fedsim.stages.preparation.attacker_resources import give_resources
+from fedsim.stages.preparation.federations import PlannedFederation, federations_of
+from fedsim.stages.preparation.plan import plan
+from fedsim.stages.preparation.refusals import require_simulated
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup import strategy_of as strategy_of
+from fedsim.stages.simulation.canary_cosines import CosineRecorder, canary_mods
+from fedsim.stages.simulation.checkpointing import Checkpointer, read_taken_over
+from fedsim.stages.simulation.features_only import let_go
+from fedsim.stages.simulation.round_timing import timed_rounds
+from fedsim.stages.simulation.state_cache import StateCache
 from fedsim.training.sgd_loop import Utility, evaluate
 
 
@@ -54,9 +54,9 @@ def simulate(
     setup, run, watcher
         The experiment, where it lives, and the watcher.
     states
-        A folder of states that runs share (see `fedsim.stages.state_cache`): what another run has
-        simulated is not simulated again. By default the federations of this run share with each
-        other only.
+        A folder of states that runs share (see `fedsim.stages.simulation.state_cache`): what
+        another run has simulated is not simulated again. By default the federations of this run
+        share with each other only.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from pathlib import Path
 from fedsim.config.experiment import DECIDES_FEDERATIONS, Experiment
 from fedsim.config.sections import EveryRound
 from fedsim.errors import LONGEST_LIST, ConfigError, FedsimError, listed
-from fedsim.stages.experiment_faults import load_experiment
+from fedsim.stages.preparation.experiment_faults import load_experiment
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.strengths import DEFENCE, NO_STRENGTH, STRENGTH, Changes, defended
 

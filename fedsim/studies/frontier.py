@@ -16,7 +16,7 @@ from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.report.results import MetricInfo
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.rundir import RunDirectory
-from fedsim.stages.round_timing import read_round_timing
+from fedsim.stages.simulation.round_timing import read_round_timing
 from fedsim.studies.definition import ADVERSARY, FrontierSpec
 from fedsim.studies.evidence import Finder
 from fedsim.studies.pareto import MeanEstimate, mean_estimate, undominated

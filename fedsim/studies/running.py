@@ -17,9 +17,9 @@ from fedsim.data import Dataset
 from fedsim.progress import SILENCE, Watcher
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attackers import attackers_of
-from fedsim.stages.refusals import require_simulated
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.attackers import attackers_of
+from fedsim.stages.preparation.refusals import require_simulated
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder

@@ -10,7 +10,7 @@ from chromium import EXECUTABLE, Chromium
 from fedsim.report import data as parts
 from fedsim.report.comparison_page import write_comparison
 from fedsim.report.page import write_page
-from fedsim.stages.exposed_records import picture
+from fedsim.stages.page.exposed_records import picture
 
 pytestmark = [
     pytest.mark.slow,

@@ -26,8 +26,8 @@ from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.observation.snapshots import Snapshot
 from fedsim.report.results_file import read_results
-from fedsim.stages.history import read_history_file, read_malicious_updates
-from fedsim.stages.score_files import made_from, read_scores, read_trace
+from fedsim.stages.figures.score_files import made_from, read_scores, read_trace
+from fedsim.stages.simulation.history import read_history_file, read_malicious_updates
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
 from fedsim.transport.messages import require_readable, require_usable

@@ -28,11 +28,11 @@ from fedsim.errors import DataError, FedsimError, MessageError, SnapshotError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
 from fedsim.rundir import RunDirectory
-from fedsim.stages.checkpointing import read_taken_over
-from fedsim.stages.given_weights import read_weights
-from fedsim.stages.history import read_history_file
+from fedsim.stages.figures.score_files import made_from, overlapping, read_scores, read_trace
+from fedsim.stages.preparation.given_weights import read_weights
 from fedsim.stages.report import flat_provenance
-from fedsim.stages.score_files import made_from, overlapping, read_scores, read_trace
+from fedsim.stages.simulation.checkpointing import read_taken_over
+from fedsim.stages.simulation.history import read_history_file
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
 from fedsim.transport.messages import proximal_of, require_finite, require_readable, round_of

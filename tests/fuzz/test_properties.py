@@ -19,7 +19,7 @@ from fedsim.config.yaml_files import format_yaml, parse_yaml
 from fedsim.errors import FedsimError
 from fedsim.files import parsed_json, read_bytes, write_json
 from fedsim.report.results_file import parse_results
-from fedsim.stages.history import read_history_file
+from fedsim.stages.simulation.history import read_history_file
 from fedsim.transport.messages import require_finite, require_usable
 from fedsim.transport.npy_decoding import decoded
 from fuzz.harness import unclear

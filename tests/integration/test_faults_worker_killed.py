@@ -25,7 +25,7 @@ from faults import (
 
 from fedsim.engines.processes import WorkerEnded
 from fedsim.rundir import RunDirectory
-from fedsim.stages import checkpointing
+from fedsim.stages.simulation import checkpointing
 
 # Momentum in the server and in the participants, attackers with memories in either position: all
 # that a federation would have to remember.

@@ -18,7 +18,7 @@ from fedsim.federation import checkpoint
 from fedsim.files import UNFINISHED
 from fedsim.observation import snapshots
 from fedsim.rundir import RunDirectory
-from fedsim.stages import checkpointing
+from fedsim.stages.simulation import checkpointing
 
 ROUNDS = 40
 LONG: dict[str, Any] = {

@@ -12,9 +12,9 @@ from fedsim.report.results_file import read_results
 from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import recorded_data_dir
-from fedsim.stages.checkpointing import read_taken_over
-from fedsim.stages.history import read_history_file, read_malicious_updates
 from fedsim.stages.report import flat_provenance
+from fedsim.stages.simulation.checkpointing import read_taken_over
+from fedsim.stages.simulation.history import read_history_file, read_malicious_updates
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import texts

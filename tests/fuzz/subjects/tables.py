@@ -10,7 +10,13 @@ import toys
 
 from fedsim.data import read_ledger, read_membership
 from fedsim.data.ledger import about_participant
-from fedsim.stages.score_files import made_from, overlapping, read_scores, read_trace, up_to_date
+from fedsim.stages.figures.score_files import (
+    made_from,
+    overlapping,
+    read_scores,
+    read_trace,
+    up_to_date,
+)
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import raw, tables

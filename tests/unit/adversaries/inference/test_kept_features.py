@@ -7,7 +7,7 @@ import toys
 
 import fedsim
 from fedsim.rundir import RunDirectory
-from fedsim.stages.score_files import read_scores
+from fedsim.stages.figures.score_files import read_scores
 
 ATTACKS: list[Any] = [
     *("lira", "multi-signal-lira", "rmia", "base", "source-inference", "loss-series", "ensemble"),

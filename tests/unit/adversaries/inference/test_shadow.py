@@ -17,8 +17,8 @@ from fedsim.evaluation import EvaluationResult
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import shadow_federations as stage
-from fedsim.stages.evaluate import evaluate_run
-from fedsim.stages.setup import set_setup
+from fedsim.stages.figures.evaluate import evaluate_run
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.stages.shadow_federations import shadow_ledger, shadows_of
 
 SETTINGS: dict[str, Any] = {

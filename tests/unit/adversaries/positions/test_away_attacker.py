@@ -24,7 +24,7 @@ from adversaries.positions.gradient_ascent_participant import GradientAscentPart
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.stages.attack import attack
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.transport.messages import round_of
 
 pytestmark = pytest.mark.usefixtures("flower")

@@ -18,8 +18,8 @@ from fedsim.data.ledger import KNOWN, TESTED
 from fedsim.errors import ConfigError, DataError, FedsimError, PluginError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.canary_findings import TITLE
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.figures.canary_findings import TITLE
+from fedsim.stages.preparation.setup import Setup, set_setup
 
 KINDS = ["random", "mislabelled", "gradient-norm"]
 SIZES = {"known_members": 30, "known_nonmembers": 30, "tested_members": 60, "tested_nonmembers": 60}

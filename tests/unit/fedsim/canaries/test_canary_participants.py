@@ -21,9 +21,9 @@ from fedsim.evaluation.one_shot import (
 from fedsim.evaluation.privacy_bounds import gaussian_epsilon
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.canary_cosines import read_cosines
-from fedsim.stages.participant_epsilon import ALPHA, TITLE
-from fedsim.stages.setup import set_setup
+from fedsim.stages.figures.participant_epsilon import ALPHA, TITLE
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.simulation.canary_cosines import read_cosines
 
 CANARIES = 24
 REFERENCE_SEED = 0xBAD5EED

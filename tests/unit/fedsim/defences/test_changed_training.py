@@ -19,7 +19,7 @@ from fedsim.errors import ConfigError
 from fedsim.objectives.classification import Classification
 from fedsim.objectives.regression import Regression
 from fedsim.progress import SILENCE
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.training.sgd import SGD
 from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 

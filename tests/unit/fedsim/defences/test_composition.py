@@ -20,8 +20,8 @@ from fedsim.federation.strategies import build_strategy
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
-from fedsim.stages.plan import plan
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.plan import plan
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.training.sgd import SGD
 from fedsim.training.trainer import LocalTrainer
 

@@ -18,8 +18,8 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.privacy import FederationFacts, Release, epsilon_of
 from fedsim.privacy.facts import LocalTraining
 from fedsim.progress import SILENCE
-from fedsim.stages.plan import plan
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.plan import plan
+from fedsim.stages.preparation.setup import Setup, set_setup
 from fedsim.training.dp_sgd import epsilon
 from fedsim.training.trainer import TrainerState
 

@@ -23,7 +23,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.privacy import FederationFacts, Release, epsilon_of
 from fedsim.progress import SILENCE
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 
 SUMS = {"name": "secure-aggregation"}
 SHOWN: list[tuple[str, int]] = []

@@ -20,7 +20,7 @@ from fedsim.attacks import (
 )
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.progress import SILENCE, Watcher
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 
 
 class Silent(Attack):
@@ -134,7 +134,7 @@ def test_who_is_away_or_perhaps_not_sampled_is_not_counted_on() -> None:
 
 
 def test_processes_side_by_side_take_it_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedsim.stages.memory.memory_there", lambda: 3 * 10**9)
+    monkeypatch.setattr("fedsim.stages.preparation.memory.memory_there", lambda: 3 * 10**9)
     attacks = [hungry(1e9)]
     listening = Listening()
     set_setup(toys.experiment(attacks=attacks), None, listening)

@@ -15,7 +15,7 @@ from fedsim.files.digests import digest
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
 
 NETWORK = {"folds": 2, "repeats": 1, "epochs": 2}
 ATTACKS = [

@@ -10,12 +10,12 @@ from fedsim.errors import RunDirectoryError
 from fedsim.evaluation.metrics import auc
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages import report_charts
 from fedsim.stages.attack import attack
-from fedsim.stages.auc_by_round import read_exposure, rounds_alone
-from fedsim.stages.evaluate import evaluate_run
-from fedsim.stages.score_files import read_scores, write_trace
-from fedsim.stages.setup import set_setup
+from fedsim.stages.figures.auc_by_round import read_exposure, rounds_alone
+from fedsim.stages.figures.evaluate import evaluate_run
+from fedsim.stages.figures.score_files import read_scores, write_trace
+from fedsim.stages.page import report_charts
+from fedsim.stages.preparation.setup import set_setup
 
 
 def attacked(path: Path, rounds: list[int]) -> RunDirectory:

@@ -11,7 +11,7 @@ from fedsim.config.loading import load_experiment
 from fedsim.data import Arrays
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup, set_setup
 
 
 @dataclass

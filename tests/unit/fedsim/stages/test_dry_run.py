@@ -16,8 +16,8 @@ from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
-from fedsim.stages.dry_run import try_attacks
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.dry_run import try_attacks
+from fedsim.stages.preparation.setup import set_setup
 
 
 class SoftMax(nn.Module):

@@ -16,8 +16,8 @@ from fedsim.config.choice import LabelledChoice
 from fedsim.config.yaml_files import format_yaml
 from fedsim.errors import MOST_FAULTS, FedsimError
 from fedsim.progress import SILENCE
-from fedsim.stages.experiment_faults import load_experiment, parse_experiment
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.experiment_faults import load_experiment, parse_experiment
+from fedsim.stages.preparation.setup import set_setup
 
 DECODED: list[str] = []
 

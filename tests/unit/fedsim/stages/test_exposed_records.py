@@ -15,10 +15,10 @@ from fedsim.errors import DataError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
-from fedsim.stages.data_of_experiment import require_labels
-from fedsim.stages.evaluate import evaluate_run
-from fedsim.stages.exposed_records import ExposedRequest, picture, standing_out
-from fedsim.stages.setup import set_setup
+from fedsim.stages.figures.evaluate import evaluate_run
+from fedsim.stages.page.exposed_records import ExposedRequest, picture, standing_out
+from fedsim.stages.preparation.data_of_experiment import require_labels
+from fedsim.stages.preparation.setup import set_setup
 
 
 @pytest.fixture(scope="module")

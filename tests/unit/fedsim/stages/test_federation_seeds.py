@@ -14,7 +14,7 @@ from fedsim.cli.runs import report
 from fedsim.config.loading import parse_experiment
 from fedsim.data import read_ledger
 from fedsim.rundir import RunDirectory
-from fedsim.stages.federation_seeds import TITLE, mean_interval, repeats_of
+from fedsim.stages.figures.federation_seeds import TITLE, mean_interval, repeats_of
 
 
 def sections(**audit: Any) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from fedsim.evaluation.metrics import auc
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.attacker_resources import give_resources
-from fedsim.stages.score_files import read_scores
-from fedsim.stages.setup import set_setup
-from fedsim.stages.views import hidden_audit
+from fedsim.stages.figures.score_files import read_scores
+from fedsim.stages.preparation.attacker_resources import give_resources
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.views import hidden_audit
 
 KNOWN, TESTED = 40, 150
 WIDTH = 4 * ((2 * TESTED + 1) / (12 * TESTED * TESTED)) ** 0.5

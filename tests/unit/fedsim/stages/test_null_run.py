@@ -21,9 +21,9 @@ from fedsim.evaluation.thresholds import best_threshold
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages import data_of_experiment, views
-from fedsim.stages.null_check import FAILED, null_failures, null_figures
-from fedsim.stages.setup import set_setup
+from fedsim.stages.figures.null_check import FAILED, null_failures, null_figures
+from fedsim.stages.preparation import data_of_experiment, views
+from fedsim.stages.preparation.setup import set_setup
 
 METRICS = (Accuracy(), Auc(), TprAtFpr(0.01))
 RECORDS = 600

@@ -16,12 +16,12 @@ from fedsim.progress import SILENCE
 from fedsim.report.utility_info import ACCURACY
 from fedsim.rundir import RunDirectory
 from fedsim.stages import simulate as stage
-from fedsim.stages.attackers import attackers_of
-from fedsim.stages.federations import federations_of
+from fedsim.stages.figures.utility import cost_of, read_history
+from fedsim.stages.preparation.attackers import attackers_of
+from fedsim.stages.preparation.federations import federations_of
+from fedsim.stages.preparation.setup import set_setup
 from fedsim.stages.report import report
-from fedsim.stages.setup import set_setup
-from fedsim.stages.state_cache import StateCache
-from fedsim.stages.utility import cost_of, read_history
+from fedsim.stages.simulation.state_cache import StateCache
 from fedsim.training.sequential_trainer import SequentialTrainer
 
 HALF = 3  # of four rounds

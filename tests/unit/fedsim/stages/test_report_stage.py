@@ -17,9 +17,9 @@ from fedsim.report.comparison_table import ComparedTable
 from fedsim.report.formatting import difference_text
 from fedsim.report.table import RunTable
 from fedsim.rundir import RunDirectory
-from fedsim.stages import report_charts, report_text
-from fedsim.stages.evaluate import evaluate_run
-from fedsim.stages.score_files import write_scores
+from fedsim.stages.figures.evaluate import evaluate_run
+from fedsim.stages.figures.score_files import write_scores
+from fedsim.stages.page import report_charts, report_text
 
 WRITTEN = ("results.json", "report.html")
 GUESS_FIRST = ["random", "loss", "scalar-logistic"]

@@ -10,7 +10,7 @@ from fedsim.config.sections import ExternalModelSettings
 from fedsim.files import write_json
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
-from fedsim.stages.made_again import commands
+from fedsim.stages.page.made_again import commands
 
 
 def test_a_run_is_made_again_from_its_own_file() -> None:

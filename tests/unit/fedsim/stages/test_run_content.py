@@ -14,8 +14,8 @@ from fedsim.data.dataset import from_arrays
 from fedsim.errors import RunDirectoryError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.run_content import content_of, model_digest
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.simulation.run_content import content_of, model_digest
 
 EXPERIMENT = toys.tree(attacks=["label"], snapshots={"rounds": [4]}, adversaries=["curious-server"])
 

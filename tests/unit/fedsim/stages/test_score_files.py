@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedsim.evaluation import Scores
-from fedsim.stages.score_files import (
+from fedsim.stages.figures.score_files import (
     ScoresError,
     learns_from,
     read_scores,

@@ -17,10 +17,10 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages import checkpointing
-from fedsim.stages.history import read_malicious_updates
-from fedsim.stages.plan import plan, stated_threats
-from fedsim.stages.setup import set_setup
+from fedsim.stages.preparation.plan import plan, stated_threats
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.simulation import checkpointing
+from fedsim.stages.simulation.history import read_malicious_updates
 
 
 def test_the_files_of_a_run(toy_run: Path) -> None:

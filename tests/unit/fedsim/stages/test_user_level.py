@@ -15,9 +15,9 @@ from fedsim.evaluation import Scores
 from fedsim.privacy import Guarantee
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.evaluate import evaluate_scores
-from fedsim.stages.setup import set_setup
-from fedsim.stages.user_level import by_user, scores_by_user
+from fedsim.stages.figures.evaluate import evaluate_scores
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.user_level import by_user, scores_by_user
 
 USERS, EACH = 1200, 4
 

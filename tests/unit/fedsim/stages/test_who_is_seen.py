@@ -14,8 +14,8 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import set_setup
-from fedsim.stages.who_is_seen import Draws, rounds_seen
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.who_is_seen import Draws, rounds_seen
 
 FRACTIONS = {"fraction_train": 0.4, "fraction_evaluate": 0.4}
 SAMPLED: dict[str, Any] = {
@@ -121,7 +121,7 @@ def test_where_all_who_are_there_take_part_nothing_is_drawn(
         ),
         lambda: build_strategy("FedAvg", {}, 1),
     )
-    monkeypatch.setattr("fedsim.stages.who_is_seen._SilentGrid", asked)
+    monkeypatch.setattr("fedsim.stages.preparation.who_is_seen._SilentGrid", asked)
     assert [draws.training(r) for r in (8, 9)] == [{0, 1}, {2}]
     assert draws.evaluating(9) == frozenset()
     assert draws.evaluating(1_000_000) == {2}

@@ -10,7 +10,7 @@ from fedsim import api
 from fedsim.config.experiment import Experiment
 from fedsim.errors import RunDirectoryError
 from fedsim.rundir import RunDirectory
-from fedsim.stages.score_files import read_trace, write_trace
+from fedsim.stages.figures.score_files import read_trace, write_trace
 from fedsim.studies.cells import Cell
 from fedsim.studies.evidence import Evidence, StudyCourse
 from fedsim.studies.rows import Row, rows_of

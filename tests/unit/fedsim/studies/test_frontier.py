@@ -14,7 +14,7 @@ from fedsim.errors import ConfigError
 from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
-from fedsim.stages.history import read_history_file
+from fedsim.stages.simulation.history import read_history_file
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
 from fedsim.studies.frontier import Frontier, FrontierPoint

@@ -18,7 +18,7 @@ from fedsim.errors import ConfigError
 from fedsim.models.row_convolution import RowConv2d
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup, set_setup
 
 SMALL = ["conv2"]
 MOMENTUM = {"local": {"batch_size": 10, "optimizer": {"name": "sgd", "momentum": 0.9}}}

@@ -29,9 +29,9 @@ from fedsim.models import alexnet, build_model, fully_connected
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE
-from fedsim.stages.federations import federations_of
-from fedsim.stages.setup import set_setup
-from fedsim.stages.state_cache import StateCache
+from fedsim.stages.preparation.federations import federations_of
+from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.simulation.state_cache import StateCache
 from fedsim.training.sgd_loop import evaluate
 from fedsim.training.vectorized.sgd_loop import VectorizedLoop
 from fedsim.training.vectorized.trainer import VectorizedTrainer, stack_training, stacking_pays

@@ -1,0 +1,1 @@
+"""From files of scores to the figures of a run."""

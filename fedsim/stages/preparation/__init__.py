@@ -1,0 +1,1 @@
+"""What every stage starts from, and all that is checked before round 1."""

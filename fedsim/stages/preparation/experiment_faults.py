@@ -1,0 +1,219 @@
+"""All that is wrong with an experiment and shows without its data, in one error.
+
+Beside what the file itself and the plugins' settings say: each part that needs no data is built
+once, as some values only a constructor of Flower's or PyTorch's refuses, and it is looked at what
+attacks need, attackers see, and defences hide.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from fedsim import plugins
+from fedsim.attacks import Attack
+from fedsim.config import loading
+from fedsim.config.experiment import Experiment
+from fedsim.config.fault_collector import FaultCollector
+from fedsim.config.misfits import VICTIMS_FIT
+from fedsim.config.plugin_faults import plugin_faults
+from fedsim.data.partition import require_partitioner
+from fedsim.defences.base import Defence
+from fedsim.defences.composition import bare_defence
+from fedsim.errors import ConfigError
+from fedsim.federation.strategy_state import strategy_state
+from fedsim.objectives import Objective
+from fedsim.stages.preparation.attackers import Attacker, attacker_of
+from fedsim.stages.preparation.built_plugins import build_attack
+from fedsim.stages.preparation.canary_audit import require_canary_participants
+from fedsim.stages.preparation.chosen_strategy import chosen_strategy, some_are_away
+from fedsim.stages.preparation.needs import require_extracting, require_shown
+from fedsim.stages.preparation.refusals import require_undefended
+from fedsim.stages.preparation.who_is_seen import Draws, seen_attackers
+from fedsim.training.optimizers import GROUP, optimizer_factory
+from fedsim.training.trainer import build_trainer
+
+_TRAINER, _OPTIMIZER = "federation.local.trainer", "federation.local.optimizer"
+_STRATEGY = "federation.strategy"
+_ATTENDANCE = ("federation.attendance", "partition.participants")
+_OBSERVED = ("snapshots.rounds", "federation.rounds")
+
+
+def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from a YAML file.
+
+    All faults that show without its data are reported in one error.
+
+    Parameters
+    ----------
+    path
+        The file, or the name of an experiment that ships with fedsim.
+    overrides
+        ``a.b=c`` each: sets key ``b`` in section ``a`` to the YAML value ``c``; a number in the
+        path is a position in a list.
+
+    Raises
+    ------
+    FedsimError
+        If the file cannot be read, any part of it is not valid, a plugin that it names does not
+        exist or refuses its settings, or the parts do not fit together.
+    """
+    return loading.load_experiment(path, overrides, judge=experiment_faults)
+
+
+def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
+    """Return the experiment that plain data describes, told apart as by `load_experiment`.
+
+    `source` is where it comes from, for the sentence.
+
+    Raises
+    ------
+    FedsimError
+        As `load_experiment`.
+    """
+    return loading.parse_experiment(tree, source, judge=experiment_faults)
+
+
+def require_sound(experiment: Experiment) -> None:
+    """Raise `FedsimError` unless all parts of an experiment that need no data can be built.
+
+    Raises
+    ------
+    FedsimError
+        With all that is wrong; of its own kind where it is one thing only.
+    """
+    faults = FaultCollector()
+    experiment_faults(experiment, faults)
+    faults.require_none()
+
+
+def experiment_faults(experiment: Experiment, faults: FaultCollector) -> None:
+    """Collect what is wrong with an experiment, as far as its parts are sound.
+
+    Of a model that was trained elsewhere only the plugins are checked: nothing is simulated.
+    """
+    plugin_faults(experiment, faults)
+    if experiment.given is not None:
+        return
+    defences = _defences(experiment, faults)
+    # An attacker can be built beside a defence that cannot.
+    built = tuple(one for one in experiment.defences if one.label in defences)
+    experiment = experiment.model_copy(update={"defences": built})
+    attackers = _attackers(experiment, faults)
+    _federation_faults(experiment, faults)
+    attacks = _attacks(experiment, faults)
+    needs_fit = (*_OBSERVED, "partition.participants")
+    for at, attacker in attackers.items():
+        for label, attack, place in attacks:
+            shown = partial(require_shown, label, attack.needs, attacker, experiment)
+            faults.check(shown, f"needs of {place} of {at}", place, "defences", *needs_fit)
+        hidden = partial(require_undefended, experiment, [attacker], defences)
+        faults.check(hidden, f"hidden from {at}", "defences", "snapshots", *needs_fit)
+    hides = partial(require_canary_participants, experiment, tuple(attackers.values()))
+    faults.check(hides, "audit.canary_participants", "defences", "adversaries")
+    faults.check(
+        partial(_require_seen, experiment, tuple(attackers.values())),
+        "seen",
+        *("adversaries", VICTIMS_FIT, _STRATEGY, "federation.evaluation"),
+        *(*_OBSERVED, *_ATTENDANCE, "seed"),
+    )
+
+
+def _attackers(experiment: Experiment, faults: FaultCollector) -> dict[str, Attacker]:
+    """Return the attackers that can be built, by where the experiment names them."""
+    found = {}
+    for place, chosen in enumerate(experiment.adversaries):
+        at = f"adversaries.{place}"
+        attacker = faults.check(partial(attacker_of, chosen, experiment), at, "audit.victims")
+        if attacker is not None:
+            found[at] = attacker
+            faults.check(partial(_require_acting, attacker, experiment), at, "federation.rounds")
+    return found
+
+
+def _require_acting(attacker: Attacker, experiment: Experiment) -> None:
+    start, rounds = attacker.acts_from(), experiment.federation.rounds
+    if start is not None and start > rounds:
+        raise ConfigError(
+            f"{attacker.label} acts from round {start} on, but federation.rounds is {rounds}; let "
+            "it act earlier, or run for longer"
+        )
+
+
+def _federation_faults(experiment: Experiment, faults: FaultCollector) -> None:
+    """Build what participants and server run."""
+    local = experiment.federation.local
+    faults.check(partial(_require_partitioner, experiment), "partition.name")
+    faults.check(partial(_require_strategy, experiment), _STRATEGY, "federation.attendance")
+    faults.check(partial(_require_optimizer, experiment), _OPTIMIZER)
+    trainer = faults.check(partial(build_trainer, local), _TRAINER)
+    chosen = experiment.objective
+    if chosen is None:  # the data say it
+        return
+    build = partial(plugins.build_member, "objectives", chosen.name, chosen.settings, Objective)
+    objective = faults.check(build, "objective")
+    if trainer is not None and objective is not None:
+        fits = partial(trainer.require_fit, objective, local)
+        faults.check(fits, _TRAINER, "objective", "federation.local")
+
+
+def _attacks(experiment: Experiment, faults: FaultCollector) -> list[tuple[str, Attack, str]]:
+    """Return the attacks that can be built: label, attack, and where they are named."""
+    found = []
+    for place, choice in enumerate(experiment.attacks):
+        at = f"attacks.{place}"
+        attack = faults.check(partial(build_attack, choice), at)
+        if attack is not None:
+            found.append((choice.label, attack, at))
+            extracts = partial(require_extracting, choice.label, attack, experiment)
+            faults.check(extracts, at, "snapshots.keep")
+    return found
+
+
+def _defences(experiment: Experiment, faults: FaultCollector) -> dict[str, Defence]:
+    """Return the defences that can be built, by label; they know no facts of the federation."""
+    found = {}
+    for place, choice in enumerate(experiment.defences):
+        defence = faults.check(partial(bare_defence, choice), f"defences.{place}")
+        if defence is not None:
+            found[choice.label] = defence
+    return found
+
+
+def _require_seen(experiment: Experiment, attackers: tuple[Attacker, ...]) -> None:
+    if some_are_away(experiment):
+        draws = Draws(experiment, partial(chosen_strategy, experiment))
+        seen_attackers(attackers, draws, _discard)
+
+
+def _discard(_: str) -> None:
+    """Say nothing: it is said when the experiment is set up."""
+
+
+def _require_partitioner(experiment: Experiment) -> None:
+    chosen = experiment.partition
+    require_partitioner(chosen.name, chosen.participants, chosen.records, chosen.settings)
+
+
+def _require_strategy(experiment: Experiment) -> None:
+    strategy_state(chosen_strategy(experiment))
+
+
+def _require_optimizer(experiment: Experiment) -> None:
+    """Build the optimiser of `federation.local`; ours are checked with their settings.
+
+    The first optimiser makes torch load its compiler, which stacked training never needs.
+    """
+    chosen, rate = experiment.federation.local.optimizer, experiment.federation.local.learning_rate
+    factory = optimizer_factory(chosen.name, chosen.settings)
+    plugin = plugins.resolve(GROUP, chosen.name)
+    if isinstance(plugin, type) and issubclass(plugin, Optimizer):
+        try:
+            factory([nn.Parameter(torch.zeros(1))], rate)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"federation.local.optimizer: {chosen.name}: {plugins.one_line(error)}"
+            ) from error

@@ -1,0 +1,96 @@
+"""The view of a query that an attack receives, for every stage.
+
+It contains nothing about membership. An attack gets the audited records of its query alone, copied
+from the data set, in an order that is drawn for the run and the query; their ids are their
+positions in it. So no id, order, split or other query's records reveal who is a member.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.attacks import AuxiliaryRecords, ShadowFederation, View
+from fedsim.data import AuditSet, Dataset, MembershipQuery
+from fedsim.observation.snapshots import Snapshot
+from fedsim.rundir import RunDirectory
+from fedsim.stages.preparation.attackers import Attacker
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.shuffled import shuffled_records
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenAudit:
+    """The audit of a query under the ids that an attack knows its records by.
+
+    Attributes
+    ----------
+    dataset
+        The audited records alone.
+    audit
+        The audit in their order; its record ids are 0..n-1.
+    order
+        (n,) where each of them stands in the ledger's audit.
+    """
+
+    dataset: Dataset
+    audit: AuditSet
+    order: NDArray[np.intp]
+
+    @property
+    def known(self) -> AuxiliaryRecords:
+        """The known records and the truth about them."""
+        known = self.audit.known
+        return AuxiliaryRecords(self.audit.records[known], self.audit.member[known])
+
+    def revealed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is said of the records (..., n) in the order of the ledger's audit."""
+        found = np.empty_like(values)
+        found[..., self.order] = values
+        return found
+
+
+def hidden_audit(setup: Setup, query: MembershipQuery) -> HiddenAudit:
+    """Return the audit of a query as an attack may see it."""
+    audit = setup.ledger.audit(query)
+    order = shuffled_records(setup.experiment.seed, query, len(audit))
+    hidden = AuditSet(np.arange(len(audit)), audit.member[order], audit.known[order])
+    return HiddenAudit(setup.dataset.only(audit.records[order]), hidden, order)
+
+
+def view_of(
+    setup: Setup,
+    run: RunDirectory,
+    attacker: Attacker,
+    query: MembershipQuery,
+    seen: tuple[Snapshot, ...],
+    shadows: tuple[ShadowFederation, ...] = (),
+    hidden: HiddenAudit | None = None,
+) -> View:
+    """Return the view of some snapshots for a query.
+
+    Parameters
+    ----------
+    setup, run
+        The experiment, and where its features are kept.
+    attacker, query
+        Who asks about whom.
+    seen
+        What was seen.
+    shadows
+        What the attacker saw in federations of its own.
+    hidden
+        The query's audit as the attack sees it, where it was made before.
+    """
+    hidden = hidden or hidden_audit(setup, query)
+    return View(
+        adversary=attacker.label,
+        query=query,
+        seen=seen,
+        new_model=setup.computing_model,
+        dataset=hidden.dataset,
+        records=hidden.audit.records,
+        features=run.features(attacker.label, query.key),
+        shadows=shadows,
+        objective=setup.objective,
+    )

@@ -1,0 +1,1 @@
+"""What a federation leaves on the disk while its rounds run."""
