@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from fedsim.cli.commands import COMMANDS
-from fedsim.cli.help_page import DESCRIPTION, write_help_page
+from fedsim.cli.help_page import DESCRIPTION, help_page
 
 
 class LazyGroup(TyperGroup):
@@ -36,7 +36,7 @@ class LazyGroup(TyperGroup):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the page of ``fedsim --help``."""
-        write_help_page(formatter)
+        formatter.write(help_page())
 
 
 def _load_command(name: str) -> click.Command:
@@ -49,7 +49,7 @@ def _load_command(name: str) -> click.Command:
     return get_command(alone)
 
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(cls=LazyGroup, pretty_exceptions_enable=False)
 
 
 def _print_version(asked: bool) -> None:

@@ -5,6 +5,7 @@ codes in `fedsim.cli.exit_codes`.
 """
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -32,12 +33,18 @@ def _stopped() -> NoReturn:
 
 def main() -> None:
     """Run the command line; what a user or a plugin did wrong is one sentence and exit code 2."""
-    if sys.argv[1:] == ["--help"]:
-        from fedsim.cli.help_page import help_page
+    try:
+        completing = "_FEDSIM_COMPLETE" in os.environ  # the shell asks how a word goes on
+        if sys.argv[1:] in ([], ["--help"]) and not completing:
+            from fedsim.cli.help_page import help_page
 
-        sys.stdout.write(help_page())
-        sys.exit()
-    _run_command()
+            print(help_page(), end="", flush=True)  # noqa: T201
+            sys.exit(0 if sys.argv[1:] else EXIT_INVALID)
+        _run_command()
+    except OSError as error:  # a full disk, a file that may not be read: not a defect of ours
+        where = f"{error.filename}: " if error.filename else ""
+        advice = "; make room and run the same command again, it resumes"
+        _fail(f"{where}{error.strerror or error}{advice if error.errno in NO_ROOM else ''}")
 
 
 def _run_command() -> None:
@@ -53,10 +60,8 @@ def _run_command() -> None:
             app(prog_name="fedsim")  # however it was started: completion goes by the name
     except FedsimError as error:
         _fail(str(error))
-    except OSError as error:  # a full disk, a file that may not be read: not a defect of ours
-        where = f"{error.filename}: " if error.filename else ""
-        advice = "; make room and run the same command again, it resumes"
-        _fail(f"{where}{error.strerror or error}{advice if error.errno in NO_ROOM else ''}")
+    except OSError:  # `main` reports it in one sentence
+        raise
     except SystemExit as end:  # typer has turned Ctrl-C into this
         if end.code == EXIT_STOPPED:
             _stopped()

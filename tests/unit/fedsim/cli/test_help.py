@@ -1,5 +1,8 @@
 """`fedsim --help`, and what `--help` says of the arguments of a command."""
 
+import re
+import subprocess
+import sys
 from importlib.metadata import version
 
 import click
@@ -10,8 +13,8 @@ from typer.testing import CliRunner
 
 from fedsim.cli.app import app
 from fedsim.cli.commands import COMMANDS
-from fedsim.cli.exit_codes import EXIT_CODES
-from fedsim.cli.help_page import DESCRIPTION, OPTIONS, help_page
+from fedsim.cli.exit_codes import EXIT_CODES, EXIT_INVALID
+from fedsim.cli.help_page import DESCRIPTION, OPTIONS, HelpPage, help_page
 
 ARGUMENTS = [
     (["list"], "A group of plugins"),
@@ -35,13 +38,54 @@ def test_the_page_of_help_names_every_command_and_option_in_full_at_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     page = fedsim("--help").out
     assert max(map(len, page.splitlines())) <= 80
-    read = " ".join(page.split())
+    read = " ".join(page.replace("│", " ").split())
     for name, command in COMMANDS.items():
         assert f" {name} {command.summary}" in read
     for option, text in OPTIONS.items():
         assert f" {option} {text}" in read
     assert read.startswith(f"Usage: fedsim [OPTIONS] COMMAND [ARGS]... {DESCRIPTION}")
     assert read.endswith(EXIT_CODES)
+
+
+def test_without_arguments_fedsim_shows_its_help_with_the_exit_code_of_a_mistake(
+    fedsim: Fedsim,
+) -> None:
+    page = fedsim()
+    assert page.code == EXIT_INVALID
+    assert page.out == fedsim("--help").out
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_panels_are_as_wide_as_the_terminal_in_either_alphabet(width: int) -> None:
+    rows = {"--option": "What it means, in a sentence that is wrapped where it is narrow."}
+    pages = {}
+    for unicode in (False, True):
+        page = HelpPage(width, colours=False, unicode=unicode)
+        page.add_panel("Options", rows)
+        pages[unicode] = page.text()
+        assert {len(line) for line in pages[unicode].splitlines() if line} == {width}
+    assert pages[False].isascii()
+    assert pages[True].translate(str.maketrans("╭─╮│╰╯", "+-+|++")) == pages[False]
+
+
+def test_colours_are_those_of_typer_and_change_no_text(
+    fedsim: Fedsim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = fedsim("--help").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = fedsim("--help").out
+    assert "\x1b[1;36mstudy  \x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert fedsim("--help").out == plain
+
+
+def test_the_page_of_help_imports_neither_click_nor_typer() -> None:
+    code = (
+        "import sys; from fedsim.cli.help_page import help_page; help_page(); "
+        "assert not {'click', 'typer', 'rich', 'textwrap', 'shutil'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_page_of_help_says_what_the_application_does() -> None:
