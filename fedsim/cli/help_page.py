@@ -26,7 +26,7 @@ NARROWEST, USUAL_WIDTH = 40, 80
 
 # The styles of typer's pages as terminal codes: usage, names, borders.
 BOLD, YELLOW, CYAN, DIM = "1", "1;33", "1;36", "2"
-ROUNDED, ASCII = "╭─╮│╰╯", "+-+|++"
+ROUNDED, ASCII = tuple("╭─╮│╰╯"), tuple("+-+|++")
 
 
 def terminal_width() -> int:
