@@ -103,11 +103,12 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(f"defence {label}: {description}", highlight=False, markup=False)
     for sentence in plan.guarantees:
         console.print(sentence, highlight=False, markup=False)
+    idle = f" (without records, in no round: {plan.idle})" if plan.idle else ""
     rounds = ", ".join(map(str, plan.observed_rounds[:MOST_ROUNDS]))
     if len(plan.observed_rounds) > MOST_ROUNDS:
         rounds += f", ... {plan.observed_rounds[-1]} ({len(plan.observed_rounds):,} of them)"
     console.print(
-        f"plan: {plural(plan.participants, 'participant')}, {plural(plan.rounds, 'round')}, "
+        f"plan: {plural(plan.participants, 'participant')}{idle}, {plural(plan.rounds, 'round')}, "
         f"a model of {plan.parameters:,} parameters; observed rounds {rounds}; "
         f"{plan.snapshot_bytes / 1e6:,.1f} MB of snapshots; "
         f"{plan.audited_records:,} audited records",

@@ -1,8 +1,9 @@
 """The honest part of an experiment: rounds, local training, evaluation, who takes part when."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr
 
 from fedsim.config.choice import Choice
 from fedsim.config.strict import Count, Participant, Strict
@@ -39,7 +40,8 @@ class FederationSettings(Strict):
 
     `attendance` says who takes part from which round on (``{1: [0], 41: [1]}``: participant 0 in
     the first 40 rounds, participant 1 in those after); all in the rounds before its first
-    entry, and always where it is empty. Who is away is neither trained nor evaluated.
+    entry, and always where it is empty. Who is away is neither trained nor evaluated. So are those
+    to whom the partition gives no records (see `without`); no file says so, as the data do.
     """
 
     rounds: Count
@@ -47,6 +49,22 @@ class FederationSettings(Strict):
     local: LocalTraining = LocalTraining()
     evaluation: EvaluationSettings = EvaluationSettings()
     attendance: dict[PositiveInt, tuple[Participant, ...]] = Field({})
+    _idle: frozenset[int] = PrivateAttr(frozenset())
+
+    @property
+    def some_are_away(self) -> bool:
+        """Whether some participants are away in some rounds; strategies may sample besides."""
+        return bool(self.attendance or self._idle)
+
+    def without(self, participants: Iterable[int]) -> Self:
+        """Return these settings with participants who are away in every round, without records.
+
+        >>> sorted(FederationSettings(rounds=1).without([1]).present(1, participants=3))
+        [0, 2]
+        """
+        found = self.model_copy()
+        found._idle = frozenset(participants)
+        return found
 
     def present(self, round_number: int, participants: int) -> frozenset[int]:
         """Return which of `participants` participants take part in a round.
@@ -56,7 +74,8 @@ class FederationSettings(Strict):
         ([0], [1])
         """
         started = [first for first in self.attendance if first <= round_number]
-        return frozenset(self.attendance[max(started)] if started else range(participants))
+        named = self.attendance[max(started)] if started else range(participants)
+        return frozenset(named) - self._idle
 
     def fewest_present(self, participants: int) -> int:
         """Return how many take part in the round with the fewest."""

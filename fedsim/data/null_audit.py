@@ -22,7 +22,7 @@ def null_training_sets(ledger: Ledger, seed: int) -> tuple[NDArray[np.int64], ..
     Raises
     ------
     DataError
-        If a participant is left without a record.
+        If a participant who had records is left without one.
     """
     audited = np.zeros(len(ledger), dtype=np.bool_)
     for roles in ledger.roles.values():
@@ -36,7 +36,7 @@ def null_training_sets(ledger: Ledger, seed: int) -> tuple[NDArray[np.int64], ..
         alike = np.isin(_classes(ledger, free), _classes(ledger, taken))
         chosen = free[np.argsort(~alike, kind="stable")][: len(taken)]
         free = free[~np.isin(free, chosen)]
-        if not len(kept) + len(chosen):
+        if len(records) and not len(kept) + len(chosen):
             raise DataError(
                 f"a null run trains on no audited record, and participant {participant} has no "
                 "others; give it more records, or lower the sizes of the audit"

@@ -157,7 +157,10 @@ def _page(
     return ReportData(
         name=name,
         findings=report_text.findings(evaluated),
-        facts=[*report_text.facts(experiment), *report_text.rounds_seen(run, evaluated)],
+        facts=[
+            *report_text.facts(experiment, evaluated.ledger),
+            *report_text.rounds_seen(run, evaluated),
+        ],
         results=report_text.shown_results(results, experiment),
         threats=[
             placed(attacker, stated, experiment)

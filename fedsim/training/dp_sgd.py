@@ -169,6 +169,9 @@ class DPSGD(LocalTrainer):
             return NoGuarantee(why)
         each = []
         for participant, records in enumerate(facts.records):
+            if not records:  # it never trains
+                each.append(0.0)
+                continue
             rate, steps = rate_and_steps(facts.local, records)
             taken = steps * len(facts.rounds_of(participant))
             release = Release(self.noise_multiplier, rate, taken)

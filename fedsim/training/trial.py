@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from fedsim import seeds
-from fedsim.errors import ConfigError, FedsimError, PluginError
+from fedsim.errors import ConfigError, FedsimError, PluginError, plural
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trainer import RecordIds, TrainerState
 
@@ -27,11 +27,12 @@ def require_training(participants: Participants, model_name: str) -> None:
     """
     model, local = participants.new_model(), participants.local
     participants.new_trainer().require_fit(participants.objective, local)
-    smallest = min(map(len, participants.training_records))
+    smallest = min(len(own) for own in participants.training_records if len(own))
     if local.drop_last and smallest < local.batch_size:
         raise ConfigError(
-            f"federation.local.drop_last leaves nothing of a participant with {smallest} records, "
-            f"as batch_size is {local.batch_size}; set batch_size to {smallest} or less"
+            "federation.local.drop_last leaves nothing of a participant with "
+            f"{plural(smallest, 'record')}, as batch_size is {local.batch_size}; set batch_size to "
+            f"{smallest} or less"
         )
     inputs, targets = participants.dataset.batch(_first(participants, 2))
     model.eval()

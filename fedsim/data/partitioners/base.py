@@ -2,7 +2,8 @@
 
 A plugin of the group ``partitioners`` is a function with a parameter `task`, or a class with a
 method `partition`; its other parameters are its settings, which stand beside the name in the
-experiment. Either returns one list of record ids a participant.
+experiment. Either returns one list of record ids a participant; one with an empty list takes no
+part in training.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim import seeds
-from fedsim.errors import DataError, shown
+from fedsim.errors import DataError
 
 TrainingSets = tuple[NDArray[np.int64], ...]
 """Record ids, one array per participant."""
@@ -104,13 +105,10 @@ def training_sets(task: PartitionTask, name: str, drawn: object) -> TrainingSets
             f"partition {name} made {len(drawn)} parts for {task.participants} participants"
         )
     found = tuple(_record_ids(name, part, records) for part, records in enumerate(drawn))
-    empty = [part for part, records in enumerate(found) if not len(records)]
-    if empty:
+    if not any(map(len, found)):
         raise DataError(
-            f"partition {name} leaves participants {shown(empty)} without records: {len(empty)} of "
-            f"{task.participants}; who takes part must have some: lower partition.participants, "
-            "raise partition.records, or choose a less skewed setting (of DirichletPartitioner a "
-            "larger alpha, or min_partition_size)"
+            f"partition {name} gives none of {task.participants} participants a record; at least "
+            "one must have some to train on"
         )
     for part, records in enumerate(found):
         outside = records[~np.isin(records, task.pool)]

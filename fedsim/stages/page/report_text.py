@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fedsim.config.choice import HONEST, LabelledChoice
 from fedsim.config.experiment import Experiment
-from fedsim.data import MembershipQuery
+from fedsim.data import Ledger, MembershipQuery
 from fedsim.errors import plural
 from fedsim.report.data import AttackFigures
 from fedsim.report.results import MEAN, Results
@@ -16,6 +16,7 @@ from fedsim.stages.kept_snapshots import of_snapshots
 from fedsim.stages.page.threat_sections import HOLDER
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.federations import federations_of
+from fedsim.stages.preparation.idle_participants import idle_participants, numbered
 
 _KIND = {
     ("server", False): "a curious",
@@ -128,7 +129,7 @@ def rounds_seen(run: RunDirectory, evaluated: EvaluatedRun) -> list[tuple[str, s
     return found
 
 
-def facts(experiment: Experiment) -> list[tuple[str, str]]:
+def facts(experiment: Experiment, ledger: Ledger) -> list[tuple[str, str]]:
     """Return what frames a run, label and value."""
     if experiment.given is not None:
         return [
@@ -138,11 +139,13 @@ def facts(experiment: Experiment) -> list[tuple[str, str]]:
         ]
     partition, federation = experiment.partition, experiment.federation
     each = f" x {partition.records:,} records" if partition.records else ""
+    idle = idle_participants(ledger.training_sets)
     defended = ", ".join(map(_with_settings, experiment.defences))
     return [
         ("data", experiment.data.name),
         ("model", experiment.model.name),
         ("participants", f"{partition.participants}{each}, {partition.name}"),
+        *([("without records, in no round", numbered(idle))] if idle else []),
         ("rounds", str(federation.rounds)),
         ("strategy", federation.strategy.name),
         *([("defences", defended)] if defended else []),

@@ -56,7 +56,7 @@ def with_canaries(
     dataset = candidates.dataset
     drawn = draw_canaries(
         ledger,
-        experiment.audit.victims,
+        [one for one in experiment.audit.victims if len(ledger.training_sets[one])],
         {choice.label: build_canaries(choice) for choice in experiment.audit.canaries},
         sizes,
         lambda records: replace(candidates, dataset=dataset.only(records)),

@@ -14,8 +14,8 @@ def chosen_strategy(experiment: Experiment) -> Strategy:
 
 
 def some_are_away(experiment: Experiment) -> bool:
-    """Return whether some participants are away in some rounds, drawn or set so."""
-    return bool(experiment.federation.attendance) or samples(chosen_strategy(experiment))
+    """Return whether some participants are away in some rounds: drawn, set, or without data."""
+    return experiment.federation.some_are_away or samples(chosen_strategy(experiment))
 
 
 def samples(strategy: Strategy) -> bool:

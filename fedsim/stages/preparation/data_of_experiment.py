@@ -12,6 +12,7 @@ from fedsim.config.experiment import Experiment
 from fedsim.config.fault_collector import FaultCollector
 from fedsim.data import AuditSizes, Dataset, Ledger, draw_audit, load_dataset, new_ledger, partition
 from fedsim.data.left_out import audit_sentences, left_out
+from fedsim.data.partitioners import TrainingSets
 from fedsim.errors import DataError
 from fedsim.progress import Watcher
 from fedsim.stages.preparation.attackers import Attacker
@@ -41,15 +42,9 @@ def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
     )
 
 
-def draw_ledger(
-    experiment: Experiment,
-    dataset: Dataset,
-    attackers: Sequence[Attacker],
-    new_model: Callable[[], nn.Module],
-    watcher: Watcher,
-) -> Ledger:
-    """Return who holds which record, with the audit of every query drawn, once."""
-    chosen, audited = experiment.partition, experiment.audit
+def draw_training_sets(experiment: Experiment, dataset: Dataset, watcher: Watcher) -> TrainingSets:
+    """Return each participant's records, and say how many no participant has."""
+    chosen = experiment.partition
     training_sets = partition(
         dataset,
         chosen.name,
@@ -61,6 +56,19 @@ def draw_ledger(
     )
     if sentence := left_out(dataset, training_sets, chosen.name, chosen.records):
         watcher.say(sentence)
+    return training_sets
+
+
+def draw_ledger(
+    experiment: Experiment,
+    dataset: Dataset,
+    training_sets: TrainingSets,
+    attackers: Sequence[Attacker],
+    new_model: Callable[[], nn.Module],
+    watcher: Watcher,
+) -> Ledger:
+    """Return who holds which record, with the audit of every query drawn, once."""
+    audited = experiment.audit
     sizes = AuditSizes(
         audited.known_members,
         audited.known_nonmembers,

@@ -183,8 +183,12 @@ def _defences(experiment: Experiment, faults: FaultCollector) -> dict[str, Defen
     return found
 
 
+_LEAVES_NOBODY_OUT = ("disjoint", "overlapping", "IidPartitioner")
+"""Partitioners that give everybody records; with others who is drawn may depend on the data."""
+
+
 def _require_seen(experiment: Experiment, attackers: tuple[Attacker, ...]) -> None:
-    if some_are_away(experiment):
+    if experiment.partition.name in _LEAVES_NOBODY_OUT and some_are_away(experiment):
         draws = Draws(experiment, partial(chosen_strategy, experiment))
         seen_attackers(attackers, draws, _discard)
 

@@ -13,6 +13,7 @@ from fedsim.models import exchanged_state
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import planned_bytes
 from fedsim.stages.preparation.attackers import Attacker
+from fedsim.stages.preparation.idle_participants import numbered
 from fedsim.stages.preparation.setup import Setup
 
 
@@ -35,7 +36,8 @@ class Plan:
     """The size of a run: rounds, observed rounds, bytes on the disk, audited records; and defences.
 
     `defences` has a pair for each: its label, and what it does and guarantees, in words; and
-    `guarantees` what is guaranteed of the local training itself.
+    `guarantees` what is guaranteed of the local training itself. `idle` says in words which
+    participants have no records.
     """
 
     rounds: int
@@ -46,6 +48,7 @@ class Plan:
     audited_records: int
     defences: tuple[tuple[str, str], ...] = ()
     guarantees: tuple[str, ...] = ()
+    idle: str = ""
 
 
 def stated_threats(
@@ -103,6 +106,7 @@ def plan(setup: Setup) -> Plan:
             for one in setup.guarantees
             if one.defence.startswith("trainer ")
         ),
+        idle=numbered(setup.idle),
     )
 
 

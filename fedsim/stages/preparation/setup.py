@@ -1,6 +1,6 @@
 """What every stage of an experiment starts from: the data, the model, and who is dishonest."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,7 +33,11 @@ from fedsim.stages.preparation.attackers import Attacker, attackers_of
 from fedsim.stages.preparation.built_plugins import build_attack, objective_of
 from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_labels
 from fedsim.stages.preparation.chosen_strategy import chosen_strategy, samples, some_are_away
-from fedsim.stages.preparation.data_of_experiment import draw_ledger, load_data
+from fedsim.stages.preparation.data_of_experiment import (
+    draw_ledger,
+    draw_training_sets,
+    load_data,
+)
 from fedsim.stages.preparation.experiment_faults import require_sound
 from fedsim.stages.preparation.guarantees import (
     StatedGuarantee,
@@ -41,6 +45,12 @@ from fedsim.stages.preparation.guarantees import (
     last_round_within_budget,
     may_promise,
     stated_guarantees,
+)
+from fedsim.stages.preparation.idle_participants import (
+    attackers_beside,
+    idle_participants,
+    told,
+    without_idle,
 )
 from fedsim.stages.preparation.memory import require_memory
 from fedsim.stages.preparation.needs import attackers_reading, tell_needs
@@ -80,6 +90,13 @@ class Setup:
         if self.experiment.audit.null:
             return null_training_sets(self.ledger, self.experiment.seed)
         return self.ledger.training_sets
+
+    @property
+    def idle(self) -> tuple[int, ...]:
+        """The participants without records, who take no part; none where nothing is simulated."""
+        if self.experiment.given is not None:
+            return ()
+        return idle_participants(self.ledger.training_sets)
 
     @cached_property
     def defences(self) -> Mapping[str, Defence]:
@@ -182,15 +199,18 @@ def set_setup(
     if ledger is None:
         require_sound(experiment)
     attackers = attackers_of(experiment)
-    if ledger is not None and attackers:
-        attackers = asked_about(attackers, ledger)
-    elif some_are_away(experiment):
-        draws = Draws(experiment, partial(chosen_strategy, experiment))
-        attackers = seen_attackers(attackers, draws, watcher.say)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
-    attackers = attackers_reading(attackers, attacks, experiment)
     tell_needs(attacks, experiment, watcher.say)
     dataset = dataset or load_data(experiment, data_dir, watcher)
+    if ledger is not None:
+        training_sets = ledger.training_sets
+        if experiment.given is None:
+            experiment = without_idle(experiment, idle_participants(training_sets))
+        attackers = asked_about(attackers, ledger) if attackers else ()
+    else:
+        training_sets = draw_training_sets(experiment, dataset, watcher)
+        experiment, attackers = _asking(experiment, training_sets, attackers, watcher)
+    attackers = attackers_reading(attackers, attacks, experiment)
     new_model = partial(
         build_model,
         experiment.model.name,
@@ -199,7 +219,7 @@ def set_setup(
         num_classes=dataset.num_classes,
         seed=experiment.seed,
     )
-    drawn = ledger or draw_ledger(experiment, dataset, attackers, new_model, watcher)
+    drawn = ledger or draw_ledger(experiment, dataset, training_sets, attackers, new_model, watcher)
     dataset = with_canary_labels(dataset, drawn)
     setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
     with naming_what_is_given(experiment, dataset):
@@ -224,6 +244,24 @@ def set_setup(
     if experiment.given is None and setup.experiment.engine.stacked is not True:
         require_training_step(setup.participants, experiment.model.name)
     return setup
+
+
+def _asking(
+    experiment: Experiment,
+    training_sets: Sequence[NDArray[np.int64]],
+    attackers: tuple[Attacker, ...],
+    watcher: Watcher,
+) -> tuple[Experiment, tuple[Attacker, ...]]:
+    """Return an experiment without idle participants, and its attackers with what they can ask."""
+    if idle := idle_participants(training_sets):
+        partition = experiment.partition
+        watcher.say(told(idle, partition.participants, partition.name))
+        experiment = without_idle(experiment, idle)
+        attackers = attackers_beside(attackers, idle, partition.name, watcher.say)
+    if some_are_away(experiment):
+        draws = Draws(experiment, partial(chosen_strategy, experiment))
+        attackers = seen_attackers(attackers, draws, watcher.say)
+    return experiment, attackers
 
 
 def _last_round(setup: Setup, watcher: Watcher) -> int:

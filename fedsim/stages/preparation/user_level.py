@@ -60,5 +60,5 @@ def is_a_user_each(
     """
     if groups is None:
         return False
-    users = [np.unique(groups[records]) for records in training_sets]
+    users = [np.unique(groups[records]) for records in training_sets if len(records)]
     return all(len(one) == 1 for one in users) and len({int(one[0]) for one in users}) == len(users)

@@ -182,7 +182,7 @@ def stacking_pays(participants: Participants) -> bool:
     Small networks share their calls; large ones, each in a stack of its own, save the writing of
     gradients. It goes by numbers and not by the clock, as the choice decides the last digits.
     """
-    if len(participants.training_records) < MANY:
+    if sum(len(own) > 0 for own in participants.training_records) < MANY:
         return False
     return not isinstance(stack_training(participants), str)
 

@@ -1,0 +1,114 @@
+"""Participants to whom a partition gives no records: they take no part in any round.
+
+A skewed partition (Dirichlet with many participants) may leave some without. They are away as those
+are whom `federation.attendance` leaves out: never asked to train or to evaluate, and never drawn.
+What remains of an experiment without them is said before round 1, or why nothing does.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.config.experiment import Experiment
+from fedsim.errors import ConfigError, plural
+from fedsim.stages.preparation.attackers import Attacker
+
+_NAMED = 8  # how many participants a sentence lists
+
+
+def idle_participants(training_sets: Iterable[NDArray[np.int64]]) -> tuple[int, ...]:
+    """Return the participants without records, rising."""
+    return tuple(place for place, records in enumerate(training_sets) if not len(records))
+
+
+def without_idle(experiment: Experiment, idle: Sequence[int]) -> Experiment:
+    """Return an experiment in whose rounds participants without records are away.
+
+    Raises
+    ------
+    ConfigError
+        If in some round nobody would be left.
+    """
+    federation = experiment.federation.without(idle)
+    participants = experiment.partition.participants
+    for first in sorted({1, *federation.attendance}):
+        if not federation.present(first, participants):
+            raise ConfigError(
+                f"federation.attendance: all who take part from round {first} on are without "
+                f"records: partition {experiment.partition.name} gives {names(idle)} none; name "
+                "others, or choose a less skewed partition"
+            )
+    return experiment.model_copy(update={"federation": federation})
+
+
+def attackers_beside(
+    attackers: Iterable[Attacker],
+    idle: Sequence[int],
+    partition: str,
+    say: Callable[[str], None],
+) -> tuple[Attacker, ...]:
+    """Return the attackers with those queries that ask about somebody with records.
+
+    Parameters
+    ----------
+    attackers
+        All of them.
+    idle
+        The participants without records.
+    partition
+        Its name, for the sentences.
+    say
+        Called with what is left out.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is left to ask.
+    """
+    found, left_out = [], []
+    for attacker in attackers:
+        sits = attacker.participant in idle
+        empty = [one for one in attacker.queries if sits or {*one.victims} <= {*idle}]
+        kept = tuple(one for one in attacker.queries if one not in empty)
+        who = (attacker.participant,) if sits else sorted({v for q in empty for v in q.victims})
+        if empty:
+            left_out.append(
+                f"{attacker.label} {'sits with' if sits else 'asks about'} {names(who)}, to whom "
+                f"partition {partition} gives no records"
+            )
+        found.append(replace(attacker, queries=kept, left_out=(*attacker.left_out, *empty)))
+    if left_out and not any(one.queries for one in found):
+        raise ConfigError(
+            f"{left_out[0]}: nothing would be left to attack; name others (audit.victims, or the "
+            f"adversary's participant; {names(idle)} have none), or choose a less skewed "
+            "partition (of DirichletPartitioner a larger alpha, or min_partition_size)"
+        )
+    for sentence in left_out:
+        say(f"{sentence}; that is left out, and the others are attacked")
+    return tuple(found)
+
+
+def told(idle: Sequence[int], participants: int, partition: str) -> str:
+    """Return the sentence on participants without records."""
+    return (
+        f"partition {partition} gives {len(idle)} of {plural(participants, 'participant')} no "
+        f"records ({numbered(idle)}): they take no part in training"
+    )
+
+
+def names(participants: Iterable[int | None]) -> str:
+    """Return participants as a sentence names them, the first few of many.
+
+    >>> names([4]), names(range(100, 120))
+    ('participant 4', 'participants 100, 101, 102, 103, 104, 105, 106, 107, ...')
+    """
+    numbers = [*participants]
+    return f"{'participant' if len(numbers) == 1 else 'participants'} {numbered(numbers)}"
+
+
+def numbered(participants: Sequence[int | None]) -> str:
+    """Return their numbers, the first few of many."""
+    more = ["..."] if len(participants) > _NAMED else []
+    return ", ".join([*map(str, participants[:_NAMED]), *more])
