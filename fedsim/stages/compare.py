@@ -112,7 +112,7 @@ def _rows(
 
 def _run(name: str, run: RunDirectory, results: Results, evaluated: EvaluatedRun) -> ComparedRun:
     history = read_history(run, federations_of(evaluated.attackers)[0].name)
-    facts = dict(report_text.facts(evaluated.experiment))
+    facts = dict(report_text.facts(evaluated.experiment, evaluated.ledger))
     facts.pop("observed rounds", None)  # too long for a cell; reported where they differ
     commit = results.provenance.get("commit")
     if commit:

@@ -140,12 +140,12 @@ def facts(experiment: Experiment, ledger: Ledger) -> list[tuple[str, str]]:
     partition, federation = experiment.partition, experiment.federation
     each = f" x {partition.records:,} records" if partition.records else ""
     idle = idle_participants(ledger.training_sets)
+    away = f"; without records, in no round: {numbered(idle)}" if idle else ""
     defended = ", ".join(map(_with_settings, experiment.defences))
     return [
         ("data", experiment.data.name),
         ("model", experiment.model.name),
-        ("participants", f"{partition.participants}{each}, {partition.name}"),
-        *([("without records, in no round", numbered(idle))] if idle else []),
+        ("participants", f"{partition.participants}{each}, {partition.name}{away}"),
         ("rounds", str(federation.rounds)),
         ("strategy", federation.strategy.name),
         *([("defences", defended)] if defended else []),

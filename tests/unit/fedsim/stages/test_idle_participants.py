@@ -64,7 +64,7 @@ def test_who_has_no_records_is_away_as_if_attendance_said_so(tmp_path: Path) -> 
     assert len([name for name in found if "participant-" in name or "upload" in name]) >= 12
     assert found == simulated_bytes(without, tmp_path / "without")
     page = (tmp_path / "without" / "report.html").read_text()
-    assert "without records, in no round</dt><dd>1, 3</dd>" in page
+    assert "; without records, in no round: 1, 3</dd>" in page
 
 
 def test_it_is_told_in_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
