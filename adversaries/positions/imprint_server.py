@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from adversaries.inference.entry_layer import EntryLayer
-from adversaries.positions.planting_server import PlantingServer, Units, target_features
+from adversaries.positions.planting_server import PlantingServer
+from adversaries.positions.unit_planting import PlantedUnits, target_features
 from fedsim import seeds
 from fedsim.data import MembershipQuery
 from fedsim.errors import FedsimError
@@ -60,7 +61,7 @@ class ImprintServer(PlantingServer):
 
     def planted(
         self, layer: EntryLayer, state: dict[str, Tensor], query: MembershipQuery, number: int
-    ) -> Units:
+    ) -> PlantedUnits:
         """Return units that ask one question, with quantiles of the targets' answers as biases.
 
         Raises
@@ -84,7 +85,7 @@ class ImprintServer(PlantingServer):
 
 def bins(
     features: Tensor, count: int, outputs: int, usual: float, random: torch.Generator
-) -> Units:
+) -> PlantedUnits:
     """Return units whose biases cut the answers of records into bins.
 
     Parameters
@@ -111,7 +112,7 @@ def bins(
     # A gradient is as large as the outgoing weights, and rounding as the others.
     out = _LOUD / (count**0.5 * float(features.square().sum(1).mean().sqrt()) + 1e-12)
     scale = usual / (float(together) * out)
-    return Units(
+    return PlantedUnits(
         (scale * question).expand(count, -1).float(),
         (scale * alive).float(),
         (scale * dead).float(),

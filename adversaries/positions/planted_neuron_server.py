@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 
 from adversaries.inference.entry_layer import SATURATED, EntryLayer
-from adversaries.positions.planting_server import PlantingServer, Units, target_features
+from adversaries.positions.planting_server import PlantingServer
+from adversaries.positions.unit_planting import PlantedUnits, target_features
 from fedsim import seeds
 from fedsim.data import MembershipQuery
 
@@ -81,7 +82,7 @@ class PlantedNeuronServer(PlantingServer):
 
     def planted(
         self, layer: EntryLayer, state: dict[str, Tensor], query: MembershipQuery, number: int
-    ) -> Units:
+    ) -> PlantedUnits:
         """Return units for the next targets; those that no plane tells from all others get none."""
         resources = self.required_resources()
         features = target_features(resources, query)
@@ -117,7 +118,7 @@ def _push(layer: EntryLayer, state: dict[str, Tensor], features: Tensor) -> floa
     )
 
 
-def single_out(layer: EntryLayer, features: Tensor, chosen: Tensor, count: int) -> Units:
+def single_out(layer: EntryLayer, features: Tensor, chosen: Tensor, count: int) -> PlantedUnits:
     """Return units that have a slope for one of the chosen records each, and for no other.
 
     Parameters
@@ -155,4 +156,4 @@ def single_out(layer: EntryLayer, features: Tensor, chosen: Tensor, count: int) 
     alive[rows] = torch.where(apart, -centre * steepness, silent)
     dead[rows] = alive[rows] - _SILENT * reach + silent
     alive[len(chosen) :] = dead[len(chosen) :] = silent
-    return Units(weight.float(), alive.float(), dead.float(), None, int(apart.sum()))
+    return PlantedUnits(weight.float(), alive.float(), dead.float(), None, int(apart.sum()))

@@ -17,7 +17,6 @@ after which the honest values are put back.
 import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -29,7 +28,15 @@ from torch import Tensor
 from adversaries.inference.entry_layer import EntryLayer, entry_layer
 from adversaries.inference.model_layers import EXAMPLES
 from adversaries.positions.curious_server import CuriousServer
+from adversaries.positions.planting_record import note_planting, planting_findings
 from adversaries.positions.state_lookup import arrays_in, number_in
+from adversaries.positions.unit_planting import (
+    PlantedUnits,
+    plant_units,
+    raised_by,
+    units_from_arrays,
+    units_to_arrays,
+)
 from fedsim import seeds
 from fedsim.adversary.base import Threat
 from fedsim.adversary.resources import AttackerResources
@@ -39,33 +46,7 @@ from fedsim.finding import Finding
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 _ROUND = "round"
-_CRAFTED, _HONEST, _RECORD = "planted", "honest", "planting"
-_COLUMNS = ("round", "records", "planted", "norm")
-
-
-@dataclass(frozen=True)
-class Units:
-    """What is planted into K units.
-
-    Attributes
-    ----------
-    weight : (K, inputs)
-    alive : (K,)
-        Biases for whom the units are meant.
-    dead : (K,)
-        Biases at which they are silent for all records.
-    outgoing : (outputs, K)
-        The weights that read them; None leaves them as they are. Where silent units are at -1
-        (tanh), the biases behind are raised by what that would take away.
-    records
-        How many records they were made for.
-    """
-
-    weight: Tensor
-    alive: Tensor
-    dead: Tensor
-    outgoing: Tensor | None
-    records: int
+_CRAFTED, _HONEST = "planted", "honest"
 
 
 class PlantingServer(CuriousServer):
@@ -94,7 +75,7 @@ class PlantingServer(CuriousServer):
     @abstractmethod
     def planted(
         self, layer: EntryLayer, state: dict[str, Tensor], query: MembershipQuery, number: int
-    ) -> Units:
+    ) -> PlantedUnits:
         """Return what a victim is sent in the `number`-th active round (from 0), K units of it."""
 
     @abstractmethod
@@ -156,7 +137,7 @@ class PlantingServer(CuriousServer):
         planted = self._planted(layer, state, round_number)
         for victim in self.victims:
             places = torch.from_numpy(slots[victim])
-            plant(state, layer, places, planted[victim], alive=victim == participant)
+            plant_units(state, layer, places, planted[victim], alive=victim == participant)
         return super().send(round_number, participant, ArrayRecord(state))
 
     def send_evaluation(
@@ -180,21 +161,7 @@ class PlantingServer(CuriousServer):
 
     def findings(self) -> Sequence[Finding]:
         """Return what was planted, and what a participant could notice."""
-        table = self.memory.get(_RECORD)
-        if not isinstance(table, MetricRecord):
-            return ()
-        columns = [table[name] for name in _COLUMNS]
-        rows = zip(*(one for one in columns if isinstance(one, list)), strict=True)
-        return (
-            Finding(
-                title="planted units",
-                columns=(*_COLUMNS[:3], "their norm over that of the other units"),
-                rows=tuple(
-                    (int(number), int(records), int(units), round(float(norm), 3))
-                    for number, records, units, norm in rows
-                )[:200],
-            ),
-        )
+        return planting_findings(self.memory)
 
     def _is_active(self, round_number: int) -> bool:
         return self.first <= round_number and (self.last is None or round_number <= self.last)
@@ -218,7 +185,7 @@ class PlantingServer(CuriousServer):
 
     def _planted(
         self, layer: EntryLayer, state: dict[str, Tensor], round_number: int
-    ) -> dict[int, Units]:
+    ) -> dict[int, PlantedUnits]:
         """Return each victim's units of a round; made for its first message, and remembered."""
         if number_in(self.memory, _ROUND, _ROUND) != round_number:
             made = {
@@ -227,29 +194,10 @@ class PlantingServer(CuriousServer):
                 )
                 for victim in self.victims
             }
-            self.memory[_CRAFTED] = _as_arrays(made)
+            self.memory[_CRAFTED] = units_to_arrays(made)
             self.memory[_ROUND] = MetricRecord({_ROUND: round_number})
-            self._note(layer, state, round_number, made)
-        return _as_units(arrays_in(self.memory, _CRAFTED), self.victims)
-
-    def _note(
-        self, layer: EntryLayer, state: dict[str, Tensor], number: int, made: dict[int, Units]
-    ) -> None:
-        usual = float(state[layer.weight].double().norm(dim=1).median())
-        norms = torch.cat([units.weight.double().norm(dim=1) for units in made.values()])
-        row: tuple[float, ...] = (
-            number,
-            sum(units.records for units in made.values()),
-            sum(int((units.weight != 0).any(1).sum()) for units in made.values()),
-            float(norms.median()) / usual if usual else 0.0,
-        )
-        before = self.memory.get(_RECORD)
-        self.memory[_RECORD] = MetricRecord(
-            {
-                name: [*_numbers(before, name), float(value)]
-                for name, value in zip(_COLUMNS, row, strict=True)
-            }
-        )
+            note_planting(self.memory, round_number, layer, state, made.values())
+        return units_from_arrays(arrays_in(self.memory, _CRAFTED), self.victims)
 
     def _remember(self, key: str, layer: EntryLayer, state: dict[str, Tensor]) -> None:
         """Keep the honest values of what is going to be changed."""
@@ -275,36 +223,10 @@ class PlantingServer(CuriousServer):
             if layer.outgoing:
                 state[layer.outgoing][:, places] = honest[layer.outgoing][:, places]
         if layer.next_bias in state:
-            planted = _as_units(arrays_in(self.memory, _CRAFTED), self.victims)
+            planted = units_from_arrays(arrays_in(self.memory, _CRAFTED), self.victims)
             for units in planted.values():
                 state[layer.next_bias] -= raised_by(layer, units).to(state[layer.next_bias])
         return ArrayRecord(state)
-
-
-def plant(
-    state: dict[str, Tensor], layer: EntryLayer, places: Tensor, units: Units, *, alive: bool
-) -> None:
-    """Put units into parameters, in place."""
-    kind = state[layer.weight].dtype
-    state[layer.weight][places] = units.weight.to(kind)
-    state[layer.bias][places] = (units.alive if alive else units.dead).to(kind)
-    if layer.outgoing and units.outgoing is not None:
-        state[layer.outgoing][:, places] = units.outgoing.to(kind)
-        if layer.next_bias in state:
-            state[layer.next_bias] += raised_by(layer, units).to(kind)
-
-
-def raised_by(layer: EntryLayer, units: Units) -> Tensor:
-    """Return what is added to the biases behind: what silent units would take away, or 0."""
-    if units.outgoing is None or not layer.saturates:
-        return torch.zeros(())
-    return units.outgoing.sum(1)
-
-
-def target_features(resources: AttackerResources, query: MembershipQuery) -> Tensor:
-    """Return the features (N, inputs) of a query's targets, in double precision."""
-    inputs, _ = resources.dataset.batch(resources.targets_of(query))
-    return inputs.flatten(1).double()
 
 
 def _examples(resources: AttackerResources) -> Tensor:
@@ -313,31 +235,3 @@ def _examples(resources: AttackerResources) -> Tensor:
 
 def _honest(participant: int) -> str:
     return f"honest-{participant}"
-
-
-def _as_arrays(made: dict[int, Units]) -> ArrayRecord:
-    kept: dict[str, Tensor] = {}
-    for victim, units in made.items():
-        for name in ("weight", "alive", "dead", "outgoing"):
-            if (value := getattr(units, name)) is not None:
-                kept[f"{victim}.{name}"] = value.contiguous()
-    return ArrayRecord(kept)
-
-
-def _as_units(arrays: ArrayRecord, victims: Iterable[int]) -> dict[int, Units]:
-    state = arrays.to_torch_state_dict()
-    return {
-        victim: Units(
-            state[f"{victim}.weight"],
-            state[f"{victim}.alive"],
-            state[f"{victim}.dead"],
-            state.get(f"{victim}.outgoing"),
-            records=0,
-        )
-        for victim in victims
-    }
-
-
-def _numbers(record: object, name: str) -> list[float]:
-    values = record[name] if isinstance(record, MetricRecord) else []
-    return [float(one) for one in values] if isinstance(values, list) else []

@@ -30,7 +30,7 @@ from torch.nn import functional
 from adversaries.inference.entry_layer import EntryLayer
 from adversaries.positions.imprint_server import bins
 from adversaries.positions.planted_neuron_server import single_out
-from adversaries.positions.planting_server import plant
+from adversaries.positions.unit_planting import plant_units
 from fedsim import plugins
 from fedsim.attacks import View
 from fedsim.data import about_participant
@@ -122,7 +122,7 @@ def planted_view(folder: Path, order: Any = None) -> View:
     layer, model = EntryLayer("0", "2", 64, 12, saturates=False), network()
     for number in (1, 2):
         units = single_out(layer, features, torch.tensor(sorted(chosen)), 20)
-        plant(state, layer, torch.arange(20), units, alive=True)
+        plant_units(state, layer, torch.arange(20), units, alive=True)
         store.keep(number, SnapshotKind.SENT.of(0), ArrayRecord(state))
         model.load_state_dict(state)
         optimizer = torch.optim.SGD(model.parameters(), 0.02)
@@ -166,7 +166,7 @@ def imprinted_view(folder: Path, order: Any = None) -> View:
     layer, state = EntryLayer("0", "2", 300, 12, saturates=False), model.state_dict()
     random = torch.Generator().manual_seed(0)
     units = bins(data.batch(AUDITED)[0].double(), 280, 4, 1.0, random)
-    plant(state, layer, torch.arange(280), units, alive=True)
+    plant_units(state, layer, torch.arange(280), units, alive=True)
     store.keep(1, SnapshotKind.SENT.of(0), ArrayRecord(state))
     model.load_state_dict(state)
     inputs, labels = data.batch(MEMBERS)

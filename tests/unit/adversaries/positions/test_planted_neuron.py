@@ -16,7 +16,7 @@ import fedsim
 from adversaries.inference.entry_layer import EntryLayer, entry_layer
 from adversaries.inference.planted_neuron import ROUNDING
 from adversaries.positions.planted_neuron_server import PlantedNeuronServer, single_out
-from adversaries.positions.planting_server import plant
+from adversaries.positions.unit_planting import plant_units
 from fedsim.data import Arrays
 from fedsim.errors import FedsimError
 from fedsim.rundir import RunDirectory
@@ -132,7 +132,7 @@ def test_silent_units_change_nothing_behind_them() -> None:
     without = model(features.float()).detach()
     units = single_out(layer, features, torch.tensor([0, 1]), 2)
     pushed = replace(units, outgoing=torch.full((5, 2), 7.0))
-    plant(state, layer, places, pushed, alive=True)
+    plant_units(state, layer, places, pushed, alive=True)
     model.load_state_dict(state)
     found = model(features.float()).detach()
     torch.testing.assert_close(found[2:], without[2:], rtol=1e-4, atol=1e-5)
