@@ -25,7 +25,7 @@ from fedsim.data import Arrays
 from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import simulate
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cifar100-alexnet-small.yaml"
@@ -42,7 +42,7 @@ def simulated(experiment: Experiment) -> None:
     """Run the federations of an experiment, with snapshots, states and checkpoints."""
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.create(Path(folder) / "run", experiment.resolved())
-        simulate(set_setup(experiment, None, SILENCE), run, SILENCE)
+        simulate(build_setup(experiment, None, SILENCE), run, SILENCE)
 
 
 def main() -> None:

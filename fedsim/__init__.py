@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from fedsim.observation.keys import SnapshotKey, SnapshotKind
     from fedsim.observation.needs import Knowledge, Needs
     from fedsim.observation.nodes import NodeNumbers
-    from fedsim.observation.snapshots import Snapshot, SnapshotStore
+    from fedsim.observation.snapshot_file import Snapshot
+    from fedsim.observation.snapshots import SnapshotStore
     from fedsim.observation.view import ShadowFederation, View
     from fedsim.progress import Watcher
     from fedsim.report.results import Results
@@ -90,7 +91,7 @@ _HOMES = {
     "ScoredRecords": "fedsim.evaluation.metric",
     "ServerAdversary": "fedsim.adversary.server_position",
     "ShadowFederation": "fedsim.observation.view",
-    "Snapshot": "fedsim.observation.snapshots",
+    "Snapshot": "fedsim.observation.snapshot_file",
     "SnapshotKey": "fedsim.observation.keys",
     "SnapshotKind": "fedsim.observation.keys",
     "SnapshotStore": "fedsim.observation.snapshots",

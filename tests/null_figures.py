@@ -2,7 +2,7 @@
 
 from scipy.stats import hypergeom, norm
 
-from fedsim.report.results import ResultRow
+from fedsim.report.result_schema import ResultRow
 
 RARE = 1e-3
 """How rarely a figure of a sound null lies outside; each test has some figures of many."""

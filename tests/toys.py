@@ -38,7 +38,7 @@ from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.stated_attackers import keep_stated
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import simulate
 from fedsim.stages.simulation.run_content import keep_content
 from fedsim.training.sgd_loop import evaluate, run_epochs
@@ -97,7 +97,7 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     toy = experiment(**sections)
     run = RunDirectory.create(path, toy.resolved())
     with run.locked():
-        setup = set_setup(toy, None, watcher)
+        setup = build_setup(toy, None, watcher)
         keep_content(setup, run)
         keep_stated(setup.attackers, run)
         simulate(setup, run, watcher)

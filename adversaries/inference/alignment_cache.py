@@ -18,7 +18,7 @@ from fedsim.attacks import View
 from fedsim.errors import FedsimError
 from fedsim.files import make_private_folder, replacing
 from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 
 FORMAT = "fedsim-alignment-1"
 """The version of the computation and of the file format; part of each file's name."""

@@ -8,7 +8,7 @@ from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.memory import tried_features
 from adversaries.inference.needed_features import FIT
 from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import SILENCE, Watcher
 
 

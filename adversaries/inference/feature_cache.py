@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.inference.extraction import extract
+from adversaries.inference.feature_file import FORMAT, load_features, save_features, stated_spec
 from adversaries.inference.feature_spec import FeatureSpec
-from adversaries.inference.features import FORMAT, SnapshotFeatures, stated_spec
-from adversaries.inference.input_selection import InputSettings, SelectedInputs
+from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.input_selection import InputSettings
 from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import scalar_names
 from adversaries.inference.memory import require_features_fit
 from adversaries.inference.model_layers import EXAMPLES, ModelLayers
 from adversaries.inference.needed_features import shared_features
+from adversaries.inference.selected_inputs import SelectedInputs
 from fedsim import load_exchanged
 from fedsim.attacks import RecordIds, View
 from fedsim.errors import SnapshotError
 from fedsim.files import make_private_folder
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import Watcher
 
 
@@ -149,7 +151,7 @@ def _features_of(
                 continue
             wider = _with_needs(view, snapshot, spec) if shared else spec
             features.append(_extracted(snapshot, view, wider))
-            features[-1].save(_path(view, snapshot, wider), wider)
+            save_features(features[-1], _path(view, snapshot, wider), wider)
             advance(f"round {snapshot.round}")
     return features
 
@@ -184,7 +186,7 @@ def _kept(view: View, snapshot: Snapshot, spec: FeatureSpec) -> SnapshotFeatures
         stated = stated_spec(path) if path.is_file() else None
         if stated is not None and stated.covers(spec):
             try:
-                return SnapshotFeatures.load(path)
+                return load_features(path)
             except SnapshotError:
                 continue
     return None

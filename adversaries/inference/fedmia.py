@@ -31,7 +31,7 @@ from fedsim.attacks import Attack, AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import SILENCE, Watcher
 
 Floats = NDArray[np.float64]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.gradient_inputs import GradientInputs, RankOne, stacked
-from adversaries.inference.input_selection import SelectedInputs
 from adversaries.inference.log_scalars import log_norms
+from adversaries.inference.selected_inputs import SelectedInputs
 from fedsim.errors import SnapshotError
 
 LAST_LAYER = "logits"

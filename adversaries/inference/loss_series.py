@@ -19,7 +19,7 @@ from adversaries.inference.features import SnapshotFeatures
 from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.errors import FedsimError
 from fedsim.observation.needs import Needs
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import Watcher
 
 Floats = NDArray[np.float64]

@@ -17,9 +17,10 @@ from adversaries.inference import network
 from adversaries.inference.extraction import extract
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SnapshotFeatures
-from adversaries.inference.input_selection import InputSettings, SelectedInputs
+from adversaries.inference.input_selection import InputSettings
 from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.model_layers import EXAMPLES, evaluating
+from adversaries.inference.selected_inputs import SelectedInputs
 from fedsim.attacks import ExpectedObservation, MemoryNeed, memory_there
 from fedsim.errors import FedsimError, PluginError, plural
 from fedsim.objectives import Objective

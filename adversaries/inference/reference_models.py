@@ -23,7 +23,7 @@ from fedsim.attacks import Attack, ExpectedObservation, View
 from fedsim.errors import FedsimError, shown
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Knowledge, Needs
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import Watcher
 
 Floats = NDArray[np.float64]

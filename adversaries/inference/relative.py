@@ -35,7 +35,7 @@ from adversaries.inference.reference_models import (
 )
 from adversaries.inference.rmia import log_ratios
 from fedsim.attacks import View
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import Watcher
 
 NAMES = (

@@ -12,7 +12,7 @@ from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.sequence_training import Floats, cross_fitted
 from fedsim.attacks import AuxiliaryRecords, RecordIds, View
 from fedsim.observation.needs import Knowledge, Needs
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import Watcher
 
 

@@ -21,7 +21,8 @@ from fedsim.report.formatting import (
 )
 from fedsim.report.gate import GateCheck, gate_entries
 from fedsim.report.html_table import Heading, html_table
-from fedsim.report.results import MetricInfo, ResultRow, Results
+from fedsim.report.result_schema import MetricInfo, ResultRow
+from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.federation_seeds import results_of_repeats

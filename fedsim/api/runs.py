@@ -37,7 +37,8 @@ from fedsim.stages.preparation.data_of_experiment import load_data, require_labe
 from fedsim.stages.preparation.dry_run import try_attacks
 from fedsim.stages.preparation.plan import Plan, StatedThreat, plan, stated_threats
 from fedsim.stages.preparation.refusals import require_simulated
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.simulate import simulate as simulate_stage
 from fedsim.stages.simulation.run_content import keep_content, require_content, require_data
@@ -89,7 +90,7 @@ def run(
     folder = new_run_folder(experiment, out)
     shared = as_path(states, "the folder of states")
     require_simulated(resolved)
-    setup = set_setup(resolved, as_path(data_dir), watcher)
+    setup = build_setup(resolved, as_path(data_dir), watcher)
     if on_plan is not None:
         learns_from = {k: attack.needs.knowledge_in_words for k, attack in setup.attacks.items()}
         threats = stated_threats(setup.attackers, setup.experiment, learns_from)
@@ -146,7 +147,7 @@ def attack(
     names = as_attacks(attacks)
     chosen = experiment.with_attacks(names) if names else experiment
     where = _data_folder(directory, data_dir)
-    setup = set_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
+    setup = build_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
     require_content(setup, directory)
     with directory.locked():
         attack_stage(setup, directory, watcher, fresh=True)
@@ -255,7 +256,7 @@ def prepare(
     FedsimError
         If anything that it names is not valid, or missing.
     """
-    return set_setup(as_experiment(experiment, tuple(settings)), as_path(data_dir), watcher)
+    return build_setup(as_experiment(experiment, tuple(settings)), as_path(data_dir), watcher)
 
 
 def _data_folder(directory: RunDirectory, data_dir: PathLike | None) -> Path | None:

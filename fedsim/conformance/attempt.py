@@ -24,10 +24,12 @@ from fedsim.engines.threads import limited_threads
 from fedsim.evaluation.metrics import auc
 from fedsim.models import build_model
 from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import Snapshot, SnapshotStore
+from fedsim.observation.snapshot_file import Snapshot
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.preparation.views import HiddenAudit, view_of
 from fedsim.stages.shadow_federations import shadows_of
 from fedsim.stages.simulate import simulate
@@ -53,7 +55,7 @@ class Attempt:
         attack = plugins.build("attacks", self.name, self.settings)
         others = [SnapshotKind.UPLOAD.of(1).name] if attack.needs.others else []
         onlooker = {**ONLOOKER, "wanted": ONLOOKER_WANTS + others}
-        return set_setup(toy.memorised(chosen, onlooker), None, SILENCE)
+        return build_setup(toy.memorised(chosen, onlooker), None, SILENCE)
 
     @cached_property
     def attack(self) -> Attack:

@@ -13,7 +13,7 @@ from fedsim.conformance import toy
 from fedsim.conformance.checklist import Failed
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import simulate
 
 
@@ -42,7 +42,7 @@ class FederationTrial:
         experiment = experiment or self.experiment
         run = RunDirectory.create(self.folder / name, experiment.resolved())
         with run.locked():
-            simulate(set_setup(experiment, None, SILENCE), run, watcher)
+            simulate(build_setup(experiment, None, SILENCE), run, watcher)
         files = [*run.snapshots(HONEST).parent.rglob("*.safetensors"), run.checkpoint(HONEST)]
         return {
             str(path.relative_to(run.path)): hashlib.sha256(path.read_bytes()).hexdigest()

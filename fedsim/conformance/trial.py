@@ -20,7 +20,8 @@ from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attacker_resources import give_resources
 from fedsim.stages.preparation.attackers import Attacker, attacker_of
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import simulate
 
 Checksums = Mapping[str, str]
@@ -76,7 +77,7 @@ class Trial:
     @cached_property
     def setup(self) -> Setup:
         """Everything that the federation needs, the adversary not yet used."""
-        return set_setup(self.experiment, None, SILENCE)
+        return build_setup(self.experiment, None, SILENCE)
 
     @cached_property
     def honest(self) -> Traffic:
@@ -91,7 +92,7 @@ class Trial:
     @cached_property
     def changed_attributes(self) -> tuple[str, ...]:
         """The attributes that a federation changes on the adversary, its memory left aside."""
-        setup = set_setup(self.experiment, None, SILENCE)
+        setup = build_setup(self.experiment, None, SILENCE)
         (adversary,) = self._placed(setup)
         before = _own_attributes(adversary)
         traffic(setup, (adversary,))
@@ -110,7 +111,7 @@ class Trial:
         experiment = experiment or self.experiment
         run = RunDirectory.create(self.folder / name, experiment.resolved())
         with run.locked():
-            simulate(set_setup(experiment, None, SILENCE), run, watcher)
+            simulate(build_setup(experiment, None, SILENCE), run, watcher)
         return run
 
     def stopped(self, name: str, after: int) -> None:

@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.audit import AuditSizes, draw_audit
+from fedsim.data.audit import draw_audit
+from fedsim.data.audit_draws import AuditSizes
 from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset
 from fedsim.data.ledger import (

@@ -9,32 +9,27 @@ a member those that a victim trains on, of a non-member all. No known user is te
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedsim import seeds
+from fedsim.data.audit_draws import (
+    NOT_ELIGIBLE,
+    AuditSizes,
+    Ids,
+    Mask,
+    WantedRecords,
+    draw_candidates,
+    draw_label_matched,
+    require_candidates,
+)
 from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
-from fedsim.errors import LONGEST_LIST, DataError, joined_faults, listed
+from fedsim.errors import DataError, listed
 
 NonMembers = Literal["unseen", "others", "both", "label-matched"]
 NonMemberSource = Literal["any", "pool"]
 Classes = Literal["victim", "any"]
-NONE = "exact duplicates and records that the attacker holds are none"
-Ids = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class AuditSizes:
-    """How many records (or users) of each kind to draw."""
-
-    known_members: int
-    known_nonmembers: int
-    tested_members: int
-    tested_nonmembers: int
 
 
 def _unseen(ledger: Ledger, query: MembershipQuery) -> Mask:
@@ -108,13 +103,19 @@ def draw_audit(
     if classes == "victim":
         outside &= of_victims_classes(ledger, query)
     members, others = np.flatnonzero(inside), np.flatnonzero(outside)
-    none = f"{NONE}, nor those of classes that no victim trains on" if classes == "victim" else NONE
+    none = (
+        f"{NOT_ELIGIBLE}, nor those of classes that no victim trains on"
+        if classes == "victim"
+        else NOT_ELIGIBLE
+    )
     known, tested = sizes.known_nonmembers, sizes.tested_nonmembers
-    wanted = [_Wanted(what[0], "members", sizes.known_members, sizes.tested_members, len(members))]
+    wanted = [
+        WantedRecords(what[0], "members", sizes.known_members, sizes.tested_members, len(members))
+    ]
     if nonmembers != "label-matched":  # that is reported by class
-        wanted.append(_Wanted(what[1], "nonmembers", known, tested, len(others), none))
-    _require_candidates(*wanted)
-    chosen_members, known_members = _drawn(
+        wanted.append(WantedRecords(what[1], "nonmembers", known, tested, len(others), none))
+    require_candidates(*wanted)
+    chosen_members, known_members = draw_candidates(
         members,
         sizes.known_members,
         sizes.tested_members,
@@ -123,11 +124,11 @@ def draw_audit(
         side="members",
     )
     if nonmembers == "label-matched":
-        chosen_others, known_others = _matched(
+        chosen_others, known_others = draw_label_matched(
             ledger, others, (chosen_members, known_members), sizes, random, what[1]
         )
     else:
-        chosen_others, known_others = _drawn(
+        chosen_others, known_others = draw_candidates(
             others,
             sizes.known_nonmembers,
             sizes.tested_nonmembers,
@@ -155,92 +156,6 @@ def _audit_set(members: Ids, others: Ids, known_members: Mask, known_others: Mas
     known = np.concatenate([known_members, known_others])
     order = np.argsort(records)
     return AuditSet(records[order], member[order], known[order])
-
-
-def _drawn(
-    candidates: Ids,
-    known: int,
-    tested: int,
-    random: np.random.Generator,
-    what: str,
-    unit: str = NONE,
-    *,
-    side: str,
-) -> tuple[Ids, Mask]:
-    """Draw `known + tested` candidates; the first `known` of them are the known ones."""
-    if known < 0 or tested < 0:
-        raise DataError(f"audit of {what}: {known} known and {tested} tested must not be negative")
-    _require_candidates(_Wanted(what, side, known, tested, len(candidates), unit))
-    chosen = random.permutation(candidates)[: known + tested]
-    return chosen, np.arange(len(chosen)) < known
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """How many are to be drawn of what, and how many candidates there are."""
-
-    what: str
-    side: str
-    known: int
-    tested: int
-    candidates: int
-    unit: str = NONE
-
-
-def _require_candidates(*wanted: _Wanted) -> None:
-    """Raise one `DataError` of all that there are too few of, with how many there may be."""
-    faults = [
-        f"audit of {one.what}: audit.known_{one.side} is {one.known} and audit.tested_{one.side} "
-        f"is {one.tested}, but there are only {one.candidates} candidates ({one.unit}); together "
-        f"they may be {one.candidates} at most"
-        for one in wanted
-        if one.known + one.tested > one.candidates
-    ]
-    if faults:
-        raise DataError(joined_faults(faults), LONGEST_LIST)
-
-
-def _matched(
-    ledger: Ledger,
-    candidates: Ids,
-    members: tuple[Ids, Mask],
-    sizes: AuditSizes,
-    random: np.random.Generator,
-    what: str,
-) -> tuple[Ids, Mask]:
-    """Draw non-members with the labels of the members, known and tested each in proportion."""
-    if ledger.labels.ndim != 1 or ledger.labels.dtype.kind not in "iu":
-        raise DataError(f"audit of {what}: labels that are no classes cannot be matched")
-    records, known = members
-    shuffled = random.permutation(candidates)
-    chosen: list[Ids] = []
-    for side, count in ((True, sizes.known_nonmembers), (False, sizes.tested_nonmembers)):
-        wanted = _in_proportion(ledger.labels[records[known == side]], count)
-        picked = []
-        for label, number in wanted.items():
-            free = shuffled[ledger.labels[shuffled] == label]
-            if number > len(free):
-                raise DataError(
-                    f"audit of {what}: {number} more of class {label} were asked for, but there "
-                    f"are only {len(free)} candidates of it; lower audit.known_nonmembers or "
-                    "audit.tested_nonmembers"
-                )
-            picked.append(free[:number])
-            shuffled = shuffled[~np.isin(shuffled, free[:number])]
-        chosen.append(np.concatenate([np.empty(0, np.int64), *picked]))
-    counts = [len(part) for part in chosen]
-    return np.concatenate(chosen), np.repeat([True, False], counts)
-
-
-def _in_proportion(labels: NDArray[np.int64], count: int) -> dict[int, int]:
-    """Return how many of each label make `count`, in the proportions of `labels` (largest rest)."""
-    if not len(labels):
-        return {}
-    values, counts = np.unique(labels, return_counts=True)
-    shares = counts * count / len(labels)
-    whole = np.floor(shares).astype(int)
-    whole[np.argsort(-(shares - whole), kind="stable")[: count - int(whole.sum())]] += 1
-    return dict(zip(values.tolist(), whole.tolist(), strict=True))
 
 
 def _of_users(
@@ -275,8 +190,8 @@ def _of_users(
     }
     of_users = [f"users, {one}" for one in what]
     known_nonmembers, tested_nonmembers = sizes.known_nonmembers, sizes.tested_nonmembers
-    _require_candidates(
-        _Wanted(
+    require_candidates(
+        WantedRecords(
             of_users[0],
             "members",
             sizes.known_members,
@@ -284,7 +199,7 @@ def _of_users(
             len(candidates["members"]),
             unit,
         ),
-        _Wanted(
+        WantedRecords(
             of_users[1],
             "nonmembers",
             known_nonmembers,
@@ -298,7 +213,9 @@ def _of_users(
         ("members", inside, sizes.known_members, sizes.tested_members, of_users[0]),
         ("nonmembers", outside, known_nonmembers, tested_nonmembers, of_users[1]),
     ):
-        users, is_known = _drawn(candidates[side], known, tested, random, named, unit, side=side)
+        users, is_known = draw_candidates(
+            candidates[side], known, tested, random, named, unit, side=side
+        )
         records = np.flatnonzero(mask & np.isin(groups, users))
         drawn.append((records, np.isin(groups[records], users[is_known])))
     (members, known_members), (others, known_others) = drawn

@@ -23,7 +23,8 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.experiment_faults import load_experiment
 from fedsim.stages.preparation.federations import PlannedFederation
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import client_app_of, placed_federations
 from fedsim.stages.simulation.checkpointing import (
     write_malicious_updates,
@@ -130,4 +131,4 @@ def _position(experiment: Path, place: RunPaths, name: str) -> _NodeRuntime:
 def _setup(experiment: Path, data_dir: Path | None) -> Setup:
     """Return an experiment's setup without its attacks: they do not concern a participant."""
     read = load_experiment(experiment).model_copy(update={"attacks": ()})
-    return set_setup(read, data_dir, SILENCE)
+    return build_setup(read, data_dir, SILENCE)

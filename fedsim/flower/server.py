@@ -36,7 +36,8 @@ from fedsim.stages.figures.stated_attackers import keep_stated
 from fedsim.stages.preparation.experiment_faults import load_experiment
 from fedsim.stages.preparation.federations import PlannedFederation
 from fedsim.stages.preparation.plan import plan
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import (
     beginning_of,
     placed_federations,
@@ -67,7 +68,7 @@ def new_server_app(experiment: Path) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         place, watcher = place_of(context), LogWatcher()
-        setup = set_setup(load_experiment(experiment), place.data_dir, watcher)
+        setup = build_setup(load_experiment(experiment), place.data_dir, watcher)
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)

@@ -18,7 +18,7 @@ from fedsim.data import Dataset, MembershipQuery
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 
 RecordIds = NDArray[np.int64]
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.files import write_text
-from fedsim.report import figures, formatting, interval_figures
+from fedsim.report import formatting, interval_figures
+from fedsim.report.chart_data import RocTrace, UtilityPoint
 from fedsim.report.comparison_rows import ComparedRow, metrics_of, reference_name
-from fedsim.report.data import RocTrace, UtilityPoint
 from fedsim.report.label_gains import gain_lines
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
 from fedsim.report.roc_charts import roc_charts
+from fedsim.report.utility_charts import utilities_chart
 from fedsim.report.utility_info import ACCURACY, UtilityInfo
 
 CAUTIONS = (
@@ -170,4 +171,4 @@ def _utility(data: ComparisonData) -> Iterator[Chart]:
     if courses:
         alt = "Train and test utility of each run's model over the rounds"
         shown = list(dict.fromkeys(run.utility_figure for run in data.runs if run.course))
-        yield Chart("utility", figures.utilities(courses, shown), "", alt)
+        yield Chart("utility", utilities_chart(courses, shown), "", alt)

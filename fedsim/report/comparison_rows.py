@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from fedsim.evaluation import Comparison, EvaluationResult, compare
 from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.report.formatting import probability, signed
-from fedsim.report.results import MetricInfo, ResultRow, Results
+from fedsim.report.result_schema import MetricInfo, ResultRow
+from fedsim.report.results import Results
 
 Contender = tuple[str, str, str]
 """Run, adversary, attack: what a row of a comparison is about."""

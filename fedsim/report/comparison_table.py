@@ -10,7 +10,7 @@ from fedsim.report.comparison_rows import ComparedRow, auc_in_words, contenders_
 from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import figure_text
 from fedsim.report.label_gains import gain_lines
-from fedsim.report.results import MetricInfo, ResultRow
+from fedsim.report.result_schema import MetricInfo, ResultRow
 
 
 class ComparedTable:

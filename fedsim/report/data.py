@@ -12,14 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fedsim.evaluation.curves import ClassAccuracy
+from fedsim.report.chart_data import (
+    AucByRound,
+    ByClass,
+    CeilingTrace,
+    RocTrace,
+    ScoreHistogram,
+    SignalCourse,
+    UtilityPoint,
+)
 from fedsim.report.comparison_rows import ComparedRow
-from fedsim.report.results import Results, ThreatModel
-
-Numbers = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
+from fedsim.report.result_schema import ThreatModel
+from fedsim.report.results import Results
 
 
 @dataclass(frozen=True)
@@ -77,107 +81,6 @@ class ThreatSection:
     victims: tuple[int, ...]
     participant: int | None = None
     active: bool = False
-
-
-@dataclass(frozen=True)
-class UtilityPoint:
-    """What the federation's model achieves after a round; None where it was not measured.
-
-    `train` and `test` are of the figure that the results' `utility_figure` describes.
-    """
-
-    round: int
-    train: float | None = None
-    test: float | None = None
-    train_loss: float | None = None
-    test_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class RocTrace:
-    """One adversary's ROC in one attack; `fpr` rises (see `curves.mean_roc`)."""
-
-    adversary: str
-    attack: str
-    fpr: Numbers
-    tpr: Numbers
-    auc: float
-    baseline: bool = False
-
-
-@dataclass(frozen=True)
-class CeilingTrace:
-    """The most that a guarantee of `epsilon` allows an adversary's ROCs."""
-
-    adversary: str
-    fpr: Numbers
-    tpr: Numbers
-    epsilon: float
-
-
-@dataclass(frozen=True)
-class ScoreHistogram:
-    """Shares of members and of non-members in each bin (see `curves.score_histogram`).
-
-    `about` names the victim where the adversary has others, too, as in `SignalCourse`, `ByClass`.
-    """
-
-    adversary: str
-    attack: str
-    edges: Numbers
-    members: Numbers
-    nonmembers: Numbers
-    baseline: bool = False
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class SignalCourse:
-    """A signal over the observed rounds, such as the gradient norm.
-
-    `members` and `nonmembers` are (rounds, 3): lower quartile, median, upper quartile (see
-    `curves.quartiles`).
-    """
-
-    adversary: str
-    quantity: str
-    rounds: Numbers
-    members: NDArray[np.float64]
-    nonmembers: NDArray[np.float64]
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class ByClass:
-    """An attack's accuracy on the records of each class."""
-
-    adversary: str
-    attack: str
-    classes: Sequence[ClassAccuracy]
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class AucByRound:
-    """An attack's AUC with its interval, by the last observed round that it was given.
-
-    Attributes
-    ----------
-    rounds
-        Rising.
-    auc, low, high
-        One for each of `rounds`.
-    alone
-        Whether the attack was given that round only, and not those before it too.
-    """
-
-    adversary: str
-    attack: str
-    rounds: Sequence[int]
-    auc: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fedsim.evaluation import Difference
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of, reference_name
 from fedsim.report.comparison_table import figure_cell
 from fedsim.report.formatting import interval_text, with_unit
-from fedsim.report.results import MetricFigure
+from fedsim.report.result_schema import MetricFigure
 
 _NAMES = 3
 """Columns in front of the figures."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fedsim.errors import plural
 from fedsim.evaluation.metric import Unit
-from fedsim.report.results import MetricFigure, MetricInfo, ResultRow
+from fedsim.report.result_schema import MetricFigure, MetricInfo, ResultRow
 from fedsim.report.utility_info import PARTS, UtilityInfo
 
 DASH = "–"  # noqa: RUF001 a range's dash

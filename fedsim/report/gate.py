@@ -12,7 +12,8 @@ from typing import Literal
 
 from fedsim.errors import ConfigError, listed
 from fedsim.report.formatting import figure_text, interval_text, utility_name, utility_text
-from fedsim.report.results import MetricFigure, ResultRow, Results
+from fedsim.report.result_schema import MetricFigure, ResultRow
+from fedsim.report.results import Results
 
 GUARANTEED = "epsilon"
 """What the guarantees of a run are called; the metric of that name is a lower bound, of attacks."""

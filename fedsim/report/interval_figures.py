@@ -16,7 +16,7 @@ from fedsim.report.drawing import (
     whiskers,
 )
 from fedsim.report.formatting import area, signed
-from fedsim.report.results import MetricFigure, ResultRow
+from fedsim.report.result_schema import MetricFigure, ResultRow
 
 
 @dataclass(frozen=True)

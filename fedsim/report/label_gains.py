@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from fedsim.report.formatting import difference_text
-from fedsim.report.results import MetricInfo, ResultRow, Results
+from fedsim.report.result_schema import MetricInfo, ResultRow
+from fedsim.report.results import Results
 
 SHOWN = ("accuracy", "auc")
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsim.report import figures
-from fedsim.report.data import RocTrace
+from fedsim.report.chart_data import RocTrace
 from fedsim.report.drawing import adversary_colours
+from fedsim.report.roc_charts import line_style, shown_at_first
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class LegendLine:
 
 def legend(rocs: Sequence[RocTrace]) -> list[LegendLine]:
     """Return the legend of the ROC charts."""
-    shown = figures.shown_at_first(rocs)
+    shown = shown_at_first(rocs)
     entries = [
-        LegendEntry(place + 1, one, figures.line_style(rocs, one), shown[place])
+        LegendEntry(place + 1, one, line_style(rocs, one), shown[place])
         for place, one in enumerate(rocs)
     ]
     return [

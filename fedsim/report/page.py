@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedsim.files import write_text
-from fedsim.report import figures, formatting, interval_figures
+from fedsim.report import formatting, interval_figures
+from fedsim.report.attack_charts import by_class, course, exposure, histogram
 from fedsim.report.data import AttackFigures, ReportData
 from fedsim.report.diagram import WIDTH, diagram
 from fedsim.report.label_gains import label_gain_lines
 from fedsim.report.legend import legend
 from fedsim.report.rendering import Chart, rendered
-from fedsim.report.results import MEAN, ResultRow, Results
+from fedsim.report.result_schema import ResultRow
+from fedsim.report.results import MEAN, Results
 from fedsim.report.roc_charts import roc_charts
+from fedsim.report.utility_charts import utility_chart
 
 _MANY = 3
 
@@ -124,7 +127,7 @@ def _utility(data: ReportData) -> Iterator[Chart]:
         shown, step = data.results.utility_figure, _step(data)
         alt = f"Train and test {shown.name} by {step}"
         alt += f": {data.utility_of}" if data.utility_of else ""
-        yield Chart("utility", figures.utility(data.utility, shown, step), data.utility_of, alt)
+        yield Chart("utility", utility_chart(data.utility, shown, step), data.utility_of, alt)
 
 
 def _step(data: ReportData) -> str:
@@ -142,20 +145,20 @@ def _scores(data: ReportData) -> Iterator[Chart]:
     for place, one in enumerate(data.histograms):
         title = _title(one.attack, one.adversary, one.about)
         alt = f"Histogram of the scores of members and of non-members: {title}"
-        yield Chart(f"scores-{place}", figures.histogram(one), title, alt, one.baseline)
+        yield Chart(f"scores-{place}", histogram(one), title, alt, one.baseline)
 
 
 def _courses(data: ReportData) -> Iterator[Chart]:
     for place, one in enumerate(data.courses):
         alt = f"{one.quantity} of members and of non-members by {_step(data)}: {one.adversary}"
         title = _title(one.quantity, one.adversary, one.about)
-        yield Chart(f"course-{place}", figures.course(one, _step(data)), title, alt)
+        yield Chart(f"course-{place}", course(one, _step(data)), title, alt)
 
 
 def _classes(data: ReportData) -> Iterator[Chart]:
     for place, one in enumerate(data.by_class):
         title = _title(one.attack, one.adversary, one.about)
-        yield Chart(f"class-{place}", figures.by_class(one), title, f"Accuracy by class: {title}")
+        yield Chart(f"class-{place}", by_class(one), title, f"Accuracy by class: {title}")
 
 
 def _title(*parts: str) -> str:
@@ -172,7 +175,7 @@ def _exposure(data: ReportData) -> Iterator[Chart]:
             series = [one for one in data.exposures if (one.alone, one.attack) == (alone, attack)]
             title = f"{attack}, {how}"
             yield Chart(
-                *(f"{key}-{place}", figures.exposure(series, _step(data)), title),
+                *(f"{key}-{place}", exposure(series, _step(data)), title),
                 alt=f"AUC by observed {_step(data)}: {title}",
             )
 

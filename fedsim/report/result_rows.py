@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from fedsim.evaluation import EvaluationResult
 from fedsim.evaluation.metric import FRACTIONS, Metric
 from fedsim.report.guarantees import CeilingFigure
-from fedsim.report.results import DifferenceFigure, MetricFigure, MetricInfo, ResultRow
+from fedsim.report.result_schema import DifferenceFigure, MetricFigure, MetricInfo, ResultRow
 
 
 def result_row(

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsim.errors import listed
 from fedsim.files import read_bytes, write_text
-from fedsim.report.results import SCHEMA, Results, ResultsError
+from fedsim.report.result_schema import ResultsError
+from fedsim.report.results import SCHEMA, Results
 from fedsim.report.results_v1 import parse_schema_1
 
 

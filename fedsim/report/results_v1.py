@@ -11,14 +11,8 @@ from pydantic import Field, model_validator
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
 from fedsim.report.costs import Cost
 from fedsim.report.result_rows import metric_infos
-from fedsim.report.results import (
-    Fraction,
-    MetricFigure,
-    RecordCount,
-    ResultRow,
-    Results,
-    ThreatModel,
-)
+from fedsim.report.result_schema import Fraction, MetricFigure, RecordCount, ResultRow, ThreatModel
+from fedsim.report.results import Results
 from fedsim.report.strict_model import Name, StrictModel
 from fedsim.report.utility_info import ACCURACY
 

@@ -22,7 +22,8 @@ from fedsim.report.formatting import (
     utility_words,
 )
 from fedsim.report.label_gains import label_gain_lines
-from fedsim.report.results import MEAN, MetricInfo, ResultRow, Results
+from fedsim.report.result_schema import MetricInfo, ResultRow
+from fedsim.report.results import MEAN, Results
 
 # What separates a figure from its interval: a space where it fits, else a new line.
 _WIDE, _STACKED = " ", "\n"

@@ -22,7 +22,8 @@ from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
 from fedsim.files.digests import digest_of_arrays
 from fedsim.finding import owned_findings, write_findings
-from fedsim.observation.snapshots import Snapshot, SnapshotStore
+from fedsim.observation.snapshot_file import Snapshot
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.auc_by_round import write_exposure

@@ -33,7 +33,8 @@ from fedsim.stages.kept_snapshots import Selection, select
 from fedsim.stages.preparation.data_of_experiment import load_data
 from fedsim.stages.preparation.given_weights import fitted, read_weights
 from fedsim.stages.preparation.plan import plan
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulation.checkpointing import write_history
 from fedsim.training.sgd_loop import evaluate
 
@@ -121,7 +122,7 @@ def set_given_setup(
     )
     sizes = _sizes(audit, given.attack_seeds)
     experiment = experiment.model_copy(update={"audit": sizes, "given": found})
-    setup = set_setup(experiment, data_dir, watcher, dataset=dataset, ledger=ledger)
+    setup = build_setup(experiment, data_dir, watcher, dataset=dataset, ledger=ledger)
     model = setup.new_model()
     _require_fit(model, dataset, setup.objective)
     return setup, {

@@ -16,7 +16,8 @@ from fedsim.data import MembershipQuery
 from fedsim.errors import SnapshotError, listed, plural
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.nodes import FILE, read_nodes
-from fedsim.observation.snapshots import Snapshot, SnapshotStore
+from fedsim.observation.snapshot_file import Snapshot
+from fedsim.observation.snapshots import SnapshotStore
 
 SnapshotPlace = tuple[int, SnapshotKey]
 PLUGIN = "fedsim.stages.kept_snapshots:KeptSnapshots"

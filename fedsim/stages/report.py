@@ -15,7 +15,8 @@ from fedsim.report.data import ReportData
 from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.report.page import render
 from fedsim.report.result_rows import metric_infos, result_row
-from fedsim.report.results import MEAN, DifferenceFigure, ResultRow, Results
+from fedsim.report.result_schema import DifferenceFigure, ResultRow
+from fedsim.report.results import MEAN, Results
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.canary_findings import canary_finding

@@ -25,7 +25,8 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.preparation.views import hidden_audit, view_of
 from fedsim.stages.simulate import simulate
 
@@ -129,7 +130,7 @@ def _shadow_setup(
     )
     queries = tuple(dict.fromkeys(q for attacker in attackers for q in attacker.queries))
     ledger, overlapping = shadow_ledger(setup, queries, seed)
-    shadow = set_setup(experiment, None, SILENCE, dataset=setup.dataset, ledger=ledger)
+    shadow = build_setup(experiment, None, SILENCE, dataset=setup.dataset, ledger=ledger)
     wanted = sorted({k.name for p in attackers for q in p.queries for k in p.answering(q)})
     attacker = Attacker(LABEL, (Everything(wanted),), queries)
     new_model = shadow.new_model if outside else setup.new_model

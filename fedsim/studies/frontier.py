@@ -13,14 +13,14 @@ from fedsim.config.choice import HONEST
 from fedsim.config.engine import LocalEngine
 from fedsim.evaluation.metric import FRACTIONS
 from fedsim.report.guarantees import GuaranteeFigures
-from fedsim.report.results import MetricInfo
+from fedsim.report.result_schema import MetricInfo
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.rundir import RunDirectory
 from fedsim.stages.simulation.round_timing import read_round_timing
-from fedsim.studies.definition import ADVERSARY, FrontierSpec
 from fedsim.studies.evidence import Finder
 from fedsim.studies.pareto import MeanEstimate, mean_estimate, undominated
 from fedsim.studies.rows import Row
+from fedsim.studies.shown_specs import ADVERSARY, FrontierSpec
 from fedsim.studies.strengths import DEFENCE, STRENGTH, UNDEFENDED
 
 POSITIONS = 3

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from fedsim.evaluation import Comparison as Compared
 from fedsim.evaluation import compare
-from fedsim.studies.definition import ComparisonSpec, Study
+from fedsim.studies.definition import Study
 from fedsim.studies.evidence import Finder
 from fedsim.studies.rows import Row, fits
+from fedsim.studies.shown_specs import ComparisonSpec
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from functools import partial
 from fedsim.config.experiment import Experiment
 from fedsim.report.costs import Cost
 from fedsim.report.formatting import difference_text, figure_text, interval_text
-from fedsim.report.results import MetricFigure, ResultRow, Results
+from fedsim.report.result_schema import MetricFigure, ResultRow
+from fedsim.report.results import Results
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
-from fedsim.studies.definition import ADVERSARY, ATTACK, Only
 from fedsim.studies.metric_names import is_of_federation, utility_part
+from fedsim.studies.shown_specs import ADVERSARY, ATTACK, Only
 
 Coordinates = Mapping[str, str]
 

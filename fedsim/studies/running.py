@@ -19,7 +19,7 @@ from fedsim.report.results import Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import attackers_of
 from fedsim.stages.preparation.refusals import require_simulated
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
 from fedsim.studies.evidence import Evidence, Finder
@@ -187,7 +187,7 @@ def _require_runnable(cells: Sequence[Cell], data_dir: Path | None) -> None:
         dataset: Dataset | None = None
         for cell in alike:
             require_simulated(cell.experiment)
-            setup = set_setup(cell.experiment, data_dir, SILENCE, dataset=dataset)
+            setup = build_setup(cell.experiment, data_dir, SILENCE, dataset=dataset)
             dataset = setup.dataset
 
 

@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from fedsim.errors import ConfigError, listed
 from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.studies.cells import Cell
-from fedsim.studies.definition import (
-    METRIC,
-    ComparisonSpec,
-    Only,
-    ReferenceSpec,
-    Study,
-    TableSpec,
-)
+from fedsim.studies.definition import Study
 from fedsim.studies.metric_names import heading, is_of_federation, utility_part
 from fedsim.studies.references import Reference, reference_table
 from fedsim.studies.rows import (
@@ -25,6 +18,7 @@ from fedsim.studies.rows import (
     measured,
     utility_figure,
 )
+from fedsim.studies.shown_specs import METRIC, ComparisonSpec, Only, ReferenceSpec, TableSpec
 
 Key = tuple[str, ...]
 

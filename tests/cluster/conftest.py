@@ -8,7 +8,7 @@ import pytest
 from fedsim.config.engine import RayEngine
 from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
-from fedsim.engines.ray.cluster import connected
+from fedsim.engines.ray.connection import connected
 from fedsim.stages import simulate
 
 ENGINE = RayEngine(actors=2, cpus=0.1, restarts=1)

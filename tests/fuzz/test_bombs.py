@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from flwr.app import Array, ArrayRecord
 
-from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.feature_file import load_features
 from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import load_dataset, read_ledger, read_membership
 from fedsim.data.sources.location30 import Location30
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.report.results_file import read_results
 from fedsim.stages.figures.score_files import made_from, read_scores, read_trace
 from fedsim.stages.simulation.history import read_history_file, read_malicious_updates
@@ -99,7 +99,7 @@ FILES: dict[str, tuple[bytes, str, Callable[[Path], object]]] = {
         lambda path: Snapshot(path, 1, "aggregate").load(),
     ),
     "checkpoint header": (header_only({"w": HUGE}), "a", Checkpoint.load),
-    "features header": (header_only({"w": HUGE}), "a", SnapshotFeatures.load),
+    "features header": (header_only({"w": HUGE}), "a", load_features),
     "header length": (struct.pack("<Q", 2**40) + b"{}", "a", Checkpoint.load),
     "yaml aliases": (texts.laughs(12).encode(), "a.yaml", load_experiment),
     "yaml merges": (texts.merges(40).encode(), "a.yaml", load_experiment),

@@ -16,7 +16,7 @@ import toys
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from PIL import Image, PngImagePlugin
 
-from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.feature_file import load_features
 from adversaries.positions.curious_server import CuriousServer
 from fedsim.config.loading import load_experiment
 from fedsim.config.yaml_files import parse_yaml
@@ -216,12 +216,12 @@ def test_features_with_another_header_or_other_rows(
         header, data = tensors.opened(source.read_bytes())
         header["__metadata__"] = dict.fromkeys(header["__metadata__"], told)
         path.write_bytes(tensors.closed(header, data))
-        assert "delete it to extract them again" in refused(lambda: SnapshotFeatures.load(path))
+        assert "delete it to extract them again" in refused(lambda: load_features(path))
     header, data = tensors.opened(source.read_bytes())
     rows, columns = header["logits"]["shape"]
     header["logits"]["shape"] = [columns, rows]
     path.write_bytes(tensors.closed(header, data))
-    assert "same number of rows" in refused(lambda: SnapshotFeatures.load(path))
+    assert "same number of rows" in refused(lambda: load_features(path))
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2"])

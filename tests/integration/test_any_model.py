@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import fedsim
 from fedsim.data import Arrays
 from fedsim.errors import FedsimError
-from fedsim.report.results import ResultRow
+from fedsim.report.result_schema import ResultRow
 from fedsim.rundir import RunDirectory
 
 HERE = "test_any_model"

@@ -13,7 +13,7 @@ import trainers
 from faults import files
 
 import fedsim
-from fedsim.report.results import ResultRow
+from fedsim.report.result_schema import ResultRow
 
 MEMBERS, NONMEMBERS = 70, 110
 

@@ -19,6 +19,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.processes import portable
+from fedsim.engines.ray.app_serialization import unpacked_app
 from fedsim.engines.ray.serialization import (
     KeptArrays,
     Payload,
@@ -26,7 +27,6 @@ from fedsim.engines.ray.serialization import (
     messages_of,
     pack_object,
     unpack_object,
-    unpacked_app,
 )
 from fedsim.engines.threads import limit_threads
 from fedsim.errors import FedsimError

@@ -4,86 +4,29 @@ Where to connect is always said to Ray: left to itself it joins whatever it find
 ending included, and waits for it.
 """
 
-import os
-import shutil
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import floor, inf
 from pathlib import Path
 from typing import Any
 
-import grpc
 import ray
 from flwr.clientapp import ClientApp
-from ray.exceptions import ObjectLostError, RayActorError, RayError
+from ray.exceptions import ObjectLostError, RayActorError
 
 from fedsim.config.engine import RayEngine
 from fedsim.engines.ray.actor import CONCURRENCY, RayActor, versions
-from fedsim.engines.ray.serialization import packed_app
+from fedsim.engines.ray.app_serialization import packed_app
+from fedsim.engines.ray.connection import connected, room
 from fedsim.errors import FedsimError
-from fedsim.federation.log_filters import quiet_ray
 from fedsim.observation.snapshots import SnapshotStore
 
-SECONDS_TO_CONNECT = 3.0
 SECONDS_TO_START = 120.0
-STORE_BYTES = 4 * 2**30
 LOST = (RayActorError, ObjectLostError)
 """What Ray raises when a process, or the node that it was on, is gone."""
 
 Handle = Any  # Ray's handle of an actor; it has no type of its own
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """Connect to a cluster within the context.
-
-    A program that is connected already stays so, before, in and after the block.
-
-    Parameters
-    ----------
-    address
-        HOST:PORT of the cluster's head; None starts a cluster on this machine, for the block.
-
-    Raises
-    ------
-    FedsimError
-        If there is no cluster at that address, or another than the program is connected to.
-    """
-    if ray.is_initialized():
-        theirs = ray.get_runtime_context().gcs_address
-        if address not in (None, theirs):
-            raise FedsimError(
-                f"this program is connected to the Ray cluster at {theirs} already; end that with "
-                f"ray.shutdown() before engine.address is {address}"
-            )
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with quiet_ray():
-            _connect(address)
-        yield
-    finally:
-        with quiet_ray():
-            ray.shutdown()
-        # None stands for a handler that is not Python's: it cannot be put back.
-        if threading.current_thread() is threading.main_thread() and before is not None:
-            signal.signal(signal.SIGTERM, before)  # Ray puts its own in its place
-
-
-def room(cpus: float, gpus: float) -> int:
-    """Return how many processes that take so much of a node the cluster has room for, in all."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if not cpus and not gpus:
-        return int(sum(node.get("CPU", 0) for node in nodes))
-    return sum(
-        floor(min(_times(node.get("CPU", 0), cpus), _times(node.get("GPU", 0), gpus)))
-        for node in nodes
-    )
 
 
 class RayActors:
@@ -217,48 +160,6 @@ def hosts_on(engine: RayEngine) -> Iterator[RayActors]:
             yield hosts
         finally:
             hosts.end()
-
-
-def _connect(address: str | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        ray.init("local", include_dashboard=False, object_store_memory=_store_bytes(), **quiet)
-        return
-    try:
-        _require_answer(address)
-        ray.init(address, **quiet)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        reason = " ".join(str(error).split())
-        raise FedsimError(
-            f"there is no Ray cluster to join at engine.address {address} ({reason}); this machine "
-            "must be one of its nodes: `ray start --address=HOST:PORT`"
-        ) from error
-
-
-def _require_answer(address: str) -> None:
-    """Raise an `OSError` unless a cluster's head answers at an address; Ray would wait for minutes.
-
-    It has gRPC's own health service, for clients without TLS.
-    """
-    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-        return
-    with grpc.insecure_channel(address) as channel:
-        try:
-            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=SECONDS_TO_CONNECT)
-        except grpc.RpcError as error:
-            raise OSError(error.details()) from error
-
-
-def _store_bytes() -> int:
-    """Return the size of an object store on this machine; what is not used takes no memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    shared = Path("/dev/shm")  # noqa: S108 - where Ray puts it
-    free = shutil.disk_usage(shared).free if shared.is_dir() else memory
-    return int(min(STORE_BYTES, memory / 4, free * 0.9))
-
-
-def _times(there_is: float, taken: float) -> float:
-    return there_is / taken if taken else inf
 
 
 def _require_same(answer: dict[str, str] | str) -> None:

@@ -11,7 +11,8 @@ from fedsim.config.metrics import MetricChoice
 from fedsim.errors import PluginError
 from fedsim.evaluation.metric import Metric
 from fedsim.evaluation.metric_choice import built_metric, chosen_metrics
-from fedsim.report.results import ResultRow, Results
+from fedsim.report.result_schema import ResultRow
+from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fedsim.config.experiment import Experiment
 from fedsim.evaluation import EvaluationResult, compare
 from fedsim.evaluation.intervals import RESAMPLES
-from fedsim.report.results import DifferenceFigure
+from fedsim.report.result_schema import DifferenceFigure
 
 LABEL = "label"
 GUESSING = 0.5

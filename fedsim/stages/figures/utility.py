@@ -4,8 +4,8 @@ import statistics
 
 from fedsim.errors import RunDirectoryError
 from fedsim.federation.round_figures import TRAFFIC
+from fedsim.report.chart_data import UtilityPoint
 from fedsim.report.costs import Cost
-from fedsim.report.data import UtilityPoint
 from fedsim.report.traffic import Traffic
 from fedsim.report.utility_info import PARTS
 from fedsim.rundir import RunDirectory

@@ -9,7 +9,7 @@ from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import Estimate
 from fedsim.evaluation.curves import accuracy_by_class, mean_roc, quartiles, score_histogram
 from fedsim.privacy.guarantee import Ceiling
-from fedsim.report.data import (
+from fedsim.report.chart_data import (
     AucByRound,
     ByClass,
     CeilingTrace,

@@ -5,7 +5,7 @@ from typing import Literal
 from fedsim.config.experiment import Experiment
 from fedsim.config.sections import AuditSettings
 from fedsim.report.data import ThreatSection
-from fedsim.report.results import ThreatModel
+from fedsim.report.result_schema import ThreatModel
 from fedsim.stages.kept_snapshots import of_snapshots
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.plan import StatedThreat

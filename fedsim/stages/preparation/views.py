@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fedsim.attacks import AuxiliaryRecords, ShadowFederation, View
 from fedsim.data import AuditSet, Dataset, MembershipQuery
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.setup import Setup

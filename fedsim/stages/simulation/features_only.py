@@ -17,7 +17,7 @@ from functools import partial
 
 from fedsim.engines.threads import limited_threads
 from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker

@@ -28,7 +28,8 @@ from fedsim.federation.checkpoint import Checkpoint
 from fedsim.files import make_private_folder
 from fedsim.files.digests import digest_of_arrays
 from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import Snapshot, SnapshotStore
+from fedsim.observation.snapshot_file import Snapshot
+from fedsim.observation.snapshots import SnapshotStore
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.federations import PlannedFederation

@@ -7,7 +7,8 @@ from typing import Any
 from fedsim.finding import OwnedFinding, read_findings
 from fedsim.progress_sinks.tensorboard import Scalars
 from fedsim.report.finding_tables import finding_parts
-from fedsim.report.results import MetricFigure, MetricInfo, ResultRow, Results
+from fedsim.report.result_schema import MetricFigure, MetricInfo, ResultRow
+from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
 from fedsim.report.results_v1 import IntervalsV1, ResultsV1, RowV1
 from fedsim.rundir import RunDirectory

@@ -12,13 +12,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from toys import Federation, SilentServer, new_model
 
-from adversaries.inference.features import FORMAT, SnapshotFeatures
+from adversaries.inference.feature_file import FORMAT, load_features
 from fedsim.engines.in_process import local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
 from fedsim.files.digests import digest
 from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.stages.preparation.given_weights import fitted, read_weights
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
@@ -105,12 +105,12 @@ def features(corpus: Corpus) -> Subject:
     """What was extracted from a snapshot."""
     source = corpus.first("features/*/*/*.safetensors")
     sound = source.read_bytes()
-    count = len(SnapshotFeatures.load(source))
+    count = len(load_features(source))
     path = corpus.folder / "features.safetensors"
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
-        found = SnapshotFeatures.load(path)
+        found = load_features(path)
         found.take(np.arange(min(count, len(found))))
         assert found.nbytes >= 0
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adversaries.inference.extraction import extract
+from adversaries.inference.feature_file import load_features, save_features
 from adversaries.inference.feature_spec import FeatureSpec
-from adversaries.inference.features import SCALARS, SnapshotFeatures
+from adversaries.inference.features import SCALARS
 from adversaries.inference.needed_features import shared_features
 from fedsim import seeds
 from fedsim.errors import FedsimError, SnapshotError
@@ -178,8 +179,8 @@ def test_no_records_and_no_batch_are_refused() -> None:
 
 def test_features_come_back_from_their_file(tmp_path: Path) -> None:
     found = extract(model(), batch, RECORDS, FeatureSpec(outputs=("tanh",)))
-    found.save(tmp_path / "features.safetensors")
-    again = SnapshotFeatures.load(tmp_path / "features.safetensors")
+    save_features(found, tmp_path / "features.safetensors")
+    again = load_features(tmp_path / "features.safetensors")
     assert again.layers == found.layers
     for name in ("records", "labels", "losses", "hidden", "deltas", "scalars", "gradient_norms"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
@@ -193,9 +194,9 @@ def test_gradients_come_back_from_their_file_and_the_file_has_the_same_bytes(
     spec = FeatureSpec(outputs=("tanh", "middle"), gradients=("conv", "middle", "classifier"))
     found = extract(model(), batch, RECORDS, replace(spec, batch_size=2))
     for number in range(4):
-        found.save(tmp_path / str(number))
+        save_features(found, tmp_path / str(number))
     assert len({(tmp_path / str(number)).read_bytes() for number in range(4)}) == 1
-    again = SnapshotFeatures.load(tmp_path / "0")
+    again = load_features(tmp_path / "0")
     assert again.nbytes == found.nbytes
     assert list(again.gradients) == ["classifier", "conv", "middle"]
     for name, of in found.gradients.items():
@@ -225,9 +226,9 @@ def test_files_that_are_no_features_are_refused(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"\x80\x04noise")
     for name in ("noise", "missing"):
         with pytest.raises(SnapshotError, match="features cannot be read"):
-            SnapshotFeatures.load(tmp_path / name)
+            load_features(tmp_path / name)
     from safetensors.numpy import save_file
 
     save_file({"weight": np.zeros(3)}, tmp_path / "weights")
     with pytest.raises(SnapshotError, match="does not hold fedsim-features-3"):
-        SnapshotFeatures.load(tmp_path / "weights")
+        load_features(tmp_path / "weights")

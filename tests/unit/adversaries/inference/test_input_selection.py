@@ -12,16 +12,11 @@ from torch import Tensor, nn
 from adversaries.inference.extraction import extract
 from adversaries.inference.feature_spec import FeatureSpec
 from adversaries.inference.features import SCALARS, SnapshotFeatures
-from adversaries.inference.input_selection import (
-    PRESETS,
-    InputSettings,
-    SelectedInputs,
-    SummedInputs,
-    layer_order,
-)
+from adversaries.inference.input_selection import PRESETS, InputSettings, SummedInputs
 from adversaries.inference.inputs import LAST_LAYER, Inputs, stack
 from adversaries.inference.network import NetworkSettings
 from adversaries.inference.network_training import fit_and_score
+from adversaries.inference.selected_inputs import SelectedInputs, layer_order
 from adversaries.inference.training_settings import SupervisedSettings
 from fedsim import plugins, seeds
 from fedsim.errors import ConfigError, PluginError

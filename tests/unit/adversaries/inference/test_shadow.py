@@ -18,7 +18,7 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages import shadow_federations as stage
 from fedsim.stages.figures.evaluate import evaluate_run
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.shadow_federations import shadow_ledger, shadows_of
 
 SETTINGS: dict[str, Any] = {
@@ -121,7 +121,7 @@ def test_one_shadow_serves_all_adversaries_and_attacks(
 
 def test_whoever_is_outside_rehearses_from_other_parameters(tmp_path: Path) -> None:
     attackers = ["curious-server", "released-model"]
-    setup = set_setup(
+    setup = build_setup(
         toys.experiment(
             **SETTINGS
             | {"adversaries": attackers, "federation": {"rounds": 1}}
@@ -144,7 +144,7 @@ def test_whoever_is_outside_rehearses_from_other_parameters(tmp_path: Path) -> N
 
 def test_where_records_are_few_the_overlap_is_told(tmp_path: Path) -> None:
     few = settings(data={"records": 1000})
-    setup = set_setup(toys.experiment(**few), None, SILENCE)
+    setup = build_setup(toys.experiment(**few), None, SILENCE)
     ledger, overlapping = shadow_ledger(setup, (SERVER, LOCAL), seed=1)
     held = setup.ledger.holders_of(range(3))
     ours = np.unique(np.concatenate(ledger.training_sets))
@@ -172,7 +172,7 @@ def test_several_federations_are_learned_from_together(tmp_path: Path) -> None:
 def test_a_model_that_was_trained_elsewhere_cannot_be_shadowed(leaky: Path) -> None:
     with pytest.raises(ValueError, match="from 1 to 10,000"):
         Shadow(federations=0)
-    setup = set_setup(toys.experiment(**SETTINGS), None, SILENCE)
+    setup = build_setup(toys.experiment(**SETTINGS), None, SILENCE)
     assert setup.attacks["shadow"].needs.shadow_federations == 1
     nothing = np.empty(0, dtype=np.int64)
     observation = View("a", SERVER, (), setup.new_model, setup.dataset, nothing, leaky / "none")

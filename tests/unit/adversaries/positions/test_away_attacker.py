@@ -24,7 +24,7 @@ from adversaries.positions.gradient_ascent_participant import GradientAscentPart
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.stages.attack import attack
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.transport.messages import round_of
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -179,7 +179,7 @@ def test_attacks_go_on_with_the_rounds_that_are_there(tmp_path: Path) -> None:
     attacks = ["loss", "gradient-norm", "scalar-logistic"]
     run = toys.simulated(tmp_path / "r", attacks=attacks, **COMES_AND_GOES)
     watcher = Listening()
-    setup = set_setup(toys.experiment(attacks=attacks, **COMES_AND_GOES), None, watcher)
+    setup = build_setup(toys.experiment(attacks=attacks, **COMES_AND_GOES), None, watcher)
     with run.locked():
         attack(setup, run, watcher, fresh=False)
     [said] = [text for text in watcher.said if "no snapshot" in text]

@@ -19,7 +19,8 @@ from fedsim.errors import ConfigError, DataError, FedsimError, PluginError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.canary_findings import TITLE
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 KINDS = ["random", "mislabelled", "gradient-norm"]
 SIZES = {"known_members": 30, "known_nonmembers": 30, "tested_members": 60, "tested_nonmembers": 60}
@@ -73,7 +74,7 @@ def sections(canaries: Any = KINDS, **more: Any) -> dict[str, Any]:
 
 
 def setup_of(tree: dict[str, Any]) -> Setup:
-    return set_setup(parse_experiment(tree, "the toy"), None, SILENCE)
+    return build_setup(parse_experiment(tree, "the toy"), None, SILENCE)
 
 
 def kinds_of(ledger: Ledger) -> Any:
@@ -106,7 +107,7 @@ def test_the_ledger_knows_them_and_is_written_and_read(tmp_path: Path) -> None:
         assert int((roles[kinds == kind] == KNOWN).sum()) == 20
     assert len(ledger.training_sets[0]) == 400 - 180 + ledger.holders_of([0])[kinds != ""].sum()
     # A second set-up, from the ledger, trains on the same labels.
-    again = set_setup(parse_experiment(sections(), "the toy"), None, SILENCE, ledger=ledger)
+    again = build_setup(parse_experiment(sections(), "the toy"), None, SILENCE, ledger=ledger)
     assert again.dataset.digest == setup.dataset.digest
     before = run.results.model_dump_json()
     assert fedsim.run(sections(), tmp_path / "run").results.model_dump_json() == before

@@ -22,7 +22,7 @@ from fedsim.evaluation.privacy_bounds import gaussian_epsilon
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.participant_epsilon import ALPHA, TITLE
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulation.canary_cosines import read_cosines
 
 CANARIES = 24
@@ -185,7 +185,7 @@ def test_what_cannot_be_is_told_in_a_sentence(changes: dict[str, Any], told: str
     for key, section in changes.items():
         tree[key] = {**tree[key], **section} if isinstance(section, dict) else section
     with pytest.raises((ConfigError, FedsimError), match=told):
-        set_setup(parse_experiment(tree, "the toy"), None, SILENCE)
+        build_setup(parse_experiment(tree, "the toy"), None, SILENCE)
 
 
 @pytest.mark.parametrize("counted", [False, True])

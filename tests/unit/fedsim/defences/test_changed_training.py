@@ -19,7 +19,7 @@ from fedsim.errors import ConfigError
 from fedsim.objectives.classification import Classification
 from fedsim.objectives.regression import Regression
 from fedsim.progress import SILENCE
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.training.sgd import SGD
 from fedsim.training.trainer import Batches, LocalTrainer, TrainerState
 
@@ -163,7 +163,7 @@ def test_relax_loss_is_of_classification() -> None:
 
 @pytest.mark.parametrize("name", ["mixup", "relax-loss"])
 def test_it_is_told_before_anything_runs(name: str) -> None:
-    setup = set_setup(toys.experiment(defences=[name]), None, SILENCE)
+    setup = build_setup(toys.experiment(defences=[name]), None, SILENCE)
     assert "participants" in next(iter(setup.defences.values())).in_words()
 
 

@@ -21,7 +21,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.plan import plan
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.training.sgd import SGD
 from fedsim.training.trainer import LocalTrainer
 
@@ -151,18 +151,18 @@ def test_a_position_that_needs_what_is_hidden_is_refused_before_round_1() -> Non
     hidden = [{"name": "test_composition:SumsOnly"}]
     acting = {"name": "isolating-server", "first": 3}
     with pytest.raises(ConfigError) as error:
-        set_setup(toys.experiment(defences=hidden, adversaries=[acting]), None, SILENCE)
+        build_setup(toys.experiment(defences=hidden, adversaries=[acting]), None, SILENCE)
     assert str(error.value) == (
         "isolating-server needs the upload of participant 0, which the defence SumsOnly hides from "
         "it: it sees the sum of all uploads only; take another adversary, or leave the defence out"
     )
     others = [{"name": "curious-participant", "participant": 2}, "released-model"]
-    assert set_setup(toys.experiment(defences=hidden, adversaries=others), None, SILENCE)
+    assert build_setup(toys.experiment(defences=hidden, adversaries=others), None, SILENCE)
 
 
 def test_defences_are_in_the_plan_in_words() -> None:
     chosen = [{"name": "test_composition:Noted"}, {"name": "clipped-updates", "max_norm": 2}]
-    setup = set_setup(toys.experiment(defences=chosen), None, SILENCE)
+    setup = build_setup(toys.experiment(defences=chosen), None, SILENCE)
     assert plan(setup).defences == (
         (
             "Noted",
@@ -185,7 +185,7 @@ def test_a_defence_may_change_the_local_training(tmp_path: Path) -> None:
         np.testing.assert_allclose(kept.load()[name].numpy(), value.numpy(), atol=1e-6)
     stacked = toys.experiment(defences=idle, engine={"stacked": True})
     with pytest.raises(ConfigError, match="cannot be stacked: a defence wraps its local trainer"):
-        set_setup(stacked, None, SILENCE)
+        build_setup(stacked, None, SILENCE)
 
 
 def test_a_dishonest_participant_that_acts_is_not_bound(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from fedsim.privacy import FederationFacts, Release, epsilon_of
 from fedsim.privacy.facts import LocalTraining
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.plan import plan
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.training.dp_sgd import epsilon
 from fedsim.training.trainer import TrainerState
 
@@ -66,7 +67,7 @@ def prepared(**sections: Any) -> tuple[Setup, list[str]]:
         say = staticmethod(told.append)
         task = staticmethod(SILENCE.task)
 
-    return set_setup(toys.experiment(**sections), None, Listening()), told
+    return build_setup(toys.experiment(**sections), None, Listening()), told
 
 
 def test_a_budget_ends_the_federation_before_the_round_that_would_exceed_it(
@@ -84,7 +85,7 @@ def test_a_budget_ends_the_federation_before_the_round_that_would_exceed_it(
     [stated] = setup.guarantees
     assert isinstance(stated.found, Guarantee)
     assert stated.found.epsilon == pytest.approx(budget - 0.01)
-    again = set_setup(setup.experiment, None, SILENCE)
+    again = build_setup(setup.experiment, None, SILENCE)
     assert again.experiment.plain() == setup.experiment.plain()
     # Where no observed round is left, the last one is observed.
     alone, _ = prepared(**sections, snapshots={"rounds": [4]})

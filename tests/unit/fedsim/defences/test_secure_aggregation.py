@@ -23,7 +23,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.privacy import FederationFacts, Release, epsilon_of
 from fedsim.progress import SILENCE
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 SUMS = {"name": "secure-aggregation"}
 SHOWN: list[tuple[str, int]] = []
@@ -98,7 +98,7 @@ def test_an_adversary_that_needs_single_uploads_is_refused(adversary: dict[str, 
         match=r"needs the upload of participant 0, which the defence secure-aggregation hides from "
         r"it: it sees the sum of the uploads of those who took part, and no single one",
     ):
-        set_setup(toys.experiment(defences=[SUMS], adversaries=[adversary]), None, SILENCE)
+        build_setup(toys.experiment(defences=[SUMS], adversaries=[adversary]), None, SILENCE)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_server_that_looks_at_single_uploads_is_refused(
 ) -> None:
     sections = {"defences": [*before, SUMS], "federation": {"strategy": strategy}}
     with pytest.raises(ConfigError, match=f"secure-aggregation: {who} needs single uploads"):
-        set_setup(toys.experiment(**sections), None, SILENCE)
+        build_setup(toys.experiment(**sections), None, SILENCE)
 
 
 @pytest.mark.parametrize("strategy", ["FedProx", "FedAdam", "FedAvgM"])
@@ -126,7 +126,7 @@ def test_strategies_that_go_on_from_the_mean_work_on_sums(strategy: str) -> None
     sections: dict[str, Any] = {"defences": [SUMS], "federation": {"strategy": strategy}}
     if strategy == "FedProx":
         sections["federation"]["strategy"] = {"name": "FedProx", "proximal_mu": 0.1}
-    assert set_setup(toys.experiment(**sections), None, SILENCE)
+    assert build_setup(toys.experiment(**sections), None, SILENCE)
 
 
 def test_a_server_on_sums_meets_them_before_its_own_half_adds_noise(tmp_path: Path) -> None:

@@ -11,13 +11,8 @@ from flwr.app import ArrayRecord
 from fedsim.errors import SnapshotError
 from fedsim.observation import snapshots
 from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import (
-    Policy,
-    Snapshot,
-    SnapshotStore,
-    planned_bytes,
-    require_space,
-)
+from fedsim.observation.snapshot_file import Snapshot
+from fedsim.observation.snapshots import Policy, SnapshotStore, planned_bytes, require_space
 
 STATE = {
     "z.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),

@@ -10,7 +10,7 @@ import pytest
 from fedsim.data import MembershipQuery, about_all_but, about_participant
 from fedsim.errors import SnapshotError
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
-from fedsim.observation.snapshots import Snapshot
+from fedsim.observation.snapshot_file import Snapshot
 from fedsim.observation.view import View
 
 AGGREGATE, CLEAN = SnapshotKind.AGGREGATE.of(), SnapshotKind.CLEAN.of()

@@ -10,7 +10,8 @@ from fedsim.report import data as parts
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
 from fedsim.report.comparison_rows import compared_rows, contenders_of, differences
 from fedsim.report.result_rows import metric_infos, result_row
-from fedsim.report.results import Results, ThreatModel
+from fedsim.report.result_schema import ThreatModel
+from fedsim.report.results import Results
 
 RECORDS = 2000
 MEMBER = np.arange(RECORDS) % 2 == 0

@@ -13,7 +13,7 @@ import pytest
 
 from fedsim.report import data as parts
 from fedsim.report.page import render, sentence, write_page
-from fedsim.report.results import ThreatModel
+from fedsim.report.result_schema import ThreatModel
 
 EVIL = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'"&{{7*7}}"""
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fedsim.errors import FedsimError
 from fedsim.evaluation import Scores, Truth, evaluate_attack
 from fedsim.report.result_rows import metric_infos, result_row
-from fedsim.report.results import Results, ThreatModel
+from fedsim.report.result_schema import ThreatModel
+from fedsim.report.results import Results
 from fedsim.report.results_file import parse_results, read_results, write_results
 
 

@@ -20,7 +20,7 @@ from fedsim.attacks import (
 )
 from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.progress import SILENCE, Watcher
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 
 class Silent(Attack):
@@ -85,7 +85,7 @@ def hungry(size: float = 1.0, **settings: Any) -> dict[str, Any]:
 
 def seen(**sections: Any) -> list[int]:
     """Return for how many snapshots the attack is asked, for each different case of the toy."""
-    setup = set_setup(toys.experiment(attacks=[hungry()], **sections), None, SILENCE)
+    setup = build_setup(toys.experiment(attacks=[hungry()], **sections), None, SILENCE)
     (attack,) = setup.attacks.values()
     assert isinstance(attack, Hungry)
     assert all(len(one.records) == 40 for one in attack.asked)
@@ -137,19 +137,19 @@ def test_processes_side_by_side_take_it_several_times(monkeypatch: pytest.Monkey
     monkeypatch.setattr("fedsim.stages.preparation.memory.memory_there", lambda: 3 * 10**9)
     attacks = [hungry(1e9)]
     listening = Listening()
-    set_setup(toys.experiment(attacks=attacks), None, listening)
+    build_setup(toys.experiment(attacks=attacks), None, listening)
     assert listening.said == [
         "attack Hungry takes 2.0 GB of memory: a big table, for each seed of 2 queries"
     ]
     told = r"2.0 GB of memory in each of 2 processes \(.* has 3.0 GB; set engine.workers: 1, take"
     with pytest.raises(FedsimError, match=told):
-        set_setup(toys.experiment(attacks=attacks, engine={"workers": 8}), None, SILENCE)
+        build_setup(toys.experiment(attacks=attacks, engine={"workers": 8}), None, SILENCE)
 
 
 def test_whoever_does_not_say_is_not_asked_twice() -> None:
     listening = Listening()
     toy = toys.experiment(attacks=["random", {"name": "test_attack_memory:Silent"}, hungry()])
-    set_setup(toy, None, listening)
+    build_setup(toy, None, listening)
     assert listening.said == []
 
 
@@ -166,7 +166,7 @@ def test_a_hook_that_goes_wrong_is_one_sentence(
 ) -> None:
     attack = {"name": "test_attack_memory:Failing", "label": "odd", "how": how}
     with pytest.raises(kind, match=told) as error:
-        set_setup(toys.experiment(attacks=[attack]), None, SILENCE)
+        build_setup(toys.experiment(attacks=[attack]), None, SILENCE)
     assert "\n" not in str(error.value)
 
 

@@ -15,7 +15,7 @@ from fedsim.files.digests import digest
 from fedsim.progress import SILENCE, Advance, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 NETWORK = {"folds": 2, "repeats": 1, "epochs": 2}
 ATTACKS = [
@@ -31,7 +31,7 @@ def attacked(toy_run: Path, path: Path, workers: int, watcher: Watcher = SILENCE
     """Attack a copy of the toy run on so many processes."""
     shutil.copytree(toy_run, path, dirs_exist_ok=True)
     sections: dict[str, Any] = {"attacks": ATTACKS, "engine": {"workers": workers}}
-    setup = set_setup(toys.experiment(**sections), None, SILENCE)
+    setup = build_setup(toys.experiment(**sections), None, SILENCE)
     run = RunDirectory(path)
     with run.locked():  # which sweeps what a killed process was writing
         attack(setup, run, watcher, fresh=False)

@@ -15,13 +15,13 @@ from fedsim.stages.figures.auc_by_round import read_exposure, rounds_alone
 from fedsim.stages.figures.evaluate import evaluate_run
 from fedsim.stages.figures.score_files import read_scores, write_trace
 from fedsim.stages.page import report_charts
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 
 def attacked(path: Path, rounds: list[int]) -> RunDirectory:
     sections = {"snapshots": {"rounds": rounds}, "attacks": ["gradient-norm", "scalar-logistic"]}
     made = toys.simulated(path, **sections)
-    attack(set_setup(toys.experiment(**sections), None, SILENCE), made, SILENCE, fresh=False)
+    attack(build_setup(toys.experiment(**sections), None, SILENCE), made, SILENCE, fresh=False)
     return made
 
 

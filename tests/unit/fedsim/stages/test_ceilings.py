@@ -17,9 +17,9 @@ from fedsim.data import Arrays
 from fedsim.defences.local_dp import LocalDP
 from fedsim.privacy import Release, epsilon_of
 from fedsim.privacy.guarantee import Ceiling
-from fedsim.report.data import CeilingTrace, RocTrace
-from fedsim.report.figures import roc
+from fedsim.report.chart_data import CeilingTrace, RocTrace
 from fedsim.report.results import Results
+from fedsim.report.roc_charts import roc_chart
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning")
 RECORDS = 600
@@ -147,7 +147,7 @@ def test_ceilings_are_drawn_beside_the_rocs() -> None:
     bound = Ceiling(1.0, 1e-5)
     top = CeilingTrace("curious-server", rates, [bound.tpr(x) for x in rates], 1.0)
     for logarithmic in (False, True):
-        drawn = roc([trace], [top], logarithmic=logarithmic).data
+        drawn = roc_chart([trace], [top], logarithmic=logarithmic).data
         assert [one.name for one in drawn] == [
             "guessing",
             "loss · curious-server",

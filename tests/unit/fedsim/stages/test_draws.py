@@ -11,7 +11,8 @@ from fedsim.config.loading import load_experiment
 from fedsim.data import Arrays
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Heard(Watcher):
 
 
 def drawn(watcher: Heard | None = None, **sections: object) -> Setup:
-    return set_setup(toys.experiment(**sections), None, watcher or Heard())
+    return build_setup(toys.experiment(**sections), None, watcher or Heard())
 
 
 def split_by_class(records: int = 240) -> Arrays:
@@ -129,6 +130,6 @@ def test_a_relative_path_is_looked_for_beside_the_experiment(tmp_path: Path) -> 
     read = load_experiment(tmp_path / "e.yaml")
     assert read.folder == tmp_path
     assert read == read.beside(None)
-    assert len(set_setup(read, None, Heard()).dataset) == len(lines)
+    assert len(build_setup(read, None, Heard()).dataset) == len(lines)
     with pytest.raises(FedsimError, match=r"path is t.csv, which is not there: looked for "):
-        set_setup(experiment, None, Heard())
+        build_setup(experiment, None, Heard())

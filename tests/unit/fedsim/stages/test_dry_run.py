@@ -17,7 +17,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.dry_run import try_attacks
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 
 class SoftMax(nn.Module):
@@ -86,7 +86,7 @@ def states() -> list[Any]:
 
 
 def tried(**sections: Any) -> None:
-    try_attacks(set_setup(toys.experiment(**sections), None, SILENCE), SILENCE)
+    try_attacks(build_setup(toys.experiment(**sections), None, SILENCE), SILENCE)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from registered_defences import TRAINERS, with_guarantees
 from test_ceilings import STRONG, WEAK, attacked
 
 from fedsim.privacy.guarantee import Ceiling
-from fedsim.report.results import ResultRow, Results
+from fedsim.report.result_schema import ResultRow
+from fedsim.report.results import Results
 
 pytestmark = [
     pytest.mark.slow,

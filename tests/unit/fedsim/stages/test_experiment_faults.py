@@ -17,7 +17,7 @@ from fedsim.config.yaml_files import format_yaml
 from fedsim.errors import MOST_FAULTS, FedsimError
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.experiment_faults import load_experiment, parse_experiment
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 DECODED: list[str] = []
 
@@ -199,7 +199,7 @@ def test_an_experiment_that_was_read_before_is_looked_at_again() -> None:
     federation = sound.federation.model_copy(update={"rounds": -3})
     late = sound.model_copy(update={"attacks": attacks, "federation": federation})
     with pytest.raises(FedsimError, match="folds"):
-        set_setup(late, None, SILENCE)
+        build_setup(late, None, SILENCE)
 
 
 MISTAKES: dict[str, tuple[str, Any, str]] = {

@@ -18,21 +18,21 @@ from fedsim.stages.attack import attack
 from fedsim.stages.figures.evaluate import evaluate_run
 from fedsim.stages.page.exposed_records import ExposedRequest, picture, standing_out
 from fedsim.stages.preparation.data_of_experiment import require_labels
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 
 @pytest.fixture(scope="module")
 def attacked(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the toy run, attacked."""
     path = shutil.copytree(toy_run, tmp_path_factory.mktemp("exposed") / "run")
-    attack(set_setup(toys.experiment(), None, SILENCE), RunDirectory(path), SILENCE, fresh=False)
+    attack(build_setup(toys.experiment(), None, SILENCE), RunDirectory(path), SILENCE, fresh=False)
     return path
 
 
 def test_the_most_exposed_are_tested_members_in_the_order_of_their_scores(attacked: Path) -> None:
     run = RunDirectory(attacked)
     judged = evaluate_run(run)
-    dataset = set_setup(toys.experiment(), None, SILENCE).dataset
+    dataset = build_setup(toys.experiment(), None, SILENCE).dataset
     query = judged.attackers[0].queries[0]
     audit = judged.ledger.audit(query)
     tested = audit.records[~audit.known & audit.member]
@@ -61,7 +61,7 @@ def test_a_page_names_records_on_request_only(attacked: Path) -> None:
 
 def test_other_data_are_refused(attacked: Path) -> None:
     run = RunDirectory(attacked)
-    ledger, dataset = read_ledger(run.ledger), set_setup(toys.experiment(), None, SILENCE).dataset
+    ledger, dataset = read_ledger(run.ledger), build_setup(toys.experiment(), None, SILENCE).dataset
     ledger.labels[0] += 1
     with pytest.raises(DataError, match=r"ledger.parquet has other labels than toys:blobs has now"):
         require_labels(ledger, dataset, run.ledger)

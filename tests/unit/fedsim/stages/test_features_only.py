@@ -8,7 +8,7 @@ import pytest
 import toys
 
 from adversaries.inference.feature_cache import observed_features
-from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.feature_file import load_features
 from adversaries.inference.needed_features import needed_features
 from fedsim import attack, run
 from fedsim.attacks import Attack, View
@@ -131,7 +131,7 @@ def test_one_extraction_of_a_snapshot_serves_all_attacks(tmp_path: Path) -> None
     snapshots = {(path.parent, ".".join(path.name.split(".")[:2])) for path in kept}
     assert len(kept) == len(snapshots) == 4  # one participant's uploads and what it was sent
     for path in kept:
-        found = SnapshotFeatures.load(path)
+        found = load_features(path)
         assert found.hidden.shape[1] == found.deltas.shape[1] == 0
         assert found.logits.shape[1] == found.classes
         assert bool(found.layers) == (".participant-" in path.name)  # uploads have norms

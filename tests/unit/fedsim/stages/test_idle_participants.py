@@ -13,7 +13,7 @@ from fedsim.errors import ConfigError, DataError
 from fedsim.privacy import Guarantee
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.plan import plan
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 SIZES = (40, 0, 30, 0, 20)
 
@@ -69,9 +69,9 @@ def test_who_has_no_records_is_away_as_if_attendance_said_so(tmp_path: Path) -> 
 
 def test_it_is_told_in_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     watcher = Listening()
-    setup = set_setup(skewed(), None, watcher)
+    setup = build_setup(skewed(), None, watcher)
     assert plan(setup).idle == "1, 3"
-    assert plan(set_setup(skewed((40, 30, 30, 30, 20)), None, SILENCE)).idle == ""
+    assert plan(build_setup(skewed((40, 30, 30, 30, 20)), None, SILENCE)).idle == ""
     said = "gives 2 of 5 participants no records (1, 3): they take no part in training"
     assert sum(said in text for text in watcher.told) == 1
     assert setup.facts.present == 3
@@ -81,7 +81,7 @@ def test_it_is_told_in_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_strategy_never_draws_them() -> None:
     """Of three with records a fraction of a third is one, and it is never one of the others."""
     sampled = {"name": "FedAvg", "fraction_train": 0.34}
-    setup = set_setup(
+    setup = build_setup(
         skewed(federation={"rounds": 30, "strategy": sampled}, snapshots={"rounds": {"every": 1}}),
         None,
         SILENCE,
@@ -108,7 +108,7 @@ def test_a_strategy_never_draws_them() -> None:
 )
 def test_questions_without_data_are_left_out(sections: Any, kept: list[str]) -> None:
     watcher = Listening()
-    setup = set_setup(skewed(**sections), None, watcher)
+    setup = build_setup(skewed(**sections), None, watcher)
     assert [q.key for attacker in setup.attackers for q in attacker.queries] == kept
     assert list(setup.ledger.roles) == kept
     assert any("gives no records; that is left out" in text for text in watcher.told)
@@ -140,17 +140,17 @@ def test_where_nothing_is_left_it_is_refused(
     sizes: Sequence[int], sections: Any, sentence: str
 ) -> None:
     with pytest.raises((ConfigError, DataError), match=sentence):
-        set_setup(skewed(sizes, **sections), None, SILENCE)
+        build_setup(skewed(sizes, **sections), None, SILENCE)
 
 
 def test_defences_and_private_training_do_without_them() -> None:
     """The weakest guarantee is of those who train; of who does not, nothing is learned."""
     private = {"name": "dp-sgd", "clip_norm": 1.0, "noise_multiplier": 1.0}
     local = {"batch_size": 10, "trainer": private}
-    setup = set_setup(skewed(federation={"rounds": 4, "local": local}), None, SILENCE)
+    setup = build_setup(skewed(federation={"rounds": 4, "local": local}), None, SILENCE)
     found = setup.guarantees[0].found
     assert isinstance(found, Guarantee)
     assert [epsilon > 0 for epsilon in found.each] == [True, False, True, False, True]
     clipped = {"name": "fixed-clipping", "clipping_norm": 1.0, "noise_multiplier": 1.0}
-    shares = set_setup(skewed(defences=[clipped]), None, SILENCE).facts.shares
+    shares = build_setup(skewed(defences=[clipped]), None, SILENCE).facts.shares
     assert all(set(there) == {0, 2, 4} for there in shares.values())

@@ -23,7 +23,7 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.score_files import read_scores
 from fedsim.stages.preparation.attacker_resources import give_resources
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.preparation.views import hidden_audit
 
 KNOWN, TESTED = 40, 150
@@ -156,7 +156,7 @@ def test_a_cheat_stays_at_guessing(cheated: RunDirectory, cheat: type[Cheat], vi
 
 def test_the_cheats_would_have_paid_before() -> None:
     """The split of the source does tell of these records, so that the test is worth something."""
-    setup = set_setup(toys.experiment(**SECTIONS), None, SILENCE)
+    setup = build_setup(toys.experiment(**SECTIONS), None, SILENCE)
     (query, _) = setup.attackers[0].queries
     audit = setup.ledger.audit(query)
     told = -setup.dataset.test[audit.records].astype(float)
@@ -183,7 +183,7 @@ def arrays_in(thing: object, path: str, seen: set[int]) -> Iterator[tuple[str, n
 
 
 def test_no_array_within_reach_tells_of_membership() -> None:
-    setup = set_setup(toys.experiment(**SECTIONS), None, SILENCE)
+    setup = build_setup(toys.experiment(**SECTIONS), None, SILENCE)
     for query in setup.attackers[0].queries:
         hidden = hidden_audit(setup, query)
         tested = ~hidden.audit.known
@@ -195,7 +195,7 @@ def test_no_array_within_reach_tells_of_membership() -> None:
 
 
 def test_an_active_adversary_gets_its_targets_alone_and_without_the_split() -> None:
-    setup = set_setup(toys.experiment(**SECTIONS), None, SILENCE)
+    setup = build_setup(toys.experiment(**SECTIONS), None, SILENCE)
     (attacker,) = setup.attackers
     give_resources(setup, attacker)
     resources = attacker.adversaries[0].resources

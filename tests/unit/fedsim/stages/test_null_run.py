@@ -23,7 +23,7 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.null_check import FAILED, null_failures, null_figures
 from fedsim.stages.preparation import data_of_experiment, views
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 METRICS = (Accuracy(), Auc(), TprAtFpr(0.01))
 RECORDS = 600
@@ -153,7 +153,7 @@ def test_a_null_run_is_sound_and_says_so(tmp_path: Path) -> None:
     (finding,) = [one for one in run.results.findings if one.adversary == "null run"]
     assert finding.figures[FAILED] == null_failures(run.results.findings) == 0
     assert finding.figures["figures"] == 4 * 3  # the bound of epsilon is left to its confidence
-    setup = set_setup(parse_experiment(sections(), "the toy"), None, SILENCE)
+    setup = build_setup(parse_experiment(sections(), "the toy"), None, SILENCE)
     ledger = read_ledger(RunDirectory(run.path).ledger)
     audited = ledger.roles["participant-0"] > 0
     for own, trained in zip(ledger.training_sets, setup.training_sets, strict=True):

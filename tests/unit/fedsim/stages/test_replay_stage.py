@@ -19,7 +19,7 @@ from fedsim.stages import simulate as stage
 from fedsim.stages.figures.utility import cost_of, read_history
 from fedsim.stages.preparation.attackers import attackers_of
 from fedsim.stages.preparation.federations import federations_of
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.report import report
 from fedsim.stages.simulation.state_cache import StateCache
 from fedsim.training.sequential_trainer import SequentialTrainer
@@ -97,7 +97,7 @@ def test_runs_that_share_states_simulate_nothing_twice(
     def run(name: str, **sections: Any) -> RunDirectory:
         toy = experiment(**sections)
         directory = RunDirectory.create(tmp_path / name, toy.resolved())
-        stage.simulate(set_setup(toy, None, SILENCE), directory, SILENCE, tmp_path / "states")
+        stage.simulate(build_setup(toy, None, SILENCE), directory, SILENCE, tmp_path / "states")
         return directory
 
     whole = [*PASSIVE, ENTRIES[0]]
@@ -137,7 +137,7 @@ def test_whatever_decides_a_state_is_in_its_address(
     tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     def entry(**sections: Any) -> Path:
-        setup = set_setup(experiment(**sections), None, SILENCE)
+        setup = build_setup(experiment(**sections), None, SILENCE)
         return StateCache(tmp_path, setup)._entry(federations_of(setup.attackers)[0], 2)
 
     assert entry(**changed) != entry()
@@ -149,7 +149,7 @@ def test_what_comes_later_is_not_in_an_address(tmp_path: Path) -> None:
         federation |= {"rounds": rounds}
         federation["local"]["schedule"] = {drop: 0.05}
         toy = experiment(federation=federation, snapshots={"rounds": [2, 4]})
-        setup = set_setup(toy, None, SILENCE)
+        setup = build_setup(toy, None, SILENCE)
         return StateCache(tmp_path, setup)._entry(federations_of(setup.attackers)[0], 2)
 
     assert entry(rounds=4, drop=3) == entry(rounds=6, drop=5)
@@ -181,7 +181,7 @@ def test_the_costs_are_in_the_results(tmp_path: Path) -> None:
 
     sections = {"adversaries": ["curious-server", ENTRIES[0]]}
     run = simulated(tmp_path / "r", **sections)
-    attack(set_setup(experiment(**sections), None, SILENCE), run, SILENCE, fresh=False)
+    attack(build_setup(experiment(**sections), None, SILENCE), run, SILENCE, fresh=False)
     (cost,) = report(run).costs
     assert (cost.adversary, cost.norm_ratio) == ("isolating-server", 0.0)
     assert "What attacking costs" in run.report.read_text()

@@ -14,7 +14,7 @@ from fedsim.data.dataset import from_arrays
 from fedsim.errors import RunDirectoryError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulation.run_content import content_of, model_digest
 
 EXPERIMENT = toys.tree(attacks=["label"], snapshots={"rounds": [4]}, adversaries=["curious-server"])
@@ -150,7 +150,7 @@ def test_the_digest_of_data_tells_split_users_and_normalisation_apart() -> None:
 
 
 def test_a_models_digest_does_not_depend_on_comments_or_on_being_made_twice() -> None:
-    setup = set_setup(toys.experiment(), None, SILENCE)
+    setup = build_setup(toys.experiment(), None, SILENCE)
     assert content_of(setup) == content_of(setup)
     assert model_digest(nn.LazyLinear(3)) == model_digest(nn.LazyLinear(3))
     assert model_digest(nn.LazyLinear(3)) != model_digest(nn.LazyLinear(4))

@@ -18,7 +18,7 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.plan import plan, stated_threats
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulation import checkpointing
 from fedsim.stages.simulation.history import read_malicious_updates
 
@@ -215,7 +215,7 @@ def test_what_cannot_work_is_one_sentence(
 
 
 def test_the_plan_counts_what_the_run_writes(toy_run: Path) -> None:
-    setup = set_setup(experiment(), None, SILENCE)
+    setup = build_setup(experiment(), None, SILENCE)
     planned = plan(setup)
     assert (planned.rounds, planned.observed_rounds, planned.participants) == (4, (2, 4), 3)
     assert planned.parameters == 12 * 16 + 16 + 16 * 4 + 4
@@ -235,13 +235,13 @@ def test_all_uploads_are_kept_on_request(tmp_path: Path) -> None:
         *(f"round-00004.participant-{p}.safetensors" for p in range(3)),
         "round-00004.sent-0.safetensors",
     ]
-    planned = plan(set_setup(experiment(**everybody), None, SILENCE))
+    planned = plan(build_setup(experiment(**everybody), None, SILENCE))
     assert planned.snapshot_bytes == 4 * 4 * planned.parameters
 
 
 def test_each_threat_is_stated_in_full() -> None:
     toy = experiment()
-    server, participant = stated_threats(set_setup(toy, None, SILENCE).attackers, toy)
+    server, participant = stated_threats(build_setup(toy, None, SILENCE).attackers, toy)
     assert (server.adversary, server.threat.who) == ("curious-server", "the server")
     assert (participant.adversary, participant.threat.who) == (
         "curious-participant",

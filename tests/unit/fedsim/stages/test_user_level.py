@@ -16,7 +16,7 @@ from fedsim.privacy import Guarantee
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.evaluate import evaluate_scores
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.preparation.user_level import by_user, scores_by_user
 
 USERS, EACH = 1200, 4
@@ -170,7 +170,7 @@ def test_a_guarantee_is_of_a_user_where_participants_are_users(
     sizes = {"known_members": 1, "known_nonmembers": 1, "tested_members": 1}
     experiment["audit"] |= {**sizes, "tested_nonmembers": 1}
     experiment["partition"] = partition
-    [stated] = set_setup(parse_experiment(experiment, "users"), None, SILENCE).guarantees
+    [stated] = build_setup(parse_experiment(experiment, "users"), None, SILENCE).guarantees
     assert isinstance(stated.found, Guarantee)
     assert stated.found.unit == (unit or "participant")
     assert f"differential privacy of a {unit or 'participant'} against" in stated.found.in_words()

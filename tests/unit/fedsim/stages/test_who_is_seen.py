@@ -14,7 +14,7 @@ from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.preparation.who_is_seen import Draws, rounds_seen
 
 FRACTIONS = {"fraction_train": 0.4, "fraction_evaluate": 0.4}
@@ -47,7 +47,7 @@ def test_the_draws_are_those_of_the_federation(tmp_path: Path, seed: int) -> Non
     toy = toys.experiment(**SAMPLED | {"snapshots": every, "seed": seed})
     watcher = Listening()
     run(toy, tmp_path / "run", watcher=watcher)
-    setup = set_setup(toy, None, SILENCE)
+    setup = build_setup(toy, None, SILENCE)
     draws = Draws(toy, partial(build_strategy, "FedAvg", FRACTIONS, 5))
     for attacker in setup.attackers:
         store = attacker.store(toy, RunDirectory(tmp_path / "run"))

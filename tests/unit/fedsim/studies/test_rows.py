@@ -14,9 +14,9 @@ from fedsim.report.result_rows import metric_infos, result_row
 from fedsim.report.results import Results
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
-from fedsim.studies.definition import TableSpec
 from fedsim.studies.metric_names import heading, is_of_federation
 from fedsim.studies.rows import Row, caption, measured, rows_of, sizes, utility_figure
+from fedsim.studies.shown_specs import TableSpec
 
 METRICS = (Accuracy(), Auc(), TprAtFpr(0.25))
 

@@ -18,7 +18,8 @@ from fedsim.errors import ConfigError
 from fedsim.models.row_convolution import RowConv2d
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.setup import Setup, set_setup
+from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup_building import build_setup
 
 SMALL = ["conv2"]
 MOMENTUM = {"local": {"batch_size": 10, "optimizer": {"name": "sgd", "momentum": 0.9}}}
@@ -56,7 +57,7 @@ def sections(engine: dict[str, Any] | None = None, **others: Any) -> dict[str, A
 
 
 def setup(engine: dict[str, Any] | None = None, **others: Any) -> Setup:
-    return set_setup(toys.experiment(**sections(engine, **others)), None, SILENCE)
+    return build_setup(toys.experiment(**sections(engine, **others)), None, SILENCE)
 
 
 def test_the_choice_is_made_by_shapes_and_recorded() -> None:
@@ -88,7 +89,7 @@ def test_it_can_be_switched_off_or_said() -> None:
 def test_other_trainers_and_precisions_keep_torchs_way() -> None:
     half = {"local": {**MOMENTUM["local"], "precision": "bf16"}}
     assert setup(federation=half).experiment.engine.small_convolutions == ()
-    assert set_setup(toys.experiment(), None, SILENCE).experiment.engine.small_convolutions == ()
+    assert build_setup(toys.experiment(), None, SILENCE).experiment.engine.small_convolutions == ()
 
 
 def parameters(run: RunDirectory) -> dict[str, np.ndarray]:

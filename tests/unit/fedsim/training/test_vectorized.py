@@ -30,7 +30,7 @@ from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.federations import federations_of
-from fedsim.stages.preparation.setup import set_setup
+from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulation.state_cache import StateCache
 from fedsim.training.sgd_loop import evaluate
 from fedsim.training.vectorized.sgd_loop import VectorizedLoop
@@ -318,13 +318,13 @@ class TestScene:
     """The choice is made when the setup is set, and decides what a state's address is."""
 
     def address(self, **engine: Any) -> str:
-        setup = set_setup(toys.experiment(engine=engine), None, SILENCE)
+        setup = build_setup(toys.experiment(engine=engine), None, SILENCE)
         [federation] = federations_of(setup.attackers)
         return StateCache(toys.Path("x"), setup)._entry(federation, 2).name
 
     def test_three_participants_are_not_stacked_unless_asked_for(self) -> None:
         for asked, got in (("auto", False), (True, True), (False, False)):
-            setup = set_setup(toys.experiment(engine={"stacked": asked}), None, SILENCE)
+            setup = build_setup(toys.experiment(engine={"stacked": asked}), None, SILENCE)
             assert setup.experiment.engine.stacked is got
             assert setup.experiment.plain()["engine"]["stacked"] is got
 
@@ -333,7 +333,7 @@ class TestScene:
 
     def test_what_cannot_be_is_told_before_anything_is_written(self) -> None:
         with pytest.raises(ConfigError, match="cannot be stacked"):
-            set_setup(
+            build_setup(
                 toys.experiment(
                     engine={"stacked": True}, federation={"local": {"precision": "bf16"}}
                 ),

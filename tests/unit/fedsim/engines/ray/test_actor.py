@@ -16,15 +16,13 @@ from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.ray import actor
 from fedsim.engines.ray.actor import RayActor, versions
+from fedsim.engines.ray.app_serialization import LONG_ARRAY, packed_app, unpacked_app
 from fedsim.engines.ray.serialization import (
-    LONG_ARRAY,
     Payload,
     batch_of,
     messages_of,
     pack_object,
-    packed_app,
     unpack_object,
-    unpacked_app,
 )
 from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.models import build_model

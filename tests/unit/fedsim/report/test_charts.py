@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from fedsim.report import data as parts
-from fedsim.report import figures, interval_figures
+from fedsim.report import interval_figures
+from fedsim.report.attack_charts import course, exposure
 from fedsim.report.diagram import diagram
+from fedsim.report.roc_charts import roc_chart, shown_at_first
+from fedsim.report.utility_charts import utilities_chart, utility_chart
 from fedsim.report.utility_info import ACCURACY, UtilityInfo
 
 
@@ -18,7 +21,7 @@ def report():
 
 
 def test_one_trace_an_adversary_and_attack(report):
-    figure = figures.roc(report.rocs, logarithmic=False)
+    figure = roc_chart(report.rocs, logarithmic=False)
     assert [trace.name for trace in figure.data] == [
         "guessing",
         *(f"{roc.attack} · {roc.adversary}" for roc in report.rocs),
@@ -28,14 +31,16 @@ def test_one_trace_an_adversary_and_attack(report):
 
 
 def test_a_logarithmic_roc_has_no_zero(report):
-    figure = figures.roc(report.rocs, logarithmic=True)
+    figure = roc_chart(report.rocs, logarithmic=True)
     assert min(min(trace.x) for trace in figure.data) == pytest.approx(1 / 1000)
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
 
 
 def test_only_the_best_baseline_is_drawn_at_first(report):
-    shown = figures.shown_at_first(report.rocs)
-    names = [roc.attack for roc, is_shown in zip(report.rocs, shown, strict=True) if is_shown]
+    shown = shown_at_first(report.rocs)
+    names = [
+        roc_chart.attack for roc_chart, is_shown in zip(report.rocs, shown, strict=True) if is_shown
+    ]
     assert names == ["supervised", "scalar-logistic", "gradient-norm"] * 2
 
 
@@ -49,7 +54,7 @@ def test_intervals_reach_from_low_to_high(report):
 
 def test_unmeasured_rounds_are_left_out():
     points = [parts.UtilityPoint(1, 0.5, None), parts.UtilityPoint(2, None, 0.25)]
-    train, test = figures.utility(points, ACCURACY).data
+    train, test = utility_chart(points, ACCURACY).data
     assert (train.x, train.y) == ((1,), (0.5,))
     assert (test.x, test.y) == ((2,), (0.25,))
 
@@ -57,26 +62,28 @@ def test_unmeasured_rounds_are_left_out():
 def test_each_figure_of_utility_has_its_axis():
     points = [parts.UtilityPoint(1, 31.5, 40.25)]
     perplexity = UtilityInfo(name="perplexity", unit="number", higher_is="worse")
-    drawn = figures.utility(points, perplexity)
+    drawn = utility_chart(points, perplexity)
     assert drawn.layout.yaxis.title.text == "perplexity"
     assert drawn.layout.yaxis.range is None
     assert drawn.data[1].y == (40.25,)
-    both = figures.utilities({"a": points, "b": points}, [ACCURACY, perplexity])
+    both = utilities_chart({"a": points, "b": points}, [ACCURACY, perplexity])
     assert both.layout.yaxis.title.text == "accuracy or perplexity"
-    assert figures.utilities({"a": points}, [ACCURACY]).layout.yaxis.tickformat == ".0%"
+    assert utilities_chart({"a": points}, [ACCURACY]).layout.yaxis.tickformat == ".0%"
 
 
 def test_a_course_is_logarithmic_where_it_can_be(report):
     positive = report.courses[0]
-    assert figures.course(positive).layout.yaxis.type == "log"
+    assert course(positive).layout.yaxis.type == "log"
     with_zero = parts.SignalCourse("x", "norm", [1, 2], np.zeros((2, 3)), np.ones((2, 3)))
-    assert figures.course(with_zero).layout.yaxis.type is None
+    assert course(with_zero).layout.yaxis.type is None
 
 
 def test_names_are_escaped(report):
-    roc = report.rocs[0]
-    evil = parts.RocTrace("<b>", '<a href="https://x">', roc.fpr, roc.tpr, roc.auc)
-    figure = figures.roc([evil], logarithmic=False)
+    roc_chart = report.rocs[0]
+    evil = parts.RocTrace(
+        "<b>", '<a href="https://x">', roc_chart.fpr, roc_chart.tpr, roc_chart.auc
+    )
+    figure = roc_chart([evil], logarithmic=False)
     assert "<" not in figure.data[1].name
 
 
@@ -123,10 +130,10 @@ def test_of_a_given_model_there_is_no_federation_to_draw(report):
 
 def test_between_two_rounds_there_is_no_tick(report):
     few = parts.AucByRound("x", "loss", [4, 6], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
-    assert figures.exposure([few]).layout.xaxis.dtick == 1
-    assert figures.exposure(report.exposures).layout.xaxis.dtick is None
+    assert exposure([few]).layout.xaxis.dtick == 1
+    assert exposure(report.exposures).layout.xaxis.dtick is None
     points = [parts.UtilityPoint(1, 0.5, 0.5), parts.UtilityPoint(2, 0.6, 0.5)]
-    assert figures.utility(points, ACCURACY).layout.xaxis.dtick == 1
+    assert utility_chart(points, ACCURACY).layout.xaxis.dtick == 1
 
 
 def test_six_adversaries_keep_to_their_attack(report):
@@ -143,11 +150,11 @@ def test_six_adversaries_keep_to_their_attack(report):
 
 def test_exposure_grows_in_a_line_an_adversary(report):
     grown, alone = report.exposures[:2], report.exposures[2:]
-    line = figures.exposure(grown).data[0]
+    line = exposure(grown).data[0]
     assert line.name == "curious-server"
     assert (line.x, line.y) == (tuple(grown[0].rounds), tuple(grown[0].auc))
     assert line.y[0] + line.error_y.array[0] == pytest.approx(grown[0].high[0])
-    several = figures.exposure([*grown, *alone]).data
+    several = exposure([*grown, *alone]).data
     assert several[2].name == "gradient-norm · curious-server"
 
 

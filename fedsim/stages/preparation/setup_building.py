@@ -1,0 +1,195 @@
+"""Building an experiment's setup: everything that it names is loaded, drawn and checked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsim.attacks import ExpectedObservation
+from fedsim.config.experiment import Experiment
+from fedsim.data import Dataset, Ledger
+from fedsim.errors import ConfigError
+from fedsim.models import build_model, require_room
+from fedsim.models.convolutions import prepared_model
+from fedsim.progress import Watcher
+from fedsim.stages.preparation.attackers import Attacker, attackers_of
+from fedsim.stages.preparation.built_plugins import build_attack
+from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_labels
+from fedsim.stages.preparation.chosen_strategy import chosen_strategy, samples, some_are_away
+from fedsim.stages.preparation.data_of_experiment import (
+    draw_ledger,
+    draw_training_sets,
+    load_data,
+)
+from fedsim.stages.preparation.experiment_faults import require_sound
+from fedsim.stages.preparation.guarantees import (
+    ended,
+    last_round_within_budget,
+    may_promise,
+)
+from fedsim.stages.preparation.idle_participants import (
+    attackers_beside,
+    idle_participants,
+    told,
+    without_idle,
+)
+from fedsim.stages.preparation.memory import require_memory
+from fedsim.stages.preparation.needs import attackers_reading, tell_needs
+from fedsim.stages.preparation.refusals import (
+    naming_what_is_given,
+    require_aggregation,
+    require_undefended,
+)
+from fedsim.stages.preparation.setup import Setup, shuffled_audit, strategy_of
+from fedsim.stages.preparation.who_is_seen import Draws, asked_about, seen_attackers
+from fedsim.training.convolution_choice import convolution_ways
+from fedsim.training.trial import require_training, require_training_step, require_usable_model
+from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
+
+
+def build_setup(
+    experiment: Experiment,
+    data_dir: Path | None,
+    watcher: Watcher,
+    *,
+    dataset: Dataset | None = None,
+    ledger: Ledger | None = None,
+) -> Setup:
+    """Load, draw and build everything that an experiment names.
+
+    What cannot work is reported here, before anything is written.
+
+    Parameters
+    ----------
+    experiment, data_dir, watcher
+        What is named, where the data set's files are, and the watcher.
+    dataset, ledger
+        What is loaded and drawn already.
+
+    Raises
+    ------
+    FedsimError
+        If any of it is missing or not valid.
+    """
+    if experiment.given is not None and ledger is None:
+        raise ConfigError(
+            "this experiment is about a model that was trained elsewhere, so there is nothing to "
+            "run; `fedsim attack RUN` attacks it again"
+        )
+    if ledger is None:
+        require_sound(experiment)
+    attackers = attackers_of(experiment)
+    attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
+    tell_needs(attacks, experiment, watcher.say)
+    dataset = dataset or load_data(experiment, data_dir, watcher)
+    if ledger is not None:
+        training_sets = ledger.training_sets
+        if experiment.given is None:
+            experiment = without_idle(experiment, idle_participants(training_sets))
+        attackers = asked_about(attackers, ledger) if attackers else ()
+    else:
+        training_sets = draw_training_sets(experiment, dataset, watcher)
+        experiment, attackers = _queries_with_records(experiment, training_sets, attackers, watcher)
+    attackers = attackers_reading(attackers, attacks, experiment)
+    new_model = partial(
+        build_model,
+        experiment.model.name,
+        experiment.model.settings,
+        input_shape=dataset.input_shape,
+        num_classes=dataset.num_classes,
+        seed=experiment.seed,
+    )
+    drawn = ledger or draw_ledger(experiment, dataset, training_sets, attackers, new_model, watcher)
+    dataset = with_canary_labels(dataset, drawn)
+    setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
+    with naming_what_is_given(experiment, dataset):
+        require_room(
+            experiment.model.name,
+            experiment.model.settings,
+            input_shape=dataset.input_shape,
+            num_classes=dataset.num_classes,
+        )
+        if (last := _last_round(setup, watcher)) < experiment.federation.rounds:
+            shorter = ended(experiment, last)
+            return build_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
+        if experiment.given is None:
+            require_undefended(experiment, attackers, setup.defences)
+            require_canary_participants(experiment, attackers)
+            require_usable_model(new_model(), experiment.model.name)
+        require_aggregation(strategy_of(setup), new_model)
+        if experiment.given is None:
+            require_training(setup.participants, experiment.model.name)
+    require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
+    setup = _with_engine_chosen(setup)
+    if experiment.given is None and setup.experiment.engine.stacked is not True:
+        require_training_step(setup.participants, experiment.model.name)
+    return setup
+
+
+def _queries_with_records(
+    experiment: Experiment,
+    training_sets: Sequence[NDArray[np.int64]],
+    attackers: tuple[Attacker, ...],
+    watcher: Watcher,
+) -> tuple[Experiment, tuple[Attacker, ...]]:
+    """Return an experiment without idle participants, and its attackers with what they can ask."""
+    if idle := idle_participants(training_sets):
+        partition = experiment.partition
+        watcher.say(told(idle, partition.participants, partition.name))
+        experiment = without_idle(experiment, idle)
+        attackers = attackers_beside(attackers, idle, partition.name, watcher.say)
+    if some_are_away(experiment):
+        draws = Draws(experiment, partial(chosen_strategy, experiment))
+        attackers = seen_attackers(attackers, draws, watcher.say)
+    return experiment, attackers
+
+
+def _last_round(setup: Setup, watcher: Watcher) -> int:
+    """Return the last round that the privacy budgets allow."""
+    experiment = setup.experiment
+    if experiment.given is not None or not may_promise(experiment):
+        return experiment.federation.rounds
+    return last_round_within_budget(experiment, setup.defences, setup.facts, watcher.say)
+
+
+def _with_engine_chosen(setup: Setup) -> Setup:
+    """Return the setup with what is `auto` of its engine chosen: it decides the last digits."""
+    engine, participants = setup.experiment.engine, setup.participants
+    chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
+    if chosen:
+        required_stack_training(participants)
+    engine = engine.model_copy(update={"stacked": chosen, **_convolution_settings(setup)})
+    return replace(setup, experiment=setup.experiment.model_copy(update={"engine": engine}))
+
+
+def _convolution_settings(setup: Setup) -> dict[str, object]:
+    """Return the settings of an engine that are about convolutions, with none of them `auto`."""
+    engine = setup.experiment.engine
+    small, channels_last = engine.small_convolutions, engine.channels_last
+    if small != "auto":
+        prepared_model(setup.new_model, small, channels_last=False)  # refuses what it cannot do
+    if "auto" in (small, channels_last):
+        trains = setup.experiment.given is None
+        by_rule = convolution_ways(setup.participants) if trains else ((), False)
+        small = by_rule[0] if small == "auto" else small
+        channels_last = by_rule[1] if channels_last == "auto" else channels_last
+    return {"small_convolutions": small, "channels_last": channels_last}
+
+
+def _prospects(setup: Setup) -> list[ExpectedObservation]:
+    """Return what the attacks will be given, for each query of each attacker."""
+    sampled, experiment = samples(strategy_of(setup)), setup.experiment
+    return [
+        ExpectedObservation(
+            setup.new_model,
+            setup.dataset.only(shuffled_audit(setup, query)),
+            np.arange(len(setup.ledger.audit(query))),
+            attacker.sure_rounds(experiment, query, sampled=sampled),
+            setup.objective,
+        )
+        for attacker in setup.attackers
+        for query in attacker.queries
+    ]
