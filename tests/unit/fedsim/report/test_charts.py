@@ -79,10 +79,8 @@ def test_a_course_is_logarithmic_where_it_can_be(report):
 
 
 def test_names_are_escaped(report):
-    roc_chart = report.rocs[0]
-    evil = parts.RocTrace(
-        "<b>", '<a href="https://x">', roc_chart.fpr, roc_chart.tpr, roc_chart.auc
-    )
+    roc = report.rocs[0]
+    evil = parts.RocTrace("<b>", '<a href="https://x">', roc.fpr, roc.tpr, roc.auc)
     figure = roc_chart([evil], logarithmic=False)
     assert "<" not in figure.data[1].name
 
