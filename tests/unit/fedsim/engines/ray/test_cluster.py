@@ -8,7 +8,7 @@ import pytest
 
 from fedsim.config.engine import RayEngine
 from fedsim.engines.factory import open_engine
-from fedsim.engines.ray import cluster
+from fedsim.engines.ray import connection
 from fedsim.errors import FedsimError
 
 
@@ -49,12 +49,12 @@ def test_rays_signal_handler_is_put_back(fails: bool, monkeypatch: pytest.Monkey
         if fails:
             raise FedsimError("no room")
 
-    monkeypatch.setattr(cluster, "_connect", connect)
-    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(connection, "_connect", connect)
+    monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(connection.ray, "shutdown", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with cluster.connected(None):
+        with connection.connected(None):
             assert signal.getsignal(signal.SIGTERM) is not before
     except FedsimError:
         assert fails
