@@ -46,8 +46,10 @@ def run_folder(run: RunLike) -> Path:
     return run.path if isinstance(run, FinishedRun) else usable_path(run, RUN_DIRECTORY)
 
 
-def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experiment:
-    """Return an experiment that is a file, a mapping, or was read before.
+def as_experiment(
+    given: ExperimentLike, settings: tuple[str, ...], data_dir: Path | None = None
+) -> Experiment:
+    """Return an experiment that is a file, a mapping, or was read before; its data are in a folder.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experimen
     """
     if isinstance(given, str | Path):
         look_beside(usable_path(given, "the file of an experiment"))
-        return load_experiment(Path(given), settings)
+        return load_experiment(Path(given), settings, with_files=True, data_dir=data_dir)
     if settings:
         raise ConfigError(
             "settings change an experiment that is a file; change the mapping itself, or read the "
@@ -64,7 +66,8 @@ def as_experiment(given: ExperimentLike, settings: tuple[str, ...]) -> Experimen
         )
     if isinstance(given, Experiment):
         return given
-    return parse_experiment(as_plain_data(given), "the experiment")
+    tree = as_plain_data(given)
+    return parse_experiment(tree, "the experiment", with_files=True, data_dir=data_dir)
 
 
 def as_attacks(

@@ -86,11 +86,12 @@ def run(
     FedsimError
         If anything given is not valid, or missing.
     """
-    resolved = as_experiment(experiment, tuple(settings))
+    where = as_path(data_dir)
+    resolved = as_experiment(experiment, tuple(settings), where)
     folder = new_run_folder(experiment, out)
     shared = as_path(states, "the folder of states")
     require_simulated(resolved)
-    setup = build_setup(resolved, as_path(data_dir), watcher)
+    setup = build_setup(resolved, where, watcher)
     if on_plan is not None:
         learns_from = {k: attack.needs.knowledge_in_words for k, attack in setup.attacks.items()}
         threats = stated_threats(setup.attackers, setup.experiment, learns_from)
@@ -104,7 +105,7 @@ def run(
         keep_guarantees(setup.guarantees, directory)
         write_json(
             directory.provenance,
-            provenance(as_path(data_dir), setup.experiment.folder),
+            provenance(where, setup.experiment.folder),
         )
         simulate_stage(setup, directory, watcher, shared)
         attack_stage(setup, directory, watcher, fresh=False)
@@ -256,7 +257,8 @@ def prepare(
     FedsimError
         If anything that it names is not valid, or missing.
     """
-    return build_setup(as_experiment(experiment, tuple(settings)), as_path(data_dir), watcher)
+    where = as_path(data_dir)
+    return build_setup(as_experiment(experiment, tuple(settings), where), where, watcher)
 
 
 def _data_folder(directory: RunDirectory, data_dir: PathLike | None) -> Path | None:

@@ -54,10 +54,14 @@ def load_experiment(
             apply_override(tree, override)
         except ConfigError as error:
             earlier.append(str(error))
-    experiment = parse_experiment(
-        tree, str(path), plugins_needed=plugins_needed, judge=judge, earlier=earlier
+    return parse_experiment(
+        tree,
+        str(path),
+        plugins_needed=plugins_needed,
+        judge=judge,
+        earlier=earlier,
+        folder=path.parent.absolute(),
     )
-    return experiment.beside(path.parent.absolute())
 
 
 def parse_experiment(
@@ -67,6 +71,7 @@ def parse_experiment(
     plugins_needed: bool = True,
     judge: Judge = plugin_faults,
     earlier: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Experiment:
     """Return the experiment that plain data describes.
 
@@ -84,6 +89,8 @@ def parse_experiment(
         What checks the plugins; see `load_experiment`.
     earlier
         What was wrong before there was plain data.
+    folder
+        Where it is from, if it is a file: relative paths of data are looked for there.
 
     Raises
     ------
@@ -100,11 +107,11 @@ def parse_experiment(
             for fault in rule.breaches() if faults.is_sound(*rule.reads) else ():
                 faults.add(ConfigError(fault), *rule.breaks)
         if plugins_needed:
-            judge(_with_usable_victims(read.valid), faults)
+            judge(_with_usable_victims(read.valid).beside(folder), faults)
     faults.require_none(source)
     if read.valid is None:
         raise ConfigError(f"{source}: no part of it could be read")
-    return read.valid
+    return read.valid.beside(folder)
 
 
 def _with_usable_victims(found: Experiment) -> Experiment:

@@ -24,7 +24,7 @@ from fedsim.data.ledger import (
     about_participant,
     new_ledger,
 )
-from fedsim.data.loading import Fetched, fetch, load_dataset
+from fedsim.data.loading import Fetched, fetch, load_dataset, require_files
 from fedsim.data.partition import partition
 from fedsim.data.sources.base import Source, SourceLocation
 
@@ -60,6 +60,7 @@ __all__ = [
     "partition",
     "read_ledger",
     "read_membership",
+    "require_files",
     "write_ledger",
 ]
 

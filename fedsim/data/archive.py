@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.cache import cached
+from fedsim.data.cache import cached, is_cached
 from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing
@@ -87,15 +87,29 @@ def obtain(archive: Archive, name: str, place: SourceLocation) -> Path:
         If the data directory lacks the file, the download fails, or the content is not the
         published one.
     """
-    folders = place.folders(name)
-    if not folders:
+    found = _own_copy(archive, name, place)
+    if found is None:
         kept = place.cache_dir / "downloads" / f"{archive.blob_id[:16]}-{archive.file_name}"
         if not kept.exists():
             _download(archive, kept, place)
         return _verified(kept, archive)
+    return _verified(found, archive)
+
+
+def require_archive(archive: Archive, name: str, place: SourceLocation, *, decoder: int) -> None:
+    """Raise `DataError` if a data directory lacks an archive that was not decoded before."""
+    if not is_cached(place, name, decoder=decoder, source=archive.blob_id):
+        _own_copy(archive, name, place)
+
+
+def _own_copy(archive: Archive, name: str, place: SourceLocation) -> Path | None:
+    """Return the archive in the data directory; None if no data directory was given."""
+    folders = place.folders(name)
+    if not folders:
+        return None
     for folder in folders:
         if (folder / archive.file_name).is_file():
-            return _verified(folder / archive.file_name, archive)
+            return folder / archive.file_name
     raise DataError(
         f"needs the file {archive.file_name} in one of {listed(folders)}; without a data "
         "directory it is downloaded"

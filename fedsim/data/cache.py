@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.sources.base import SourceLocation
+from fedsim.data.sources.base import SourceLocation, is_there
 from fedsim.errors import DataError
 from fedsim.files import OWNER_ONLY_FILE, make_private_folder, read_json, sync_folder
 
@@ -59,9 +59,7 @@ def cached(
     DataError
         If the cache directory cannot be written.
     """
-    identity = json.dumps([LAYOUT, name, decoder, source]).encode()
-    key = hashlib.blake2b(identity, digest_size=8).hexdigest()
-    entry = place.cache_dir / f"{name}-{key}"
+    entry = _entry(place, name, decoder, source)
     found = _opened(entry)
     if found is not None:
         return found
@@ -77,6 +75,17 @@ def cached(
             "chooses another directory"
         ) from error
     return _opened(entry) or arrays
+
+
+def is_cached(place: SourceLocation, name: str, *, decoder: int, source: str) -> bool:
+    """Return whether there is an entry that `cached` would read; its files may be damaged."""
+    return is_there(_entry(place, name, decoder, source) / META)
+
+
+def _entry(place: SourceLocation, name: str, decoder: int, source: str) -> Path:
+    identity = json.dumps([LAYOUT, name, decoder, source]).encode()
+    key = hashlib.blake2b(identity, digest_size=8).hexdigest()
+    return place.cache_dir / f"{name}-{key}"
 
 
 def _opened(entry: Path) -> Arrays | None:

@@ -4,6 +4,7 @@ A data-set plugin is a class with an ``arrays`` method (see `Source`), or a plai
 returns `Arrays` or a pair of features and labels.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from fedsim import plugins
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
 from fedsim.data.dataset import Dataset, from_arrays
-from fedsim.data.sources.base import Source, SourceLocation, discard_message
+from fedsim.data.sources.base import FileSource, Source, SourceLocation, discard_message
 from fedsim.data.targets import mapping_sentence
 from fedsim.errors import DataError, FedsimError
 
@@ -87,6 +88,26 @@ def load_dataset(
         )
 
 
+def require_files(
+    name: str, settings: Mapping[str, object], *, data_dir: Path | None, beside: Path | None = None
+) -> None:
+    """Raise `DataError` if files of a data set are missing; nothing is decoded or downloaded.
+
+    Parameters are those of `load_dataset`. A source that is a function is not called.
+
+    Raises
+    ------
+    PluginError
+        If there is no such data set, or a setting is not valid.
+    """
+    if not inspect.isclass(plugins.resolve(GROUP, name)):
+        return
+    with _naming(name):
+        built: Any = plugins.build(GROUP, name, settings)
+        if isinstance(built, FileSource):
+            _require_files(built, SourceLocation(default_cache_dir(), data_dir, beside=beside))
+
+
 def fetch(
     name: str,
     settings: Mapping[str, object],
@@ -152,6 +173,16 @@ def _read(source: Source, place: SourceLocation) -> Arrays:
     except Exception as error:  # a third party's source may raise anything
         message = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
         raise DataError(f"its arrays(place) failed: {message}") from error
+
+
+def _require_files(source: FileSource, place: SourceLocation) -> None:
+    try:
+        source.require_files(place)
+    except FedsimError:
+        raise
+    except Exception as error:  # as in `_read`
+        message = f"{plugins.one_line(error)}{plugins.raised_in(error)}"
+        raise DataError(f"its require_files(place) failed: {message}") from error
 
 
 @contextmanager

@@ -130,5 +130,5 @@ def _position(experiment: Path, place: RunPaths, name: str) -> _NodeRuntime:
 @lru_cache(maxsize=1)
 def _setup(experiment: Path, data_dir: Path | None) -> Setup:
     """Return an experiment's setup without its attacks: they do not concern a participant."""
-    read = load_experiment(experiment).model_copy(update={"attacks": ()})
-    return build_setup(read, data_dir, SILENCE)
+    read = load_experiment(experiment, with_files=True, data_dir=data_dir)
+    return build_setup(read.model_copy(update={"attacks": ()}), data_dir, SILENCE)

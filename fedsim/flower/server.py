@@ -68,7 +68,8 @@ def new_server_app(experiment: Path) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         place, watcher = place_of(context), LogWatcher()
-        setup = build_setup(load_experiment(experiment), place.data_dir, watcher)
+        read = load_experiment(experiment, with_files=True, data_dir=place.data_dir)
+        setup = build_setup(read, place.data_dir, watcher)
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)

@@ -92,6 +92,19 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class FileSource(Source, Protocol):
+    """A source that says before anything is decoded which files of it are not there.
+
+    Sources may do without: their files are then missed when they are read, after what else is wrong
+    with an experiment was mended.
+    """
+
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if a file that `arrays` would read, and not download, is not there."""
+        ...
+
+
 def is_there(path: Path) -> bool:
     """Return whether a path is there; one that no file can have, as it is too long, is not."""
     try:

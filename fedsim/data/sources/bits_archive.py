@@ -8,7 +8,7 @@ downloaded on the user's word and never redistributed.
 from pathlib import Path
 from typing import ClassVar
 
-from fedsim.data.archive import Archive, decoded_once
+from fedsim.data.archive import Archive, decoded_once, require_archive
 from fedsim.data.arrays import Arrays
 from fedsim.data.digits import as_bits, as_labels, read_digits
 from fedsim.data.sources.base import SourceLocation
@@ -50,6 +50,10 @@ class BitsArchive:
         return decoded_once(
             self._archive, self.name, place, decoder=self.decoder, decode=self.decode
         )
+
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if the data directory lacks an archive that was not decoded before."""
+        require_archive(self._archive, self.name, place, decoder=self.decoder)
 
     @classmethod
     def decode(cls, path: Path) -> Arrays:

@@ -69,6 +69,10 @@ class Cifar10:
         """Return the images, training split first, from the data directory or the Hub."""
         return _arrays(CIFAR10, place)
 
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if the data directory lacks them."""
+        _local_files(CIFAR10, place)
+
 
 class Cifar100:
     """CIFAR-100: 50,000 + 10,000 colour images of 32 x 32 pixels in 100 classes."""
@@ -76,6 +80,10 @@ class Cifar100:
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the images, training split first, from the data directory or the Hub."""
         return _arrays(CIFAR100, place)
+
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if the data directory lacks them."""
+        _local_files(CIFAR100, place)
 
 
 def _arrays(published: Published, place: SourceLocation) -> Arrays:

@@ -3,6 +3,7 @@
 Nothing but data is loaded: no script of a repository is run.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from fedsim.data.sources.base import SourceLocation
 from fedsim.data.sources.tables import ImageColumn
 from fedsim.errors import DataError, listed
 
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
 SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 
 
@@ -40,6 +42,14 @@ class HuggingFace(ImageColumn):
     revision: str | None = None
     train: str = "train"
     test: str = "test"
+
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if the path is no folder, and no name that the Hub may have."""
+        if not HUB_NAME.fullmatch(self.path) and place.folder(self.path) is None:
+            raise DataError(
+                f"path is {self.path}, which is no folder here, and no name of the Hugging Face "
+                "Hub, as NAME or OWNER/NAME"
+            )
 
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the records of the train split, those of the test split behind them."""

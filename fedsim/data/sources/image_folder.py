@@ -51,11 +51,19 @@ class ImageFolder:
         self._path, self._size, self._channels = path, checked_size(size), channels
         self._splits, self._standardise = (train, test), standardise
 
-    def arrays(self, place: SourceLocation) -> Arrays:
-        """Return the images in the order of their paths, training images first."""
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if the folder is not there."""
+        self._root(place)
+
+    def _root(self, place: SourceLocation) -> Path:
         root = place.find(self._path)
         if not root.is_dir():
             raise DataError(f"{root} is no folder")
+        return root
+
+    def arrays(self, place: SourceLocation) -> Arrays:
+        """Return the images in the order of their paths, training images first."""
+        root = self._root(place)
         splits = [root / name for name in self._splits]
         folders = splits if all(map(is_folder, splits)) else [root]
         files = [_images_in(folder) for folder in folders]

@@ -199,6 +199,18 @@ class TableFile(TableSource, ABC):
             tables.append(self._table(place.find(self.test_path, "test_path"), "test_path"))
         return self.read_records(tables, str(found), place)
 
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` for those files that are not there."""
+        faults = []
+        for setting, path in (("path", self.path), ("test_path", self.test_path)):
+            try:
+                if path is not None and not place.find(path, setting).is_file():
+                    faults.append(f"{setting} is {path}, which is no file")
+            except DataError as error:
+                faults.append(str(error))
+        if faults:
+            raise DataError("; ".join(faults))
+
     def _table(self, path: Path, setting: str) -> pa.Table:
         try:
             return self.read(path)

@@ -51,6 +51,10 @@ class TorchVision:
         self._name, self._size, self._channels = dataset, checked_size(size), channels
         self._splits, self._standardise = (train, test), standardise
 
+    def require_files(self, place: SourceLocation) -> None:
+        """Raise `DataError` if the data directory is not there."""
+        place.folders()
+
     def arrays(self, place: SourceLocation) -> Arrays:
         """Return the images, training split first."""
         import torchvision

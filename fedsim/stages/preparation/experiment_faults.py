@@ -1,4 +1,4 @@
-"""All that is wrong with an experiment and shows without its data, in one error.
+"""All that is wrong with an experiment and shows without reading its data, in one error.
 
 Beside what the file itself and the plugins' settings say: each part that needs no data is built
 once, as some values only a constructor of Flower's or PyTorch's refuses, and it is looked at what
@@ -20,6 +20,7 @@ from fedsim.config.experiment import Experiment
 from fedsim.config.fault_collector import FaultCollector
 from fedsim.config.misfits import VICTIMS_FIT
 from fedsim.config.plugin_faults import plugin_faults
+from fedsim.data.loading import require_files
 from fedsim.data.partition import require_partitioner
 from fedsim.defences.base import Defence
 from fedsim.defences.composition import bare_defence
@@ -42,7 +43,13 @@ _ATTENDANCE = ("federation.attendance", "partition.participants")
 _OBSERVED = ("snapshots.rounds", "federation.rounds")
 
 
-def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
+def load_experiment(
+    path: Path | str,
+    overrides: Iterable[str] = (),
+    *,
+    with_files: bool = False,
+    data_dir: Path | None = None,
+) -> Experiment:
     """Read an experiment from a YAML file.
 
     All faults that show without its data are reported in one error.
@@ -54,6 +61,8 @@ def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experime
     overrides
         ``a.b=c`` each: sets key ``b`` in section ``a`` to the YAML value ``c``; a number in the
         path is a position in a list.
+    with_files, data_dir
+        Whether data will be loaded, so that missing files are faults, too; and the data directory.
 
     Raises
     ------
@@ -61,10 +70,16 @@ def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experime
         If the file cannot be read, any part of it is not valid, a plugin that it names does not
         exist or refuses its settings, or the parts do not fit together.
     """
-    return loading.load_experiment(path, overrides, judge=experiment_faults)
+    return loading.load_experiment(path, overrides, judge=_judge(with_files, data_dir))
 
 
-def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
+def parse_experiment(
+    tree: Mapping[str, object],
+    source: str,
+    *,
+    with_files: bool = False,
+    data_dir: Path | None = None,
+) -> Experiment:
     """Return the experiment that plain data describes, told apart as by `load_experiment`.
 
     `source` is where it comes from, for the sentence.
@@ -74,10 +89,21 @@ def parse_experiment(tree: Mapping[str, object], source: str) -> Experiment:
     FedsimError
         As `load_experiment`.
     """
-    return loading.parse_experiment(tree, source, judge=experiment_faults)
+    return loading.parse_experiment(tree, source, judge=_judge(with_files, data_dir))
 
 
-def require_sound(experiment: Experiment) -> None:
+def _judge(with_files: bool, data_dir: Path | None) -> loading.Judge:
+    if not with_files:
+        return experiment_faults
+
+    def judge(experiment: Experiment, faults: FaultCollector) -> None:
+        experiment_faults(experiment, faults)
+        file_faults(experiment, faults, data_dir)
+
+    return judge
+
+
+def require_sound(experiment: Experiment, data_dir: Path | None) -> None:
     """Raise `FedsimError` unless all parts of an experiment that need no data can be built.
 
     Raises
@@ -87,7 +113,17 @@ def require_sound(experiment: Experiment) -> None:
     """
     faults = FaultCollector()
     experiment_faults(experiment, faults)
+    file_faults(experiment, faults, data_dir)
     faults.require_none()
+
+
+def file_faults(experiment: Experiment, faults: FaultCollector, data_dir: Path | None) -> None:
+    """Collect which files of the data are not there; nothing is decoded."""
+    data = experiment.data
+    there = partial(
+        require_files, data.name, data.settings, data_dir=data_dir, beside=experiment.folder
+    )
+    faults.check(there, "data")
 
 
 def experiment_faults(experiment: Experiment, faults: FaultCollector) -> None:

@@ -80,7 +80,7 @@ def build_setup(
             "run; `fedsim attack RUN` attacks it again"
         )
     if ledger is None:
-        require_sound(experiment)
+        require_sound(experiment, data_dir)
     attackers = attackers_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     tell_needs(attacks, experiment, watcher.say)
