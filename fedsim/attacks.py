@@ -18,6 +18,7 @@ from fedsim.finding import Finding
 from fedsim.machine import memory_there as memory_there
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.needs import UNDECLARED, Needs
+from fedsim.observation.shared_scores import ScoreSource
 from fedsim.observation.view import RecordIds as RecordIds
 from fedsim.observation.view import ShadowFederation as ShadowFederation
 from fedsim.observation.view import View as View
@@ -182,6 +183,39 @@ class Attack(ABC):
         For attacks whose seeds can share work: what they read, or the training of their networks.
         """
         return [self.score(view, known, candidates, seed, watcher) for seed in attack_seeds]
+
+    def shared_scores(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        attack_seeds: Sequence[int],
+        watcher: Watcher,
+    ) -> Sequence[NDArray[np.float64]]:
+        """Return the scores by each of several seeds, computed once for a query.
+
+        To be called, not to be overridden: by an attack that is made of others, with the view and
+        the seeds that it was given. Where the experiment lists the same attack by itself, nothing
+        is computed twice. The same attack is one of the same class with equal attributes. It is
+        given what it needs of the view, and is scored once for all seeds if it is not `stochastic`.
+
+        >>> def mean_of(attacks, view, known, candidates, attack_seeds, watcher):
+        ...     asked = view, known, candidates, attack_seeds, watcher
+        ...     return np.mean([attack.shared_scores(*asked) for attack in attacks], axis=0)
+        """
+        given, drawn = view.given(self.needs), attack_seeds if self.stochastic else attack_seeds[:1]
+        source = ScoreSource(
+            type(self),
+            dict(vars(self)),
+            given.dataset,
+            (given.adversary, given.query, given.seen, given.shadows, given.objective),
+            (known.records, known.member, candidates, given.records),
+            tuple(drawn),
+        )
+        rows = view.shared.rows(
+            source, lambda: self.score_seeds(given, known, candidates, drawn, watcher)
+        )
+        return rows if self.stochastic else list(rows) * len(attack_seeds)
 
 
 @runtime_checkable

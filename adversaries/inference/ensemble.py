@@ -8,6 +8,7 @@ records, each of which is scored by folds that it is not in (those of the networ
 already). Ours.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -15,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from adversaries.inference.alignment_cache import seen_updates
-from adversaries.inference.crossfit import folds, scalar_logistic
+from adversaries.inference.crossfit import Positions, folds, scalar_logistic
 from adversaries.inference.feature_cache import positions
 from adversaries.inference.gradient_alignment import GradientAlignment
 from adversaries.inference.lira import LiRA
@@ -110,7 +111,18 @@ class Ensemble(Attack):
         seed: int,
         watcher: Watcher,
     ) -> Floats:
-        """Return log-odds of membership; a known record's come from folds without it.
+        """Return log-odds of membership; a known record's come from folds without it."""
+        return self.score_seeds(view, known, candidates, [seed], watcher)[0]
+
+    def score_seeds(
+        self,
+        view: View,
+        known: AuxiliaryRecords,
+        candidates: RecordIds,
+        attack_seeds: Sequence[int],
+        watcher: Watcher,
+    ) -> Sequence[Floats]:
+        """Return those of several seeds; the networks are those of `supervised`, trained once.
 
         Raises
         ------
@@ -121,18 +133,28 @@ class Ensemble(Attack):
         attacks: list[Attack] = [*_own(view), *(_compared() if compared else ())]
         if self.network:
             attacks.append(self.network)
-        rows = np.stack([a.score(view, known, view.records, seed, watcher) for a in attacks], 1)
-        if compared:
-            relative = relative_features(view, watcher, "the ensemble")
-            rows = np.concatenate([rows, relative], axis=1)
-        places = positions(view, known.records)
+        asked = known, view.records, attack_seeds, watcher
+        by_attack = [attack.shared_scores(view, *asked) for attack in attacks]
+        relative = relative_features(view, watcher, "the ensemble") if compared else None
+        found = []
+        for seed, columns in zip(attack_seeds, zip(*by_attack, strict=True), strict=True):
+            rows = np.stack(columns, 1)
+            if relative is not None:
+                rows = np.concatenate([rows, relative], axis=1)
+            scores = self._regressed(rows, positions(view, known.records), known, seed)
+            found.append(scores[positions(view, candidates)])
+        return found
+
+    def _regressed(
+        self, rows: Floats, places: Positions, known: AuxiliaryRecords, seed: int
+    ) -> Floats:
+        """Return the log-odds of all records by a regression on their rows of scores."""
         spread = rows[places].std(0)
         rows = (rows - rows[places].mean(0)) / np.where(spread > 0, spread, 1.0)
-        rows = np.clip(rows, -_FARTHEST, _FARTHEST).astype(np.float32)
-        held_out, scores = scalar_logistic(rows[places], known.member, rows, self.folds, seed)
+        columns = np.clip(rows, -_FARTHEST, _FARTHEST).astype(np.float32)
+        held_out, scores = scalar_logistic(columns[places], known.member, columns, self.folds, seed)
         scores[places] = held_out
-        found: Floats = scores[positions(view, candidates)]
-        return found
+        return scores
 
     def _compares(self, view: View) -> bool:
         return self.others and sees_references(view)

@@ -24,6 +24,7 @@ from fedsim.engines.threads import limited_threads
 from fedsim.evaluation.metrics import auc
 from fedsim.models import build_model
 from fedsim.observation.keys import SnapshotKind
+from fedsim.observation.shared_scores import SharedScores
 from fedsim.observation.snapshot_file import Snapshot
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
@@ -141,7 +142,8 @@ class Attempt:
         Failed
             If they are not one finite number per candidate.
         """
-        view = view or self.view
+        # Nothing is taken from an earlier call: not the scores of an attack that it is made of.
+        view = replace(view or self.view, shared=SharedScores())
         candidates = self.audit.records if candidates is None else candidates
         with limited_threads(1):
             returned = self.attack.score(

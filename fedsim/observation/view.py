@@ -18,6 +18,7 @@ from fedsim.data import Dataset, MembershipQuery
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
+from fedsim.observation.shared_scores import SharedScores
 from fedsim.observation.snapshot_file import Snapshot
 
 RecordIds = NDArray[np.int64]
@@ -56,6 +57,8 @@ class View:
     needed
         What attacks need that will read the same snapshots. Features may be extracted for
         all of them at once.
+    shared
+        Scores of the query that attacks have computed; see `Attack.shared_scores`.
     """
 
     adversary: str
@@ -68,6 +71,7 @@ class View:
     shadows: tuple["ShadowFederation", ...] = ()
     objective: Objective = field(default_factory=Classification)
     needed: tuple[Needs, ...] = ()
+    shared: SharedScores = field(default_factory=SharedScores, repr=False, compare=False)
 
     def snapshots(
         self,
@@ -153,6 +157,21 @@ class View:
     def keeping(self, snapshots: Collection[Snapshot]) -> "View":
         """Return this view with only some of what was seen."""
         return replace(self, seen=tuple(s for s in self.seen if s in snapshots))
+
+    def given(self, needs: Needs, *, every: bool = False) -> "View":
+        """Return what an attack with these needs is given of this view.
+
+        With `every`, an attack that needs the last snapshot only is given all of them.
+        """
+        seen = self.seen if needs.others else self.answering
+        if needs.kinds is not None:
+            seen = tuple(s for s in seen if s.kind in needs.kinds)
+        if needs.which == "last" and self.closest and not every:
+            last = self.closest[-1]
+            seen = tuple(
+                s for s in seen if s == last or (s.round == last.round and s not in self.answering)
+            )
+        return replace(self, seen=seen)
 
 
 @dataclass(frozen=True)

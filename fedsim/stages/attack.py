@@ -39,7 +39,6 @@ from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.data_of_experiment import require_labels
 from fedsim.stages.preparation.forgetting import forgetting
-from fedsim.stages.preparation.needs import view_for
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import HiddenAudit, hidden_audit, view_of
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
@@ -173,9 +172,10 @@ def _score(
         "seed": setup.experiment.seed,
         "seeds": count,
         "audit": digest_of_arrays(case.audit.records, case.audit.member, case.audit.known),
-        "snapshots": _stated(view_for(attack_.needs, case.view)),
+        "snapshots": _stated(case.view.given(attack_.needs)),
         "data": setup.dataset.digest,
         "ids": "shuffled",
+        "attack seeds": "the same for every attack",
     }
     if attack_.headline:
         made_from[HEADLINE] = True
@@ -185,7 +185,8 @@ def _score(
         made_from[OVERLAPPING] = sum(one.overlapping for one in shadowed)
     if not fresh and up_to_date(path, made_from):
         return
-    drawn = [seeds.derive(setup.experiment.seed, "attack", choice.label, n) for n in range(count)]
+    # The same for every attack, so that one that is made of others finds what they computed.
+    drawn = [seeds.derive(setup.experiment.seed, "attack", n) for n in range(count)]
     scores = _scores(case, choice.label, attack_, drawn, watcher)
     if attack_.by_rounds:
         write_exposure(
@@ -199,7 +200,7 @@ def _score(
     found = run.attack_findings(case.attacker.label, case.query.key, choice.label)
     found.unlink(missing_ok=True)
     if isinstance(attack_, Reporting):
-        view = view_for(attack_.needs, case.view)
+        view = case.view.given(attack_.needs)
         ask = partial(attack_.findings, view, case.hidden.known, watcher)
         owned = owned_findings(ask, case.attacker.label, choice.label, case.query.key)
         write_findings(found, owned)
@@ -210,9 +211,12 @@ def _scores(
     case: AttackJob, label: str, attack_: Attack, drawn: Sequence[int], watcher: Watcher = SILENCE
 ) -> Scores:
     """Return what an attack says of the audited records, a row for each of its seeds."""
-    view = view_for(attack_.needs, case.view)
     known, candidates = case.hidden.known, case.hidden.audit.records
-    rows = attack_.score_seeds(view, known, candidates, drawn, watcher)
+    if isinstance(attack_, Reporting):  # its findings may be of what it has computed itself
+        view = case.view.given(attack_.needs)
+        rows = attack_.score_seeds(view, known, candidates, drawn, watcher)
+    else:
+        rows = attack_.shared_scores(case.view, known, candidates, drawn, watcher)
     try:
         # Of another shape than the records it is refused, and not rearranged.
         Scores(candidates, np.stack(rows))

@@ -31,7 +31,6 @@ from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.forgetting import forgetting
-from fedsim.stages.preparation.needs import view_for
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import HiddenAudit, hidden_audit, view_of
 
@@ -116,7 +115,7 @@ def _tried(label: str, attack: Attack, view: View, audit: AuditSet) -> None:
     shadows = (shadow,) * attack.needs.shadow_federations
     view = replace(view, records=audit.records, shadows=shadows)
     try:
-        scores = attack.dry_run(view_for(attack.needs, view), known, audit.records)
+        scores = attack.dry_run(view.given(attack.needs), known, audit.records)
         if scores is not None:
             Scores(audit.records, np.asarray(scores)[None])
     except FedsimError as error:

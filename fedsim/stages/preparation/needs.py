@@ -6,7 +6,7 @@ An attack gets what it declares (`fedsim.Needs`) and nothing else.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from fedsim.attacks import Attack, View
+from fedsim.attacks import Attack
 from fedsim.config.experiment import Experiment
 from fedsim.errors import ConfigError, PluginError, listed
 from fedsim.observation.keys import SnapshotKind
@@ -103,22 +103,6 @@ def tell_needs(
             f"attack {listed(readers)} reads the uploads of all {experiment.partition.participants}"
             " participants, so all are kept (snapshots.participants: all)"
         )
-
-
-def view_for(needs: Needs, view: View, *, every: bool = False) -> View:
-    """Return what an attack with these needs is given of a view.
-
-    With `every`, an attack that needs the last snapshot only is given all of them.
-    """
-    seen = view.seen if needs.others else view.answering
-    if needs.kinds is not None:
-        seen = tuple(s for s in seen if s.kind in needs.kinds)
-    if needs.which == "last" and view.closest and not every:
-        last = view.closest[-1]
-        seen = tuple(
-            s for s in seen if s == last or (s.round == last.round and s not in view.answering)
-        )
-    return replace(view, seen=seen)
 
 
 def _names(kinds: frozenset[SnapshotKind] | set[SnapshotKind]) -> str:

@@ -22,7 +22,6 @@ from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.federations import PlannedFederation
-from fedsim.stages.preparation.needs import view_for
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import view_of
 
@@ -76,7 +75,7 @@ def _extract(
             view = replace(view, new_model=partial(copy.deepcopy, model), needed=needed)
             for attack in attacks:
                 # `which` is left aside: which snapshot is the last one is known at the end only.
-                attack.extract(view_for(attack.needs, view, every=True), SILENCE)
+                attack.extract(view.given(attack.needs, every=True), SILENCE)
         last_aggregate = aggregate or last_aggregate
         if not keep:
             _forget(tuple(snapshot for snapshot in seen if snapshot not in last_aggregate))

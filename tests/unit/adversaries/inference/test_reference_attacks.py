@@ -1,5 +1,6 @@
 """Attacks calibrated by OUT models: planted leak, null, sign, alignment, invariance, formulas."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from adversaries.inference.leave_one_out import LeaveOneOut, mean_state
 from adversaries.inference.lira import LiRA, standard_scores, upper_tail
 from adversaries.inference.loss_series import LossSeries, slopes
 from adversaries.inference.multi_signal_lira import MultiSignalLiRA
+from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.plans import TrainingChanges
 from adversaries.inference.relative import NAMES, relative_features
 from adversaries.inference.rmia import RMIA, beaten, log_ratios
@@ -33,6 +35,7 @@ from fedsim.attacks import View
 from fedsim.errors import FedsimError
 from fedsim.evaluation.metrics import auc, tpr_at_fpr
 from fedsim.objectives import Classification
+from fedsim.observation.shared_scores import SharedScores
 from fedsim.progress import SILENCE
 
 QUICK = TrainingChanges(folds=3, epochs=15)
@@ -332,3 +335,60 @@ def test_an_ensemble_takes_what_there_is(view: View) -> None:
         found = scores(Ensemble(supervised=False), seen)
         areas.append(auc(on(found, MEMBERS[15:]), on(found, FRESH)))
     assert min(areas[:2]) > areas[2] > 0.7, areas
+
+
+COMPUTED: list[list[int]] = []
+"""Of `Counted`, the seeds of each call that computed something."""
+
+
+class Counted(LossSeries):
+    """A third party's attack, and how often it computes."""
+
+    stochastic = True
+
+    def score_seeds(self, view: View, known: Any, candidates: Any, seeds: Any, watcher: Any) -> Any:
+        COMPUTED.append(list(seeds))
+        rows = super().score_seeds(view, known, candidates, seeds, watcher)
+        return [row + seed for row, seed in zip(rows, seeds, strict=True)]
+
+
+def test_scores_are_computed_once_for_all_attacks_that_read_them(view: View) -> None:
+    """The same attack on the same view, known records, candidates and seeds; bit for bit."""
+    view = replace(view, shared=SharedScores())
+    asked = KNOWN, AUDITED, [3, 4], SILENCE
+    COMPUTED.clear()
+    found = [Counted("slope").shared_scores(view, *asked) for _ in range(3)]
+    assert COMPUTED == [[3, 4]]
+    alone = Counted("slope").score_seeds(view.given(Counted.needs), *asked)
+    for rows in found:
+        assert np.array_equal(rows, alone)
+        rows[0][:] = 0  # what one attack does to its own, the next does not see
+    COMPUTED.clear()
+    Counted("level").shared_scores(view, *asked)  # other settings
+    Counted("slope").shared_scores(
+        view.keeping([s for s in view.seen if s.round < 3]), *asked
+    )  # other snapshots
+    Counted("slope").shared_scores(view, KNOWN, AUDITED[:9], [3, 4], SILENCE)  # other candidates
+    Counted("slope").shared_scores(view, known(MEMBERS[:9], UNSEEN[:9]), *asked[1:])
+    Counted("slope").shared_scores(view, KNOWN, AUDITED, [3], SILENCE)  # other seeds
+    assert len(COMPUTED) == 5
+
+
+def test_an_ensemble_and_the_attack_in_it_train_the_same_networks_once(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Any] = []
+
+    def counting(*arguments: Any, **further: Any) -> Any:
+        trained.append(arguments)
+        return fit_and_score(*arguments, **further)
+
+    monkeypatch.setattr("adversaries.inference.supervised.fit_and_score", counting)
+    view = replace(view, shared=SharedScores())
+    asked = KNOWN, AUDITED, [0], SILENCE
+    first = [one.shared_scores(view, *asked)[0] for one in (Ensemble(), Supervised())]
+    assert len(trained) == 1
+    other_order = replace(view, shared=SharedScores())
+    again = [one.shared_scores(other_order, *asked)[0] for one in (Supervised(), Ensemble())]
+    assert len(trained) == 2
+    assert np.array_equal(first, again[::-1])
