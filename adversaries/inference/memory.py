@@ -2,9 +2,10 @@
 
 The weights of a network follow from the shapes of what it reads, so one record on a model that was
 never trained is enough. Training holds four numbers a weight: itself, its gradient, and Adam's two
-moments; Adam makes two more of the largest tensor at each step. Scoring holds the maps of the
-convolutions instead, of as many records as a pass has. Measured on the paper's network with 300
-kernels, 79 million weights: 2.17 GB, where this says 1.90.
+moments; Adam makes two more of the largest tensor at each step. Networks that stand in a stack hold
+a fifth, the weight after the best epoch so far, and each a copy of what it reads. Scoring holds the
+maps of the convolutions instead, of as many records as a pass has. Measured on the paper's network
+with 300 kernels, 79 million weights: 2.17 GB, where this says 1.90.
 """
 
 from collections.abc import Callable
@@ -29,6 +30,10 @@ _BYTES = 4  # a number in single precision
 _A_WEIGHT = 4  # numbers held
 _PASSING = 2  # numbers held for a moment, of the largest tensor or of all maps
 
+_IN_A_STACK = 5  # numbers held a weight: that after the best epoch so far, too
+MOST_BYTES = 2**28
+"""Of the weights of the networks in a stack, and of what they read of the known records."""
+
 Build = Callable[[Inputs], network.MembershipNetwork]
 
 
@@ -41,7 +46,7 @@ class Networks:
     build
         Returns one for inputs of some shapes.
     count, epochs
-        They are trained one after the other.
+        Large ones are trained one after the other, others in stacks.
     vector_snapshots
         From how many of the last snapshots their components read; None for all.
     smaller
@@ -74,6 +79,7 @@ class Networks:
         require_features_fit(one, spec, len(records), seen, inputs.memory_limit_gb)
         like = stack([one] * seen, chosen).latest(self.vector_snapshots)
         weights, size = network_size(self.build, like, len(records))
+        size = max(size, _stack_bytes(weights, _bytes_read(like) * len(records), self.count))
         fewer = "observe fewer rounds (snapshots.rounds), " if seen > 1 else ""
         return MemoryNeed(
             size,
@@ -132,6 +138,26 @@ def network_weights(build: Build, like: Inputs) -> int:
     """Return how many weights a network has."""
     with torch.device("meta"):  # shapes without memory
         return sum(parameter.numel() for parameter in build(like).parameters())
+
+
+def stack_size(build: Build, inputs: Inputs) -> int:
+    """Return how many networks stand in a stack at most, from sizes alone."""
+    return _at_once(network_weights(build, inputs), _bytes_read(inputs))
+
+
+def _at_once(weights: int, bytes_read: int) -> int:
+    by_weights = MOST_BYTES // (_BYTES * _IN_A_STACK * max(1, weights))
+    return max(1, min(by_weights, MOST_BYTES // max(1, bytes_read)))
+
+
+def _stack_bytes(weights: int, bytes_read: int, networks: int) -> int:
+    """Return what as many networks as stand together take: weights, and what each reads."""
+    together = min(networks, _at_once(weights, bytes_read))
+    return together * (_BYTES * _IN_A_STACK * weights + bytes_read)
+
+
+def _bytes_read(inputs: Inputs) -> int:
+    return sum(part.numel() * part.element_size() for part in inputs.parts)
 
 
 def network_size(build: Build, like: Inputs, records: int) -> tuple[int, int]:

@@ -1,67 +1,39 @@
-"""Attack networks trained in stacks: those of several folds, repeats and attack seeds at a time.
+"""Attack networks of several folds, repeats and attack seeds, trained together.
 
-How many stand in one stack follows from sizes alone, never from what else is attacked: a stack
-holds what each of its networks reads, and their weights after every epoch. Networks stand together
-that take as many batches an epoch.
+The networks of one seed and repeat go through the epochs side by side, and one epoch is chosen for
+all of them (`EpochChoice`): their parameters are kept after the best epoch so far, and training
+ends when no later one can be chosen. How many stand together follows from sizes alone, never from
+what else is attacked. Where a set is too large for that, its networks are trained one stack after
+the other, and their scores are kept after every epoch: the same choice, at the price of all epochs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
-from adversaries.inference import epoch_scores
-from adversaries.inference.crossfit import BoolArray, OnProgress, Positions, ScoreArray
-from adversaries.inference.epoch_scores import CandidateScores
-from adversaries.inference.inputs import Inputs
-from adversaries.inference.memory import network_weights
-from adversaries.inference.network import MembershipNetwork, membership_logits
-from adversaries.inference.network_stack import (
-    inputs_side_by_side,
-    stacked_network,
-    taken_by_each,
+from adversaries.inference import memory
+from adversaries.inference.crossfit import BoolArray, OnProgress, ScoreArray
+from adversaries.inference.epoch_choice import EpochChoice
+from adversaries.inference.fold_stack import (
+    FoldStack,
+    HeldOut,
+    NetworkFold,
+    Weights,
+    longer_side,
 )
-from adversaries.inference.standardiser import Standardiser
+from adversaries.inference.inputs import Inputs
 from adversaries.inference.training_settings import SupervisedSettings
-from fedsim import seeds
-
-MOST_BYTES = 2**28
-"""Of what the networks of a stack read of the known records: 256 MB."""
-
-
-@dataclass(frozen=True)
-class NetworkFold:
-    """A network that is to be trained: its attack seed, repeat and fold, and the records of each.
-
-    Attributes
-    ----------
-    seed, repeat, number
-        Which one it is; they name its draws.
-    rest, held_out
-        Positions of the known records that it learns from, and of those that it does not.
-    """
-
-    seed: int
-    repeat: int
-    number: int
-    rest: Positions
-    held_out: Positions
 
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A network trained without one fold, and what it said after every epoch.
-
-    `scores` gives those of the candidates after an epoch.
-    """
+    """A network after the epoch that was chosen: its scores of held-out records and candidates."""
 
     fold: NetworkFold
-    held_out_scores: list[ScoreArray]
-    held_out_losses: list[float]
-    scores: Callable[[int], ScoreArray]
+    held_out_scores: ScoreArray
+    candidate_scores: ScoreArray
 
 
 def fit_networks(
@@ -72,168 +44,122 @@ def fit_networks(
     networks: Sequence[NetworkFold],
     progress: OnProgress | None = None,
 ) -> list[FittedNetwork]:
-    """Train a network for each fold, as many at a time as `stack_size` says.
+    """Train a network for each fold, as many at a time as `memory.stack_size` says.
 
     Parameters
     ----------
     inputs, member, candidates, settings, progress
         As in `network_training.fit_and_score`.
     networks
-        What is trained.
+        What is trained: all folds of each seed and repeat, next to each other.
     """
+    job = _Job(inputs, member, candidates, settings, progress)
+    sets = [list(own) for _, own in groupby(networks, key=lambda fold: (fold.seed, fold.repeat))]
+    at_once = memory.stack_size(settings.network.build, inputs)
+    together = at_once // settings.folds
+    if not together:
+        return [fit for own in sets for fit in job.one_stack_after_another(own, at_once)]
     fits: list[FittedNetwork] = []
-    at_once = stack_size(inputs, settings)
-
-    def after_epoch(trained: int) -> None:
-        for more in range(trained):
-            if progress is not None:
-                progress(reported + more + 1)
-
-    reported = 0
-    by_length = sorted(networks, key=lambda fold: _longer_side(member[fold.rest]))
-    for _, alike in groupby(by_length, key=lambda fold: _longer_side(member[fold.rest])):
-        together = list(alike)
-        for start in range(0, len(together), at_once):
-            stack = _Stack(inputs, member, together[start : start + at_once], candidates, settings)
-            for _ in range(settings.epochs):
-                stack.train_epoch()
-                after_epoch(len(stack.folds))
-                reported += len(stack.folds)
-            fits += stack.fitted()
-            del stack
+    for start in range(0, len(sets), together):
+        fits += job.side_by_side(sets[start : start + together])
     return fits
 
 
-def stack_size(inputs: Inputs, settings: SupervisedSettings) -> int:
-    """Return how many networks stand in a stack at most, from sizes alone."""
-    weights = network_weights(settings.network.build, inputs)
-    bytes_read = sum(part.numel() * part.element_size() for part in inputs.parts)
-    by_weights = epoch_scores.MOST_WEIGHTS // max(1, weights * settings.epochs)
-    return max(1, min(by_weights, MOST_BYTES // max(1, bytes_read)))
+@dataclass
+class _Best:
+    """A network of a set that is trained side by side, after the best epoch so far."""
+
+    stack: FoldStack
+    place: int
+    said: HeldOut | None = None
+    weights: Weights | None = None
 
 
-class _Stack:
-    """The networks of some folds, in training."""
+class _Job:
+    """What is learned from and scored, and how many epochs of networks are done."""
 
     def __init__(
         self,
         inputs: Inputs,
         member: BoolArray,
-        folds: Sequence[NetworkFold],
         candidates: Inputs,
         settings: SupervisedSettings,
+        progress: OnProgress | None,
     ) -> None:
-        self.folds, self._settings = folds, settings
-        prepared = [_Prepared(inputs, member, fold, settings) for fold in folds]
-        self._truths = [one.truth for one in prepared]
-        self._generators = [one.generator for one in prepared]
-        self._training = inputs_side_by_side([one.training for one in prepared])
-        self._validation = inputs_side_by_side([one.validation for one in prepared])
-        self._held_out_truths = [torch.from_numpy(member[fold.held_out]).float() for fold in folds]
-        standardisers = [one.standardiser for one in prepared]
-        self._network = stacked_network([one.network for one in prepared], self._generators)
-        self._optimizer, self._schedule = _optimizer(self._network, self._truths[0], settings)
-        self._series = CandidateScores(self._network, standardisers, candidates, settings.epochs)
-        self._scores: list[list[ScoreArray]] = [[] for _ in folds]
-        self._losses: list[list[float]] = [[] for _ in folds]
+        self._inputs, self._member, self._candidates = inputs, member, candidates
+        self._settings, self._progress = settings, progress
+        self._done = 0
 
-    def train_epoch(self) -> None:
-        """Train an epoch, and note what each network says of its held-out records."""
-        self._network.train()
-        batches = [
-            balanced_batches(truth, self._settings.batch_size, generator)
-            for truth, generator in zip(self._truths, self._generators, strict=True)
+    def side_by_side(self, sets: Sequence[Sequence[NetworkFold]]) -> list[FittedNetwork]:
+        """Train sets of folds together, until the epoch of each is chosen."""
+        settings = self._settings
+        stacks = self._stacks([fold for own in sets for fold in own])
+        places = {
+            (fold.seed, fold.repeat, fold.number): (stack, place)
+            for stack in stacks
+            for place, fold in enumerate(stack.folds)
+        }
+        networks = [
+            [_Best(*places[fold.seed, fold.repeat, fold.number]) for fold in own] for own in sets
         ]
-        for each in zip(*batches, strict=True):
-            truth = torch.stack([t[batch] for t, batch in zip(self._truths, each, strict=True)])
-            logits = self._network(taken_by_each(self._training, torch.stack(each)))
-            self._optimizer.zero_grad()
-            # A sum over networks: the gradient of each is that of its own mean.
-            _losses(logits, truth, self._settings).mean(1).sum().backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            self._schedule.step()
-        logits = membership_logits(self._network, self._validation)
-        for place, truth in enumerate(self._held_out_truths):
-            own = logits[place, : len(truth)]
-            self._losses[place].append(float(_losses(own, truth, self._settings).mean()))
-            self._scores[place].append(own.double().numpy())
-        self._series.note_epoch()
-
-    def fitted(self) -> list[FittedNetwork]:
-        """Return the networks, trained."""
+        choices = [EpochChoice(settings.patience) for _ in sets]
+        count = sum(map(len, sets))
+        for epoch in range(settings.epochs):
+            said = {id(stack): stack.train_epoch() for stack in stacks}
+            self._advance(count)
+            for choice, own in zip(choices, networks, strict=True):
+                latest = [said[id(one.stack)][one.place] for one in own]
+                if choice.note(float(np.mean([one.loss for one in latest]))):
+                    for one, now in zip(own, latest, strict=True):
+                        one.said, one.weights = now, one.stack.weights(one.place)
+            if all(choice.made for choice in choices):
+                self._advance(count * (settings.epochs - epoch - 1))
+                break
+        for stack in stacks:
+            stack.release()
         return [
             FittedNetwork(
-                fold, self._scores[place], self._losses[place], self._series.after_training(place)
+                one.stack.folds[one.place],
+                one.said.scores,
+                one.stack.candidate_scores(one.place, self._candidates, one.weights),
             )
-            for place, fold in enumerate(self.folds)
+            for own in networks
+            for one in own
+            if one.said is not None
         ]
 
+    def one_stack_after_another(
+        self, folds: Sequence[NetworkFold], at_once: int
+    ) -> list[FittedNetwork]:
+        """Train a set of folds, its stacks one after the other; the epoch is chosen then."""
+        trained: list[tuple[NetworkFold, list[HeldOut], list[ScoreArray]]] = []
+        for start in range(0, len(folds), at_once):
+            for stack in self._stacks(folds[start : start + at_once]):
+                own = [(fold, list[HeldOut](), list[ScoreArray]()) for fold in stack.folds]
+                for _ in range(self._settings.epochs):
+                    for place, now in enumerate(stack.train_epoch()):
+                        own[place][1].append(now)
+                        own[place][2].append(stack.candidate_scores(place, self._candidates))
+                    self._advance(len(own))
+                trained += own
+                del stack
+        curves = np.mean([[now.loss for now in said] for _, said, _ in trained], axis=0)
+        best = EpochChoice.of(curves, self._settings.patience).best
+        return [FittedNetwork(fold, said[best].scores, of[best]) for fold, said, of in trained]
 
-class _Prepared:
-    """What one network of a stack starts with."""
+    def _stacks(self, folds: Sequence[NetworkFold]) -> list[FoldStack]:
+        """Return the networks of some folds in stacks of those that take as many batches."""
 
-    def __init__(
-        self, inputs: Inputs, member: BoolArray, fold: NetworkFold, settings: SupervisedSettings
-    ) -> None:
-        raw = inputs.take(torch.from_numpy(fold.rest))
-        self.standardiser = Standardiser.fit(raw)
-        self.training = self.standardiser.apply(raw).summarised
-        held_out = inputs.take(torch.from_numpy(fold.held_out))
-        self.validation = self.standardiser.apply(held_out).summarised
-        self.truth = torch.from_numpy(member[fold.rest]).float()
-        self.generator = torch.Generator()
-        with seeds.global_draws(fold.seed, "attack network", fold.repeat, fold.number):
-            self.network = settings.network.build(self.training)
-            self.generator.set_state(torch.get_rng_state())  # batches and dropout follow
+        def length(fold: NetworkFold) -> int:
+            return longer_side(self._member[fold.rest])
 
+        return [
+            FoldStack(self._inputs, self._member, list(alike), self._settings)
+            for _, alike in groupby(sorted(folds, key=length), key=length)
+        ]
 
-def _optimizer(
-    network: MembershipNetwork, truth: Tensor, settings: SupervisedSettings
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    groups = [
-        {"params": network.encoder_parameters(), "lr": settings.learning_rate},
-        {"params": network.component_parameters(), "lr": settings.component_learning_rate},
-    ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-    steps = settings.epochs * len(_batch_starts(truth, settings.batch_size))
-    if settings.schedule == "constant":
-        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-
-def _losses(logits: Tensor, truth: Tensor, settings: SupervisedSettings) -> Tensor:
-    """Return the loss of each record."""
-    if settings.loss == "squared-error":
-        return (logits.sigmoid() - truth).square()
-    return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-
-
-def _longer_side(member: BoolArray) -> int:
-    members = int(member.sum())
-    return max(members, len(member) - members)
-
-
-def _batch_starts(truth: Tensor, batch_size: int) -> range:
-    members = int(truth.sum())
-    return range(0, max(members, len(truth) - members), batch_size // 2)
-
-
-def balanced_batches(
-    truth: Tensor, batch_size: int, generator: torch.Generator | None = None
-) -> Iterator[Tensor]:
-    """Give positions in batches, half members and half non-members, until each was given.
-
-    The side with fewer records starts over, in a new order, until the other is through. Draws come
-    from `generator`, by default torch's global one.
-    """
-    starts = _batch_starts(truth, batch_size)
-    orders = []
-    for side in (1, 0):
-        positions = torch.nonzero(truth == side)[:, 0]
-        passes = -(-starts.stop // len(positions))
-        order = torch.cat(
-            [torch.randperm(len(positions), generator=generator) for _ in range(passes)]
-        )
-        orders.append(positions[order[: starts.stop]])
-    for start in starts:
-        yield torch.cat([order[start : start + starts.step] for order in orders])
+    def _advance(self, epochs: int) -> None:
+        for _ in range(epochs):
+            self._done += 1
+            if self._progress is not None:
+                self._progress(self._done)

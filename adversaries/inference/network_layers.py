@@ -57,10 +57,9 @@ class Dropout(nn.Module):
         if not self.training or self.share == 0:
             return values
         if self.generators is None:
-            kept = _kept(self._drawn(values.shape, 0), self.share, None)
+            kept = _kept(self._drawn(values.shape, 0), self.share, [None])[0]
         else:
-            shape = self._drawn(values.shape, 1)[1:]
-            kept = torch.stack([_kept(shape, self.share, one) for one in self.generators])
+            kept = _kept(self._drawn(values.shape, 1)[1:], self.share, self.generators)
         return values * kept.to(values.dtype).mul_(1 / (1 - self.share))
 
     def _drawn(self, shape: torch.Size, stacked: int) -> Sequence[int]:
@@ -68,17 +67,19 @@ class Dropout(nn.Module):
         return shape
 
 
-def _kept(shape: Sequence[int], share: float, generator: torch.Generator | None) -> Tensor:
-    """Return what is not dropped, as bools.
+def _kept(
+    shape: Sequence[int], share: float, generators: Sequence[torch.Generator | None]
+) -> Tensor:
+    """Return what is not dropped, as bools, of each generator's network.
 
     Of every 64 bits that are drawn come four numbers, each below or above the share by 2**-16 at
     most; a draw for each number takes eight times as long.
     """
     count = math.prod(shape)
-    words = torch.empty(-(-count // 4), dtype=torch.int64).random_(
-        -(2**63), None, generator=generator
-    )
-    numbers = words.view(torch.int16)[:count].view(*shape)
+    words = torch.empty(len(generators), -(-count // 4), dtype=torch.int64)
+    for own, generator in zip(words, generators, strict=True):
+        own.random_(-(2**63), None, generator=generator)
+    numbers = words.view(torch.int16)[:, :count].reshape(len(generators), *shape)
     return numbers >= round(share * 2**16) - 2**15
 
 

@@ -67,6 +67,8 @@ def _lengthened(values: Tensor, records: int) -> Tensor:
 def _taken(values: Tensor, index: Tensor) -> Tensor:
     """Return (K, T, B, ...) of (K, T, N, ...): rows, in one copy."""
     networks, snapshots, records = values.shape[:3]
+    if not values.numel():
+        return values.new_empty(networks, snapshots, index.shape[1], *values.shape[3:])
     firsts = torch.arange(networks * snapshots).reshape(networks, snapshots, 1) * records
     rows = values.flatten(0, 2).index_select(0, (firsts + index[:, None]).flatten())
     return rows.reshape(networks, snapshots, index.shape[1], *values.shape[3:])

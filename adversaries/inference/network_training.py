@@ -3,8 +3,8 @@
 Networks are cross-fitted (see `crossfit`), so that the held-out records choose the epoch and give
 scores on which a threshold may be chosen; all other records get the mean over the K networks.
 
-One epoch is chosen for all folds, by the smallest mean held-out loss. Choosing it for each fold
-would leak the held-out membership into the held-out scores.
+One epoch is chosen for all folds, by the smallest mean held-out loss (`epoch_choice`). Choosing it
+for each fold would leak the held-out membership into the held-out scores.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from adversaries.inference.crossfit import BoolArray, OnProgress, ScoreArray, folds
+from adversaries.inference.fold_stack import NetworkFold
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.memory import require_network_fits
-from adversaries.inference.network_fitting import FittedNetwork, NetworkFold, fit_networks
+from adversaries.inference.network_fitting import FittedNetwork, fit_networks
 from adversaries.inference.training_settings import SupervisedSettings
 from fedsim.errors import DataError
 
@@ -93,9 +94,8 @@ def _scored_seed(
     held_out_scores, candidate_scores = np.zeros(known), np.zeros(0)
     for repeat in range(settings.repeats):
         own = [fit for fit in fits if fit.fold.repeat == repeat]
-        epoch = int(np.mean([fit.held_out_losses for fit in own], axis=0).argmin())
         for fit in own:
-            held_out_scores[fit.fold.held_out] += fit.held_out_scores[epoch] / settings.repeats
-        scores = np.mean([fit.scores(epoch) for fit in own], axis=0) / settings.repeats
+            held_out_scores[fit.fold.held_out] += fit.held_out_scores / settings.repeats
+        scores = np.mean([fit.candidate_scores for fit in own], axis=0) / settings.repeats
         candidate_scores = candidate_scores + scores if repeat else scores
     return held_out_scores, candidate_scores

@@ -21,6 +21,7 @@ NetworkName = Literal["default", "paper", "paper-shared"]
 _PAPER = SupervisedSettings(
     network=PaperNetworkSettings(),
     epochs=100,
+    patience=100,
     batch_size=64,
     learning_rate=1e-4,
     component_learning_rate=1e-4,
@@ -48,14 +49,15 @@ class TrainingChanges:
 
     Attributes
     ----------
-    folds, repeats, epochs, batch_size, learning_rate, component_learning_rate, weight_decay, \
-schedule, loss
+    folds, repeats, epochs, patience, batch_size, learning_rate, component_learning_rate, \
+weight_decay, schedule, loss
         As in `training_settings.SupervisedSettings`.
     """
 
     folds: int | None = None
     repeats: int | None = None
     epochs: int | None = None
+    patience: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     component_learning_rate: float | None = None

@@ -21,7 +21,9 @@ class SupervisedSettings:
     repeats
         How often the known records are cut anew; scores are means over the repeats.
     epochs
-        Epochs trained; the best one is chosen on the held-out records.
+        Epochs trained at most; the best one is chosen on the held-out records.
+    patience
+        Training ends after as many epochs that are no better than the best one before them.
     batch_size
         Half members, half non-members.
     learning_rate
@@ -41,6 +43,7 @@ class SupervisedSettings:
     folds: int = 5
     repeats: int = 1
     epochs: int = 40
+    patience: int = 5
     batch_size: int = 128
     learning_rate: float = 6e-3
     component_learning_rate: float = 3e-4
@@ -49,7 +52,7 @@ class SupervisedSettings:
     loss: Literal["squared-error", "cross-entropy"] = "cross-entropy"
 
     def __post_init__(self) -> None:
-        least = {"folds": 2, "repeats": 1, "epochs": 1, "batch_size": 2}
+        least = {"folds": 2, "repeats": 1, "epochs": 1, "patience": 1, "batch_size": 2}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(f"{name} must be at least {bound}, not {getattr(self, name)}")
@@ -59,7 +62,7 @@ class SupervisedSettings:
 
     @property
     def steps(self) -> int:
-        """How many epochs are trained, of all networks."""
+        """How many epochs are trained at most, of all networks."""
         return self.folds * self.repeats * self.epochs
 
     @property

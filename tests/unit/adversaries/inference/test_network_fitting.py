@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adversaries.inference import epoch_scores, network_fitting
+from adversaries.inference import memory
 from adversaries.inference.crossfit import folds
+from adversaries.inference.fold_stack import FoldStack, balanced_batches
 from adversaries.inference.gradient_inputs import Matrices, RankOne, SummedOverPositions
 from adversaries.inference.inputs import LAST_LAYER, Inputs
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.network_fitting import balanced_batches, stack_size
 from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.paper_network import PaperNetworkSettings
 from adversaries.inference.standardiser import Standardiser
@@ -134,8 +134,8 @@ def test_a_stack_gives_what_networks_trained_alone_give(settings: SupervisedSett
 def test_networks_in_a_stack_do_not_touch_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether one stands with four others or alone, its scores differ by rounding only."""
     together = fit_and_score(inputs(), MEMBER, inputs(OTHERS), WITH_VECTORS, [3, 4])
-    monkeypatch.setattr(network_fitting, "MOST_BYTES", 1)
-    assert stack_size(inputs(), WITH_VECTORS) == 1
+    monkeypatch.setattr(memory, "MOST_BYTES", 1)
+    assert memory.stack_size(WITH_VECTORS.network.build, inputs()) == 1
     alone = fit_and_score(inputs(), MEMBER, inputs(OTHERS), WITH_VECTORS, [3, 4])
     for found, truth in zip(together, alone, strict=True):
         np.testing.assert_allclose(found, truth, rtol=1e-3, atol=1e-4)
@@ -150,12 +150,33 @@ def test_rerun_gives_the_same_bits() -> None:
 
 
 def test_how_many_stand_together_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = inputs()
+    given, build = inputs(), QUICK.network.build
     bytes_read = 4 * sum(part.numel() for part in given.parts)
-    monkeypatch.setattr(network_fitting, "MOST_BYTES", 4 * bytes_read)
-    assert stack_size(given, QUICK) == 4
-    weights = sum(p.numel() for p in QUICK.network.build(given).parameters())
-    monkeypatch.setattr(epoch_scores, "MOST_WEIGHTS", 3 * weights * QUICK.epochs)
-    assert stack_size(given, QUICK) == 3
-    monkeypatch.setattr(epoch_scores, "MOST_WEIGHTS", 0)
-    assert stack_size(given, QUICK) == 1
+    weights = sum(p.numel() for p in build(given).parameters())
+    # A weight, its gradient, two moments, and the weight after the best epoch so far.
+    for most, size in ((4 * bytes_read, min(4, bytes_read // (5 * weights))), (0, 1)):
+        monkeypatch.setattr(memory, "MOST_BYTES", most)
+        assert memory.stack_size(build, given) == size
+
+
+def test_training_ends_when_no_later_epoch_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same scores whether it ends or goes on; a stack of one goes on."""
+    trained: list[int] = []
+    train_epoch = FoldStack.train_epoch
+
+    def counted(stack: FoldStack) -> object:
+        trained.append(len(stack.folds))
+        return train_epoch(stack)
+
+    monkeypatch.setattr(FoldStack, "train_epoch", counted)
+    settings = replace(QUICK, epochs=30, patience=2, repeats=1, learning_rate=0.05)
+    reported: list[int] = []
+    asked = inputs(), MEMBER, inputs(OTHERS), settings, [3], reported.append
+    ended = fit_and_score(*asked)
+    assert sum(trained) < 60
+    assert reported == list(range(1, 91))
+    trained.clear()
+    monkeypatch.setattr(memory, "MOST_BYTES", 1)
+    for found, truth in zip(ended, fit_and_score(*asked), strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-3, atol=1e-4)
+    assert trained == [1] * 90

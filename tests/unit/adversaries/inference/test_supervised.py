@@ -9,10 +9,10 @@ import torch
 
 from adversaries.inference.crossfit import folds, scalar_logistic
 from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.fold_stack import balanced_batches
 from adversaries.inference.inputs import Inputs, stack
 from adversaries.inference.last_layer import with_last_layer
 from adversaries.inference.network import NetworkSettings
-from adversaries.inference.network_fitting import balanced_batches
 from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.supervised import Supervised
 from adversaries.inference.training_settings import SupervisedSettings
