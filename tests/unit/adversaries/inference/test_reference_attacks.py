@@ -385,7 +385,7 @@ def test_an_ensemble_and_the_attack_in_it_train_the_same_networks_once(
 
     monkeypatch.setattr("adversaries.inference.supervised.fit_and_score", counting)
     view = replace(view, shared=SharedScores())
-    asked = KNOWN, AUDITED, [0], SILENCE
+    asked = KNOWN, view.records, [0], SILENCE
     first = [one.shared_scores(view, *asked)[0] for one in (Ensemble(), Supervised())]
     assert len(trained) == 1
     other_order = replace(view, shared=SharedScores())
