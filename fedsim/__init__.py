@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from fedsim.adversary.participant_position import ParticipantAdversary
     from fedsim.adversary.server_position import ServerAdversary
     from fedsim.api import attack, attack_given, compare, gate, open_run, prepare, run, study
-    from fedsim.api.result_objects import ComparedRuns, FinishedRun, FinishedStudy, GatedRun
+    from fedsim.api.finished_study import FinishedStudy
+    from fedsim.api.result_objects import ComparedRuns, FinishedRun, GatedRun
     from fedsim.attacks import (
         Attack,
         AuxiliaryRecords,
@@ -68,7 +69,7 @@ _HOMES = {
     "FedsimError": "fedsim.errors",
     "Finding": "fedsim.finding",
     "FinishedRun": "fedsim.api.result_objects",
-    "FinishedStudy": "fedsim.api.result_objects",
+    "FinishedStudy": "fedsim.api.finished_study",
     "GatedRun": "fedsim.api.result_objects",
     "Guarantee": "fedsim.defences",
     "Hidden": "fedsim.defences",

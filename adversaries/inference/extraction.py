@@ -5,8 +5,7 @@ gradient of a linear last layer has a closed form and needs no more. Norms and g
 layers take one more backward pass; see `layer_gradients`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,7 @@ from adversaries.inference.model_layers import (
     not_the_output,
     require_layers,
 )
+from adversaries.inference.recorded_outputs import output_key, recorded_outputs
 from fedsim.errors import FedsimError
 from fedsim.objectives import Classification, Objective
 
@@ -86,7 +86,7 @@ def extract(
     whole = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
     return SnapshotFeatures(
         records=np.asarray(records, dtype=np.int64),
-        outputs={name: whole.pop(_output_key(name)) for name in spec.outputs},
+        outputs={name: whole.pop(output_key(name)) for name in spec.outputs},
         layers=tuple(work.layers.normed) if work.layers else (),
         gradients={name: joined(batches) for name, batches in gradients.items()},
         scalar_names=scalar_names(work.objective.scalars, work.head is not None),
@@ -168,7 +168,7 @@ class _Work:
         watch = self.layers.watch() if self.layers else LayerWatch({})
         calls = LinearCalls({self.head: self._linear(self.head)} if self.head is not None else {})
         gradients = torch.enable_grad() if self.layers else torch.no_grad()
-        recorded = _recorded(self.model, self.spec)
+        recorded = recorded_outputs(self.model, self.spec)
         # The last layer's hook comes after the others, which may replace its output.
         with recorded as seen, autocast, gradients, watch.watching(), calls.watching():
             output = self.model(inputs)
@@ -208,7 +208,7 @@ class _Work:
                 squares = torch.stack(norms, 1)
                 found["gradient_norms"] = squares.sqrt() * passed.scale[:, None]
                 found["log_gradient_norms"] = squares.log() / 2 + fit.log_scale[:, None]
-        found |= {_output_key(name): seen[_output_key(name)] for name in self.spec.outputs}
+        found |= {output_key(name): seen[output_key(name)] for name in self.spec.outputs}
         whole = {name: values.float().cpu() for name, values in found.items()}
         return {"labels": labels.cpu()} | whole, matrices
 
@@ -229,37 +229,3 @@ class _Work:
 
 def _tells_classes(objective: Objective) -> bool:
     return isinstance(objective, Classification)
-
-
-def _output_key(name: str) -> str:
-    return f"outputs/{name}"
-
-
-@contextmanager
-def _recorded(model: nn.Module, spec: FeatureSpec) -> Iterator[dict[str, Tensor]]:
-    """Collect the outputs of the modules named in `spec.outputs` within the context."""
-    seen: dict[str, Tensor] = {}
-
-    def record_output(name: str) -> Callable[[nn.Module, object, object], None]:
-        def record(_: nn.Module, __: object, returned: object) -> None:
-            # A copy, because an in-place activation may overwrite the output.
-            seen[_output_key(name)] = _as_tensor(name, returned).detach().flatten(1).clone()
-
-        return record
-
-    modules: Mapping[str, nn.Module] = dict(model.named_modules())
-    handles = [modules[n].register_forward_hook(record_output(n)) for n in spec.outputs]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _as_tensor(name: str, returned: object) -> Tensor:
-    """Return a module's output, or the first tensor of several (an LSTM's)."""
-    while isinstance(returned, tuple | list) and returned:
-        returned = returned[0]
-    if not isinstance(returned, Tensor):
-        raise FedsimError(f"layer '{name}' returns no tensor, so its output cannot be read")
-    return returned

@@ -11,9 +11,10 @@ The whole of it, cell by cell, is in ``docs/api_example.py``.
 """
 
 from fedsim.api.arguments import RUNS
+from fedsim.api.attacking import attack, attack_given
 from fedsim.api.comparing import compare
 from fedsim.api.gating import gate
-from fedsim.api.runs import attack, attack_given, open_run, prepare, report, run
+from fedsim.api.runs import open_run, prepare, report, run
 from fedsim.api.studies import plan_study, run_study_cells, study
 
 __all__ = [

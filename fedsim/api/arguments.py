@@ -8,9 +8,12 @@ from typing import Any
 from fedsim.api.plain_data import as_plain_data
 from fedsim.api.result_objects import FinishedRun
 from fedsim.config.experiment import Experiment
+from fedsim.config.loading import load_experiment as read_experiment
 from fedsim.errors import ConfigError
 from fedsim.files import usable_path
 from fedsim.plugins.module_search import look_beside
+from fedsim.rundir import RunDirectory
+from fedsim.rundir.provenance import recorded_data_dir, recorded_folder
 from fedsim.stages.external_model import ExternalModel
 from fedsim.stages.preparation.experiment_faults import load_experiment, parse_experiment
 
@@ -114,3 +117,13 @@ def new_run_folder(experiment: object, out: PathLike | None) -> Path:
     if isinstance(experiment, str | Path):
         return RUNS / Path(experiment).stem
     raise ConfigError("an experiment that is not a file needs a run directory: give `out`")
+
+
+def data_folder_of(directory: RunDirectory, data_dir: PathLike | None) -> Path | None:
+    """Return the folder of the data set's files: the one given, else the one that the run used."""
+    return as_path(data_dir) or recorded_data_dir(directory.provenance)
+
+
+def experiment_of(directory: RunDirectory) -> Experiment:
+    """Return a run's experiment, as if it were still read from where it was."""
+    return read_experiment(directory.experiment).beside(recorded_folder(directory.provenance))

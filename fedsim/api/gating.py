@@ -5,8 +5,9 @@ from types import MappingProxyType
 
 from fedsim.api.arguments import PathLike, RunLike, as_path, run_folder
 from fedsim.api.result_objects import FinishedRun, GatedRun
-from fedsim.report.gate import JudgedBy, Limit, check_limits
+from fedsim.report.gate import JudgedBy, check_limits
 from fedsim.report.junit import write_junit
+from fedsim.report.limits import Limit
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 

@@ -4,30 +4,30 @@ Frames are tidy: one row for each metric, with the interval in ``low`` and ``hig
 Metrics are called as in ``results.json`` and in ``fedsim compare --format csv``: ``tpr@0.01``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedsim.api.notebook_tables import (
+    data_frame,
+    figures_in_words,
+    metric_headings,
+    metric_rows,
+)
 from fedsim.config.loading import load_experiment
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of
 from fedsim.report.formats import tidy
 from fedsim.report.formatting import (
-    figure_text,
-    interval_text,
     utility_words,
-    with_unit,
 )
 from fedsim.report.gate import GateCheck, gate_entries
 from fedsim.report.html_table import Heading, html_table
-from fedsim.report.result_schema import MetricInfo, ResultRow
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.federation_seeds import results_of_repeats
-from fedsim.studies.running import Findings
-from fedsim.studies.tables import Table, TableEntry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ class FinishedRun:
 
     def to_frame(self) -> "pd.DataFrame":
         """Return every figure: by adversary, attack, victim (``mean`` over them too) and metric."""
-        return _frame(
+        return data_frame(
             {
                 "adversary": row.adversary,
                 "attack": row.attack,
@@ -97,7 +97,7 @@ class FinishedRun:
                 "nonmembers": row.nonmembers,
             }
             for row in self.results.results
-            for figure in _figures(row)
+            for figure in metric_rows(row)
         )
 
     def _repr_html_(self) -> str:
@@ -109,9 +109,9 @@ class FinishedRun:
         words = utility_words(self.results.utility, self.results.utility_figure)
         utility = ", ".join(map(" ".join, words))
         return html_table(
-            (Heading("adversary"), Heading("attack"), *_headings(metrics)),
+            (Heading("adversary"), Heading("attack"), *metric_headings(metrics)),
             [
-                (row.adversary, row.attack, *_in_words(row, metrics))
+                (row.adversary, row.attack, *figures_in_words(row, metrics))
                 for row in self.results.summary()
             ],
             f"{self.path}: the model's {utility}",
@@ -130,19 +130,24 @@ class ComparedRuns:
 
     def to_frame(self) -> "pd.DataFrame":
         """Return every figure and its difference from the reference of the attack."""
-        return _frame(tidy(self.rows))
+        return data_frame(tidy(self.rows))
 
     def _repr_html_(self) -> str:
         metrics = metrics_of(self.rows)
         return html_table(
             (
-                *(Heading("attack"), Heading("run"), Heading("adversary"), *_headings(metrics)),
+                *(
+                    Heading("attack"),
+                    Heading("run"),
+                    Heading("adversary"),
+                    *metric_headings(metrics),
+                ),
                 *(Heading("difference of AUC", number=True), Heading("p", number=True)),
             ),
             [
                 (
                     *(row.result.attack, row.run, row.result.adversary),
-                    *_in_words(row.result, metrics),
+                    *figures_in_words(row.result, metrics),
                     *auc_in_words(row.difference),
                 )
                 for row in self.rows
@@ -182,7 +187,7 @@ class GatedRun:
 
     def to_frame(self) -> "pd.DataFrame":
         """Return every check: its limit, whose figure, the number that was compared, its breach."""
-        return _frame(gate_entries(self.checks))
+        return data_frame(gate_entries(self.checks))
 
     def _repr_html_(self) -> str:
         return html_table(
@@ -190,80 +195,3 @@ class GatedRun:
             [(check.limit.in_words, check.subject, check.breach) for check in self.checks],
             f"{self.path}: {'passed' if self.passed else 'not passed'}",
         )
-
-
-@dataclass(frozen=True)
-class FinishedStudy:
-    """A study that has come to its end.
-
-    Attributes
-    ----------
-    path
-        The folder of its page ``table.md``, its figures and ``table.json``.
-    findings
-        Its rows and tables.
-    """
-
-    path: Path
-    findings: Findings
-
-    def __repr__(self) -> str:
-        return f"<FinishedStudy {self.path}: {plural(len(self.findings.rows), 'row')}>"
-
-    def to_frame(self) -> "pd.DataFrame":
-        """Return every figure, by the study's axes, adversary, attack and metric."""
-        return _frame(
-            {**row.coordinates, **figure}
-            for row in self.findings.rows
-            for figure in _figures(row.result)
-        )
-
-    def _repr_html_(self) -> str:
-        tables = "".join(map(_study_table, self.findings.tables))
-        return tables or html_table((), (), f"{self.findings.study.title}: sizes only, no figures")
-
-
-def _study_table(table: Table) -> str:
-    headings = (
-        *(Heading(name) for name in table.row_names),
-        *(Heading(name, number=True) for name in table.columns),
-    )
-    lines = [(*key, *map(_entry, entries)) for key, entries in table.lines]
-    return html_table(headings, lines, table.title)
-
-
-def _entry(entry: TableEntry | None) -> str:
-    if entry is None or entry.figure is None:
-        return ""
-    value, interval = entry.figure.shown()
-    return _with_interval(value, interval)
-
-
-def _figures(row: ResultRow) -> Iterator[dict[str, str | float]]:
-    """Yield each metric of a row with its interval."""
-    for name, figure in row.figures.items():
-        yield {"metric": name, "value": figure.value, "low": figure.low, "high": figure.high}
-
-
-def _headings(metrics: Mapping[str, MetricInfo]) -> list[Heading]:
-    return [Heading(with_unit(info), number=True) for info in metrics.values()]
-
-
-def _in_words(row: ResultRow, metrics: Mapping[str, MetricInfo]) -> list[str]:
-    """Return each figure with its interval, and nothing where there is none."""
-    return [
-        _with_interval(figure_text(figure.value, info.unit), interval_text(figure, info.unit))
-        if (figure := row.figures.get(name))
-        else ""
-        for name, info in metrics.items()
-    ]
-
-
-def _with_interval(value: str, interval: str) -> str:
-    return f"{value} ({interval})" if interval else value
-
-
-def _frame(records: Iterable[Mapping[str, object]]) -> "pd.DataFrame":
-    import pandas as pd  # here: it takes a second, and only who wants a frame waits for it
-
-    return pd.DataFrame.from_records(list(records))

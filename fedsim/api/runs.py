@@ -4,31 +4,26 @@ Every function that works in a run directory holds its lock while it does.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from fedsim.api.arguments import (
-    AttackLike,
     ExperimentLike,
     PathLike,
     RunLike,
-    as_attacks,
     as_experiment,
-    as_external_model,
     as_path,
+    data_folder_of,
+    experiment_of,
     new_run_folder,
     run_folder,
 )
 from fedsim.api.result_objects import FinishedRun
-from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment
 from fedsim.data import read_ledger
 from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.files import write_json
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.rundir.provenance import provenance, recorded_data_dir, recorded_folder
+from fedsim.rundir.provenance import provenance
 from fedsim.stages.attack import attack as attack_stage
-from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
 from fedsim.stages.figures.ceilings import keep_guarantees
 from fedsim.stages.figures.federation_seeds import repeats_of
 from fedsim.stages.figures.stated_attackers import keep_stated
@@ -41,7 +36,7 @@ from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.simulate import simulate as simulate_stage
-from fedsim.stages.simulation.run_content import keep_content, require_content, require_data
+from fedsim.stages.simulation.run_content import keep_content, require_data
 
 OnPlan = Callable[[Sequence[StatedThreat], Plan], None]
 """Called before the first round with the threat models and the sizes of a run."""
@@ -115,90 +110,6 @@ def run(
         return FinishedRun(folder, report_stage(directory))
 
 
-@only_warnings_of_flower()
-def attack(
-    run: RunLike,
-    attacks: AttackLike | Sequence[AttackLike] = (),
-    *,
-    data_dir: PathLike | None = None,
-    watcher: Watcher = SILENCE,
-) -> FinishedRun:
-    """Attack a finished run again, by its own attacks or by others, without simulating again.
-
-    Parameters
-    ----------
-    run
-        A run directory, or what `run` returned.
-    attacks
-        The attacks to make anew, one or several: by label, by plugin name, as a class of your
-        own, or as a mapping with a name, settings and perhaps a label. None named means all of the
-        run's. The results keep those made before.
-    data_dir
-        Where the data set's files are; by default where they were.
-    watcher
-        Receives the progress.
-
-    Raises
-    ------
-    FedsimError
-        If there is no such run or attack, or a file of the run is damaged.
-    """
-    directory = RunDirectory.existing(run_folder(run))
-    experiment = _experiment_of(directory)
-    names = as_attacks(attacks)
-    chosen = experiment.with_attacks(names) if names else experiment
-    where = _data_folder(directory, data_dir)
-    setup = build_setup(chosen, where, watcher, ledger=read_ledger(directory.ledger))
-    require_content(setup, directory)
-    with directory.locked():
-        attack_stage(setup, directory, watcher, fresh=True)
-        for place in repeats_of(experiment, directory.path):
-            if RunDirectory(place).results.is_file():
-                attack(place, names, data_dir=data_dir, watcher=watcher)
-        return FinishedRun(directory.path, report_stage(directory))
-
-
-@only_warnings_of_flower()
-def attack_given(
-    given: ExternalModel,
-    out: PathLike,
-    *,
-    data_dir: PathLike | None = None,
-    watcher: Watcher = SILENCE,
-) -> FinishedRun:
-    """Attack a model that was trained elsewhere, and report as of a run.
-
-    Parameters
-    ----------
-    given
-        Its factory, its weights, its data, and who was in them; see `fedsim.ExternalModel`.
-    out
-        The run directory; made if it is not there.
-    data_dir
-        Where the data set's files are; None downloads them.
-    watcher
-        Receives the progress.
-
-    Raises
-    ------
-    FedsimError
-        If anything given is missing, damaged, or does not fit the rest.
-    """
-    given = as_external_model(given)
-    setup, snapshots = set_given_setup(given, as_path(data_dir), watcher)
-    directory = RunDirectory.create(new_run_folder(given, out), setup.experiment.resolved())
-    with directory.locked():
-        keep_content(setup, directory)
-        keep_stated(setup.attackers, directory)
-        write_json(
-            directory.provenance,
-            provenance(as_path(data_dir), setup.experiment.folder),
-        )
-        keep_given(setup, snapshots, directory)
-        attack_stage(setup, directory, watcher, fresh=False)
-        return FinishedRun(directory.path, report_stage(directory))
-
-
 def report(run: RunLike, *, exposed: int = 0, data_dir: PathLike | None = None) -> FinishedRun:
     """Evaluate the scores of a run again, and write its results and its page.
 
@@ -261,20 +172,11 @@ def prepare(
     return build_setup(as_experiment(experiment, tuple(settings), where), where, watcher)
 
 
-def _data_folder(directory: RunDirectory, data_dir: PathLike | None) -> Path | None:
-    return as_path(data_dir) or recorded_data_dir(directory.provenance)
-
-
-def _experiment_of(directory: RunDirectory) -> Experiment:
-    """Return a run's experiment, as if it were still read from where it was."""
-    return load_experiment(directory.experiment).beside(recorded_folder(directory.provenance))
-
-
 def _exposed_request(
     directory: RunDirectory, records: int, data_dir: PathLike | None
 ) -> ExposedRequest:
-    experiment = _experiment_of(directory)
-    dataset = load_data(experiment, _data_folder(directory, data_dir), SILENCE)
+    experiment = experiment_of(directory)
+    dataset = load_data(experiment, data_folder_of(directory, data_dir), SILENCE)
     require_labels(read_ledger(directory.ledger), dataset, directory.ledger)
     require_data(dataset, directory)
     return ExposedRequest(records, dataset)

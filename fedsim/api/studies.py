@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from fedsim.api.arguments import RUNS, PathLike, as_path
-from fedsim.api.result_objects import FinishedStudy
+from fedsim.api.finished_study import FinishedStudy
 from fedsim.api.runs import run
 from fedsim.config.experiment import Experiment
 from fedsim.config.shipped import config_path
@@ -16,8 +16,9 @@ from fedsim.progress_sinks.study import watching_cells
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell, chosen, expand
 from fedsim.studies.definition import Scale, load_study
+from fedsim.studies.findings import PlannedCell
 from fedsim.studies.layout import StudyPaths
-from fedsim.studies.running import Audience, PlannedCell, plan, run_cells, run_study
+from fedsim.studies.running import Audience, plan, run_cells, run_study
 from fedsim.studies.tables import check_coordinates
 from fedsim.studies.writing import write_outputs
 

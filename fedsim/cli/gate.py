@@ -58,7 +58,7 @@ def gate(
     """Fail, with exit code 1, if a figure of a run is beyond a limit."""
     from fedsim import api
     from fedsim.cli.output import choose_output
-    from fedsim.report.gate import parse_limits
+    from fedsim.report.limits import parse_limits
 
     output = choose_output(quiet=quiet, as_json=as_json)
     gated = api.gate(

@@ -25,11 +25,12 @@ from fedsim.stages.preparation.experiment_faults import load_experiment
 from fedsim.stages.preparation.federations import PlannedFederation
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup_building import build_setup
-from fedsim.stages.simulate import client_app_of, placed_federations
+from fedsim.stages.simulate import placed_federations
 from fedsim.stages.simulation.checkpointing import (
     write_malicious_updates,
     write_participant_findings,
 )
+from fedsim.stages.simulation.federation_parts import client_app_of
 
 FEDERATION = "federation"
 RUN = "run"

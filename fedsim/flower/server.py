@@ -38,18 +38,13 @@ from fedsim.stages.preparation.federations import PlannedFederation
 from fedsim.stages.preparation.plan import plan
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup_building import build_setup
-from fedsim.stages.simulate import (
-    beginning_of,
-    placed_federations,
-    schedule_of,
-    standing_of,
-    strategy_of,
-)
+from fedsim.stages.simulate import placed_federations, strategy_of
 from fedsim.stages.simulation.checkpointing import (
     write_history,
     write_malicious_updates,
     write_server_findings,
 )
+from fedsim.stages.simulation.federation_parts import beginning_of, schedule_of, standing_of
 from fedsim.stages.simulation.run_content import keep_content
 
 _LOOK_AGAIN = 1.0

@@ -5,28 +5,17 @@ history of utility and a checkpoint from which it goes on when it was stopped.
 """
 
 import shutil
-from collections.abc import Callable, Sequence, Set
-from functools import partial
+from collections.abc import Sequence, Set
 from pathlib import Path
 
-from flwr.app import ArrayRecord
-from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
-from torch import nn
-
 from fedsim.data import write_ledger
-from fedsim.defences.composition import encoding, mods_of
 from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
 from fedsim.engines.processes import WorkerEnded
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import FedsimError, MessageError, plural
-from fedsim.federation.client_app import make_client_app, sampled
-from fedsim.federation.rounds import Progress, Schedule
+from fedsim.errors import FedsimError, MessageError
+from fedsim.federation.rounds import Progress
 from fedsim.federation.server_app import Server, make_server_app
-from fedsim.models import exchanged_state, load_exchanged
-from fedsim.models.exchange import exchanged_shapes
-from fedsim.objectives import UtilityFigure
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -36,12 +25,17 @@ from fedsim.stages.preparation.plan import plan
 from fedsim.stages.preparation.refusals import require_simulated
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup import strategy_of as strategy_of
-from fedsim.stages.simulation.canary_cosines import CosineRecorder, canary_mods
+from fedsim.stages.simulation.canary_cosines import CosineRecorder
 from fedsim.stages.simulation.checkpointing import Checkpointer, read_taken_over
 from fedsim.stages.simulation.features_only import let_go
+from fedsim.stages.simulation.federation_parts import (
+    beginning_of,
+    client_app_of,
+    schedule_of,
+    standing_of,
+)
 from fedsim.stages.simulation.round_timing import timed_rounds
 from fedsim.stages.simulation.state_cache import StateCache
-from fedsim.training.sgd_loop import Utility, evaluate
 
 
 def simulate(
@@ -183,48 +177,6 @@ def _keep_what_is_there(keeper: Checkpointer, watcher: Watcher) -> None:
         watcher.say(f"where it stands could not be kept ({error}); {keeper.cost_of_going_on()}")
 
 
-def client_app_of(setup: Setup, federation: PlannedFederation) -> ClientApp:
-    """Return the app of a federation's participants, the dishonest ones among them."""
-    # A dishonest participant is outside of the defences: they do not bind what it sends.
-    mods: list[Mod] = [*federation.participants, *mods_of(tuple(setup.defences.values()))]
-    mods += canary_mods(setup)  # innermost, so that the defences bind what they send
-    stacked = setup.experiment.engine.stacked is True
-    return make_client_app(setup.participants, mods, stacked=stacked)
-
-
-def schedule_of(setup: Setup) -> Schedule:
-    """Return how long an experiment's federations run, who takes part, and what is measured."""
-    settings, model = setup.experiment.federation, setup.computing_model()
-    return Schedule(
-        settings.rounds,
-        settings.evaluation.every,
-        setup.experiment.seed,
-        exchanged_shapes(model),
-        _tester(setup, model),
-        timeout=setup.experiment.engine.timeout,
-        present=partial(settings.present, participants=setup.ledger.participants),
-        objective=setup.objective,
-        encoded=encoding(tuple(setup.defences.values())),
-    )
-
-
-def beginning_of(setup: Setup) -> Progress:
-    """Return where every federation of an experiment begins: the model's initial parameters."""
-    return Progress(0, ArrayRecord(exchanged_state(setup.new_model())))
-
-
-def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
-    """Return what measures an aggregate on held-out records, always the same ones."""
-    at_most, seed = setup.experiment.federation.evaluation.records, setup.experiment.seed
-    records = sampled(setup.dataset.test_records, at_most, seed, "server")
-
-    def test(arrays: ArrayRecord) -> Utility:
-        load_exchanged(model, arrays.to_torch_state_dict())
-        return evaluate(model, setup.dataset, records, setup.objective)
-
-    return test
-
-
 def _tell_reuse(
     run: RunDirectory, federations: Sequence[PlannedFederation], rounds: int, watcher: Watcher
 ) -> None:
@@ -239,17 +191,3 @@ def _tell_reuse(
             f"{asked} rounds in {len(federations)} federations; {asked - spared} simulated, "
             f"{(asked - spared) / rounds:.2f} times one federation"
         )
-
-
-def standing_of(progress: Progress, utility: UtilityFigure, took_part: int | None = None) -> str:
-    """Return how a federation stands, in a few words; `took_part` trained in its last round."""
-    tested = [v for f in progress.history if (v := f.of(f"test_{utility.name}")) is not None]
-    parts = []
-    if (loss := progress.history[-1].of("local_loss")) is not None:
-        parts.append(f"loss {loss:.3f}")
-    if tested:
-        shown = f"{tested[-1]:.1%}" if utility.percent else f"{tested[-1]:.3g}"
-        parts.append(f"test {utility.name} {shown}")
-    if took_part is not None:
-        parts.append(plural(took_part, "participant"))
-    return ", ".join(parts)

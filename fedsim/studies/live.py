@@ -16,10 +16,10 @@ from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import area, percent
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell
+from fedsim.studies.findings import Findings, PlannedCell
 from fedsim.studies.frontier import Frontier
 from fedsim.studies.frontier_page import frontier_cells, frontier_headings, frontier_notes
 from fedsim.studies.provenance import other_makers_sentence, this_maker
-from fedsim.studies.running import Findings, PlannedCell
 from fedsim.studies.tables import TableEntry
 from fedsim.studies.timing import clock_text
 

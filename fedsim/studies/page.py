@@ -4,28 +4,19 @@ Every reference figure is printed with its evidence, and the page says what each
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import auc_in_words
-from fedsim.report.cost_table import cost_remarks
 from fedsim.report.formats import markdown_table
 from fedsim.report.formatting import points, probability
-from fedsim.studies.cells import Cell
+from fedsim.studies.findings import Findings
 from fedsim.studies.frontier_page import frontier_markdown
+from fedsim.studies.page_notes import page_notes, page_sizes
 from fedsim.studies.pairs import Pair
 from fedsim.studies.provenance import maker_of
-from fedsim.studies.references import (
-    MEANINGS,
-    Reference,
-    SizeReference,
-    reference_table,
-    sizes_beside,
-)
-from fedsim.studies.rows import caption
-from fedsim.studies.running import Findings
-from fedsim.studies.tables import Table, TableEntry, apart
+from fedsim.studies.tables import Table, TableEntry
 from fedsim.studies.timing import added
 
 FRONTIER_FIGURE = "figure-frontier.svg"
@@ -69,9 +60,9 @@ def _page(findings: Findings, made_by: Mapping[str, Any], options: Sequence[str]
     if findings.pairs:
         yield from _differences(findings.pairs)
         yield ""
-    yield from _notes(findings)
+    yield from page_notes(findings)
     yield ""
-    yield from _sizes(findings)
+    yield from page_sizes(findings)
     yield ""
     yield from _made_by(findings, made_by, options)
 
@@ -121,104 +112,6 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
             ]
         )
     yield markdown_table(headings, lines, left=3, escaped=True)
-
-
-def _notes(findings: Findings) -> Iterator[str]:
-    if findings.rows:
-        intervals = findings.rows[0].result
-        yield (
-            f"Figures of ours are bold, with {100 * intervals.confidence:g} % intervals over the "
-            f"records ({intervals.resamples:,} resamples), means over victims and attack seeds. "
-            "Guessing: accuracy 50, AUC .500, TPR = FPR. The intervals do not cover training the "
-            "federation again."
-        )
-    yield from _remarks(findings)
-    spec = findings.study.reference
-    if spec is None:
-        return
-    if stated := [size for cell in findings.cells for size in _beside(findings, cell)]:
-        yield ""
-        yield f"In italics, sizes of {_source(spec.table)}, not ours. {_meanings(stated)}."
-    shown = [
-        entry.reference
-        for table in findings.tables
-        for _, entries in table.lines
-        for entry in entries
-        if entry is not None and entry.reference is not None
-    ]
-    if shown:
-        yield ""
-        yield (
-            f"In italics, figures of {_source(spec.table)}, in percent, at the paper's sizes, not "
-            f"ours. {_meanings(shown)}."
-        )
-    if others := apart(findings.study, findings.cells):
-        yield ""
-        message = [f"{', '.join(one.at.values())}: {_what(one)}{one.shown}" for one in others]
-        yield (
-            f"Figures of {spec.table} that stand beside none of ours: {'; '.join(message)}. "
-            f"{_meanings(others)}."
-        )
-
-
-def _remarks(findings: Findings) -> Iterator[str]:
-    """Yield what has to be known of active attackers beside their figures, cell by cell."""
-    cells = {row.cell.digest: row for row in findings.rows}
-    for row in cells.values():
-        if message := cost_remarks(row.results.costs):
-            yield ""
-            yield f"**Active attackers{_in_cell(row.cell)}.** {' '.join(message)}"
-
-
-def _in_cell(cell: Cell) -> str:
-    return f", {', '.join(cell.coordinates.values())}" if cell.coordinates else ""
-
-
-def _source(table: str) -> str:
-    return f"{table} of the paper ({reference_table(table).about.rstrip('.')})"
-
-
-def _what(reference: Reference) -> str:
-    return "" if reference.metric == "accuracy" else f"{reference.metric} "
-
-
-def _meanings(references: Iterable[Reference | SizeReference]) -> str:
-    """Return what the evidence of these figures means, each kind once."""
-    kinds = dict.fromkeys(reference.evidence for reference in references)
-    return "; ".join(MEANINGS[kind][1] for kind in kinds)
-
-
-def _sizes(findings: Findings) -> Iterator[str]:
-    """Return the sizes from the resolved experiments: what all cells share, and how they differ.
-
-    Those of the paper stand below ours, with their evidence.
-    """
-    shared, cells = caption(findings.cells)
-    yield "**Sizes.** " + "; ".join(f"{name}: {value}" for name, value in shared.items()) + "."
-    names = list(cells[0][1])
-    if names:
-        yield ""
-        yield markdown_table(
-            ["cell", *names],
-            [
-                [
-                    cell.name,
-                    *(_size(name, own[name], _beside(findings, cell)) for name in names),
-                ]
-                for cell, own in cells
-            ],
-            left=1 + len(names),
-            escaped=True,
-        )
-
-
-def _beside(findings: Findings, cell: Cell) -> list[SizeReference]:
-    spec = findings.study.reference
-    return sizes_beside(spec.table, cell.coordinates) if spec else []
-
-
-def _size(name: str, own: str, stated: Iterable[SizeReference]) -> str:
-    return "<br>".join([own, *(f"*{one.shown}*" for one in stated if one.size == name)])
 
 
 def _made_by(

@@ -6,8 +6,7 @@ states, so one that was simulated for another cell, or another study in the same
 simulated again.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -22,14 +21,15 @@ from fedsim.stages.preparation.refusals import require_simulated
 from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Scale, Study
-from fedsim.studies.evidence import Evidence, Finder
-from fedsim.studies.frontier import Frontier, frontier
+from fedsim.studies.evidence import Evidence
+from fedsim.studies.findings import Findings, PlannedCell
+from fedsim.studies.frontier import frontier
 from fedsim.studies.layout import StudyPaths
-from fedsim.studies.pairs import Pair, pairs
+from fedsim.studies.pairs import pairs
 from fedsim.studies.provenance import other_makers_sentence, this_maker
 from fedsim.studies.rows import Row, rows_of
-from fedsim.studies.tables import Table, check_coordinates, tables
-from fedsim.studies.timing import RunTiming, timed
+from fedsim.studies.tables import check_coordinates, tables
+from fedsim.studies.timing import timed
 
 
 class Audience(Watcher, Protocol):
@@ -55,72 +55,6 @@ class RunCell(Protocol):
         states: Path,
     ) -> Results:
         """Run it, or go on with it; return its results."""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a study has found.
-
-    Attributes
-    ----------
-    study, path, scale, cells
-        What was run.
-    rows, tables, pairs
-        The figures.
-    evidence
-        Finds the scores behind a row.
-    reused
-        The cells that were finished before.
-    took
-        How long the runs took, by their digests; those of which it is known.
-    frontier
-        Leakage against utility, where the study asks for it.
-    """
-
-    study: Study
-    path: Path
-    scale: Scale
-    cells: Sequence[Cell]
-    rows: Sequence[Row]
-    tables: Sequence[Table]
-    pairs: Sequence[Pair]
-    evidence: Finder
-    reused: Sequence[Cell]
-    took: Mapping[str, RunTiming]
-    frontier: Frontier | None = None
-
-    @property
-    def self_check(self) -> tuple[str, ...]:
-        """Sentences on attacks that refute a guarantee, with the cell; empty where all agree."""
-        cells = {row.cell.digest: row for row in self.rows}.values()
-        return tuple(f"{one.cell.name}: {said}" for one in cells for said in one.results.self_check)
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """A cell before it runs.
-
-    Attributes
-    ----------
-    cell
-        The cell.
-    results
-        Those of its run, if it is finished.
-    shares_with
-        Which earlier cell shares its federation.
-    active
-        How many adversaries have a federation of their own.
-    """
-
-    cell: Cell
-    results: Results | None
-    shares_with: Cell | None
-    active: int
-
-    @property
-    def finished(self) -> bool:
-        """Return whether there is nothing to run."""
-        return self.results is not None
 
 
 def plan(study: Study, cells: Sequence[Cell], layout: StudyPaths) -> list[PlannedCell]:

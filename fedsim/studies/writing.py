@@ -11,13 +11,13 @@ from fedsim.files import write_json, write_text
 from fedsim.report.results import MEAN
 from fedsim.rundir.provenance import provenance
 from fedsim.studies.figures import svg
+from fedsim.studies.findings import Findings
 from fedsim.studies.frontier_figure import frontier_svg
 from fedsim.studies.frontier_page import frontier_json
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import FRONTIER_FIGURE, page
 from fedsim.studies.references import reference_table
 from fedsim.studies.rows import Row, sizes
-from fedsim.studies.running import Findings
 
 
 def write_outputs(findings: Findings, layout: StudyPaths, options: Sequence[str]) -> Path:

@@ -13,8 +13,9 @@ import weakref
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
-from fedsim.transport.lazy_arrays import LazyArray, Values, byte_count, raw, serialised
+from fedsim.transport.lazy_arrays import LazyArray, byte_count
 from fedsim.transport.npy_decoding import decoded
+from fedsim.transport.npy_encoding import Values, raw, serialised
 
 MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
 

@@ -6,7 +6,6 @@ made, checked, averaged and dropped in one process, and the bytes are never read
 first asked for, which is where it leaves the process.
 """
 
-import io
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -15,14 +14,12 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord
 from flwr.common.constant import SType
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fedsim.transport.buffer_pool import Room
 from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.npy_decoding import decoded
-
-Values = NDArray[np.generic]
+from fedsim.transport.npy_encoding import Values, decoded_view, dtype_name, serialised
 
 
 class LazyArray(Array):
@@ -96,7 +93,7 @@ class ArrayInMemory(LazyArray):
         lies: tuple[Room, int] | None = None,
     ) -> None:
         self.__dict__.update(
-            dtype=_name(values.dtype),
+            dtype=dtype_name(values.dtype),
             shape=values.shape,
             stype=SType.NUMPY,
             _values=values,
@@ -111,7 +108,7 @@ class ArrayInMemory(LazyArray):
         if self.__dict__["_serialised"] is None:
             data = serialised(self.as_values())
             # The bytes have the values, too, so they are kept once.
-            read = _read(self.dtype, self.shape, data)
+            read = decoded_view(self.dtype, self.shape, data)
             self.__dict__.update(_serialised=data, _values=read, _lies=None)
         made: bytes = self.__dict__["_serialised"]
         return made
@@ -218,35 +215,5 @@ def _finite(values: Values) -> bool:
     return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())
 
 
-@lru_cache
-def _name(dtype: "np.dtype[np.generic]") -> str:
-    return str(dtype)
-
-
-@lru_cache
-def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
-    head = io.BytesIO()
-    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(head, described)
-    # The first version of the format, as np.save writes it wherever the header fits.
-    return head.getvalue()
-
-
-def serialised(values: Values) -> bytes:
-    """Return the .npy file of values, as numpy writes it."""
-    return b"".join((_npy_header(_name(values.dtype), values.shape), raw(values)))
-
-
-def raw(values: Values) -> memoryview:
-    """Return the bytes of the numbers alone, row by row; no copy of values that lie so."""
-    return np.ascontiguousarray(values).reshape(-1).data.cast("B")
-
-
 def _unpickled(dtype: str, shape: tuple[int, ...], data: bytes) -> ArrayInMemory:
-    return ArrayInMemory(_read(dtype, shape, data), data)
-
-
-def _read(dtype: str, shape: tuple[int, ...], data: bytes) -> Values:
-    """Return the values in bytes that we made ourselves; they can only be read."""
-    start = len(_npy_header(dtype, shape))
-    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    return ArrayInMemory(decoded_view(dtype, shape, data), data)

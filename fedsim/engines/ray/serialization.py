@@ -18,7 +18,8 @@ from flwr.app import ArrayRecord, Message
 from numpy.typing import NDArray
 
 from fedsim.observation.keys import SnapshotKey
-from fedsim.transport.lazy_arrays import ArrayInMemory, Values
+from fedsim.transport.lazy_arrays import ArrayInMemory
+from fedsim.transport.npy_encoding import Values
 
 LONG = 1024  # bytes; what is shorter stays in the pickle
 

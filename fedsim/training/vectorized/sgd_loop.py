@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from flwr.app import ArrayRecord
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fedsim import seeds
@@ -22,12 +21,12 @@ from fedsim.data import Dataset
 from fedsim.training.client_tasks import Trained
 from fedsim.training.sgd_loop import EVALUATION_BATCH, Utility
 from fedsim.training.trainer import RecordIds
+from fedsim.training.vectorized.batches import StackedSums, stacked_batches
 from fedsim.training.vectorized.layers import Gradient, StackedModel
 from fedsim.training.vectorized.optimizers import StackedOptimizer, State
 from fedsim.transport.buffer_pool import BufferLayout, Room, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite, tensors_of
 
-ROUND_SIZE = 4  # records; a last batch is filled up to a multiple of it
 STACK_BYTES = 2**22  # of parameters and inputs at once: more do not stay in a core's cache
 ONE_STEP_BYTES = 2**24  # where there is one step only, for which nothing has to stay there
 LARGEST_STACK = 64  # participants
@@ -40,16 +39,6 @@ class Member:
     participant: int
     records: RecordIds
     kept: ArrayRecord | None = None
-
-
-def filled_size(records: int, batch_size: int) -> int:
-    """Return a participant's number of records with its last batch filled up.
-
-    >>> filled_size(20, 100), filled_size(117, 100), filled_size(99, 100), filled_size(19, 10)
-    (20, 120, 100, 20)
-    """
-    whole, rest = divmod(records, batch_size)
-    return whole * batch_size + min(-(-rest // ROUND_SIZE) * ROUND_SIZE, batch_size)
 
 
 @dataclass(frozen=True)
@@ -98,9 +87,9 @@ class VectorizedLoop:
         """
         stack = _Stack.of(self, members, received, proximal)
         rate = self.local.learning_rate_in(round_number)
-        tally = _StackedSums.of(len(members))
+        tally = StackedSums.of(len(members))
         for shuffled in self._epochs(members, round_number):
-            for batch in _batches(self.dataset, shuffled, self.local.batch_size):
+            for batch in stacked_batches(self.dataset, shuffled, self.local.batch_size):
                 values = self.model.forward(batch.inputs, stack.parameters)
                 delta = tally.add(values[-1], batch)
                 stack.step(self.model.backward(delta, values, stack.parameters), rate)
@@ -132,66 +121,10 @@ class VectorizedLoop:
         Participants must have the same `filled_size`, for batches of `EVALUATION_BATCH`.
         """
         shared = [received[name].expand(len(members), *s) for name, s in self.model.shapes.items()]
-        tally = _StackedSums.of(len(members))
-        for batch in _batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
+        tally = StackedSums.of(len(members))
+        for batch in stacked_batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
             tally.add(self.model.forward(batch.inputs, shared)[-1], batch)
         return tally.utilities([len(member.records) for member in members])
-
-
-@dataclass(frozen=True)
-class _StackedBatch:
-    """A batch of each participant: inputs (members, records, ...), labels (members, records).
-
-    `counts`: records that weigh something, (members, records, 1), one or zero.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-    counts: Tensor
-
-
-def _batches(
-    dataset: Dataset, records: Sequence[RecordIds], batch_size: int
-) -> Iterator[_StackedBatch]:
-    """Yield the batches of participants that have the same `filled_size`."""
-    members, total = len(records), filled_size(len(records[0]), batch_size)
-    sizes = np.array([len(own) for own in records])
-    filled = (own if len(own) == total else np.resize(own, total) for own in records)
-    ids: NDArray[np.int64] = np.stack(list(filled))
-    for start in range(0, total, batch_size):
-        chosen = ids[:, start : start + batch_size]
-        inputs, labels = dataset.batch(chosen.reshape(-1))
-        places = np.arange(start, start + chosen.shape[1])
-        counts = torch.from_numpy((places < sizes[:, None]).astype(np.float32)).unsqueeze(2)
-        shaped = inputs.view(*chosen.shape, *inputs.shape[1:])
-        yield _StackedBatch(shaped, labels.view(members, -1), counts)
-
-
-@dataclass(frozen=True)
-class _StackedSums:
-    """Sums over batches, one per participant: of the losses in nats, and of what was right."""
-
-    losses: Tensor
-    right: Tensor
-
-    @classmethod
-    def of(cls, members: int) -> "_StackedSums":
-        return cls(torch.zeros(members), torch.zeros(members))
-
-    def add(self, outputs: Tensor, batch: _StackedBatch) -> Tensor:
-        """Count a batch, and return the derivative of each participant's mean loss."""
-        labels = batch.labels.unsqueeze(2)
-        likely = torch.log_softmax(outputs, 2)
-        self.losses.sub_((likely.gather(2, labels) * batch.counts).sum((1, 2)))
-        right = outputs.argmax(2, keepdim=True) == labels
-        self.right.add_((right * batch.counts).sum((1, 2)))
-        delta = likely.exp_().scatter_add_(2, labels, torch.full((1, 1, 1), -1.0).expand_as(labels))
-        return delta.mul_(batch.counts / batch.counts.sum(1, keepdim=True))
-
-    def utilities(self, records: Sequence[int]) -> list[Utility]:
-        """Return the means over the records."""
-        figures = zip(self.losses.tolist(), self.right.tolist(), records, strict=True)
-        return [Utility(loss / count, right / count, count) for loss, right, count in figures]
 
 
 @dataclass

@@ -18,9 +18,10 @@ from fedsim.training.client_tasks import ClientTask, Participants, Received, Tas
 from fedsim.training.sgd import SGD
 from fedsim.training.sgd_loop import EVALUATION_BATCH, Utility
 from fedsim.training.trainer import RecordIds, build_trainer
+from fedsim.training.vectorized.batches import filled_size
 from fedsim.training.vectorized.layers import stacked_model
 from fedsim.training.vectorized.optimizers import stacked_optimizer
-from fedsim.training.vectorized.sgd_loop import Member, VectorizedLoop, filled_size
+from fedsim.training.vectorized.sgd_loop import Member, VectorizedLoop
 
 Result = TypeVar("Result", Trained, Utility)
 MANY = 10  # participants

@@ -6,8 +6,9 @@ import pytest
 from example_report import results as example_results
 
 from fedsim.errors import ConfigError
-from fedsim.report.gate import GateCheck, Limit, check_limits, parse_limits
+from fedsim.report.gate import GateCheck, check_limits
 from fedsim.report.junit import junit_text
+from fedsim.report.limits import Limit, parse_limits
 from fedsim.report.results import Results
 
 

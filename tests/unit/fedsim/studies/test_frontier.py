@@ -17,10 +17,10 @@ from fedsim.rundir.provenance import provenance
 from fedsim.stages.simulation.history import read_history_file
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
+from fedsim.studies.findings import Findings
 from fedsim.studies.frontier import Frontier, FrontierPoint
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
-from fedsim.studies.running import Findings
 from fedsim.studies.tables import check_coordinates
 from fedsim.studies.writing import publish
 

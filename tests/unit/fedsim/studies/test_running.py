@@ -27,10 +27,11 @@ from fedsim.rundir.provenance import provenance
 from fedsim.studies import live, running
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import load_study
+from fedsim.studies.findings import Findings
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.page import page
 from fedsim.studies.provenance import RunOrigin, this_maker
-from fedsim.studies.running import Findings, plan
+from fedsim.studies.running import plan
 from fedsim.studies.timing import added
 from fedsim.studies.writing import publish, write_outputs
 
