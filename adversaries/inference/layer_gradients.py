@@ -14,18 +14,21 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from adversaries.inference.backward import BatchPass, LayerTrace, LayerWatch
-from adversaries.inference.factored_gradients import MATRIX, FactoredGradients, compact, joined
+from adversaries.inference.factored_gradients import FactoredGradients, joined
 from adversaries.inference.general_gradients import GeneralGradients
-from adversaries.inference.gradient_rules import (
-    RuleDoesNotApplyError,
-    gradients,
-    has_rule,
-    squared_norms,
-)
+from adversaries.inference.gradient_rules import has_rule
 from adversaries.inference.layer_parameters import Own
 from adversaries.inference.model_layers import parameter_owners
+from adversaries.inference.rule_gradients import (
+    converted_trace,
+    has_row_per_record,
+    rule_factors,
+    rule_gradients,
+    rule_squared_norm,
+    summed_squares,
+    weight_matrix,
+)
 from adversaries.inference.single_record import CLOSE, last_of_batch, single_record_gradients
-from fedsim.errors import FedsimError
 
 _NOISE = 1e-6  # of the largest gradient of the model; less is rounding
 
@@ -97,7 +100,8 @@ class LayerGradients:
         noise = _NOISE * max(sizes.values(), default=0.0)
         right = set()
         for name, slopes in truth.items():
-            found = self._by_rule(name, traces[name], len(inputs), slice(-1, None))
+            layer, own, last = self.layers[name], self._own(name), slice(-1, None)
+            found = rule_gradients(layer, own, traces[name], len(inputs), last)
             if found is None:
                 continue
             wrong = _norm([slopes[local] - found[local][0] for local in slopes])
@@ -136,25 +140,6 @@ class LayerGradients:
         last = (inputs[-1:], output[-1:].detach(), direction[-1:])
         return single_record_gradients(self.model, *last, layers)
 
-    def _by_rule(
-        self, name: str, traces: Sequence[LayerTrace], count: int, rows: slice = slice(None)
-    ) -> dict[str, Tensor] | None:
-        """Return the gradients of a layer, the sum over its calls; None if no rule applies."""
-        if not _fit(traces, count):
-            return None
-        layer, own = self.layers[name], self._own(name)
-        total = {
-            local: parameter.new_zeros(len(range(count)[rows]), *parameter.shape)
-            for local, parameter in own.items()
-        }
-        try:
-            for trace in traces:
-                found = gradients(layer, trace.inputs[rows], trace.deltas[rows])
-                total = {local: total[local] + found[local] for local in own}
-        except RuleDoesNotApplyError:
-            return None
-        return total
-
     def of_batch(self, done: BatchPass) -> tuple[list[Tensor], dict[str, FactoredGradients]]:
         """Return the squared norms (N,) of `normed`, not scaled, and the gradients of `matrices`.
 
@@ -169,64 +154,24 @@ class LayerGradients:
             if parameter.requires_grad
         }
         traces, used = watch.traces(done.output, done.direction, asked)
-        traces = {n: tuple(_converted(t, done.precision) for t in of) for n, of in traces.items()}
+        traces = {
+            n: tuple(converted_trace(t, done.precision) for t in of) for n, of in traces.items()
+        }
         general = self.general | watch.lost | {name.partition("/")[0] for name in used}
-        general |= {n for n, of in traces.items() if not _fit(of, count)}
+        general |= {n for n, of in traces.items() if not has_row_per_record(of, count)}
         norms = {
-            name: self._squared_norm(name, traces[name], done)
-            for name in self.normed
+            name: rule_squared_norm(name, self.layers[name], own, traces[name], done)
+            for name, own in self.normed.items()
             if name not in general
         }
         found = {
-            name: self._compact(name, traces[name], done)
+            name: rule_factors(name, self.layers[name], self._own(name), traces[name], done)
             for name in self.matrices
             if name not in general
         }
         if general:
             self._generally(frozenset(general), done, norms, found)
         return [norms[name] for name in self.normed], {n: found[n] for n in self.matrices}
-
-    def _squared_norm(self, name: str, traces: Sequence[LayerTrace], done: BatchPass) -> Tensor:
-        layer, own = self.layers[name], self.normed[name]
-        count = len(done.inputs)
-        if not traces:
-            return done.scale.new_zeros(count)
-        whole = {*own} == {*dict(layer.named_parameters(recurse=False))}
-        if len(traces) == 1 and whole:
-            return squared_norms(layer, *traces[0]).detach()
-        found = self._by_rule(name, traces, count)
-        if found is None:  # it held for the batch on which it was tried
-            raise FedsimError(f"layer '{name}' has no gradient rule for this batch")
-        return _summed_squares([found[local] for local in own])
-
-    def _compact(
-        self, name: str, traces: Sequence[LayerTrace], done: BatchPass
-    ) -> FactoredGradients:
-        layer = self.layers[name]
-        scaled = [
-            LayerTrace(t.inputs, t.deltas * done.scale.view(-1, *[1] * (t.deltas.dim() - 1)))
-            for t in traces
-        ]
-        if len(scaled) == 1 and _is_factored(layer):
-            found = compact(layer, *scaled[0])
-            return FactoredGradients(
-                {part: _kept(values) for part, values in found.parts.items()}, found.unfolding
-            )
-        summed = self._by_rule(name, scaled, len(done.inputs))
-        if summed is None:
-            raise FedsimError(f"layer '{name}' has no gradient rule for this batch")
-        return self._as_matrix(name, summed)
-
-    def _as_matrix(self, name: str, found: Mapping[str, Tensor]) -> FactoredGradients:
-        """Return the gradient (N, rows, columns) of the weight of a layer."""
-        weight = found.get("weight")
-        if weight is None or weight.dim() < 3:
-            kind = type(self.layers[name]).__name__
-            raise FedsimError(
-                f"the gradients of a {kind} cannot be attacked as a matrix; name layers with one "
-                "weight of two or more axes (Linear, convolutions, Embedding)"
-            )
-        return FactoredGradients({MATRIX: _kept(weight.flatten(2))})
 
     def _generally(
         self,
@@ -244,14 +189,14 @@ class LayerGradients:
             first += len(scale)
             for name, parts in squares.items():
                 parts.append(
-                    _summed_squares([found[self._full(p)] for p in self.normed[name].values()])
+                    summed_squares([found[self._full(p)] for p in self.normed[name].values()])
                 )
             for name, made in weights.items():
                 scaled = {
                     local: found[self._full(p)] * scale.view(-1, *[1] * p.dim())
                     for local, p in self.matrices[name].items()
                 }
-                made.append(self._as_matrix(name, scaled))
+                made.append(weight_matrix(self.layers[name], scaled))
         norms |= {name: torch.cat(parts) for name, parts in squares.items()}
         matrices |= {name: joined(parts) for name, parts in weights.items()}
 
@@ -266,32 +211,5 @@ class LayerGradients:
         return self._ways[layers]
 
 
-def _fit(traces: Sequence[LayerTrace], count: int) -> bool:
-    return all(len(side) == count for trace in traces for side in trace if side.dim()) and all(
-        side.dim() for trace in traces for side in trace
-    )
-
-
-def _converted(trace: LayerTrace, kind: torch.dtype) -> LayerTrace:
-    return LayerTrace(*(side.to(kind) if side.is_floating_point() else side for side in trace))
-
-
-def _summed_squares(gradients_: Sequence[Tensor]) -> Tensor:
-    """Return the squared norm (N,) of gradients (N, ...) of several parameters."""
-    total = sum(gradient.detach().flatten(1).square().sum(1) for gradient in gradients_)
-    if not isinstance(total, Tensor):
-        raise FedsimError("a layer without parameters has no gradient")
-    return total
-
-
 def _norm(tensors: Sequence[Tensor]) -> float:
     return math.hypot(*(float(torch.linalg.vector_norm(tensor)) for tensor in tensors))
-
-
-def _is_factored(layer: nn.Module) -> bool:
-    """Return whether `compact` knows the type of a layer."""
-    return compact.dispatch(type(layer)) is not compact.dispatch(nn.Module)
-
-
-def _kept(values: Tensor) -> Tensor:
-    return values.detach().float().cpu()

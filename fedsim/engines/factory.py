@@ -45,7 +45,7 @@ def open_local(engine: LocalEngine) -> Iterator[NewGrid]:
 @contextmanager
 def open_ray(engine: RayEngine) -> Iterator[NewGrid]:
     """Give grids whose participants run in processes of a Ray cluster."""
-    from fedsim.engines.ray.grid import on_cluster  # here: Ray takes a second to import
+    from fedsim.engines.ray.engine import on_cluster
 
     with on_cluster(engine) as new_grid:
         yield new_grid

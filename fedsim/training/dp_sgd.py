@@ -6,7 +6,6 @@ What the accountant needs, one entry a noise level and sampling rate, is kept as
 the epsilon of a participant counts all rounds in which it trained, through a stop and a resume.
 """
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,11 @@ from fedsim.privacy.gaussian import SEED, SIZES, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY
 from fedsim.training.clipping import Clipping, StepNoise, choose_clipping
 from fedsim.training.optimizers import optimizer_factory, optimizer_tensors, restore_optimizer
+from fedsim.training.privacy_history import (
+    epsilon_of_history,
+    extended_history,
+    rate_and_steps,
+)
 from fedsim.training.trainer import Batches, LocalTrainer, RecordIds, TrainerState
 
 HISTORY = "accountant"
@@ -75,7 +79,7 @@ class DPSGD(LocalTrainer):
         self.accountant: Accountant = accountant
         self.physical_batch_size = physical_batch_size
         self._ways = WeakKeyDictionary[nn.Module, type[Clipping]]()
-        _opacus()
+        _require_opacus()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs; how a model is clipped is found there again."""
@@ -129,12 +133,12 @@ class DPSGD(LocalTrainer):
                     parameter.grad = noise.add_to(total).div_(rate * len(batches.records))
                 optimizer.step()
         state.arrays = optimizer_tensors(optimizer)
-        state.plain[HISTORY] = _longer(
+        state.plain[HISTORY] = extended_history(
             state.plain.get(HISTORY, []), [self.noise_multiplier, rate, steps]
         )
         found = figures.means(batches.objective.utility.term)
         if self.noise_multiplier:
-            found["epsilon"] = epsilon(state.plain[HISTORY], self.delta, self.accountant)
+            found["epsilon"] = epsilon_of_history(state.plain[HISTORY], self.delta, self.accountant)
         return found
 
     def _way(self, model: nn.Module, batches: Batches) -> type[Clipping]:
@@ -191,33 +195,6 @@ class DPSGD(LocalTrainer):
         )
 
 
-def rate_and_steps(local: LocalTraining, records: int) -> tuple[float, int]:
-    """Return with what probability a record is drawn for a step, and how many steps a round has."""
-    rate = min(1.0, local.batch_size / records)
-    return rate, local.epochs * math.ceil(records / local.batch_size)
-
-
-def epsilon(history: list[list[float]], delta: float, accountant: Accountant = "rdp") -> float:
-    """Return the epsilon of a participant's training so far.
-
-    Parameters
-    ----------
-    history
-        One ``[noise multiplier, sampling rate, steps]`` a kind of step.
-    delta, accountant
-        The delta that it is for, and whose figure it is.
-    """
-    taken = tuple(Release(noise, rate, int(steps)) for noise, rate, steps in history)
-    return epsilon_of(taken, delta, accountant)
-
-
-def _longer(history: list[list[float]], new: list[float]) -> list[list[float]]:
-    """Return a history with more steps; those like the last ones are counted with them."""
-    if history and history[-1][:2] == new[:2]:
-        return [*history[:-1], [*new[:2], history[-1][2] + new[2]]]
-    return [*history, new]
-
-
 @dataclass
 class _Sums:
     """Figures of the training passes, summed over the records that were drawn."""
@@ -239,7 +216,8 @@ class _Sums:
         return {"loss": self.loss / self.records, term: self.term / self.records}
 
 
-def _opacus() -> Any:
+def _require_opacus() -> Any:
+    """Return Opacus, or say in one sentence how to install it."""
     try:
         import opacus
         import opacus.accountants

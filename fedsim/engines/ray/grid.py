@@ -12,18 +12,16 @@ those messages again, which gives what it gave before, and goes on.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import ray
 from flwr.app import Message, RecordDict
-from flwr.clientapp import ClientApp
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.base import FetchedStates, NewGrid, NodesGrid
-from fedsim.engines.ray.cluster import LOST, Handle, RayActors, hosts_on
+from fedsim.engines.base import FetchedStates, NodesGrid
+from fedsim.engines.ray.cluster import LOST, Handle, RayActors
 from fedsim.engines.ray.dispatch import DispatchedBatch, DispatchWindow
 from fedsim.engines.ray.serialization import Payload, Ran, unpack_object
 from fedsim.engines.ray.shard import Shard, StoredParameters, StoreTraffic
@@ -35,33 +33,6 @@ from fedsim.transport.disk_spill import DiskSpill
 # a process is lost, and no more is kept for it.
 LOGGED_TURNS = 20
 LOGGED_BYTES = 256 * 2**20
-
-
-@contextmanager
-def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
-    """Give what opens a grid on the cluster that an engine names, or on one started for the block.
-
-    Raises
-    ------
-    FedsimError
-        If there is no such cluster, or it has not the room.
-    """
-    with hosts_on(engine) as hosts:
-        yield partial(_opened, hosts, engine)
-
-
-@contextmanager
-def _opened(
-    hosts: RayActors, engine: RayEngine, client_app: ClientApp, participants: int
-) -> Iterator["RayGrid"]:
-    actors, stores = hosts.load_app(client_app, participants)
-    shares = [Shard(number, host) for number, host in enumerate(actors)]
-    grid = RayGrid(participants, hosts, shares, stores, engine)
-    try:
-        yield grid
-    finally:
-        for host in grid.out_of_step:
-            hosts.give_up(host)
 
 
 class RayGrid(NodesGrid):

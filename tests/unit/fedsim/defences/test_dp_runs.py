@@ -21,7 +21,7 @@ from fedsim.progress import SILENCE
 from fedsim.stages.preparation.plan import plan
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup_building import build_setup
-from fedsim.training.dp_sgd import epsilon
+from fedsim.training.privacy_history import epsilon_of_history
 from fedsim.training.trainer import TrainerState
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning")
@@ -160,7 +160,9 @@ def test_what_dp_sgd_promises_is_what_its_participants_have_counted(tmp_path: Pa
     run = toys.simulated(tmp_path, **sections)
     states = Checkpoint.load(run.checkpoint("honest")).states
     counted = [
-        epsilon(TrainerState.of(None, s.config_records[PLAIN_STATE]).plain["accountant"], 1e-5)
+        epsilon_of_history(
+            TrainerState.of(None, s.config_records[PLAIN_STATE]).plain["accountant"], 1e-5
+        )
         for s in states.values()
     ]
     assert sorted(counted) == pytest.approx(sorted(stated.found.each))

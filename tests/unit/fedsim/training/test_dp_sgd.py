@@ -17,7 +17,8 @@ from fedsim.errors import ConfigError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import PLAIN_STATE, Participants
 from fedsim.objectives import Classification
-from fedsim.training.dp_sgd import DPSGD, epsilon
+from fedsim.training.dp_sgd import DPSGD
+from fedsim.training.privacy_history import epsilon_of_history
 from fedsim.training.trainer import TrainerState
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning")
@@ -98,7 +99,7 @@ def test_epsilon_is_of_all_rounds() -> None:
         whole.step(noise_multiplier=1.5, sample_rate=0.25)
     assert second["epsilon"] == pytest.approx(whole.get_epsilon(1e-5))
     assert first["epsilon"] < second["epsilon"]
-    assert epsilon([[1.5, 0.25, 8]], 1e-5) == pytest.approx(second["epsilon"])
+    assert epsilon_of_history([[1.5, 0.25, 8]], 1e-5) == pytest.approx(second["epsilon"])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -1,0 +1,40 @@
+"""The engine on Ray: what opens a grid of participants for each federation."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from flwr.clientapp import ClientApp
+
+from fedsim.config.engine import RayEngine
+from fedsim.engines.base import NewGrid
+from fedsim.engines.ray.cluster import RayActors, hosts_on
+from fedsim.engines.ray.grid import RayGrid
+from fedsim.engines.ray.shard import Shard
+
+
+@contextmanager
+def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
+    """Give what opens a grid on the cluster that an engine names, or on one started for the block.
+
+    Raises
+    ------
+    FedsimError
+        If there is no such cluster, or it has not the room.
+    """
+    with hosts_on(engine) as hosts:
+        yield partial(_opened, hosts, engine)
+
+
+@contextmanager
+def _opened(
+    hosts: RayActors, engine: RayEngine, client_app: ClientApp, participants: int
+) -> Iterator["RayGrid"]:
+    actors, stores = hosts.load_app(client_app, participants)
+    shares = [Shard(number, host) for number, host in enumerate(actors)]
+    grid = RayGrid(participants, hosts, shares, stores, engine)
+    try:
+        yield grid
+    finally:
+        for host in grid.out_of_step:
+            hosts.give_up(host)
