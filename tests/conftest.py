@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import Fedsim, Said
+from hypothesis import HealthCheck, settings
 
 from fedsim.engines.in_process import local_identity
+
+# No test asserts seconds: an example may take as long as a busy machine takes for it.
+settings.register_profile("fedsim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fedsim")
 
 
 @pytest.fixture(scope="session", autouse=True)
