@@ -29,7 +29,7 @@ from fedsim.data.dataset import from_arrays
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet
@@ -109,7 +109,7 @@ class FedsimSide:
         )
         self.model = work.new_model()
         self.grid = LocalGrid(app, PARTICIPANTS)
-        self.participant_of = introduce(self.grid, PARTICIPANTS)
+        self.participant_of = identify_nodes(self.grid, PARTICIPANTS)
         honest = build_strategy("FedAvg", {}, PARTICIPANTS)
         self.strategy = AdversarialStrategy(honest, [server], self.participant_of)
         self.initial = {name: value.clone() for name, value in self.model.state_dict().items()}

@@ -32,8 +32,8 @@ from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.ray.grid import RayGrid
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, introduction, make_client_app
-from fedsim.federation.introduction import introduce
 from fedsim.federation.log_filters import quiet_ray
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models.exchange import exchanged_shapes
@@ -81,7 +81,7 @@ def train(grid: NodesGrid, participants: int, rounds: int, model: nn.Module) -> 
     schedule = Unevaluated(
         rounds, 1, SEED, exchanged_shapes(model), lambda arrays: Utility(0.0, 0.0, 0)
     )
-    participant_of = introduce(grid, participants)
+    participant_of = identify_nodes(grid, participants)
     ended: list[ArrayRecord] = []
 
     def after_round(progress: Progress) -> None:

@@ -14,8 +14,8 @@ from fedsim.engines.multiprocess import local_grid
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
 from fedsim.federation.log_filters import only_warnings_of_flower
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
@@ -36,7 +36,7 @@ def main() -> None:
     stacked = stacking_pays(members) if sys.argv[3] == "auto" else sys.argv[3] == "true"
     app = make_client_app(members, stacked=stacked)
     with local_grid(app, work.participants, workers, 1) as grid:
-        participant_of = introduce(grid, work.participants)
+        participant_of = identify_nodes(grid, work.participants)
         sampled = {"fraction_train": work.cohort / work.participants}
         honest = build_strategy("FedAvg", sampled, work.participants)
         strategy = AdversarialStrategy(honest, [LastRoundRecorder()], participant_of)

@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from pace import Pace
 
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 
 NAME = sys.argv[1]
 
@@ -47,7 +47,7 @@ def server_app(pace: Pace) -> ServerApp:
         work = WORKLOADS[NAME]
         while len(list(grid.get_node_ids())) < work.participants:
             pass
-        participant_of = introduce(grid, work.participants)
+        participant_of = identify_nodes(grid, work.participants)
         strategy = SampledByParticipant(work, {p: node for node, p in participant_of.items()})
         arrays, round_number = ArrayRecord(work.new_model().state_dict()), 0
         while pace.may_start():

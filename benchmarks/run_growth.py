@@ -25,8 +25,8 @@ from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
 from fedsim.federation.log_filters import only_warnings_of_flower
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
@@ -107,7 +107,7 @@ def main() -> None:
     with open_engine(engine) as new_grid, new_grid(app, participants) as grid:
         meter = Meter(grid)
         meter.begin()
-        participant_of = introduce(grid, participants)
+        participant_of = identify_nodes(grid, participants)
         meter.end()
         sampled = {"fraction_train": cohort / participants}
         honest = build_strategy("FedAvg", sampled, participants)

@@ -25,11 +25,11 @@ from fedsim.adversary.server_position import ServerAdversary
 from fedsim.config.experiment import Experiment
 from fedsim.config.federation import LocalTraining
 from fedsim.config.loading import parse_experiment
-from fedsim.conformance.trial import Stopping as Stopping
+from fedsim.conformance.adversary_trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
 from fedsim.engines.in_process import LocalGrid
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import build_model, exchanged_state, load_exchanged
@@ -37,7 +37,7 @@ from fedsim.models.exchange import exchanged_shapes
 from fedsim.objectives import Classification
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
-from fedsim.stages.figures.stated_attackers import keep_stated
+from fedsim.stages.figures.attackers_file import keep_attackers
 from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.simulate import simulate
 from fedsim.stages.simulation.run_content import keep_content
@@ -99,7 +99,7 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     with run.locked():
         setup = build_setup(toy, None, watcher)
         keep_content(setup, run)
-        keep_stated(setup.attackers, run)
+        keep_attackers(setup.attackers, run)
         simulate(setup, run, watcher)
     return run
 
@@ -210,7 +210,7 @@ class Federation:
         mods = [a for a in self.adversaries if isinstance(a, ParticipantAdversary)]
         app = make_client_app(members, [*mods, *self.mods], stacked=self.stacked)
         self.grid = RecordingGrid(app, self.participants)
-        self.participant_of = introduce(self.grid, self.participants)
+        self.participant_of = identify_nodes(self.grid, self.participants)
         self.grid.sent.clear()
         self.grid.returned.clear()
         self.server = AdversarialStrategy(

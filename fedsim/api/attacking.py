@@ -23,8 +23,8 @@ from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
 from fedsim.stages.attack import attack as attack_stage
 from fedsim.stages.external_model import ExternalModel, keep_given, set_given_setup
+from fedsim.stages.figures.attackers_file import keep_attackers
 from fedsim.stages.figures.federation_seeds import repeats_of
-from fedsim.stages.figures.stated_attackers import keep_stated
 from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.report import report as report_stage
 from fedsim.stages.simulation.run_content import keep_content, require_content
@@ -104,7 +104,7 @@ def attack_given(
     directory = RunDirectory.create(new_run_folder(given, out), setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
-        keep_stated(setup.attackers, directory)
+        keep_attackers(setup.attackers, directory)
         write_json(
             directory.provenance,
             provenance(as_path(data_dir), setup.experiment.folder),

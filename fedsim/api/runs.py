@@ -24,12 +24,12 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
 from fedsim.stages.attack import attack as attack_stage
+from fedsim.stages.figures.attackers_file import keep_attackers
 from fedsim.stages.figures.ceilings import keep_guarantees
 from fedsim.stages.figures.federation_seeds import repeats_of
-from fedsim.stages.figures.stated_attackers import keep_stated
 from fedsim.stages.page.exposed_records import ExposedRequest
-from fedsim.stages.preparation.data_of_experiment import load_data, require_labels
 from fedsim.stages.preparation.dry_run import try_attacks
+from fedsim.stages.preparation.experiment_data import load_data, require_labels
 from fedsim.stages.preparation.plan import Plan, StatedThreat, plan, stated_threats
 from fedsim.stages.preparation.refusals import require_simulated
 from fedsim.stages.preparation.setup import Setup
@@ -96,7 +96,7 @@ def run(
     directory = RunDirectory.create(folder, setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
-        keep_stated(setup.attackers, directory)
+        keep_attackers(setup.attackers, directory)
         keep_guarantees(setup.guarantees, directory)
         write_json(
             directory.provenance,

@@ -20,9 +20,9 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks import JsonLines, watching_cells
 from fedsim.report.comparison_rows import ComparedRow
 from fedsim.report.comparison_table import ComparedTable
+from fedsim.report.defence_effects import defence_effect_lines
 from fedsim.report.results import Results
 from fedsim.report.table import RunTable
-from fedsim.report.taken import taken_lines
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.plan import Plan, StatedThreat
 from fedsim.studies.cells import Cell
@@ -97,7 +97,7 @@ class TerminalOutput:
     def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Print the table, and where the page is."""
         self._console.print(ComparedTable(rows))
-        for line in taken_lines(rows):
+        for line in defence_effect_lines(rows):
             self._console.print(line, highlight=False)
         if page is not None:
             self._console.print(f"page: {page}", highlight=False)

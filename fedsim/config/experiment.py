@@ -23,7 +23,8 @@ from fedsim.config.engine import AnyEngine, LocalEngine
 from fedsim.config.faults import FaultsError, faults_in
 from fedsim.config.federation import FederationSettings
 from fedsim.config.metrics import DEFAULT_CHOICES, MetricChoice
-from fedsim.config.misfits import (
+from fedsim.config.partial_reading import IN_PARTS
+from fedsim.config.section_conflicts import (
     VICTIMS_FIT,
     Rule,
     absent_victims,
@@ -36,7 +37,6 @@ from fedsim.config.misfits import (
     strange_attendance,
     strange_victims,
 )
-from fedsim.config.partial_reading import IN_PARTS
 from fedsim.config.sections import (
     AuditSettings,
     DataSettings,

@@ -6,16 +6,16 @@ from functools import partial
 
 from fedsim import plugins
 from fedsim.conformance import toy
+from fedsim.conformance.adversary_trial import AdversaryTrial, Checksums, contents
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.conformance.traffic import first_difference
-from fedsim.conformance.trial import Checksums, Trial, contents
 from fedsim.observation.keys import SnapshotKey
 from fedsim.stages.simulation.checkpointing import read_taken_over
 
 SHORTEST_WORDS, LONGEST_WORDS = 2, 300
 
 
-def adversary_checks(trial: Trial) -> Sequence[Check]:
+def adversary_checks(trial: AdversaryTrial) -> Sequence[Check]:
     """Return the checks of an adversary, in the order in which they make sense."""
     checks = {
         "says in one line what it is": is_described,
@@ -42,13 +42,13 @@ def adversary_checks(trial: Trial) -> Sequence[Check]:
     ]
 
 
-def is_described(trial: Trial) -> None:
+def is_described(trial: AdversaryTrial) -> None:
     """`fedsim list adversaries` shows the first line of its documentation."""
     if not plugins.resolve("adversaries", trial.name).__doc__:  # its own, not an inherited one
         raise Failed("it has no docstring; its first line is what `fedsim list` shows")
 
 
-def has_words(trial: Trial) -> None:
+def has_words(trial: AdversaryTrial) -> None:
     """Who, sees and does are printed before anything runs, and stand in the report."""
     threat = trial.adversary.threat()
     for name in ("who", "sees", "does"):
@@ -59,7 +59,7 @@ def has_words(trial: Trial) -> None:
             raise Failed(f"threat().{name} is {said!r}; say it in a few words on one line")
 
 
-def agrees_with_itself(trial: Trial) -> None:
+def agrees_with_itself(trial: AdversaryTrial) -> None:
     """Passive ones share the honest federation; an active one has a federation to itself."""
     active, start = trial.adversary.threat().active, trial.start
     if active and start is None:
@@ -70,7 +70,7 @@ def agrees_with_itself(trial: Trial) -> None:
         raise Failed(f"acts_from() is {start}; rounds are numbered from 1")
 
 
-def asks_well(trial: Trial) -> str:
+def asks_well(trial: AdversaryTrial) -> str:
     """Whose data is asked about must exist, and never change."""
     victims, attacker = (0,), trial.attacker
     asked = trial.adversary.queries(victims, toy.PARTICIPANTS)
@@ -91,14 +91,14 @@ def asks_well(trial: Trial) -> str:
     return "about " + ", ".join(query.key for query in asked)
 
 
-def takes_part(trial: Trial) -> str:
+def takes_part(trial: AdversaryTrial) -> str:
     """Its hooks run in every round, on a federation of three."""
     passed = trial.with_it
     last = max(message.round for message in passed)
     return f"{toy.PARTICIPANTS} participants, {last} rounds"
 
 
-def keeps_what_it_needs(trial: Trial) -> str:
+def keeps_what_it_needs(trial: AdversaryTrial) -> str:
     """An attack reads the snapshots of `answering`, of each observed round."""
     store = trial.attacker.store(trial.experiment, trial.run)
     rounds = trial.experiment.observed_rounds
@@ -126,7 +126,7 @@ def _written(key: SnapshotKey) -> str:
     return f"SnapshotKind.{key.kind.name}.of({number})"
 
 
-def is_honest_until_it_acts(trial: Trial) -> str:
+def is_honest_until_it_acts(trial: AdversaryTrial) -> str:
     """Until it acts its federation is the honest one, message by message."""
     found = first_difference(trial.honest, trial.with_it)
     if found is not None and (trial.start is None or found.round < trial.start):
@@ -141,7 +141,7 @@ def is_honest_until_it_acts(trial: Trial) -> str:
     return f"{len(same)} messages and aggregates compared, {until}"
 
 
-def acts(trial: Trial) -> str:
+def acts(trial: AdversaryTrial) -> str:
     """An active adversary that changes nothing costs a federation and shows nothing."""
     if trial.start is None:
         raise NotApplicable("it is passive")
@@ -154,13 +154,13 @@ def acts(trial: Trial) -> str:
     return f"first in round {found.round}: {found.what}"
 
 
-def repeats(trial: Trial) -> str:
+def repeats(trial: AdversaryTrial) -> str:
     """Every draw comes from the seed of its resources, never from global state or the clock."""
     again = trial.simulated("again")
     return _require_same(contents(trial.run), contents(again), "of a second run", trial)
 
 
-def resumes(trial: Trial) -> str:
+def resumes(trial: AdversaryTrial) -> str:
     """A run that was stopped goes on with freshly built adversaries and their memories."""
     last = trial.experiment.federation.rounds
     start = trial.start or 1
@@ -174,7 +174,7 @@ def resumes(trial: Trial) -> str:
     return "stopped after round " + ", ".join(map(str, stops))
 
 
-def remembers_in_memory(trial: Trial) -> str | None:
+def remembers_in_memory(trial: AdversaryTrial) -> str | None:
     """Only `memory` survives a stop, and what is beside it is lost; a cache may be."""
     changed = trial.changed_attributes
     if not changed:
@@ -187,7 +187,7 @@ def remembers_in_memory(trial: Trial) -> str | None:
     return f"a run changes {named} too; forgetting it changed nothing here"
 
 
-def branches(trial: Trial) -> str:
+def branches(trial: AdversaryTrial) -> str:
     """What it remembers when it begins to act is what the last honest round alone shows it."""
     if trial.start is None:
         raise NotApplicable("it is passive")
@@ -204,7 +204,7 @@ def branches(trial: Trial) -> str:
     return _require_same(ours, theirs, f"of a run that branched after round {taken}", trial)
 
 
-def _require_same(ours: Checksums, theirs: Checksums, what: str, trial: Trial) -> str:
+def _require_same(ours: Checksums, theirs: Checksums, what: str, trial: AdversaryTrial) -> str:
     for name, content in ours.items():
         if theirs.get(name) != content:
             hint = "".join(f"; a run changes self.{one}" for one in trial.changed_attributes)

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from fedsim import plugins, seeds
 from fedsim.attacks import AuxiliaryRecords, Traced
-from fedsim.conformance.attempt import SEED, Attempt, ScoreArray
+from fedsim.conformance.attack_trial import SEED, AttackTrial, ScoreArray
 from fedsim.conformance.checklist import Check, Failed, NotApplicable
 from fedsim.engines.threads import limited_threads
 from fedsim.progress import SILENCE
@@ -35,7 +35,7 @@ ROUNDING = 1e-4
 """Relative: another order of a batch rounds sums otherwise."""
 
 
-def attack_checks(attempt: Attempt) -> Sequence[Check]:
+def attack_checks(attempt: AttackTrial) -> Sequence[Check]:
     """Return the checks of an attack, in the order in which they make sense."""
     checks = {
         "leaves what it is given as it was": leaves_things_alone,
@@ -55,18 +55,18 @@ def attack_checks(attempt: Attempt) -> Sequence[Check]:
     ]
 
 
-def is_described(attempt: Attempt) -> None:
+def is_described(attempt: AttackTrial) -> None:
     """`fedsim list attacks` shows the first line of its documentation."""
     if not plugins.resolve("attacks", attempt.name).__doc__:  # its own, not an inherited one
         raise Failed("it has no docstring; its first line is what `fedsim list` shows")
 
 
-def scores_all(attempt: Attempt) -> str:
+def scores_all(attempt: AttackTrial) -> str:
     """One finite number per candidate."""
     return f"{len(attempt.scores)} records"
 
 
-def leaves_things_alone(attempt: Attempt) -> None:
+def leaves_things_alone(attempt: AttackTrial) -> None:
     """Attacks share the view: what one changes, the next one reads."""
     view, known = attempt.view, attempt.known
     candidates = attempt.audit.records.copy()
@@ -85,7 +85,7 @@ def leaves_things_alone(attempt: Attempt) -> None:
             raise Failed(f"score() changes {name} in place; work on a copy")
 
 
-def repeats(attempt: Attempt) -> str:
+def repeats(attempt: AttackTrial) -> str:
     """Every draw comes from the seed, and features that were kept are as good as new ones."""
     afresh = replace(attempt.view, features=attempt.folder / "features-again")
     for what, scores in (
@@ -100,7 +100,7 @@ def repeats(attempt: Attempt) -> str:
     return "bit for bit"
 
 
-def is_stochastic_as_it_says(attempt: Attempt) -> str | None:
+def is_stochastic_as_it_says(attempt: AttackTrial) -> str | None:
     """One that does not say `stochastic` is run with one seed only.
 
     Only tested records count: which folds a known record is in may go by the seed.
@@ -118,7 +118,7 @@ def is_stochastic_as_it_says(attempt: Attempt) -> str | None:
     return None
 
 
-def ignores_order(attempt: Attempt) -> str | None:
+def ignores_order(attempt: AttackTrial) -> str | None:
     """ScoreArray stand in the order of the candidates, and go with the record.
 
     A stochastic attack may draw in the order of the candidates; then another order may change the
@@ -146,7 +146,7 @@ def ignores_order(attempt: Attempt) -> str | None:
     return f"another order is like another seed (rank correlation {by_order:.2f}, {by_seed:.2f})"
 
 
-def ignores_the_split(attempt: Attempt) -> None:
+def ignores_the_split(attempt: AttackTrial) -> None:
     """Nobody trains on a test record: who reads the split reads a part of the truth."""
     dataset = attempt.view.dataset
     moved = replace(dataset, test=seeds.generator(SEED, "split").permutation(dataset.test))
@@ -158,7 +158,7 @@ def ignores_the_split(attempt: Attempt) -> None:
         )
 
 
-def is_cross_fitted(attempt: Attempt) -> str:
+def is_cross_fitted(attempt: AttackTrial) -> str:
     """Given a truth that is shuffled, it must not find that truth in the records it was given.
 
     An attack that has learned from a record scores it by the truth that it was given. The threshold
@@ -183,7 +183,7 @@ def is_cross_fitted(attempt: Attempt) -> str:
     return figure
 
 
-def finds_nothing_in_nothing(attempt: Attempt) -> str:
+def finds_nothing_in_nothing(attempt: AttackTrial) -> str:
     """Models that were never trained tell nothing of who is a member."""
     tested = ~attempt.audit.known
     area = attempt.area(attempt.scored(attempt.ignorant), attempt.audit.member, tested)
@@ -194,7 +194,7 @@ def finds_nothing_in_nothing(attempt: Attempt) -> str:
     return figure
 
 
-def finds_the_leak(attempt: Attempt) -> str:
+def finds_the_leak(attempt: AttackTrial) -> str:
     """On a victim that has memorised its labels; shown, not a pass or a failure."""
     tested = ~attempt.audit.known
     area = attempt.area(attempt.scores, attempt.audit.member, tested)
@@ -204,7 +204,7 @@ def finds_the_leak(attempt: Attempt) -> str:
     return f"{found}, guessing .500 ± {width:.3f}: {outcome}"
 
 
-def traces(attempt: Attempt) -> str:
+def traces(attempt: AttackTrial) -> str:
     """The report draws the course of an attack's signal."""
     attack, view = attempt.attack, attempt.view
     if not isinstance(attack, Traced):
@@ -217,7 +217,7 @@ def traces(attempt: Attempt) -> str:
     return f"{wanted[0]} snapshots"
 
 
-def _sides(attempt: Attempt) -> tuple[int, int]:
+def _sides(attempt: AttackTrial) -> tuple[int, int]:
     tested = attempt.audit.member[~attempt.audit.known]
     return int(tested.sum()), int((~tested).sum())
 

@@ -20,8 +20,9 @@ from fedsim.canaries import CanaryKind
 from fedsim.config.engine import Engine
 from fedsim.conformance import toy
 from fedsim.conformance.adversary_checks import adversary_checks
+from fedsim.conformance.adversary_trial import AdversaryTrial
 from fedsim.conformance.attack_checks import attack_checks
-from fedsim.conformance.attempt import Attempt
+from fedsim.conformance.attack_trial import AttackTrial
 from fedsim.conformance.canary_checks import canary_checks
 from fedsim.conformance.checklist import Check, Checklist, CheckResult, Failed, findings_of
 from fedsim.conformance.dataset_checks import dataset_checks
@@ -34,7 +35,6 @@ from fedsim.conformance.optimizer_checks import optimizer_checks
 from fedsim.conformance.partitioner_checks import partitioner_checks
 from fedsim.conformance.strategy_checks import strategy_checks
 from fedsim.conformance.trainer_checks import trainer_checks
-from fedsim.conformance.trial import Trial
 from fedsim.data.partitioners.flower import is_of_flower
 from fedsim.defences import Defence
 from fedsim.errors import PluginError, listed
@@ -45,8 +45,10 @@ from fedsim.training.trainer import LocalTrainer
 Settings = Mapping[str, Any]
 
 _CHECKS: Mapping[str, Callable[[str, Settings, Path], Sequence[Check]]] = {
-    "adversaries": lambda name, settings, folder: adversary_checks(Trial(name, settings, folder)),
-    "attacks": lambda name, settings, folder: attack_checks(Attempt(name, settings, folder)),
+    "adversaries": lambda name, settings, folder: adversary_checks(
+        AdversaryTrial(name, settings, folder)
+    ),
+    "attacks": lambda name, settings, folder: attack_checks(AttackTrial(name, settings, folder)),
     "canaries": lambda name, settings, folder: canary_checks(name, settings),
     "datasets": dataset_checks,
     "defences": defence_checks,

@@ -10,9 +10,9 @@ from typing import Any
 from fedsim.config.choice import LabelledChoice
 from fedsim.config.experiment import Experiment
 from fedsim.conformance import toy
+from fedsim.conformance.adversary_trial import Stopping
 from fedsim.conformance.checklist import Check, Failed
 from fedsim.conformance.federation_trial import FederationTrial, require_alike
-from fedsim.conformance.trial import Stopping
 from fedsim.defences import Defence, FederationFacts
 from fedsim.defences.composition import build_defences
 

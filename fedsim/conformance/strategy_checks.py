@@ -9,9 +9,9 @@ from typing import Any
 
 from fedsim.config.choice import Choice
 from fedsim.config.experiment import Experiment
+from fedsim.conformance.adversary_trial import Stopping
 from fedsim.conformance.checklist import Check
 from fedsim.conformance.federation_trial import FederationTrial, require_alike
-from fedsim.conformance.trial import Stopping
 
 STOP = 3
 """After how many rounds the federation is stopped."""

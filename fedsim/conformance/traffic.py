@@ -13,7 +13,7 @@ from fedsim.adversary.server_position import ServerAdversary
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models.exchange import exchanged_shapes
@@ -62,7 +62,7 @@ def traffic(setup: Setup, adversaries: Sequence[Adversary] = ()) -> Traffic:
     with local_identity(), limited_threads(setup.experiment.engine.threads):
         grid = _TrafficGrid(app, participants)
         servers = [one for one in adversaries if isinstance(one, ServerAdversary)]
-        participant_of = introduce(grid, participants)
+        participant_of = identify_nodes(grid, participants)
         run_rounds(
             grid,
             AdversarialStrategy(strategy, servers, participant_of),

@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim import seeds
 from fedsim.errors import MessageError
-from fedsim.federation.introduction import require_content
+from fedsim.federation.node_identification import require_content
 from fedsim.federation.participation import ParticipatingGrid
 from fedsim.federation.round_figures import RoundFigures, mean_figure, with_utility
 from fedsim.objectives import Classification, Objective

@@ -9,7 +9,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.adversary.server_position import ServerAdversary
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 
 
@@ -47,7 +47,7 @@ def make_server_app(server: Server) -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        serve(server, grid, introduce(grid, server.participants, server.schedule.timeout))
+        serve(server, grid, identify_nodes(grid, server.participants, server.schedule.timeout))
 
     return app
 
@@ -62,7 +62,7 @@ def serve(server: Server, grid: Grid, participant_of: Mapping[int, int]) -> Prog
     grid
         What reaches the participants.
     participant_of
-        Which participant each node is; see `introduce`.
+        Which participant each node is; see `identify_nodes`.
     """
     return run_rounds(
         grid,

@@ -19,7 +19,7 @@ from fedsim.defences.secure_aggregation import with_protocol
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError
 from fedsim.federation.checkpoint import Checkpoint
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress
 from fedsim.federation.server_app import Server, serve
 from fedsim.files import write_json
@@ -31,8 +31,8 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
+from fedsim.stages.figures.attackers_file import keep_attackers
 from fedsim.stages.figures.ceilings import keep_guarantees
-from fedsim.stages.figures.stated_attackers import keep_stated
 from fedsim.stages.preparation.experiment_faults import load_experiment
 from fedsim.stages.preparation.federations import PlannedFederation
 from fedsim.stages.preparation.plan import plan
@@ -44,7 +44,7 @@ from fedsim.stages.simulation.checkpointing import (
     write_malicious_updates,
     write_server_findings,
 )
-from fedsim.stages.simulation.federation_parts import beginning_of, schedule_of, standing_of
+from fedsim.stages.simulation.federation_parts import beginning_of, progress_summary, schedule_of
 from fedsim.stages.simulation.run_content import keep_content
 
 _LOOK_AGAIN = 1.0
@@ -68,7 +68,7 @@ def new_server_app(experiment: Path) -> ServerApp:
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)
-            keep_stated(setup.attackers, run)
+            keep_attackers(setup.attackers, run)
             keep_guarantees(setup.guarantees, run)
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(setup.ledger, run.ledger)
@@ -113,7 +113,7 @@ def meet(
                 f"'num-supernodes={participants}'"
             )
         time.sleep(_LOOK_AGAIN)
-    return introduce(grid, participants, timeout)
+    return identify_nodes(grid, participants, timeout)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Hosted:
 
             def after_round(progress: Progress) -> None:
                 write_history(self.run.history(name), progress.history, utility)
-                advance(standing_of(progress, utility))
+                advance(progress_summary(progress, utility))
 
             adversaries = tuple(federation.servers.values())
             server = Server(

@@ -1,7 +1,7 @@
 """The charts of a report, from plain records to plotly figures; nothing is measured here.
 
 Names are escaped: plotly reads markup in its labels. What all have in common is in
-`fedsim.report.drawing`.
+`fedsim.report.chart_style`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from fedsim.report.chart_data import (
     ScoreHistogram,
     SignalCourse,
 )
-from fedsim.report.drawing import (
+from fedsim.report.chart_style import (
     MEMBER,
     NONMEMBER,
     adversary_colours,

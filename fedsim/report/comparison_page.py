@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.files import write_text
-from fedsim.report import formatting, interval_figures
+from fedsim.report import formatting, interval_charts
 from fedsim.report.chart_data import RocTrace, UtilityPoint
 from fedsim.report.comparison_rows import ComparedRow, metrics_of, reference_name
 from fedsim.report.label_gains import gain_lines
@@ -154,14 +154,14 @@ def _sections(data: ComparisonData) -> Iterator[tuple[str, Iterator[Chart]]]:
 def _figures(data: ComparisonData) -> Iterator[Chart]:
     named = [row.result.model_copy(update={"adversary": data.called(row)}) for row in data.rows]
     alt = "AUC of every attack with its interval, for each contender; figures in the table"
-    yield Chart("side-by-side", interval_figures.side_by_side(named), "AUC", alt)
+    yield Chart("side-by-side", interval_charts.side_by_side(named), "AUC", alt)
     differences = [
-        interval_figures.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
+        interval_charts.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
         for row in data.rows
         if row.difference is not None
     ]
     if differences:
-        chart = interval_figures.differences(differences, list(data.contenders.values()))
+        chart = interval_charts.differences(differences, list(data.contenders.values()))
         alt = "Differences of AUC from what the table says, with intervals"
         yield Chart("differences", chart, "Difference, against what the table says", alt)
 

@@ -7,10 +7,10 @@ from rich.text import Text
 
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, contenders_of, metrics_of
-from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import figure_text
 from fedsim.report.label_gains import gain_lines
 from fedsim.report.result_schema import MetricInfo, ResultRow
+from fedsim.report.wide_tables import TableColumn, WideTable
 
 
 class ComparedTable:

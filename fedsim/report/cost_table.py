@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from fedsim.report.costs import Cost
-from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import difference_text, figure_text
 from fedsim.report.utility_info import UtilityInfo
+from fedsim.report.wide_tables import TableColumn, WideTable
 
 
 def cost_remarks(costs: Sequence[Cost]) -> list[str]:

@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.finding import OwnedFinding
-from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import number
+from fedsim.report.wide_tables import TableColumn, WideTable
 
 
 def finding_cell(value: str | int | float | bool | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedsim.report.chart_data import RocTrace
-from fedsim.report.drawing import adversary_colours
+from fedsim.report.chart_style import adversary_colours
 from fedsim.report.roc_charts import line_style, shown_at_first
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedsim.files import write_text
-from fedsim.report import formatting, interval_figures
+from fedsim.report import formatting, interval_charts
 from fedsim.report.attack_charts import by_class, course, exposure, histogram
 from fedsim.report.data import AttackFigures, ReportData
 from fedsim.report.diagram import WIDTH, diagram
@@ -138,7 +138,7 @@ def _step(data: ReportData) -> str:
 def _side_by_side(data: ReportData) -> Iterator[Chart]:
     if rows := data.results.summary():
         alt = "AUC of every attack with its interval, for each adversary; figures in the table"
-        yield Chart("side-by-side", interval_figures.side_by_side(rows), "", alt)
+        yield Chart("side-by-side", interval_charts.side_by_side(rows), "", alt)
 
 
 def _scores(data: ReportData) -> Iterator[Chart]:

@@ -10,7 +10,7 @@ from fedsim.report.chart_data import (
     CeilingTrace,
     RocTrace,
 )
-from fedsim.report.drawing import (
+from fedsim.report.chart_style import (
     NONMEMBER,
     adversary_colours,
     empty_figure,

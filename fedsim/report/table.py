@@ -13,7 +13,6 @@ from rich.text import Text
 from fedsim.errors import plural
 from fedsim.report.cost_table import cost_remarks, cost_table
 from fedsim.report.finding_tables import finding_parts
-from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import (
     figure_text,
     footnotes,
@@ -24,6 +23,7 @@ from fedsim.report.formatting import (
 from fedsim.report.label_gains import label_gain_lines
 from fedsim.report.result_schema import MetricInfo, ResultRow
 from fedsim.report.results import MEAN, Results
+from fedsim.report.wide_tables import TableColumn, WideTable
 
 # What separates a figure from its interval: a space where it fits, else a new line.
 _WIDE, _STACKED = " ", "\n"

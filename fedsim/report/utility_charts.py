@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from fedsim.report.chart_data import (
     UtilityPoint,
 )
-from fedsim.report.drawing import (
+from fedsim.report.chart_style import (
     TEST,
     TRAIN,
     adversary_colours,

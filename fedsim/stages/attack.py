@@ -36,9 +36,9 @@ from fedsim.stages.figures.score_files import (
     write_trace,
 )
 from fedsim.stages.preparation.attackers import Attacker
+from fedsim.stages.preparation.attribute_reset import reset_attributes
 from fedsim.stages.preparation.built_plugins import build_attack
-from fedsim.stages.preparation.data_of_experiment import require_labels
-from fedsim.stages.preparation.forgetting import forgetting
+from fedsim.stages.preparation.experiment_data import require_labels
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import HiddenAudit, hidden_audit, view_of
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
@@ -150,7 +150,7 @@ def _scored(
 ) -> Iterator[str]:
     """Score one case by every attack: a job of its own, as its attacks share what is extracted."""
     for choice in setup.experiment.attacks:
-        with forgetting(type(setup.attacks[choice.label])):
+        with reset_attributes(type(setup.attacks[choice.label])):
             _score(setup, run, watcher, case, choice, fresh)
         yield f"{case.name}: {choice.label}"
 

@@ -30,8 +30,8 @@ from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.kept_snapshots import Selection, select
-from fedsim.stages.preparation.data_of_experiment import load_data
-from fedsim.stages.preparation.given_weights import fitted, read_weights
+from fedsim.stages.preparation.experiment_data import load_data
+from fedsim.stages.preparation.external_weights import fitted, read_weights
 from fedsim.stages.preparation.plan import plan
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup_building import build_setup

@@ -20,11 +20,15 @@ from fedsim.report.results import MEAN, Results
 from fedsim.report.results_file import write_results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.canary_findings import canary_finding
+from fedsim.stages.figures.carried_over_figures import with_carried_over_figures
 from fedsim.stages.figures.ceilings import ceiling_of, read_guarantees, refutation
 from fedsim.stages.figures.evaluate import EvaluatedRun, evaluate_run
 from fedsim.stages.figures.federation_seeds import seeds_finding
-from fedsim.stages.figures.kept_figures import with_kept_figures
-from fedsim.stages.figures.label_gain import gain_over, label_attack, tells_members
+from fedsim.stages.figures.label_baseline import (
+    gain_over_label,
+    label_attack,
+    label_separates_members,
+)
 from fedsim.stages.figures.null_check import null_finding
 from fedsim.stages.figures.participant_epsilon import participant_findings
 from fedsim.stages.figures.utility import (
@@ -36,7 +40,7 @@ from fedsim.stages.figures.utility import (
 )
 from fedsim.stages.page import report_charts, report_text
 from fedsim.stages.page.exposed_records import ExposedRequest, standing_out
-from fedsim.stages.page.made_again import commands
+from fedsim.stages.page.rerun_commands import rerun_commands
 from fedsim.stages.page.threat_sections import placed, threat_in_words
 from fedsim.stages.preparation.federations import federations_of
 from fedsim.stages.preparation.plan import stated_threats
@@ -86,7 +90,7 @@ def _results(run: RunDirectory, evaluated: EvaluatedRun, history: HistoryFile) -
         findings=tuple(_findings(run, evaluated)),
         provenance={"seed": evaluated.experiment.seed, **flat_provenance(run)},
     )
-    results = with_kept_figures(results, run, evaluated.missing)
+    results = with_carried_over_figures(results, run, evaluated.missing)
     found = tuple(seeds_finding(evaluated.experiment, run, results))
     return results.model_copy(update={"findings": (*results.findings, *found)})
 
@@ -137,9 +141,9 @@ def _over_label(
     if label is None or attack == label:
         return None
     reference = evaluated.means[adversary, label]
-    if not tells_members(reference):
+    if not label_separates_members(reference):
         return None
-    return gain_over(reference, evaluated.means[adversary, attack], evaluated.experiment.seed)
+    return gain_over_label(reference, evaluated.means[adversary, attack], evaluated.experiment.seed)
 
 
 def _page(
@@ -174,7 +178,7 @@ def _page(
         courses=report_charts.courses(run, evaluated),
         config_yaml=run.experiment.read_text(encoding="utf-8"),
         provenance=_made_by(made_by),
-        commands=commands(run.path, experiment, made_by),
+        commands=rerun_commands(run.path, experiment, made_by),
         cautions=report_text.cautions(run, evaluated),
         compared=compared_rows({name: results}, paired),
         by_class=report_charts.by_class(evaluated),

@@ -27,13 +27,13 @@ from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup import strategy_of as strategy_of
 from fedsim.stages.simulation.canary_cosines import CosineRecorder
 from fedsim.stages.simulation.checkpointing import Checkpointer, read_taken_over
-from fedsim.stages.simulation.features_only import let_go
 from fedsim.stages.simulation.federation_parts import (
     beginning_of,
     client_app_of,
+    progress_summary,
     schedule_of,
-    standing_of,
 )
+from fedsim.stages.simulation.parameter_release import release_parameters
 from fedsim.stages.simulation.round_timing import timed_rounds
 from fedsim.stages.simulation.state_cache import StateCache
 
@@ -116,7 +116,7 @@ def _run(
                 keeper.start(beginning_of(setup))
                 _serve(setup, federation, keeper, participants, watcher)
                 keeper.ended()
-                let_go(setup, federation, run, frozenset(), keeper.progress.round)
+                release_parameters(setup, federation, run, frozenset(), keeper.progress.round)
             except WorkerEnded as ended:
                 losses += 1
                 if losses > setup.experiment.engine.restarts:
@@ -145,8 +145,8 @@ def _serve(
             if cosines is not None:
                 cosines.after(progress)
             keeper.finished(progress)
-            let_go(setup, federation, keeper.run, keeper.kept_rounds, progress.round)
-            advance(standing_of(progress, utility, recorder.took_part))
+            release_parameters(setup, federation, keeper.run, keeper.kept_rounds, progress.round)
+            advance(progress_summary(progress, utility, recorder.took_part))
 
         adversaries = (recorder, *federation.servers.values())
         server = Server(keeper.strategy, adversaries, participants, schedule, start, after_round)

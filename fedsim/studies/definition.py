@@ -37,7 +37,7 @@ from fedsim.config.strict import Strict
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError, joined_faults, listed
 from fedsim.plugins.plain_data import as_json
-from fedsim.studies.shown_specs import (
+from fedsim.studies.output_specs import (
     FOUND_IN_RESULTS,
     METRIC,
     ComparisonSpec,

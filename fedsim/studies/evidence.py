@@ -14,12 +14,12 @@ from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult, Metric, mean_evaluation_result
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.rundir import RunDirectory
+from fedsim.stages.figures.attackers_file import recorded_attackers
+from fedsim.stages.figures.carried_over_figures import found_metrics
 from fedsim.stages.figures.evaluate import evaluate_scores
-from fedsim.stages.figures.kept_figures import found_metrics
 from fedsim.stages.figures.score_files import read_scores, read_trace
-from fedsim.stages.figures.stated_attackers import stated_attackers
 from fedsim.stages.preparation.attackers import Attacker
-from fedsim.stages.preparation.who_is_seen import asked_about
+from fedsim.stages.preparation.victim_visibility import attackers_with_audits
 from fedsim.studies.rows import Row
 
 # The figures have their intervals already; the evaluation results here carry scores, not intervals.
@@ -160,7 +160,7 @@ class Evidence:
 
     @cached_property
     def _attackers(self) -> tuple[Attacker, ...]:
-        return asked_about(stated_attackers(self._experiment, self._run), self._ledger)
+        return attackers_with_audits(recorded_attackers(self._experiment, self._run), self._ledger)
 
     @cached_property
     def _metrics(self) -> tuple[Metric, ...]:

@@ -13,12 +13,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from fedsim.errors import FedsimError
 from fedsim.evaluation.curves import mean_roc, quartiles, score_histogram
-from fedsim.report.drawing import ADVERSARY_COLOURS, MEMBER, NONMEMBER
+from fedsim.report.chart_style import ADVERSARY_COLOURS, MEMBER, NONMEMBER
 from fedsim.studies.canvas import PANELS_A_LINE, drawn_as_svg
 from fedsim.studies.evidence import Finder, StoredTrace, StudyCourse
 from fedsim.studies.metric_names import heading
+from fedsim.studies.output_specs import FigureSpec
 from fedsim.studies.rows import Row, fits, measured
-from fedsim.studies.shown_specs import FigureSpec
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.9
 ACTING = ADVERSARY_COLOURS[1]

@@ -18,9 +18,9 @@ from fedsim.report.utility_info import UtilityInfo
 from fedsim.rundir import RunDirectory
 from fedsim.stages.simulation.round_timing import read_round_timing
 from fedsim.studies.evidence import Finder
+from fedsim.studies.output_specs import ADVERSARY, FrontierSpec
 from fedsim.studies.pareto import MeanEstimate, mean_estimate, undominated
 from fedsim.studies.rows import Row
-from fedsim.studies.shown_specs import ADVERSARY, FrontierSpec
 from fedsim.studies.strengths import DEFENCE, STRENGTH, UNDEFENDED
 
 POSITIONS = 3

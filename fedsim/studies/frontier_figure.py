@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
-from fedsim.report.drawing import ADVERSARY_COLOURS
+from fedsim.report.chart_style import ADVERSARY_COLOURS
 from fedsim.studies.canvas import PANELS_A_LINE, drawn_as_svg
 from fedsim.studies.frontier import Frontier, FrontierPoint
 from fedsim.studies.pareto import MeanEstimate

@@ -12,9 +12,9 @@ from rich.text import Text
 from fedsim.errors import plural
 from fedsim.progress import Advance
 from fedsim.report.comparison_rows import auc_in_words
-from fedsim.report.fitting import TableColumn, WideTable
 from fedsim.report.formatting import area, percent
 from fedsim.report.results import Results
+from fedsim.report.wide_tables import TableColumn, WideTable
 from fedsim.studies.cells import Cell
 from fedsim.studies.findings import Findings, PlannedCell
 from fedsim.studies.frontier import Frontier

@@ -7,8 +7,8 @@ from fedsim.evaluation import Comparison as Compared
 from fedsim.evaluation import compare
 from fedsim.studies.definition import Study
 from fedsim.studies.evidence import Finder
+from fedsim.studies.output_specs import ComparisonSpec
 from fedsim.studies.rows import Row, fits
-from fedsim.studies.shown_specs import ComparisonSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fedsim.report.results import Results
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
 from fedsim.studies.metric_names import is_of_federation, utility_part
-from fedsim.studies.shown_specs import ADVERSARY, ATTACK, Only
+from fedsim.studies.output_specs import ADVERSARY, ATTACK, Only
 
 Coordinates = Mapping[str, str]
 

@@ -8,6 +8,7 @@ from fedsim.evaluation.metric_choice import chosen_metrics
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Study
 from fedsim.studies.metric_names import heading, is_of_federation, utility_part
+from fedsim.studies.output_specs import METRIC, ComparisonSpec, Only, ReferenceSpec, TableSpec
 from fedsim.studies.references import Reference, reference_table
 from fedsim.studies.rows import (
     Coordinates,
@@ -18,7 +19,6 @@ from fedsim.studies.rows import (
     measured,
     utility_figure,
 )
-from fedsim.studies.shown_specs import METRIC, ComparisonSpec, Only, ReferenceSpec, TableSpec
 
 Key = tuple[str, ...]
 

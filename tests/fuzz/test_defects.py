@@ -29,7 +29,7 @@ from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.strategies import build_strategy
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.score_files import made_from, overlapping, read_scores, read_trace
-from fedsim.stages.preparation.given_weights import read_weights
+from fedsim.stages.preparation.external_weights import read_weights
 from fedsim.stages.report import flat_provenance
 from fedsim.stages.simulation.checkpointing import read_taken_over
 from fedsim.stages.simulation.history import read_history_file

@@ -25,7 +25,8 @@ from fedsim.evaluation.intervals import RESAMPLES
 from fedsim.evaluation.metric import Metric
 from fedsim.evaluation.metrics import balanced_accuracy
 from fedsim.rundir import RunDirectory
-from fedsim.stages.figures.kept_figures import found_metrics
+from fedsim.stages.figures.attackers_file import recorded_attackers
+from fedsim.stages.figures.carried_over_figures import found_metrics
 from fedsim.stages.figures.score_files import (
     BASELINE,
     HEADLINE,
@@ -33,10 +34,9 @@ from fedsim.stages.figures.score_files import (
     made_from,
     read_scores,
 )
-from fedsim.stages.figures.stated_attackers import stated_attackers
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.user_level import by_user, scores_by_user
-from fedsim.stages.preparation.who_is_seen import asked_about
+from fedsim.stages.preparation.victim_visibility import attackers_with_audits
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def evaluate_run(run: RunDirectory) -> EvaluatedRun:
     """
     experiment = load_experiment(run.experiment, plugins_needed=False)
     ledger = read_ledger(run.ledger)
-    attackers = asked_about(stated_attackers(experiment, run), ledger)
+    attackers = attackers_with_audits(recorded_attackers(experiment, run), ledger)
     found = found_metrics(experiment.metrics)
     metrics = found.metrics
     evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}

@@ -10,13 +10,13 @@ from fedsim.report.data import AttackFigures
 from fedsim.report.results import MEAN, Results
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.evaluate import EvaluatedRun
-from fedsim.stages.figures.label_gain import label_attack, tells_members
+from fedsim.stages.figures.label_baseline import label_attack, label_separates_members
 from fedsim.stages.figures.score_files import overlapping
 from fedsim.stages.kept_snapshots import of_snapshots
 from fedsim.stages.page.threat_sections import HOLDER
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.federations import federations_of
-from fedsim.stages.preparation.idle_participants import idle_participants, numbered
+from fedsim.stages.preparation.idle_participants import idle_participants, number_list
 
 _KIND = {
     ("server", False): "a curious",
@@ -77,7 +77,7 @@ def _finding(attacker: Attacker, evaluated: EvaluatedRun) -> AttackFigures:
         *(who, whose(query, evaluated.experiment)),
         *(accuracy.value, accuracy.low, accuracy.high),
         attack,
-        label_alone=alone.accuracy.value if alone and tells_members(alone) else None,
+        label_alone=alone.accuracy.value if alone and label_separates_members(alone) else None,
     )
 
 
@@ -140,7 +140,7 @@ def facts(experiment: Experiment, ledger: Ledger) -> list[tuple[str, str]]:
     partition, federation = experiment.partition, experiment.federation
     each = f" x {partition.records:,} records" if partition.records else ""
     idle = idle_participants(ledger.training_sets)
-    away = f"; without records, in no round: {numbered(idle)}" if idle else ""
+    away = f"; without records, in no round: {number_list(idle)}" if idle else ""
     defended = ", ".join(map(_with_settings, experiment.defences))
     return [
         ("data", experiment.data.name),

@@ -30,7 +30,7 @@ from fedsim.plugins.error_sentences import place_in_module
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
-from fedsim.stages.preparation.forgetting import forgetting
+from fedsim.stages.preparation.attribute_reset import reset_attributes
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import HiddenAudit, hidden_audit, view_of
 
@@ -62,7 +62,7 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
             except SnapshotError:
                 return  # no room for temporary files: the run itself says where it needs room
             for label, attack in copy.deepcopy(dict(setup.attacks)).items():
-                with forgetting(type(attack)):
+                with reset_attributes(type(attack)):
                     _try(label, attack, view, hidden.audit)
 
 

@@ -18,8 +18,8 @@ from fedsim.attacks import Attack
 from fedsim.config import loading
 from fedsim.config.experiment import Experiment
 from fedsim.config.fault_collector import FaultCollector
-from fedsim.config.misfits import VICTIMS_FIT
 from fedsim.config.plugin_faults import plugin_faults
+from fedsim.config.section_conflicts import VICTIMS_FIT
 from fedsim.data.loading import require_files
 from fedsim.data.partition import require_partitioner
 from fedsim.defences.base import Defence
@@ -27,13 +27,13 @@ from fedsim.defences.composition import bare_defence
 from fedsim.errors import ConfigError
 from fedsim.federation.strategy_state import strategy_state
 from fedsim.objectives import Objective
+from fedsim.stages.preparation.attack_needs import require_extracting, require_shown
 from fedsim.stages.preparation.attackers import Attacker, attacker_of
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.canary_audit import require_canary_participants
-from fedsim.stages.preparation.chosen_strategy import chosen_strategy, some_are_away
-from fedsim.stages.preparation.needs import require_extracting, require_shown
 from fedsim.stages.preparation.refusals import require_undefended
-from fedsim.stages.preparation.who_is_seen import Draws, seen_attackers
+from fedsim.stages.preparation.strategy_choice import chosen_strategy, some_are_away
+from fedsim.stages.preparation.victim_visibility import RoundDraws, attackers_with_visible_victims
 from fedsim.training.optimizers import GROUP, optimizer_factory
 from fedsim.training.trainer import build_trainer
 
@@ -225,8 +225,8 @@ _LEAVES_NOBODY_OUT = ("disjoint", "overlapping", "IidPartitioner")
 
 def _require_seen(experiment: Experiment, attackers: tuple[Attacker, ...]) -> None:
     if experiment.partition.name in _LEAVES_NOBODY_OUT and some_are_away(experiment):
-        draws = Draws(experiment, partial(chosen_strategy, experiment))
-        seen_attackers(attackers, draws, _discard)
+        draws = RoundDraws(experiment, partial(chosen_strategy, experiment))
+        attackers_with_visible_victims(attackers, draws, _discard)
 
 
 def _discard(_: str) -> None:

@@ -1,8 +1,9 @@
-"""Participants to whom a partition gives no records: they take no part in any round.
+"""Participants that a partition gives no records: they take no part in any round.
 
-A skewed partition (Dirichlet with many participants) may leave some without. They are away as those
-are whom `federation.attendance` leaves out: never asked to train or to evaluate, and never drawn.
-What remains of an experiment without them is said before round 1, or why nothing does.
+A skewed partition (Dirichlet with many participants) may leave some participants without records.
+They are treated like participants that `federation.attendance` leaves out: they are never asked to
+train or to evaluate, and never sampled. What remains of the experiment is reported before round 1;
+if nothing remains, that is an error.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,32 +25,32 @@ def idle_participants(training_sets: Iterable[NDArray[np.int64]]) -> tuple[int, 
 
 
 def without_idle(experiment: Experiment, idle: Sequence[int]) -> Experiment:
-    """Return an experiment in whose rounds participants without records are away.
+    """Return an experiment in which participants without records attend no round.
 
     Raises
     ------
     ConfigError
-        If in some round nobody would be left.
+        If a round would have no participants.
     """
     federation = experiment.federation.without(idle)
     participants = experiment.partition.participants
     for first in sorted({1, *federation.attendance}):
         if not federation.present(first, participants):
             raise ConfigError(
-                f"federation.attendance: all who take part from round {first} on are without "
-                f"records: partition {experiment.partition.name} gives {names(idle)} none; name "
-                "others, or choose a less skewed partition"
+                f"federation.attendance: no participant that attends from round {first} on has "
+                f"records: partition {experiment.partition.name} gives {participant_list(idle)} "
+                "none; name others, or choose a less skewed partition"
             )
     return experiment.model_copy(update={"federation": federation})
 
 
-def attackers_beside(
+def attackers_without_idle(
     attackers: Iterable[Attacker],
     idle: Sequence[int],
     partition: str,
     say: Callable[[str], None],
 ) -> tuple[Attacker, ...]:
-    """Return the attackers with those queries that ask about somebody with records.
+    """Return the attackers, each with its queries about participants that have records.
 
     Parameters
     ----------
@@ -75,40 +76,41 @@ def attackers_beside(
         who = (attacker.participant,) if sits else sorted({v for q in empty for v in q.victims})
         if empty:
             left_out.append(
-                f"{attacker.label} {'sits with' if sits else 'asks about'} {names(who)}, to whom "
-                f"partition {partition} gives no records"
+                f"{attacker.label} {'sits with' if sits else 'asks about'} "
+                f"{participant_list(who)}, "
+                f"but partition {partition} gives no records there"
             )
         found.append(replace(attacker, queries=kept, left_out=(*attacker.left_out, *empty)))
     if left_out and not any(one.queries for one in found):
         raise ConfigError(
             f"{left_out[0]}: nothing would be left to attack; name others (audit.victims, or the "
-            f"adversary's participant; {names(idle)} have none), or choose a less skewed "
-            "partition (of DirichletPartitioner a larger alpha, or min_partition_size)"
+            f"adversary's participant; {participant_list(idle)} have none), or choose a less "
+            "skewed partition (of DirichletPartitioner a larger alpha, or min_partition_size)"
         )
     for sentence in left_out:
-        say(f"{sentence}; that is left out, and the others are attacked")
+        say(f"{sentence}; it is skipped, and the others are attacked")
     return tuple(found)
 
 
-def told(idle: Sequence[int], participants: int, partition: str) -> str:
+def idle_sentence(idle: Sequence[int], participants: int, partition: str) -> str:
     """Return the sentence on participants without records."""
     return (
         f"partition {partition} gives {len(idle)} of {plural(participants, 'participant')} no "
-        f"records ({numbered(idle)}): they take no part in training"
+        f"records ({number_list(idle)}): they take no part in training"
     )
 
 
-def names(participants: Iterable[int | None]) -> str:
-    """Return participants as a sentence names them, the first few of many.
+def participant_list(participants: Iterable[int | None]) -> str:
+    """Return participants as they appear in a sentence, at most the first few.
 
-    >>> names([4]), names(range(100, 120))
+    >>> participant_list([4]), participant_list(range(100, 120))
     ('participant 4', 'participants 100, 101, 102, 103, 104, 105, 106, 107, ...')
     """
     numbers = [*participants]
-    return f"{'participant' if len(numbers) == 1 else 'participants'} {numbered(numbers)}"
+    return f"{'participant' if len(numbers) == 1 else 'participants'} {number_list(numbers)}"
 
 
-def numbered(participants: Sequence[int | None]) -> str:
-    """Return their numbers, the first few of many."""
+def number_list(participants: Sequence[int | None]) -> str:
+    """Return the numbers of participants, at most the first few."""
     more = ["..."] if len(participants) > _NAMED else []
     return ", ".join([*map(str, participants[:_NAMED]), *more])

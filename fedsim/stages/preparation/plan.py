@@ -13,7 +13,7 @@ from fedsim.models import exchanged_state
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import planned_bytes
 from fedsim.stages.preparation.attackers import Attacker
-from fedsim.stages.preparation.idle_participants import numbered
+from fedsim.stages.preparation.idle_participants import number_list
 from fedsim.stages.preparation.setup import Setup
 
 
@@ -106,7 +106,7 @@ def plan(setup: Setup) -> Plan:
             for one in setup.guarantees
             if one.defence.startswith("trainer ")
         ),
-        idle=numbered(setup.idle),
+        idle=number_list(setup.idle),
     )
 
 

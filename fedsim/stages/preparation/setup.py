@@ -9,6 +9,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 from torch import nn
 
+from fedsim import seeds
 from fedsim.attacks import Attack
 from fedsim.config.experiment import Experiment
 from fedsim.data import Dataset, Ledger, MembershipQuery
@@ -27,7 +28,6 @@ from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.built_plugins import objective_of
-from fedsim.stages.preparation.chosen_strategy import chosen_strategy, some_are_away
 from fedsim.stages.preparation.guarantees import (
     StatedGuarantee,
     may_promise,
@@ -36,9 +36,9 @@ from fedsim.stages.preparation.guarantees import (
 from fedsim.stages.preparation.idle_participants import (
     idle_participants,
 )
-from fedsim.stages.preparation.shuffled import shuffled_records
+from fedsim.stages.preparation.strategy_choice import chosen_strategy, some_are_away
 from fedsim.stages.preparation.user_level import is_a_user_each
-from fedsim.stages.preparation.who_is_seen import Draws
+from fedsim.stages.preparation.victim_visibility import RoundDraws
 from fedsim.training.client_tasks import Participants
 
 
@@ -109,7 +109,7 @@ class Setup:
         """The rounds in which each participant trains; empty where each trains in all."""
         if not some_are_away(self.experiment):
             return ()
-        draws = Draws(self.experiment, partial(chosen_strategy, self.experiment))
+        draws = RoundDraws(self.experiment, partial(chosen_strategy, self.experiment))
         there = {r: draws.training(r) for r in range(1, self.experiment.federation.rounds + 1)}
         participants = range(self.ledger.participants)
         return tuple(tuple(r for r, some in there.items() if p in some) for p in participants)
@@ -150,3 +150,8 @@ def shuffled_audit(setup: Setup, query: MembershipQuery) -> NDArray[np.int64]:
     """Return the audited records of a query in the order in which an attack is handed them."""
     records = setup.ledger.audit(query).records
     return records[shuffled_records(setup.experiment.seed, query, len(records))]
+
+
+def shuffled_records(seed: int, query: MembershipQuery, count: int) -> NDArray[np.intp]:
+    """Return a permutation of 0..count-1, the same one for a run's seed and a query."""
+    return seeds.generator(seed, "order of the audited records", query.key).permutation(count)

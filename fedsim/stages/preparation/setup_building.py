@@ -15,11 +15,11 @@ from fedsim.errors import ConfigError
 from fedsim.models import build_model, require_room
 from fedsim.models.convolutions import prepared_model
 from fedsim.progress import Watcher
+from fedsim.stages.preparation.attack_needs import attackers_with_needs, report_needs
 from fedsim.stages.preparation.attackers import Attacker, attackers_of
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_labels
-from fedsim.stages.preparation.chosen_strategy import chosen_strategy, samples, some_are_away
-from fedsim.stages.preparation.data_of_experiment import (
+from fedsim.stages.preparation.experiment_data import (
     draw_ledger,
     draw_training_sets,
     load_data,
@@ -31,20 +31,28 @@ from fedsim.stages.preparation.guarantees import (
     may_promise,
 )
 from fedsim.stages.preparation.idle_participants import (
-    attackers_beside,
+    attackers_without_idle,
     idle_participants,
-    told,
+    idle_sentence,
     without_idle,
 )
 from fedsim.stages.preparation.memory import require_memory
-from fedsim.stages.preparation.needs import attackers_reading, tell_needs
 from fedsim.stages.preparation.refusals import (
     naming_what_is_given,
     require_aggregation,
     require_undefended,
 )
 from fedsim.stages.preparation.setup import Setup, shuffled_audit, strategy_of
-from fedsim.stages.preparation.who_is_seen import Draws, asked_about, seen_attackers
+from fedsim.stages.preparation.strategy_choice import (
+    chosen_strategy,
+    samples_participants,
+    some_are_away,
+)
+from fedsim.stages.preparation.victim_visibility import (
+    RoundDraws,
+    attackers_with_audits,
+    attackers_with_visible_victims,
+)
 from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.trial import require_training, require_training_step, require_usable_model
 from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
@@ -83,17 +91,17 @@ def build_setup(
         require_sound(experiment, data_dir)
     attackers = attackers_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
-    tell_needs(attacks, experiment, watcher.say)
+    report_needs(attacks, experiment, watcher.say)
     dataset = dataset or load_data(experiment, data_dir, watcher)
     if ledger is not None:
         training_sets = ledger.training_sets
         if experiment.given is None:
             experiment = without_idle(experiment, idle_participants(training_sets))
-        attackers = asked_about(attackers, ledger) if attackers else ()
+        attackers = attackers_with_audits(attackers, ledger) if attackers else ()
     else:
         training_sets = draw_training_sets(experiment, dataset, watcher)
         experiment, attackers = _queries_with_records(experiment, training_sets, attackers, watcher)
-    attackers = attackers_reading(attackers, attacks, experiment)
+    attackers = attackers_with_needs(attackers, attacks, experiment)
     new_model = partial(
         build_model,
         experiment.model.name,
@@ -138,12 +146,12 @@ def _queries_with_records(
     """Return an experiment without idle participants, and its attackers with what they can ask."""
     if idle := idle_participants(training_sets):
         partition = experiment.partition
-        watcher.say(told(idle, partition.participants, partition.name))
+        watcher.say(idle_sentence(idle, partition.participants, partition.name))
         experiment = without_idle(experiment, idle)
-        attackers = attackers_beside(attackers, idle, partition.name, watcher.say)
+        attackers = attackers_without_idle(attackers, idle, partition.name, watcher.say)
     if some_are_away(experiment):
-        draws = Draws(experiment, partial(chosen_strategy, experiment))
-        attackers = seen_attackers(attackers, draws, watcher.say)
+        draws = RoundDraws(experiment, partial(chosen_strategy, experiment))
+        attackers = attackers_with_visible_victims(attackers, draws, watcher.say)
     return experiment, attackers
 
 
@@ -181,7 +189,7 @@ def _convolution_settings(setup: Setup) -> dict[str, object]:
 
 def _prospects(setup: Setup) -> list[ExpectedObservation]:
     """Return what the attacks will be given, for each query of each attacker."""
-    sampled, experiment = samples(strategy_of(setup)), setup.experiment
+    sampled, experiment = samples_participants(strategy_of(setup)), setup.experiment
     return [
         ExpectedObservation(
             setup.new_model,

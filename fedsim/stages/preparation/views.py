@@ -15,8 +15,7 @@ from fedsim.data import AuditSet, Dataset, MembershipQuery
 from fedsim.observation.snapshot_file import Snapshot
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
-from fedsim.stages.preparation.setup import Setup
-from fedsim.stages.preparation.shuffled import shuffled_records
+from fedsim.stages.preparation.setup import Setup, shuffled_records
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,9 @@ def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
     return test
 
 
-def standing_of(progress: Progress, utility: UtilityFigure, took_part: int | None = None) -> str:
+def progress_summary(
+    progress: Progress, utility: UtilityFigure, took_part: int | None = None
+) -> str:
     """Return how a federation stands, in a few words; `took_part` trained in its last round."""
     tested = [v for f in progress.history if (v := f.of(f"test_{utility.name}")) is not None]
     parts = []

@@ -20,7 +20,7 @@ from fedsim.errors import RunDirectoryError
 from fedsim.files import read_json, write_json
 from fedsim.files.digests import digest
 from fedsim.rundir import RunDirectory
-from fedsim.stages.preparation.data_of_experiment import require_labels
+from fedsim.stages.preparation.experiment_data import require_labels
 from fedsim.stages.preparation.setup import Setup
 
 LIBRARIES = ("torch", "torchvision")

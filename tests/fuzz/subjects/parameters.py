@@ -19,7 +19,7 @@ from fedsim.federation.strategies import build_strategy
 from fedsim.files.digests import digest
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshot_file import Snapshot
-from fedsim.stages.preparation.given_weights import fitted, read_weights
+from fedsim.stages.preparation.external_weights import fitted, read_weights
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import tensors

@@ -17,8 +17,8 @@ from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
 from fedsim.federation.log_filters import only_warnings_of_flower
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import run_rounds
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.observation.snapshots import Policy, SnapshotStore
@@ -97,9 +97,9 @@ def introductions(corpus: Corpus) -> Subject:
     def read(random: Random, folder: Path) -> None:
         grid.breaks = None
         with local_identity():
-            introduce(grid, 3)
+            identify_nodes(grid, 3)
         grid.breaks = random
-        assert sorted(introduce(grid, 3).values()) == [0, 1, 2]
+        assert sorted(identify_nodes(grid, 3).values()) == [0, 1, 2]
 
     return Subject("introduction", lambda random: random, _with_identity(read))
 

@@ -6,12 +6,12 @@ import broken_plugins
 import pytest
 
 from fedsim.conformance import CheckStatus, adversary_checks, check_adversary
+from fedsim.conformance.adversary_trial import AdversaryTrial
 from fedsim.conformance.checklist import Check, Failed, findings_of
-from fedsim.conformance.trial import Trial
 
 
-def trial(name: str, folder: Path) -> Trial:
-    return Trial(f"broken_plugins:{name}", {}, folder)
+def trial(name: str, folder: Path) -> AdversaryTrial:
+    return AdversaryTrial(f"broken_plugins:{name}", {}, folder)
 
 
 @pytest.mark.parametrize(

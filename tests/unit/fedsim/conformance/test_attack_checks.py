@@ -6,7 +6,7 @@ import broken_plugins
 import pytest
 
 from fedsim.conformance import CheckStatus, attack_checks, check_adversary, check_attack, identified
-from fedsim.conformance.attempt import Attempt
+from fedsim.conformance.attack_trial import AttackTrial
 from fedsim.conformance.checklist import Failed
 from fedsim.errors import PluginError
 
@@ -26,7 +26,7 @@ from fedsim.errors import PluginError
     ],
 )
 def test_a_broken_promise_is_found(plugin: str, check: str, told: str, tmp_path: Path) -> None:
-    attempt = Attempt(f"broken_plugins:{plugin}", {}, tmp_path)
+    attempt = AttackTrial(f"broken_plugins:{plugin}", {}, tmp_path)
     with pytest.raises(Failed, match=told) as found:
         getattr(attack_checks, check)(attempt)
     assert "\n" not in str(found.value)

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedsim.data import Arrays, partition
+from fedsim.data.audit_cautions import left_out_sentence
 from fedsim.data.dataset import from_arrays
-from fedsim.data.left_out import left_out
 from fedsim.data.partitioners import PartitionTask
 from fedsim.errors import DataError, FedsimError, PluginError
 
@@ -261,11 +261,11 @@ def test_what_nobody_gets_and_what_a_partitioner_warns_of_is_said():
     )
     lost = 300 - len(np.unique(np.concatenate(sets)))
     classes = 10 - len(np.unique(DATASET.labels[np.concatenate(sets)]))
-    sentence = left_out(DATASET, sets, "PathologicalPartitioner", None)
+    sentence = left_out_sentence(DATASET, sets, "PathologicalPartitioner", None)
     assert sentence == (
         f"partition PathologicalPartitioner: no participant trains on {lost} of the 300 rows of "
         f"the pool, nor on {classes} of its classes"
     )
     assert classes > 0
-    assert left_out(DATASET, draw("disjoint", 7, None), "disjoint", None) is None
-    assert left_out(DATASET, draw("disjoint", 2, 100), "disjoint", 100) is None
+    assert left_out_sentence(DATASET, draw("disjoint", 7, None), "disjoint", None) is None
+    assert left_out_sentence(DATASET, draw("disjoint", 2, 100), "disjoint", 100) is None

@@ -23,7 +23,7 @@ from fedsim.engines import flower_identity
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, SnapshotError
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 
 
 def counting() -> ClientApp:
@@ -70,7 +70,9 @@ class TestLocalGrid:
         replies = list(grid.send_and_receive(to(nodes, RecordDict(), MessageType.QUERY)))
         assert seen(replies, "partition-id") == [0, 1, 2]
         assert seen(replies, "num-partitions") == [3, 3, 3]
-        assert introduce(LocalGrid(counting(), 3), 3) == dict(zip(nodes, (0, 1, 2), strict=True))
+        assert identify_nodes(LocalGrid(counting(), 3), 3) == dict(
+            zip(nodes, (0, 1, 2), strict=True)
+        )
 
     def test_replies_come_in_the_order_of_the_messages(self, content: RecordDict) -> None:
         grid = LocalGrid(counting(), 3)
@@ -160,13 +162,13 @@ def test_participants_must_introduce_themselves_once_each(said: list[int]) -> No
         return Message(RecordDict({"m": metrics}), reply_to=message)
 
     with pytest.raises(MessageError, match=r"the federation needs each of 0 to 2 once"):
-        introduce(LocalGrid(app, 3), 3)
+        identify_nodes(LocalGrid(app, 3), 3)
 
 
 @pytest.mark.usefixtures("flower")
 def test_an_app_without_an_introduction_is_one_sentence() -> None:
     with pytest.raises(MessageError, match=r"^node \d+ failed: ValueError: No query function"):
-        introduce(LocalGrid(ClientApp(), 1), 1)
+        identify_nodes(LocalGrid(ClientApp(), 1), 1)
 
 
 def test_the_identity_lasts_for_the_block_only() -> None:

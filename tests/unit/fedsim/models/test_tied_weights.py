@@ -9,7 +9,7 @@ from torch import nn
 
 from fedsim.errors import SnapshotError
 from fedsim.models.tied_weights import tied_names, with_tied_names
-from fedsim.stages.preparation.given_weights import fitted
+from fedsim.stages.preparation.external_weights import fitted
 
 
 class Tied(nn.Module):

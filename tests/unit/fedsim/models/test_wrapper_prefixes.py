@@ -6,7 +6,7 @@ from torch import nn
 
 from fedsim.errors import SnapshotError
 from fedsim.models.wrapper_prefixes import wrapper_hint
-from fedsim.stages.preparation.given_weights import fitted
+from fedsim.stages.preparation.external_weights import fitted
 
 
 def net() -> nn.Module:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedsim.report import data as parts
-from fedsim.report import interval_figures
+from fedsim.report import interval_charts
 from fedsim.report.attack_charts import course, exposure
 from fedsim.report.diagram import diagram
 from fedsim.report.roc_charts import roc_chart, shown_at_first
@@ -45,7 +45,7 @@ def test_only_the_best_baseline_is_drawn_at_first(report):
 
 
 def test_intervals_reach_from_low_to_high(report):
-    figure = interval_figures.side_by_side(report.results.summary())
+    figure = interval_charts.side_by_side(report.results.summary())
     row = report.results.summary()[0]
     trace = figure.data[0]
     assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(row.auc.low)
@@ -140,7 +140,7 @@ def test_six_adversaries_keep_to_their_attack(report):
         for row in report.results.summary()[:2]
         for number in range(6)
     ]
-    figure = interval_figures.side_by_side(rows)
+    figure = interval_charts.side_by_side(rows)
     places = [trace.y[0] for trace in figure.data]
     assert max(places) - min(places) < 1
     assert np.diff(places).min() == pytest.approx(0.125)

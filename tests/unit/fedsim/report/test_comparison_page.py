@@ -7,7 +7,7 @@ import example_report
 import pytest
 
 from fedsim.evaluation import Comparison, Difference
-from fedsim.report import interval_figures
+from fedsim.report import interval_charts
 from fedsim.report.comparison_page import render_comparison, sentence, write_comparison
 
 MINUS = "\N{MINUS SIGN}"
@@ -82,13 +82,13 @@ def test_every_row_is_on_the_page_with_its_difference(data, page):
 
 def test_differences_are_drawn_in_their_contenders_colours(data):
     rows = [
-        interval_figures.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
+        interval_charts.NamedDifference(data.called(row), row.result.attack, row.difference.auc)
         for row in data.rows
         if row.difference is not None
     ]
-    figure = interval_figures.differences(rows, list(data.contenders.values()))
+    figure = interval_charts.differences(rows, list(data.contenders.values()))
     drawn = {trace.name: trace.marker.color for trace in figure.data}
-    auc = interval_figures.side_by_side(
+    auc = interval_charts.side_by_side(
         [row.result.model_copy(update={"adversary": data.called(row)}) for row in data.rows]
     )
     colours = {trace.name: trace.marker.color for trace in auc.data}

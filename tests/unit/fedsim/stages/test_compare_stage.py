@@ -14,8 +14,8 @@ from fedsim.api import report, run
 from fedsim.cli.app import app
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import render_comparison
+from fedsim.report.defence_effects import defence_effect_lines
 from fedsim.report.formatting import area, signed
-from fedsim.report.taken import taken_lines
 from fedsim.rundir import RunDirectory
 from fedsim.stages import compare
 
@@ -104,8 +104,8 @@ def test_what_a_defence_took_is_told_in_either_order(tmp_path: Path) -> None:
     assert {row.reference.run for row in rows if row.run == "defended" and row.reference} == {
         "open"
     }
-    lines = taken_lines(rows)
-    assert lines == taken_lines(compare.compare_runs(both[::-1]))
+    lines = defence_effect_lines(rows)
+    assert lines == defence_effect_lines(compare.compare_runs(both[::-1]))
     assert len(lines) == 2
     for line, adversary in zip(lines, ("curious-server", "curious-participant"), strict=True):
         own = [row for row in rows if row.result.adversary == adversary and row.run == "defended"]

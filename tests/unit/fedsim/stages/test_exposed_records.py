@@ -17,7 +17,7 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages.attack import attack
 from fedsim.stages.figures.evaluate import evaluate_run
 from fedsim.stages.page.exposed_records import ExposedRequest, picture, standing_out
-from fedsim.stages.preparation.data_of_experiment import require_labels
+from fedsim.stages.preparation.experiment_data import require_labels
 from fedsim.stages.preparation.setup_building import build_setup
 
 

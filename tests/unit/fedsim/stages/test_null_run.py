@@ -22,7 +22,7 @@ from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.null_check import FAILED, null_failures, null_figures
-from fedsim.stages.preparation import data_of_experiment, views
+from fedsim.stages.preparation import experiment_data, views
 from fedsim.stages.preparation.setup_building import build_setup
 
 METRICS = (Accuracy(), Auc(), TprAtFpr(0.01))
@@ -168,7 +168,7 @@ def test_labels_that_tell_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         order = pool[np.argsort(dataset.labels[pool], kind="stable")]
         return [np.sort(part) for part in np.split(order[:400], 2)]
 
-    monkeypatch.setattr(data_of_experiment, "partition", by_class)
+    monkeypatch.setattr(experiment_data, "partition", by_class)
     tree = sections()
     tree["audit"]["nonmember_classes"] = "any"
     run = fedsim.run(tree, tmp_path / "run")

@@ -15,8 +15,8 @@ from fedsim.report.results import Results
 from fedsim.report.utility_info import UtilityInfo
 from fedsim.studies.cells import Cell
 from fedsim.studies.metric_names import heading, is_of_federation
+from fedsim.studies.output_specs import TableSpec
 from fedsim.studies.rows import Row, caption, measured, rows_of, sizes, utility_figure
-from fedsim.studies.shown_specs import TableSpec
 
 METRICS = (Accuracy(), Auc(), TprAtFpr(0.25))
 

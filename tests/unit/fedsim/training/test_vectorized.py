@@ -22,7 +22,7 @@ from fedsim.data.dataset import from_arrays
 from fedsim.engines.multiprocess import local_grid
 from fedsim.errors import ConfigError
 from fedsim.federation.client_app import Participants, make_client_app
-from fedsim.federation.introduction import introduce
+from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models import alexnet, build_model, fully_connected
@@ -92,7 +92,7 @@ class Case:
             with local_grid(app, len(self.sizes), workers, 1) as grid:
                 grid.restore(kept)
                 strategy = build_strategy(self.strategy, self.settings, len(self.sizes))
-                participant_of = introduce(grid, len(self.sizes))
+                participant_of = identify_nodes(grid, len(self.sizes))
                 schedule = Schedule(until, 2, 0, exchanged_shapes(self.new_model()), self.test)
                 progress = run_rounds(grid, strategy, progress, schedule, participant_of)
                 kept = dict(grid.states())

@@ -42,7 +42,7 @@ ONLOOKER_WANTS = [SnapshotKind.SENT.of(0).name, SnapshotKind.UPLOAD.of(0).name]
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttackTrial:
     """An attack by name and settings, and a folder for what it is tried on."""
 
     name: str

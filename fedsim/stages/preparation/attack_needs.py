@@ -14,7 +14,7 @@ from fedsim.observation.needs import Needs
 from fedsim.stages.preparation.attackers import Attacker
 
 
-def attackers_reading(
+def attackers_with_needs(
     attackers: Sequence[Attacker], attacks: Mapping[str, Attack], experiment: Experiment
 ) -> tuple[Attacker, ...]:
     """Return the attackers, each with whether it must keep every participant's uploads.
@@ -93,7 +93,7 @@ def require_extracting(label: str, attack: Attack, experiment: Experiment) -> No
         )
 
 
-def tell_needs(
+def report_needs(
     attacks: Mapping[str, Attack], experiment: Experiment, say: Callable[[str], None]
 ) -> None:
     """Say what is kept beyond the experiment's settings because an attack reads it."""

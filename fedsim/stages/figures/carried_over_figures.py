@@ -44,7 +44,7 @@ def found_metrics(choices: Iterable[MetricChoice]) -> FoundMetrics:
     return FoundMetrics(chosen_metrics(there), tuple(missing))
 
 
-def with_kept_figures(
+def with_carried_over_figures(
     results: Results, run: RunDirectory, missing: Sequence[PluginError]
 ) -> Results:
     """Return results with the figures of metrics that are not there, as measured before.

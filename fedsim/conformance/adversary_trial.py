@@ -29,7 +29,7 @@ Checksums = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Trial:
+class AdversaryTrial:
     """An adversary by name and settings, and a folder in which its federations are run."""
 
     name: str

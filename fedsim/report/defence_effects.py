@@ -7,7 +7,7 @@ from fedsim.report.comparison_rows import ComparedRow
 from fedsim.report.formatting import difference_text, figure_text, probability
 
 
-def taken_lines(rows: Sequence[ComparedRow]) -> list[str]:
+def defence_effect_lines(rows: Sequence[ComparedRow]) -> list[str]:
     """Return a line for each adversary that is compared with itself in another run.
 
     It is about the attack that was the strongest in the other run, by its AUC: who defends does not

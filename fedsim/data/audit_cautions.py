@@ -14,7 +14,7 @@ from fedsim.data.dataset import Dataset
 from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
 
 
-def left_out(
+def left_out_sentence(
     dataset: Dataset,
     training_sets: Sequence[NDArray[np.int64]],
     name: str,

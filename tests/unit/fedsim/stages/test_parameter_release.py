@@ -181,7 +181,7 @@ def test_an_attack_reads_what_all_the_others_upload(tmp_path: Path, keep: str) -
     sections = SECTIONS | {
         "snapshots": {"rounds": [3, 5], "keep": keep},
         "adversaries": ["curious-server"],
-        "attacks": ["test_features_only:Neighbours", "loss"],
+        "attacks": ["test_parameter_release:Neighbours", "loss"],
     }
     run(toys.experiment(**sections), tmp_path / "run", watcher=Listening(-1))
     assert any("reads the uploads of all 3 participants, so all are kept" in t for t in told)

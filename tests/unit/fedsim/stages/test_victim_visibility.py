@@ -15,7 +15,7 @@ from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.setup_building import build_setup
-from fedsim.stages.preparation.who_is_seen import Draws, rounds_seen
+from fedsim.stages.preparation.victim_visibility import RoundDraws, rounds_seen
 
 FRACTIONS = {"fraction_train": 0.4, "fraction_evaluate": 0.4}
 SAMPLED: dict[str, Any] = {
@@ -48,7 +48,7 @@ def test_the_draws_are_those_of_the_federation(tmp_path: Path, seed: int) -> Non
     watcher = Listening()
     run(toy, tmp_path / "run", watcher=watcher)
     setup = build_setup(toy, None, SILENCE)
-    draws = Draws(toy, partial(build_strategy, "FedAvg", FRACTIONS, 5))
+    draws = RoundDraws(toy, partial(build_strategy, "FedAvg", FRACTIONS, 5))
     for attacker in setup.attackers:
         store = attacker.store(toy, RunDirectory(tmp_path / "run"))
         for query in attacker.queries:
@@ -113,7 +113,7 @@ def test_where_all_who_are_there_take_part_nothing_is_drawn(
     def asked(*_: object) -> NoReturn:
         raise AssertionError("a strategy was asked")
 
-    draws = Draws(
+    draws = RoundDraws(
         toys.experiment(
             federation={"rounds": 1_000_000, "attendance": {1: [0, 1], 9: [2]}},
             snapshots={"rounds": {"every": 1}},
@@ -121,10 +121,12 @@ def test_where_all_who_are_there_take_part_nothing_is_drawn(
         ),
         lambda: build_strategy("FedAvg", {}, 1),
     )
-    monkeypatch.setattr("fedsim.stages.preparation.who_is_seen._SilentGrid", asked)
+    monkeypatch.setattr("fedsim.stages.preparation.victim_visibility._SilentGrid", asked)
     assert [draws.training(r) for r in (8, 9)] == [{0, 1}, {2}]
     assert draws.evaluating(9) == frozenset()
     assert draws.evaluating(1_000_000) == {2}
-    sampling = Draws(draws.experiment, lambda: build_strategy("FedAvg", {"fraction_train": 0.5}, 1))
+    sampling = RoundDraws(
+        draws.experiment, lambda: build_strategy("FedAvg", {"fraction_train": 0.5}, 1)
+    )
     with pytest.raises(AssertionError, match="a strategy was asked"):
         sampling.training(1)

@@ -15,10 +15,12 @@ def chosen_strategy(experiment: Experiment) -> Strategy:
 
 def some_are_away(experiment: Experiment) -> bool:
     """Return whether some participants are away in some rounds: drawn, set, or without data."""
-    return experiment.federation.some_are_away or samples(chosen_strategy(experiment))
+    return experiment.federation.some_are_away or samples_participants(chosen_strategy(experiment))
 
 
-def samples(strategy: Strategy) -> bool:
+def samples_participants(strategy: Strategy) -> bool:
     """Return whether a strategy, or one that it wraps, trains only some who are there."""
     inner = getattr(strategy, INNER, None)
-    return getattr(strategy, "fraction_train", 1.0) < 1.0 or (inner is not None and samples(inner))
+    return getattr(strategy, "fraction_train", 1.0) < 1.0 or (
+        inner is not None and samples_participants(inner)
+    )

@@ -22,12 +22,12 @@ def label_attack(experiment: Experiment, attacks: Mapping[str, object]) -> str |
     return next((label for label in [*own, LABEL] if label in attacks), None)
 
 
-def tells_members(label: EvaluationResult) -> bool:
+def label_separates_members(label: EvaluationResult) -> bool:
     """Return whether the label alone is clearly above guessing: its AUC's whole interval is."""
     return label.auc.low > GUESSING
 
 
-def gain_over(
+def gain_over_label(
     label: EvaluationResult, attack: EvaluationResult, seed: int, resamples: int = RESAMPLES
 ) -> dict[str, DifferenceFigure]:
     """Return by how much an attack is better than the label, by metric, on the same records."""

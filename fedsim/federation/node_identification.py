@@ -7,7 +7,7 @@ from fedsim.errors import MessageError
 from fedsim.transport.messages import PARTICIPANT
 
 
-def introduce(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
+def identify_nodes(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
     """Return the participant that each node is, in their order, asking all of them once.
 
     Node ids are random in Flower's own runtimes; a participant is known by its ``partition-id``.

@@ -7,7 +7,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from fedsim.evaluation import Difference
-from fedsim.report.drawing import (
+from fedsim.report.chart_style import (
     NONMEMBER,
     adversary_colours,
     empty_figure,

@@ -11,7 +11,7 @@ from fedsim.canaries import CandidateRecords
 from fedsim.config.experiment import Experiment
 from fedsim.config.fault_collector import FaultCollector
 from fedsim.data import AuditSizes, Dataset, Ledger, draw_audit, load_dataset, new_ledger, partition
-from fedsim.data.left_out import audit_sentences, left_out
+from fedsim.data.audit_cautions import audit_sentences, left_out_sentence
 from fedsim.data.partitioners import TrainingSets
 from fedsim.errors import DataError
 from fedsim.progress import Watcher
@@ -54,7 +54,7 @@ def draw_training_sets(experiment: Experiment, dataset: Dataset, watcher: Watche
         seed=experiment.seed if chosen.seed is None else chosen.seed,
         say=watcher.say,
     )
-    if sentence := left_out(dataset, training_sets, chosen.name, chosen.records):
+    if sentence := left_out_sentence(dataset, training_sets, chosen.name, chosen.records):
         watcher.say(sentence)
     return training_sets
 

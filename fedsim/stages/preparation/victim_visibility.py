@@ -45,7 +45,7 @@ class _SilentGrid(NodesGrid):
 
 
 @dataclass(frozen=True)
-class Draws:
+class RoundDraws:
     """Who trains and who evaluates in a round, by an experiment's seed.
 
     Attributes
@@ -118,7 +118,7 @@ def _fraction_of(strategy: Any, configure: Any) -> float:
 
 
 def rounds_seen(
-    attacker: Attacker, query: MembershipQuery, draws: Draws, rounds: Iterable[int]
+    attacker: Attacker, query: MembershipQuery, draws: RoundDraws, rounds: Iterable[int]
 ) -> tuple[int, ...]:
     """Return those of some rounds of which an attacker will have the snapshot that matters most."""
     key, own = attacker.closest(query), attacker.participant
@@ -130,8 +130,8 @@ def rounds_seen(
     return tuple(r for r in rounds if own in draws.training(r + 1) or own in draws.evaluating(r))
 
 
-def seen_attackers(
-    attackers: Sequence[Attacker], draws: Draws, say: Callable[[str], None]
+def attackers_with_visible_victims(
+    attackers: Sequence[Attacker], draws: RoundDraws, say: Callable[[str], None]
 ) -> tuple[Attacker, ...]:
     """Return the attackers with those queries about which they will see something.
 
@@ -155,7 +155,9 @@ def seen_attackers(
                     f"observed rounds: {_listed(rounds)}"
                 )
         if any(seen.values()):
-            kept.append(_asking(attacker, {query for query, rounds in seen.items() if rounds}))
+            kept.append(
+                _with_queries(attacker, {query for query, rounds in seen.items() if rounds})
+            )
     if not kept and unseen:
         raise ConfigError(f"{_sentence(*unseen[0], draws)}; nothing would be left to attack")
     for attacker, query in unseen:
@@ -163,7 +165,7 @@ def seen_attackers(
     return tuple(kept)
 
 
-def asked_about(attackers: Iterable[Attacker], ledger: Ledger) -> tuple[Attacker, ...]:
+def attackers_with_audits(attackers: Iterable[Attacker], ledger: Ledger) -> tuple[Attacker, ...]:
     """Return the attackers with those queries of which a ledger has an audit.
 
     Raises
@@ -171,7 +173,9 @@ def asked_about(attackers: Iterable[Attacker], ledger: Ledger) -> tuple[Attacker
     DataError
         If it has an audit of none.
     """
-    asked = (_asking(one, {q for q in one.queries if q.key in ledger.roles}) for one in attackers)
+    asked = (
+        _with_queries(one, {q for q in one.queries if q.key in ledger.roles}) for one in attackers
+    )
     left = tuple(one for one in asked if one.queries)
     if not left:
         raise DataError(
@@ -180,14 +184,14 @@ def asked_about(attackers: Iterable[Attacker], ledger: Ledger) -> tuple[Attacker
     return left
 
 
-def _asking(attacker: Attacker, kept: Container[MembershipQuery]) -> Attacker:
+def _with_queries(attacker: Attacker, kept: Container[MembershipQuery]) -> Attacker:
     """Return an attacker that asks some of its queries, and remembers which were left out."""
     asked = tuple(query for query in attacker.queries if query in kept)
     left_out = tuple(query for query in attacker.queries if query not in kept)
     return replace(attacker, queries=asked, left_out=(*attacker.left_out, *left_out))
 
 
-def _sentence(attacker: Attacker, query: MembershipQuery, draws: Draws) -> str:
+def _sentence(attacker: Attacker, query: MembershipQuery, draws: RoundDraws) -> str:
     experiment = draws.experiment
     others = rounds_seen(attacker, query, draws, range(1, experiment.federation.rounds + 1))
     instead = (

@@ -26,7 +26,7 @@ from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import view_of
 
 
-def let_go(
+def release_parameters(
     setup: Setup, federation: PlannedFederation, run: RunDirectory, branches: Set[int], after: int
 ) -> None:
     """Extract what the attacks read of the snapshots that are there, and let their parameters go.

@@ -7,7 +7,9 @@ from pathlib import Path
 from fedsim.config.experiment import Experiment
 
 
-def commands(path: Path, experiment: Experiment, provenance: Mapping[str, object]) -> list[str]:
+def rerun_commands(
+    path: Path, experiment: Experiment, provenance: Mapping[str, object]
+) -> list[str]:
     """Return how to make a run again, and where, without the folders of the machine that made it.
 
     Parameters

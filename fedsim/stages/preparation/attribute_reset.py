@@ -11,7 +11,7 @@ from fedsim.attacks import Attack
 
 
 @contextmanager
-def forgetting(attack: type[Attack]) -> Iterator[None]:
+def reset_attributes(attack: type[Attack]) -> Iterator[None]:
     """Restore the attributes of an attack's class and of its base classes after the context."""
     classes = [one for one in attack.__mro__ if issubclass(one, Attack) and one is not Attack]
     before = {one: _state(one) for one in classes}

@@ -144,7 +144,7 @@ class _OnParticipant(_Stated, ParticipantAdversary):
         self.stated = stated
 
 
-def keep_stated(attackers: Sequence[Attacker], run: RunDirectory) -> None:
+def keep_attackers(attackers: Sequence[Attacker], run: RunDirectory) -> None:
     """Write down what attackers state."""
     stated = _AttackersFile(schema_version=1, attackers=tuple(map(_StatedAttacker.of, attackers)))
     text = stated.model_dump_json(indent=2) + "\n"
@@ -154,7 +154,7 @@ def keep_stated(attackers: Sequence[Attacker], run: RunDirectory) -> None:
     write_text(run.attackers, text)
 
 
-def stated_attackers(experiment: Experiment, run: RunDirectory) -> tuple[Attacker, ...]:
+def recorded_attackers(experiment: Experiment, run: RunDirectory) -> tuple[Attacker, ...]:
     """Return the attackers of a run as they stated themselves when it was made.
 
     Of a run of a version that did not write it down, they are built from their plugins.
