@@ -20,7 +20,7 @@ from paired import interleaved, processor_seconds, publish, ratios
 
 from fedsim import seeds
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.data import Arrays
 from fedsim.federation.log_filters import only_warnings_of_flower
 from fedsim.progress import SILENCE
@@ -82,7 +82,7 @@ def main() -> None:
     contenders = {
         name: partial(
             simulated,
-            load_experiment(CONFIG, [*changed, f"adversaries=[{', '.join(adversaries)}]"]),
+            read_experiment(CONFIG, [*changed, f"adversaries=[{', '.join(adversaries)}]"]),
         )
         for name, adversaries in (("six attackers", six), ("honest", [six[0], six[4]]))
     }

@@ -24,7 +24,7 @@ from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.server_position import ServerAdversary
 from fedsim.config.experiment import Experiment
 from fedsim.config.federation import LocalTraining
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.conformance.adversary_trial import Stopping as Stopping
 from fedsim.data import Arrays, Dataset, load_dataset
 from fedsim.engines.in_process import LocalGrid
@@ -89,7 +89,7 @@ def tree(**sections: Any) -> dict[str, Any]:
 
 def experiment(**sections: Any) -> Experiment:
     """Return the toy experiment."""
-    return parse_experiment(tree(**sections), "the toy")
+    return experiment_of_tree(tree(**sections), "the toy")
 
 
 def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> RunDirectory:

@@ -31,6 +31,7 @@ from adversaries.inference.reference_models import (
 )
 from adversaries.inference.relative import keep_relative, relative_features
 from adversaries.inference.rmia import RMIA
+from adversaries.inference.seed_sharing import SeedSharingAttack
 from adversaries.inference.source_inference import SourceInference
 from adversaries.inference.supervised import Supervised
 from fedsim.attacks import (
@@ -47,7 +48,7 @@ from fedsim.progress import Watcher
 _FARTHEST = 5.0  # standard deviations; what lies farther out is moved there
 
 
-class Ensemble(Attack):
+class Ensemble(SeedSharingAttack):
     """Score a record by a logistic regression of all attacks' scores, cross-fitted.
 
     Parameters
@@ -102,17 +103,6 @@ class Ensemble(Attack):
         if self.others:
             keep_references(view, watcher, reference_needs(0))
             keep_relative(view, watcher)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> Floats:
-        """Return log-odds of membership; a known record's come from folds without it."""
-        return self.score_seeds(view, known, candidates, [seed], watcher)[0]
 
     def score_seeds(
         self,

@@ -24,8 +24,8 @@ from adversaries.inference.inputs import Inputs
 from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, network_inputs, plan
 from adversaries.inference.reference_models import MOST_FEDERATIONS
+from adversaries.inference.seed_sharing import SeedSharingAttack
 from fedsim.attacks import (
-    Attack,
     AuxiliaryRecords,
     ExpectedObservation,
     MemoryNeed,
@@ -38,7 +38,7 @@ from fedsim.observation.needs import Knowledge
 from fedsim.progress import SILENCE, Watcher
 
 
-class Shadow(Attack):
+class Shadow(SeedSharingAttack):
     """The white-box network, trained on shadow federations (Shokri et al. 2017).
 
     Parameters
@@ -89,17 +89,6 @@ class Shadow(Attack):
         for seen in (view, passive):
             spec = inputs_spec(seen, self.inputs, self.last_layer)
             observed_features(seen, watcher, spec)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> NDArray[np.float64]:
-        """Return membership logits by networks that have seen none of the candidates."""
-        return self.score_seeds(view, known, candidates, [seed], watcher)[0]
 
     def score_seeds(
         self,

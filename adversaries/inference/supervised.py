@@ -24,9 +24,9 @@ from adversaries.inference.network_training import fit_and_score
 from adversaries.inference.plans import NetworkChoice, TrainingChanges, network_inputs, plan
 from adversaries.inference.reference_models import keep_references
 from adversaries.inference.relative import keep_relative, relative_features
+from adversaries.inference.seed_sharing import SeedSharingAttack
 from fedsim import seeds
 from fedsim.attacks import (
-    Attack,
     AuxiliaryRecords,
     ExpectedObservation,
     MemoryNeed,
@@ -38,7 +38,7 @@ from fedsim.observation.needs import Knowledge
 from fedsim.progress import SILENCE, Watcher
 
 
-class Supervised(Attack):
+class Supervised(SeedSharingAttack):
     """A white-box network over all snapshots, trained on the known records (Nasr et al. 2019).
 
     Parameters
@@ -118,17 +118,6 @@ class Supervised(Attack):
         if self.relative:
             keep_references(view, watcher, self.needs)
             keep_relative(view, watcher)
-
-    def score(
-        self,
-        view: View,
-        known: AuxiliaryRecords,
-        candidates: RecordIds,
-        seed: int,
-        watcher: Watcher,
-    ) -> ScoreArray:
-        """Return membership logits; a known record's come from networks that have not seen it."""
-        return self.score_seeds(view, known, candidates, [seed], watcher)[0]
 
     def score_seeds(
         self,

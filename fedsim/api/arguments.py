@@ -8,7 +8,7 @@ from typing import Any
 from fedsim.api.plain_data import as_plain_data
 from fedsim.api.result_objects import FinishedRun
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment as read_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.errors import ConfigError
 from fedsim.files import usable_path
 from fedsim.plugins.module_search import look_beside

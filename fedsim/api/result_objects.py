@@ -15,7 +15,7 @@ from fedsim.api.notebook_tables import (
     metric_headings,
     metric_rows,
 )
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.errors import plural
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of
 from fedsim.report.formats import tidy
@@ -67,7 +67,7 @@ class FinishedRun:
     @property
     def repeats(self) -> Mapping[str, Results]:
         """The results of its other federations (`audit.federation_seeds`), by their numbers."""
-        asked = load_experiment(RunDirectory(self.path).experiment, plugins_needed=False)
+        asked = read_experiment(RunDirectory(self.path).experiment, plugins_needed=False)
         return results_of_repeats(asked, self.path)
 
     @property

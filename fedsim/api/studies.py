@@ -15,7 +15,7 @@ from fedsim.progress import SILENCE, Watcher
 from fedsim.progress_sinks.study import watching_cells
 from fedsim.report.results import Results
 from fedsim.studies.cells import Cell, chosen, expand
-from fedsim.studies.definition import Scale, load_study
+from fedsim.studies.definition import Scale, Study, load_study
 from fedsim.studies.findings import PlannedCell
 from fedsim.studies.layout import StudyPaths
 from fedsim.studies.running import Audience, plan, run_cells, run_study
@@ -69,13 +69,8 @@ def study(
     FedsimError
         If the study is not valid, or a cell cannot be run.
     """
-    changes, layout, file = (
-        tuple(settings),
-        StudyPaths(usable_path(out, FOLDER)),
-        config_path(Path(path)),
-    )
-    definition = load_study(file)
-    cells = expand(definition, file, scale, changes, rounds)
+    changes, layout = tuple(settings), StudyPaths(usable_path(out, FOLDER))
+    file, definition, cells = _expanded(path, scale, changes, rounds)
     with _audience(open_audience, watcher, cells) as audience:
         findings = run_study(
             definition, file, scale, cells, layout, audience, _run_cell, as_path(data_dir)
@@ -112,9 +107,8 @@ def run_study_cells(
     FedsimError
         If the study is not valid, has no such cell, or a cell cannot be run.
     """
-    layout, file = StudyPaths(usable_path(out, FOLDER)), config_path(Path(path))
-    definition = load_study(file)
-    cells = expand(definition, file, scale, tuple(settings), rounds)
+    layout = StudyPaths(usable_path(out, FOLDER))
+    _, definition, cells = _expanded(path, scale, settings, rounds)
     check_coordinates(definition, cells)
     some = chosen(cells, only)
     with _audience(open_audience, watcher, some) as audience:
@@ -136,10 +130,17 @@ def plan_study(
     FedsimError
         If the study is not valid.
     """
+    _, definition, cells = _expanded(path, scale, settings, rounds)
+    return plan(definition, cells, StudyPaths(usable_path(out, FOLDER)))
+
+
+def _expanded(
+    path: PathLike, scale: Scale, settings: Iterable[str], rounds: int | None
+) -> tuple[Path, Study, list[Cell]]:
+    """Return a study's file, the study, and its cells at a scale."""
     file = config_path(Path(path))
     definition = load_study(file)
-    cells = expand(definition, file, scale, tuple(settings), rounds)
-    return plan(definition, cells, StudyPaths(usable_path(out, FOLDER)))
+    return file, definition, expand(definition, file, scale, tuple(settings), rounds)
 
 
 def _audience(

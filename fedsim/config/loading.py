@@ -16,7 +16,7 @@ Judge = Callable[[Experiment, FaultCollector], None]
 """Checks the plugins of an experiment as far as its parts are sound, and tells the collector."""
 
 
-def load_experiment(
+def read_experiment(
     path: Path | str,
     overrides: Iterable[str] = (),
     *,
@@ -54,7 +54,7 @@ def load_experiment(
             apply_override(tree, override)
         except ConfigError as error:
             earlier.append(str(error))
-    return parse_experiment(
+    return experiment_of_tree(
         tree,
         str(path),
         plugins_needed=plugins_needed,
@@ -64,7 +64,7 @@ def load_experiment(
     )
 
 
-def parse_experiment(
+def experiment_of_tree(
     tree: Mapping[str, object],
     source: str,
     *,
@@ -84,9 +84,9 @@ def parse_experiment(
     source
         Where it comes from, for error messages.
     plugins_needed
-        See `load_experiment`.
+        See `read_experiment`.
     judge
-        What checks the plugins; see `load_experiment`.
+        What checks the plugins; see `read_experiment`.
     earlier
         What was wrong before there was plain data.
     folder

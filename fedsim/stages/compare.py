@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.errors import RunDirectoryError
 from fedsim.report.comparison_page import ComparedRun, ComparisonData
@@ -80,7 +80,7 @@ def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
 
 def _is_defended(run: RunDirectory) -> bool:
     """Return whether a run has defences, or a trainer that speaks of a guarantee."""
-    experiment = load_experiment(run.experiment, plugins_needed=False)
+    experiment = read_experiment(run.experiment, plugins_needed=False)
     return bool(experiment.defences or read_guarantees(run))
 
 

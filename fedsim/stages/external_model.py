@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fedsim.config.choice import HONEST
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.config.sections import AuditSettings, ExternalModelSettings
 from fedsim.data import AuditSet, Dataset, read_membership, write_ledger
 from fedsim.errors import PluginError, SnapshotError
@@ -180,7 +180,7 @@ def _experiment(
         ],
         "attacks": list(given.attacks),
     }
-    found = parse_experiment(tree, "what is given")
+    found = experiment_of_tree(tree, "what is given")
     listed = found.partition.model_copy(update={"name": "listed"})  # by a file, and drawn by nobody
     return found.model_copy(update={"partition": listed})
 

@@ -79,7 +79,7 @@ def expand(
     scale
         Which sizes.
     overrides
-        ``a.b=c`` each, as of `fedsim.config.loading.load_experiment`; applied last in every
+        ``a.b=c`` each, as of `fedsim.config.loading.read_experiment`; applied last in every
         cell.
     rounds
         The number of rounds to which every federation is shortened.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.data import Ledger, MembershipQuery, read_ledger
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult, Metric, mean_evaluation_result
@@ -156,7 +156,7 @@ class Evidence:
 
     @cached_property
     def _experiment(self) -> Experiment:
-        return load_experiment(self._run.experiment, plugins_needed=False)
+        return read_experiment(self._run.experiment, plugins_needed=False)
 
     @cached_property
     def _attackers(self) -> tuple[Attacker, ...]:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.errors import FedsimError
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
@@ -46,7 +46,7 @@ class StudyPaths:
         found: dict[str, Path] = {}
         for results in sorted((self.root / "runs").glob("*/results.json")):
             try:
-                experiment = load_experiment(RunDirectory(results.parent).experiment)
+                experiment = read_experiment(RunDirectory(results.parent).experiment)
             except FedsimError:  # its plugins are gone, or its settings mean nothing any more
                 continue
             names = [digest_of(one) for one in _as_asked_for(experiment)]

@@ -25,7 +25,7 @@ from snippets import Snippet
 from fedsim import plugins
 from fedsim.cli.main import main
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.data import read_membership
 from fedsim.doctor import examination
 
@@ -159,7 +159,7 @@ def _yaml(reader: Reader, text: str) -> None:
     """Check an experiment, or a part of one."""
     tree = yaml.safe_load(text)
     assert tree.keys() <= Experiment.model_fields.keys(), tree
-    parse_experiment({**COMPLETED_BY, **tree}, "the page")
+    experiment_of_tree({**COMPLETED_BY, **tree}, "the page")
 
 
 def _toml(reader: Reader, text: str) -> None:

@@ -17,7 +17,7 @@ from reader import READ, Reader
 from snippets import FOR_THE_EYE, PROGRAMS, README, ROOT, Snippet, pages, snippets
 from test_third_party_app import ASCENDING_LINES, CURIOUS_LINES, SERVER_LINES
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 
 OWN = "docs/your-own.md"
 ALL = {page: [s for s in snippets(page) if s.language != FOR_THE_EYE] for page in pages()}
@@ -59,7 +59,7 @@ def shorten(folder: Path) -> None:
     """Put our experiments into a folder, those that take long with their smaller sizes."""
     shutil.copytree(ROOT / "configs", folder / "configs")
     for name, smaller in exceptions.SMALLER_EXPERIMENTS.items():
-        experiment = load_experiment(ROOT / name, smaller.settings)
+        experiment = read_experiment(ROOT / name, smaller.settings)
         (folder / name).write_text(experiment.resolved(), encoding="utf-8")
 
 

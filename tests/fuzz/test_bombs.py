@@ -18,7 +18,7 @@ import pytest
 from flwr.app import Array, ArrayRecord
 
 from adversaries.inference.feature_file import load_features
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import load_dataset, read_ledger, read_membership
 from fedsim.data.sources.location30 import Location30
@@ -101,8 +101,8 @@ FILES: dict[str, tuple[bytes, str, Callable[[Path], object]]] = {
     "checkpoint header": (header_only({"w": HUGE}), "a", Checkpoint.load),
     "features header": (header_only({"w": HUGE}), "a", load_features),
     "header length": (struct.pack("<Q", 2**40) + b"{}", "a", Checkpoint.load),
-    "yaml aliases": (texts.laughs(12).encode(), "a.yaml", load_experiment),
-    "yaml merges": (texts.merges(40).encode(), "a.yaml", load_experiment),
+    "yaml aliases": (texts.laughs(12).encode(), "a.yaml", read_experiment),
+    "yaml merges": (texts.merges(40).encode(), "a.yaml", read_experiment),
     "study format": (b"base: '{scale:>9999999999}'", "a.yaml", load_study),
     "nested json": (b"[" * 1_000_000, "a.json", read_results),
     "nested history": (b'{"rounds":' * 200_000, "a.json", read_history_file),
@@ -152,7 +152,7 @@ def test_a_footer_that_lies_about_its_pages_is_not_believed(
 
 
 @pytest.mark.parametrize(
-    "read", [load_experiment, load_study, read_results, read_history_file, read_malicious_updates]
+    "read", [read_experiment, load_study, read_results, read_history_file, read_malicious_updates]
 )
 def test_a_file_without_end_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     read_within_bounds(lambda: read(ENDLESS), tmp_path)
@@ -173,7 +173,7 @@ def test_an_experiment_without_end_is_refused(key: str, value: object, tmp_path:
     path = tmp_path / "a.yaml"
     path.write_text(json.dumps(tree()))
     overrides = [f"{key}={value}", "federation.rounds=1000000000000"]
-    read_within_bounds(lambda: load_experiment(path, overrides), tmp_path)
+    read_within_bounds(lambda: read_experiment(path, overrides), tmp_path)
 
 
 def test_a_study_of_too_many_cells_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from adversaries.inference.feature_file import load_features
 from adversaries.positions.curious_server import CuriousServer
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import Arrays, SourceLocation, read_ledger, read_membership
 from fedsim.data.cache import cached
@@ -66,7 +66,7 @@ def test_a_yaml_tag_before_what_is_none(text: str) -> None:
 def test_an_override_with_a_place_of_thousands_of_digits(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(json.dumps(toys.tree()))
-    said = refused(lambda: load_experiment(path, [f"adversaries.{'9' * 5000}=1"]))
+    said = refused(lambda: read_experiment(path, [f"adversaries.{'9' * 5000}=1"]))
     assert said.endswith("is no position; valid: 0 to 1")
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fedsim.config.loading import load_experiment, parse_experiment
+from fedsim.config.loading import experiment_of_tree, read_experiment
 from fedsim.config.yaml_files import format_yaml, parse_yaml
 from fedsim.errors import FedsimError
 from fedsim.files import parsed_json, read_bytes, write_json
@@ -57,7 +57,7 @@ def test_every_sentence_is_one_readable_line(first: str, second: str) -> None:
 @given(PLAIN)
 def test_any_plain_data_is_an_experiment_or_refused(tree: Any) -> None:
     try:
-        parse_experiment(tree if isinstance(tree, dict) else {"data": tree}, "x")
+        experiment_of_tree(tree if isinstance(tree, dict) else {"data": tree}, "x")
     except FedsimError as error:
         refused_clearly(error)
 
@@ -66,7 +66,7 @@ def test_any_plain_data_is_an_experiment_or_refused(tree: Any) -> None:
 @given(st.sampled_from(sorted(toys.tree())), PLAIN)
 def test_any_section_may_hold_any_plain_data(section: str, content: Any) -> None:
     try:
-        parse_experiment({**toys.tree(), section: content}, "x")
+        experiment_of_tree({**toys.tree(), section: content}, "x")
     except FedsimError as error:
         refused_clearly(error)
 
@@ -94,7 +94,7 @@ def test_any_override_is_taken_or_refused(tmp_path: Path, override: str) -> None
     if not path.is_file():
         path.write_text(json.dumps(toys.tree()))
     try:
-        load_experiment(path, [override])
+        read_experiment(path, [override])
     except FedsimError as error:
         refused_clearly(error)
 

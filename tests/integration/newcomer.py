@@ -124,10 +124,10 @@ def _possible(given: str, data_dir: Path | None, tests: bool) -> Iterator[str]:
 
 def cut(clone: Path) -> None:
     """Make the clone's experiments smaller, as the tests of the documentation do."""
-    from fedsim.config.loading import load_experiment
+    from fedsim.config.loading import read_experiment
 
     for name, smaller in exceptions.SMALLER_EXPERIMENTS.items():
-        resolved = load_experiment(ROOT / name, smaller.settings).resolved()
+        resolved = read_experiment(ROOT / name, smaller.settings).resolved()
         (clone / name).write_text(resolved, encoding="utf-8")
 
 

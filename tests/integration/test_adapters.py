@@ -10,7 +10,7 @@ import toys
 from adapters import TRAINED, adapted, frozen_of, same
 
 import fedsim
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.models import exchanged_state, load_exchanged
 from fedsim.observation.keys import SnapshotKind
@@ -44,7 +44,7 @@ def tree() -> dict[str, Any]:
 
 
 def test_a_leak_of_adapters_is_found(tmp_path: Path) -> None:
-    run = fedsim.run(parse_experiment(tree(), "the test"), tmp_path / "r")
+    run = fedsim.run(experiment_of_tree(tree(), "the test"), tmp_path / "r")
     found = {(r.adversary, r.attack): r.figures["auc"].value for r in run.results.summary()}
     assert found["curious-server", "loss"] > 0.75
     assert found["curious-server", "gradient-norm"] > 0.75
@@ -58,7 +58,7 @@ def test_where_nothing_was_learned_nothing_is_found(tmp_path: Path) -> None:
     quiet = tree()
     quiet["federation"]["local"] |= {"epochs": 1, "learning_rate": 1e-60}
     quiet["adversaries"] = ["curious-server"]
-    run = fedsim.run(parse_experiment(quiet, "the test"), tmp_path / "r")
+    run = fedsim.run(experiment_of_tree(quiet, "the test"), tmp_path / "r")
     for row in run.results.summary():
         null_figures.require_nothing(row, 40, 100)
 

@@ -17,7 +17,7 @@ from flower_processes import new_key, superlink
 from toys import arrays_equal, content_of
 
 from fedsim import api
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.rundir import RunDirectory
 from fedsim.scaffold import write_flower_app
@@ -63,7 +63,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """Return a whole run of the experiment on the local engine."""
     folder = tmp_path_factory.mktemp("local")
     app = write_app(folder / "app", folder / "elsewhere")
-    api.run(load_experiment(app / "experiment.yaml"), folder / "run")
+    api.run(read_experiment(app / "experiment.yaml"), folder / "run")
     return RunDirectory(folder / "run")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import fedsim
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.report.table import utility_line
 
 DATA = {
@@ -42,7 +42,7 @@ def tree(objective: str, **local: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("objective", DATA)
 def test_a_leak_is_found_and_utility_is_the_objectives(objective: str, tmp_path: Path) -> None:
-    run = fedsim.run(parse_experiment(tree(objective), "the test"), tmp_path / "r")
+    run = fedsim.run(experiment_of_tree(tree(objective), "the test"), tmp_path / "r")
     name = DATA[objective][2]
     (row,) = [row for row in run.results.results if row.victim == "mean"]
     assert row.figures["auc"].value > 0.8
@@ -61,7 +61,7 @@ def test_a_leak_is_found_and_utility_is_the_objectives(objective: str, tmp_path:
 @pytest.mark.parametrize("objective", DATA)
 def test_of_an_untrained_model_nothing_is_found(objective: str, tmp_path: Path) -> None:
     quiet = tree(objective, learning_rate=1e-60, epochs=1)
-    run = fedsim.run(parse_experiment(quiet, "the test"), tmp_path / "r")
+    run = fedsim.run(experiment_of_tree(quiet, "the test"), tmp_path / "r")
     (row,) = [row for row in run.results.results if row.victim == "mean"]
     found = row.figures["tpr@0.01"]
     assert found.low <= 0.01 <= found.high
@@ -73,7 +73,7 @@ def test_what_was_not_measured_is_told_so(tmp_path: Path) -> None:
     for objective in ("classification", "regression"):
         experiment = tree(objective, epochs=1)
         experiment["federation"]["strategy"] = {"name": "FedAvg", "fraction_evaluate": 0.0}
-        run = fedsim.run(parse_experiment(experiment, "the test"), tmp_path / objective)
+        run = fedsim.run(experiment_of_tree(experiment, "the test"), tmp_path / objective)
         name = DATA[objective][2]
         assert run.results.utility[f"train_{name}"] is None
         assert run.results.utility[f"test_{name}"] is not None
@@ -86,7 +86,7 @@ def test_an_ascent_raises_the_loss_of_the_objective(tmp_path: Path) -> None:
         "curious-server",
         {"name": "gradient-ascent-server", "first": 2, "objective": "loss", "drop": None},
     ]
-    run = fedsim.run(parse_experiment(experiment, "the test"), tmp_path / "r")
+    run = fedsim.run(experiment_of_tree(experiment, "the test"), tmp_path / "r")
     (cost,) = run.results.costs
     figure = run.results.utility_figure
     assert (figure.name, figure.unit, figure.higher_is) == ("error", "number", "worse")

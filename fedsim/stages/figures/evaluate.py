@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.data import AuditSet, Ledger, read_ledger
 from fedsim.errors import PluginError, RunDirectoryError, listed
 from fedsim.evaluation import (
@@ -91,7 +91,7 @@ def evaluate_run(run: RunDirectory) -> EvaluatedRun:
     FedsimError
         If the experiment, the ledger or the scores are damaged or do not fit each other.
     """
-    experiment = load_experiment(run.experiment, plugins_needed=False)
+    experiment = read_experiment(run.experiment, plugins_needed=False)
     ledger = read_ledger(run.ledger)
     attackers = attackers_with_audits(recorded_attackers(experiment, run), ledger)
     found = found_metrics(experiment.metrics)

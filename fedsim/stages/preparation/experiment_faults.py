@@ -70,7 +70,7 @@ def load_experiment(
         If the file cannot be read, any part of it is not valid, a plugin that it names does not
         exist or refuses its settings, or the parts do not fit together.
     """
-    return loading.load_experiment(path, overrides, judge=_judge(with_files, data_dir))
+    return loading.read_experiment(path, overrides, judge=_judge(with_files, data_dir))
 
 
 def parse_experiment(
@@ -89,7 +89,7 @@ def parse_experiment(
     FedsimError
         As `load_experiment`.
     """
-    return loading.parse_experiment(tree, source, judge=_judge(with_files, data_dir))
+    return loading.experiment_of_tree(tree, source, judge=_judge(with_files, data_dir))
 
 
 def _judge(with_files: bool, data_dir: Path | None) -> loading.Judge:

@@ -8,7 +8,7 @@ import toys
 import yaml
 
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.rundir import RunDirectory
 from fedsim.studies.cells import expand
@@ -56,7 +56,7 @@ def experiments(corpus: Corpus) -> Subject:
 
     def read(broken: bytes, folder: Path) -> None:
         path.write_bytes(broken)
-        experiment = load_experiment(path)
+        experiment = read_experiment(path)
         assert isinstance(experiment.observed_rounds, tuple)
         experiment.resolved()
 
@@ -85,7 +85,7 @@ def overrides(corpus: Corpus) -> Subject:
             made = raw.mutated(made.encode("utf-8", "replace"), random).decode("utf-8", "replace")
         return [made]
 
-    return Subject("override", make, lambda broken, folder: load_experiment(path, broken))
+    return Subject("override", make, lambda broken, folder: read_experiment(path, broken))
 
 
 def resumed(corpus: Corpus) -> Subject:

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 import fedsim
 from fedsim.canaries import CanaryKind, CandidateRecords, CraftedCanaries
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.conformance import check_plugin
 from fedsim.data import Arrays, Ledger, read_ledger
 from fedsim.data.ledger import KNOWN, TESTED
@@ -74,7 +74,7 @@ def sections(canaries: Any = KINDS, **more: Any) -> dict[str, Any]:
 
 
 def setup_of(tree: dict[str, Any]) -> Setup:
-    return build_setup(parse_experiment(tree, "the toy"), None, SILENCE)
+    return build_setup(experiment_of_tree(tree, "the toy"), None, SILENCE)
 
 
 def kinds_of(ledger: Ledger) -> Any:
@@ -107,7 +107,7 @@ def test_the_ledger_knows_them_and_is_written_and_read(tmp_path: Path) -> None:
         assert int((roles[kinds == kind] == KNOWN).sum()) == 20
     assert len(ledger.training_sets[0]) == 400 - 180 + ledger.holders_of([0])[kinds != ""].sum()
     # A second set-up, from the ledger, trains on the same labels.
-    again = build_setup(parse_experiment(sections(), "the toy"), None, SILENCE, ledger=ledger)
+    again = build_setup(experiment_of_tree(sections(), "the toy"), None, SILENCE, ledger=ledger)
     assert again.dataset.digest == setup.dataset.digest
     before = run.results.model_dump_json()
     assert fedsim.run(sections(), tmp_path / "run").results.model_dump_json() == before

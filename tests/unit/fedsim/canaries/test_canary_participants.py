@@ -9,7 +9,7 @@ import toys
 
 import fedsim
 from fedsim.canaries.participants import LENGTH, canary_direction
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.evaluation.one_shot import (
     cosine_lower_bound,
@@ -185,7 +185,7 @@ def test_what_cannot_be_is_told_in_a_sentence(changes: dict[str, Any], told: str
     for key, section in changes.items():
         tree[key] = {**tree[key], **section} if isinstance(section, dict) else section
     with pytest.raises((ConfigError, FedsimError), match=told):
-        build_setup(parse_experiment(tree, "the toy"), None, SILENCE)
+        build_setup(experiment_of_tree(tree, "the toy"), None, SILENCE)
 
 
 @pytest.mark.parametrize("counted", [False, True])

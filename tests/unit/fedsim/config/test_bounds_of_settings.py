@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from fedsim import plugins
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.defences.adaptive_clipping import update_noise
 from fedsim.errors import FedsimError
 
@@ -47,7 +47,7 @@ def test_where_a_plugin_of_the_federation_is_named_is_told(key: str, place: str)
     inner = place.partition(".")[2]
     federation[key] = {**federation.get("local", {}), inner: ""} if inner else ""
     with pytest.raises(FedsimError, match=rf"federation\.{place}: there is no '' among"):
-        parse_experiment({**tree, "federation": federation}, "x")
+        experiment_of_tree({**tree, "federation": federation}, "x")
 
 
 @pytest.mark.parametrize(("noise", "bits"), [(1.0, 1.0), (0.3, 2.0), (5.0, 2.6)])

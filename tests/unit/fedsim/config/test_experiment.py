@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fedsim.config.engine import LocalEngine, RayEngine
 from fedsim.config.federation import LocalTraining
-from fedsim.config.loading import load_experiment, parse_experiment
+from fedsim.config.loading import experiment_of_tree, read_experiment
 from fedsim.config.sections import EveryRound
 from fedsim.errors import ConfigError, FedsimError, PluginError
 
@@ -46,7 +46,7 @@ def with_value(path: str, value: object) -> dict[str, Any]:
 def test_defaults_are_those_documented() -> None:
     toy = toys.tree()
     del toy["seed"], toy["snapshots"], toy["federation"]["local"]
-    found = parse_experiment(toy, "x")
+    found = experiment_of_tree(toy, "x")
     assert (found.seed, found.engine.name, found.engine.threads) == (0, "local", 1)
     assert found.federation.strategy.name == "FedAvg"
     assert found.federation.local == LocalTraining(
@@ -67,7 +67,7 @@ def test_defaults_are_those_documented() -> None:
 )
 def test_observed_rounds(rounds: object, observed: tuple[int, ...]) -> None:
     toy = toys.tree(federation={"rounds": 10}, snapshots={"rounds": rounds})
-    assert parse_experiment(toy, "x").observed_rounds == observed
+    assert experiment_of_tree(toy, "x").observed_rounds == observed
 
 
 def test_the_learning_rate_follows_the_schedule() -> None:
@@ -104,10 +104,10 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
         "schedule": {2: 1e-7, 11: 0.3},
     }
     toy["snapshots"] = {"rounds": {"every": 2}}
-    first = parse_experiment(toy, "x")
+    first = experiment_of_tree(toy, "x")
     path = tmp_path / "resolved.yaml"
     path.write_text(first.resolved())
-    second = load_experiment(path)
+    second = read_experiment(path)
     assert second.plain() == first.plain()
     assert second.observed_rounds == first.observed_rounds
     assert second.resolved() == first.resolved()
@@ -128,11 +128,11 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
 
 
 def test_an_engine_is_chosen_by_its_name(file: Path) -> None:
-    assert load_experiment(file).engine == LocalEngine()
-    assert load_experiment(file, ["engine=ray"]).engine == RayEngine()
-    changed = load_experiment(file, ["engine=ray", "engine.address=10.0.0.1:6379", "engine.cpus=1"])
+    assert read_experiment(file).engine == LocalEngine()
+    assert read_experiment(file, ["engine=ray"]).engine == RayEngine()
+    changed = read_experiment(file, ["engine=ray", "engine.address=10.0.0.1:6379", "engine.cpus=1"])
     assert changed.engine == RayEngine(address="10.0.0.1:6379", cpus=1.0)
-    assert parse_experiment(changed.plain(), "x").engine == changed.engine
+    assert experiment_of_tree(changed.plain(), "x").engine == changed.engine
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
     override = [f"federation.local.learning_rate={text}"]
     if value is None:
         with pytest.raises(ConfigError, match=r"federation\.local\.learning_rate is 0"):
-            load_experiment(file, override)
+            read_experiment(file, override)
     else:
-        assert load_experiment(file, override).federation.local.learning_rate == value
+        assert read_experiment(file, override).federation.local.learning_rate == value
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_each_mistake_is_one_sentence_that_names_the_key(
     path: str, value: object, told: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        parse_experiment(with_value(path, value), "toy.yaml")
+        experiment_of_tree(with_value(path, value), "toy.yaml")
     assert sentence(error).startswith("toy.yaml: ")
     assert told in sentence(error)
 
@@ -242,7 +242,7 @@ def test_plugins_are_checked_when_the_experiment_is_read(
     path: str, value: object, told: str
 ) -> None:
     with pytest.raises(PluginError) as error:
-        parse_experiment(with_value(path, value), "toy.yaml")
+        experiment_of_tree(with_value(path, value), "toy.yaml")
     assert told in sentence(error)
 
 
@@ -251,7 +251,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     toy = with_value("federation.local.learning_rate", -1)
     toy |= {"sead": 3, "model": "vgg", "attacks": [{"name": "label", "fold": 1, "folds": 2.5}]}
     with pytest.raises(ConfigError) as error:
-        parse_experiment(toy, "toy.yaml")
+        experiment_of_tree(toy, "toy.yaml")
     said = sentence(error)
     assert said.startswith("toy.yaml: 4 faults: (1) unknown key 'sead'; valid keys there: adv")
     assert "(2) federation.local.learning_rate is -1: input should be greater than 0;" in said
@@ -264,7 +264,7 @@ def test_all_contradictions_are_told_at_once() -> None:
     toy = toys.tree(federation={"rounds": 2}, snapshots={"rounds": [9]}, attacks=[])
     toy["audit"]["victims"] = [7]
     with pytest.raises(ConfigError) as error:
-        parse_experiment(toy, "toy.yaml")
+        experiment_of_tree(toy, "toy.yaml")
     assert sentence(error) == (
         "toy.yaml: 3 faults: (1) snapshots.rounds has 9, but federation.rounds is 2; (2) "
         "audit.victims is [7], but participants are numbered 0 to 2; (3) attacks is empty; name at "
@@ -274,7 +274,7 @@ def test_all_contradictions_are_told_at_once() -> None:
 
 def test_no_more_faults_than_are_read_are_told() -> None:
     with pytest.raises(ConfigError) as error:
-        parse_experiment(toys.tree() | {f"k{n}": n for n in range(24)}, "toy.yaml")
+        experiment_of_tree(toys.tree() | {f"k{n}": n for n in range(24)}, "toy.yaml")
     assert "24 faults: (1) " in sentence(error)
     assert sentence(error).endswith("; and 4 more")
 
@@ -299,7 +299,7 @@ def test_a_file_that_is_no_experiment(tmp_path: Path, text: str, told: str) -> N
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as error:
-        load_experiment(path)
+        read_experiment(path)
     assert str(path) in sentence(error)
     assert told in sentence(error)
 
@@ -309,7 +309,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     latin.write_bytes(b"seed: \xff")
     for path in (tmp_path, tmp_path / "nothing.yaml", latin):
         with pytest.raises(ConfigError, match="cannot read the experiment") as error:
-            load_experiment(path)
+            read_experiment(path)
         assert str(path) in sentence(error)
 
 
@@ -319,12 +319,12 @@ def test_a_merge_key_shares_settings(tmp_path: Path) -> None:
     shared = "audit:\n  <<: &same {known_members: 7, tested_members: 8}\n  tested_members: 9\n"
     path = tmp_path / "merged.yaml"
     path.write_text(yaml.safe_dump(toy) + shared)
-    audit = load_experiment(path).audit
+    audit = read_experiment(path).audit
     assert (audit.known_members, audit.tested_members) == (7, 9)
 
 
 def test_set_reaches_into_sections_lists_and_bare_names(file: Path) -> None:
-    found = load_experiment(
+    found = read_experiment(
         file,
         [
             "federation.rounds=6",
@@ -370,7 +370,7 @@ def test_set_reaches_into_sections_lists_and_bare_names(file: Path) -> None:
 )
 def test_a_bad_set_is_one_sentence(file: Path, override: str, told: str) -> None:
     with pytest.raises(ConfigError) as error:
-        load_experiment(file, [override])
+        read_experiment(file, [override])
     assert told in sentence(error)
 
 
@@ -398,4 +398,4 @@ def test_resolved_writes_the_defaults_of_plugins_and_reads_back_as_itself() -> N
         "others": "without-it",
     }  # not the victims
     assert plain["attacks"] == [{"name": "scalar-logistic", "label": "scalar-logistic", "folds": 5}]
-    assert parse_experiment(plain, "again").resolved() == toy.resolved()
+    assert experiment_of_tree(plain, "again").resolved() == toy.resolved()

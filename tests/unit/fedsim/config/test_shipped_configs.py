@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedsim.config.experiment import Experiment
-from fedsim.config.loading import load_experiment, parse_experiment
+from fedsim.config.loading import experiment_of_tree, read_experiment
 from fedsim.config.shipped import description, shipped
 from fedsim.errors import ConfigError
 
@@ -19,8 +19,8 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_it_is_valid_and_resolves_to_itself(path: Path) -> None:
-    experiment = load_experiment(path)
-    again = parse_experiment(experiment.model_dump(mode="json"), str(path))
+    experiment = read_experiment(path)
+    again = experiment_of_tree(experiment.model_dump(mode="json"), str(path))
     assert isinstance(experiment, Experiment)
     assert again.resolved() == experiment.resolved()
     assert experiment.observed_rounds[-1] == experiment.federation.rounds
@@ -28,15 +28,15 @@ def test_it_is_valid_and_resolves_to_itself(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_its_audit_supports_the_low_fprs_or_is_small_on_purpose(path: Path) -> None:
-    experiment = load_experiment(path)
+    experiment = read_experiment(path)
     small = "location30"  # it has 5,010 records
     assert experiment.audit.tested_nonmembers >= 1000 or experiment.data.name == small
 
 
 def test_the_quickstart_needs_no_network_and_shows_all_six() -> None:
     path = next(path for path in CONFIGS if path.stem == "quickstart")
-    assert load_experiment(path).data.name.startswith("synthetic-")
-    assert [attacker.label for attacker in load_experiment(path, ["seed=1"]).adversaries] == [
+    assert read_experiment(path).data.name.startswith("synthetic-")
+    assert [attacker.label for attacker in read_experiment(path, ["seed=1"]).adversaries] == [
         "curious-server",
         "isolating-server",
         "gradient-ascent-server",
@@ -57,12 +57,12 @@ def test_each_goes_by_its_name_and_says_what_it_is() -> None:
 
 def test_a_name_is_read_as_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_experiment(Path("location30")) == load_experiment(ROOT / "configs/location30.yaml")
+    assert read_experiment(Path("location30")) == read_experiment(ROOT / "configs/location30.yaml")
     for missing in ("location30.yaml", "configs/location30.yaml"):
         with pytest.raises(ConfigError, match=r"ships with fedsim goes by its name, location30$"):
-            load_experiment(Path(missing))
+            read_experiment(Path(missing))
     with pytest.raises(ConfigError, match=r"No such file or directory: 'other.yaml'$"):
-        load_experiment(Path("other.yaml"))
+        read_experiment(Path("other.yaml"))
 
 
 @pytest.mark.slow

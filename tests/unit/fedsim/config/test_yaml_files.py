@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import MOST_YAML_VALUES, format_yaml, parse_yaml, read_yaml_mapping
 from fedsim.errors import ConfigError
 from fedsim.studies.cells import expand
@@ -127,8 +127,8 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_resolved_experiment_is_a_valid_one(tmp_path: Path) -> None:
     for config in (ROOT / "configs").glob("*.yaml"):
-        text = load_experiment(config).resolved()
+        text = read_experiment(config).resolved()
         tree: Any = parse_yaml(text, "x")
         assert json.loads(json.dumps(tree)) == yaml.load(text, Loader=OtherReader)  # noqa: S506
         (tmp_path / config.name).write_text(text)
-        assert load_experiment(tmp_path / config.name).resolved() == text
+        assert read_experiment(tmp_path / config.name).resolved() == text

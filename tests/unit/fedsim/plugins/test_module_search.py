@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.errors import FedsimError
 from fedsim.plugins import module_search
 
@@ -57,8 +57,8 @@ def test_an_experiment_is_read_without_the_plugins_that_it_names(tmp_path: Path)
     path = tmp_path / "experiment.yaml"
     path.write_text(EXPERIMENT % "no_such_module_at_all")
     with pytest.raises(FedsimError, match="it was looked for in the installed packages"):
-        load_experiment(path)
-    assert load_experiment(path, plugins_needed=False).data.name == "no_such_module_at_all:load"
+        read_experiment(path)
+    assert read_experiment(path, plugins_needed=False).data.name == "no_such_module_at_all:load"
 
 
 def test_nothing_is_looked_for_in_a_run_directory(

@@ -13,7 +13,7 @@ import yaml
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.conformance import check_plugin, identified
 from fedsim.errors import FedsimError
 from fedsim.plugins.groups import GROUPS
@@ -48,7 +48,7 @@ def test_the_files_of_a_package(
     assert project["project"]["entry-points"] == {group: {name: plugin}}
     monkeypatch.syspath_prepend(tmp_path / "p")
     assert identified(plugin) == TEMPLATES[template]
-    experiment = load_experiment(tmp_path / "p/experiment.yaml")
+    experiment = read_experiment(tmp_path / "p/experiment.yaml")
     assert f'"{plugin}"' in (tmp_path / "p/experiment.yaml").read_text()
     assert experiment.seed == 0
     assert yaml.safe_load((tmp_path / "p/experiment.yaml").read_text())["seed"] == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import toys
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.data import Arrays
 from fedsim.errors import FedsimError
 from fedsim.progress import Watcher
@@ -127,7 +127,7 @@ def test_a_relative_path_is_looked_for_beside_the_experiment(tmp_path: Path) -> 
         adversaries=["curious-server"],
     )
     (tmp_path / "e.yaml").write_text(experiment.resolved())
-    read = load_experiment(tmp_path / "e.yaml")
+    read = read_experiment(tmp_path / "e.yaml")
     assert read.folder == tmp_path
     assert read == read.beside(None)
     assert len(build_setup(read, None, Heard()).dataset) == len(lines)

@@ -14,7 +14,7 @@ from torch import nn
 
 from adversaries import CuriousParticipant, CuriousServer
 from fedsim.api import attack, attack_given, run
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.data import load_dataset
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.observation.keys import SnapshotKind
@@ -107,7 +107,7 @@ def test_it_is_attacked_again_and_the_scores_are_the_same(folder: Path, tmp_path
 
 def test_it_cannot_be_run_as_a_federation(folder: Path, tmp_path: Path) -> None:
     attack_given(given(folder), tmp_path / "out")
-    experiment = load_experiment(tmp_path / "out" / "experiment.yaml")
+    experiment = read_experiment(tmp_path / "out" / "experiment.yaml")
     with pytest.raises(ConfigError, match="trained elsewhere"):
         run(experiment, tmp_path / "again")
 

@@ -11,7 +11,7 @@ from scipy.stats import t
 
 import fedsim
 from fedsim.cli.runs import report
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.data import read_ledger
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.federation_seeds import TITLE, mean_interval, repeats_of
@@ -85,7 +85,7 @@ def test_a_finished_run_takes_more_seeds_and_simulates_only_those(tmp_path: Path
 
 
 def test_repeats_differ_in_their_seed_alone() -> None:
-    experiment = parse_experiment(sections(federation_seeds=2), "the toy")
+    experiment = experiment_of_tree(sections(federation_seeds=2), "the toy")
     (repeat,) = repeats_of(experiment, Path("run")).values()
     assert repeat.seed != experiment.seed
     assert (repeat.data.split_seed, repeat.partition.seed) == (experiment.seed, experiment.seed)

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 import fedsim
 from fedsim.attacks import Attack
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.data import Arrays, Ledger, read_ledger
 from fedsim.data.null_audit import null_training_sets
 from fedsim.errors import DataError
@@ -153,7 +153,7 @@ def test_a_null_run_is_sound_and_says_so(tmp_path: Path) -> None:
     (finding,) = [one for one in run.results.findings if one.adversary == "null run"]
     assert finding.figures[FAILED] == null_failures(run.results.findings) == 0
     assert finding.figures["figures"] == 4 * 3  # the bound of epsilon is left to its confidence
-    setup = build_setup(parse_experiment(sections(), "the toy"), None, SILENCE)
+    setup = build_setup(experiment_of_tree(sections(), "the toy"), None, SILENCE)
     ledger = read_ledger(RunDirectory(run.path).ledger)
     audited = ledger.roles["participant-0"] > 0
     for own, trained in zip(ledger.training_sets, setup.training_sets, strict=True):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import fedsim
 from fedsim import Metric, ScoredRecords
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.errors import FedsimError
 from fedsim.report.comparison_table import ComparedTable
 from fedsim.report.formats import FORMATS
@@ -99,4 +99,4 @@ def test_what_is_wrong_is_told_before_anything_runs(
 ) -> None:
     tree = toys.experiment().model_dump(mode="json") | {"metrics": metrics}
     with pytest.raises(FedsimError, match=sentence):
-        parse_experiment(tree, "the toy")
+        experiment_of_tree(tree, "the toy")

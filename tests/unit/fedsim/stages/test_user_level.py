@@ -9,7 +9,7 @@ import pytest
 import toys
 
 import fedsim
-from fedsim.config.loading import parse_experiment
+from fedsim.config.loading import experiment_of_tree
 from fedsim.data import Arrays, AuditSet, read_ledger
 from fedsim.evaluation import Scores
 from fedsim.privacy import Guarantee
@@ -170,7 +170,7 @@ def test_a_guarantee_is_of_a_user_where_participants_are_users(
     sizes = {"known_members": 1, "known_nonmembers": 1, "tested_members": 1}
     experiment["audit"] |= {**sizes, "tested_nonmembers": 1}
     experiment["partition"] = partition
-    [stated] = build_setup(parse_experiment(experiment, "users"), None, SILENCE).guarantees
+    [stated] = build_setup(experiment_of_tree(experiment, "users"), None, SILENCE).guarantees
     assert isinstance(stated.found, Guarantee)
     assert stated.found.unit == (unit or "participant")
     assert f"differential privacy of a {unit or 'participant'} against" in stated.found.in_words()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedsim import api
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.rundir.provenance import provenance
 from fedsim.studies.cells import Cell, expand
 from fedsim.studies.definition import Scale, load_study
@@ -85,7 +85,7 @@ def test_more_known_records_are_compared_with_fewer(
 
 @pytest.mark.parametrize("path", TARGETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_target_is_an_experiment_of_its_own(path: Path) -> None:
-    experiment = load_experiment(path)
+    experiment = read_experiment(path)
     assert experiment.audit.attack_seeds >= 2
     assert experiment.observed_rounds[-1] == experiment.federation.rounds
 

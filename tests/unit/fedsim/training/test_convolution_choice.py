@@ -12,7 +12,7 @@ import yaml
 from safetensors.numpy import load_file
 from torch import nn
 
-from fedsim.config.loading import load_experiment
+from fedsim.config.loading import read_experiment
 from fedsim.data import Arrays
 from fedsim.errors import ConfigError
 from fedsim.models.row_convolution import RowConv2d
@@ -123,4 +123,4 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, engine: dict[str, Any
 def test_a_resolved_experiment_keeps_its_choice(tmp_path: Path) -> None:
     path = tmp_path / "resolved.yaml"
     path.write_text(setup().experiment.resolved())
-    assert load_experiment(path).engine.small_convolutions == tuple(SMALL)
+    assert read_experiment(path).engine.small_convolutions == tuple(SMALL)
