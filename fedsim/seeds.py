@@ -9,6 +9,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,3 +61,35 @@ def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+class OwnDraws:
+    """The global generators as one of several computations sees them that take turns.
+
+    What one of them drew, or seeded with `global_draws` and has not restored yet, another neither
+    sees nor changes.
+    """
+
+    def __init__(self) -> None:
+        self._state = _global_state()
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Have the generators as they were left within the last such block."""
+        outside = _global_state()
+        _set_global_state(self._state)
+        try:
+            yield
+        finally:
+            self._state = _global_state()
+            _set_global_state(outside)
+
+
+def _global_state() -> tuple[Any, ...]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set_global_state(state: tuple[Any, ...]) -> None:
+    random.setstate(state[0])
+    np.random.set_state(state[1])  # noqa: NPY002
+    torch.set_rng_state(state[2])

@@ -118,6 +118,30 @@ def with_shadows(
     return replace(view, shadows=tuple(shadows))
 
 
+def with_targets(
+    view: View,
+    folder: Path,
+    count: int,
+    names: Sequence[int] = range(PARTICIPANTS),
+    order: NDArray[np.int64] | None = None,
+) -> View:
+    """Return a view with more shadow federations, whose victims train on audited records."""
+    shadows = []
+    for number in range(count):
+        random = np.random.default_rng(number // 2)
+        half = random.permutation(AUDITED)[number % 2 :: 2]
+        pool = random.permutation(np.setdiff1d(UNSEEN[:400], half[:EACH]))
+        held = [half[:EACH], *np.split(pool[: (PARTICIPANTS - 1) * EACH], PARTICIPANTS - 1)]
+        seen = server_view(folder / f"targets-{number}", held=held, names=names)
+        own = seen.keeping([s for s in seen.seen if s.participant == names[0]])
+        records = view.records if order is None else order[view.records]
+        trained = np.where(np.isin(records, held[0]), 1, 0)
+        trained[np.isin(records, pool[: (PARTICIPANTS - 1) * EACH])] = -1
+        member = np.isin(view.records, held[0])
+        shadows.append(ShadowFederation(own, member, 0, len(pool), trained.astype(np.int8)))
+    return replace(view, shadows=(*view.shadows, *shadows))
+
+
 def known(members: NDArray[np.int64], nonmembers: NDArray[np.int64]) -> AuxiliaryRecords:
     """Return what an attacker knows."""
     records = np.concatenate([members, nonmembers])

@@ -11,8 +11,10 @@ The paper's score is 1 - Pr[Z > phi]; the logarithm of the tail has the same ord
 no ties at the top, where the cumulative probability is exactly 1. Scores are averaged over rounds:
 for p-values this is Fisher's rule, for log-ratios it assumes independent rounds.
 
-In the paper mu_in is that of models trained on the record. A server has at most one such model.
-Here N(mu_in, s_in) is mu(x) plus the excess of known members over their own mu: one shift and one
+In the paper mu_in is that of models trained on the record, IN models. With shadow federations,
+``online`` is the paper's: in half of them the victim's stand-in trains on the record (see
+`in_models`). Beside other participants' uploads there is at most one model that was trained on it.
+There N(mu_in, s_in) is mu(x) plus the excess of known members over their own mu: one shift and one
 spread for all records, cross-fitted on the known ones.
 """
 
@@ -24,9 +26,11 @@ from scipy.special import log_ndtr
 
 from adversaries.inference.crossfit import folds
 from adversaries.inference.feature_cache import positions
+from adversaries.inference.in_models import likelihood_ratio
 from adversaries.inference.reference_models import (
     Floats,
     ReferenceAttack,
+    RoundReferences,
     reference_needs,
     round_references,
 )
@@ -35,7 +39,7 @@ from fedsim.progress import Watcher
 
 Variance = Literal["auto", "record", "global"]
 ENOUGH = 64
-"""Of the OUT models, for a variance of each record's own (the paper's rule)."""
+"""Of the models, for a variance of each record's own (the paper's rule)."""
 
 _FLOOR = 1e-8  # of standard deviations
 _FOLDS = 5
@@ -47,14 +51,16 @@ class LiRA(ReferenceAttack):
     Parameters
     ----------
     mode
-        ``offline`` (default): the excess over the OUT models. ``online``: also compared with the
-        excess of known members.
+        ``offline`` (default): the excess over the OUT models. ``online``: also compared with the IN
+        models, which shadow federations provide; without federations, with the excess of known
+        members.
     variance
-        Variance of the OUT models: ``record``, one for each record; ``global``, one for each round,
-        pooled over the records; ``auto`` (default), for each record from 64 OUT models on.
+        Variance of the models: ``record``, one for each record; ``global``, one for each round,
+        pooled over the records; ``auto`` (default), for each record from 64 models on.
     federations
-        Number of shadow federations that provide the OUT models; 0 (default) for the uploads of the
-        other participants, whose data must be disjoint from the victim's.
+        Number of shadow federations that provide the models, 4 or more for ``online``, where each
+        audited record is trained on in half of them; 0 (default) for the uploads of the other
+        participants, whose data must be disjoint from the victim's.
     """
 
     def __init__(
@@ -64,8 +70,11 @@ class LiRA(ReferenceAttack):
         federations: int = 0,
     ) -> None:
         self.mode, self.variance = mode, variance
-        self.stochastic = mode == "online"  # type: ignore[misc]
-        self.needs = reference_needs(federations, known=mode == "online")
+        by_known = mode == "online" and not federations
+        self.stochastic = by_known  # type: ignore[misc]
+        self.needs = reference_needs(
+            federations, known=by_known, targets=mode == "online" and federations > 0
+        )
 
     def score(
         self,
@@ -77,6 +86,10 @@ class LiRA(ReferenceAttack):
     ) -> Floats:
         """Return the mean over the rounds."""
         rounds = round_references(view, watcher, self.needs, "LiRA")
+        if self.needs.shadow_targets:
+            ratios = np.mean([self.online_ratio(one, *one.fits()) for one in rounds], axis=0)
+            online: Floats = ratios[positions(view, candidates)]
+            return online
         z = np.stack([standard_scores(*one.fits(), self.variance) for one in rounds])
         if self.mode == "offline":
             scores = upper_tail(z)
@@ -85,6 +98,12 @@ class LiRA(ReferenceAttack):
             scores = against_known_members(z, places, known.member, seed)
         found: Floats = scores[positions(view, candidates)]
         return found
+
+    def online_ratio(self, one: RoundReferences, victim: Floats, models: Floats) -> Floats:
+        """Return the log-ratio (N,) of values (N,) by those of the IN and OUT models (K, N)."""
+        assert one.trained is not None  # noqa: S101 - the needs say so
+        own = self.variance == "record" or (self.variance == "auto" and len(models) >= ENOUGH)
+        return likelihood_ratio(victim, models, one.trained, own=own)
 
 
 def standard_scores(victim: Floats, out: Floats, variance: Variance = "auto") -> Floats:

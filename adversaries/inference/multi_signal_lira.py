@@ -2,8 +2,7 @@
 
 As in LeakPro (`multi_signal_lira`), with two differences. LeakPro's offline score is
 - log N(s; OUT), which is high also for values far *below* the OUT models; here each signal is
-one-sided, in the direction of the first one. Signals of members are compared with those of known
-members by one shift for all records, as in `lira`.
+one-sided, in the direction of the first one. ``online`` is as in `lira`, for each signal.
 """
 
 from typing import Literal
@@ -54,6 +53,10 @@ class MultiSignalLiRA(LiRA):
         """Return the mean over the rounds and signals."""
         rounds = round_references(view, watcher, self.needs, "multi-signal LiRA")
         signals = view.objective.scalars
+        if self.needs.shadow_targets:
+            ratios = [self.online_ratio(one, *one.scalars(n)) for one in rounds for n in signals]
+            online: Floats = np.mean(ratios, axis=0)[positions(view, candidates)]
+            return online
         z = np.stack([[self._scores(one, name) for name in signals] for one in rounds])
         if self.mode == "offline":
             scores = np.mean([upper_tail(z[:, place]) for place in range(len(signals))], axis=0)

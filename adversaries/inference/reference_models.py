@@ -31,6 +31,7 @@ MOST_FEDERATIONS = 10_000
 """Of one's own that an attack may ask for."""
 FEWEST = 2
 """Of the OUT models in a round: one alone has no spread."""
+FEWEST_OF_BOTH = 2 * FEWEST
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class RoundReferences:
     victim
         The features on the model closest to the victim's data.
     out
-        Those on each OUT model.
+        Those on each OUT model; on each reference model, where some have trained on the records.
+    trained
+        (K, N) who has: see `ShadowFederation.trained`. None where all models are OUT.
     """
 
     round: int
     victim: SnapshotFeatures
     out: tuple[SnapshotFeatures, ...]
+    trained: NDArray[np.int8] | None = None
 
     def scalars(self, name: str) -> tuple[Floats, Floats]:
         """Return a scalar of the objective, of the victim's model (N,) and of the others (K, N)."""
@@ -70,14 +74,21 @@ class RoundReferences:
         )
 
 
-def reference_needs(federations: int, *, known: bool = False) -> Needs:
+def reference_needs(federations: int, *, known: bool = False, targets: bool = False) -> Needs:
     """Return what is read with this number of shadow federations; with none, the others' uploads.
+
+    With `targets`, the federations train on the audited records, each of them in half of them.
 
     Raises
     ------
     FedsimError
         If the number is out of range.
     """
+    if targets and not FEWEST_OF_BOTH <= federations <= MOST_FEDERATIONS:
+        raise FedsimError(
+            f"federations is {shown(federations)}, and models with and without each record take "
+            f"{FEWEST_OF_BOTH} to {MOST_FEDERATIONS:,} shadow federations"
+        )
     if federations == 1 or not 0 <= federations <= MOST_FEDERATIONS:
         raise FedsimError(
             f"federations is {shown(federations)}; valid: 0, for the other participants' uploads, "
@@ -90,6 +101,7 @@ def reference_needs(federations: int, *, known: bool = False) -> Needs:
         others=not federations,
         scalars=True,
         shadow_federations=federations,
+        shadow_targets=targets,
         knowledge=frozenset(knowledge),
     )
 
@@ -135,11 +147,14 @@ def round_references(
     found = []
     for number in dict.fromkeys(snapshot.round for snapshot in view.closest):
         own = view.keeping([s for s in view.seen if s.round == number])
-        models = others_in(own) if needs.others else _shadows(view, needs, number)
+        shadows = () if needs.others else _shadows(view, needs, number)
+        models = others_in(own) if needs.others else [one for one, _ in shadows]
         if len(models) >= FEWEST:
             victim = last_features(own, watcher, FIT)
             out = features_on(view, watcher, models, FIT)
-            found.append(RoundReferences(number, victim, tuple(out)))
+            sides = [trained for _, trained in shadows if trained is not None]
+            trained = np.stack(sides) if sides else None
+            found.append(RoundReferences(number, victim, tuple(out), trained))
     if not found:
         raise FedsimError(
             f"{name} compares the victim with at least two models that have not trained on its "
@@ -162,10 +177,13 @@ def others_in(view: View, number: int | None = None) -> Sequence[Snapshot]:
     return [s for s in uploads if s.participant not in view.query.victims]
 
 
-def _shadows(view: View, needs: Needs, number: int) -> Sequence[Snapshot]:
+def _shadows(
+    view: View, needs: Needs, number: int
+) -> Sequence[tuple[Snapshot, NDArray[np.int8] | None]]:
     """Return what is closest to the stand-in's data in a round of each shadow federation."""
     last = []
-    for shadow in view.shadows[: needs.shadow_federations]:
+    fitting = [s for s in view.shadows if (s.trained is not None) == needs.shadow_targets]
+    for shadow in fitting[: needs.shadow_federations]:
         closest = [s for s in shadow.view.closest if s.round == number]
-        last += closest[-1:]
+        last += [(one, shadow.trained) for one in closest[-1:]]
     return last

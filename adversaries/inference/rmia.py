@@ -6,6 +6,9 @@ the likelihood of a record under the victim's model and, offline, over OUT model
     P(x) = (1 + a) / 2 mean_OUT p(x) + (1 - a) / 2,    r_x = p(x) / P(x),
     score(x) = share of the population's z with r_x / r_z > gamma.
 
+Online, P(x) is the mean of p(x) over IN and OUT models, half and half: shadow federations, in half
+of which the victim's stand-in trains on the record (see `in_models`).
+
 A mean over the observed rounds. The population is the known non-members, a record itself left out.
 """
 
@@ -16,9 +19,11 @@ from pydantic import Field
 from scipy.special import logsumexp
 
 from adversaries.inference.feature_cache import positions
+from adversaries.inference.in_models import mean_of_both
 from adversaries.inference.reference_models import (
     Floats,
     ReferenceAttack,
+    RoundReferences,
     reference_needs,
     round_references,
 )
@@ -43,6 +48,9 @@ class RMIA(ReferenceAttack):
         The factor gamma of ``share``; 1 or above.
     federations
         As in `LiRA`.
+    mode
+        ``offline`` (default), by OUT models, or ``online``, by IN models as well, for which
+        `federations` must be 4 or more.
     """
 
     def __init__(
@@ -51,9 +59,10 @@ class RMIA(ReferenceAttack):
         offline_a: Annotated[float, Field(ge=0, le=1)] = 0.33,
         gamma: Annotated[float, Field(ge=1)] = 1.0,
         federations: int = 0,
+        mode: Literal["offline", "online"] = "offline",
     ) -> None:
-        self.add, self.offline_a, self.gamma = add, offline_a, gamma
-        self.needs = reference_needs(federations, known=True)
+        self.add, self.offline_a, self.gamma, self.mode = add, offline_a, gamma, mode
+        self.needs = reference_needs(federations, known=True, targets=mode == "online")
 
     def score(
         self,
@@ -77,7 +86,7 @@ class RMIA(ReferenceAttack):
                 "audit.known_nonmembers"
             )
         rounds = round_references(view, watcher, self.needs, "RMIA")
-        ratios = [log_ratios(*one.log_likelihoods(), self.offline_a) for one in rounds]
+        ratios = [self._log_ratios(one) for one in rounds]
         if self.add == "share":
             scores = np.mean([beaten(one, one[population], self.gamma) for one in ratios], axis=0)
             scores[population] *= len(population) / (len(population) - 1)  # it never beats itself
@@ -85,6 +94,12 @@ class RMIA(ReferenceAttack):
             scores = np.mean([one - one[population].mean() for one in ratios], axis=0)
         found: Floats = scores[positions(view, candidates)]
         return found
+
+    def _log_ratios(self, one: RoundReferences) -> Floats:
+        victim, models = one.log_likelihoods()
+        if one.trained is None:
+            return log_ratios(victim, models, self.offline_a)
+        return victim - mean_of_both(models, one.trained)
 
 
 def log_ratios(victim: Floats, out: Floats, offline_a: float) -> Floats:

@@ -89,6 +89,10 @@ class Engine(BaseModel):
         Whether participants train with their parameters stacked, many at once: the same numbers but
         for the last digits. `auto` does so for ten participants and more, on every engine, where
         the model is a chain of layers that can be.
+    stacked_shadows
+        Whether the participants of all shadow federations train in common stacks, federations side
+        by side in `workers` processes: the same numbers but for the last digits. `auto` does so on
+        the local engine where the training can be stacked and the network is small enough for it.
     small_convolutions
         Layers (Conv2d) that are computed by products of rows instead of PyTorch's convolution,
         which is quicker on maps of a few positions: the same numbers but for the last digits.
@@ -129,6 +133,7 @@ class Engine(BaseModel):
     threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] = 1
     workers: Processes = 1
     stacked: Literal["auto"] | bool = "auto"
+    stacked_shadows: Literal["auto"] | bool = "auto"
     small_convolutions: LayerChoice = "auto"
     channels_last: Literal["auto"] | bool = "auto"
     timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None

@@ -57,14 +57,23 @@ class LocalGrid(NodesGrid):
         coming = list(messages)
         if len(coming) > 1:
             self.foresee(coming)
-        return [self._run(message) for message in coming]
+        return self.answer(coming)
+
+    def answer(self, messages: Iterable[Message]) -> list[Message]:
+        """Run all messages, which were foreseen or need not be, and return the replies."""
+        return [self._run(message) for message in messages]
 
     def foresee(self, messages: Iterable[Message]) -> None:
         """Tell the app, if it can make use of it, which messages are about to be sent."""
         if isinstance(self._client_app, PrefetchingApp):
-            nodes = ((message, message.metadata.dst_node_id) for message in messages)
-            known = [(message, node) for message, node in nodes if node in self._contexts]
-            self._client_app.foresee((m, self._contexts[node]) for m, node in known)
+            self._client_app.foresee(self.addressed(messages))
+
+    def addressed(self, messages: Iterable[Message]) -> list[tuple[Message, Context]]:
+        """Return messages to nodes of this grid, each with its node's context."""
+        nodes = ((message, message.metadata.dst_node_id) for message in messages)
+        return [
+            (message, self._contexts[node]) for message, node in nodes if node in self._contexts
+        ]
 
     def states(self) -> dict[int, RecordDict]:
         """Return what each node keeps between rounds; later rounds do not change the result."""

@@ -19,7 +19,7 @@ from fedsim.training.client_tasks import (
 )
 from fedsim.training.sequential_trainer import SequentialTrainer
 from fedsim.training.sgd_loop import Utility
-from fedsim.training.vectorized.trainer import VectorizedTrainer
+from fedsim.training.vectorized.trainer import VectorizedTrainer, plan_stacks
 from fedsim.transport.buffer_pool import BufferPool, Uploads
 from fedsim.transport.flower_records import FastMetrics
 from fedsim.transport.messages import ARRAYS, EXAMPLES, METRICS, PARTICIPANT
@@ -85,6 +85,14 @@ class PrefetchingApp(ClientApp):
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Take note of messages that are about to come, each with its node's context."""
         self._trainer.foresee(asked)
+
+    @staticmethod
+    def foresee_together(
+        asked: Sequence[tuple["PrefetchingApp", Iterable[tuple[Message, Context]]]],
+    ) -> None:
+        """Have the participants of several apps, all of them stacked, trained in common stacks."""
+        trainers = [(app._trainer, messages) for app, messages in asked]
+        plan_stacks([(one, m) for one, m in trainers if isinstance(one, VectorizedTrainer)])
 
 
 def make_client_app(

@@ -5,9 +5,10 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.app.exception import AppExitException
@@ -24,6 +25,10 @@ from fedsim.training.sgd_loop import Utility
 from fedsim.transport.lazy_arrays import values_bytes
 from fedsim.transport.messages import ROUND, Shapes, arrays_of, require_finite, require_usable
 from fedsim.transport.record_views import light, of_kind
+
+Result = TypeVar("Result")
+Exchange = Generator[list[Message], Iterable[Message], Result]
+"""Yields messages that are to be sent, is sent the replies to them, and returns a result."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +96,42 @@ def run_rounds(
         If a participant fails, the strategy gives up, or a message cannot be used; the
         sentence names who and in which round.
     """
+    rounds = exchanged_rounds(grid, strategy, start, schedule, participant_of, after_round)
+    try:
+        messages = next(rounds)
+        while True:
+            try:
+                replies = list(grid.send_and_receive(messages, timeout=schedule.timeout))
+            except BaseException as error:
+                messages = rounds.throw(error)
+            else:
+                messages = rounds.send(replies)
+    except StopIteration as ended:
+        progress: Progress = ended.value
+        return progress
+
+
+def exchanged_rounds(
+    grid: Grid,
+    strategy: Strategy,
+    start: Progress,
+    schedule: Schedule,
+    participant_of: Mapping[int, int],
+    after_round: Callable[[Progress], None] = lambda progress: None,
+) -> Exchange[Progress]:
+    """Do as `run_rounds`, and leave the sending to the caller, who may run several in step.
+
+    Between two exchanges the global generators of random numbers are this federation's: see
+    `fedsim.seeds.OwnDraws`.
+    """
     progress = start
     for round_number in range(start.round + 1, schedule.rounds + 1):
         reached = _present(grid, schedule, participant_of, round_number)
         rounds = _RoundRunner(round_number, reached, strategy, schedule, participant_of)
         try:
-            arrays, figures = rounds.train(progress.arrays)
+            arrays, figures = yield from rounds.train(progress.arrays)
             if schedule.evaluates(round_number):
-                figures = rounds.evaluate(arrays, figures)
+                figures = yield from rounds.evaluate(arrays, figures)
         # What Flower's strategies raise when they give up, and when all weights are zero.
         except (AppExitException, ZeroDivisionError) as error:
             reason = " ".join(str(error).split())
@@ -131,12 +164,12 @@ class _RoundRunner:
         """What is sent to the participants with each message."""
         return ConfigRecord(dict(self.schedule.extra_config))
 
-    def train(self, arrays: ArrayRecord) -> tuple[ArrayRecord, RoundFigures]:
+    def train(self, arrays: ArrayRecord) -> Exchange[tuple[ArrayRecord, RoundFigures]]:
         with seeds.global_draws(self.schedule.seed, "strategy", self.number):
             self.config[ROUND] = self.number
             messages = [*self.strategy.configure_train(self.number, arrays, self.config, self.grid)]
             traffic = self._traffic(messages)
-            replies = self._replies(messages)
+            replies = yield from self._replies(messages)
             for reply in replies:
                 sender = self._name(reply)
                 uploaded = arrays_of(reply.content, sender)
@@ -169,11 +202,11 @@ class _RoundRunner:
             "that they sent out; let more take part in each round, or leave out fewer"
         )
 
-    def evaluate(self, arrays: ArrayRecord, figures: RoundFigures) -> RoundFigures:
+    def evaluate(self, arrays: ArrayRecord, figures: RoundFigures) -> Exchange[RoundFigures]:
         with seeds.global_draws(self.schedule.seed, "strategy-evaluation", self.number):
             self.config[ROUND] = self.number
             messages = self.strategy.configure_evaluate(self.number, arrays, self.config, self.grid)
-            replies = self._replies(messages)
+            replies = yield from self._replies(messages)
             for reply in replies:
                 require_finite(reply.content, self._name(reply))
             metrics = self.strategy.aggregate_evaluate(self.number, replies)
@@ -194,11 +227,11 @@ class _RoundRunner:
         loss, term = mean_figure(metrics, "loss"), mean_figure(metrics, objective.utility.term)
         return with_utility(figures, part, loss, term, objective)
 
-    def _replies(self, messages: Iterable[Message]) -> list[Message]:
+    def _replies(self, messages: Iterable[Message]) -> Exchange[list[Message]]:
         sent = list(messages)
         for message in sent:  # replies take it over, on any engine
             message.metadata.group_id = str(self.number)
-        replies = list(self.grid.send_and_receive(sent, timeout=self.schedule.timeout))
+        replies = list((yield sent))
         asked = {message.metadata.dst_node_id for message in sent}
         answered: set[int] = set()
         for reply in replies:

@@ -55,6 +55,9 @@ class Needs:
         before and after training.
     shadow_federations
         How many federations of the attacker's own it learns from.
+    shadow_targets
+        Whether the victim's stand-in in them trains on audited records, each of them in half of the
+        federations (`ShadowFederation.trained`).
     knowledge
         What it learns from.
     optional
@@ -87,6 +90,7 @@ class Needs:
     gradients: Layers = ()
     update_alignment: bool = False
     shadow_federations: int = 0
+    shadow_targets: bool = False
     knowledge: frozenset[Knowledge] = frozenset()
     optional: frozenset[str] = frozenset()
 

@@ -171,7 +171,8 @@ class View:
             seen = tuple(
                 s for s in seen if s == last or (s.round == last.round and s not in self.answering)
             )
-        return replace(self, seen=seen)
+        shadows = [s for s in self.shadows if (s.trained is not None) == needs.shadow_targets]
+        return replace(self, seen=seen, shadows=tuple(shadows[: needs.shadow_federations]))
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,14 @@ class ShadowFederation:
         federation; above 0 only where there are too few others.
     drawn
         How many records it was drawn from.
+    trained
+        Of each audited record of the real federation, in the order of its view: 1 if the victim's
+        stand-in trains on it, 0 if nobody does, -1 if only others do. None where no audited record
+        is meant to be in (`Needs.shadow_targets`).
     """
 
     view: View
     member: NDArray[np.bool_]
     overlapping: int
     drawn: int
+    trained: NDArray[np.int8] | None = None

@@ -179,7 +179,7 @@ def _score(
     }
     if attack_.headline:
         made_from[HEADLINE] = True
-    shadowed = case.view.shadows[: attack_.needs.shadow_federations]
+    shadowed = case.view.given(attack_.needs).shadows
     if shadowed:
         made_from["shadow federations"] = [_stated(one.view) for one in shadowed]
         made_from[OVERLAPPING] = sum(one.overlapping for one in shadowed)

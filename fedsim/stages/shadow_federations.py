@@ -6,10 +6,15 @@ same training, and known membership. All queries and all attacks share them.
 
 An attacker in the federation knows the parameters that it began with, so its shadow federations
 begin with them too; those of an attacker with the released model alone do not.
+
+Where an attack needs models that have trained on the audited records (`Needs.shadow_targets`), the
+victim's stand-in trains on a random half of them, and on the other half in the next federation. The
+attacker has the records, all alike: whether one is a member decides nothing in here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -25,12 +30,16 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.stages.preparation.attackers import Attacker
-from fedsim.stages.preparation.setup import Setup
+from fedsim.stages.preparation.setup import Setup, shuffled_records
 from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.preparation.views import hidden_audit, view_of
 from fedsim.stages.simulate import simulate
+from fedsim.stages.simulate_in_step import go_in_step, simulate_in_step, stacked_setup
 
 LABEL = "shadow"
+Targets = Mapping[int, NDArray[np.int64]]
+"""Audited records that a participant of a shadow federation trains on."""
+
 ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]
 """By (adversary, query key)."""
 
@@ -74,17 +83,22 @@ def shadows_of(setup: Setup, run: RunDirectory, watcher: Watcher) -> ShadowFeder
     FedsimError
         If there are too few records for one.
     """
-    count = max((attack.needs.shadow_federations for attack in setup.attacks.values()), default=0)
     if setup.experiment.given is not None:
         return {}
     found: dict[tuple[str, str], tuple[ShadowFederation, ...]] = {}
-    for outside in (False, True):
+    for outside, targets in product((False, True), (False, True)):
         attackers = [
             attacker for attacker in setup.attackers if attacker.threat().outside == outside
         ]
-        for number in range(count if attackers else 0):
-            name = f"{'outside' if outside else 'inside'}-{number}"
-            shadow, overlapping = _shadow_setup(setup, attackers, name, outside)
+        needs = [attack.needs for attack in setup.attacks.values()]
+        asked = [one.shadow_federations for one in needs if one.shadow_targets == targets]
+        count = max(asked, default=0) if attackers else 0
+        together = count > 1 and go_in_step(setup)
+        drawn = []
+        for number in range(count):
+            name = f"{'outside' if outside else 'inside'}{'-targets' * targets}-{number}"
+            trains_on = _targets(setup, attackers, number) if targets else None
+            shadow, overlapping = _shadow_setup(setup, attackers, name, outside, trains_on)
             if overlapping:
                 watcher.say(
                     f"shadow federation {name}: {overlapping:,} of its "
@@ -92,10 +106,17 @@ def shadows_of(setup: Setup, run: RunDirectory, watcher: Watcher) -> ShadowFeder
                     "are the federation's own, as there are too few others"
                 )
             place = RunDirectory(run.shadows(name))
-            simulate(shadow, place, watcher)
+            drawn.append((stacked_setup(shadow) if together else shadow, place, overlapping))
+            if not together:
+                simulate(shadow, place, watcher)
+        if together:
+            simulate_in_step([(shadow, place) for shadow, place, _ in drawn], watcher)
+        for shadow, place, overlapping in drawn:
             for attacker in attackers:
                 for query in attacker.queries:
                     made = _shadow(shadow, place, attacker, query, overlapping)
+                    if targets:
+                        made = replace(made, trained=_trained(setup, shadow.ledger, query))
                     key = (attacker.label, query.key)
                     found[key] = (*found.get(key, ()), made)
     return found
@@ -113,15 +134,22 @@ def _shadow(
 
 
 def _shadow_setup(
-    setup: Setup, attackers: Sequence[Attacker], name: str, outside: bool
+    setup: Setup,
+    attackers: Sequence[Attacker],
+    name: str,
+    outside: bool,
+    targets: Targets | None = None,
 ) -> tuple[Setup, int]:
     """Return a shadow federation's setup, and how many of its records are the real one's own."""
     seed = seeds.derive(
         setup.experiment.seed, "rehearsal", name
     )  # the path decides every draw: it keeps the word
+    federation = setup.experiment.federation
+    last = federation.evaluation.model_copy(update={"every": federation.rounds})  # none is read
     experiment = setup.experiment.model_copy(
         update={
             "seed": seed,
+            "federation": federation.model_copy(update={"evaluation": last}),
             "adversaries": (),
             "attacks": (),
             "audit": setup.experiment.audit.model_copy(update={"null": False}),
@@ -129,7 +157,7 @@ def _shadow_setup(
         }
     )
     queries = tuple(dict.fromkeys(q for attacker in attackers for q in attacker.queries))
-    ledger, overlapping = shadow_ledger(setup, queries, seed)
+    ledger, overlapping = shadow_ledger(setup, queries, seed, targets)
     shadow = build_setup(experiment, None, SILENCE, dataset=setup.dataset, ledger=ledger)
     wanted = sorted({k.name for p in attackers for q in p.queries for k in p.answering(q)})
     attacker = Attacker(LABEL, (Everything(wanted),), queries)
@@ -137,8 +165,41 @@ def _shadow_setup(
     return replace(shadow, attackers=(attacker,), new_model=new_model), overlapping
 
 
+def _targets(setup: Setup, attackers: Sequence[Attacker], number: int) -> Targets:
+    """Return the audited records that stand-ins train on in a shadow federation of this number.
+
+    Half of all: those that the one before it, of an even number, leaves out. A record that several
+    queries are about is with the victims of one of them at a time, in turn.
+    """
+    asked: dict[int, list[MembershipQuery]] = {}
+    for query in dict.fromkeys(q for attacker in attackers for q in attacker.queries):
+        for record in setup.ledger.audit(query).records.tolist():
+            asked.setdefault(record, []).append(query)
+    random = seeds.generator(setup.experiment.seed, "targets", number // 2)
+    shuffled = random.permutation(np.array(sorted(asked)))
+    half = shuffled[number % 2 :: 2]
+    found: dict[int, list[int]] = {}
+    for record in half.tolist():
+        queries = asked[record]
+        victims = queries[number // 2 % len(queries)].victims
+        found.setdefault(victims[random.integers(len(victims))], []).append(record)
+    return {victim: np.array(records) for victim, records in found.items()}
+
+
+def _trained(setup: Setup, ledger: Ledger, query: MembershipQuery) -> NDArray[np.int8]:
+    """Return who trains in a shadow federation on each record of the real view of a query."""
+    audit = setup.ledger.audit(query)
+    records = audit.records[shuffled_records(setup.experiment.seed, query, len(audit))]
+    by_victim = ledger.holders_of(query.victims)[records]
+    by_any = ledger.holders_of(range(ledger.participants))[records]
+    return np.where(by_victim, 1, np.where(by_any, -1, 0)).astype(np.int8)
+
+
 def shadow_ledger(
-    setup: Setup, queries: Sequence[MembershipQuery], seed: int
+    setup: Setup,
+    queries: Sequence[MembershipQuery],
+    seed: int,
+    targets: Targets | None = None,
 ) -> tuple[Ledger, int]:
     """Draw who holds which record in a shadow federation, and the records to learn from.
 
@@ -153,6 +214,9 @@ def shadow_ledger(
         What is asked in the shadow federation, and of whom.
     seed
         The shadow federation's.
+    targets
+        Audited records that participants are to train on, in the place of as many of their own; of
+        the audited ones, nobody trains on others then.
 
     Returns
     -------
@@ -169,20 +233,49 @@ def shadow_ledger(
     wanted = random.permutation(wanted)  # so that who trains on a record does not go by its cost
     own, nonmembers = wanted[:trained], wanted[trained:]
     spare = _cheapest(dataset.test_records, cost, random)[: beside - len(nonmembers)]
+    held = _training_sets(setup, dataset, own, seed)
+    if targets is not None:
+        held = _with_targets(setup, held, targets, random)
     drawn = np.zeros(len(dataset), dtype=np.bool_)
-    drawn[np.concatenate([own, nonmembers, spare])] = True
+    drawn[np.concatenate([*held, nonmembers, spare])] = True
+    test = dataset.test.copy()
+    for records in (targets or {}).values():
+        test[records] = False  # a target may be a test record of the real federation
     ledger = Ledger(
         dataset.labels,
-        dataset.test,
+        test,
         dataset.duplicate | ~drawn,  # what is not drawn is not audited, as duplicates are not
-        _training_sets(setup, dataset, own, seed),
+        held,
     )
-    learned = AuditSizes(sizes.known_members, sizes.known_nonmembers, 0, 0)
+    if targets is None:
+        learned = AuditSizes(sizes.known_members, sizes.known_nonmembers, 0, 0)
+    else:  # what is read of them is on the records of the real federation
+        learned = AuditSizes(1, 1, 0, 0)
     beyond: NonMembers = "unseen" if sizes.nonmembers == "label-matched" else sizes.nonmembers
     for query in queries:
         audit = draw_audit(ledger, query, learned, nonmembers=beyond, classes="any", seed=seed)
         ledger = ledger.with_audit(query, audit)
+    for records in (targets or {}).values():
+        drawn[records] = False
     return ledger, int((reserved[drawn] > 0).sum())
+
+
+def _with_targets(
+    setup: Setup,
+    held: Sequence[NDArray[np.int64]],
+    targets: Targets,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.int64], ...]:
+    """Return training sets in which targets have taken the place of records drawn at random."""
+    audited = np.unique(
+        np.concatenate([setup.ledger.audit(q).records for a in setup.attackers for q in a.queries])
+    )
+    found = []
+    for participant, records in enumerate(held):
+        others = random.permutation(records[~np.isin(records, audited)])
+        wanted = targets.get(participant, np.empty(0, dtype=np.int64))[: len(records)]
+        found.append(np.sort(np.concatenate([others[: len(records) - len(wanted)], wanted])))
+    return tuple(found)
 
 
 def _reserved(setup: Setup) -> NDArray[np.int64]:

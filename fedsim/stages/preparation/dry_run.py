@@ -113,6 +113,12 @@ def _tried(label: str, attack: Attack, view: View, audit: AuditSet) -> None:
     learned = replace(view, records=known.records)
     shadow = ShadowFederation(learned, known.member, overlapping=0, drawn=len(audit))
     shadows = (shadow,) * attack.needs.shadow_federations
+    if attack.needs.shadow_targets:
+        turns = np.arange(len(audit)) % 2
+        shadows = tuple(
+            replace(shadow, trained=((turns + n) % 2).astype(np.int8))
+            for n in range(attack.needs.shadow_federations)
+        )
     view = replace(view, records=audit.records, shadows=shadows)
     try:
         scores = attack.dry_run(view.given(attack.needs), known, audit.records)

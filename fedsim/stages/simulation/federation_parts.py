@@ -4,13 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from flwr.app import ArrayRecord
-from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 from torch import nn
 
 from fedsim.defences.composition import encoding, mods_of
 from fedsim.errors import plural
-from fedsim.federation.client_app import make_client_app, sampled
+from fedsim.federation.client_app import PrefetchingApp, make_client_app, sampled
 from fedsim.federation.rounds import Progress, Schedule
 from fedsim.models import exchanged_state, load_exchanged
 from fedsim.models.exchange import exchanged_shapes
@@ -22,7 +21,7 @@ from fedsim.stages.simulation.canary_cosines import canary_mods
 from fedsim.training.sgd_loop import Utility, evaluate
 
 
-def client_app_of(setup: Setup, federation: PlannedFederation) -> ClientApp:
+def client_app_of(setup: Setup, federation: PlannedFederation) -> PrefetchingApp:
     """Return the app of a federation's participants, the dishonest ones among them."""
     # A dishonest participant is outside of the defences: they do not bind what it sends.
     mods: list[Mod] = [*federation.participants, *mods_of(tuple(setup.defences.values()))]

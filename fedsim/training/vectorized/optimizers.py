@@ -5,7 +5,7 @@ the gradient, the gradient is added in place of being written down first (see `s
 What they keep has the names and shapes of PyTorch's own, in front of which are the models.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Protocol
@@ -76,7 +76,6 @@ class StackedAdam:
     def step(self, parameter: Tensor, gradient: Gradient, state: State, rate: float) -> None:
         """Change a stacked parameter and its moments in place; each model has its own step."""
         first, second = state["exp_avg"], state["exp_avg_sq"]
-        steps = state["step"].add_(1).view(-1, *[1] * (parameter.dim() - 1)).double()
         slope = torch.empty_like(parameter)
         gradient.add_to(slope, keep=0)
         if self.decoupled:
@@ -85,9 +84,20 @@ class StackedAdam:
             slope.add_(parameter, alpha=self.weight_decay)
         first.lerp_(slope, 1 - self.beta1)
         second.mul_(self.beta2).addcmul_(slope, slope, value=1 - self.beta2)
-        root = (1 - self.beta2**steps).sqrt().float()
-        size = (rate / (1 - self.beta1**steps)).float()
-        parameter.sub_(first.div(second.sqrt().div_(root).add_(self.eps)).mul_(size))
+        torch.sqrt(second, out=slope)
+        for models, step in _by_step(state["step"].add_(1)):
+            root, size = (1 - self.beta2**step) ** 0.5, rate / (1 - self.beta1**step)
+            below = slope[models].div_(root).add_(self.eps)
+            parameter[models].addcdiv_(first[models], below, value=-size)
+
+
+def _by_step(steps: Tensor) -> Iterator[tuple[slice, float]]:
+    """Yield which models, neighbours, have taken the same number of steps, and that number."""
+    numbers, begin = steps.tolist(), 0
+    for end in range(1, len(numbers) + 1):
+        if end == len(numbers) or numbers[end] != numbers[begin]:
+            yield slice(begin, end), numbers[begin]
+            begin = end
 
 
 def _adamw(**settings: Any) -> StackedOptimizer:

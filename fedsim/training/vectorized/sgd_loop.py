@@ -1,5 +1,7 @@
 """Local training and evaluation of many participants at once, their parameters stacked.
 
+They may be of several federations that go on in step, with other seeds and other parameters.
+
 What it computes is what `training` computes for each of them, but for the last digits: the same
 shuffles, batches and steps. Participants whose batches have the same sizes go together; a last
 batch is filled up to a round size with records that weigh nothing, so that a few sizes are enough.
@@ -7,7 +9,7 @@ What comes out for a participant depends on its own records only, not on who wen
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,16 +36,30 @@ LARGEST_STACK = 64  # participants
 
 @dataclass(frozen=True)
 class Member:
-    """A participant in a stack: its number, its records, and its optimiser's state if any."""
+    """A participant in a stack.
+
+    Attributes
+    ----------
+    participant, records
+        Its number, and what it trains or evaluates on.
+    received
+        The parameters that it was sent.
+    seed
+        Its federation's.
+    kept
+        Its optimiser's state, if there is one.
+    """
 
     participant: int
     records: RecordIds
+    received: Mapping[str, Tensor]
+    seed: int
     kept: ArrayRecord | None = None
 
 
 @dataclass(frozen=True)
 class VectorizedLoop:
-    """Trains and evaluates all given participants of one federation at once.
+    """Trains and evaluates all given participants at once.
 
     Attributes
     ----------
@@ -53,8 +69,6 @@ class VectorizedLoop:
         Where their records are.
     local
         How they train.
-    seed
-        The experiment's.
     uploads
         The memory that trained parameters are written to.
     """
@@ -63,7 +77,6 @@ class VectorizedLoop:
     optimizer: StackedOptimizer
     dataset: Dataset
     local: LocalTraining
-    seed: int
     uploads: Uploads = field(default_factory=Uploads)
 
     def fitting(self, records: int, batch_size: int, trained: bool) -> int:
@@ -77,15 +90,14 @@ class VectorizedLoop:
     def train(
         self,
         members: Sequence[Member],
-        received: Mapping[str, Tensor],
         round_number: int,
         proximal: float,
     ) -> list[Trained]:
-        """Train participants that have the same `filled_size`, from the same parameters.
+        """Train participants that have the same `filled_size`.
 
         See `fedsim.training.trainer.Batches` for `proximal`.
         """
-        stack = _Stack.of(self, members, received, proximal)
+        stack = _Stack.of(self, members, proximal)
         rate = self.local.learning_rate_in(round_number)
         tally = StackedSums.of(len(members))
         for shuffled in self._epochs(members, round_number):
@@ -106,7 +118,7 @@ class VectorizedLoop:
             yield from [[member.records for member in members]] * self.local.epochs
             return
         orders = [
-            seeds.generator(self.seed, "batches", round_number, member.participant)
+            seeds.generator(member.seed, "batches", round_number, member.participant)
             for member in members
         ]
         for _ in range(self.local.epochs):
@@ -115,16 +127,24 @@ class VectorizedLoop:
                 for order, member in zip(orders, members, strict=True)
             ]
 
-    def evaluate(self, members: Sequence[Member], received: Mapping[str, Tensor]) -> list[Utility]:
-        """Return the utility of the same parameters on each participant's records.
+    def evaluate(self, members: Sequence[Member]) -> list[Utility]:
+        """Return the utility on each participant's records of what it was sent.
 
         Participants must have the same `filled_size`, for batches of `EVALUATION_BATCH`.
         """
-        shared = [received[name].expand(len(members), *s) for name, s in self.model.shapes.items()]
+        received = list(_received(members, self.model.shapes).values())
         tally = StackedSums.of(len(members))
         for batch in stacked_batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
-            tally.add(self.model.forward(batch.inputs, shared)[-1], batch)
+            tally.add(self.model.forward(batch.inputs, received)[-1], batch)
         return tally.utilities([len(member.records) for member in members])
+
+
+def _received(members: Sequence[Member], names: Iterable[str]) -> dict[str, Tensor]:
+    """Return what members were sent, stacked: in the same memory where it is the same."""
+    first = members[0].received
+    if all(member.received is first for member in members):
+        return {n: first[n].expand(len(members), *first[n].shape) for n in names}
+    return {n: torch.stack([member.received[n] for member in members]) for n in names}
 
 
 @dataclass
@@ -134,6 +154,7 @@ class _Stack:
     optimizer: StackedOptimizer
     uploads: Uploads
     received: dict[str, Tensor]
+    single: dict[str, Tensor]
     parameters: list[Tensor]
     states: list[State]
     proximal: float
@@ -145,25 +166,27 @@ class _Stack:
         cls,
         training: VectorizedLoop,
         members: Sequence[Member],
-        received: Mapping[str, Tensor],
         proximal: float,
     ) -> "_Stack":
-        start = {name: received[name] for name in training.model.shapes}
+        single = {name: members[0].received[name] for name in training.model.shapes}
+        received = _received(members, single)
         kept = [{} if m.kept is None else tensors_of(m.kept) for m in members]
         states = [
             {
                 key: torch.stack([own.get(f"{number}.{key}", fresh) for own in kept])
                 for key, fresh in training.optimizer.fresh(parameter).items()
             }
-            for number, parameter in enumerate(start.values())
+            for number, parameter in enumerate(single.values())
         ]
-        shared = [parameter.expand(len(members), *parameter.shape) for parameter in start.values()]
-        return cls(training.optimizer, training.uploads, start, shared, states, proximal)
+        parameters = list(received.values())
+        return cls(
+            training.optimizer, training.uploads, received, single, parameters, states, proximal
+        )
 
     def step(self, gradients: Mapping[int, Gradient], rate: float) -> None:
         """Let each participant take a step."""
-        if self.untouched:  # until now they had the same parameters, in the same memory
-            rooms = self.uploads.rooms(len(self.parameters[0]), BufferLayout.of(self.received))
+        if self.untouched:  # until now they had the parameters that they were sent
+            rooms = self.uploads.rooms(len(self.parameters[0]), BufferLayout.of(self.single))
             for own, shared in zip(rooms.tensors, self.parameters, strict=True):
                 own.copy_(shared)
             self.parameters, self.places, self.untouched = rooms.tensors, rooms.places, False

@@ -6,7 +6,7 @@ participant's mods: a dishonest participant that changes what it trains on asks 
 was not planned, and is trained by itself.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -42,16 +42,19 @@ class VectorizedTrainer:
         self._received = Received(participants.new_model())
         self.uploads = self._training.uploads
         self._foreseen: dict[int, tuple[Message, RecordDict, ClientTask]] = {}
-        self._planned: dict[Hashable, Sequence[ClientTask]] = {}
+        self._planned: dict[Hashable, Stack] = {}
         self._trained: dict[Hashable, tuple[ClientTask, Trained]] = {}
         self._evaluated: dict[Hashable, tuple[ClientTask, Utility]] = {}
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
         """Plan the stacks of messages that are about to come; forget what was planned before."""
+        plan_stacks([(self, asked)])
+
+    def tasks(self, asked: Iterable[tuple[Message, Context]]) -> Iterator[ClientTask]:
+        """Yield what is about to be asked; forget what was planned before."""
         for made in (self._foreseen, self._planned, self._trained, self._evaluated):
             made.clear()
         contents: dict[int, TaskRequest] = {}
-        alike: dict[Hashable, list[ClientTask]] = {}
         for message, context in asked:
             with suppress(MessageError):  # it will be raised when the message comes
                 content = message.content
@@ -59,16 +62,22 @@ class VectorizedTrainer:
                     contents[id(content)] = TaskRequest.by(message)
                 task = ClientTask.of(message, context, contents[id(content)])
                 self._foreseen[id(message)] = message, content, task
-                size = filled_size(len(self._records(task)), self._batch_size(task))
-                key = task.kind, task.round, task.proximal, task.start, size
-                alike.setdefault(key, []).append(task)
-        for tasks in alike.values():
-            at_once = self._training.fitting(
-                len(self._records(tasks[0])), self._batch_size(tasks[0]), _trains(tasks[0])
-            )
-            for start in range(0, len(tasks), at_once):
-                stack = tasks[start : start + at_once]
-                self._planned |= {task.identity: stack for task in stack}
+                yield task
+
+    def alike(self, task: ClientTask) -> Hashable:
+        """Return what two tasks must have in common to be in one stack."""
+        size = filled_size(len(self._records(task)), self._batch_size(task))
+        return task.kind, task.round, task.proximal, size
+
+    def fitting(self, task: ClientTask) -> int:
+        """Return how many such tasks are worth stacking at once."""
+        return self._training.fitting(
+            len(self._records(task)), self._batch_size(task), _trains(task)
+        )
+
+    def plan(self, task: ClientTask, stack: "Stack") -> None:
+        """Take note of the stack that a task goes with."""
+        self._planned[task.identity] = stack
 
     def task(self, message: Message, context: Context) -> ClientTask:
         """Return what a message asks of a node, as foreseen if its content is still the same one.
@@ -82,37 +91,40 @@ class VectorizedTrainer:
 
     def train(self, task: ClientTask) -> Trained:
         """Train a participant, and those that were planned to go with it."""
-        return self._result(task, self._trained, self._train)
+        return self._result(task, lambda trainer: trainer._trained, self._train)
 
     def evaluate(self, task: ClientTask) -> Utility:
         """Evaluate what a participant was sent, and what others were."""
-        return self._result(task, self._evaluated, self._evaluate)
+        return self._result(task, lambda trainer: trainer._evaluated, self._evaluate)
 
     def _result(
         self,
         task: ClientTask,
-        waiting: dict[Hashable, tuple[ClientTask, Result]],
-        make: Callable[[Sequence[ClientTask]], list[Result]],
+        waiting: Callable[["VectorizedTrainer"], dict[Hashable, tuple[ClientTask, Result]]],
+        make: Callable[["Stack"], list[Result]],
     ) -> Result:
-        if task.identity not in waiting:
-            stack = self._planned.pop(task.identity, [task])
-            # With their tasks: an identity is one as long as the task is there.
-            made = ((one, result) for one, result in zip(stack, make(stack), strict=True))
-            waiting.update({one.identity: (one, result) for one, result in made})
-        return waiting.pop(task.identity)[1]
+        if task.identity not in waiting(self):
+            stack = self._planned.pop(task.identity, ((self, task),))
+            for (trainer, one), result in zip(stack, make(stack), strict=True):
+                # With their tasks: an identity is one as long as the task is there.
+                waiting(trainer)[one.identity] = one, result
+        return waiting(self).pop(task.identity)[1]
 
-    def _train(self, stack: Sequence[ClientTask]) -> list[Trained]:
-        first, keeps = stack[0], self._participants.keep_state
-        members = [
-            Member(task.participant, self._records(task), task.kept if keeps else None)
-            for task in stack
-        ]
-        received = self._received.by(first)
-        return self._training.train(members, received, first.round, first.proximal)
+    def _train(self, stack: "Stack") -> list[Trained]:
+        members, first = [trainer._member(task) for trainer, task in stack], stack[0][1]
+        return self._training.train(members, first.round, first.proximal)
 
-    def _evaluate(self, stack: Sequence[ClientTask]) -> list[Utility]:
-        members = [Member(task.participant, self._records(task)) for task in stack]
-        return self._training.evaluate(members, self._received.by(stack[0]))
+    def _evaluate(self, stack: "Stack") -> list[Utility]:
+        return self._training.evaluate([trainer._member(task) for trainer, task in stack])
+
+    def _member(self, task: ClientTask) -> Member:
+        return Member(
+            task.participant,
+            self._records(task),
+            self._received.by(task),
+            self._participants.seed,
+            task.kept if _trains(task) and self._participants.keep_state else None,
+        )
 
     def _records(self, task: ClientTask) -> RecordIds:
         if _trains(task):
@@ -121,6 +133,34 @@ class VectorizedTrainer:
 
     def _batch_size(self, task: ClientTask) -> int:
         return self._participants.local.batch_size if _trains(task) else EVALUATION_BATCH
+
+
+Stack = Sequence[tuple[VectorizedTrainer, ClientTask]]
+"""Tasks that are done together, each with its own federation's trainer."""
+
+
+def plan_stacks(
+    asked: Sequence[tuple[VectorizedTrainer, Iterable[tuple[Message, Context]]]],
+) -> None:
+    """Plan the stacks of messages that are about to come to the participants of some federations.
+
+    Parameters
+    ----------
+    asked
+        The trainer of each federation with its messages. The federations have a data set, a model
+        and training settings in common.
+    """
+    alike: dict[Hashable, list[tuple[VectorizedTrainer, ClientTask]]] = {}
+    for trainer, messages in asked:
+        for task in trainer.tasks(messages):
+            alike.setdefault(trainer.alike(task), []).append((trainer, task))
+    for tasks in alike.values():
+        first, task = tasks[0]
+        at_once = first.fitting(task)
+        for start in range(0, len(tasks), at_once):
+            stack = tasks[start : start + at_once]
+            for trainer, one in stack:
+                trainer.plan(one, stack)
 
 
 def stack_training(participants: Participants) -> VectorizedLoop | str:
@@ -155,7 +195,7 @@ def stack_training(participants: Participants) -> VectorizedLoop | str:
         return optimizer
     if local.precision != "fp32":
         return f"its precision is {local.precision}, and only fp32 can be stacked"
-    return VectorizedLoop(model, optimizer, participants.dataset, local, participants.seed)
+    return VectorizedLoop(model, optimizer, participants.dataset, local)
 
 
 def required_stack_training(participants: Participants) -> VectorizedLoop:

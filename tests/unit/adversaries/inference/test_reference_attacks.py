@@ -15,6 +15,7 @@ from server_views import (
     known,
     server_view,
     with_shadows,
+    with_targets,
 )
 
 from adversaries.inference.base_attack import Base, base_score
@@ -49,6 +50,11 @@ ATTACKS: dict[str, Any] = {
     "rmia": RMIA,
     "rmia, shares": partial(RMIA, "share"),
     "rmia, shadows": partial(RMIA, federations=3),
+    "lira by IN models": partial(LiRA, "online", federations=6),
+    "lira by IN models, per record": partial(LiRA, "online", "record", federations=6),
+    "multi-signal lira by IN models": partial(MultiSignalLiRA, "online", federations=6),
+    "rmia by IN models": partial(RMIA, mode="online", federations=6),
+    "rmia by IN models, shares": partial(RMIA, "share", mode="online", federations=6),
     "base": Base,
     "base, shadows": partial(Base, federations=3),
     "leave one out": LeaveOneOut,
@@ -78,7 +84,7 @@ FRESH = UNSEEN[400:]  # on which no shadow federation trains either
 @pytest.fixture(scope="module")
 def view(tmp_path_factory: pytest.TempPathFactory) -> View:
     folder = tmp_path_factory.mktemp("view")
-    return with_shadows(server_view(folder), folder, 3)
+    return with_targets(with_shadows(server_view(folder), folder, 3), folder, 6)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +92,8 @@ def turned(tmp_path_factory: pytest.TempPathFactory) -> View:
     """The same federation: participants under other numbers, records under other ids."""
     folder = tmp_path_factory.mktemp("turned")
     names = [3, 0, 4, 1, 2]
-    return with_shadows(server_view(folder, names=names, order=ORDER), folder, 3)
+    seen = with_shadows(server_view(folder, names=names, order=ORDER), folder, 3)
+    return with_targets(seen, folder, 6, names, ORDER)
 
 
 def scores(attack: Any, view: View, aux: Any = KNOWN, records: Any = AUDITED) -> Any:
@@ -226,6 +233,69 @@ def test_online_lira_by_loops(view: View) -> None:
         total += norm.logpdf(z, np.mean(above), np.std(above)) - norm.logpdf(z)
     found = scores(ATTACKS["lira online"](), view, records=np.array([x]))
     assert found[0] == pytest.approx(total / len(phi), rel=3e-3)
+
+
+def test_online_by_in_models_by_loops(view: View) -> None:
+    """Slow truth, a record at a time, of records with IN and OUT models, and of one without IN."""
+    shadows = [one for one in view.shadows if one.trained is not None]
+    trained = np.stack([one.trained for one in shadows if one.trained is not None])
+    objective, inputs, targets = Classification(), *view.dataset.batch(view.records)
+
+    def of(state: Any) -> tuple[Any, Any]:
+        model = view.new_model().eval()
+        model.load_state_dict(state)
+        outputs = model(inputs).double().detach()
+        scalars = objective.record_scalars(outputs, targets)[:, 0].numpy()
+        return scalars, np.exp(-objective.per_record_loss(outputs, targets).numpy())
+
+    sides = [np.where((trained == side).any(0))[0] for side in (1, 0)]  # those with models
+    both = np.intersect1d(*sides)
+    only_out = np.setdiff1d(sides[1], sides[0])
+    several = [int(x) for x in (*both[:3], only_out[0])]
+    wanted = {"lira by IN models": np.zeros(4), "rmia by IN models": np.zeros(4)}
+    trained[:, (trained < 0).all(0)] = 0  # without others, those of other participants are OUT
+
+    def values(of: Any, side: int, x: int) -> Any:
+        return of[trained[:, x] == side, x]
+
+    for number in (1, 2, 3):
+        (victim,) = (s for s in view.closest if s.round == number)
+        phi, p = of(victim.load())
+        states = [s.load() for one in shadows for s in one.view.closest if s.round == number]
+        phis, ps = (np.array(x) for x in zip(*map(of, states), strict=True))
+        shift = np.mean([values(phis, 1, x).mean() - values(phis, 0, x).mean() for x in both])
+        factor = np.exp(
+            np.mean([np.log(values(ps, 1, x).mean() / values(ps, 0, x).mean()) for x in both])
+        )
+        deviation = []
+        for side in (1, 0):
+            groups = [g for x in range(1200) if len(g := values(phis, side, x))]
+            squares = sum(((g - g.mean()) ** 2).sum() for g in groups)
+            deviation.append(np.sqrt(squares / sum(len(g) - 1 for g in groups)))
+        log_r = {}
+        for x in (*several, *KNOWN.records[~KNOWN.member].tolist()):
+            sides_of = [v.mean() if len(v := values(ps, side, x)) else None for side in (1, 0)]
+            inside = sides_of[0] or sides_of[1] * factor
+            outside = sides_of[1] or sides_of[0] / factor
+            log_r[x] = np.log(p[x] / ((inside + outside) / 2))
+        population = np.mean([log_r[z] for z in KNOWN.records[~KNOWN.member].tolist()])
+        for place, x in enumerate(several):
+            out_mean = values(phis, 0, x).mean()
+            in_mean = values(phis, 1, x).mean() if x in both else out_mean + shift
+            lira = norm.logpdf(phi[x], in_mean, deviation[0])
+            lira -= norm.logpdf(phi[x], out_mean, deviation[1])
+            wanted["lira by IN models"][place] += lira / 3
+            wanted["rmia by IN models"][place] += (log_r[x] - population) / 3
+    order = np.argsort(several)
+    for name, expected in wanted.items():
+        found = scores(ATTACKS[name](), view, records=np.array(several)[order])
+        np.testing.assert_allclose(found, expected[order], rtol=3e-3, atol=1e-4, err_msg=name)
+
+
+def test_in_models_take_four_federations() -> None:
+    for attack in (partial(LiRA, "online", federations=2), partial(RMIA, mode="online")):
+        with pytest.raises(FedsimError, match="take 4 to"):
+            attack()
 
 
 def test_the_tail_has_the_order_of_the_cumulative_probability_and_no_ties() -> None:
