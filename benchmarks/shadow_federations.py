@@ -23,9 +23,9 @@ from typing import Any
 
 from paired import interleaved, processor_seconds, ratios
 
-from fedsim.config.loading import parse_experiment
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
+from fedsim.stages.preparation.experiment_faults import parse_experiment
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup_building import build_setup
 from fedsim.stages.shadow_federations import shadows_of

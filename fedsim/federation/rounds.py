@@ -6,7 +6,7 @@ that went wrong; it calls a strategy's four public hooks in the same order.
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -20,48 +20,15 @@ from fedsim.errors import MessageError
 from fedsim.federation.node_identification import require_content
 from fedsim.federation.participation import ParticipatingGrid
 from fedsim.federation.round_figures import RoundFigures, mean_figure, with_utility
-from fedsim.objectives import Classification, Objective
-from fedsim.training.sgd_loop import Utility
+from fedsim.federation.schedule import Progress as Progress
+from fedsim.federation.schedule import Schedule as Schedule
 from fedsim.transport.lazy_arrays import values_bytes
-from fedsim.transport.messages import ROUND, Shapes, arrays_of, require_finite, require_usable
+from fedsim.transport.messages import ROUND, arrays_of, require_finite, require_usable
 from fedsim.transport.record_views import light, of_kind
 
 Result = TypeVar("Result")
 Exchange = Generator[list[Message], Iterable[Message], Result]
 """Yields messages that are to be sent, is sent the replies to them, and returns a result."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A federation between two rounds: all that the server needs to go on."""
-
-    round: int
-    arrays: ArrayRecord
-    history: tuple[RoundFigures, ...] = ()
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long a federation runs, when its utility is measured, and who takes part.
-
-    `extra_config` is sent to the participants with every message, beside the round. `encoded` says
-    how many bytes an upload takes that the defences encode; None where they do not.
-    """
-
-    rounds: int
-    evaluate_every: int
-    seed: int
-    expected: Shapes
-    test: Callable[[ArrayRecord], Utility]
-    timeout: float | None = None
-    present: Callable[[int], frozenset[int]] | None = None
-    extra_config: Mapping[str, str] = field(default_factory=dict)
-    objective: Objective = field(default_factory=Classification)
-    encoded: Callable[[ArrayRecord], int] | None = None
-
-    def evaluates(self, round_number: int) -> bool:
-        """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
-        return round_number % self.evaluate_every == 0 or round_number == self.rounds
 
 
 def run_rounds(

@@ -19,7 +19,8 @@ from fedsim.rundir import RunDirectory
 from fedsim.stages import shadow_federations as stage
 from fedsim.stages.figures.evaluate import evaluate_run
 from fedsim.stages.preparation.setup_building import build_setup
-from fedsim.stages.shadow_federations import shadow_ledger, shadows_of
+from fedsim.stages.shadow_federations import shadows_of
+from fedsim.stages.shadow_records import shadow_ledger
 
 SETTINGS: dict[str, Any] = {
     "data": {"name": "toys:blobs", "records": 1600, "noise": 4.0, "test_records": 100},
