@@ -7,6 +7,7 @@ that sentence and exits with code 2; a traceback is always a defect of ours.
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 LONGEST_SENTENCE = 1_500
 LONGEST_VALUE = 64
@@ -27,10 +28,30 @@ class FedsimError(Exception):
         The text.
     longest
         How many characters are shown; more where several mistakes are reported at once.
+
+    Attributes
+    ----------
+    faults
+        The mistakes that it reports, a sentence each; of one error several, see `of_all`.
+
+    Examples
+    --------
+    >>> error = FedsimError.of_all(["seed is -1", "attacks is empty"])
+    >>> str(error), error.faults
+    ('2 faults: (1) seed is -1; (2) attacks is empty', ('seed is -1', 'attacks is empty'))
     """
 
     def __init__(self, sentence: str = "", longest: int = LONGEST_SENTENCE) -> None:
         super().__init__(_readable(sentence, longest))
+        self.faults: tuple[str, ...] = (str(self),)
+
+    @classmethod
+    def of_all(cls, faults: Sequence[str], start: str = "") -> Self:
+        """Return one error of several mistakes; `start` says of what they are."""
+        longest = LONGEST_LIST if len(faults) > 1 else LONGEST_SENTENCE
+        error = cls(f"{start}{joined_faults(faults)}", longest)
+        error.faults = tuple(f"{start}{fault}" for fault in faults)
+        return error
 
 
 class ConfigError(FedsimError):

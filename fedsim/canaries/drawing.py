@@ -92,19 +92,21 @@ def draw_canaries(
     labels = np.array(ledger.labels)
     kind_of = np.full(len(ledger), "", dtype=object)
     owner = np.full(len(ledger), -1, dtype=np.int64)
+    free_of = {victim: _free_records(ledger, victim) for victim in victims}
+    if short := [victim for victim, free in free_of.items() if len(free) <= total]:
+        raise DataError.of_all(
+            [
+                f"participant {victim} has {len(free_of[victim])} records that may be canaries (no "
+                f"copies, and nobody else's), and the sizes of the audit ask for {total}, with at "
+                "least one record beside them; lower audit.known_... and audit.tested_..., or give "
+                "it more records"
+                for victim in short
+            ]
+        )
     known, kept = np.zeros(len(ledger), dtype=np.bool_), np.ones(len(ledger), dtype=np.bool_)
     for victim in victims:
         random = seeds.generator(seed, "canaries", str(victim))
-        others = [p for p in range(ledger.participants) if p != victim]
-        free = ledger.holders_of([victim]) & ~ledger.holders_of(others) & ~ledger.duplicate
-        left = np.flatnonzero(free)
-        if len(left) <= total:
-            raise DataError(
-                f"participant {victim} has {len(left)} records that may be canaries (no copies, "
-                f"and nobody else's), and the sizes of the audit ask for {total}, with at least "
-                "one record beside them; lower audit.known_... and audit.tested_..., or give it "
-                "more records"
-            )
+        left = free_of[victim]
         drawn = []
         for place, (name, kind) in enumerate(kinds.items()):
             count = total // len(kinds) + (place < total % len(kinds))
@@ -128,6 +130,13 @@ def draw_canaries(
         owner,
         known,
     )
+
+
+def _free_records(ledger: Ledger, victim: int) -> Ids:
+    """Return the records that only a victim holds, exact copies aside."""
+    others = [p for p in range(ledger.participants) if p != victim]
+    free = ledger.holders_of([victim]) & ~ledger.holders_of(others) & ~ledger.duplicate
+    return np.flatnonzero(free)
 
 
 def crafted_canaries(

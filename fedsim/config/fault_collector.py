@@ -7,13 +7,7 @@ what it would say is a consequence. So every fault is reported once.
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from fedsim.errors import (
-    LONGEST_LIST,
-    LONGEST_SENTENCE,
-    ConfigError,
-    FedsimError,
-    joined_faults,
-)
+from fedsim.errors import ConfigError, FedsimError
 
 Found = TypeVar("Found")
 
@@ -82,10 +76,8 @@ class FaultCollector:
             return
         kinds = {type(fault) for fault in self.faults}
         kind = kinds.pop() if len(kinds) == 1 else ConfigError
-        start = f"{source}: " if source else ""
-        sentences = list(dict.fromkeys(map(str, self.faults)))
-        longest = LONGEST_LIST if len(sentences) > 1 else LONGEST_SENTENCE
-        raise kind(f"{start}{joined_faults(sentences)}", longest) from self.faults[0]
+        sentences = list(dict.fromkeys(one for fault in self.faults for one in fault.faults))
+        raise kind.of_all(sentences, f"{source}: " if source else "") from self.faults[0]
 
 
 def _overlap(part: str, broken: str) -> bool:

@@ -77,7 +77,14 @@ class FederationSettings(Strict):
         named = self.attendance[max(started)] if started else range(participants)
         return frozenset(named) - self._idle
 
+    def presences(self, participants: int) -> dict[int, frozenset[int]]:
+        """Return who takes part from which round on, by rising round; the first is 1.
+
+        >>> FederationSettings(rounds=80, attendance={41: (1,)}).presences(participants=2)
+        {1: frozenset({0, 1}), 41: frozenset({1})}
+        """
+        return {r: self.present(r, participants) for r in sorted({1, *self.attendance})}
+
     def fewest_present(self, participants: int) -> int:
         """Return how many take part in the round with the fewest."""
-        changes = {1, *self.attendance}
-        return min(len(self.present(first, participants)) for first in changes)
+        return min(map(len, self.presences(participants).values()))

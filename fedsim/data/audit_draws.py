@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsim.data.ledger import Ledger
-from fedsim.errors import LONGEST_LIST, DataError, joined_faults
+from fedsim.errors import DataError
 
 NOT_ELIGIBLE = "exact duplicates and records that the attacker holds are none"
 
@@ -67,7 +67,7 @@ def require_candidates(*wanted: WantedRecords) -> None:
         if one.known + one.tested > one.candidates
     ]
     if faults:
-        raise DataError(joined_faults(faults), LONGEST_LIST)
+        raise DataError.of_all(faults)
 
 
 def draw_label_matched(

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, SchemaError
 
-from fedsim.errors import FedsimError, PluginError, joined_faults, listed, shown
+from fedsim.errors import FedsimError, PluginError, listed, shown
 from fedsim.plugins.plain_data import as_json
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
@@ -78,7 +78,7 @@ def checked(
         # Through JSON: strict about types, yet a list may become a tuple and 1 a float.
         valid = schema.model_validate_json(as_json(dict(settings)))
     except ValidationError as error:
-        raise PluginError(f"{name}: {_sentence(error, schema)}") from error
+        raise PluginError.of_all(_faults(error, schema), f"{name}: ") from error
     except ValueError as error:
         raise PluginError(f"{name}: setting {error}") from error
     except FedsimError as error:  # of a class that a setting is
@@ -113,11 +113,11 @@ def _fields(schema: type) -> dict[str, Any]:
     return get_type_hints(schema) if is_dataclass(schema) else {}
 
 
-def _sentence(error: ValidationError, schema: type[BaseModel]) -> str:
+def _faults(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     errors = error.errors(include_url=False)
     # A key that is not known explains one that is missing: it was misspelt.
     errors.sort(key=lambda one: one["type"] not in UNKNOWN_KEY)
-    return joined_faults(list(dict.fromkeys(_fault(one, schema) for one in errors)))
+    return list(dict.fromkeys(_fault(one, schema) for one in errors))
 
 
 def _fault(error: ErrorDetails, schema: type[BaseModel]) -> str:

@@ -98,17 +98,21 @@ class HuggingFace(ImageColumn):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the bars and the log of `datasets` back: what it cannot read, its exception says."""
+    """Keep bars and logs of `datasets` and the Hub back: what cannot be read, an exception says."""
     import datasets
     from datasets.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
 
     level, bars = logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    of_hub = hub_logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
+    hub_logging.set_verbosity(logging.CRITICAL)
     datasets.disable_progress_bars()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        hub_logging.set_verbosity(of_hub)
         if not bars:
             datasets.enable_progress_bars()
 

@@ -1,5 +1,6 @@
 """The attackers of an experiment: the adversaries in each position, what they ask and see."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -118,8 +119,9 @@ class Attacker:
         if sampled and needed:
             return 1
         honest, participants = experiment.federation, experiment.partition.participants
-        present = [honest.present(r, participants) for r in experiment.observed_rounds]
-        return max(1, sum(needed <= there for there in present))
+        there = honest.presences(participants)
+        starts, sure = [*there], [needed <= present for present in there.values()]
+        return max(1, sum(sure[bisect_right(starts, r) - 1] for r in experiment.observed_rounds))
 
     def store(self, experiment: Experiment, run: RunDirectory) -> SnapshotStore:
         """Return where it keeps them, and which rounds."""

@@ -34,8 +34,8 @@ def without_idle(experiment: Experiment, idle: Sequence[int]) -> Experiment:
     """
     federation = experiment.federation.without(idle)
     participants = experiment.partition.participants
-    for first in sorted({1, *federation.attendance}):
-        if not federation.present(first, participants):
+    for first, present in federation.presences(participants).items():
+        if not present:
             raise ConfigError(
                 f"federation.attendance: no participant that attends from round {first} on has "
                 f"records: partition {experiment.partition.name} gives {participant_list(idle)} "

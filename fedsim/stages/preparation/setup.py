@@ -110,9 +110,11 @@ class Setup:
         if not some_are_away(self.experiment):
             return ()
         draws = RoundDraws(self.experiment, partial(chosen_strategy, self.experiment))
-        there = {r: draws.training(r) for r in range(1, self.experiment.federation.rounds + 1)}
-        participants = range(self.ledger.participants)
-        return tuple(tuple(r for r, some in there.items() if p in some) for p in participants)
+        rounds: list[list[int]] = [[] for _ in range(self.ledger.participants)]
+        for number in range(1, self.experiment.federation.rounds + 1):
+            for participant in draws.training(number):
+                rounds[participant].append(number)
+        return tuple(map(tuple, rounds))
 
     @property
     def computing_model(self) -> Callable[[], nn.Module]:

@@ -66,10 +66,9 @@ class RoundDraws:
     @cached_property
     def _present(self) -> tuple[list[int], list[frozenset[int]]]:
         """The rounds in which attendance changes, rising, and who is there from each on."""
-        federation = self.experiment.federation
-        starts = sorted({1, *federation.attendance})
         participants = self.experiment.partition.participants
-        return starts, [federation.present(first, participants) for first in starts]
+        there = self.experiment.federation.presences(participants)
+        return [*there], [*there.values()]
 
     def training(self, round_number: int) -> frozenset[int]:
         """Return the participants that train in a round."""

@@ -47,7 +47,9 @@ def outcome_of(tree: Any, folder: Path, data: Path, seconds: float) -> tuple[str
 
 def _run_and_tell(tree: Any, folder: Path, data: Path, writer: int) -> None:
     os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    # Of what is written to: threads that an earlier value started have reserved much besides.
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     try:
         run_whole(tree, folder, data)

@@ -253,11 +253,11 @@ def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         experiment_of_tree(toy, "toy.yaml")
     said = sentence(error)
-    assert said.startswith("toy.yaml: 4 faults: (1) unknown key 'sead'; valid keys there: adv")
+    assert said.startswith("toy.yaml: 5 faults: (1) unknown key 'sead'; valid keys there: adv")
     assert "(2) federation.local.learning_rate is -1: input should be greater than 0;" in said
     assert "(3) there is no 'vgg' among the models" in said
-    assert "(4) label: 2 faults: (1) unknown setting 'fold'; valid: " in said
-    assert "(2) setting 'folds' is 2.5" in said
+    assert "(4) label: unknown setting 'fold'; valid: " in said
+    assert "(5) label: setting 'folds' is 2.5" in said
 
 
 def test_all_contradictions_are_told_at_once() -> None:

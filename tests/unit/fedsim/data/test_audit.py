@@ -214,10 +214,17 @@ def test_users_that_cannot_be_drawn_get_a_sentence():
         draw_audit(nobody, ZERO, AuditSizes(1, 1, 1, 1), seed=0)
 
 
-def test_both_sides_are_told_at_once_with_what_would_be_valid():
+@pytest.mark.parametrize(
+    ("who", "most"), [("participant-0", (18, 19)), ("users, participant-0", (10, 20))]
+)
+def test_both_sides_are_told_at_once_with_what_would_be_valid(who, most):
+    ledger, sizes = (
+        (users_ledger(), (9, 11, 9, 10)) if "users" in who else (LEDGER, (10, 10, 9, 10))
+    )
     with pytest.raises(DataError) as error:
-        draw(sizes=(10, 10, 9, 10))
+        draw_audit(ledger, ZERO, AuditSizes(*sizes), seed=0)
+    assert len(error.value.faults) == 2
     told = str(error.value)
-    assert told.startswith("2 faults: (1) audit of participant-0: members: ")
-    assert "together they may be 18 at most" in told
-    assert "together they may be 19 at most" in told
+    assert told.startswith(f"2 faults: (1) audit of {who}: members: ")
+    assert f"; (2) audit of {who}: unseen non-members: " in told
+    assert all(f"together they may be {count} at most" in told for count in most)
