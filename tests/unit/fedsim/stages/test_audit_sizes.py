@@ -8,7 +8,7 @@ import pytest
 import toys
 
 from fedsim import Arrays
-from fedsim.errors import DataError
+from fedsim.errors import DataError, FedsimError
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.setup_building import build_setup
 
@@ -59,7 +59,7 @@ def test_all_that_does_not_fit_is_told(sections: dict[str, Any], expected: list[
 
 def test_what_one_plugin_refuses_is_in_one_list_with_all_else() -> None:
     tree = toys.tree(seed=-1, attacks=[{"name": "supervised", "inputs": "purple", "epoch": 1}])
-    with pytest.raises(Exception, match=r"^the toy: 3 faults") as caught:
-        toys.parse_experiment(tree, "the toy")
+    with pytest.raises(FedsimError, match=r"^the toy: 3 faults") as caught:
+        toys.experiment_of_tree(tree, "the toy")
     assert str(caught.value).count("faults: ") == 1
     assert str(caught.value).count(") supervised: ") == 2
