@@ -1,5 +1,6 @@
 """What every test starts from: one torch thread, no cache of the user's, a Flower identity."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ settings.load_profile("fedsim")
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_collections() -> None:
+    """Let garbage be looked for seldom, and not among half a million objects of libraries."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,10 @@
 """What a strategy remembers survives a checkpoint, whatever model and strategy it is."""
 
 import functools
-import gc
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 CLIENT_SIDE = {f"{DP}ClientSideFixedClipping", f"{DP}ClientSideAdaptiveClipping"}
 STRATEGIES = sorted(set(plugins.available("strategies")) - FOR_TREES - CLIENT_SIDE)
-
-
-@pytest.fixture(autouse=True)
-def quick_collections() -> Iterator[None]:
-    """Let Flower's records, which collect garbage for each array, not go through all there is."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def tiny_model() -> nn.Module:
