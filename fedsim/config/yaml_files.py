@@ -5,7 +5,9 @@ error. Aliases are allowed, but the values behind them are counted in full, so a
 stand for gigabytes.
 """
 
+import copy
 from collections.abc import Iterable
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ def parse_yaml(text: str, source: str) -> Any:
         `MOST_YAML_VALUES` values.
     """
     try:
-        return _reader().load(text)
+        return copy.deepcopy(_parsed(text))
     except MarkedYAMLError as error:
         raise ConfigError(f"{source} is not valid YAML: {_reason(error)}") from error
     except (YAMLError, ValueError) as error:
@@ -86,6 +88,11 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from error
     except (LookupError, AttributeError, TypeError, AssertionError) as error:  # `!!int ""`
         raise ConfigError(f"{source} is not valid YAML: a value does not fit its tag") from error
+
+
+@lru_cache(maxsize=64)  # the cells of a study have a base, and most of their changes, in common
+def _parsed(text: str) -> Any:
+    return _reader().load(text)
 
 
 def format_yaml(tree: Any) -> str:

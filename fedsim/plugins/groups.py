@@ -162,7 +162,7 @@ def available(group: str) -> dict[str, EntryPoint]:
     if group not in GROUPS:
         raise PluginError(f"there is no group of plugins {group!r}; valid: {listed(GROUPS)}")
     found: dict[str, EntryPoint] = {}
-    for point in _installed(GROUPS[group].entry_points, _stamps()):
+    for point in _installed(_stamps())[group]:
         other = found.setdefault(point.name, point)
         if other.value != point.value:
             raise PluginError(
@@ -197,12 +197,11 @@ def _changed(place: str) -> int:
         return 0
 
 
-@lru_cache(maxsize=2 * len(GROUPS))
-def _installed(
-    entry_point_group: str, stamps: tuple[tuple[str, int], ...]
-) -> tuple[EntryPoint, ...]:
-    """Return a group's entry points; reading them takes milliseconds, so once for each `stamps`."""
-    return tuple(entry_points(group=entry_point_group))
+@lru_cache(maxsize=4)  # a folder beside an experiment is one more place to look
+def _installed(stamps: tuple[tuple[str, int], ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of each group; reading them takes long, so once for each `stamps`."""
+    every = entry_points()
+    return {name: tuple(every.select(group=group.entry_points)) for name, group in GROUPS.items()}
 
 
 def _of_library(group: str) -> Iterator[EntryPoint]:

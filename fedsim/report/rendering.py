@@ -54,6 +54,23 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
     """
     made = {section: list(some) for section, some in charts.items()}
     figures = {chart.key: _plain(chart.figure) for some in made.values() for chart in some}
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            charts=made,
+            figures=_packed(json.dumps(figures)),
+            style=_own("page.css"),
+            script=_own("page.js"),
+            plotly=_packed_plotly(),
+            **context,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Return what renders our templates, which are compiled once in a process."""
     environment = Environment(
         loader=FunctionLoader(_own),
         autoescape=True,
@@ -75,14 +92,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
     environment.filters["cost_headings"] = cost_headings
     environment.filters["traffic_words"] = traffic_words
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
-    return environment.get_template(template).render(
-        charts=made,
-        figures=_packed(json.dumps(figures)),
-        style=_own("page.css"),
-        script=_own("page.js"),
-        plotly=_packed_plotly(),
-        **context,
-    )
+    return environment
 
 
 def _plain(figure: go.Figure) -> object:
