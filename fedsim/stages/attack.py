@@ -1,8 +1,8 @@
 """The second stage: score the audited records by every attack, for every attacker.
 
-Reads the ledger and the snapshots; writes features, scores, exposure and traces. Scores that were
-made from the same snapshots, audit and settings are kept, so a stopped stage goes on where it was.
-With `engine.workers`, cases are scored side by side.
+Reads the ledger and the snapshots; writes features, scores, exposure and traces. Scores from the
+same snapshots, audit and settings are reused, so a stopped stage resumes. With `engine.workers`,
+queries are scored in parallel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
 
 @dataclass(frozen=True)
 class AttackJob:
-    """One query that an attacker asks, with what it saw and what it knows."""
+    """A query of an attacker, with its observations and its auxiliary records."""
 
     attacker: Attacker
     query: MembershipQuery
@@ -56,7 +56,7 @@ class AttackJob:
 
     @property
     def name(self) -> str:
-        """Who asks about whom."""
+        """The attacker and the query, as shown in progress messages."""
         return f"{self.attacker.label}, {self.query.key}"
 
 
@@ -68,7 +68,7 @@ def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
     setup, run, watcher
         The experiment, where it lives, and the watcher.
     fresh
-        Whether to make scores again that are still good.
+        Whether to recompute scores that are up to date.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
 
 
 def _tell_missing(view: View, observed: Sequence[int], watcher: Watcher) -> None:
-    """Say which observed rounds an adversary did not see: it was not sampled, or a file is gone."""
+    """Report the observed rounds without a snapshot: not sampled, or a file is missing."""
     missing = sorted(set(observed) - {snapshot.round for snapshot in view.closest})
     if missing:
         rounds = ", ".join(map(str, missing))
@@ -124,7 +124,7 @@ def _seen(
     Raises
     ------
     SnapshotError
-        If one is missing altogether of what the attacker keeps in every observed round.
+        If a kind of snapshot that the attacker keeps in every observed round is missing.
     """
     answering, experiment = attacker.answering(query), setup.experiment
     required = any(attack.needs.requires_others for attack in setup.attacks.values())
@@ -148,7 +148,7 @@ def _seen(
 def _scored(
     setup: Setup, run: RunDirectory, case: AttackJob, fresh: bool, watcher: Watcher
 ) -> Iterator[str]:
-    """Score one case by every attack: a job of its own, as its attacks share what is extracted."""
+    """Score one query by every attack; one job, because the attacks share extracted features."""
     for choice in setup.experiment.attacks:
         with reset_attributes(type(setup.attacks[choice.label])):
             _score(setup, run, watcher, case, choice, fresh)
@@ -210,7 +210,7 @@ def _score(
 def _scores(
     case: AttackJob, label: str, attack_: Attack, drawn: Sequence[int], watcher: Watcher = SILENCE
 ) -> Scores:
-    """Return what an attack says of the audited records, a row for each of its seeds."""
+    """Return an attack's scores of the audited records, a row for each seed."""
     known, candidates = case.hidden.known, case.hidden.audit.records
     if isinstance(attack_, Reporting):  # its findings may be of what it has computed itself
         view = case.view.given(attack_.needs)

@@ -79,13 +79,13 @@ def _existing(paths: Sequence[Path]) -> dict[str, RunDirectory]:
 
 
 def _is_defended(run: RunDirectory) -> bool:
-    """Return whether a run has defences, or a trainer that speaks of a guarantee."""
+    """Return whether a run has defences, or a trainer with a guarantee."""
     experiment = read_experiment(run.experiment, plugins_needed=False)
     return bool(experiment.defences or read_guarantees(run))
 
 
 def _read(runs: Mapping[str, RunDirectory]) -> tuple[dict[str, Results], dict[str, EvaluatedRun]]:
-    """Return each run's results, and the evaluation results on the scores that they are of."""
+    """Return each run's results, with the evaluation results that they were made from."""
     results = {name: read_results(run.results) for name, run in runs.items()}
     evaluated = {name: evaluate_run(run) for name, run in runs.items()}
     for name, run in runs.items():
@@ -148,7 +148,7 @@ def _flat(tree: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _spelled(value: object) -> str:
-    """Return a value as an experiment's YAML spells it, lists without their brackets."""
+    """Return a value as the YAML of an experiment has it; lists have no brackets."""
     if isinstance(value, list) and value:
         return ", ".join(map(_spelled, value))
     if value is None:

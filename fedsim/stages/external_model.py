@@ -1,8 +1,7 @@
 """The first stage for a model that was trained elsewhere: no federation, its weights as snapshots.
 
-What comes out is a run directory like any other, so the attacks and the report need not know. Each
-file of weights counts as a round, and the model's owner as the one participant. No pickle
-is ever loaded.
+The result is an ordinary run directory, so attacks and reports work on it unchanged. Each file of
+weights counts as a round, and the model's owner as the only participant. No pickle is ever loaded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +43,7 @@ GivenStates = Mapping[tuple[int, SnapshotKey], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A model that was trained elsewhere, and what is to be done to it.
+    """A model that was trained elsewhere, and how it is attacked.
 
     Attributes
     ----------
@@ -71,7 +70,7 @@ class ExternalModel:
         also mappings with `name` and settings. Of snapshots, their headers
         say who kept them; this is its name where they do not.
     seed, attack_seeds
-        All randomness comes from the seed; each attack is averaged over that many seeds.
+        The seed of all random draws, and the number of seeds that each attack is averaged over.
     """
 
     model: object
@@ -96,7 +95,7 @@ def paths_of(given: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
 def set_given_setup(
     given: ExternalModel, data_dir: Path | None, watcher: Watcher
 ) -> tuple[Setup, GivenStates]:
-    """Load and check everything that is given, before anything is written.
+    """Load and check all inputs before anything is written.
 
     Raises
     ------
@@ -132,7 +131,7 @@ def set_given_setup(
 
 
 def keep_given(setup: Setup, states: GivenStates, run: RunDirectory) -> None:
-    """Write what a simulation would have left: the ledger, the snapshots, and the utility.
+    """Write what a simulation would write: the ledger, the snapshots, and the utility.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Snapshots that adversaries kept in a third party's Flower app: what is there, and of whom.
+"""Snapshots that adversaries kept in a third party's Flower app, and whose parameters they are.
 
-The app goes by Flower's numbers of its nodes. Here the victim is participant 0 and the others are
-1, 2, ... in the order of their numbers; the report says who they were in the app. Who kept the
-snapshots, and what it did, their headers say.
+The app identifies participants by Flower's node ids. Here the victim is participant 0 and the
+others are 1, 2, ... in the order of their ids; the report names their ids in the app. The headers
+of the snapshots say which adversary kept them, and what it did.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ _UNKNOWN = Threat(
 
 
 class KeptSnapshots(ServerAdversary):
-    """The adversary that kept what is given: it answers from it, and acts no more.
+    """The adversary that kept the given snapshots: queries are answered from them.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class KeptSnapshots(ServerAdversary):
         return self.stated
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
-        """Answer from what was kept of the victim, and of nobody in particular."""
+        """Answer from the snapshots of the victim and from those of no participant."""
         (victim,) = query.victims
         return [kind.of(victim if kind.has_participant else None) for kind in self.kinds]
 
@@ -78,7 +78,7 @@ class Selection:
 
     @property
     def in_words(self) -> str:
-        """What is attacked, in a sentence."""
+        """The selection in one sentence."""
         named_kinds = listed(kind.name.lower() for kind in self._kinds)
         whose = f"of {self.victim} ({named_kinds})" if self.victim else f"({named_kinds})"
         beside = f", beside {plural(self.others, 'other participant')}" if self.others else ""
@@ -160,7 +160,7 @@ def select(folders: Sequence[Path], owners: Sequence[str], victim: int | None) -
 
 
 def _found(folders: Sequence[Path], nodes: Mapping[int, int]) -> dict[SnapshotPlace, Snapshot]:
-    """Return all snapshots but those before round 1: initial parameters are about nobody."""
+    """Return all snapshots except those before round 1: initial parameters reveal nothing."""
     found: dict[SnapshotPlace, Snapshot] = {}
     for folder in folders:
         for snapshot in SnapshotStore(folder).index():
@@ -177,7 +177,7 @@ def _found(folders: Sequence[Path], nodes: Mapping[int, int]) -> dict[SnapshotPl
 def _as_one_model(
     found: Mapping[SnapshotPlace, Snapshot], asked: list[SnapshotKey], where: str
 ) -> Selection:
-    """Return what nobody is known to have trained, taken as versions of one model."""
+    """Return snapshots of no known participant as versions of one model."""
     if len(asked) > 1:
         raise SnapshotError(
             f"{where}: local training has made none of {listed(key.name for key in asked)}; name "

@@ -1,8 +1,8 @@
 """The third stage: evaluate the scores, write the figures and the page.
 
 Reads the experiment, the ledger, the history, scores, exposure and traces; writes ``results.json``
-and ``report.html``. No plugin of the user's is needed. The data are needed only for what a page
-shows on request.
+and ``report.html``. The user's plugins are not needed. The data are needed only to show exposed
+records on request.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +55,7 @@ def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
     run
         The run.
     asked
-        How many of the most exposed records the page shows; None for none.
+        How many of the most exposed records the page shows; None shows none.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def _provenance(run: RunDirectory) -> Mapping[str, object]:
 
 
 def _made_by(found: Mapping[str, object]) -> dict[str, str]:
-    """Return what the page shows of a provenance: no folders of the machine that made it."""
+    """Return the provenance for the page, without the folders of the machine."""
     named = {"commit": found.get("commit")}
     for group in ("versions", "machine"):
         part = found.get(group)
@@ -207,7 +207,7 @@ def _made_by(found: Mapping[str, object]) -> dict[str, str]:
 
 
 def flat_provenance(run: RunDirectory) -> dict[str, str | int | float | bool | None]:
-    """Return what the results say of how a run was made."""
+    """Return the provenance of a run as flat names and values, for the results file."""
     found = _provenance(run)
     versions = found.get("versions")
     named = versions if isinstance(versions, dict) else {}

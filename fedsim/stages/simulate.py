@@ -1,7 +1,7 @@
 """The first stage: run the federations and keep what their attackers see.
 
-Reads nothing but the experiment; writes the ledger, the snapshots, and for each federation the
-history of utility and a checkpoint from which it goes on when it was stopped.
+Reads only the experiment; writes the ledger, the snapshots, and for each federation its history and
+a checkpoint from which a stopped federation resumes.
 """
 
 import shutil
@@ -48,13 +48,13 @@ def simulate(
     setup, run, watcher
         The experiment, where it lives, and the watcher.
     states
-        A folder of states that runs share (see `fedsim.stages.simulation.state_cache`): what
-        another run has simulated is not simulated again. By default the federations of this run
-        share with each other only.
+        A folder of states that runs share (see `fedsim.stages.simulation.state_cache`): rounds that
+        another run has simulated are not simulated again. By default only the federations of this
+        run share states.
 
     Returns
     -------
-    Where each federation ended, by its name.
+    The final state of each federation, by name.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _run(
     kept_rounds: Set[int],
     new_grid: NewGrid,
 ) -> Progress:
-    """Run a federation to its end; when a process is lost, go on from where it was last kept."""
+    """Run a federation to its end; after the loss of a process, resume from the last checkpoint."""
     participants, losses = setup.ledger.participants, 0
     while True:
         with new_grid(client_app_of(setup, federation), participants) as grid:
@@ -133,7 +133,7 @@ def _serve(
     participants: int,
     watcher: Watcher,
 ) -> None:
-    """Run the rounds that are left."""
+    """Run the remaining rounds."""
     start, schedule = keeper.progress, keeper.schedule
     utility, recorder = schedule.objective.utility, keeper.last_round_recorder
     cosines = _cosine_recorder(setup, federation, keeper)
@@ -162,7 +162,7 @@ def _serve(
 def _cosine_recorder(
     setup: Setup, federation: PlannedFederation, keeper: Checkpointer
 ) -> CosineRecorder | None:
-    """Return what notes the cosines of canary participants; None where there are none."""
+    """Return the recorder of canary participants' cosines; None without canary participants."""
     if not setup.experiment.audit.canary_participants:
         return None
     path, beginning = keeper.run.canary_cosines(federation.name), beginning_of(setup).arrays
@@ -170,7 +170,7 @@ def _cosine_recorder(
 
 
 def _keep_what_is_there(keeper: Checkpointer, watcher: Watcher) -> None:
-    """Write where a federation stands that is about to stop for a reason of its own."""
+    """Write a checkpoint of a federation that is about to stop."""
     try:
         keeper.keep()
     except (FedsimError, OSError) as error:
@@ -180,7 +180,7 @@ def _keep_what_is_there(keeper: Checkpointer, watcher: Watcher) -> None:
 def _tell_reuse(
     run: RunDirectory, federations: Sequence[PlannedFederation], rounds: int, watcher: Watcher
 ) -> None:
-    """Say how many rounds were simulated, and how many were another federation's."""
+    """Report how many rounds were simulated, and how many were reused."""
     reused = {f.name: read_taken_over(run.history(f.name)) for f in federations}
     for name, count in reused.items():
         if count:

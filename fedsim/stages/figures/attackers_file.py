@@ -1,8 +1,8 @@
-"""What the attackers of a run state of themselves, kept beside it as ``attackers.json``.
+"""``attackers.json``: the attackers of a run as they described themselves when it was made.
 
-A report and a comparison read results. They need an attacker's threat model, its position, what it
-asks and which snapshots answer; a plugin that is no longer there, or cannot be imported where the
-results are read, states these no more. So they are written down when the run is made.
+Reports and comparisons need an attacker's threat model, its position, its queries and which
+snapshots answer them. The plugin that declares these may be missing where the results are read, so
+they are written when the run is made.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ class _Asked(StrictModel):
 
 
 class _StatedQuery(_Asked):
-    """A query, and the names of what answers it: in every observed round, and only while acting."""
+    """A query, and the keys that answer it: in every observed round, and in active rounds only."""
 
     answering: tuple[LongText, ...]
     answering_while_acting: tuple[LongText, ...]
@@ -96,7 +96,7 @@ class _StatedAttacker(StrictModel):
         )
 
     def attacker(self) -> Attacker:
-        """Return the attacker, with an adversary that states the same and does nothing."""
+        """Return the attacker, with an adversary that only makes the same declarations."""
         queries = tuple(one.query() for one in self.queries)
         kind = _OnServer if self.participant is None else _OnParticipant
         left_out = tuple(one.query() for one in self.left_out)
@@ -109,7 +109,7 @@ class _AttackersFile(StrictModel):
 
 
 class _Stated(Adversary):
-    """An adversary that states what another did, and does nothing."""
+    """An adversary with the declarations of another one; it does nothing."""
 
     stated: _StatedAttacker
 
@@ -122,11 +122,11 @@ class _Stated(Adversary):
         return self.stated.acts_from
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
-        """Return what answered a query."""
+        """Return the keys that answered a query."""
         return map(SnapshotKey.parse, self._about(query).answering)
 
     def answering_while_acting(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
-        """Return what answered it in the rounds in which it acted."""
+        """Return the keys that answered it in active rounds only."""
         return map(SnapshotKey.parse, self._about(query).answering_while_acting)
 
     def _about(self, query: MembershipQuery) -> _StatedQuery:
@@ -145,7 +145,7 @@ class _OnParticipant(_Stated, ParticipantAdversary):
 
 
 def keep_attackers(attackers: Sequence[Attacker], run: RunDirectory) -> None:
-    """Write down what attackers state."""
+    """Write the declarations of the attackers."""
     stated = _AttackersFile(schema_version=1, attackers=tuple(map(_StatedAttacker.of, attackers)))
     text = stated.model_dump_json(indent=2) + "\n"
     with suppress(OSError):
@@ -155,9 +155,9 @@ def keep_attackers(attackers: Sequence[Attacker], run: RunDirectory) -> None:
 
 
 def recorded_attackers(experiment: Experiment, run: RunDirectory) -> tuple[Attacker, ...]:
-    """Return the attackers of a run as they stated themselves when it was made.
+    """Return the attackers of a run as recorded when it was made.
 
-    Of a run of a version that did not write it down, they are built from their plugins.
+    For runs of versions without this file, they are built from their plugins.
 
     Raises
     ------

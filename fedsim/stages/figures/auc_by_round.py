@@ -1,9 +1,8 @@
-"""How exposure grows with the observed rounds: an attack's scores from the first few of them only.
+"""How exposure grows with the number of observed rounds.
 
-An attack that says so (`fedsim.Attack.by_rounds`) is scored again as if the adversary had left
-early: on the snapshots of the first rounds, from features that are there already. Nothing is
-trained again but the attack itself. Beside it stands what one round alone shows, by the signals
-whose course is kept.
+An attack with `fedsim.Attack.by_rounds` is scored again as if the adversary had left early: on the
+snapshots of the first rounds, from features that are already extracted. Only the attack itself is
+trained again. The AUC of single rounds comes from the stored traces of signals.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +25,9 @@ RESAMPLES = 500
 
 
 def last_rounds(rounds: Sequence[int]) -> list[int]:
-    """Return the last round of each first part to be scored, the whole left out.
+    """Return the last round of each prefix to be scored, except the whole series.
 
-    The parts grow by about the same factor: the first rounds show most.
+    The prefixes grow by about the same factor, because the first rounds show most.
 
     >>> last_rounds([10, 20, 30, 40])
     [10, 20, 30]
@@ -43,7 +42,7 @@ def last_rounds(rounds: Sequence[int]) -> list[int]:
 def write_exposure(
     run: RunDirectory, view: View, attack: str, score: Callable[[View], Scores]
 ) -> None:
-    """Write what an attack says of the audited records after the first observed rounds.
+    """Write an attack's scores after the first observed rounds.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def write_exposure(
 
 
 def read_exposure(path: Path, audit: AuditSet, seed: int) -> tuple[int, Estimate]:
-    """Return the last round that was seen, and the AUC reached by then.
+    """Return the last round of each prefix, and the AUC reached by then.
 
     Raises
     ------
@@ -76,7 +75,7 @@ def read_exposure(path: Path, audit: AuditSet, seed: int) -> tuple[int, Estimate
 def rounds_alone(path: Path, audit: AuditSet, seed: int) -> Iterator[tuple[int, Estimate]]:
     """Yield each observed round and the AUC of a signal in it alone, from the signal's trace.
 
-    Whether members have the higher or the lower signal is seen on the known records.
+    The known records decide whether members have the higher or the lower signal.
 
     Raises
     ------

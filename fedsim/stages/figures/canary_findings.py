@@ -1,8 +1,7 @@
-"""Findings on canaries by kind: the AUC of each, and the epsilon that it rules out.
+"""Findings on canaries by kind: the AUC, and the lower bound of epsilon.
 
-Beside the figures of all canaries together, each attack is evaluated on those of every kind alone,
-by thresholds that were fixed on its known canaries. Random canaries are the average record; the
-others are the worst that the auditor could think of.
+Each attack is also evaluated on the canaries of each kind alone, with thresholds from the known
+canaries. Random canaries stand for the average record, the others for the worst case.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,7 +50,7 @@ def canary_finding(
 
 
 def bounds_of(metrics: Sequence[Metric]) -> tuple[EpsilonBound, ...]:
-    """Return the bounds of epsilon that an experiment measures; one-run where it names none."""
+    """Return the epsilon bounds that an experiment measures; by default the one-run bound."""
     named = tuple(one for one in metrics if isinstance(one, EpsilonBound))
     return named or (EpsilonOneRun(),)
 
@@ -93,7 +92,7 @@ def _by_kind(evaluated: EvaluatedRun, audit: AuditSet) -> Iterator[tuple[str, Au
 def _judged(
     part: AuditSet, scores: Scores, seed: int, metrics: Sequence[Metric]
 ) -> EvaluationResult | None:
-    """Return the figures of one kind; None where, by their coins, one side of it is empty."""
+    """Return the figures of one kind; None if their coins left one side empty."""
     chosen = np.isin(scores.records, part.records)
     own = Scores(scores.records[chosen], scores.scores[:, chosen])
     try:

@@ -1,7 +1,7 @@
-"""Figures of metrics whose plugins are not there: taken over from the results of before.
+"""Figures of metrics whose plugins are missing, taken over from the previous results.
 
-A user's own metric is a file that need not be where a run is reported again. What it measured
-stands in ``results.json`` and is as good as it was, wherever the scores are the same.
+The file of a user's own metric may be missing where a run is reported again. Its figures in
+``results.json`` are still valid if the scores are the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class FoundMetrics:
 
 
 def found_metrics(choices: Iterable[MetricChoice]) -> FoundMetrics:
-    """Return the metrics of an experiment as far as their plugins are there.
+    """Return the metrics of an experiment whose plugins can be built.
 
     Raises
     ------
@@ -47,21 +47,21 @@ def found_metrics(choices: Iterable[MetricChoice]) -> FoundMetrics:
 def with_carried_over_figures(
     results: Results, run: RunDirectory, missing: Sequence[PluginError]
 ) -> Results:
-    """Return results with the figures of metrics that are not there, as measured before.
+    """Return results with the previous figures of metrics that cannot be built.
 
     Parameters
     ----------
     results
-        As measured now, without those metrics.
+        The new results, without those metrics.
     run
-        Where the results of before are, if there are any.
+        The run, with its previous results if there are any.
     missing
         Why each metric could not be built.
 
     Raises
     ------
     PluginError
-        If there are no figures of as many metrics, or the scores have changed since.
+        If the previous results lack such figures, or the scores have changed since.
     """
     if not missing:
         return results

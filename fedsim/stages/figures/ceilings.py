@@ -1,4 +1,4 @@
-"""The guarantees of a run, kept beside it, and the ceilings that they are to its attacks."""
+"""The stored guarantees of a run, and the ceilings that they put on its attacks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,7 @@ from fedsim.stages.preparation.guarantees import StatedGuarantee
 
 
 def keep_guarantees(stated: Sequence[StatedGuarantee], run: RunDirectory) -> None:
-    """Write down what is guaranteed, for reports that have neither the data nor the model."""
+    """Write the guarantees, for reports that have neither the data nor the model."""
     if not stated:
         return
     kept = KeptGuarantees(guarantees=tuple(map(_figures, stated)))
@@ -25,7 +25,7 @@ def keep_guarantees(stated: Sequence[StatedGuarantee], run: RunDirectory) -> Non
 
 
 def read_guarantees(run: RunDirectory) -> tuple[GuaranteeFigures, ...]:
-    """Return what is guaranteed in a run; nothing where nothing was written down.
+    """Return the guarantees of a run; none if none were written.
 
     Raises
     ------
@@ -58,11 +58,11 @@ def ceiling_of(
     guarantees: Iterable[GuaranteeFigures],
     experiment: Experiment,
 ) -> CeilingFigure | None:
-    """Return the lowest ceiling of an attacker's answers to some queries; None if there is none.
+    """Return the lowest ceiling on an attacker's answers to some queries; None if there is none.
 
-    It is that of the victim with the largest epsilon. An audit of users has one where participants
-    are users: what protects a record, or a participant that has some of a user's, does not protect
-    all that a user has.
+    It comes from the victim with the largest epsilon. An audit of users has a ceiling only where
+    each participant is a user: a guarantee for a record, or for a participant with some of a user's
+    records, does not cover the whole user.
     """
     audited = experiment.audit.unit
     victims = sorted({victim for query in queries for victim in query.victims})

@@ -1,7 +1,7 @@
-"""From files of scores to figures: the ledger's truth joined to every attack's scores by record.
+"""From score files to figures: every attack's scores are joined to the ledger by record id.
 
-Needs neither the data set nor the model, nor a plugin of the user's: the ledger, the scores and
-what the attackers stated say it all.
+Needs neither the data set, nor the model, nor the user's plugins: only the ledger, the scores and
+the attackers' declarations.
 """
 
 import shlex
@@ -54,15 +54,14 @@ class EvaluatedRun:
     means
         By (adversary, attack): the mean over that adversary's queries.
     baselines
-        The labels of the attacks that stand for comparison only.
+        The labels of the attacks that serve as baselines.
     known
-        As `evaluation results`: the balanced accuracy on the known records, which alone may say
-        which attack is shown first: a choice by the tested records would flatter what they say of
-        it.
+        The balanced accuracy on the known records, with the keys of `evaluation_results`. It
+        decides which attack is shown first: a choice by the evaluation records would be biased.
     missing
-        Why each metric of the experiment that could not be built was not measured.
+        The error of each metric that could not be built.
     headlines
-        The labels of the attacks that the report's first sentence is of, wherever they are.
+        The labels of the attacks that the headline sentence prefers.
     """
 
     experiment: Experiment
@@ -81,8 +80,8 @@ class EvaluatedRun:
 def evaluate_run(run: RunDirectory) -> EvaluatedRun:
     """Evaluate every attack whose scores are in a run directory.
 
-    Not every attack of the experiment need be there, but what has scored one query must have
-    scored all: a table must not lose a line, nor an adversary, without a word.
+    Attacks of the experiment may be missing, but an attack that scored one query must have scored
+    all of them: no row of a table is lost silently.
 
     Raises
     ------
@@ -133,7 +132,7 @@ def evaluate_run(run: RunDirectory) -> EvaluatedRun:
 
 
 def _learns_from(run: RunDirectory, scored: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Return what each attack learned from, in words; without those whose scores do not say."""
+    """Return what each attack learned from, in words, if its scores say so."""
     stated = {attack: learns_from(run.scores(who, key, attack)) for who, key, attack in scored}
     return {attack: words for attack, words in stated.items() if words is not None}
 
@@ -170,8 +169,8 @@ def _attacks(run: RunDirectory, attackers: Sequence[Attacker], experiment: Exper
 def known_accuracy(audit: AuditSet, scores: Scores, evaluation_result: EvaluationResult) -> float:
     """Return the balanced accuracy on the known records, at the thresholds chosen on them.
 
-    Their scores are out of fold, so an attack that learned from them gains little by it. The mean
-    over the attack's seeds.
+    Their scores are out of fold, so that learning from them gives little advantage. Mean over the
+    attack's seeds.
     """
     scores, audit = scores_by_user(audit, scores), by_user(audit)
     members = np.isin(scores.records, audit.records[audit.known & audit.member])
@@ -194,7 +193,7 @@ def evaluate_scores(
     metrics: Sequence[Metric] | None = None,
     resamples: int = RESAMPLES,
 ) -> EvaluationResult:
-    """Evaluate the scores of an audit set: figures on the tested records, threshold on the known.
+    """Evaluate the scores of an audit set: threshold from known, figures on evaluation records.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""The same experiment on other federations: how far its figures move from training to training.
+"""Repetitions of an experiment on other federations: how far its figures vary.
 
-Intervals over records speak of one federation. With `audit.federation_seeds` a run has others
-beside it: data, split and partition stay, and all that a seed draws in training, in the audit and
-in the attacks is drawn anew. Over their figures stands Student's t interval, of the mean that such
-federations have. It has few degrees of freedom and is wide, as it should be.
+Intervals over records describe one federation. With `audit.federation_seeds`, a run repeats it:
+data, split and partition stay the same, and all random draws of training, audit and attacks differ.
+Student's t interval is then reported for the mean over federations. With few degrees of freedom it
+is wide, as it should be.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ _MOST_ROWS = 200
 
 
 def repeats_of(experiment: Experiment, run: Path) -> Mapping[Path, Experiment]:
-    """Return the experiments beside a run's own, by the folders that they are run in."""
+    """Return the repetitions of a run's experiment, by run directory."""
     return {
         run / "federation-seeds" / str(number): _with_seed(experiment, number)
         for number in range(2, experiment.audit.federation_seeds + 1)
@@ -34,7 +34,7 @@ def repeats_of(experiment: Experiment, run: Path) -> Mapping[Path, Experiment]:
 
 
 def _with_seed(experiment: Experiment, number: int) -> Experiment:
-    """Return an experiment on the same data and partition, with everything else drawn anew."""
+    """Return an experiment on the same data and partition, with other random draws."""
     data, partition = experiment.data, experiment.partition
     split = experiment.seed if data.split_seed is None else data.split_seed
     shared = experiment.seed if partition.seed is None else partition.seed

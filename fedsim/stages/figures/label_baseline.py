@@ -1,8 +1,8 @@
-"""What attacks gain over a record's label, where the label alone separates members from others.
+"""The gain of attacks over the label baseline, where the label alone reveals membership.
 
-Members and non-members that differ in their classes are separated by anyone who knows which
-classes the victim has. An attack's figure is then no leak by itself: its gain over the `label`
-baseline is, and that is what is said in the place of the gain over guessing.
+If members and non-members differ in their classes, anyone who knows the victim's classes can
+separate them. An attack then shows a leak only as far as it beats the `label` baseline, so its gain
+over that baseline is reported instead of its gain over guessing.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ GUESSING = 0.5
 
 
 def label_attack(experiment: Experiment, attacks: Mapping[str, object]) -> str | None:
-    """Return the label of the attack that reads labels only, if it was made."""
+    """Return the label of the attack that reads labels only, if it was run."""
     own = [choice.label for choice in experiment.attacks if choice.name == LABEL]
     return next((label for label in [*own, LABEL] if label in attacks), None)
 
 
 def label_separates_members(label: EvaluationResult) -> bool:
-    """Return whether the label alone is clearly above guessing: its AUC's whole interval is."""
+    """Return whether the label alone beats guessing: its AUC's whole interval lies above."""
     return label.auc.low > GUESSING
 
 

@@ -1,13 +1,14 @@
-"""The null check: an exact test that all figures of a null run are those of guessing.
+"""The null check: an exact test that the figures of a null run are those of guessing.
 
 In a null run (`fedsim.data.null_audit`) members and non-members among the evaluation records are
-exchangeable, so that the figures under the truth are one draw of those under a random truth. The
-truth of each query is drawn anew many times, for all attacks together; each figure's distance from
-guessing is measured in its own deviations; and the largest distance is compared with the largest
-ones of the draws (Westfall & Young 1993). The test is exact whatever the metric, holds its level
-over all figures of a query together, and has no part in how intervals are made.
+exchangeable, so the figures under the true labels are one draw from those under random labels. The
+membership of each query is permuted many times, for all attacks together; each figure's distance
+from guessing is measured in its own standard deviations; and the largest distance is compared with
+the largest ones of the permutations (Westfall & Young 1993). The test is exact for any metric,
+holds its level over all figures of a query together, and is independent of how intervals are
+computed.
 
-Bounds that hold with a confidence of their own (`Metric.resampled` is false) are left to it.
+Bounds with a confidence level of their own (`Metric.resampled` is false) are not tested.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +44,7 @@ class NullFigure:
     distance
         Between them, in deviations of the draws.
     beyond
-        Whether so large a distance is unlikely, of all figures of the query together.
+        Whether so large a distance is significant among all figures of the query.
     """
 
     attack: str
@@ -98,7 +99,7 @@ def null_figures(
 
 
 def null_finding(evaluated: EvaluatedRun) -> OwnedFinding:
-    """Return what a null run found, for its results, its terminal and its page."""
+    """Return the finding of a null run, for the results, the terminal and the page."""
     by_query: dict[tuple[str, str], dict[str, EvaluationCase]] = {}
     for (adversary, query, attack), result in evaluated.evaluation_results.items():
         by_query.setdefault((adversary, query), {})[attack] = result.cases[0]
@@ -130,7 +131,7 @@ def null_finding(evaluated: EvaluatedRun) -> OwnedFinding:
 
 
 def null_failures(findings: Iterable[OwnedFinding]) -> int:
-    """Return how many figures a run's findings call no guessing; 0 of a run that is no null run."""
+    """Return how many figures differ from guessing by a run's findings; 0 if it is no null run."""
     counts = [one.figures.get(FAILED, 0) for one in findings if one.adversary == TITLE]
     return sum(count for count in counts if isinstance(count, int))
 

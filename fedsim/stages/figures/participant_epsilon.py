@@ -26,7 +26,7 @@ def participant_findings(
     rounds: int,
     guarantees: Sequence[GuaranteeFigures],
 ) -> Iterable[OwnedFinding]:
-    """Yield what the canary participants of each federation say, where any rounds were noted."""
+    """Yield the findings from the canary participants of each federation with recorded rounds."""
     promised = [one for one in guarantees if one.unit != "record" and one.epsilon is not None]
     tightest = min(promised, key=lambda one: one.epsilon or 0.0, default=None)
     delta = DELTA if tightest is None or not tightest.delta else tightest.delta

@@ -1,7 +1,7 @@
 """The files between the attack and the report: one score per record and attack seed.
 
-Parquet with columns ``record``, ``seed_0``, ``seed_1``, ...; the metadata holds what the scores
-were made from, so that a stage knows whether they are still good.
+Parquet with columns ``record``, ``seed_0``, ``seed_1``, ...; the metadata states the inputs of the
+scores, so that a stage knows whether they are up to date.
 """
 
 import json
@@ -89,7 +89,7 @@ def read_trace(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _require_numbers(path: Path, table: pa.Table, *names: str) -> None:
-    """Raise unless columns are there once, without empty cells, and as they were written."""
+    """Raise unless columns exist once, have no empty cells, and have the expected types."""
     for name in names:
         kinds = [field.type for field in table.schema if field.name == name]
         if kinds != [_KINDS.get(name, pa.float64())] or table[name].null_count:
@@ -100,7 +100,7 @@ def _require_numbers(path: Path, table: pa.Table, *names: str) -> None:
 
 
 def made_from(path: Path) -> dict[str, Any]:
-    """Return what scores were made from, as `write_scores` was given it.
+    """Return the inputs of the scores, as given to `write_scores`.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
 
 
 def learns_from(path: Path) -> str | None:
-    """Return what the attack learned from, in words; None where a file of scores does not say.
+    """Return what the attack learned from, in words; None if the file does not say.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def learns_from(path: Path) -> str | None:
 
 
 def overlapping(path: Path) -> int:
-    """Return how many records of the attacker's own federations are the real one's.
+    """Return how many records of the shadow federations belong to the real one.
 
     Raises
     ------

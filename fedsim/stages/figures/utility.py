@@ -1,4 +1,4 @@
-"""The utility of a run's federations, from their files: over the rounds, and what attacks cost."""
+"""The utility of a run's federations by round, and the cost of attacks, from their files."""
 
 import statistics
 
@@ -32,7 +32,7 @@ def read_history(run: RunDirectory, federation: str) -> HistoryFile:
 
 
 def utility_points(history: HistoryFile) -> list[UtilityPoint]:
-    """Return what a federation's model achieves, round by round, where it was measured."""
+    """Return the utility of a federation's model in the rounds in which it was measured."""
     train, test = map(history.figure.of, PARTS)
     return [
         UtilityPoint(
@@ -48,12 +48,12 @@ def utility_points(history: HistoryFile) -> list[UtilityPoint]:
 
 
 def final_utility(history: HistoryFile) -> dict[str, float | None]:
-    """Return what the model achieves at the end, by name; None is what was not measured."""
+    """Return the final utility of the model, by name; None if not measured."""
     return {name: history.rounds[-1].of(name) for name in map(history.figure.of, PARTS)}
 
 
 def traffic_of(history: HistoryFile) -> Traffic | None:
-    """Return how large a federation's messages were, mean over the rounds; None if not counted."""
+    """Return the mean size of a federation's messages per round; None if not recorded."""
     sizes = [[figures.of(name) for figures in history.rounds] for name in TRAFFIC]
     counted = [[one for one in column if one is not None] for column in sizes]
     sent, received, encoded = (statistics.fmean(one) if one else None for one in counted)
@@ -63,7 +63,7 @@ def traffic_of(history: HistoryFile) -> Traffic | None:
 
 
 def cost_of(run: RunDirectory, federation: PlannedFederation, honest: HistoryFile | None) -> Cost:
-    """Return what the adversary of an active federation costs.
+    """Return the utility cost of the adversary of an active federation.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""What the page of a run says and draws."""
+"""The texts, charts and records on the page of a run."""

@@ -1,8 +1,8 @@
-"""The members that an attack is surest of: how many, and on request which, with their images.
+"""The most exposed members: how many, and on request which, with their images.
 
-Only records of tested audit sets are ever named, and only true members: who looks at them has the
-ledger anyway. The order is the attack's: how far a score lies above the threshold that was chosen
-on the known records, mean over the attack's seeds.
+Only evaluation records are ever named, and only true members: the reader has the ledger anyway.
+Records are sorted by how far their score lies above the threshold that was chosen on the known
+records, mean over the attack's seeds.
 """
 
 import io
@@ -27,14 +27,14 @@ _CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class ExposedRequest:
-    """How many records of each adversary are to be shown, and the data that they are from."""
+    """How many records of each adversary to show, and the data set."""
 
     records: int
     dataset: Dataset
 
 
 def standing_out(evaluated: EvaluatedRun, asked: ExposedRequest | None) -> Iterator[ExposedSummary]:
-    """Yield what stands out to the strongest attack of each attacker, first victim only.
+    """Yield the most exposed records by the leading attack of each attacker, first victim only.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def picture(features: NDArray[np.generic]) -> bytes | None:
     Parameters
     ----------
     features
-        As stored; (1 or 3, height, width) is an image. What is no uint8 is stretched from the
+        As stored; (1 or 3, height, width) is an image. Other types than uint8 are scaled from the
         record's smallest value to its largest.
     """
     if features.ndim != IMAGE_AXES - 1 or len(features) not in _CHANNELS:

@@ -1,4 +1,4 @@
-"""What a report page draws: plain figures for its charts, from results, traces and exposure."""
+"""The data of a report's charts, from results, traces and exposure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -64,7 +64,7 @@ def histograms(evaluated: EvaluatedRun) -> list[ScoreHistogram]:
 
 
 def courses(run: RunDirectory, evaluated: EvaluatedRun) -> list[SignalCourse]:
-    """Return the course of every signal that is kept, over the rounds, of the first victims.
+    """Return every stored signal over the rounds, for the first victim of each attacker.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def courses(run: RunDirectory, evaluated: EvaluatedRun) -> list[SignalCourse]:
 
 
 def by_class(evaluated: EvaluatedRun) -> list[ByClass]:
-    """Return how the leading attack of each attacker does on each class, first victim only.
+    """Return the accuracy by class of each attacker's leading attack, first victim only.
 
     Nothing where the labels are no classes.
     """
@@ -99,7 +99,7 @@ def by_class(evaluated: EvaluatedRun) -> list[ByClass]:
 
 
 def exposures(run: RunDirectory, evaluated: EvaluatedRun) -> list[AucByRound]:
-    """Return how exposure grows with the observed rounds, and what each of them tells alone.
+    """Return the AUC by number of observed rounds, and of each round alone.
 
     Of the first victim of each attacker; only where more than one round was observed.
 

@@ -48,7 +48,7 @@ _OF_A_GIVEN_MODEL = (
 
 
 def findings(evaluated: EvaluatedRun) -> list[AttackFigures]:
-    """Return what each attacker achieves; labels distinguish those in one position."""
+    """Return the headline figures of each attacker; labels distinguish those in one position."""
     found = [_finding(attacker, evaluated) for attacker in evaluated.attackers]
     positions = [finding.who for finding in found]
     return [
@@ -60,7 +60,7 @@ def findings(evaluated: EvaluatedRun) -> list[AttackFigures]:
 
 
 def _finding(attacker: Attacker, evaluated: EvaluatedRun) -> AttackFigures:
-    """Return what an attacker's leading attack achieves, first victim only."""
+    """Return the headline figures of an attacker's leading attack, first victim only."""
     query, attack = attacker.queries[0], leading_attack(attacker, evaluated)
     accuracy = evaluated.evaluation_results[attacker.label, query.key, attack].accuracy
     label = label_attack(evaluated.experiment, {one: None for _, one in evaluated.means})
@@ -82,11 +82,10 @@ def _finding(attacker: Attacker, evaluated: EvaluatedRun) -> AttackFigures:
 
 
 def leading_attack(attacker: Attacker, evaluated: EvaluatedRun) -> str:
-    """Return the attack of an attacker that stands first: one that takes in the others, if any.
+    """Return the leading attack of an attacker: an ensemble if there is one.
 
-    Of several, or without one, the attack that does best on the known records. The tested records
-    have no say in it, else their figures would flatter. On the first victim; of several alike, the
-    first.
+    Otherwise, and among several ensembles, the attack that does best on the known records of the
+    first victim; a choice by the evaluation records would be biased. Of equal ones, the first.
     """
     query = attacker.queries[0].key
     own = [attack for adversary, attack in evaluated.means if adversary == attacker.label]
@@ -95,7 +94,7 @@ def leading_attack(attacker: Attacker, evaluated: EvaluatedRun) -> str:
 
 
 def whose(query: MembershipQuery, experiment: Experiment) -> str:
-    """Return whose data a query asks about, as a sentence calls them."""
+    """Return whose data a query asks about, in words."""
     if experiment.given is not None or experiment.partition.participants == 1:
         return "the model's training data"
     if len(query.victims) == 1:
@@ -106,14 +105,14 @@ def whose(query: MembershipQuery, experiment: Experiment) -> str:
 
 
 def about(attacker: Attacker) -> str:
-    """Return an attacker's first victim as a chart's title calls it, where there are others."""
+    """Return an attacker's first victim for a chart's title, if it has several."""
     if len(attacker.queries) == 1:
         return ""
     return f"first victim: {attacker.queries[0].key.replace('-', ' ')}"
 
 
 def rounds_seen(run: RunDirectory, evaluated: EvaluatedRun) -> list[tuple[str, str]]:
-    """Return for each victim that was not seen in every observed round in which ones it was."""
+    """Return the rounds in which a victim was seen, for victims not seen in all of them."""
     experiment, found = evaluated.experiment, []
     for attacker in evaluated.attackers:
         store = attacker.store(experiment, run)
@@ -130,7 +129,7 @@ def rounds_seen(run: RunDirectory, evaluated: EvaluatedRun) -> list[tuple[str, s
 
 
 def facts(experiment: Experiment, ledger: Ledger) -> list[tuple[str, str]]:
-    """Return what frames a run, label and value."""
+    """Return the facts of a run as labels and values: data, model, participants, rounds."""
     if experiment.given is not None:
         return [
             ("data", experiment.data.name),
@@ -168,7 +167,7 @@ def utility_of(evaluated: EvaluatedRun) -> str:
 
 
 def shown_results(results: Results, experiment: Experiment) -> Results:
-    """Return the results as the page calls them: a given model has no participants."""
+    """Return the results with the page's names: an external model has no participants."""
     if experiment.given is None:
         return results
     rows = [

@@ -1,4 +1,4 @@
-"""How a run is made again: the commands that its page tells."""
+"""The commands that reproduce a run, as its page shows them."""
 
 import shlex
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from fedsim.config.experiment import Experiment
 def rerun_commands(
     path: Path, experiment: Experiment, provenance: Mapping[str, object]
 ) -> list[str]:
-    """Return how to make a run again, and where, without the folders of the machine that made it.
+    """Return the commands that reproduce a run, without the folders of the original machine.
 
     Parameters
     ----------
     path
-        The run as it was given. A relative path names no folder of the machine; of an absolute
-        one, the last part is given.
+        The run directory as given. A relative path reveals no folder of the machine; of an absolute
+        path only the last part is shown.
     experiment, provenance
-        What was run, and how.
+        The experiment and its provenance.
     """
     inside = not path.is_absolute() and ".." not in path.parts and path.name != ""
     name = str(path) if inside else path.resolve().name

@@ -1,4 +1,4 @@
-"""Threat models as the results file and the page have them."""
+"""Threat models for the results file and the page."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ def threat_in_words(stated: StatedThreat, experiment: Experiment) -> ThreatModel
 
 
 def _of_a_given_model(stated: StatedThreat, versions: int, audit: AuditSettings) -> ThreatModel:
-    """Return the threat model of who holds a model, of whose training nothing was seen."""
+    """Return the threat model of an attacker that has only a trained model."""
     sees = "the trained model" if versions == 1 else f"{versions} versions of the model"
     return ThreatModel(
         adversary=stated.adversary,
