@@ -1,1 +1,1 @@
-"""What every stage starts from, and all that is checked before round 1."""
+"""The setup that every stage starts from, and all checks before round 1."""

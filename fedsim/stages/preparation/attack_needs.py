@@ -17,12 +17,12 @@ from fedsim.stages.preparation.attackers import Attacker
 def attackers_with_needs(
     attackers: Sequence[Attacker], attacks: Mapping[str, Attack], experiment: Experiment
 ) -> tuple[Attacker, ...]:
-    """Return the attackers, each with whether it must keep every participant's uploads.
+    """Return the attackers, each marked if it must keep every participant's uploads.
 
     Raises
     ------
     ConfigError
-        If an attack needs what an attacker's position does not show, or what is not kept.
+        If an attack needs something that an attacker's position does not show or does not keep.
     PluginError
         If an attack declares its needs in another form than `Needs`.
     """
@@ -63,13 +63,13 @@ def require_shown(label: str, needs: Needs, attacker: Attacker, experiment: Expe
 
 
 def _shows_updates(kept: set[SnapshotKind], experiment: Experiment) -> bool:
-    """Return whether snapshots of some kinds are those before and after training."""
+    """Return whether these kinds of snapshots show parameters before and after training."""
     own = {SnapshotKind.SENT, SnapshotKind.UPLOAD} <= kept
     return own or (SnapshotKind.AGGREGATE in kept and len(experiment.observed_rounds) > 1)
 
 
 def require_extracting(label: str, attack: Attack, experiment: Experiment) -> None:
-    """Raise if parameters are let go which an attack reads later.
+    """Raise if an attack reads parameters that `snapshots.keep` drops.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def require_extracting(label: str, attack: Attack, experiment: Experiment) -> No
 def report_needs(
     attacks: Mapping[str, Attack], experiment: Experiment, say: Callable[[str], None]
 ) -> None:
-    """Say what is kept beyond the experiment's settings because an attack reads it."""
+    """Report snapshots that are kept only because an attack reads them."""
     readers = [label for label, attack in attacks.items() if attack.needs.others]
     if readers and experiment.snapshots.participants != "all":
         say(

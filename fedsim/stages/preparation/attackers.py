@@ -1,4 +1,4 @@
-"""The attackers of an experiment: the adversaries in each position, what they ask and see."""
+"""The attackers of an experiment: the adversaries in each position, with queries and keys."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
@@ -23,8 +23,8 @@ from fedsim.rundir import RunDirectory
 class Attacker:
     """An attacker: its label, the adversaries in its position, and what it asks.
 
-    `reads_others` says whether an attack reads every participant's uploads, so that it keeps them.
-    `left_out` are the queries about whom it sees in no observed round.
+    `reads_others` says whether it keeps every participant's uploads because an attack reads them.
+    `left_out` are the queries about victims that it sees in no observed round.
     """
 
     label: str
@@ -57,25 +57,25 @@ class Attacker:
         )
 
     def answering(self, query: MembershipQuery) -> tuple[SnapshotKey, ...]:
-        """Return what the snapshots that answer a query are of, in the order of a round."""
+        """Return the keys of the snapshots that answer a query, in the order of a round."""
         return self._keys(lambda adversary: adversary.answering(query))
 
     def answering_while_acting(self, query: MembershipQuery) -> tuple[SnapshotKey, ...]:
-        """Return what further ones are of, which there are only from rounds in which it acts."""
+        """Return the keys of further snapshots that exist only in active rounds."""
         return self._keys(lambda adversary: adversary.answering_while_acting(query))
 
     def closest(self, query: MembershipQuery) -> SnapshotKey:
-        """Return what those are of that are closest to the victims' data; see `View.closest`."""
+        """Return the key that is closest to the victims' data; see `View.closest`."""
         return max(key for key in self.answering(query) if key.kind.is_trained)
 
     def keys(self, experiment: Experiment) -> frozenset[SnapshotKey]:
-        """Return what it keeps, in whatever round."""
+        """Return the keys that it keeps in any round."""
         return self.keys_throughout(experiment) | {
             key for q in self.queries for key in self.answering_while_acting(q)
         }
 
     def keys_throughout(self, experiment: Experiment) -> frozenset[SnapshotKey]:
-        """Return what it keeps in every observed round."""
+        """Return the keys that it keeps in every observed round."""
         keys = {key for query in self.queries for key in self.answering(query)}
         all_uploads = experiment.snapshots.participants == "all" or self.reads_others
         if all_uploads and self.sees_uploads:
@@ -83,18 +83,18 @@ class Attacker:
         return frozenset(keys)
 
     def others(self, query: MembershipQuery, experiment: Experiment) -> tuple[SnapshotKey, ...]:
-        """Return what the uploads of those are of who are not asked about."""
+        """Return the keys of the uploads of participants that are not victims."""
         participants = range(experiment.partition.participants)
         return tuple(SnapshotKind.UPLOAD.of(p) for p in participants if p not in query.victims)
 
     def seen_keys(self, query: MembershipQuery, experiment: Experiment) -> tuple[SnapshotKey, ...]:
-        """Return what everything is of that attacks may be given for a query."""
+        """Return all keys that attacks may be given for a query."""
         others = self.others(query, experiment) if self.reads_others else ()
         return (*self.answering(query), *self.answering_while_acting(query), *others)
 
     @property
     def acts_on_sums(self) -> bool:
-        """Whether each of its active adversaries is one that looks at sums of uploads."""
+        """Whether all of its active adversaries work on sums of uploads."""
         return all(
             isinstance(one, ServerAdversary) and one.looks_at_sums()
             for one in self.adversaries
@@ -103,16 +103,16 @@ class Attacker:
 
     @property
     def sees_uploads(self) -> bool:
-        """Whether participants' uploads pass its position, and answer what it asks."""
+        """Whether participants' uploads pass its position and answer its queries."""
         return all(
             any(key.kind is SnapshotKind.UPLOAD for key in self.answering(query))
             for query in self.queries
         )
 
     def sure_rounds(self, experiment: Experiment, query: MembershipQuery, *, sampled: bool) -> int:
-        """Return in how many observed rounds it is sure to see who is asked about; at least one.
+        """Return the number of observed rounds in which it surely sees a victim; at least one.
 
-        `sampled` says whether a strategy trains only some of those who are there.
+        `sampled` says whether the strategy samples participants.
         """
         uploads = self.closest(query).kind is SnapshotKind.UPLOAD
         needed = {*query.victims} if uploads else {self.participant} - {None}
@@ -124,14 +124,14 @@ class Attacker:
         return max(1, sum(sure[bisect_right(starts, r) - 1] for r in experiment.observed_rounds))
 
     def store(self, experiment: Experiment, run: RunDirectory) -> SnapshotStore:
-        """Return where it keeps them, and which rounds."""
+        """Return its store of snapshots, with the rounds and keys to keep."""
         policy = Policy(frozenset(experiment.observed_rounds), self.keys(experiment))
         return SnapshotStore(run.snapshots(self.label), policy)
 
     def _keys(
         self, declared: Callable[[Adversary], Iterable[SnapshotKey]]
     ) -> tuple[SnapshotKey, ...]:
-        """Return what its adversaries declare, each once and in the order of a round."""
+        """Return the keys that its adversaries declare, sorted and without duplicates."""
         keys = {key for adversary in self.adversaries for key in declared(adversary)}
         if invalid := [key for key in keys if not isinstance(key, SnapshotKey)]:
             raise PluginError(
@@ -186,7 +186,7 @@ def shows_sums_to_servers(experiment: Experiment) -> bool:
 
 
 def _on_sums(adversary: Adversary) -> Adversary:
-    """Return what an adversary is on sums of uploads; one that cannot be is refused later."""
+    """Return an adversary's form for sums of uploads; those without one are refused later."""
     if not isinstance(adversary, ServerAdversary) or adversary.threat().outside:
         return adversary
     return adversary.on_sums() or adversary

@@ -9,7 +9,7 @@ from fedsim.objectives import Objective
 
 
 def objective_of(experiment: Experiment, dataset: Dataset) -> Objective:
-    """Return what an experiment learns: what it says, else the data source, else classification.
+    """Return the objective: that of the experiment, else of the data source, else classification.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The audit by canaries: from the names in an experiment to a ledger that knows them."""
+"""Audits by canaries: from the names in an experiment to a ledger with the canaries."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,9 +38,9 @@ def with_canaries(
     Parameters
     ----------
     experiment
-        Whose `audit` says of whom, and of which kinds.
+        Its `audit` section names the kinds.
     ledger
-        Who trains on what without them.
+        The ledger without canaries.
     queries
         What is asked about.
     sizes
@@ -69,7 +69,7 @@ def with_canaries(
 
 
 def with_canary_labels(dataset: Dataset, ledger: Ledger) -> Dataset:
-    """Return a data set in which canaries have the labels that a ledger says."""
+    """Return a data set in which canaries have the labels of a ledger."""
     if ledger.canaries is None:
         return dataset
     labels, canaries = np.array(dataset.labels), ledger.canaries != ""
@@ -80,9 +80,9 @@ def with_canary_labels(dataset: Dataset, ledger: Ledger) -> Dataset:
 
 
 def require_canary_participants(experiment: Experiment, attackers: Sequence[Attacker]) -> None:
-    """Raise `ConfigError` unless canary participants can be hidden, and are asked about by nobody.
+    """Raise `ConfigError` if canary participants cannot be hidden, or a query asks about one.
 
-    Without a defence that clips, their updates are all that is left of an aggregate.
+    Without a defence that clips, their updates dominate every aggregate.
     """
     if not experiment.audit.canary_participants:
         return

@@ -1,4 +1,4 @@
-"""A dry run before round 1: every attack is tried once, on the model as it begins.
+"""A dry run before round 1: every attack is tried once on the initial model.
 
 What could only fail after all rounds fails here, in one sentence: a model that an attack cannot
 read, too few known records, scores that cannot be used. Each attack sees what its attacker will
@@ -67,7 +67,7 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
 
 
 def _different(setup: Setup) -> Iterator[tuple[Attacker, MembershipQuery]]:
-    """Yield one query for each choice of kinds of snapshots that an attack is going to be given."""
+    """Yield one query for each set of snapshot kinds that attacks will be given."""
     seen = set()
     for attacker in setup.attackers:
         for query in attacker.queries:
@@ -86,7 +86,7 @@ def _view(
     hidden: HiddenAudit,
     place: RunDirectory,
 ) -> View:
-    """Return what an attacker would see in one round in which training changes nothing."""
+    """Return the view of one round in which training changes nothing."""
     store, state = SnapshotStore(place.path / "seen"), ArrayRecord(exchanged_state(model))
     keys = [*attacker.answering(query), *attacker.answering_while_acting(query)]
     if attacker.reads_others:
@@ -98,9 +98,9 @@ def _view(
 
 
 def _try(label: str, attack: Attack, view: View, audit: AuditSet) -> None:
-    """Try an attack on a handful of records; if that is too few for it, on as many as it will get.
+    """Try an attack on a handful of records, or on all if a handful is too few for it.
 
-    So a setting that asks for many known records is not refused because only a few were tried.
+    A setting that needs many known records is thus not refused because of the small trial.
     """
     try:
         _tried(label, attack, view, _handful(audit))
@@ -135,12 +135,12 @@ def _tried(label: str, attack: Attack, view: View, audit: AuditSet) -> None:
 
 
 def _prefix(label: str, sentence: str) -> str:
-    """Return what names the attack in a sentence that does not."""
+    """Return the prefix that names the attack, if an error message does not name it."""
     return "" if sentence.startswith(f"attack {label}") else f"attack {label}: "
 
 
 def _handful(audit: AuditSet) -> AuditSet:
-    """Return a few of an audit's records of each of the four kinds; known ones first to last."""
+    """Return a few records of each of the four kinds of an audit."""
     chosen = np.zeros(len(audit), dtype=np.bool_)
     for known, count in ((True, KNOWN), (False, TESTED)):
         for member in (True, False):

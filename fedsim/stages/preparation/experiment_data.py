@@ -1,4 +1,4 @@
-"""What an experiment's data are, and who holds which record of them."""
+"""The data of an experiment, and which participant holds which record."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,7 +43,7 @@ def load_data(experiment: Experiment, data_dir: Path | None, watcher: Watcher) -
 
 
 def draw_training_sets(experiment: Experiment, dataset: Dataset, watcher: Watcher) -> TrainingSets:
-    """Return each participant's records, and say how many no participant has."""
+    """Return each participant's records, and report how many records no participant has."""
     chosen = experiment.partition
     training_sets = partition(
         dataset,
@@ -67,7 +67,7 @@ def draw_ledger(
     new_model: Callable[[], nn.Module],
     watcher: Watcher,
 ) -> Ledger:
-    """Return who holds which record, with the audit of every query drawn, once."""
+    """Return the ledger, with the audit of every query."""
     audited = experiment.audit
     sizes = AuditSizes(
         audited.known_members,
@@ -104,7 +104,7 @@ def draw_ledger(
 
 
 def require_labels(ledger: Ledger, dataset: Dataset, path: Path) -> None:
-    """Raise `DataError` if a run's ledger is of other data than these.
+    """Raise `DataError` if a run's ledger belongs to other data.
 
     `path` is the ledger's, for the error message.
     """

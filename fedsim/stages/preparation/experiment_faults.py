@@ -1,8 +1,8 @@
-"""All that is wrong with an experiment and shows without reading its data, in one error.
+"""All faults of an experiment that show without reading its data, in one error.
 
-Beside what the file itself and the plugins' settings say: each part that needs no data is built
-once, as some values only a constructor of Flower's or PyTorch's refuses, and it is looked at what
-attacks need, attackers see, and defences hide.
+The file and the plugins' settings are checked first. Then each part that needs no data is built
+once, because some values are refused only by a constructor of Flower or PyTorch, and the needs of
+attacks are checked against what attackers see and defences hide.
 """
 
 from collections.abc import Iterable, Mapping
@@ -80,9 +80,9 @@ def parse_experiment(
     with_files: bool = False,
     data_dir: Path | None = None,
 ) -> Experiment:
-    """Return the experiment that plain data describes, told apart as by `load_experiment`.
+    """Return the experiment that plain data describes, checked like in `load_experiment`.
 
-    `source` is where it comes from, for the sentence.
+    `source` names the origin of the data in error messages.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def require_sound(experiment: Experiment, data_dir: Path | None) -> None:
     Raises
     ------
     FedsimError
-        With all that is wrong; of its own kind where it is one thing only.
+        With all faults; a single fault keeps its own type of error.
     """
     faults = FaultCollector()
     experiment_faults(experiment, faults)
@@ -118,7 +118,7 @@ def require_sound(experiment: Experiment, data_dir: Path | None) -> None:
 
 
 def file_faults(experiment: Experiment, faults: FaultCollector, data_dir: Path | None) -> None:
-    """Collect which files of the data are not there; nothing is decoded."""
+    """Collect missing data files; nothing is decoded."""
     data = experiment.data
     there = partial(
         require_files, data.name, data.settings, data_dir=data_dir, beside=experiment.folder
@@ -127,7 +127,7 @@ def file_faults(experiment: Experiment, faults: FaultCollector, data_dir: Path |
 
 
 def experiment_faults(experiment: Experiment, faults: FaultCollector) -> None:
-    """Collect what is wrong with an experiment, as far as its parts are sound.
+    """Collect the faults of an experiment, as far as its parts are valid.
 
     Of a model that was trained elsewhere only the plugins are checked: nothing is simulated.
     """
@@ -180,7 +180,7 @@ def _require_acting(attacker: Attacker, experiment: Experiment) -> None:
 
 
 def _federation_faults(experiment: Experiment, faults: FaultCollector) -> None:
-    """Build what participants and server run."""
+    """Build the parts that participants and server run."""
     local = experiment.federation.local
     faults.check(partial(_require_partitioner, experiment), "partition.name")
     faults.check(partial(_require_strategy, experiment), _STRATEGY, "federation.attendance")
@@ -197,7 +197,7 @@ def _federation_faults(experiment: Experiment, faults: FaultCollector) -> None:
 
 
 def _attacks(experiment: Experiment, faults: FaultCollector) -> list[tuple[str, Attack, str]]:
-    """Return the attacks that can be built: label, attack, and where they are named."""
+    """Return the attacks that can be built: label, attack, and their place in the experiment."""
     found = []
     for place, choice in enumerate(experiment.attacks):
         at = f"attacks.{place}"
@@ -230,7 +230,7 @@ def _require_seen(experiment: Experiment, attackers: tuple[Attacker, ...]) -> No
 
 
 def _discard(_: str) -> None:
-    """Say nothing: it is said when the experiment is set up."""
+    """Drop a message; it is shown when the experiment is set up."""
 
 
 def _require_partitioner(experiment: Experiment) -> None:

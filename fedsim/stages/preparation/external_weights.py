@@ -1,4 +1,4 @@
-"""The weights of a model that was trained elsewhere: safetensors only, and fitted to its model."""
+"""The weights of an external model: read from safetensors only, and matched to the model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     SnapshotError
-        If it is missing, or no safetensors file, or holds numbers that no model has.
+        If it is missing, is no safetensors file, or has types that no model has.
     """
     try:
         state = load_file(path)
@@ -50,7 +50,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str
     Raises
     ------
     SnapshotError
-        If it has not the model's names and shapes, or is not all finite.
+        If its names or shapes differ from the model's, or it has values that are not finite.
     """
     state = with_tied_names(model, state, name)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}

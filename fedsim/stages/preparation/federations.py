@@ -1,7 +1,7 @@
-"""Which federations an experiment takes: passive attackers share the honest one.
+"""The federations that an experiment needs: passive attackers share the honest one.
 
-An active attacker changes what everybody trains on, so each has a federation to itself, and what
-the honest one does up to the round in which the attacker acts is the same in both.
+An active attacker changes the training of all participants, so each gets a federation of its own.
+Up to the first active round it is the same as the honest federation.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ class PlannedFederation:
     attackers: tuple[Attacker, ...]
 
     def acts_from(self) -> int | None:
-        """Return the first round that is not honest; None if all are."""
+        """Return the first active round; None if all rounds are honest."""
         starts = [attacker.acts_from() for attacker in self.attackers]
         return min((start for start in starts if start is not None), default=None)
 
     @property
     def adversaries(self) -> dict[str, Adversary]:
-        """All adversaries in their order, by label and place."""
+        """All adversaries in order, by label and position in the list."""
         return {
             f"{attacker.label}/{place}": adversary
             for attacker in self.attackers
@@ -47,7 +47,7 @@ class PlannedFederation:
 
 
 def federations_of(attackers: Sequence[Attacker]) -> tuple[PlannedFederation, ...]:
-    """Return the federations that attackers take, the honest one first if there is one."""
+    """Return the federations that the attackers need, the honest one first if there is one."""
     passive = tuple(attacker for attacker in attackers if attacker.acts_from() is None)
     honest = (PlannedFederation(HONEST, passive),) if passive else ()
     active = (attacker for attacker in attackers if attacker.acts_from() is not None)

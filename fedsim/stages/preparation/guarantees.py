@@ -1,7 +1,8 @@
-"""What the defences and the trainer of an experiment guarantee, and the end that a budget sets.
+"""Guarantees of an experiment's defences and trainer, and the last round within a budget.
 
-A guarantee is a function of what is known before round 1: who trains in which round, on how many
-records, under which noise. It is therefore the same before a run, after a stop, and on any engine.
+A guarantee depends only on facts that are known before round 1: who trains in which round, on how
+many records, with which noise. It is therefore the same before a run, after a stop, and on any
+engine.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ Guaranteed = Callable[[FederationFacts], Guarantee | NoGuarantee | None]
 
 @dataclass(frozen=True)
 class StatedGuarantee:
-    """What one defence, or the trainer, guarantees."""
+    """The guarantee of one defence or of the trainer."""
 
     defence: str
     found: Guarantee | NoGuarantee
@@ -28,7 +29,7 @@ class StatedGuarantee:
 def stated_guarantees(
     experiment: Experiment, defences: Mapping[str, Defence], facts: FederationFacts
 ) -> tuple[StatedGuarantee, ...]:
-    """Return what each defence, and the local trainer, guarantees, or why it does not."""
+    """Return the guarantee of each defence and of the local trainer, or why there is none."""
     return tuple(
         StatedGuarantee(label, found)
         for label, _, guaranteed, known in _promising(experiment, defences, facts)
@@ -42,12 +43,12 @@ def last_round_within_budget(
     facts: FederationFacts,
     say: Callable[[str], None],
 ) -> int:
-    """Return the last round before one that would exceed a budget; what is cut is said.
+    """Return the last round within all budgets, and report the rounds that are cut.
 
     Raises
     ------
     ConfigError
-        If the first round exceeds a budget, or a budget cannot be kept as there is no epsilon.
+        If the first round exceeds a budget, or there is no epsilon to compare with a budget.
     """
     rounds = facts.rounds
     for label, budget, guaranteed, known in _promising(experiment, defences, facts):
@@ -88,7 +89,7 @@ def _promises(trainer: LocalTrainer) -> bool:
 def _promising(
     experiment: Experiment, defences: Mapping[str, Defence], facts: FederationFacts
 ) -> Iterator[tuple[str, float | None, Guaranteed, FederationFacts]]:
-    """Yield what may give a guarantee: its label, its budget, what asks it, and the facts."""
+    """Yield each possible source of a guarantee: label, budget, its function, and the facts."""
     for label, defence in defences.items():
         yield f"defence {label}", defence.budget, defence.guarantee, defence.facts or facts
     local = experiment.federation.local

@@ -14,14 +14,14 @@ def require_memory(
     workers: int,
     say: Callable[[str], None],
 ) -> None:
-    """Ask each attack what memory it needs, and say so where that is much.
+    """Ask each attack for its memory need, and report large needs.
 
     Parameters
     ----------
     attacks
         By label.
     prospects
-        What they will be given, one for each query of each attacker.
+        The expected observations, one for each query of each attacker.
     workers
         How many queries are attacked side by side.
     say
@@ -30,9 +30,9 @@ def require_memory(
     Raises
     ------
     FedsimError
-        If an attack needs more than there is, or cannot be made on what it will be given.
+        If an attack needs more memory than there is, or cannot run on its observation.
     PluginError
-        If it cannot say what it needs.
+        If an attack's estimate fails.
     """
     at_once = min(workers, len(prospects))
     apart = {(one.snapshots, len(one.records)): one for one in prospects}

@@ -19,7 +19,7 @@ from fedsim.stages.preparation.setup import Setup
 
 @dataclass(frozen=True)
 class StatedThreat:
-    """A threat model in full: the plugin's own words, what the audit lets it know, its attacks.
+    """A complete threat model: the plugin's words, the auxiliary records, the attacks.
 
     `learns_from` says in words what each attack learns from, by the attack's label.
     """
@@ -35,9 +35,8 @@ class StatedThreat:
 class Plan:
     """The size of a run: rounds, observed rounds, bytes on the disk, audited records; and defences.
 
-    `defences` has a pair for each: its label, and what it does and guarantees, in words; and
-    `guarantees` what is guaranteed of the local training itself. `idle` says in words which
-    participants have no records.
+    `defences` has a label and a description with guarantee for each defence; `guarantees` describes
+    the guarantee of the local trainer; `idle` lists the participants without records.
     """
 
     rounds: int
@@ -111,7 +110,7 @@ def plan(setup: Setup) -> Plan:
 
 
 def defence_in_words(defence: Defence) -> str:
-    """Return what a defence does, what it hides, and what it guarantees."""
+    """Return a description of a defence: its effect, what it hides, and its guarantee."""
     hidden = [f"hidden from the {one.position}: {one.why}" for one in defence.hides()]
     found = None if defence.facts is None else defence.guarantee(defence.facts)
     promised = found.in_words() if found is not None else "no guarantee of differential privacy"

@@ -1,4 +1,4 @@
-"""What cannot work is refused before anything is written."""
+"""Experiments that cannot work are refused before anything is written."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from fedsim.stages.preparation.attackers import Attacker
 
 @contextmanager
 def naming_what_is_given(experiment: Experiment, data: Dataset) -> Iterator[None]:
-    """Add to an error of the block what the experiment says of the model that the data say, too."""
+    """Add to an error in the context the model settings that the data already determine."""
     settings = experiment.model.settings
     said = {"input_shape": list(data.input_shape), "num_classes": data.num_classes}
     try:
@@ -39,7 +39,7 @@ def naming_what_is_given(experiment: Experiment, data: Dataset) -> Iterator[None
 
 
 def require_aggregation(strategy: Strategy, new_model: Callable[[], nn.Module]) -> None:
-    """Raise `FedsimError` if a strategy cannot be kept, or cannot aggregate such a model."""
+    """Raise `FedsimError` if a strategy cannot be checkpointed, or cannot aggregate the model."""
     strategy_state(strategy)  # what it cannot keep is reported now, and not after a round
     require_aggregable(strategy, exchanged_state(new_model()))
 
@@ -50,7 +50,7 @@ def require_simulated(experiment: Experiment) -> None:
     Raises
     ------
     ConfigError
-        In one sentence, which is true before there are any data.
+        In one sentence; no data are needed to find out.
     """
     if with_protocol(bare_defence(one) for one in experiment.defences):
         raise ConfigError(

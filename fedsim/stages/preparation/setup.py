@@ -1,4 +1,4 @@
-"""What every stage of an experiment starts from: the data, the model, and who is dishonest."""
+"""The setup of an experiment, from which every stage starts: data, model, attackers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ from fedsim.training.client_tasks import Participants
 
 @dataclass(frozen=True)
 class Setup:
-    """An experiment with its data, who holds them, model factory, attackers and attacks."""
+    """An experiment with its data set, ledger, model factory, attackers and attacks."""
 
     experiment: Experiment
     dataset: Dataset
@@ -55,12 +55,12 @@ class Setup:
 
     @cached_property
     def objective(self) -> Objective:
-        """What is learned: what the experiment says, else the data source, else classification."""
+        """The objective: that of the experiment, else of the data source, else classification."""
         return objective_of(self.experiment, self.dataset)
 
     @cached_property
     def training_sets(self) -> tuple[NDArray[np.int64], ...]:
-        """What each participant trains on: its data, in a null run without audited records."""
+        """The training set of each participant; in a null run without audited records."""
         if self.experiment.audit.null:
             return null_training_sets(self.ledger, self.experiment.seed)
         return self.ledger.training_sets
@@ -81,7 +81,7 @@ class Setup:
 
     @cached_property
     def facts(self) -> FederationFacts:
-        """What the defences may know of the federation."""
+        """The facts of the federation that defences may use."""
         federation, participants = self.experiment.federation, self.ledger.participants
         return FederationFacts(
             federation.rounds,
@@ -99,7 +99,7 @@ class Setup:
 
     @property
     def guarantees(self) -> tuple[StatedGuarantee, ...]:
-        """What the defences and the local trainer guarantee, or why they do not."""
+        """The guarantees of the defences and the local trainer, or why there are none."""
         if not may_promise(self.experiment):
             return ()
         return stated_guarantees(self.experiment, self.defences, self.facts)
@@ -118,7 +118,7 @@ class Setup:
 
     @property
     def computing_model(self) -> Callable[[], nn.Module]:
-        """What makes the model where it is trained or read: with convolutions as chosen."""
+        """The model factory for computing: with the chosen implementation of convolutions."""
         engine = self.experiment.engine
         small = () if engine.small_convolutions == "auto" else engine.small_convolutions
         channels_last = engine.channels_last is True
@@ -128,7 +128,7 @@ class Setup:
 
     @property
     def participants(self) -> Participants:
-        """What takes part in each federation of the experiment."""
+        """The participants of each federation of the experiment."""
         settings, defences = self.experiment.federation, tuple(self.defences.values())
         return Participants(
             self.dataset,
@@ -144,7 +144,7 @@ class Setup:
 
 
 def strategy_of(setup: Setup) -> Strategy:
-    """Return the strategy that an experiment names, as new, with its defences around it."""
+    """Return a new instance of the experiment's strategy, wrapped by its defences."""
     return wrapped_strategy(setup.defences.values(), chosen_strategy(setup.experiment))
 
 

@@ -1,4 +1,4 @@
-"""Building an experiment's setup: everything that it names is loaded, drawn and checked."""
+"""Building the setup of an experiment: loading, drawing and checking all of its parts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,16 +66,16 @@ def build_setup(
     dataset: Dataset | None = None,
     ledger: Ledger | None = None,
 ) -> Setup:
-    """Load, draw and build everything that an experiment names.
+    """Load, draw and build all parts of an experiment.
 
-    What cannot work is reported here, before anything is written.
+    Experiments that cannot work are refused here, before anything is written.
 
     Parameters
     ----------
     experiment, data_dir, watcher
-        What is named, where the data set's files are, and the watcher.
+        The experiment, the folder of the data set's files, and the receiver of progress.
     dataset, ledger
-        What is loaded and drawn already.
+        A data set and a ledger that exist already.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _queries_with_records(
     attackers: tuple[Attacker, ...],
     watcher: Watcher,
 ) -> tuple[Experiment, tuple[Attacker, ...]]:
-    """Return an experiment without idle participants, and its attackers with what they can ask."""
+    """Return an experiment without idle participants, and its attackers with valid queries."""
     if idle := idle_participants(training_sets):
         partition = experiment.partition
         watcher.say(idle_sentence(idle, partition.participants, partition.name))
@@ -164,7 +164,7 @@ def _last_round(setup: Setup, watcher: Watcher) -> int:
 
 
 def _with_engine_chosen(setup: Setup) -> Setup:
-    """Return the setup with what is `auto` of its engine chosen: it decides the last digits."""
+    """Return the setup with the `auto` settings of its engine resolved: they affect last digits."""
     engine, participants = setup.experiment.engine, setup.participants
     chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
     if chosen:
@@ -174,7 +174,7 @@ def _with_engine_chosen(setup: Setup) -> Setup:
 
 
 def _convolution_settings(setup: Setup) -> dict[str, object]:
-    """Return the settings of an engine that are about convolutions, with none of them `auto`."""
+    """Return the convolution settings of an engine, with `auto` resolved."""
     engine = setup.experiment.engine
     small, channels_last = engine.small_convolutions, engine.channels_last
     if small != "auto":
@@ -188,7 +188,7 @@ def _convolution_settings(setup: Setup) -> dict[str, object]:
 
 
 def _prospects(setup: Setup) -> list[ExpectedObservation]:
-    """Return what the attacks will be given, for each query of each attacker."""
+    """Return the expected observation of each query of each attacker."""
     sampled, experiment = samples_participants(strategy_of(setup)), setup.experiment
     return [
         ExpectedObservation(

@@ -1,4 +1,4 @@
-"""The strategy that an experiment names, without its defences: asked before there are any data."""
+"""The strategy of an experiment without its defences; needs no data."""
 
 from flwr.serverapp.strategy import Strategy
 
@@ -7,19 +7,19 @@ from fedsim.federation.strategies import INNER, build_strategy
 
 
 def chosen_strategy(experiment: Experiment) -> Strategy:
-    """Return the strategy, as new."""
+    """Return a new instance of the strategy."""
     federation, participants = experiment.federation, experiment.partition.participants
     chosen, present = federation.strategy, federation.fewest_present(participants)
     return build_strategy(chosen.name, chosen.settings, present)
 
 
 def some_are_away(experiment: Experiment) -> bool:
-    """Return whether some participants are away in some rounds: drawn, set, or without data."""
+    """Return whether some participants miss rounds: not sampled, not attending, or without data."""
     return experiment.federation.some_are_away or samples_participants(chosen_strategy(experiment))
 
 
 def samples_participants(strategy: Strategy) -> bool:
-    """Return whether a strategy, or one that it wraps, trains only some who are there."""
+    """Return whether a strategy, or one that it wraps, samples the participants of a round."""
     inner = getattr(strategy, INNER, None)
     return getattr(strategy, "fraction_train", 1.0) < 1.0 or (
         inner is not None and samples_participants(inner)

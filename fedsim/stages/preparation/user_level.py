@@ -1,7 +1,7 @@
 """From records to users: one score per user, evaluated like the scores of records.
 
-A user goes by the smallest id among its audited records, so that scores, truth and reports are
-still joined by record id.
+A user is identified by the smallest id of its audited records, so scores and truth are still joined
+by record id.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def by_user(audit: AuditSet) -> AuditSet:
 def scores_by_user(audit: AuditSet, scores: Scores) -> Scores:
     """Return the mean or maximum of the scores of each user's records, by `audit.user_score`.
 
-    Scores of records that are not audited are an error when they are evaluated, so they stay here.
+    Scores of records that are not audited are kept: evaluation reports them as an error.
     """
     if audit.users is None or audit.user_score is None:
         return scores
@@ -49,7 +49,7 @@ def scores_by_user(audit: AuditSet, scores: Scores) -> Scores:
 def is_a_user_each(
     groups: NDArray[np.int64] | None, training_sets: Sequence[NDArray[np.int64]]
 ) -> bool:
-    """Return whether each participant holds records of one user, and no two of the same one.
+    """Return whether each participant holds exactly the records of one user.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The view of a query that an attack receives, for every stage.
 
-It contains nothing about membership. An attack gets the audited records of its query alone, copied
-from the data set, in an order that is drawn for the run and the query; their ids are their
-positions in it. So no id, order, split or other query's records reveal who is a member.
+It contains nothing about membership. An attack gets only the audited records of its query, copied
+from the data set in a random order; their ids are their positions in that order. So neither ids,
+nor order, nor split, nor the records of other queries reveal members.
 """
 
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ class HiddenAudit:
         return AuxiliaryRecords(self.audit.records[known], self.audit.member[known])
 
     def revealed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what is said of the records (..., n) in the order of the ledger's audit."""
+        """Return values of the records (..., n) in the order of the ledger's audit."""
         found = np.empty_like(values)
         found[..., self.order] = values
         return found
 
 
 def hidden_audit(setup: Setup, query: MembershipQuery) -> HiddenAudit:
-    """Return the audit of a query as an attack may see it."""
+    """Return the audit of a query with hidden record ids."""
     audit = setup.ledger.audit(query)
     order = shuffled_records(setup.experiment.seed, query, len(audit))
     hidden = AuditSet(np.arange(len(audit)), audit.member[order], audit.known[order])
@@ -77,9 +77,9 @@ def view_of(
     seen
         What was seen.
     shadows
-        What the attacker saw in federations of its own.
+        The shadow federations of the attacker.
     hidden
-        The query's audit as the attack sees it, where it was made before.
+        The hidden audit of the query, if it exists already.
     """
     hidden = hidden or hidden_audit(setup, query)
     return View(

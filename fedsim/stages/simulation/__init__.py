@@ -1,1 +1,1 @@
-"""What a federation leaves on the disk while its rounds run."""
+"""Files that a federation writes while its rounds run."""

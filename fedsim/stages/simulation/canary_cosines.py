@@ -1,8 +1,8 @@
-"""What a federation's aggregates say of its canary participants, noted round by round.
+"""Cosines between a federation's aggregates and its canary participants' directions.
 
-For each round a row with the cosines of its step, and of all steps together, with every direction
-that was sent and with as many that nobody sent. A resumed federation drops the rows of rounds that
-it runs again, so that the file is that of an uninterrupted one.
+Each round has a row with the cosines of its step, and of the sum of all steps, with every direction
+that was sent and with equally many that were not sent. A resumed federation drops the rows of
+repeated rounds, so the file equals that of an uninterrupted one.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ Cosines = tuple[float, ...]
 
 
 class CosineRow(StrictModel):
-    """Of one round: the step that it made, and the way from the beginning.
+    """The cosines of one round: of its step, and of all steps since the beginning.
 
     `sent` and `unsent` are of the round's own step, `sent_since`, `unsent_since` of all steps.
     """
@@ -42,7 +42,7 @@ class CanaryCosines(StrictModel):
 
 
 class CosineRecorder:
-    """Notes the cosines of a federation with canary participants, after each round."""
+    """Records the cosines of a federation with canary participants after each round."""
 
     def __init__(self, setup: Setup, path: Path, beginning: ArrayRecord, start: Progress) -> None:
         self._path, self._beginning, self._before = path, beginning, start.arrays
@@ -56,7 +56,7 @@ class CosineRecorder:
         )
 
     def after(self, progress: Progress) -> None:
-        """Note the cosines of a round that has just ended, before it counts as finished."""
+        """Record the cosines of a round that has just ended, before it counts as finished."""
         own = joined_step(progress.arrays, self._before, self._names)
         since = joined_step(progress.arrays, self._beginning, self._names)
         row = CosineRow(
@@ -72,7 +72,7 @@ class CosineRecorder:
         write_text(self._path, found.model_dump_json() + "\n")
 
     def ended(self, progress: Progress) -> None:
-        """Note the last iterate of a federation that was simulated elsewhere."""
+        """Record the final parameters of a federation that was simulated elsewhere."""
         if not self._rows:
             self.after(progress)
 
@@ -87,7 +87,7 @@ def canary_range(setup: Setup) -> tuple[int, int]:
 
 
 def canary_mods(setup: Setup) -> list[CanaryUpdates]:
-    """Return what makes canary participants upload their directions; nothing where none is one."""
+    """Return the mods with which canary participants upload their directions."""
     first, end = canary_range(setup)
     if first == end:
         return []
@@ -95,7 +95,7 @@ def canary_mods(setup: Setup) -> list[CanaryUpdates]:
 
 
 def read_cosines(path: Path) -> CanaryCosines | None:
-    """Return what was noted of a federation; None if nothing was.
+    """Return the cosines of a federation; None if none were recorded.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checkpoints of a federation: where it starts from, and what is written while it runs."""
+"""Checkpoints of a federation: its starting point, and what is written while it runs."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -31,10 +31,10 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass
 class Checkpointer:
-    """Says where a federation starts, and writes where it stands: now and then, and when stopped.
+    """Finds the starting point of a federation, and writes checkpoints while it runs.
 
-    When a checkpoint is written changes nothing in the numbers, so it goes by the clock: small
-    rounds would otherwise spend their time on the disk.
+    The times of checkpoints change no results, so they go by the clock: with short rounds, most of
+    the time would otherwise be spent on the disk.
     """
 
     run: RunDirectory
@@ -53,7 +53,7 @@ class Checkpointer:
     written: float = field(default_factory=time.monotonic)
 
     def start(self, beginning: Progress) -> None:
-        """Go on from the federation's own checkpoint, or from a state, or from the beginning."""
+        """Start from the federation's own checkpoint, a cached state, or the beginning."""
         name = self.federation.name
         path, history = self.run.checkpoint(name), self.run.history(name)
         begun = path.is_file() or history.is_file()
@@ -75,7 +75,7 @@ class Checkpointer:
         self.kept_round = self.progress.round
 
     def _branched(self, state: Checkpoint, kept: Kept) -> Checkpoint:
-        """Return a state as if this federation's attackers had been there."""
+        """Return a state as if this federation's attackers had seen its rounds."""
         take_over(self.federation, kept, self.states.setup, self.run)
         if state.progress.round == self.schedule.rounds:
             memories = {k: memory for k, memory in state.memories.items() if k != WITNESS}
@@ -109,12 +109,12 @@ class Checkpointer:
             self.keep()
 
     def _worth_keeping(self, round_number: int) -> bool:
-        """Return whether another federation might start from a state: an honest one, or an end."""
+        """Return whether another federation might start from a state: an honest or a final one."""
         acts_from = self.federation.acts_from()
         return round_number == self.schedule.rounds or acts_from is None or round_number < acts_from
 
     def keep(self) -> None:
-        """Write where the federation stands."""
+        """Write a checkpoint."""
         if self.latest is None:
             return
         # The history first: after a crash between the two it is ahead, and written again.
@@ -123,13 +123,13 @@ class Checkpointer:
         self.kept_round, self.written = self.latest.progress.round, time.monotonic()
 
     def cost_of_going_on(self) -> str:
-        """Return in words what is done again when the federation goes on from what is kept."""
+        """Return in words what resuming from the last checkpoint repeats."""
         finished, seconds = self.progress.round - self.kept_round, time.monotonic() - self.written
         again = f"{plural(finished, 'finished round')} again ({seconds:.1f} s)"
         return f"it goes on after round {self.kept_round}, and does {again}"
 
     def ended(self) -> None:
-        """Write what is known of a federation only at its end."""
+        """Write the files of a federation that has ended."""
         name = self.federation.name
         history, updates = self.run.history(name), self.run.malicious_updates(name)
         if not (self.run.checkpoint(name).is_file() and _reads(read_history_file, history)):
@@ -171,7 +171,7 @@ def write_history(
 
 
 def write_server_findings(run: RunDirectory, federation: PlannedFederation) -> None:
-    """Write what a federation's adversaries in the server's position found themselves."""
+    """Write the findings of a federation's adversaries in the server's position."""
     found = _findings_of(federation, federation.servers.values())
     write_findings(run.adversary_findings(federation.name), found)
 
@@ -179,7 +179,7 @@ def write_server_findings(run: RunDirectory, federation: PlannedFederation) -> N
 def write_participant_findings(
     run: RunDirectory, federation: PlannedFederation, adversaries: Iterable[ParticipantAdversary]
 ) -> None:
-    """Write what adversaries in participants' positions found, a file per participant.
+    """Write the findings of adversaries in participants' positions, a file per participant.
 
     On a runtime of Flower's each dishonest participant writes its own.
     """
@@ -204,7 +204,7 @@ def _findings_of(
 
 
 def write_malicious_updates(path: Path, adversaries: Iterable[Adversary]) -> None:
-    """Write how far the malicious messages of adversaries lie from honest ones, and remarks."""
+    """Write the distances of malicious messages from honest ones, and remarks."""
     together = tuple(adversaries)
     entries = [asdict(entry) for one in together for entry in noted(one.memory)]
     remarks = list(dict.fromkeys(remark for one in together for remark in one.remarks()))

@@ -1,6 +1,6 @@
-"""What a federation leaves in JSON, read strictly: figures by round, and its malicious messages.
+"""JSON files of a federation, read strictly: figures by round, and malicious updates.
 
-A reader gets figures that are what they are called, or one sentence.
+A reader gets valid figures, or an error in one sentence.
 """
 
 from pathlib import Path
@@ -105,7 +105,7 @@ def read_history_file(path: Path) -> HistoryFile:
 
 
 def read_malicious_updates(path: Path) -> MaliciousUpdates:
-    """Return how far the malicious messages of a federation lie from honest ones, and remarks.
+    """Return the distances of a federation's malicious messages from honest ones, and remarks.
 
     Raises
     ------

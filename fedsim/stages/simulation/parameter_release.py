@@ -1,13 +1,13 @@
-"""``snapshots.keep: features``: what the attacks read is extracted at once, and parameters let go.
+"""``snapshots.keep: features``: features are extracted each round, and parameters dropped.
 
-After every round each attack extracts what it will read of the round's snapshots, for every query
-and every participant that it needs; then only the name, the round and the checksum of a snapshot
-are left on the disk. The features are those that the attack stage would extract later, so the
-scores are the same, bit for bit.
+After every round, each attack extracts its features from the round's snapshots, for every query and
+every participant that it needs; then only the name, the round and the checksum of each snapshot
+remain on the disk. The attack stage would extract the same features later, so the scores are the
+same, bit for bit.
 
-Where another federation of the run may branch from this one, it needs the parameters: they are let
-go after the last round from which one may. An attack that reads update alignments takes aggregates
-in pairs: the last one stays until the next is there.
+Another federation of the run may branch from this one and needs the parameters until then, so they
+are dropped after the last possible branch. An attack on update alignments reads aggregates in
+pairs: the last one is kept until the next one exists.
 """
 
 import copy
@@ -29,7 +29,7 @@ from fedsim.stages.preparation.views import view_of
 def release_parameters(
     setup: Setup, federation: PlannedFederation, run: RunDirectory, branches: Set[int], after: int
 ) -> None:
-    """Extract what the attacks read of the snapshots that are there, and let their parameters go.
+    """Extract the features that attacks need from existing snapshots, and drop their parameters.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def release_parameters(
 def _extract(
     setup: Setup, attacker: Attacker, run: RunDirectory, keep: bool
 ) -> tuple[Snapshot, ...]:
-    """Extract what there is; return the last aggregate if the next one will be paired with it."""
+    """Extract features; return the last aggregate if the next one will be paired with it."""
     experiment = setup.experiment
     store = attacker.store(experiment, run)
     model = setup.computing_model()  # built once: every snapshot's parameters replace its own

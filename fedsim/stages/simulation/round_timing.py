@@ -1,7 +1,7 @@
-"""How long the rounds of a federation took: measured around them, kept in the run's provenance.
+"""The duration of a federation's rounds, kept in the run's provenance.
 
-Of a federation that was stopped and went on, or began at another's state, these are the rounds that
-were simulated last. They are of one machine, and part of no result.
+For a federation that was resumed, or that started from a cached state, it covers the rounds that
+were simulated last. It describes one machine and is part of no result.
 """
 
 import time
@@ -39,13 +39,13 @@ class RoundCounter:
     rounds = 0
 
     def count(self) -> None:
-        """Take note of a round that has ended."""
+        """Count a round that has ended."""
         self.rounds += 1
 
 
 @contextmanager
 def timed_rounds(run: RunDirectory, federation: str) -> Iterator[RoundCounter]:
-    """Keep how long the rounds of a block took, where the run has a provenance already."""
+    """Record the duration of the rounds in the context, if the run has a provenance file."""
     counter, began, spent = RoundCounter(), time.monotonic(), time.process_time()
     yield counter
     took = RoundTiming(
@@ -60,7 +60,7 @@ def timed_rounds(run: RunDirectory, federation: str) -> Iterator[RoundCounter]:
 
 
 def read_round_timing(run: RunDirectory, federation: str) -> RoundTiming | None:
-    """Return how long the rounds of a federation took; None where it is not known."""
+    """Return the duration of a federation's rounds; None if unknown."""
     try:
         took = RoundTiming(**read_json(run.provenance)[_KEY][federation])
         return took if took.rounds > 0 and took.wall >= 0 and took.processor >= 0 else None

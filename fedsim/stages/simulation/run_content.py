@@ -1,8 +1,8 @@
-"""What a run was made from beside its experiment file: digests of the data and of the model.
+"""Digests of the data and the model that a run was made from.
 
-An experiment names data and a model; what stands behind the names may be edited. The digests are
-kept in the run directory (``content.json``), and a run goes on, is attacked again or is reported
-with its records shown only where they are still the same.
+An experiment names data and a model, whose files may change. The digests are kept in the run
+directory (``content.json``); a run is resumed, attacked again, or reported with exposed records
+only if they still match.
 """
 
 import ast
@@ -36,7 +36,7 @@ class RunContent:
 
 
 def content_of(setup: Setup) -> RunContent:
-    """Return the digests of what an experiment's names stand for now."""
+    """Return the current digests of an experiment's data and model."""
     return RunContent(setup.dataset.digest, model_digest(setup.new_model()))
 
 
@@ -70,7 +70,7 @@ def _code_of(kind: type) -> str:
 
 
 def keep_content(setup: Setup, run: RunDirectory) -> None:
-    """Write down what a run is made from, or refuse if it was made from something else.
+    """Write the digests of a run, or raise if the run was made from something else.
 
     Raises
     ------

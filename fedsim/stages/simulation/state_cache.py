@@ -1,9 +1,9 @@
-"""States of federations, addressed by what produced them, so that nothing is simulated twice.
+"""States of federations, addressed by their inputs, so that nothing is simulated twice.
 
-The state after round t depends on the seed, the data, who holds them, the model, the training
-settings up to t, and on the adversaries that acted until then; on nothing else. Two runs that
-agree in those have the same state, whatever else they are about: one that acts from
-round 21 on starts at an honest round 20, and one that only asks other queries starts at the end.
+The state after round t depends only on the seed, the data, the partition, the model, the training
+settings up to t, and the adversaries that were active until then. Two runs that agree in these
+share the state: an adversary that is active from round 21 on starts from an honest round 20, and a
+run with other queries starts from the end.
 
 An entry is a folder: a checkpoint whose memories include a last-round recorder's of the last round
 (see `fedsim.federation.replay`), and the snapshots that were kept up to there.
@@ -54,7 +54,7 @@ class StateCache:
     def keep(
         self, federation: PlannedFederation, checkpoint: Checkpoint, run: RunDirectory
     ) -> None:
-        """Keep where a federation stands, with the snapshots that its attackers have so far."""
+        """Store the state of a federation, with the snapshots of its attackers so far."""
         entry = self._entry(federation, checkpoint.progress.round)
         for attacker in federation.attackers:
             snapshots = SnapshotStore(make_private_folder(_position(entry, attacker)))
@@ -66,8 +66,8 @@ class StateCache:
     def longest(self, federation: PlannedFederation) -> tuple[Checkpoint, Kept] | None:
         """Return the latest state that a federation may start from, and the snapshots up to it.
 
-        States whose snapshots lack one that the federation's attackers want are passed over, and so
-        are damaged ones: their rounds are simulated again, and the state is kept anew.
+        States that lack snapshots of the federation's attackers, and damaged states, are skipped:
+        their rounds are simulated again, and the state is stored again.
         """
         for round_number in self._rounds(federation):
             entry = self._entry(federation, round_number)
@@ -117,7 +117,7 @@ class StateCache:
         return entry / "checkpoint.safetensors"
 
     def _produced_by(self, federation: PlannedFederation, round_number: int) -> Mapping[str, Any]:
-        """Return everything that decides a federation's state after a round, as plain data."""
+        """Return all inputs of a federation's state after a round, as plain data."""
         settings = dict(self._whole["federation"])
         # How long it goes on decides nothing, except that the last round is always evaluated.
         settings["rounds"] = settings["rounds"] if self._ended(round_number) else None
@@ -139,7 +139,7 @@ class StateCache:
 
     @cached_property
     def _always(self) -> Mapping[str, Any]:
-        """Return what decides every state of this setup, whichever round or federation."""
+        """Return the inputs that all states of this setup have in common."""
         ledger, engine = self.setup.ledger, self._whole["engine"]
         canaries = self.setup.experiment.audit.canary_participants
         return {
@@ -173,9 +173,9 @@ def take_over(federation: PlannedFederation, kept: Kept, setup: Setup, run: RunD
 
 
 def _position(entry: Path, attacker: Attacker) -> Path:
-    """Return where an entry keeps what was seen from an attacker's position.
+    """Return the folder of an entry for the observations of an attacker's position.
 
-    From another position other aggregates are seen: a participant that is away is sent none.
+    Positions see different aggregates: a participant that is away is sent none.
     """
     position = "server" if attacker.participant is None else f"participant-{attacker.participant}"
     return entry / "snapshots" / position
