@@ -1,11 +1,11 @@
-"""Shadow federations: run by the attacker itself, on other records, to learn what leaks.
+"""Shadow federations, which the attacker runs itself on other records.
 
 Shadow models (Shokri, Stronati, Song and Shmatikov, "Membership inference attacks against machine
 learning models", IEEE S&P 2017) for federations: as many participants with as many records, the
 same training, and known membership. All queries and all attacks share them.
 
-An attacker in the federation knows the parameters that it began with, so its shadow federations
-begin with them too; those of an attacker with the released model alone do not.
+An attacker inside the federation knows its initial parameters, so its shadow federations start from
+them; an attacker that has only the released model does not know them.
 
 Where an attack needs models that have trained on the audited records (`Needs.shadow_targets`), the
 victim's stand-in trains on a random half of them, and on the other half in the next federation. The
@@ -46,7 +46,7 @@ ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]
 
 
 class Everything(ServerAdversary):
-    """The attacker in its own shadow federation: it keeps what it wants of all messages."""
+    """The attacker in its own shadow federation: it sees all messages."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self.wanted = tuple(SnapshotKey.parse(name) for name in wanted)

@@ -52,17 +52,17 @@ def shadow_ledger(
     seed: int,
     targets: Targets | None = None,
 ) -> tuple[Ledger, int]:
-    """Draw who holds which record in a shadow federation, and the records to learn from.
+    """Draw the training sets of a shadow federation, and the records to learn from.
 
-    No training data and no tested record are drawn as long as there are others; then training
-    data that are not tested; then any.
+    Records that are neither training data nor evaluation records come first, then training data
+    that are not evaluated, then any.
 
     Parameters
     ----------
     setup
         The real one.
     queries
-        What is asked in the shadow federation, and of whom.
+        The queries of the shadow federation.
     seed
         The shadow federation's.
     targets
@@ -71,8 +71,8 @@ def shadow_ledger(
 
     Returns
     -------
-    The ledger, in which all audited records are known ones, and how many records in it are training
-    data or tested in the real federation.
+    The ledger, whose audited records are all known, and how many of its records are training data
+    or evaluation records of the real federation.
     """
     dataset, sizes = setup.dataset, setup.experiment.audit
     reserved = _reserved(setup)
@@ -130,7 +130,7 @@ def _with_targets(
 
 
 def _reserved(setup: Setup) -> NDArray[np.int64]:
-    """Return the cost of drawing each record: 0 nothing, 1 trained on, 2 or more tested."""
+    """Return the cost of drawing each record: 0 unused, 1 trained on, 2 or more evaluated."""
     cost = setup.ledger.holders_of(range(setup.ledger.participants)).astype(np.int64)
     for query in dict.fromkeys(q for attacker in setup.attackers for q in attacker.queries):
         audit = setup.ledger.audit(query)
@@ -151,7 +151,7 @@ def _training_sets(
 ) -> tuple[NDArray[np.int64], ...]:
     """Partition the records of a pool as those of the real federation are.
 
-    Where participants are users, the pool has not as many of them: sizes are kept alone.
+    Where each participant is a user, the pool has too few users: only the sizes are kept.
     """
     beside = np.ones(len(dataset), dtype=np.bool_)
     beside[pool] = False

@@ -1,8 +1,8 @@
-"""Which victims an attacker will see in which observed rounds, computed before round 1.
+"""The rounds in which an attacker will see its victims, computed before round 1.
 
-Under partial participation the participants of a round are drawn from the experiment's seed, so
-the draws can be made beforehand: a fresh strategy is asked whom it would train and evaluate. A
-victim that is seen in no observed round cannot be asked about; the others are.
+Under partial participation, the participants of a round are sampled from the experiment's seed, so
+the samples are known beforehand: a new strategy is asked whom it would train and evaluate. Queries
+about victims that are seen in no observed round are dropped.
 """
 
 from bisect import bisect_right
@@ -30,7 +30,7 @@ _NAMED = 5  # how many rounds an error message suggests
 
 
 class _SilentGrid(NodesGrid):
-    """A grid that only says who is connected."""
+    """A grid that only lists the connected nodes."""
 
     def states(self) -> Mapping[int, RecordDict]:
         return {}
@@ -46,14 +46,14 @@ class _SilentGrid(NodesGrid):
 
 @dataclass(frozen=True)
 class RoundDraws:
-    """Who trains and who evaluates in a round, by an experiment's seed.
+    """The participants that train and evaluate in each round, by the experiment's seed.
 
     Attributes
     ----------
     experiment
-        What decides the draws.
+        The experiment.
     new_strategy
-        Makes its strategy as new.
+        Returns a new instance of its strategy.
     """
 
     experiment: Experiment
@@ -65,7 +65,7 @@ class RoundDraws:
 
     @cached_property
     def _present(self) -> tuple[list[int], list[frozenset[int]]]:
-        """The rounds in which attendance changes, rising, and who is there from each on."""
+        """The rounds in which attendance changes, rising, and the participants from each on."""
         participants = self.experiment.partition.participants
         there = self.experiment.federation.presences(participants)
         return [*there], [*there.values()]
@@ -111,7 +111,7 @@ _ALL = (FedAvg.configure_train, FedProx.configure_train, FedAvg.configure_evalua
 
 
 def _fraction_of(strategy: Any, configure: Any) -> float:
-    """Return of how many a strategy of Flower's asks to train, or to evaluate."""
+    """Return the fraction of participants that a Flower strategy trains or evaluates."""
     kind = configure.__name__.removeprefix("configure_")
     return float(getattr(strategy, f"fraction_{kind}", 0.0))
 
@@ -119,7 +119,7 @@ def _fraction_of(strategy: Any, configure: Any) -> float:
 def rounds_seen(
     attacker: Attacker, query: MembershipQuery, draws: RoundDraws, rounds: Iterable[int]
 ) -> tuple[int, ...]:
-    """Return those of some rounds of which an attacker will have the snapshot that matters most."""
+    """Return the rounds in which an attacker will have the snapshot closest to the victims."""
     key, own = attacker.closest(query), attacker.participant
     if key.kind is SnapshotKind.UPLOAD:
         return tuple(r for r in rounds if key.participant in draws.training(r))
@@ -132,9 +132,9 @@ def rounds_seen(
 def attackers_with_visible_victims(
     attackers: Sequence[Attacker], draws: RoundDraws, say: Callable[[str], None]
 ) -> tuple[Attacker, ...]:
-    """Return the attackers with those queries about which they will see something.
+    """Return the attackers with the queries whose victims they will see.
 
-    What they will not see, or not in every observed round, is said.
+    Queries that are dropped, and victims that miss rounds, are reported.
 
     Raises
     ------
@@ -165,12 +165,12 @@ def attackers_with_visible_victims(
 
 
 def attackers_with_audits(attackers: Iterable[Attacker], ledger: Ledger) -> tuple[Attacker, ...]:
-    """Return the attackers with those queries of which a ledger has an audit.
+    """Return the attackers with the queries that have an audit in a ledger.
 
     Raises
     ------
     DataError
-        If it has an audit of none.
+        If no query has one.
     """
     asked = (
         _with_queries(one, {q for q in one.queries if q.key in ledger.roles}) for one in attackers
@@ -184,7 +184,7 @@ def attackers_with_audits(attackers: Iterable[Attacker], ledger: Ledger) -> tupl
 
 
 def _with_queries(attacker: Attacker, kept: Container[MembershipQuery]) -> Attacker:
-    """Return an attacker that asks some of its queries, and remembers which were left out."""
+    """Return an attacker with some of its queries; the others are recorded as left out."""
     asked = tuple(query for query in attacker.queries if query in kept)
     left_out = tuple(query for query in attacker.queries if query not in kept)
     return replace(attacker, queries=asked, left_out=(*attacker.left_out, *left_out))

@@ -1,4 +1,4 @@
-"""The parts of a federation that an experiment's setup gives: participants, schedule, beginning."""
+"""The parts of a federation that follow from the setup: client app, schedule, initial state."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ from fedsim.training.sgd_loop import Utility, evaluate
 
 
 def client_app_of(setup: Setup, federation: PlannedFederation) -> PrefetchingApp:
-    """Return the app of a federation's participants, the dishonest ones among them."""
+    """Return the client app of a federation, dishonest participants included."""
     # A dishonest participant is outside of the defences: they do not bind what it sends.
     mods: list[Mod] = [*federation.participants, *mods_of(tuple(setup.defences.values()))]
     mods += canary_mods(setup)  # innermost, so that the defences bind what they send
@@ -31,7 +31,7 @@ def client_app_of(setup: Setup, federation: PlannedFederation) -> PrefetchingApp
 
 
 def schedule_of(setup: Setup) -> Schedule:
-    """Return how long an experiment's federations run, who takes part, and what is measured."""
+    """Return the schedule of a federation: rounds, participation, evaluation."""
     settings, model = setup.experiment.federation, setup.computing_model()
     return Schedule(
         settings.rounds,
@@ -47,12 +47,12 @@ def schedule_of(setup: Setup) -> Schedule:
 
 
 def beginning_of(setup: Setup) -> Progress:
-    """Return where every federation of an experiment begins: the model's initial parameters."""
+    """Return the initial state of every federation: the model's initial parameters."""
     return Progress(0, ArrayRecord(exchanged_state(setup.new_model())))
 
 
 def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
-    """Return what measures an aggregate on held-out records, always the same ones."""
+    """Return the function that evaluates an aggregate on fixed held-out records."""
     at_most, seed = setup.experiment.federation.evaluation.records, setup.experiment.seed
     records = sampled(setup.dataset.test_records, at_most, seed, "server")
 
@@ -66,7 +66,7 @@ def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
 def progress_summary(
     progress: Progress, utility: UtilityFigure, took_part: int | None = None
 ) -> str:
-    """Return how a federation stands, in a few words; `took_part` trained in its last round."""
+    """Return the progress of a federation in a few words; `took_part` trained in its last round."""
     tested = [v for f in progress.history if (v := f.of(f"test_{utility.name}")) is not None]
     parts = []
     if (loss := progress.history[-1].of("local_loss")) is not None:
