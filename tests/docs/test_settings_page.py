@@ -74,7 +74,7 @@ def test_rows_say_what_is_taken_the_default_and_the_meaning(page: str) -> None:
     )
     supervised = section(page, "`supervised`")
     assert supervised["training"][0] == "[TrainingChanges](#trainingchanges) or `null`"
-    assert section(page, "TrainingChanges")["epochs"][2].startswith("Epochs trained;")
+    assert section(page, "TrainingChanges")["epochs"][2].startswith("Epochs trained")
     assert section(page, "`shadow`")["inputs"] == supervised["inputs"]
 
 

@@ -9,10 +9,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-import torch
-from torch import nn
-from torch.optim import Optimizer
-
 from fedsim import plugins
 from fedsim.attacks import Attack
 from fedsim.config import loading
@@ -21,20 +17,22 @@ from fedsim.config.fault_collector import FaultCollector
 from fedsim.config.plugin_faults import plugin_faults
 from fedsim.config.section_conflicts import VICTIMS_FIT
 from fedsim.data.loading import require_files
-from fedsim.data.partition import require_partitioner
 from fedsim.defences.base import Defence
 from fedsim.defences.composition import bare_defence
 from fedsim.errors import ConfigError
-from fedsim.federation.strategy_state import strategy_state
 from fedsim.objectives import Objective
 from fedsim.stages.preparation.attack_needs import require_extracting, require_shown
 from fedsim.stages.preparation.attackers import Attacker, attacker_of
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.canary_audit import require_canary_participants
+from fedsim.stages.preparation.part_faults import (
+    require_optimizer,
+    require_partitioner_settings,
+    require_strategy,
+)
 from fedsim.stages.preparation.refusals import require_undefended
 from fedsim.stages.preparation.strategy_choice import chosen_strategy, some_are_away
 from fedsim.stages.preparation.victim_visibility import RoundDraws, attackers_with_visible_victims
-from fedsim.training.optimizers import GROUP, optimizer_factory
 from fedsim.training.trainer import build_trainer
 
 _TRAINER, _OPTIMIZER = "federation.local.trainer", "federation.local.optimizer"
@@ -182,9 +180,9 @@ def _require_acting(attacker: Attacker, experiment: Experiment) -> None:
 def _federation_faults(experiment: Experiment, faults: FaultCollector) -> None:
     """Build the parts that participants and server run."""
     local = experiment.federation.local
-    faults.check(partial(_require_partitioner, experiment), "partition.name")
-    faults.check(partial(_require_strategy, experiment), _STRATEGY, "federation.attendance")
-    faults.check(partial(_require_optimizer, experiment), _OPTIMIZER)
+    faults.check(partial(require_partitioner_settings, experiment), "partition.name")
+    faults.check(partial(require_strategy, experiment), _STRATEGY, "federation.attendance")
+    faults.check(partial(require_optimizer, experiment), _OPTIMIZER)
     trainer = faults.check(partial(build_trainer, local), _TRAINER)
     chosen = experiment.objective
     if chosen is None:  # the data say it
@@ -231,29 +229,3 @@ def _require_seen(experiment: Experiment, attackers: tuple[Attacker, ...]) -> No
 
 def _discard(_: str) -> None:
     """Drop a message; it is shown when the experiment is set up."""
-
-
-def _require_partitioner(experiment: Experiment) -> None:
-    chosen = experiment.partition
-    require_partitioner(chosen.name, chosen.participants, chosen.records, chosen.settings)
-
-
-def _require_strategy(experiment: Experiment) -> None:
-    strategy_state(chosen_strategy(experiment))
-
-
-def _require_optimizer(experiment: Experiment) -> None:
-    """Build the optimiser of `federation.local`; ours are checked with their settings.
-
-    The first optimiser makes torch load its compiler, which stacked training never needs.
-    """
-    chosen, rate = experiment.federation.local.optimizer, experiment.federation.local.learning_rate
-    factory = optimizer_factory(chosen.name, chosen.settings)
-    plugin = plugins.resolve(GROUP, chosen.name)
-    if isinstance(plugin, type) and issubclass(plugin, Optimizer):
-        try:
-            factory([nn.Parameter(torch.zeros(1))], rate)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"federation.local.optimizer: {chosen.name}: {plugins.one_line(error)}"
-            ) from error
