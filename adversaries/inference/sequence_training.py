@@ -78,6 +78,43 @@ def cross_fitted(
     return found
 
 
+def fitted_elsewhere(
+    learned: Floats,
+    member: NDArray[np.bool_],
+    series: Floats,
+    build: Build,
+    *,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    name: str,
+) -> Floats:
+    """Train on records of federations of one's own; return membership logits of others.
+
+    Parameters
+    ----------
+    learned, member
+        What is read of the records that are learned from, (M, T, S), and their truth, (M,).
+    series
+        The same of the records that are scored, (N, T, S).
+    build, epochs, learning_rate, seed, name
+        As in `cross_fitted`.
+    """
+    mean, spread = learned.mean(0), learned.std(0)
+
+    def scaled(values: Floats) -> Tensor:
+        standard = (values - mean) / np.where(spread > 0, spread, 1.0)
+        return torch.from_numpy(np.clip(standard, -_FARTHEST, _FARTHEST)).float()
+
+    with seeds.global_draws(seed, name):
+        network = build(*series.shape[1:])
+        _train(network, scaled(learned), torch.from_numpy(member).float(), epochs, learning_rate)
+    network.eval()
+    with torch.no_grad():
+        logits: Floats = network(scaled(series)).double().numpy()
+    return logits
+
+
 def _train(
     network: nn.Module, inputs: Tensor, truth: Tensor, epochs: int, learning_rate: float
 ) -> None:

@@ -105,7 +105,7 @@ class Shadow(SeedSharingAttack):
                 "the shadow attack trains models as the real ones were trained, which is not known "
                 "of a model that was trained elsewhere; choose another attack"
             )
-        seen = _in_common([view, *(one.view for one in federations)])
+        seen = views_in_common([view, *(one.view for one in federations)])
         target, *shadows = (
             observed_inputs(one, watcher, self.inputs, self.last_layer) for one in seen
         )
@@ -129,7 +129,7 @@ def joined(several: Sequence[Inputs]) -> Inputs:
     return several[0].replaced(torch.cat(part, 1) for part in parts)
 
 
-def _in_common(views: Sequence[View]) -> list[View]:
+def views_in_common(views: Sequence[View]) -> list[View]:
     """Return views with only what each of them has.
 
     Where a strategy samples, the victim and its stand-ins take part in different rounds. Shadow
@@ -138,7 +138,7 @@ def _in_common(views: Sequence[View]) -> list[View]:
     common = set.intersection(*({(s.round, s.key) for s in one.seen} for one in views))
     if not common:
         raise FedsimError(
-            "the shadow attack has no observed round in which both the victim and its stand-in "
-            "took part; observe more rounds"
+            "an attack that learns from shadow federations has no observed round in which both the "
+            "victim and its stand-in took part; observe more rounds"
         )
     return [one.keeping([s for s in one.seen if (s.round, s.key) in common]) for one in views]

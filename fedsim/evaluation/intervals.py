@@ -102,9 +102,17 @@ def bootstrap(
 
 
 def percentile_interval(replicates: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the central interval that holds `confidence` of the replicates."""
+    """Return the central interval that holds `confidence` of the replicates, and of one more.
+
+    The truth is to lie among n replicates as one of n + 1 (Davison and Hinkley 1997, 5.2.1): the
+    ends are the order statistics of number (n + 1) tail. Those of the replicates alone cover less,
+    by (1 - tail) / n on either side: .5 % with 400 of them, .1 % with 2,000.
+
+    >>> percentile_interval(np.arange(1.0, 20.0), 0.9)
+    (1.0, 19.0)
+    """
     tail = (1 - confidence) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail])
+    low, high = np.quantile(replicates, [tail, 1 - tail], method="weibull")
     return float(low), float(high)
 
 

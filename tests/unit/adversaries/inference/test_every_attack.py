@@ -46,6 +46,7 @@ FEW: dict[str, Any] = {"folds": 3, "epochs": 12}
 SETTINGS: dict[str, dict[str, Any]] = {
     "supervised": {"training": FEW},
     "shadow": {"training": {"folds": 2, "epochs": 6}, "federations": 1},
+    "gradient-evolution": {"epochs": 15},
     "unsupervised": {},
     "ensemble": {"supervised": False},
     "seqmia": {"epochs": 15},
