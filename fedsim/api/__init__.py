@@ -1,13 +1,13 @@
 """The verbs of the command line as functions: run, attack, report, compare, gate, study.
 
-This is the one place where they are put together from the stages. Each writes the same files as its
-namesake on the command line, which calls it, and returns what was found as an object that a
-notebook shows and that turns into a data frame (`fedsim.api.result_objects`)::
+Each function composes the stages, writes the same files as the command of the same name (which
+calls it), and returns an object that a notebook displays and that converts to a data frame
+(`fedsim.api.result_objects`)::
 
     audit = fedsim.run("configs/quickstart.yaml", settings=["seed=1"])
     audit.to_frame().query("metric == 'auc'")
 
-The whole of it, cell by cell, is in ``docs/api_example.py``.
+A complete example, cell by cell, is in ``docs/api_example.py``.
 """
 
 from fedsim.api.arguments import RUNS

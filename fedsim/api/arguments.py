@@ -33,7 +33,7 @@ def as_path(path: PathLike | None, what: str = "the data directory") -> Path | N
     Raises
     ------
     ConfigError
-        If no file can have it; `what` is the subject of the sentence.
+        If it cannot be a path; `what` is the subject of the error message.
     """
     return None if path is None else usable_path(path, what)
 
@@ -52,12 +52,12 @@ def run_folder(run: RunLike) -> Path:
 def as_experiment(
     given: ExperimentLike, settings: tuple[str, ...], data_dir: Path | None = None
 ) -> Experiment:
-    """Return an experiment that is a file, a mapping, or was read before; its data are in a folder.
+    """Return an experiment from a file, a mapping, or one that was read before.
 
     Raises
     ------
     FedsimError
-        If it is not valid, or `settings` should change one that is not a file.
+        If it is not valid, or `settings` are given for one that is not a file.
     """
     if isinstance(given, str | Path):
         look_beside(usable_path(given, "the file of an experiment"))
@@ -88,7 +88,7 @@ def as_attacks(
 
 
 def as_external_model(given: ExternalModel) -> ExternalModel:
-    """Return what is given of a model, with names for functions and classes.
+    """Return an external model with names in the place of functions and classes.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def new_run_folder(experiment: object, out: PathLike | None) -> Path:
     Raises
     ------
     ConfigError
-        If neither is a path, and then nothing names it, or no folder can have it.
+        If neither argument is a path to name it after, or the path is not valid.
     """
     if out is not None:
         return usable_path(out, RUN_DIRECTORY)
@@ -125,5 +125,5 @@ def data_folder_of(directory: RunDirectory, data_dir: PathLike | None) -> Path |
 
 
 def experiment_of(directory: RunDirectory) -> Experiment:
-    """Return a run's experiment, as if it were still read from where it was."""
+    """Return a run's experiment, with paths relative to its original folder."""
     return read_experiment(directory.experiment).beside(recorded_folder(directory.provenance))

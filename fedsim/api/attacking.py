@@ -45,11 +45,11 @@ def attack(
     run
         A run directory, or what `run` returned.
     attacks
-        The attacks to make anew, one or several: by label, by plugin name, as a class of your
-        own, or as a mapping with a name, settings and perhaps a label. None named means all of the
-        run's. The results keep those made before.
+        The attacks to run, one or several: by label, by plugin name, as a class of your own, or as
+        a mapping with a name, settings and an optional label. By default all attacks of the run.
+        The results keep earlier attacks.
     data_dir
-        Where the data set's files are; by default where they were.
+        The folder of the data set's files; by default that of the run.
     watcher
         Receives the progress.
 
@@ -81,12 +81,12 @@ def attack_given(
     data_dir: PathLike | None = None,
     watcher: Watcher = SILENCE,
 ) -> FinishedRun:
-    """Attack a model that was trained elsewhere, and report as of a run.
+    """Attack a model that was trained elsewhere, and report like for a run.
 
     Parameters
     ----------
     given
-        Its factory, its weights, its data, and who was in them; see `fedsim.ExternalModel`.
+        The model, its weights, its data and its membership file; see `fedsim.ExternalModel`.
     out
         The run directory; made if it is not there.
     data_dir
@@ -97,7 +97,7 @@ def attack_given(
     Raises
     ------
     FedsimError
-        If anything given is missing, damaged, or does not fit the rest.
+        If any input is missing, damaged, or does not fit the others.
     """
     given = as_external_model(given)
     setup, snapshots = set_given_setup(given, as_path(data_dir), watcher)

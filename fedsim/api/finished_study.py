@@ -1,4 +1,4 @@
-"""What `fedsim.study` returns."""
+"""The result of `fedsim.study`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FinishedStudy:
-    """A study that has come to its end.
+    """A finished study.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Cells and data frames of what the functions of `fedsim.api` return."""
+"""Table cells and data frames for the results of `fedsim.api`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ def metric_headings(metrics: Mapping[str, MetricInfo]) -> list[Heading]:
 
 
 def figures_in_words(row: ResultRow, metrics: Mapping[str, MetricInfo]) -> list[str]:
-    """Return each figure with its interval, and nothing where there is none."""
+    """Return each figure with its interval; empty where there is none."""
     return [
         with_interval(figure_text(figure.value, info.unit), interval_text(figure, info.unit))
         if (figure := row.figures.get(name))

@@ -19,9 +19,9 @@ def as_plain_data(value: object, where: str = "") -> Any:
     Parameters
     ----------
     value
-        Anything; what is no container, callable or path is returned as it is.
+        Any value; other types than containers, callables and paths are returned unchanged.
     where
-        The key that it stands at, for the error message.
+        Its key, for error messages.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def name_of(plugin: object, where: str = "") -> str:
     Raises
     ------
     ConfigError
-        If there is none: it is a lambda, an inner function, of a script or notebook, or an object.
+        If it has no importable name: a lambda, an inner function, an object, or defined in a script
+        or notebook.
     """
     module, name = getattr(plugin, "__module__", None), getattr(plugin, "__qualname__", None)
     found: object = sys.modules.get(module) if isinstance(module, str) else None

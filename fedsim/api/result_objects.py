@@ -1,7 +1,7 @@
-"""What the functions of `fedsim.api` return: figures that a notebook shows, and data frames.
+"""Results of the functions of `fedsim.api`, shown by notebooks and as data frames.
 
 Frames are tidy: one row for each metric, with the interval in ``low`` and ``high``.
-Metrics are called as in ``results.json`` and in ``fedsim compare --format csv``: ``tpr@0.01``.
+Metrics have the names of ``results.json`` and ``fedsim compare --format csv``: ``tpr@0.01``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that has come to its end: its directory and its results.
+    """A finished run: its directory and its results.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class ComparedRuns:
-    """Runs beside each other, attack by attack; the first of an attack is its reference."""
+    """Compared runs, attack by attack; the first row of an attack is its reference."""
 
     rows: Sequence[ComparedRow]
 
@@ -186,7 +186,7 @@ class GatedRun:
         return f"<GatedRun {self.path}: {plural(len(self.checks), 'check')}, {broken} not passed>"
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return every check: its limit, whose figure, the number that was compared, its breach."""
+        """Return every check: limit, subject, compared number, breach."""
         return data_frame(gate_entries(self.checks))
 
     def _repr_html_(self) -> str:

@@ -1,6 +1,6 @@
-"""`fedsim.run`, `fedsim.attack`, `fedsim.report`: simulate, attack and report, files between them.
+"""`fedsim.run` and `fedsim.report`: simulate, attack and report.
 
-Every function that works in a run directory holds its lock while it does.
+Every function that works in a run directory holds its lock.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -58,28 +58,27 @@ def run(
     Parameters
     ----------
     experiment
-        A YAML file, the same as a mapping, or an experiment that was read before. In a mapping, a
-        function or class at the top level of a module may stand where ``module:name`` does.
+        A YAML file, a mapping with the same content, or an experiment that was read before. In a
+        mapping, functions and classes of a module may be given in the place of ``module:name``.
     out
-        The run directory, made if it is not there; by default ``runs/NAME`` of an experiment that
-        is a file.
+        The run directory, created if needed; by default ``runs/NAME`` for an experiment file.
     settings
-        ``a.b=c`` each: changes one setting of an experiment that is a file.
+        ``a.b=c`` each: changes one setting of an experiment file.
     data_dir
         Where the data set's files are; None downloads them.
     watcher
         Receives the progress; ``fedsim.cli.console.ConsoleWatcher(rich.console.Console())`` draws
         bars.
     states
-        A folder of federations' states that runs share: what another run with it has simulated is
-        not simulated again. By default only the federations of this run share.
+        A folder of federations' states that runs share: rounds that another run has simulated are
+        not simulated again. By default only the federations of this run share states.
     on_plan
         Called before the first round with the threat models and the sizes of the run.
 
     Raises
     ------
     FedsimError
-        If anything given is not valid, or missing.
+        If any argument is missing or not valid.
     """
     where = as_path(data_dir)
     resolved = as_experiment(experiment, tuple(settings), where)
@@ -118,11 +117,11 @@ def report(run: RunLike, *, exposed: int = 0, data_dir: PathLike | None = None) 
     run
         A run directory, or what `run` returned.
     exposed
-        How many of the most exposed training records of each adversary the page shows: images where
-        the data are images, else record ids. Everyone who sees that page sees training data. No
-        data are needed where it is 0.
+        How many of the most exposed training records of each adversary the page shows: as images if
+        the data are images, else as record ids. Such a page reveals training data. The data are not
+        needed for 0.
     data_dir
-        Where the data set's files are; by default where they were.
+        The folder of the data set's files; by default that of the run.
 
     Raises
     ------
@@ -136,12 +135,12 @@ def report(run: RunLike, *, exposed: int = 0, data_dir: PathLike | None = None) 
 
 
 def open_run(path: PathLike) -> FinishedRun:
-    """Return a run that was finished before; only its results are read.
+    """Return a finished run; only its results are read.
 
     Raises
     ------
     FedsimError
-        If there is no such run, or it has not come to its end.
+        If there is no such run, or it is unfinished.
     """
     return FinishedRun.read(run_folder(path))
 
@@ -155,8 +154,8 @@ def prepare(
 ) -> Setup:
     """Load, draw and build what an experiment names, and simulate nothing.
 
-    For scripts that look into a run directory: its ``experiment.yaml`` gives the data set, who
-    holds which record, and the model that the parameters of a snapshot fit into.
+    For scripts that inspect a run directory: its ``experiment.yaml`` gives the data set, the
+    ledger, and the model for the parameters of a snapshot.
 
     Parameters
     ----------

@@ -51,9 +51,9 @@ def study(
     scale
         Which of its sizes.
     out
-        Where studies are run; they share federations there.
+        The folder in which studies are run and share federations.
     settings
-        ``a.b=c`` each, changed in every cell.
+        ``a.b=c`` each: settings to change in every cell.
     rounds
         The number of rounds after which every federation ends; None runs them all.
     data_dir
@@ -93,7 +93,7 @@ def run_study_cells(
     watcher: Watcher = SILENCE,
     open_audience: OpenAudience | None = None,
 ) -> None:
-    """Run some cells of a study; `study` finds their runs finished. There is no table yet.
+    """Run some cells of a study without writing tables; `study` reuses their runs.
 
     Parameters
     ----------

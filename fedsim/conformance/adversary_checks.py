@@ -1,4 +1,4 @@
-"""What every adversary promises by its contract (`fedsim.adversary.base`), one check each."""
+"""Checks of the contract of an adversary (`fedsim.adversary.base`)."""
 
 import re
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ def keeps_what_it_needs(trial: AdversaryTrial) -> str:
 
 
 def _written(key: SnapshotKey) -> str:
-    """Return a key as a plugin writes it."""
+    """Return a key as a plugin author writes it."""
     number = "" if key.participant is None else "participant"
     return f"SnapshotKind.{key.kind.name}.of({number})"
 
@@ -142,7 +142,7 @@ def is_honest_until_it_acts(trial: AdversaryTrial) -> str:
 
 
 def acts(trial: AdversaryTrial) -> str:
-    """An active adversary that changes nothing costs a federation and shows nothing."""
+    """An active adversary that changes nothing wastes a federation."""
     if trial.start is None:
         raise NotApplicable("it is passive")
     found = first_difference(trial.honest, trial.with_it)
@@ -175,7 +175,7 @@ def resumes(trial: AdversaryTrial) -> str:
 
 
 def remembers_in_memory(trial: AdversaryTrial) -> str | None:
-    """Only `memory` survives a stop, and what is beside it is lost; a cache may be."""
+    """Only `memory` survives a stop; other attributes are lost, which only caches may be."""
     changed = trial.changed_attributes
     if not changed:
         return None
@@ -188,7 +188,7 @@ def remembers_in_memory(trial: AdversaryTrial) -> str | None:
 
 
 def branches(trial: AdversaryTrial) -> str:
-    """What it remembers when it begins to act is what the last honest round alone shows it."""
+    """Its memory when it begins to act depends only on the last honest round."""
     if trial.start is None:
         raise NotApplicable("it is passive")
     if trial.start == 1:

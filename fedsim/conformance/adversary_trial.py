@@ -1,4 +1,4 @@
-"""One adversary in tiny federations: each is run once, when the first check asks for it."""
+"""One adversary in tiny federations, each of which is run once, when first needed."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -54,12 +54,12 @@ class AdversaryTrial:
 
     @cached_property
     def start(self) -> int | None:
-        """The first round in which it acts, as it states itself."""
+        """The first round in which it declares to act."""
         return self.attacker.acts_from()
 
     @cached_property
     def experiment(self) -> Experiment:
-        """The federation that it is tried in: long enough for it to act.
+        """The federation of the trial: long enough for it to act.
 
         Raises
         ------
@@ -81,17 +81,17 @@ class AdversaryTrial:
 
     @cached_property
     def honest(self) -> Traffic:
-        """What passes in a federation in which all are honest."""
+        """The messages of an honest federation."""
         return traffic(self.setup)
 
     @cached_property
     def with_it(self) -> Traffic:
-        """What passes with the adversary in it."""
+        """The messages of the federation with the adversary."""
         return traffic(self.setup, self._placed(self.setup))
 
     @cached_property
     def changed_attributes(self) -> tuple[str, ...]:
-        """The attributes that a federation changes on the adversary, its memory left aside."""
+        """The attributes that a federation changes on the adversary, except its memory."""
         setup = build_setup(self.experiment, None, SILENCE)
         (adversary,) = self._placed(setup)
         before = _own_attributes(adversary)
@@ -107,7 +107,7 @@ class AdversaryTrial:
     def simulated(
         self, name: str, experiment: Experiment | None = None, watcher: Watcher = SILENCE
     ) -> RunDirectory:
-        """Run the first stage into a folder of this name, or go on with it, all freshly built."""
+        """Run or resume the first stage in a folder of this name, with newly built objects."""
         experiment = experiment or self.experiment
         run = RunDirectory.create(self.folder / name, experiment.resolved())
         with run.locked():
@@ -124,7 +124,7 @@ class AdversaryTrial:
     def beside_an_onlooker(self) -> Experiment:
         """Return the experiment with an honest federation beside the adversary's own.
 
-        Its onlooker keeps what the adversary needs to have kept before it acts.
+        Its onlooker keeps the snapshots that the adversary needs from before it acts.
         """
         wanted = sorted(key.name for key in self.attacker.keys_throughout(self.experiment))
         onlooker = {"name": toy.ONLOOKER, "label": "onlooker", "wanted": wanted}
@@ -138,7 +138,7 @@ class AdversaryTrial:
 
 
 def contents(run: RunDirectory) -> Checksums:
-    """Return checksums of what the adversary's seed and settings decide in a run directory."""
+    """Return checksums of the files that the adversary's seed and settings determine."""
     mine = [run.snapshots(toy.LABEL), run.checkpoint(toy.LABEL).parent]
     honest = run.checkpoint(HONEST).parent
     folders = mine if run.checkpoint(toy.LABEL).is_file() else [mine[0], honest]

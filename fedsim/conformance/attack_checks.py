@@ -1,8 +1,8 @@
-"""What every attack promises by its contract (`fedsim.attacks`), one check each.
+"""Checks of the contract of an attack (`fedsim.attacks`).
 
-Chance has a width: without any signal, the AUC of m members and n non-members has the standard
-deviation sqrt((m + n + 1) / (12 m n)) (Mann and Whitney 1947). A check fails only where chance
-would bring it about once in tens of thousands of times.
+Without any signal, the AUC of m members and n non-members has the standard deviation sqrt((m + n +
+1) / (12 m n)) (Mann and Whitney 1947). A check fails only if chance would cause that less than once
+in ten thousand times.
 """
 
 import math
@@ -86,7 +86,7 @@ def leaves_things_alone(attempt: AttackTrial) -> None:
 
 
 def repeats(attempt: AttackTrial) -> str:
-    """Every draw comes from the seed, and features that were kept are as good as new ones."""
+    """Every draw comes from the seed, and stored features give the same scores as new ones."""
     afresh = replace(attempt.view, features=attempt.folder / "features-again")
     for what, scores in (
         ("called again", attempt.scored()),
@@ -101,9 +101,9 @@ def repeats(attempt: AttackTrial) -> str:
 
 
 def is_stochastic_as_it_says(attempt: AttackTrial) -> str | None:
-    """One that does not say `stochastic` is run with one seed only.
+    """An attack that is not `stochastic` is run with one seed only.
 
-    Only tested records count: which folds a known record is in may go by the seed.
+    Only evaluation records count: the folds of known records may depend on the seed.
     """
     tested = ~attempt.audit.known
     other = attempt.scored(seed=SEED + 1)
@@ -119,10 +119,10 @@ def is_stochastic_as_it_says(attempt: AttackTrial) -> str | None:
 
 
 def ignores_order(attempt: AttackTrial) -> str | None:
-    """ScoreArray stand in the order of the candidates, and go with the record.
+    """Scores are in the order of the candidates and belong to the record.
 
-    A stochastic attack may draw in the order of the candidates; then another order may change the
-    scores as much as another seed does, and no more.
+    A stochastic attack may draw in the order of the candidates; another order may then change its
+    scores at most as much as another seed does.
     """
     records = attempt.audit.records
     order = seeds.generator(SEED, "order").permutation(len(records))
@@ -147,7 +147,7 @@ def ignores_order(attempt: AttackTrial) -> str | None:
 
 
 def ignores_the_split(attempt: AttackTrial) -> None:
-    """Nobody trains on a test record: who reads the split reads a part of the truth."""
+    """No participant trains on a test record, so the split reveals part of the truth."""
     dataset = attempt.view.dataset
     moved = replace(dataset, test=seeds.generator(SEED, "split").permutation(dataset.test))
     scores = attempt.scored(replace(attempt.view, dataset=moved))
@@ -159,10 +159,10 @@ def ignores_the_split(attempt: AttackTrial) -> None:
 
 
 def is_cross_fitted(attempt: AttackTrial) -> str:
-    """Given a truth that is shuffled, it must not find that truth in the records it was given.
+    """Given shuffled labels, it must not reproduce them on the records it learned from.
 
-    An attack that has learned from a record scores it by the truth that it was given. The threshold
-    is chosen on those scores, so they must come from models that have not seen the record.
+    An attack that has learned from a record reproduces its given label. The threshold is chosen on
+    the scores of known records, so these must come from models that have not seen the record.
     """
     audit, areas = attempt.audit, []
     for number in range(SHUFFLES):
@@ -184,7 +184,7 @@ def is_cross_fitted(attempt: AttackTrial) -> str:
 
 
 def finds_nothing_in_nothing(attempt: AttackTrial) -> str:
-    """Models that were never trained tell nothing of who is a member."""
+    """Untrained models reveal nothing about membership."""
     tested = ~attempt.audit.known
     area = attempt.area(attempt.scored(attempt.ignorant), attempt.audit.member, tested)
     width = _width(*_sides(attempt))
@@ -223,7 +223,7 @@ def _sides(attempt: AttackTrial) -> tuple[int, int]:
 
 
 def _width(members: int, nonmembers: int) -> float:
-    """Return how far from .500 chance brings an AUC."""
+    """Return how far an AUC may differ from .500 by chance."""
     deviation = math.sqrt((members + nonmembers + 1) / (12 * members * nonmembers))
     return BEYOND_CHANCE * deviation
 

@@ -1,8 +1,7 @@
-"""One attack, and what it is tried on: a victim that has memorised its labels.
+"""One attack, tried on a victim that has memorised its labels.
 
-Labels are drawn at random there, so a model that fits them has memorised them: a leak as plain
-as it can be. Beside it stands the same query about models that were never trained, where there is
-nothing to find.
+Its labels are random, so a model that fits them has memorised them: a leak that every attack should
+find. The same query is also asked about untrained models, where there is nothing to find.
 """
 
 from collections.abc import Mapping
@@ -43,7 +42,7 @@ ONLOOKER_WANTS = [SnapshotKind.SENT.of(0).name, SnapshotKind.UPLOAD.of(0).name]
 
 @dataclass(frozen=True)
 class AttackTrial:
-    """An attack by name and settings, and a folder for what it is tried on."""
+    """An attack by name and settings, and a folder for its trial."""
 
     name: str
     settings: Mapping[str, Any]
@@ -95,7 +94,7 @@ class AttackTrial:
 
     @cached_property
     def ignorant(self) -> View:
-        """The same, but the models have never seen a record: there is nothing to find."""
+        """The same view with untrained models: there is nothing to find."""
         store = SnapshotStore(self.folder / "untrained")
         for snapshot in self.view.seen:
             store.keep(snapshot.round, snapshot.key, self._untrained(snapshot))

@@ -1,4 +1,4 @@
-"""What a kind of canaries promises: records of the candidates, with labels a model can have."""
+"""Checks of a kind of canaries: records of the candidates, with valid labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class CanaryTrial:
         return CandidateRecords(dataset, model, Classification())
 
     def crafted(self, count: int = COUNT, seed: int = 0) -> CraftedCanaries:
-        """Return what it crafts, checked as a run checks it."""
+        """Return its canaries, validated as in a run."""
         random = np.random.default_rng(seed)
         return crafted_canaries(self.name, self.kind, self.candidates, count, random)
 
@@ -79,7 +79,7 @@ def crafts_any_number(trial: CanaryTrial) -> None:
 
 
 def repeats(trial: CanaryTrial) -> None:
-    """All its draws come from the generator that it is given."""
+    """All its draws come from the given generator."""
     first, second = trial.crafted(), trial.crafted()
     same = np.array_equal(first.places, second.places)
     if not same or not np.array_equal(first.labels, second.labels):

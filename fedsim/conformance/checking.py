@@ -1,4 +1,4 @@
-"""From a plugin's name to its findings: what kind it is, and the checks of that kind."""
+"""From a plugin's name to the results of the checks of its group."""
 
 import inspect
 import tempfile
@@ -78,7 +78,7 @@ _CONTRACTS: Mapping[str, tuple[type, ...]] = {
 
 
 def check_plugin(group: str, plugin: Callable[..., Any] | str, **settings: Any) -> Checklist:
-    """Check a plugin against the contract of its group, on tiny input; it takes seconds.
+    """Check a plugin against the contract of its group on tiny input; takes seconds.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def check_adversary(plugin: type | str, **settings: Any) -> Checklist:
     plugin
         Its class, ``module:Class``, or its name if it is installed.
     settings
-        Its settings. A `participant` that it cannot do without is chosen where none is given.
+        Its settings. A required `participant` is chosen if none is given.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def check_adversary(plugin: type | str, **settings: Any) -> Checklist:
 
 
 def check_attack(plugin: type | str, **settings: Any) -> Checklist:
-    """Check an attack against its contract, on what a tiny federation shows; as `check_adversary`.
+    """Check an attack against its contract on a tiny federation, like `check_adversary`.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def identified(name: str) -> str:
     Raises
     ------
     PluginError
-        If there is none of that name, two of different groups, or its group cannot be found out.
+        If there is none of that name, there are two of different groups, or its group is unclear.
     """
     if ":" not in name:
         groups = [group for group in plugins.GROUPS if name in plugins.available(group)]
@@ -166,7 +166,7 @@ def identified(name: str) -> str:
 
 
 def findings(group: str, name: str, settings: Settings) -> Iterator[CheckResult]:
-    """Yield what comes of each check of a plugin, one after the other.
+    """Yield the result of each check of a plugin.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def findings(group: str, name: str, settings: Settings) -> Iterator[CheckResult]
 
 
 def _require_of(group: str, name: str) -> None:
-    """Raise `PluginError` if a plugin is of another group than the one that is said."""
+    """Raise `PluginError` if a plugin belongs to another group than the given one."""
     if ":" not in name:
         plugins.resolve(group, name)
         if name not in plugins.available(group):

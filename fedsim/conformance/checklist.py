@@ -1,4 +1,4 @@
-"""A list of checks and the result of each: passed, failed and why, or not asked of this plugin.
+"""A list of checks and their results: passed, failed with a reason, or not applicable.
 
 A check is a function without arguments. It returns a remark (most often none), or it raises
 `Failed` with one sentence, or `NotApplicable` with the reason. Any other exception is a failure
@@ -42,7 +42,7 @@ class Check:
     attempt
         The check itself; returns a remark, or nothing.
     gate
-        Whether nothing after it makes sense if it fails.
+        Whether later checks are skipped if it fails.
     decides
         Whether its remark is an evaluation result; if not, it is a figure.
     """
@@ -55,7 +55,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check, with the sentence that goes with it (perhaps empty)."""
+    """The result of one check, with its sentence (possibly empty)."""
 
     claim: str
     status: CheckStatus
@@ -96,7 +96,7 @@ class Checklist:
 
 
 def findings_of(checks: Iterable[Check]) -> Iterator[CheckResult]:
-    """Try one check after another, and yield the result of each."""
+    """Run the checks in order, and yield the result of each."""
     closed = False
     for check in checks:
         if closed:
@@ -122,7 +122,7 @@ def _finding(check: Check) -> CheckResult:
 
 
 def _error_line(error: Exception) -> str:
-    """Return a third party's exception as one line: what it is, and where it was raised."""
+    """Return an exception of a plugin as one line: what it is, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

@@ -1,4 +1,4 @@
-"""What a data set promises: the same records again, and enough to audit."""
+"""Checks of a data set: reproducible records, and enough of them to audit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class DatasetTrial:
     folder: Path
 
     def loaded(self) -> Dataset:
-        """Return the data set, read anew."""
+        """Return the data set, read again."""
         return load_dataset(
             self.name, self.settings, data_dir=None, cache_dir=self.folder / "cache", seed=0
         )
@@ -59,7 +59,7 @@ def gives_records(trial: DatasetTrial) -> str:
 
 
 def repeats(trial: DatasetTrial) -> None:
-    """A record's id is its place: another order makes another experiment of it."""
+    """A record's id is its position: another order gives another experiment."""
     first, again = trial.dataset, trial.loaded()
     for what in ("features", "labels", "test"):
         if not np.array_equal(getattr(first, what), getattr(again, what)):
@@ -78,7 +78,7 @@ def gives_batches(trial: DatasetTrial) -> str:
 
 
 def counts_classes(trial: DatasetTrial) -> str:
-    """A class that only one side has tells members without any model."""
+    """A class that only one side has reveals members without any model."""
     data = trial.dataset
     if data.labels.ndim != 1 or data.labels.dtype.kind not in "iu":
         raise NotApplicable("its labels are no class numbers")
@@ -98,5 +98,5 @@ def has_users(trial: DatasetTrial) -> str:
 
 
 def counts_copies(trial: DatasetTrial) -> str:
-    """A member's copy among the non-members is no non-member."""
+    """A copy of a member is not a valid non-member."""
     return f"{int(trial.dataset.duplicate.sum()):,} of {len(trial.dataset):,}"

@@ -1,4 +1,4 @@
-"""What a defence promises: no half is missing, it changes something, and a run with it resumes."""
+"""Checks of a defence: both halves exist, it has an effect, and runs with it resume."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -72,7 +72,7 @@ def defence_checks(name: str, settings: Mapping[str, Any], folder: Path) -> Sequ
 
 
 def has_its_halves(trial: DefenceTrial) -> str:
-    """A half alone protects nothing; building it refuses one."""
+    """A half alone protects nothing; building it must fail."""
     return " and ".join(sorted(trial.defence.halves)) or "it names none"
 
 
@@ -82,7 +82,7 @@ def ends(trial: DefenceTrial) -> str:
 
 
 def speaks(trial: DefenceTrial) -> str:
-    """It is printed with the threat models, and stands in the report."""
+    """Its description is printed with the threat models and in the report."""
     words = trial.defence.in_words()
     if not words.strip() or "\n" in words or words.endswith("."):
         raise Failed(f"in_words() is {words!r}; it must be one sentence without its stop")
@@ -90,7 +90,7 @@ def speaks(trial: DefenceTrial) -> str:
 
 
 def changes_something(trial: DefenceTrial) -> str:
-    """With settings that reach nothing, as a norm above all updates, it defends nothing."""
+    """Settings without effect, such as a norm above all updates, defend nothing."""
     plain = trial.simulated("plain", experiment=trial.plain)
     changed = [name for name in plain if trial.end.get(name) != plain[name]]
     if not changed and trial.defence.hides():
@@ -106,14 +106,14 @@ def repeats(trial: DefenceTrial) -> None:
 
 
 def resumes(trial: DefenceTrial) -> None:
-    """What the server's half keeps are attributes that a checkpoint can hold."""
+    """The state of the server's half must fit into a checkpoint."""
     with suppress(KeyboardInterrupt):
         trial.simulated("stopped", Stopping(STOP))
     require_alike(trial.simulated("stopped"), trial.end, f"stopped after {STOP} rounds and resumed")
 
 
 def guarantees(trial: DefenceTrial) -> str:
-    """What a report says of it."""
+    """The guarantee as a report shows it."""
     defence = trial.defence
     found = defence.guarantee(defence.facts or trial.facts)
     stated = [found.in_words() if found else "nothing is guaranteed"]

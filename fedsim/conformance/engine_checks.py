@@ -1,4 +1,4 @@
-"""What an engine promises: a federation has the same bits on it as on the local one."""
+"""Checks of an engine: a federation gives the same bits on it as on the local engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +38,6 @@ def ends(trial: EngineTrial) -> str:
 
 
 def agrees(trial: EngineTrial) -> None:
-    """Engines decide how fast a run is, and not what comes out."""
+    """Engines affect the speed of a run, not its results."""
     local = trial.simulated("local", experiment=trial.plain)
     require_alike(trial.end, local, "run on it")

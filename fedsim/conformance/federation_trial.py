@@ -1,4 +1,4 @@
-"""A plugin in a tiny federation that is run as an experiment is, and what the run leaves."""
+"""A plugin in a tiny federation, run like an experiment, and the files of the run."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from fedsim.stages.simulate import simulate
 
 @dataclass(frozen=True)
 class FederationTrial:
-    """A plugin by name and settings, in a federation of three participants that is run."""
+    """A plugin by name and settings, in a federation of three participants."""
 
     name: str
     settings: Mapping[str, Any]
@@ -38,7 +38,7 @@ class FederationTrial:
     def simulated(
         self, name: str, watcher: Watcher = SILENCE, experiment: Experiment | None = None
     ) -> Mapping[str, str]:
-        """Run the federation into a folder, or go on with it, and return checksums of its end."""
+        """Run or resume the federation in a folder, and return checksums of its final state."""
         experiment = experiment or self.experiment
         run = RunDirectory.create(self.folder / name, experiment.resolved())
         with run.locked():
@@ -52,7 +52,7 @@ class FederationTrial:
 
     @cached_property
     def end(self) -> Mapping[str, str]:
-        """What an uninterrupted federation leaves."""
+        """The checksums of an uninterrupted federation."""
         return self.simulated("whole")
 
 

@@ -1,4 +1,4 @@
-"""What a metric promises: a figure in its range, and resamples that agree with it."""
+"""Checks of a metric: a figure in its range, and resamples that agree with it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def gives_a_figure(trial: MetricTrial) -> str:
 
 
 def is_in_range(trial: MetricTrial) -> str | None:
-    """A fraction is printed as such, and its interval is cut to 0..1."""
+    """Fractions are printed as such, with intervals clipped to 0..1."""
     if trial.metric.unit not in FRACTIONS:
         raise NotApplicable("its unit is any number")
     for gap in (-30.0, 0.0, 1.0, 30.0):
@@ -104,7 +104,7 @@ def leaves_scores_alone(trial: MetricTrial) -> None:
 
 
 def agrees_with_resamples(trial: MetricTrial) -> None:
-    """Its interval comes from the resamples: a fast way to them must give the same figures."""
+    """Intervals come from resamples: a fast implementation must give the same figures."""
     if not trial.metric.resampled:
         raise NotApplicable("it is a bound, and is not resampled")
     found = np.asarray(trial.metric.on_resamples(trial.resampled))
@@ -119,7 +119,7 @@ def agrees_with_resamples(trial: MetricTrial) -> None:
 
 
 def finds_a_leak(trial: MetricTrial) -> str:
-    """Members that all score higher are a better attack than guesses."""
+    """Perfect separation must beat guessing."""
     clear, guess = (_point(trial.metric, trial.scored(gap)) for gap in (30.0, 0.0))
     better = clear > guess if trial.metric.higher_is == "better" else clear < guess
     if not better:
@@ -131,7 +131,7 @@ def finds_a_leak(trial: MetricTrial) -> str:
 
 
 def is_right_about_guesses(trial: MetricTrial) -> str:
-    """Tables mark what is no better than guessing."""
+    """Tables mark figures that are no better than guessing."""
     if trial.metric.guessing is None:
         raise NotApplicable("it names no figure of guessing")
     mean = float(np.mean([_point(trial.metric, trial.scored(0.0, s)) for s in range(NULLS)]))
@@ -141,7 +141,7 @@ def is_right_about_guesses(trial: MetricTrial) -> str:
 
 
 def reads_what(trial: MetricTrial) -> str:
-    """Scores of different attacks have no common scale: most metrics read their order only."""
+    """Scores of different attacks have no common scale, so most metrics use only their order."""
     scored = trial.scored()
     stretched = ScoredRecords(
         np.exp(scored.members), np.exp(scored.nonmembers), float(np.exp(scored.threshold))

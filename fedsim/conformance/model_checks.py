@@ -1,4 +1,4 @@
-"""What a model promises: logits a record, from seeded parameters, one record like many."""
+"""Checks of a model: logits per record, seeded parameters, records treated independently."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class ModelTrial:
         Raises
         ------
         Failed
-            If it takes none of those that are tried.
+            If it accepts none of the inputs that are tried.
         """
         random = torch.Generator().manual_seed(0)
         problem: Exception | None = None
@@ -61,7 +61,7 @@ class ModelTrial:
 
     @cached_property
     def outputs(self) -> Tensor:
-        """What it says of the records, in eval mode."""
+        """Its outputs for the records, in eval mode."""
         with torch.no_grad():
             found = self.built(self.shape).eval()(self.inputs)
         if not isinstance(found, Tensor) or found.shape[:1] != (RECORDS,):
@@ -111,7 +111,7 @@ def repeats(trial: ModelTrial) -> None:
 
 
 def is_per_record(trial: ModelTrial) -> None:
-    """A model that mixes records cannot be asked about one of them."""
+    """A model that mixes records cannot be audited record by record."""
     model = trial.built(trial.shape).eval()
     with torch.no_grad():
         alone, together = model(trial.inputs[:1])[0], model(trial.inputs)[0]
@@ -129,7 +129,7 @@ def ends_in_logits(trial: ModelTrial) -> None:
 
 
 def uses_its_parameters(trial: ModelTrial) -> str:
-    """A parameter without a gradient is sent and averaged, and learns nothing."""
+    """A parameter without a gradient is sent and averaged but never learns."""
     model = trial.built(trial.shape).train()
     model(trial.inputs).square().sum().backward()
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]

@@ -1,4 +1,4 @@
-"""What an objective promises: a loss per record, gradients that fit it, scalars that order it."""
+"""Checks of an objective: loss per record, matching gradients, meaningful scalars."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,14 +97,14 @@ def objective_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check]:
 
 
 def gives_losses(trial: ObjectiveTrial) -> str:
-    """One finite number per record, that can be differentiated."""
+    """One finite, differentiable number per record."""
     if not torch.isfinite(trial.losses).all():
         raise Failed("per_record_loss() gives losses that are not finite numbers")
     return f"targets: {trial.example[0]}"
 
 
 def is_per_record(trial: ObjectiveTrial) -> None:
-    """Attacks score records one by one: a loss that mixes them says nothing of a record."""
+    """Attacks score records one by one, so a loss must not mix them."""
     outputs, targets = trial.given
     alone = trial.objective.per_record_loss(outputs[:3], targets[:3])
     if not torch.allclose(alone, trial.losses[:3], rtol=CLOSE, atol=CLOSE):
@@ -120,7 +120,7 @@ def adds_up(trial: ObjectiveTrial) -> None:
 
 
 def has_its_gradients(trial: ObjectiveTrial) -> None:
-    """A closed form of the gradients must be that of the loss."""
+    """Closed-form gradients must match the loss."""
     outputs, targets = trial.given
     found = trial.objective.output_gradients(outputs, targets)
     expected = Objective.output_gradients(trial.objective, outputs, targets)

@@ -1,4 +1,4 @@
-"""What an optimizer promises: steps downhill, and state that survives between two rounds."""
+"""Checks of an optimizer: it lowers the loss, and its state survives between rounds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def optimizer_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check]:
 
 
 def is_made(trial: OptimizerTrial) -> None:
-    """Made, and able to make a step."""
+    """It can be built and can take a step."""
     trial.begun(steps=1)
 
 
@@ -109,7 +109,7 @@ def goes_on(trial: OptimizerTrial) -> None:
 
 
 def remembers_as_it_says(trial: OptimizerTrial) -> None:
-    """Engines drop the state of an optimizer that says that it keeps nothing."""
+    """Engines drop the state of an optimizer that declares to keep none."""
     _, optimizer = trial.begun(steps=2)
     if optimizer_tensors(optimizer) and not trial.factory.remembers:
         raise Failed("it keeps tensors between steps, but its Factory says remembers=False")

@@ -1,4 +1,4 @@
-"""What a partitioner promises: training sets from the pool, and the same ones to the same task."""
+"""Checks of a partitioner: training sets from the pool, reproducible for equal tasks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class PartitionerTrial:
 
     @cached_property
     def task(self) -> tuple[int, int | None]:
-        """The first numbers of participants, and of records each, that it takes."""
+        """The first numbers of participants and records that it accepts."""
         problem: FedsimError | None = None
         for participants in COUNTS:
             for records in (None, 20):
@@ -75,7 +75,7 @@ def partitioner_checks(name: str, settings: Mapping[str, Any]) -> Sequence[Check
 
 
 def draws(trial: PartitionerTrial) -> str:
-    """`partition` itself refuses ids that are not of the pool, and doubled ones."""
+    """`partition` itself refuses ids outside the pool, and duplicates."""
     participants, records = trial.task
     return f"for {participants} participants" + (f" with {records} records each" if records else "")
 
@@ -93,14 +93,14 @@ def repeats(trial: PartitionerTrial) -> None:
 
 
 def draws_for_another_seed(trial: PartitionerTrial) -> str:
-    """One that happens to work for one seed stops a study with several."""
+    """A partitioner that works for one seed only would stop a study with several seeds."""
     first, other = trial.drawn(*trial.task), trial.drawn(*trial.task, seed=1)
     alike = all(np.array_equal(one, two) for one, two in zip(first, other, strict=True))
     return "the same training sets" if alike else "other training sets"
 
 
 def covers(trial: PartitionerTrial) -> str:
-    """Records that no participant gets are non-members, perhaps of classes that none trained on."""
+    """Records of no participant are non-members, possibly of classes that nobody trains on."""
     together = np.concatenate(trial.drawn(*trial.task))
     ids = np.unique(together)
     pool = trial.dataset.pool_records

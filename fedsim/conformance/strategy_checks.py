@@ -1,4 +1,4 @@
-"""What a strategy promises: it ends its rounds, alike each time, stopped and gone on or not."""
+"""Checks of a strategy: it completes its rounds, reproducibly, and resumes after a stop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -53,7 +53,7 @@ def repeats(trial: StrategyTrial) -> None:
 
 
 def resumes(trial: StrategyTrial) -> None:
-    """Server momentum and the like must be attributes that a checkpoint can keep."""
+    """Server state such as momentum must be attributes that a checkpoint can hold."""
     with suppress(KeyboardInterrupt):
         trial.simulated("stopped", Stopping(STOP))
     require_alike(trial.simulated("stopped"), trial.end, f"stopped after {STOP} rounds and resumed")

@@ -1,4 +1,4 @@
-"""The tiny federations that plugins are tried in: clouds of points and a small network, seconds."""
+"""The tiny federations of plugin trials: clouds of points and a small network."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,8 +32,7 @@ def clouds(records: int = 300, features: int = 12, memorable: bool = False) -> A
     records, features
         How many points, in how many dimensions.
     memorable
-        Whether labels are drawn at random: then nothing can be learned but by heart, and who was
-        trained on shows as plainly as it can.
+        Whether labels are random: then they can only be memorised, and membership shows clearly.
     """
     random = np.random.default_rng(0)
     labels = random.integers(4, size=records)
@@ -45,7 +44,7 @@ def clouds(records: int = 300, features: int = 12, memorable: bool = False) -> A
 
 
 class Unmoved(Attack):
-    """Score every record alike: an experiment names an attack, and here none is made."""
+    """Give every record the same score: a placeholder, because an experiment needs an attack."""
 
     def score(
         self,

@@ -34,9 +34,9 @@ Traffic = Mapping[Passed, Mapping[str, bytes]]
 
 
 def traffic(setup: Setup, adversaries: Sequence[Adversary] = ()) -> Traffic:
-    """Run the federation of a setup with these adversaries in it, and return what passed.
+    """Run the federation of a setup with these adversaries, and return its messages.
 
-    The aggregate of each round is in it too: what the server leaves out of it shows there only.
+    The aggregate of each round is included: it shows uploads that the server leaves out.
     """
     settings, participants = setup.experiment.federation, setup.ledger.participants
     app = make_client_app(
@@ -78,7 +78,7 @@ def traffic(setup: Setup, adversaries: Sequence[Adversary] = ()) -> Traffic:
 
 
 def first_difference(honest: Traffic, other: Traffic) -> Passed | None:
-    """Return the first message that is not the honest one bit for bit; None if all are."""
+    """Return the first message that differs from the honest one in any bit; None if none does."""
     return next((passed for passed, content in honest.items() if other[passed] != content), None)
 
 

@@ -1,4 +1,4 @@
-"""What a local trainer promises: it learns, and all that it keeps is in the participant's state."""
+"""Checks of a local trainer: it learns, and keeps everything in the participant's state."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +74,7 @@ class TrainerTrial:
     def rounds(self, *, travelling: bool = False, anew: bool = False) -> Parameters:
         """Return the parameters after all rounds of participant 0.
 
-        Its state travels as messages do, or the trainer is built anew in each round.
+        Its state is sent like messages, or the trainer is built again in each round.
         """
         trainer, model, state = self.trainer(), self.model(), TrainerState()
         for number in range(1, ROUNDS + 1):
@@ -86,7 +86,7 @@ class TrainerTrial:
 
     @cached_property
     def end(self) -> Parameters:
-        """The parameters after all rounds, nothing special done."""
+        """The parameters after all rounds of plain training."""
         return self.rounds()
 
 
@@ -133,7 +133,7 @@ def repeats(trial: TrainerTrial) -> None:
 
 
 def travels(trial: TrainerTrial) -> None:
-    """State is tensors in `state.arrays`, and what JSON can hold in `state.plain`."""
+    """State consists of tensors in `state.arrays` and JSON values in `state.plain`."""
     if not _alike(trial.rounds(travelling=True), trial.end):
         raise Failed(
             "where its state goes through a message between rounds, as it does in a federation, it "
@@ -142,7 +142,7 @@ def travels(trial: TrainerTrial) -> None:
 
 
 def keeps_nothing(trial: TrainerTrial) -> None:
-    """Any worker may train any participant, in any order, and after a resume a new one does."""
+    """Any worker may train any participant, in any order, and a new one after a resume."""
     if not _alike(trial.rounds(anew=True), trial.end):
         raise Failed(
             "built anew in each round, as after a resume, it ends elsewhere: what belongs to a "

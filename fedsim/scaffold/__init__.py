@@ -1,4 +1,4 @@
-"""What `fedsim new` writes from templates: a plugin's package, or an experiment's Flower app."""
+"""`fedsim new`: writing a plugin's package, an experiment, or a Flower app from templates."""
 
 from fedsim.scaffold.flower_app import write_flower_app
 from fedsim.scaffold.writing import EXPERIMENTS, TEMPLATES, write_experiment, write_package

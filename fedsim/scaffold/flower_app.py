@@ -1,7 +1,7 @@
-"""Writing an experiment's Flower app: a folder that `flwr run` takes as it is.
+"""Writing an experiment's Flower app: a folder for `flwr run`.
 
-The experiment goes along in the folder, which Flower hands to the server and to every node, so all
-of them run the same one. Paths are written out in full, because Flower starts processes anywhere.
+The folder contains the experiment, and Flower distributes it to the server and to every node, so
+all run the same experiment. Paths are absolute, because Flower starts processes in any folder.
 """
 
 import json
@@ -24,18 +24,18 @@ def write_flower_app(
     Parameters
     ----------
     folder
-        Where the app goes: a folder that is not there yet, or empty.
+        The target: a folder that does not exist yet, or is empty.
     config
-        The experiment (YAML); it is copied as it is.
+        The experiment (YAML), which is copied.
     out
-        The run directory that a run is to make.
+        The run directory of the app's run.
     data_dir
         Where the data set's files are; None downloads them.
 
     Raises
     ------
     FedsimError
-        If the experiment is not valid, the folder holds anything, or cannot be written.
+        If the experiment is not valid, or the folder is not empty or cannot be written.
     """
     experiment = load_experiment(config)
     if experiment.given is not None:

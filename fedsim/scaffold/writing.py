@@ -1,4 +1,4 @@
-"""Writing a plugin's package: names that work everywhere, and never a file over another.
+"""Writing a plugin's package: with valid names, and without overwriting files.
 
 The templates lie beside this module: those of the kind, and ``common`` ones. A template's name is
 the file's, with the plugin's name in it where it says ``MODULE``.
@@ -36,7 +36,7 @@ TEMPLATES = {"server": "adversaries", "participant": "adversaries"} | {
 
 @dataclass(frozen=True)
 class Names:
-    """How a plugin is called: in an experiment, as a module, and as a class."""
+    """The names of a plugin: in an experiment, as a module, and as a class."""
 
     name: str
     module: str
@@ -54,15 +54,14 @@ def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
     template
         A key of `TEMPLATES`.
     name
-        What experiments will call the plugin: small letters and digits with dashes between.
+        The name of the plugin in experiments: lower-case letters and digits with dashes.
     folder
-        Where the package goes: a folder that is not there yet, or empty.
+        The target: a folder that does not exist yet, or is empty.
 
     Raises
     ------
     FedsimError
-        If the name cannot be one, or is taken; if the folder holds anything; or if it cannot be
-        written.
+        If the name is invalid or taken, or the folder is not empty or cannot be written.
     """
     names = names_of(template, name)
     require_empty(folder)
@@ -72,19 +71,19 @@ def write_package(template: str, name: str, folder: Path) -> tuple[Path, ...]:
 
 
 def write_experiment(kind: str, target: Path) -> Path:
-    """Write a commented experiment, to be changed, and return its file.
+    """Write a commented experiment to start from, and return its file.
 
     Parameters
     ----------
     kind
         One of `EXPERIMENTS`.
     target
-        Where it goes: a file that is not there yet.
+        The target: a file that does not exist yet.
 
     Raises
     ------
     FedsimError
-        If there is no such kind, the file is there already, or it cannot be written.
+        If there is no such kind, or the file exists or cannot be written.
     """
     if kind not in EXPERIMENTS:
         raise FedsimError(f"there is no experiment {kind!r} to write; valid: {listed(EXPERIMENTS)}")
@@ -96,7 +95,7 @@ def write_experiment(kind: str, target: Path) -> Path:
 
 
 def require_empty(folder: Path) -> None:
-    """Raise `FedsimError` unless a folder is not there yet, or empty."""
+    """Raise `FedsimError` unless a folder is missing or empty."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FedsimError(f"{folder} is no folder; choose another --out")
     if folder.is_dir() and any(folder.iterdir()):
@@ -111,7 +110,7 @@ def write_files(folder: Path, texts: Mapping[Path, str]) -> tuple[Path, ...]:
     Raises
     ------
     FedsimError
-        If one of them is there already, or cannot be written.
+        If one of them exists already, or cannot be written.
     """
     try:
         for path, text in texts.items():

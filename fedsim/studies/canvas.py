@@ -1,4 +1,4 @@
-"""What every figure of a study is drawn on: matplotlib without its global state, saved as SVG."""
+"""Drawing the figures of a study: matplotlib without its global state, saved as SVG."""
 
 import io
 from collections.abc import Callable
@@ -21,14 +21,14 @@ STYLE: dict[Any, object] = {
 
 
 def drawn_as_svg(size: tuple[float, float], draw: Callable[[Canvas], None]) -> str:
-    """Return what is drawn as SVG.
+    """Return a drawing as SVG.
 
     Parameters
     ----------
     size
         Width and height, in inches.
     draw
-        Draws on the canvas that it is given; the same drawing gives the same bytes.
+        Draws on a given canvas; the same drawing gives the same bytes.
     """
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=size, layout="constrained")

@@ -43,12 +43,12 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Return what addresses its run: the same experiment has the same run in every study."""
+        """Return the address of its run: equal experiments share a run in all studies."""
         return digest_of(self.experiment)
 
     @property
     def federation(self) -> str:
-        """Return what addresses its honest federation, whichever adversaries and attacks it has."""
+        """Return the address of its honest federation, independent of adversaries and attacks."""
         tree = self.experiment.model_dump(mode="json")
         deciding = {part: tree[part] for part in ("federation", *DECIDES_FEDERATIONS) if tree[part]}
         if _audit_decides(self.experiment):
@@ -57,13 +57,13 @@ class Cell:
 
 
 def _audit_decides(experiment: Experiment) -> bool:
-    """Return whether what is audited decides what is trained on."""
+    """Return whether the audit affects the training data."""
     audit = experiment.audit
     return bool(audit.null or audit.canaries or audit.canary_participants)
 
 
 def digest_of(experiment: Experiment) -> str:
-    """Return what addresses the run of an experiment."""
+    """Return the address of an experiment's run."""
     return _digest(experiment.resolved())
 
 
@@ -126,12 +126,12 @@ def expand(
 
 
 def chosen(cells: Sequence[Cell], wishes: Iterable[str]) -> list[Cell]:
-    """Return the cells that have a value on an axis, ``AXIS=VALUE`` each; all without a wish.
+    """Return the cells selected by ``AXIS=VALUE`` conditions; all cells without a condition.
 
     Raises
     ------
     ConfigError
-        If a wish is not of that form, or no cell is left.
+        If a condition has another form, or no cell is left.
     """
     left = list(cells)
     for wish in wishes:
@@ -146,7 +146,8 @@ def chosen(cells: Sequence[Cell], wishes: Iterable[str]) -> list[Cell]:
 def shortening(experiment: Experiment, rounds: int) -> list[str]:
     """Return the overrides that end an experiment early.
 
-    What would come later is left out; who would act or come later does so in the last round.
+    Events after the last round are dropped; adversaries and participants that start later start in
+    the last round.
     """
     if rounds >= experiment.federation.rounds:
         return []

@@ -15,16 +15,16 @@ A study file names a base experiment and changes it along axes::
     tables:
       - {rows: [participants], metrics: [accuracy, auc], only: {attack: [supervised]}}
 
-A set of changes maps dotted keys of the experiment to what is put there, whole sections too; the
-key ``base`` starts from another experiment file. Files are relative to the study's, and
-``{scale}`` in their names is the scale. The order is base, `changes`, the scale's
-`changes`, then the axes from the first to the last. An axis that a scale gives too is the scale's.
+A set of changes maps dotted keys of the experiment to new values or sections; the key ``base``
+names another experiment file. Files are relative to the study's file, and ``{scale}`` in their
+names is replaced by the scale. Changes apply in this order: base, `changes`, the scale's `changes`,
+then the axes from first to last. The axes of a scale replace the study's axes of the same name.
 
 An axis of defences, each with its strengths, is written as `defences` (see
 `fedsim.studies.strengths`): cells have the coordinates `defence` and `strength` then.
 
-Attacks need no axis of their own: every cell makes all the attacks that its experiment lists, and
-a row of a result is found by its coordinates: the value on each axis, `adversary` and `attack`.
+Attacks need no axis: every cell runs all attacks of its experiment, and a result row is identified
+by its coordinates: the value on each axis, `adversary` and `attack`.
 """
 
 from pathlib import Path
@@ -68,18 +68,18 @@ class Study(Strict):
     Attributes
     ----------
     title, reproduces, about
-        What it is, which table or figure of the paper it is after, empty for a study of its own,
-        and what is to be known of it.
+        Its title, the table or figure of the paper that it reproduces (empty if none), and a
+        description.
     base, changes, scales, axes
         The grid of experiments; see the module.
     defences
         An axis of defences, each with its strengths.
     reference
-        The reference figures that stand beside ours.
+        The reference figures that are shown next to ours.
     frontier
         Leakage against utility, of every defence.
     tables, compare, figures
-        What is shown at the end. Where there is none of them only the sizes are, and nothing runs.
+        What the page shows. Without any of these it shows only the sizes, and nothing is run.
     """
 
     title: str
@@ -106,7 +106,7 @@ class Study(Strict):
         return {**self.axes, **self.scales[scale].axes}
 
     def values_at(self, scale: Scale) -> dict[str, tuple[str, ...]]:
-        """Return what a cell's coordinates may be at a scale, by their names."""
+        """Return the possible values of a cell's coordinates at a scale."""
         values = {axis: tuple(changes) for axis, changes in self.axes_at(scale).items()}
         if tried := list(defended(self.defences)):
             values[DEFENCE] = tuple(dict.fromkeys(name for name, _, _ in tried))
@@ -151,7 +151,7 @@ class Study(Strict):
         return self
 
     def _used(self) -> list[tuple[str, set[str], Only]]:
-        """Return where coordinates are named, which, and what is left of each."""
+        """Return the uses of coordinates: where, which, and the selected values."""
         found: list[tuple[str, set[str], Only]] = []
         if self.reference is not None:
             found.append(("reference", set(), self.reference.only))

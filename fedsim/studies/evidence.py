@@ -1,4 +1,4 @@
-"""The scores behind a study's rows: what differences and figures are made of, read when needed."""
+"""The scores behind a study's rows, for differences and figures; read when needed."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -53,11 +53,11 @@ class StudyCourse:
     Attributes
     ----------
     returned
-        In what training made: the victim's upload or, for a participant, the aggregate without its
-        own ascent.
+        The signal after training: on the victim's upload or, for a participant, on the aggregate
+        without its own ascent.
     sent
-        In what the same round's training began with, an active adversary's changes included; only
-        rounds that `returned` has, and perhaps none.
+        The signal before the same round's training, with an active adversary's changes; only rounds
+        of `returned`, possibly none.
     acting
         (K,): the observed rounds in which the adversary acts.
     """
@@ -68,14 +68,14 @@ class StudyCourse:
 
     @property
     def reaction(self) -> StoredTrace:
-        """What training makes of the signal: returned over sent, where both were observed."""
+        """The ratio of the signal after training to before, where both were observed."""
         behind = self.returned.values[np.isin(self.returned.rounds, self.sent.rounds)]
         return replace(self.sent, values=behind / self.sent.values)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a finished run knows beside its results; `folder` is the run directory."""
+    """Data of a finished run beyond its results; `folder` is the run directory."""
 
     folder: Path
 
@@ -112,7 +112,7 @@ class Evidence:
         )
 
     def _sent(self, row: Row, attacker: Attacker, returned: StoredTrace) -> StoredTrace:
-        """Return the signal in what training began with, of whatever rounds it is known.
+        """Return the signal before training, for all rounds in which it is known.
 
         A server keeps what it sends. What a participant sees is sent to all in the next round.
         """
@@ -178,7 +178,7 @@ def _only(rounds: np.ndarray, trace: StoredTrace) -> StoredTrace:
 
 
 def _with_rounds_of(clean: StoredTrace, trace: StoredTrace) -> StoredTrace:
-    """Return a trace with the rows of another one wherever that has the round."""
+    """Return a trace with rows replaced by another trace's, where that has the round."""
     rows = dict(zip(clean.rounds.tolist(), clean.values, strict=True))
     own = zip(trace.rounds.tolist(), trace.values, strict=True)
     return replace(trace, values=np.stack([rows.get(number, row) for number, row in own]))
@@ -187,7 +187,7 @@ def _with_rounds_of(clean: StoredTrace, trace: StoredTrace) -> StoredTrace:
 def _acting(attacker: Attacker, observed: StoredTrace, kept: Iterable[StoredTrace]) -> np.ndarray:
     """Return the observed rounds in which an attacker acts.
 
-    They are those of what it keeps only then, or else all from its first one.
+    These are the rounds of snapshots kept only while acting, else all rounds from its first.
     """
     message = [trace.rounds for trace in kept]
     if message:

@@ -54,7 +54,7 @@ def svg(spec: FigureSpec, rows: Sequence[Row], evidence: Finder) -> str:
 
 
 def _legend(canvas: Canvas, axes: Iterable[Axes]) -> None:
-    """Explain below the panels whatever is drawn in any of them."""
+    """Add a legend below the panels for everything that they show."""
     named: dict[str, Any] = {}
     for place in axes:
         handles, labels = place.get_legend_handles_labels()
@@ -150,7 +150,7 @@ def _band(place: Axes, trace: StoredTrace, side: np.ndarray, colour: str, name: 
 
 
 def _over_rounds(place: Axes, course: StudyCourse) -> None:
-    """Shade the rounds in which the adversary acts, among all that it observed."""
+    """Shade the observed rounds in which the adversary acts."""
     if len(course.acting):
         first, last = course.acting[0] - 0.5, course.acting[-1] + 0.5
         place.axvspan(first, last, color=ACTING, alpha=0.12, linewidth=0, label="it acts")

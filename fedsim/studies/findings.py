@@ -1,4 +1,4 @@
-"""What a study has found, and what it is going to do."""
+"""The findings of a study, and its plan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Findings:
     reused
         The cells that were finished before.
     took
-        How long the runs took, by their digests; those of which it is known.
+        The duration of runs by their digests, where known.
     frontier
         Leakage against utility, where the study asks for it.
     """
@@ -63,11 +63,11 @@ class PlannedCell:
     cell
         The cell.
     results
-        Those of its run, if it is finished.
+        The results of its run, if it is finished.
     shares_with
-        Which earlier cell shares its federation.
+        The earlier cell that shares its federation.
     active
-        How many adversaries have a federation of their own.
+        The number of adversaries with a federation of their own.
     """
 
     cell: Cell

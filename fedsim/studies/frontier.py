@@ -1,9 +1,8 @@
-"""The frontier of a study: what each defence leaves to every attacker, and what it costs.
+"""The frontier of a study: the leakage that each defence leaves, and its cost.
 
-A point is a defence at one strength against one adversary. Its leakage is that of the strongest of
-the adversary's attacks, by the mean over the federations: who defends does not choose the attack.
-Its utility is that of the federation without anybody acting in it. Points are compared by their
-means (see `pareto`).
+A point is a defence at one strength against one adversary. Its leakage is that of the adversary's
+strongest attack by the mean over federations, because the defender does not choose the attack. Its
+utility is that of the honest federation. Points are compared by their means (see `pareto`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +28,7 @@ POSITIONS = 3
 
 @dataclass(frozen=True)
 class Leakage:
-    """What the strongest attack reaches in one metric."""
+    """The figure of the strongest attack in one metric."""
 
     attack: str
     figure: MeanEstimate
@@ -48,14 +47,14 @@ class FrontierPoint:
     leakage
         By metric, what the strongest attack reaches.
     guarantee
-        The smallest epsilon that binds the adversary, of the federation where it is largest; None
-        where none does.
+        The smallest epsilon that binds the adversary, in the federation where it is largest; None
+        if there is none.
     uploaded
-        Bytes a round that all participants upload; None where they were not counted.
+        Bytes per round that all participants upload; None if not recorded.
     seconds
-        Of simulating a round, on the machine that ran it; None where it is not known.
+        Seconds to simulate a round on the machine that ran it; None if unknown.
     undominated
-        Whether no other point of the adversary has as much utility and as little leakage.
+        Whether no other point of the adversary dominates it.
     """
 
     adversary: str
@@ -96,7 +95,7 @@ class Frontier:
     federations
         How many federations the means are over.
     absent
-        Adversaries that are left out of the cells of some defences: adversary and defence.
+        Adversaries that are missing in the cells of some defences: adversary and defence.
     """
 
     spec: FrontierSpec
@@ -107,7 +106,7 @@ class Frontier:
     absent: tuple[tuple[str, str], ...]
 
     def cost(self, point: FrontierPoint) -> float:
-        """Return how much utility a point has lost; below 0 where it has gained."""
+        """Return the utility that a point has lost; negative if it has gained."""
         plain = next(one for one in self.points[point.adversary] if not one.is_defended)
         return self.utility.cost(point.utility.value, honest=plain.utility.value)
 
@@ -176,9 +175,9 @@ def _point(
 
 
 def _strongest(rows: Sequence[Row], metric: str) -> Leakage | None:
-    """Return the attack with the largest mean; of a single federation, its interval over records.
+    """Return the attack with the largest mean; a single federation has intervals over records.
 
-    Attacks of which a federation has no figure are left out.
+    Attacks without a figure in some federation are skipped.
     """
     by_attack: dict[str, list[Row]] = {}
     for row in rows:
@@ -196,7 +195,7 @@ def _strongest(rows: Sequence[Row], metric: str) -> Leakage | None:
 
 
 def _guarantee(row: Row) -> GuaranteeFigures | None:
-    """Return the guarantee with the smallest epsilon of those that bind a row's adversary."""
+    """Return the guarantee with the smallest epsilon among those that bind a row's adversary."""
     ceiling = row.result.ceiling
     binding = [
         one
@@ -210,7 +209,7 @@ def _guarantee(row: Row) -> GuaranteeFigures | None:
 def _seconds(row: Row, evidence: Finder) -> float | None:
     """Return the seconds of a round of the honest federation.
 
-    Of the processor where one process does all the work, as other programs do not slow that down.
+    Processor time if one process does all the work, since other programs do not affect it.
     """
     took = read_round_timing(RunDirectory(evidence(row).folder), HONEST)
     if took is None:
@@ -228,7 +227,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _marked(
     spec: FrontierSpec, points: Sequence[FrontierPoint], utility: UtilityInfo
 ) -> tuple[FrontierPoint, ...]:
-    """Return the points, those marked that nothing dominates."""
+    """Return the points, with undominated ones marked."""
     sign = 1 if utility.higher_is == "better" else -1
     marks = undominated(
         [sign * point.utility.value for point in points],

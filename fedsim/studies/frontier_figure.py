@@ -1,4 +1,4 @@
-"""The drawing of a frontier: leakage against utility, a panel an adversary, a line a defence."""
+"""The figure of a frontier: leakage against utility, a panel per adversary, a line per defence."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -112,7 +112,7 @@ def _panel(
 
 
 def _front(place: Axes, found: Frontier, points: Sequence[FrontierPoint], scale: float) -> None:
-    """Draw a step line along the points that nothing dominates."""
+    """Draw a step line along the undominated points."""
     best = sorted(
         (scale * point.utility.value, found.leaked(point)) for point in points if point.undominated
     )
@@ -129,7 +129,7 @@ def _front(place: Axes, found: Frontier, points: Sequence[FrontierPoint], scale:
 
 
 def _limit(place: Axes, found: Frontier) -> None:
-    """Fit the shared axis of leakage to the points and to what guessing reaches."""
+    """Fit the shared axis of leakage to the points and to guessing."""
     values = [found.leaked(point) for points in found.points.values() for point in points]
     guessing = found.metrics[found.spec.leakage].guessing
     if guessing is not None:

@@ -1,4 +1,4 @@
-"""The frontier on a study's page: a table for each adversary, and what to take at which cost."""
+"""The frontier on a study's page: a table per adversary, and the best choice at each cost."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -55,7 +55,7 @@ def frontier_markdown(found: Frontier, figure: str) -> Iterator[str]:
 
 
 def frontier_headings(found: Frontier) -> list[str]:
-    """Return what stands above the columns of an adversary's points."""
+    """Return the headings of the table of an adversary's points."""
     percent = ", %" if found.utility.unit == "percent" else ""
     metrics = [with_unit(info) for info in found.metrics.values()]
     return [
@@ -65,7 +65,7 @@ def frontier_headings(found: Frontier) -> list[str]:
 
 
 def frontier_cells(found: Frontier, point: FrontierPoint, bold: str = "**") -> list[str]:
-    """Return a point's line of the table."""
+    """Return the table row of a point."""
     leakage = [
         _metric(point.leakage.get(name), info.unit, bold) for name, info in found.metrics.items()
     ]
@@ -83,7 +83,7 @@ def frontier_cells(found: Frontier, point: FrontierPoint, bold: str = "**") -> l
 
 
 def frontier_notes(found: Frontier) -> Iterator[str]:
-    """Yield what a reader has to know of the tables, a sentence each."""
+    """Yield notes on the tables, a sentence each."""
     yield (
         f"{BEST}: nothing dominates it, that is, no other line has as much utility and as little "
         f"leakage ({found.metrics[found.spec.leakage].heading}), by their means."
@@ -133,7 +133,7 @@ def frontier_json(found: Frontier) -> list[dict[str, Any]]:
 
 
 def _choice(found: Frontier) -> Iterator[str]:
-    """Yield what leaves least to each adversary, for how much utility one is ready to lose."""
+    """Yield the point with the least leakage against each adversary, by acceptable utility loss."""
     percent = found.utility.unit == "percent"
     yield "**What leaves least to each attacker, by the utility that one is ready to lose**"
     yield ""
@@ -151,7 +151,7 @@ def _choice(found: Frontier) -> Iterator[str]:
 
 
 def _left(found: Frontier, point: FrontierPoint) -> str:
-    """Return a point in a few words: what it is, what it leaves, and at which cost."""
+    """Return a point in a few words: defence, leakage and cost."""
     info = found.metrics[found.spec.leakage]
     left = f"{info.heading} {figure_text(found.leaked(point), info.unit)}"
     if not point.is_defended:

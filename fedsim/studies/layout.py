@@ -19,29 +19,29 @@ from fedsim.studies.timing import RunTiming, read_took
 class StudyPaths:
     """The folder that studies are run in.
 
-    ``runs/DIGEST`` holds the run of one experiment, whichever studies it is a cell of; ``states``
-    what federations share; ``STUDY-SCALE`` what a study ends with.
+    ``runs/DIGEST`` holds the run of one experiment, shared by all studies with that cell;
+    ``states`` the cached states of federations; ``STUDY-SCALE`` the outputs of a study.
     """
 
     root: Path
 
     @property
     def states(self) -> Path:
-        """Where federations keep what other runs may go on from."""
+        """The folder of states that other runs may start from."""
         return self.root / "states"
 
     def run(self, cell: Cell) -> Path:
-        """Return the run directory of a cell; of a finished one, also under an earlier name."""
+        """Return the run directory of a cell; a finished run may have an earlier name."""
         own = self.root / "runs" / cell.digest
         return own if own.exists() else self._earlier_names.get(cell.digest, own)
 
     @cached_property
     def _earlier_names(self) -> Mapping[str, Path]:
-        """Finished runs whose names are not today's, by today's.
+        """Finished runs with names by earlier versions, by their present names.
 
-        A run is named after its resolved experiment, and an earlier fedsim that knew fewer settings
-        resolved it to another text. Read as today it is the same experiment, but for what `auto`
-        became when it ran.
+        A run is named after its resolved experiment, which an earlier version with fewer settings
+        wrote differently. Read today it is the same experiment, except for resolved `auto`
+        settings.
         """
         found: dict[str, Path] = {}
         for results in sorted((self.root / "runs").glob("*/results.json")):
@@ -59,7 +59,7 @@ class StudyPaths:
         return self.root / f"{study}-{scale}"
 
     def took(self, cell: Cell) -> RunTiming | None:
-        """Return how long the run of a cell took, or None where it is not known."""
+        """Return the duration of a cell's run; None if unknown."""
         return read_took(RunDirectory(self.run(cell)))
 
     def finished(self, cell: Cell) -> Results | None:
@@ -72,7 +72,7 @@ class StudyPaths:
 
 
 def _as_asked_for(experiment: Experiment) -> Iterator[Experiment]:
-    """Yield a resolved experiment, and it with what `auto` is resolved to."""
+    """Yield a resolved experiment, as asked for and with `auto` settings resolved."""
     yield experiment
     automatic = dict.fromkeys(("stacked", "small_convolutions", "channels_last"), "auto")
     engine = experiment.engine.model_copy(update=automatic)

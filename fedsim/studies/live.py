@@ -28,7 +28,7 @@ DONE, REUSED = "done", "finished before"
 
 
 class LiveStudy:
-    """A table of cells that changes while they run; an `Audience`, and a context to run them in."""
+    """A live table of cells: an `Audience`, and the context in which cells run."""
 
     def __init__(self, console: Console, cells: Sequence[Cell]) -> None:
         self._console = console
@@ -46,7 +46,7 @@ class LiveStudy:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        """Draw a last time what there is, and leave it standing."""
+        """Draw the final state."""
         self._live.stop()
         if self._current is not None:
             self._standing[self._current.digest] = (STOPPED, "")
@@ -54,7 +54,7 @@ class LiveStudy:
         self._console.print(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the table as it stands."""
+        """Yield the current table."""
         table = WideTable([TableColumn(one) for one in ("cell", "", "strongest attack")])
         for cell in self._cells:
             state, said = self._standing[cell.digest]
@@ -84,7 +84,7 @@ class LiveStudy:
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Show a piece of work beside the cell that runs; several processes may be at some each."""
+        """Show a task of the running cell; several processes may each have tasks."""
         number, steps = next(self._numbers), done
         self._tasks[number] = f"{what} {steps}/{total}"
 
@@ -100,7 +100,7 @@ class LiveStudy:
 
 
 def show_plan(console: Console, planned: Sequence[PlannedCell]) -> None:
-    """Print what is going to be run, cell by cell, and what is shared."""
+    """Print the plan, cell by cell, with shared federations."""
     headings = ("cell", "run", "", "honest federation", "active ones")
     table = WideTable([TableColumn(one) for one in headings])
     for one in planned:

@@ -1,4 +1,4 @@
-"""What a study's tables may show: any metric of attacks, and what its federations achieve."""
+"""The metrics that a study's tables may show: of attacks and of federations."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -27,14 +27,14 @@ OF_FEDERATION: Mapping[str, str] = {
 
 
 def is_of_federation(metric: str) -> bool:
-    """Return whether a metric is of the federation that an adversary makes, not of an attack."""
+    """Return whether a metric describes an adversary's federation, not an attack."""
     return metric in OF_FEDERATION or _part_of(metric) is not None
 
 
 def utility_part(metric: str, figure: UtilityInfo) -> str | None:
     """Return whether a metric is utility on ``train`` or ``test`` records; None if neither.
 
-    Utility is called so, or by the name of its figure.
+    Utility is named ``utility`` or by its figure.
 
     >>> from fedsim.report.utility_info import ACCURACY
     >>> utility_part("test utility", ACCURACY), utility_part("test accuracy", ACCURACY)
@@ -47,7 +47,7 @@ def utility_part(metric: str, figure: UtilityInfo) -> str | None:
 
 
 def heading(metric: str, figure: UtilityInfo | None = None) -> str:
-    """Return what stands above a metric's column; `figure` is the runs' utility, if it is one.
+    """Return the heading of a metric's column; `figure` is the runs' figure of utility.
 
     >>> from fedsim.report.utility_info import ACCURACY
     >>> heading("tpr@0.01"), heading("auc"), heading("utility cost", ACCURACY)

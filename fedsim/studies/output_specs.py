@@ -1,4 +1,4 @@
-"""What a study shows at its end: tables, paired differences, figures, a frontier."""
+"""The outputs of a study: tables, paired differences, figures, a frontier."""
 
 from typing import Annotated, Literal, Self
 
@@ -17,7 +17,7 @@ FOUND_IN_RESULTS = (ADVERSARY, ATTACK)
 
 
 class TableSpec(Strict):
-    """A table: a line for each combination of `rows`, a column for each value of `columns`.
+    """A table: a row for each combination of `rows`, a column for each value of `columns`.
 
     `only` leaves out results whose coordinates are not named. Metrics are those of an attack
     (``accuracy``, ``auc``, ``tpr@0.01``, any that the experiment names; with intervals) and those
@@ -36,10 +36,10 @@ class TableSpec(Strict):
 
 
 class ReferenceSpec(Strict):
-    """Which table of the reference figures stands beside ours (see `references`).
+    """Which table of reference figures is shown next to ours (see `references`).
 
-    `only` restricts our rows that they stand beside; with `apart` those that belong to none of our
-    rows are listed below the tables.
+    `only` restricts the rows with reference figures; with `apart`, reference figures without a row
+    of ours are listed below the tables.
     """
 
     table: str
@@ -50,7 +50,7 @@ class ReferenceSpec(Strict):
 class ComparisonSpec(Strict):
     """Paired differences along one coordinate: first minus second, everything else equal.
 
-    A pair of values that an axis has at another scale only is left out at this one.
+    A pair of values that exist only at another scale is skipped.
     """
 
     along: str
@@ -98,7 +98,7 @@ class FigureSpec(Strict):
 
 
 class FrontierSpec(Strict):
-    """What each defence leaves to the attackers, against what it costs; see `frontier`.
+    """Leakage of each defence against its cost; see `frontier`.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class FrontierSpec(Strict):
     leakage
         The metric that is drawn against utility, and by which a point dominates another.
     metrics
-        Metrics that stand in the table beside it.
+        Further metrics in the table.
     """
 
     repeats: str | None = None

@@ -1,4 +1,4 @@
-"""A study's page in Markdown: tables, figures, differences, sizes, and what made them.
+"""A study's page in Markdown: tables, figures, differences, sizes and provenance.
 
 Every reference figure is printed with its evidence, and the page says what each kind means.
 """
@@ -127,7 +127,7 @@ def _made_by(
 
 
 def _commits(findings: Findings, made_by: Mapping[str, Any]) -> str:
-    """Return the page's commit, and before it those of the runs where they are others."""
+    """Return the commits of the runs, if they differ, and of the page."""
     page = str(made_by["commit"])
     runs = dict.fromkeys(maker_of(row.results).commit for row in findings.rows)
     if not {*runs} - {page}:
@@ -137,7 +137,7 @@ def _commits(findings: Findings, made_by: Mapping[str, Any]) -> str:
 
 
 def _seconds(findings: Findings, runs: int) -> Iterator[str]:
-    """Yield how long the runs took together, as far as it is known."""
+    """Yield the total duration of the runs, as far as known."""
     known = len(findings.took)
     if known:
         every = "the run" if runs == 1 else "the runs"

@@ -1,4 +1,4 @@
-"""What stands below the tables of a study's page: notes, and the sizes of its cells."""
+"""The part of a study's page below its tables: notes, and the sizes of its cells."""
 
 from collections.abc import Iterable, Iterator
 
@@ -57,7 +57,7 @@ def page_notes(findings: Findings) -> Iterator[str]:
 
 
 def _remarks(findings: Findings) -> Iterator[str]:
-    """Yield what has to be known of active attackers beside their figures, cell by cell."""
+    """Yield the remarks on active attackers, cell by cell."""
     cells = {row.cell.digest: row for row in findings.rows}
     for row in cells.values():
         if message := cost_remarks(row.results.costs):
@@ -78,7 +78,7 @@ def _what(reference: Reference) -> str:
 
 
 def _meanings(references: Iterable[Reference | SizeReference]) -> str:
-    """Return what the evidence of these figures means, each kind once."""
+    """Return the meaning of each kind of evidence of these figures."""
     kinds = dict.fromkeys(reference.evidence for reference in references)
     return "; ".join(MEANINGS[kind][1] for kind in kinds)
 
@@ -86,7 +86,7 @@ def _meanings(references: Iterable[Reference | SizeReference]) -> str:
 def page_sizes(findings: Findings) -> Iterator[str]:
     """Return the sizes from the resolved experiments: what all cells share, and how they differ.
 
-    Those of the paper stand below ours, with their evidence.
+    The paper's sizes are printed below ours, with their evidence.
     """
     shared, cells = caption(findings.cells)
     yield "**Sizes.** " + "; ".join(f"{name}: {value}" for name, value in shared.items()) + "."

@@ -42,7 +42,7 @@ def _pairs(comparison: ComparisonSpec, rows: Sequence[Row], evidence: Finder) ->
 
 
 def _difference(row: Row, other: Row, evidence: Finder) -> Compared:
-    """Return `row` minus `other`, paired where both judged the same records of one data set."""
+    """Return `row` minus `other`, paired if both scored the same records of one data set."""
     ours, theirs = row.cell.experiment, other.cell.experiment
     same = (ours.data, ours.seed) == (theirs.data, theirs.seed)
     return compare(

@@ -1,4 +1,4 @@
-"""Which points nothing dominates, and means over few federations with their intervals.
+"""Undominated points (Pareto), and means over a few federations with intervals.
 
 A point dominates another one if it has at least as much utility and at most as much leakage, and
 one of them is better (Pareto).
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class MeanEstimate:
-    """A mean over federations, with Student's interval; of a single one there is none.
+    """A mean over federations, with Student's interval if there are several.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ def mean_estimate(values: Sequence[float], *, fractions: bool = False) -> MeanEs
     Parameters
     ----------
     values
-        One a federation, each of a seed of its own.
+        One value per federation, each with its own seed.
     fractions
-        Whether the values are in 0..1; the interval is cut to that.
+        Whether the values lie in 0..1; the interval is clipped to that.
 
     Examples
     --------
@@ -62,14 +62,14 @@ def mean_estimate(values: Sequence[float], *, fractions: bool = False) -> MeanEs
 
 
 def undominated(gains: Sequence[float], losses: Sequence[float]) -> list[bool]:
-    """Return of each point whether no other one dominates it.
+    """Return for each point whether no other point dominates it.
 
     Parameters
     ----------
     gains
-        What should be large, one a point.
+        The values to maximise, one per point.
     losses
-        What should be small, one a point.
+        The values to minimise, one per point.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Which fedsim made a run, and what is said where it is another one than this.
+"""Which version of fedsim made a run, and a notice if it is another one.
 
-A finished run is never computed again, so the figures of a study may be those of an older commit.
-That is said, and left to the reader.
+A finished run is never computed again, so the figures of a study may come from an older commit. A
+notice leaves the decision to the reader.
 """
 
 from collections.abc import Iterable
@@ -23,19 +23,19 @@ class RunOrigin:
     version: str
 
     def __str__(self) -> str:
-        """Return both in words, the commit's first digits only."""
+        """Return both in words, with the first digits of the commit."""
         digits, dash, changed = self.commit.partition("-")
         return f"commit {digits[:_SHORT]}{dash}{changed}, fedsim {self.version}"
 
 
 def maker_of(results: Results) -> RunOrigin:
-    """Return which fedsim made a run, as its results tell."""
+    """Return the version that made a run, from its results."""
     recorded = results.provenance
     return RunOrigin(str(recorded.get("commit")), str(recorded.get("fedsim version")))
 
 
 def this_maker() -> RunOrigin:
-    """Return the fedsim that is running."""
+    """Return the running version."""
     made_by = provenance(None)
     versions = made_by["versions"]
     return RunOrigin(
@@ -45,7 +45,7 @@ def this_maker() -> RunOrigin:
 
 
 def other_makers_sentence(finished: Iterable[tuple[Cell, Results]], this: RunOrigin) -> str | None:
-    """Return one line on the finished cells that another fedsim made; None if there are none."""
+    """Return a line on finished cells that another version made; None if there are none."""
     by_maker: dict[RunOrigin, list[str]] = {}
     for cell, results in finished:
         by_maker.setdefault(maker_of(results), []).append(cell.name)

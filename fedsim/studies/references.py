@@ -1,4 +1,4 @@
-"""The reference figures of the paper, each with the evidence that there is for it.
+"""The reference figures of the paper, each with its evidence.
 
 A figure that nobody has checked in a source must never look like one that the paper reports, so a
 figure cannot be printed without its evidence: `Reference.shown` is the only text there is of it,
@@ -60,7 +60,7 @@ class SizeReference(Strict):
 
 
 class ReferenceTable(Strict):
-    """What is known of one table: its figures or sizes, and anything to be said of all of them."""
+    """The figures or sizes of one table, and remarks on all of them."""
 
     about: str
     figures: tuple[Reference, ...] = ()
@@ -80,7 +80,7 @@ class ReferenceTable(Strict):
 
 @cache
 def reference_tables() -> Mapping[str, ReferenceTable]:
-    """Return every table of reference figures by the name that a study calls it."""
+    """Return all tables of reference figures by name."""
     text = (files("fedsim.studies") / "references.yaml").read_text(encoding="utf-8")
     tree = parse_yaml(text, "references.yaml")
     return {
@@ -103,6 +103,6 @@ def reference_table(name: str) -> ReferenceTable:
 
 
 def sizes_beside(table: str, coordinates: Mapping[str, str]) -> list[SizeReference]:
-    """Return the sizes of a table that stand beside those of a cell."""
+    """Return the sizes of a table that belong to a cell."""
     every = reference_table(table).sizes
     return [size for size in every if size.at.items() <= coordinates.items()]

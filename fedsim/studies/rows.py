@@ -1,4 +1,4 @@
-"""What a study has found: one row for each cell, adversary and attack, found by coordinates."""
+"""The result rows of a study: one for each cell, adversary and attack."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Coordinates = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """What one attack by one adversary achieves in one cell, mean over its victims."""
+    """The result of one attack by one adversary in one cell, mean over its victims."""
 
     coordinates: Coordinates
     cell: Cell
@@ -55,7 +55,7 @@ def rows_of(cell: Cell, results: Results) -> list[Row]:
 
 
 def expected(cells: Iterable[Cell]) -> Iterator[Coordinates]:
-    """Yield the coordinates of every row that the cells will give, before any of them is run."""
+    """Yield the coordinates of all rows that the cells will give, before any is run."""
     for cell in cells:
         for attacker in cell.experiment.adversaries:
             for attack in cell.experiment.attacks:
@@ -81,13 +81,13 @@ def measured(row: Row, metric: str) -> Measured | None:
 
 
 def utility_figure(rows: Iterable[Row]) -> UtilityInfo | None:
-    """Return which figure of utility rows have; None where they have different ones, or none."""
+    """Return the figure of utility of rows; None if they have different ones or none."""
     found = {row.results.utility_figure for row in rows}
     return found.pop() if len(found) == 1 else None
 
 
 def _cost(row: Row) -> Cost | None:
-    """Return what the row's adversary costs; None where it follows the protocol."""
+    """Return the cost of the row's adversary; None if it follows the protocol."""
     return next((c for c in row.results.costs if c.adversary == row.result.adversary), None)
 
 
@@ -115,7 +115,7 @@ def _written(value: float | None, write: Callable[[float], str]) -> Measured | N
 
 
 def sizes(experiment: Experiment) -> dict[str, str]:
-    """Return what frames an experiment, as resolved: the caption of whatever it is shown in."""
+    """Return the sizes of a resolved experiment, for captions."""
     partition, federation, audit = experiment.partition, experiment.federation, experiment.audit
     alone = partition.participants == 1
     each = f"{partition.records:,} records" if partition.records else "an even share of all records"

@@ -1,8 +1,8 @@
-"""Running a study: each cell once, whichever study asks for it, and what was found at the end.
+"""Running a study: each cell once, whichever study it belongs to.
 
-A cell's run directory is addressed by its resolved experiment. A finished one is only read; one
-that was stopped goes on. Federations are shared below that: every cell gives the same folder of
-states, so one that was simulated for another cell, or another study in the same folder, is not
+A cell's run directory is addressed by its resolved experiment. A finished run is only read; a
+stopped run is resumed. Federations are shared, too: all cells use the same folder of states, so a
+federation that was simulated for another cell, or for another study in the same folder, is not
 simulated again.
 """
 
@@ -36,14 +36,14 @@ class Audience(Watcher, Protocol):
     """Receives the progress of a study: of each cell, and of the work inside it."""
 
     def begins(self, cell: Cell) -> None:
-        """Take note that a cell is being computed."""
+        """Called when a cell begins to run."""
 
     def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
-        """Take a cell's results; `reused` ones were there before."""
+        """Called with a cell's results; `reused` results existed before."""
 
 
 class RunCell(Protocol):
-    """Runs one experiment in a folder, as `fedsim.api.run` does; given by who is above."""
+    """Runs one experiment in a folder, as `fedsim.api.run` does; provided by the caller."""
 
     def __call__(
         self,
@@ -54,11 +54,11 @@ class RunCell(Protocol):
         watcher: Watcher,
         states: Path,
     ) -> Results:
-        """Run it, or go on with it; return its results."""
+        """Run or resume it, and return its results."""
 
 
 def plan(study: Study, cells: Sequence[Cell], layout: StudyPaths) -> list[PlannedCell]:
-    """Return what a study is going to do, cell by cell; nothing is loaded or computed.
+    """Return the plan of a study, cell by cell; nothing is loaded or computed.
 
     Raises
     ------
@@ -88,10 +88,10 @@ def run_cells(
     run_cell: RunCell,
     data_dir: Path | None,
 ) -> list[tuple[Cell, Results, bool]]:
-    """Run cells that are not finished; return each with its results, and whether they were there.
+    """Run unfinished cells; return each cell with its results, and whether they existed before.
 
-    Those that another fedsim has finished are named. What cannot work in any of them (a plugin, a
-    file, the memory) is an error before the first one runs. See `run_study`.
+    Cells that another version of fedsim has finished are reported. Faults in any cell (a plugin, a
+    file, too little memory) are an error before the first one runs. See `run_study`.
     """
     found = []
     _tell_others(cells, layout, audience)
@@ -141,7 +141,7 @@ def run_study(
     run_cell: RunCell,
     data_dir: Path | None = None,
 ) -> Findings:
-    """Run every cell that is not finished, and return what all of them have found.
+    """Run every unfinished cell, and return the findings of all cells.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The axis of defences of a study: each with its strengths, and none at all beside them.
+"""The axis of defences of a study: each with its strengths, and no defence for comparison.
 
 A study file names defences and how strong each is::
 
@@ -12,9 +12,10 @@ A study file names defences and how strong each is::
         strengths:
           sums: {defences: [secure-aggregation], adversaries: [curious-server]}
 
-`changes` are those of every strength. A list of strengths is of values of the setting that `vary`
-names, and each is called after both (``share 0.1``); a mapping has the changes of each by its name.
-The experiment without any of them is the defence ``none``, which every study with defences has.
+`changes` apply to every strength. A list of strengths has values of the setting that `vary` names;
+each strength is named after both (``share 0.1``). A mapping has the changes of each strength by its
+name. The experiment without any of them is the defence ``none``, which every study with defences
+has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,12 +37,12 @@ Strengths = (
 
 
 class StudiedDefence(Strict):
-    """A defence of a study: what it changes in an experiment, and how strong it is tried.
+    """A defence of a study: its changes to an experiment, and its strengths.
 
     Attributes
     ----------
     changes
-        Dotted keys of the experiment and what is put there, for every strength.
+        Dotted keys of the experiment and their new values, for every strength.
     vary
         The key of which `strengths` are values, where they are a list.
     strengths
@@ -76,7 +77,7 @@ class StudiedDefence(Strict):
         return self
 
     def by_strength(self) -> dict[str, Changes]:
-        """Return what is changed in an experiment, by the name of the strength."""
+        """Return the changes to an experiment, by name of the strength."""
         if not isinstance(self.strengths, tuple):
             return {name: {**self.changes, **own} for name, own in self.strengths.items()}
         setting = self.vary.rpartition(".")[2].replace("_", " ")
@@ -99,7 +100,7 @@ StudiedDefences = Annotated[dict[str, StudiedDefence], AfterValidator(_require_o
 
 
 def defended(defences: Mapping[str, StudiedDefence]) -> Iterator[tuple[str, str, Changes]]:
-    """Yield each defence with each of its strengths and what it changes; first of all, none."""
+    """Yield each defence with each strength and its changes; first the case without a defence."""
     if not defences:
         return
     yield UNDEFENDED, NO_STRENGTH, {}

@@ -1,4 +1,4 @@
-"""From rows of figures to tables: a line for each combination, a column for each value."""
+"""From result rows to tables: a line for each combination, a column for each value."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class TableEntry:
-    """One place of a table: our figure, and a reference figure that stands beside it."""
+    """One cell of a table: our figure, and the reference figure next to it."""
 
     metric: str
     figure: Measured | None
@@ -48,14 +48,14 @@ def tables(study: Study, rows: Sequence[Row]) -> list[Table]:
 
 
 def beside(spec: ReferenceSpec | None, row: Coordinates, metric: str) -> Reference | None:
-    """Return the reference figure that stands beside one of ours, or None."""
+    """Return the reference figure for one of ours, or None."""
     if spec is None or not fits(row, spec.only):
         return None
     return reference_table(spec.table).find(row, metric)
 
 
 def apart(study: Study, cells: Sequence[Cell]) -> list[Reference]:
-    """Return the reference figures that belong to no row of this scale, where they are wanted."""
+    """Return the reference figures without a row at this scale, if the study asks for them."""
     spec = study.reference
     if spec is None or not spec.apart:
         return []
@@ -68,7 +68,7 @@ def apart(study: Study, cells: Sequence[Cell]) -> list[Reference]:
 
 
 def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
-    """Refuse before anything runs what could not be shown at the end.
+    """Refuse outputs that could not be shown, before anything runs.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def check_coordinates(study: Study, cells: Sequence[Cell]) -> None:
 
 
 def _require_measured(study: Study, cells: Sequence[Cell]) -> None:
-    """Require that every cell measures what is shown of attacks."""
+    """Require that every cell measures the metrics that are shown."""
     shown = {f"tables.{number}": table.metrics for number, table in enumerate(study.tables)}
     shown |= {
         f"figures.{number}": (figure.metric,)
@@ -117,7 +117,7 @@ def _require_measured(study: Study, cells: Sequence[Cell]) -> None:
 def _here(
     study: Study, comparison: ComparisonSpec, found: Sequence[Coordinates]
 ) -> tuple[str, ...]:
-    """Return what is compared at this scale: a value that only another scale's axis has is not."""
+    """Return the comparisons at this scale, without values of other scales."""
     axes = [study.values_at(scale) for scale in study.scales]
     anywhere = {value for one in axes for value in one.get(comparison.along, ())}
     elsewhere = anywhere - {one[comparison.along] for one in found}

@@ -1,7 +1,7 @@
-"""How long a run took: measured around it, and kept in the run's own provenance.
+"""The duration of a run, kept in its provenance.
 
-Of a run that was stopped and resumed it is not known, and nothing is kept. What was simulated
-before, for another run in the same folder, is not in it: the run did not do that.
+It is unknown for a run that was stopped and resumed. Rounds that were simulated before, for another
+run in the same folder, are not included.
 """
 
 import os
@@ -36,14 +36,14 @@ class RunTiming:
 
 
 def added(several: Iterable[RunTiming]) -> RunTiming:
-    """Return how long runs took together."""
+    """Return the total duration of runs."""
     each = list(several)
     return RunTiming(sum(one.wall for one in each), sum(one.processor for one in each))
 
 
 @contextmanager
 def timed(run: RunDirectory) -> Iterator[None]:
-    """Keep how long the block takes that makes a run, unless it goes on with one."""
+    """Record the duration of the context that makes a run, unless the run is resumed."""
     new = not run.experiment.is_file()
     began, spent = time.monotonic(), _processor_seconds()
     yield
@@ -54,7 +54,7 @@ def timed(run: RunDirectory) -> Iterator[None]:
 
 
 def read_took(run: RunDirectory) -> RunTiming | None:
-    """Return how long a run took, or None where it is not known."""
+    """Return the duration of a run; None if unknown."""
     try:
         seconds = read_json(run.provenance)[SECONDS]
         return RunTiming(float(seconds[WALL]), float(seconds[PROCESSOR]))
@@ -63,7 +63,7 @@ def read_took(run: RunDirectory) -> RunTiming | None:
 
 
 def _processor_seconds() -> float:
-    """Return what this process has used, and those it started, as far as they have ended."""
+    """Return the processor time of this process and of its ended children."""
     return sum(os.times()[:4])
 
 

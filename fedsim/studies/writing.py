@@ -1,4 +1,4 @@
-"""The outputs of a study: its page and figures, also for programs, and their provenance."""
+"""Writing the outputs of a study: page, figures, JSON and provenance."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from fedsim.studies.rows import Row, sizes
 
 
 def write_outputs(findings: Findings, layout: StudyPaths, options: Sequence[str]) -> Path:
-    """Write everything that a study ends with; return the folder.
+    """Write all outputs of a study; return their folder.
 
-    `options` are those that changed every cell (``--set A.B=C``), for the page to tell.
+    `options` are those that changed every cell (``--set A.B=C``), as the page shows them.
 
-    ``table.md`` and ``table.json`` the figures, ``figure-1.svg``, ... the drawings, ``study.yaml``
-    every cell's experiment resolved, ``provenance.json`` what made them.
+    ``table.md`` and ``table.json`` have the figures, ``figure-1.svg``, ... the drawings,
+    ``study.yaml`` every cell's resolved experiment, ``provenance.json`` the provenance.
     """
     folder = layout.output(findings.path.stem, findings.scale)
     made_by = provenance(None)
