@@ -99,7 +99,7 @@ def simulated(path: Path, *, watcher: Watcher = SILENCE, **sections: Any) -> Run
     with run.locked():
         setup = build_setup(toy, None, watcher)
         keep_content(setup, run)
-        keep_attackers(setup.attackers, run)
+        keep_attackers((*setup.attackers, *setup.unseeing), run)
         simulate(setup, run, watcher)
     return run
 

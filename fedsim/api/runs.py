@@ -95,7 +95,7 @@ def run(
     directory = RunDirectory.create(folder, setup.experiment.resolved())
     with directory.locked():
         keep_content(setup, directory)
-        keep_attackers(setup.attackers, directory)
+        keep_attackers((*setup.attackers, *setup.unseeing), directory)
         keep_guarantees(setup.guarantees, directory)
         write_json(
             directory.provenance,

@@ -69,6 +69,7 @@ class JsonOutput:
             utility_figure=results.utility_figure.model_dump(),
             utility=results.utility,
             results=[row.model_dump(mode="json") for row in results.summary()],
+            unseen=[one.model_dump(mode="json") for one in results.unseen],
             guarantees=[one.model_dump(mode="json") for one in results.guarantees],
             self_check=list(results.self_check),
         )

@@ -68,7 +68,7 @@ def new_server_app(experiment: Path) -> ServerApp:
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)
-            keep_attackers(setup.attackers, run)
+            keep_attackers((*setup.attackers, *setup.unseeing), run)
             keep_guarantees(setup.guarantees, run)
             write_json(run.provenance, provenance(place.data_dir))
             write_ledger(setup.ledger, run.ledger)

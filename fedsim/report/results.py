@@ -22,7 +22,8 @@ every row. What stands in a figure beside `value`, `low`, `high` and `method` ar
 metric. `utility` has the figure that `utility_figure` describes, on training and on held-out
 records, or null where it was not measured; the costs of adversaries are in the same figure.
 `victim` is the key of a query (``participant-0``, ``all-but-3``) or ``mean``: the mean over the
-queries of that adversary, whose `members` and `nonmembers` are sums. The remaining fields below
+queries of that adversary, whose `members` and `nonmembers` are sums. `unseen` has the adversaries
+that saw nothing of some of their victims, or of all: these have no row. The remaining fields below
 have defaults and may be absent. Anything else in the file is an error.
 
 Files of schema 1 are read, too (`fedsim.report.results_v1`).
@@ -42,6 +43,7 @@ from fedsim.report.guarantees import GuaranteeFigures
 from fedsim.report.result_schema import MetricInfo, ResultRow, ThreatModel
 from fedsim.report.strict_model import Name, StrictModel
 from fedsim.report.traffic import Traffic
+from fedsim.report.unseen_victims import UnseenVictims
 from fedsim.report.utility_info import ACCURACY, PARTS, UtilityInfo
 
 MEAN = "mean"
@@ -57,6 +59,7 @@ class Results(StrictModel):
     utility_figure: UtilityInfo = ACCURACY
     utility: dict[Name, float | None]
     results: tuple[ResultRow, ...]
+    unseen: tuple[UnseenVictims, ...] = ()
     threat_models: tuple[ThreatModel, ...] = ()
     guarantees: tuple[GuaranteeFigures, ...] = ()
     traffic: Traffic | None = None

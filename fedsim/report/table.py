@@ -53,6 +53,8 @@ class RunTable:
             yield title
             for table in attacks.fitted(width):
                 yield Padding(table, (0, 0, 1, 0))
+        for unseen in self._results.unseen:
+            yield Padding(Text(unseen.sentence), (0, 0, 1, 0))
         if len(self._results.adversaries()) > 1:
             for table in side_by_side(self._results, width).fitted(width):
                 yield Padding(table, (0, 0, 1, 0))

@@ -18,6 +18,7 @@ from fedsim.report.result_rows import metric_infos, result_row
 from fedsim.report.result_schema import DifferenceFigure, ResultRow
 from fedsim.report.results import MEAN, Results
 from fedsim.report.results_file import write_results
+from fedsim.report.unseen_victims import UnseenVictims
 from fedsim.rundir import RunDirectory
 from fedsim.stages.figures.canary_findings import canary_finding
 from fedsim.stages.figures.carried_over_figures import with_carried_over_figures
@@ -83,6 +84,7 @@ def _results(run: RunDirectory, evaluated: EvaluatedRun, history: HistoryFile) -
         utility_figure=history.figure,
         utility=final_utility(history),
         results=tuple(_rows(evaluated, read_guarantees(run))),
+        unseen=tuple(_unseen(evaluated)),
         guarantees=read_guarantees(run),
         traffic=traffic_of(history),
         threat_models=tuple(threat_in_words(one, evaluated.experiment) for one in threats),
@@ -93,6 +95,15 @@ def _results(run: RunDirectory, evaluated: EvaluatedRun, history: HistoryFile) -
     results = with_carried_over_figures(results, run, evaluated.missing)
     found = tuple(seeds_finding(evaluated.experiment, run, results))
     return results.model_copy(update={"findings": (*results.findings, *found)})
+
+
+def _unseen(evaluated: EvaluatedRun) -> Iterable[UnseenVictims]:
+    """Yield what each attacker has not seen in any observed round."""
+    for attacker in (*evaluated.attackers, *evaluated.unseeing):
+        if keys := tuple(query.key for query in attacker.left_out):
+            yield UnseenVictims(
+                adversary=attacker.label, victims=keys, none_seen=attacker in evaluated.unseeing
+            )
 
 
 def _findings(run: RunDirectory, evaluated: EvaluatedRun) -> Iterable[OwnedFinding]:

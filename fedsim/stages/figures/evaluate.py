@@ -36,7 +36,10 @@ from fedsim.stages.figures.score_files import (
 )
 from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.user_level import by_user, scores_by_user
-from fedsim.stages.preparation.victim_visibility import attackers_with_audits
+from fedsim.stages.preparation.victim_visibility import (
+    attackers_with_audits,
+    attackers_without_queries,
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class EvaluatedRun:
         The error of each metric that could not be built.
     headlines
         The labels of the attacks that the headline sentence prefers.
+    unseeing
+        The attackers that saw none of their victims.
     """
 
     experiment: Experiment
@@ -74,6 +79,7 @@ class EvaluatedRun:
     known: Mapping[tuple[str, str, str], float]
     missing: tuple[PluginError, ...] = ()
     headlines: frozenset[str] = frozenset()
+    unseeing: tuple[Attacker, ...] = ()
     learns_from: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,7 +98,8 @@ def evaluate_run(run: RunDirectory) -> EvaluatedRun:
     """
     experiment = read_experiment(run.experiment, plugins_needed=False)
     ledger = read_ledger(run.ledger)
-    attackers = attackers_with_audits(recorded_attackers(experiment, run), ledger)
+    recorded = recorded_attackers(experiment, run)
+    attackers = attackers_with_audits(recorded, ledger)
     found = found_metrics(experiment.metrics)
     metrics = found.metrics
     evaluation_results: dict[tuple[str, str, str], EvaluationResult] = {}
@@ -127,6 +134,7 @@ def evaluate_run(run: RunDirectory) -> EvaluatedRun:
         *(experiment, ledger, attackers, metrics, evaluation_results, means, baselines, known),
         missing=found.missing,
         headlines=headlines,
+        unseeing=attackers_without_queries(recorded, attackers),
         learns_from=_learns_from(run, evaluation_results),
     )
 

@@ -125,6 +125,9 @@ def rounds_seen(run: RunDirectory, evaluated: EvaluatedRun) -> list[tuple[str, s
             (f"{attacker.label} saw {query.key.replace('-', ' ')}", "none")
             for query in attacker.left_out
         ]
+    for attacker in evaluated.unseeing:
+        victims = ", ".join(query.key.replace("-", " ") for query in attacker.left_out)
+        found.append((f"{attacker.label} saw {victims}", "none"))
     return found
 
 

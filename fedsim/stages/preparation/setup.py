@@ -44,7 +44,10 @@ from fedsim.training.client_tasks import Participants
 
 @dataclass(frozen=True)
 class Setup:
-    """An experiment with its data set, ledger, model factory, attackers and attacks."""
+    """An experiment with its data set, ledger, model factory, attackers and attacks.
+
+    `unseeing` are the attackers that would see none of their victims: they take no part.
+    """
 
     experiment: Experiment
     dataset: Dataset
@@ -52,6 +55,7 @@ class Setup:
     new_model: Callable[[], nn.Module]
     attackers: tuple[Attacker, ...]
     attacks: Mapping[str, Attack]
+    unseeing: tuple[Attacker, ...] = ()
 
     @cached_property
     def objective(self) -> Objective:

@@ -52,6 +52,7 @@ from fedsim.stages.preparation.victim_visibility import (
     RoundDraws,
     attackers_with_audits,
     attackers_with_visible_victims,
+    attackers_without_queries,
 )
 from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.trial import require_training, require_training_step, require_usable_model
@@ -89,7 +90,7 @@ def build_setup(
         )
     if ledger is None:
         require_sound(experiment, data_dir)
-    attackers = attackers_of(experiment)
+    named = attackers = attackers_of(experiment)
     attacks = {choice.label: build_attack(choice) for choice in experiment.attacks}
     report_needs(attacks, experiment, watcher.say)
     dataset = dataset or load_data(experiment, data_dir, watcher)
@@ -112,7 +113,8 @@ def build_setup(
     )
     drawn = ledger or draw_ledger(experiment, dataset, training_sets, attackers, new_model, watcher)
     dataset = with_canary_labels(dataset, drawn)
-    setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks)
+    unseeing = attackers_without_queries(named, attackers)
+    setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks, unseeing)
     with naming_what_is_given(experiment, dataset):
         require_room(
             experiment.model.name,

@@ -183,6 +183,14 @@ def attackers_with_audits(attackers: Iterable[Attacker], ledger: Ledger) -> tupl
     return left
 
 
+def attackers_without_queries(
+    named: Iterable[Attacker], asking: Iterable[Attacker]
+) -> tuple[Attacker, ...]:
+    """Return those of the named attackers that are not among the asking, all queries left out."""
+    labels = {attacker.label for attacker in asking}
+    return tuple(_with_queries(one, ()) for one in named if one.label not in labels)
+
+
 def _with_queries(attacker: Attacker, kept: Container[MembershipQuery]) -> Attacker:
     """Return an attacker with some of its queries; the others are recorded as left out."""
     asked = tuple(query for query in attacker.queries if query in kept)

@@ -1,17 +1,21 @@
 """Participants to whom a partition gives no records take no part, and everything else goes on."""
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import toys
+from rich.console import Console
 
 from fedsim import PartitionTask, run
+from fedsim.api import report
 from fedsim.errors import ConfigError, DataError
 from fedsim.privacy import Guarantee
 from fedsim.progress import SILENCE
+from fedsim.report.table import RunTable
 from fedsim.stages.preparation.plan import plan
 from fedsim.stages.preparation.setup_building import build_setup
 
@@ -54,7 +58,9 @@ def simulated_bytes(experiment: Any, folder: Path) -> dict[str, str]:
 
 def test_who_has_no_records_is_away_as_if_attendance_said_so(tmp_path: Path) -> None:
     """Bit for bit, with every participant's uploads; and a second run resumes the first."""
-    all_of_them = {"snapshots": {"rounds": {"every": 1}, "participants": "all"}}
+    all_of_them: dict[str, Any] = {"snapshots": {"rounds": {"every": 1}, "participants": "all"}}
+    unseeing = {"name": "curious-participant", "participant": 3, "label": "away"}
+    all_of_them["adversaries"] = ["curious-server", unseeing]
     without = skewed(**all_of_them)
     named = skewed(
         (40, 30, 30, 30, 20), federation={"attendance": {1: [0, 2, 4]}, "rounds": 4}, **all_of_them
@@ -65,6 +71,16 @@ def test_who_has_no_records_is_away_as_if_attendance_said_so(tmp_path: Path) -> 
     assert found == simulated_bytes(without, tmp_path / "without")
     page = (tmp_path / "without" / "report.html").read_text()
     assert "; without records, in no round: 1, 3</dd>" in page
+    # The adversary that sits with one of them has a sentence in place of rows.
+    sentence = "away saw none of its victims (all-but-3) in any observed round, and attacked nobody"
+    for name in ("without", "named"):
+        results = report(tmp_path / name).results
+        assert [one.sentence for one in results.unseen] == [sentence]
+        assert results.adversaries() == ("curious-server",)
+        assert sentence in (tmp_path / name / "report.html").read_text()
+        with Console(width=200, record=True, file=StringIO()) as console:
+            console.print(RunTable(results))
+        assert sentence in console.export_text()
 
 
 def test_it_is_told_in_the_plan(capsys: pytest.CaptureFixture[str]) -> None:

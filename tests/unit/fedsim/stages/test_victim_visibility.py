@@ -72,6 +72,9 @@ def test_victims_that_are_not_seen_are_told_and_the_others_attacked(tmp_path: Pa
     assert all(text.startswith("curious-server sees nothing of ") for text in left_out)
     assert judged - {"mean"} == {f"participant-{v}" for v in range(4)} - unseen
     assert judged - {"mean"}
+    (server,) = [one for one in results.unseen if one.adversary == "curious-server"]
+    assert set(server.victims) == unseen
+    assert not server.none_seen
     page = tmp_path / "run" / "report.html"
     assert "curious-server saw participant" in page.read_text()
     never = [f"curious-server saw {victim.replace('-', ' ')}</dt><dd>none" for victim in unseen]
