@@ -65,6 +65,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what a run of a study leaves for the others; not to be changed."""
+    folder = tmp_path_factory.mktemp("shared")
+    api.run(EXPERIMENT, folder / "first", states=folder / "states")
+    return folder / "states"
+
+
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> RunDirectory:
     """Return a copy of it."""
@@ -144,15 +152,13 @@ def test_files_of_third_parties_in_the_store_are_left_alone(
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("what", ["snapshot", "checkpoint"])
 def test_damage_in_what_studies_share_costs_simulating_again(
-    tmp_path: Path, finished: Path, damage: Damage, what: str
+    tmp_path: Path, finished: Path, shared: Path, damage: Damage, what: str
 ) -> None:
-    shared = tmp_path / "states"
-    first = RunDirectory(tmp_path / "first")
-    api.run(EXPERIMENT, first.path, states=shared)
-    [snapshot] = shared.glob("*/snapshots/server/round-00004.participant-0.safetensors")
-    [checkpoint] = shared.glob("*/checkpoint.safetensors")
-    damage(snapshot if what == "snapshot" else checkpoint, first)
+    states = Path(shutil.copytree(shared, tmp_path / "states"))
+    [snapshot] = states.glob("*/snapshots/server/round-00004.participant-0.safetensors")
+    [checkpoint] = states.glob("*/checkpoint.safetensors")
+    damage(snapshot if what == "snapshot" else checkpoint, RunDirectory(finished))
     second = RunDirectory(tmp_path / "second")
-    api.run(EXPERIMENT, second.path, states=shared)
+    api.run(EXPERIMENT, second.path, states=states)
     ours = {k: v for k, v in files(second).items() if not k.endswith("history.json")}
     assert ours.items() <= files(RunDirectory(finished)).items()
