@@ -1,6 +1,6 @@
-"""The charts of a report, from plain records to plotly figures; nothing is measured here.
+"""Charts of attacks, from plain records to plotly figures; nothing is computed here.
 
-Names are escaped: plotly reads markup in its labels. What all have in common is in
+Names are escaped, because plotly interprets markup in labels. The common style is in
 `fedsim.report.chart_style`.
 """
 
@@ -30,7 +30,7 @@ from fedsim.report.formatting import area
 
 
 def histogram(shares: ScoreHistogram) -> go.Figure:
-    """Return how the scores of members and of non-members are spread."""
+    """Return the distributions of the scores of members and of non-members."""
     edges = np.asarray(shares.edges, dtype=np.float64)
     figure = empty_figure("score (higher: member)", "share of records", yaxis={"tickformat": "~%"})
     for name, colour, values in (
@@ -106,7 +106,7 @@ def by_class(accuracy: ByClass) -> go.Figure:
 
 
 def exposure(series: Sequence[AucByRound], step: str = "round") -> go.Figure:
-    """Return the AUC by observed round, with intervals, a line an adversary."""
+    """Return the AUC by observed round, with intervals, one line per adversary."""
     figure = empty_figure(step, "AUC", whole_numbers(r for one in series for r in one.rounds))
     colours = adversary_colours(one.adversary for one in series)
     for one in series:

@@ -1,4 +1,4 @@
-"""What the charts of a page show, as plain records. Rates are fractions in 0..1."""
+"""The data of a page's charts as plain records. Rates are fractions in 0..1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Numbers = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
 
 @dataclass(frozen=True)
 class UtilityPoint:
-    """What the federation's model achieves after a round; None where it was not measured.
+    """The utility of the federation's model after a round; None where it was not measured.
 
     `train` and `test` are of the figure that the results' `utility_figure` describes.
     """
@@ -39,7 +39,7 @@ class RocTrace:
 
 @dataclass(frozen=True)
 class CeilingTrace:
-    """The most that a guarantee of `epsilon` allows an adversary's ROCs."""
+    """The ceiling that a guarantee of `epsilon` puts on an adversary's ROCs."""
 
     adversary: str
     fpr: Numbers
@@ -100,7 +100,7 @@ class AucByRound:
     auc, low, high
         One for each of `rounds`.
     alone
-        Whether the attack was given that round only, and not those before it too.
+        Whether the attack was given that round only, without earlier ones.
     """
 
     adversary: str

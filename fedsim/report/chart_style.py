@@ -51,7 +51,7 @@ def empty_figure(
 
 
 def whole_numbers(values: Iterable[float]) -> dict[str, Any]:
-    """Return the ticks of an axis of rounds: there is nothing between two of them.
+    """Return the ticks of an axis of rounds: whole numbers only.
 
     >>> whole_numbers([2, 4, 6]), whole_numbers([5, 40])
     ({'dtick': 1}, {})
@@ -62,7 +62,7 @@ def whole_numbers(values: Iterable[float]) -> dict[str, Any]:
 
 
 def one_line_each(figure: go.Figure, attacks: Sequence[str], marks: int) -> None:
-    """Give each attack a line of its own, the first on top, high enough for that many marks."""
+    """Give each attack its own line, the first on top, high enough for its marks."""
     figure.update_yaxes(
         autorange="reversed",
         tickmode="array",
@@ -74,7 +74,7 @@ def one_line_each(figure: go.Figure, attacks: Sequence[str], marks: int) -> None
 
 
 def offset_in_line(place: int, count: int) -> float:
-    """Return where in its line the mark of one of several stands: apart, and within the line."""
+    """Return the offset of one of several marks within its line."""
     return min(0.2, 0.75 / count) * (place - (count - 1) / 2)
 
 

@@ -1,4 +1,4 @@
-"""Runs beside each other as a page; `fedsim.report.rendering` says what a page is."""
+"""The page of a comparison of runs; `fedsim.report.rendering` describes pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class ComparedRun:
     Attributes
     ----------
     name
-        What it is called here.
+        Its name on the page.
     facts
-        What frames it, label and value: data, model, participants.
+        Its facts as labels and values: data, model, participants.
     utility, course
-        What its model achieves at the end, and round by round.
+        The final utility of its model, and round by round.
     utility_figure
         Which figure that is.
     """
@@ -49,7 +49,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class ComparisonData:
-    """Runs beside each other, ready to be shown.
+    """A comparison of runs, ready to be shown.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class ComparisonData:
     rows
         As `compared.compared_rows` has them.
     contenders
-        What each run and adversary of `rows` is called here.
+        The name of each run and adversary of `rows` on the page.
     rocs
         With contenders as their adversaries.
     settings
-        What the experiments set differently: setting, and its value in each run.
+        The settings in which the experiments differ: setting, and its value in each run.
     """
 
     runs: Sequence[ComparedRun]
@@ -72,7 +72,7 @@ class ComparisonData:
     settings: Sequence[tuple[str, Sequence[str]]] = ()
 
     def called(self, row: ComparedRow) -> str:
-        """Return what a row's contender is called."""
+        """Return the name of a row's contender."""
         return self.contenders[row.run, row.result.adversary]
 
 
@@ -107,7 +107,7 @@ def write_comparison(path: Path, data: ComparisonData) -> None:
 def sentence(data: ComparisonData) -> str:
     """Return the largest difference in one attack, in one sentence.
 
-    The attack is the first that two runs' same adversary ran, and no baseline, if there is one.
+    The attack is the first one, if possible no baseline, that the same adversary ran in two runs.
     """
     found = [
         (row, row.reference, row.difference.auc)
@@ -132,7 +132,7 @@ def sentence(data: ComparisonData) -> str:
 
 
 def _telling(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
-    """Return the rows that the sentence chooses from; a wish that none fulfils is dropped."""
+    """Return the candidate rows of the sentence; conditions that no row fulfils are dropped."""
     found = [row for row in rows if row.reference is not None]
     # Another adversary in another run confounds the two.
     found = [row for row in found if row.like_with_like] or found

@@ -1,4 +1,4 @@
-"""Several runs, or several adversaries of one run, beside each other.
+"""Comparison of several runs, or of several adversaries of one run.
 
 A contender is an adversary of a run. Contenders are compared attack by attack,
 like with like: with the same adversary in an earlier run, else with the first contender of the
@@ -21,7 +21,7 @@ Contender = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Against:
-    """What a contender is compared with, and how it differs from that."""
+    """The reference of a contender, and the difference from it."""
 
     reference: Contender
     difference: Comparison
@@ -29,7 +29,7 @@ class Against:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One contender's result in one attack, and how it differs from its reference.
+    """One contender's result in one attack, and its difference from the reference.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class ComparedRow:
     metrics
         How the result's figures are printed.
     difference
-        None where there is nothing to differ from.
+        None without a reference.
     reference
-        The row that the difference is from, alone; None where there is no difference.
+        The reference's row; None where there is no difference.
     """
 
     run: str
@@ -51,7 +51,7 @@ class ComparedRow:
 
     @property
     def contender(self) -> Contender:
-        """What the row is about."""
+        """The run and adversary of the row."""
         return self.run, self.result.adversary, self.result.attack
 
     @property
@@ -62,10 +62,10 @@ class ComparedRow:
 
 
 def references(contenders: Iterable[Contender]) -> dict[Contender, Contender]:
-    """Return what each contender is compared with, in the same attack.
+    """Return the reference of each contender in the same attack.
 
-    That is the same adversary in the first run that has it. Where that is the contender itself, it
-    is the first contender of the attack, which has no reference.
+    The reference is the same adversary in the first run that has it. If that is the contender
+    itself, it is the first contender of the attack, which has no reference.
     """
     firsts: dict[str, Contender] = {}
     same: dict[tuple[str, str], Contender] = {}
@@ -94,8 +94,8 @@ def differences(
     evaluation results
         In the order of the runs; each the mean over its victims, or of the only victim.
     populations
-        What the record ids of each run count in (the data set); records of different populations
-        are never paired.
+        The data set that the record ids of each run refer to; records of different data sets are
+        never paired.
     seed, resamples
         Resamples of the bootstrap.
     """
@@ -131,14 +131,14 @@ def compared_rows(
 def _with_difference(
     row: ComparedRow, against: Against | None, alone: Mapping[Contender, ComparedRow]
 ) -> ComparedRow:
-    """Return the row with its difference, if the reference stands in the comparison, too."""
+    """Return the row with its difference, if the reference is part of the comparison."""
     if against is None or against.reference not in alone:
         return row
     return replace(row, difference=against.difference, reference=alone[against.reference])
 
 
 def contenders_of(rows: Sequence[ComparedRow]) -> dict[tuple[str, str], str]:
-    """Return a name for each run and adversary, no longer than it takes to tell them apart."""
+    """Return the shortest unambiguous name of each run and adversary."""
     found = list(dict.fromkeys((row.run, row.result.adversary) for row in rows))
     runs, adversaries = ({who[part] for who in found} for part in (0, 1))
     if len(runs) == 1:
@@ -149,7 +149,7 @@ def contenders_of(rows: Sequence[ComparedRow]) -> dict[tuple[str, str], str]:
 
 
 def reference_name(row: ComparedRow) -> str:
-    """Return what a row is compared with by what differs: the run, the adversary, or both."""
+    """Return the name of a row's reference: the run, the adversary, or both."""
     if row.reference is None:
         return ""
     run, adversary = row.reference.run, row.reference.result.adversary

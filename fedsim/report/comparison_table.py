@@ -1,4 +1,4 @@
-"""A comparison at a terminal."""
+"""The table of a comparison for the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,7 +14,7 @@ from fedsim.report.wide_tables import TableColumn, WideTable
 
 
 class ComparedTable:
-    """The comparison for the terminal: who is who, then a section for each attack.
+    """The comparison for the terminal: a legend, then a section for each attack.
 
     "3 against 1": the figures are those of 3, the difference is 3 minus 1.
     """
@@ -61,7 +61,7 @@ class ComparedTable:
 
 
 def _legend(rows: Sequence[ComparedRow], numbers: Mapping[tuple[str, str], int]) -> Iterator[Text]:
-    """Yield who each number is, and how its records were paired with whose."""
+    """Yield the legend of numbers, and how records were paired."""
     for who, number in numbers.items():
         against = [
             f"{row.difference.pairing} with {_number(row.reference, numbers)} "

@@ -1,4 +1,4 @@
-"""The table of what active adversaries cost, for the terminal and the page."""
+"""The table of active adversaries' costs, for the terminal and the page."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from fedsim.report.wide_tables import TableColumn, WideTable
 
 
 def cost_remarks(costs: Sequence[Cost]) -> list[str]:
-    """Return a sentence for everything that the table of costs does not say."""
+    """Return the remarks on the table of costs, a sentence each."""
     sentences = []
     for cost in costs:
         sentences += [f"{cost.adversary}: {remark}." for remark in cost.remarks]
@@ -22,7 +22,7 @@ def cost_remarks(costs: Sequence[Cost]) -> list[str]:
 
 
 def cost_table(costs: Sequence[Cost], figure: UtilityInfo) -> WideTable:
-    """Return what each active adversary costs, for a terminal."""
+    """Return the table of active adversaries' costs for the terminal."""
     first = TableColumn("what attacking costs")
     headings = [TableColumn(heading, number=True) for heading in cost_headings(figure)]
     table = WideTable([first, *headings])
@@ -32,13 +32,13 @@ def cost_table(costs: Sequence[Cost], figure: UtilityInfo) -> WideTable:
 
 
 def cost_headings(figure: UtilityInfo) -> tuple[str, str, str, str]:
-    """Return what stands above `cost_cells`."""
+    """Return the headings of `cost_cells`."""
     unit = "cost in points" if figure.unit == "percent" else "cost"
     return f"test {figure.name}", unit, "norm ratio", "cosine"
 
 
 def cost_cells(cost: Cost, figure: UtilityInfo) -> tuple[str, str, str, str]:
-    """Return the figure of utility, how much worse it is, norm ratio and cosine as texts.
+    """Return utility, its cost, norm ratio and cosine as texts.
 
     A fraction is in percent, its cost in points; other figures are numbers, and so their costs.
     """

@@ -1,4 +1,4 @@
-"""What an active adversary costs the federation, and what gives it away."""
+"""The utility cost of an active adversary, and what could reveal it."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from fedsim.report.utility_info import UtilityInfo
 
 
 class Cost(StrictModel):
-    """The utility of a federation under attack, and how far its messages are from honest ones.
+    """The utility of an attacked federation, and the distance of its messages from honest ones.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Cost(StrictModel):
         Euclidean distance of the malicious buffers (BatchNorm's statistics, counters) from the
         honest ones, the median over the messages.
     remarks
-        What a reader has to know of the attack: in which rounds it did not act, for one.
+        Remarks on the attack, such as the rounds in which it did not act.
     """
 
     adversary: Name

@@ -1,9 +1,8 @@
-"""Everything that a page shows, as plain records: fill `ReportData`, then `page.render` it.
+"""The data of a report page as plain records: fill `ReportData`, then call `page.render`.
 
-Nothing here is computed from scores or snapshots; its caller does that (see
-`fedsim.evaluation.curves`). There are no record ids and no images but in `ExposedSummary.records`,
-which is empty unless it was requested: a page may be shown to people who may not know who was in
-the data.
+The caller computes everything from scores and snapshots (see `fedsim.evaluation.curves`). Record
+ids and images occur only in `ExposedSummary.records`, which is empty unless requested: a page may
+be shown to people who must not know who was in the data.
 
 All rates are fractions in 0..1. Sequences of numbers may be numpy arrays or lists.
 """
@@ -28,7 +27,7 @@ from fedsim.report.results import Results
 
 @dataclass(frozen=True)
 class AttackFigures:
-    """One attacker's part of the sentence at the top.
+    """One attacker's part of the headline sentence.
 
     Attributes
     ----------
@@ -37,11 +36,11 @@ class AttackFigures:
     whose
         "participant 0's training data".
     accuracy, low, high
-        How often it is right on balanced records, and the 95 % interval.
+        Balanced accuracy, and its 95 % interval.
     attack
-        By which attack.
+        The attack.
     label_alone
-        How often the record's label alone is right, where it tells members from others.
+        Balanced accuracy of the record's label alone, where that beats guessing.
     """
 
     who: str
@@ -85,7 +84,7 @@ class ThreatSection:
 
 @dataclass(frozen=True)
 class ExposedRecord:
-    """A training record that an attack finds.
+    """A training record that an attack identifies.
 
     Attributes
     ----------
@@ -107,14 +106,14 @@ class ExposedRecord:
 
 @dataclass(frozen=True)
 class ExposedSummary:
-    """How many of the tested members stand out, and on request the most exposed of them.
+    """How many members are exposed, and on request the most exposed ones.
 
     Attributes
     ----------
     whose
         "participant 0's training data".
     members, nonmembers
-        How many were tested.
+        How many were evaluated.
     found
         How many of the members are found at each FPR that could be measured.
     records
@@ -139,19 +138,19 @@ class ReportData:
     name
         The run's.
     findings
-        For the sentence at the top, the first one in full.
+        For the headline sentence, the first one in full.
     facts
-        Label and value of what frames the run: data, model, participants, rounds.
+        Facts of the run as labels and values: data, model, participants, rounds.
     results
         As in the results file.
     threats
         One for each adversary.
     utility, utility_of
-        By rising round, and of whose model: "the honest federation".
+        By rising round, and the model's owner: "the honest federation".
     rocs, histograms, courses
         What the charts show; empty ones are left out.
     ceilings
-        The most that guarantees allow the ROCs.
+        The ceilings that guarantees put on the ROCs.
     config_yaml
         The resolved experiment.
     provenance

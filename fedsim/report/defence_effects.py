@@ -1,4 +1,4 @@
-"""What a run took from each adversary of another one: the answer in a sentence an adversary."""
+"""The effect of a defence on each adversary of another run, one sentence each."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,8 +10,8 @@ from fedsim.report.formatting import difference_text, figure_text, probability
 def defence_effect_lines(rows: Sequence[ComparedRow]) -> list[str]:
     """Return a line for each adversary that is compared with itself in another run.
 
-    It is about the attack that was the strongest in the other run, by its AUC: who defends does not
-    choose the attack.
+    It describes the strongest attack of the other run by AUC, because the defender does not choose
+    the attack.
     """
     strongest: dict[tuple[str, str], ComparedRow] = {}
     for row in rows:

@@ -1,6 +1,6 @@
-"""The small diagram of a threat model: who is dishonest, what it sees, whose data is asked about.
+"""The diagram of a threat model: the attacker, what it sees, and the victims.
 
-Only geometry is made here; the template turns it into SVG, and the style sheet colours it.
+This module computes the geometry; the template turns it into SVG, and the style sheet colours it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _HOLDER_X, _FLAT = 270, 72
 
 @dataclass(frozen=True)
 class Node:
-    """The server, a participant, the dots for those not drawn, or who stands outside."""
+    """The server, a participant, the dots for omitted participants, or an outsider."""
 
     label: str
     x: float
@@ -39,7 +39,7 @@ class Link:
 
     @property
     def kind(self) -> str:
-        """What the style sheet calls it."""
+        """Its class in the style sheet."""
         return "malicious" if self.malicious else "seen" if self.seen else ""
 
 
@@ -95,7 +95,7 @@ def diagram(threat: ThreatSection) -> Diagram:
 
 
 def _of_a_given_model(threat: ThreatSection) -> Diagram:
-    """Return training data, the model that was made of them, and who holds it."""
+    """Return the training data, the model, and the attacker that holds it."""
     x, y = WIDTH - _HOLDER_X, _FLAT / 2
     trained = Link(x + 20, y, _SERVER_X - 42, y, seen=False)
     held = Link(_SERVER_X + 44, y, _HOLDER_X - 38, y, seen=True)
@@ -122,8 +122,8 @@ def _shown(threat: ThreatSection) -> list[int | None]:
 def _links(threat: ThreatSection, number: int, x: float) -> tuple[Link, Link]:
     """Return a participant's upload, on the left, and what it is sent, on the right.
 
-    A server sees both of its victims and crafts what it sends them; a participant sees what it is
-    sent and crafts what it uploads.
+    A server sees both links of its victims and may change what it sends; a participant sees what it
+    is sent and may change what it uploads.
     """
     of_victim = threat.position == "server" and number in threat.victims
     own = number == threat.participant

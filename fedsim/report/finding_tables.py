@@ -11,7 +11,7 @@ from fedsim.report.wide_tables import TableColumn, WideTable
 
 
 def finding_cell(value: str | int | float | bool | None) -> str:
-    """Return a cell as it is shown.
+    """Return the text of a cell.
 
     >>> finding_cell(0.12345), finding_cell(12), finding_cell(None), finding_cell(True)
     ('0.123', '12', '-', 'yes')
@@ -29,7 +29,7 @@ def finding_figures(finding: OwnedFinding) -> str:
 
 
 def finding_parts(findings: Iterable[OwnedFinding], width: int) -> Iterator[Text | Table]:
-    """Yield what shows findings in a terminal that is so wide."""
+    """Yield the renderables of findings for a terminal of a given width."""
     for finding in findings:
         yield Text.assemble((finding.title, "bold"), f"  {finding.owner}")
         if finding.figures:

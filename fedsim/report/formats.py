@@ -1,7 +1,7 @@
 """A comparison as a file: JSON and CSV for programs, Markdown and LaTeX for papers.
 
-Programs get tidy rows of plain numbers; papers get one line a contender with figures as printed. No
-text ends with a newline: the caller ends the last line.
+Programs get tidy rows of plain numbers; papers get one line per contender with printed figures. No
+text ends with a newline.
 """
 
 import csv
@@ -61,9 +61,9 @@ def markdown_table(
     headings, cells
         The first line, and the others.
     left
-        How many columns stand to the left; the others are of numbers.
+        How many columns are aligned to the left; the others have numbers.
     escaped
-        Whether the texts are Markdown already; if not, nothing in them is taken for it.
+        Whether the texts are Markdown already; otherwise they are escaped.
     """
 
     def line(texts: Sequence[str]) -> str:
@@ -97,7 +97,7 @@ def tidy(rows: Sequence[ComparedRow]) -> list[dict[str, str | float | None]]:
 
     Metrics have the names that ``results.json`` calls them: ``accuracy``, ``auc``, ``tpr@0.01``.
     `difference` is this contender minus the `reference_adversary` of the `reference_run` in the
-    same attack. `over_label` is the gain over the record's label alone, where that tells members.
+    same attack. `over_label` is the gain over the label baseline, where that beats guessing.
     """
     return [
         dict(
@@ -128,7 +128,7 @@ def _against(row: ComparedRow, metric: str) -> tuple[float | str | None, ...]:
 
 
 def _wide(rows: Sequence[ComparedRow]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and cells of one line a contender, figures with their intervals."""
+    """Return headings and cells of one line per contender, figures with their intervals."""
     metrics = metrics_of(rows)
     headings = ["attack", "run", "adversary", *map(with_unit, metrics.values())]
     headings += ["difference of AUC", "p", "against", "records"]

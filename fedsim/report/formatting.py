@@ -138,7 +138,7 @@ def units_and_guessing(metrics: Mapping[str, MetricInfo]) -> tuple[str, str]:
 
 
 def footnotes(rows: Sequence[ResultRow], metrics: Mapping[str, MetricInfo]) -> list[str]:
-    """Return what stands beside the figures (few false positives), and what was refused and why."""
+    """Return the footnotes of figures (few false positives), and refused figures with reasons."""
     lines = []
     for name, info in metrics.items():
         figures = [row.figures[name] for row in rows if name in row.figures]
@@ -156,12 +156,12 @@ def footnotes(rows: Sequence[ResultRow], metrics: Mapping[str, MetricInfo]) -> l
 
 
 def utility_name(name: str) -> str:
-    """Return what a figure of utility is called: ``train_accuracy`` is "train accuracy"."""
+    """Return the printed name of a figure of utility: ``train_accuracy`` is "train accuracy"."""
     return name.replace("_", " ")
 
 
 def utility_text(value: float | None, figure: UtilityInfo) -> str:
-    """Return a figure of utility; None was not measured.
+    """Return a figure of utility as text; None was not measured.
 
     >>> from fedsim.report.utility_info import ACCURACY
     >>> utility_text(0.372, ACCURACY), utility_text(None, ACCURACY)
@@ -175,7 +175,7 @@ def utility_text(value: float | None, figure: UtilityInfo) -> str:
 def utility_words(
     utility: Mapping[str, float | None], figure: UtilityInfo
 ) -> list[tuple[str, str]]:
-    """Return what a model achieves, and by how much more on training records: name and figure.
+    """Return a model's utility and its gap between training and test records: names and texts.
 
     >>> from fedsim.report.utility_info import ACCURACY
     >>> utility_words({"train_accuracy": 0.991, "test_accuracy": 0.372}, ACCURACY)
@@ -190,7 +190,7 @@ def utility_words(
 
 
 def ordered_union(rows: Iterable[Iterable[str]]) -> list[str]:
-    """Return every name once, in the order of first sight.
+    """Return every name once, in the order of first appearance.
 
     >>> ordered_union([["a", "b"], ["c", "b"]])
     ['a', 'b', 'c']

@@ -1,8 +1,8 @@
 """A gate: the figures of a run are checked against the limits of a release.
 
 A limit names a metric of the results (``auc``, ``tpr@0.01``), which every attack of every adversary
-must keep, or a figure of utility (``test_accuracy``). What was not measured breaks a limit, too: a
-gate that opens because a figure is missing protects nothing.
+must keep, or a figure of utility (``test_accuracy``). A figure that was not measured breaks its
+limit, too: a gate must not pass because a figure is missing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ class GateCheck:
     judged
         The number that was compared with the limit; None if nothing was measured.
     breach
-        What is wrong, as a sentence; empty where the limit is kept.
+        The breach as a sentence; empty if the limit is kept.
     """
 
     limit: Limit
@@ -64,7 +64,7 @@ def check_limits(
     results
         Of the run.
     limits
-        What its figures must keep.
+        The limits to check.
     judged_by
         Which number of a figure counts; utility has no interval, so its value does.
     each_victim

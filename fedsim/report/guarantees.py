@@ -1,4 +1,4 @@
-"""Guarantees of differential privacy as `results.json` and the page have them."""
+"""Guarantees of differential privacy for `results.json` and the page."""
 
 from typing import Annotated, Self
 
@@ -13,7 +13,7 @@ Words = Annotated[str, Field(max_length=1000)]
 
 
 class GuaranteeFigures(StrictModel):
-    """What one defence, or the trainer, guarantees; without an epsilon, `why` there is none.
+    """The guarantee of one defence or of the trainer; `why` says why there is no epsilon.
 
     See `fedsim.Guarantee` for the attributes.
     """
@@ -45,17 +45,17 @@ class GuaranteeFigures(StrictModel):
         )
 
     def in_words(self) -> str:
-        """Return what is guaranteed, or why nothing is, as a phrase."""
+        """Return the guarantee as a phrase, or why there is none."""
         return (self.guarantee() or NoGuarantee(self.why)).in_words()
 
 
 class CeilingFigure(StrictModel):
-    """The most that an attack can achieve under a guarantee: as much as epsilon and delta allow.
+    """The ceiling that a guarantee's epsilon and delta put on an attack.
 
     Attributes
     ----------
     defence
-        Which defence, or trainer, it is from.
+        The defence, or the trainer.
     epsilon, delta
         Of changing the victim's data by one record.
     accuracy

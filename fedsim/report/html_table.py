@@ -1,4 +1,4 @@
-"""A small HTML table for a notebook: no script, no colour of its own, everything escaped.
+"""A small HTML table for a notebook: without scripts and colours, and escaped.
 
 It has the notebook's colours, light or dark, and lines in the colour of the text.
 """
@@ -13,14 +13,14 @@ _LINE = "border-bottom:1px solid currentColor;"
 
 @dataclass(frozen=True)
 class Heading:
-    """The heading of a column, which stands to the right if it is of numbers."""
+    """The heading of a column; columns of numbers are aligned to the right."""
 
     text: str
     number: bool = False
 
     @property
     def style(self) -> str:
-        """How a cell of the column is set."""
+        """The style of the column's cells."""
         return _CELL + (
             "text-align:right;font-variant-numeric:tabular-nums"
             if self.number

@@ -1,4 +1,4 @@
-"""Charts of figures with their intervals: every attack a line, every adversary a mark in it."""
+"""Charts of figures with intervals: a line per attack, with a mark per adversary."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from fedsim.report.result_schema import MetricFigure, ResultRow
 
 @dataclass(frozen=True)
 class NamedDifference:
-    """How a contender's AUC in an attack differs from that of the attack's reference."""
+    """The difference of a contender's AUC in an attack from the reference."""
 
     contender: str
     attack: str
@@ -64,7 +64,7 @@ def _draw(
     write: Callable[[float], str],
     sign: str,
 ) -> None:
-    """Draw a line for each attack, and in it a mark for each of those who have a colour."""
+    """Draw a line for each attack, with a mark for each contender."""
     every = list(marks)
     attacks = list(dict.fromkeys(mark.attack for mark in every))
     for place, (whose, colour) in enumerate(colours.items()):

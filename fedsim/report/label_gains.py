@@ -1,4 +1,4 @@
-"""What is said of attacks beside a label that alone tells members from others."""
+"""The gains of attacks over the label baseline, where that beats guessing."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -17,12 +17,12 @@ def label_gain_lines(results: Results) -> list[str]:
 def gain_lines(
     named: Iterable[tuple[str, ResultRow]], metrics: Mapping[str, MetricInfo]
 ) -> list[str]:
-    """Return a line for each of those whose label baseline is above guessing.
+    """Return a line for each name whose label baseline is above guessing.
 
     Parameters
     ----------
     named
-        Rows, each with what it is called whose it is.
+        Rows with the names of their adversaries.
     metrics
         How their figures are printed.
     """

@@ -1,4 +1,4 @@
-"""The legend that both kinds of ROC share: a line an adversary, a button a trace."""
+"""The legend that both ROC charts share: a line per adversary, a button per trace."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

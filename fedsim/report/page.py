@@ -1,4 +1,4 @@
-"""The report of a run as a page; `fedsim.report.rendering` says what a page is."""
+"""The report page of a run; `fedsim.report.rendering` describes pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,10 +56,10 @@ def write_page(path: Path, data: ReportData) -> None:
 
 
 def sentence(findings: Sequence[AttackFigures]) -> str:
-    """Return what was found, in one sentence: the first attacker in full, then the others.
+    """Return the headline sentence: the first attacker in full, then the others.
 
-    Of many others, the strongest is shown, and the first that asks about other data (the local one
-    beside the global ones); the scale below has them all.
+    Of many others, the strongest is named, and the first that asks about other data (a local
+    attacker among global ones); the scale below shows all.
 
     >>> sentence([AttackFigures("a server", "X's data", 0.853, 0.834, 0.871)])
     "A server tells who was in X's data 85 times in 100 (95 % interval 83 to 87); guessing: 50."
@@ -87,7 +87,7 @@ def sentence(findings: Sequence[AttackFigures]) -> str:
 
 
 def _over_label(finding: AttackFigures) -> str:
-    """Return how much of a figure is no more than the record's label tells, if that tells any."""
+    """Return the phrase on the gain over the label baseline, if that beats guessing."""
     if finding.label_alone is None:
         return ""
     alone = formatting.out_of_100(finding.label_alone)
@@ -131,7 +131,7 @@ def _utility(data: ReportData) -> Iterator[Chart]:
 
 
 def _step(data: ReportData) -> str:
-    """Return what the figures of a model follow each other by."""
+    """Return the unit of the series: ``round``, or ``snapshot`` of an external model."""
     return "snapshot" if data.given else "round"
 
 
@@ -166,7 +166,7 @@ def _title(*parts: str) -> str:
 
 
 def _exposure(data: ReportData) -> Iterator[Chart]:
-    """Yield a chart an attack: the adversaries' lines are as many as one chart can tell apart."""
+    """Yield a chart per attack, with a line per adversary."""
     for key, alone, how in (
         ("exposure", False, f"all {_step(data)}s up to this one"),
         ("exposure-alone", True, f"this {_step(data)} alone"),
@@ -181,12 +181,12 @@ def _exposure(data: ReportData) -> Iterator[Chart]:
 
 
 def _exposed_by(data: ReportData, *, alone: bool) -> list[str]:
-    """Return the attacks behind the exposure."""
+    """Return the attacks whose exposure is shown."""
     return list(dict.fromkeys(one.attack for one in data.exposures if one.alone is alone))
 
 
 def _made_with(provenance: Mapping[str, str]) -> str:
-    """Return what the run was made with, in one line; the details have the rest."""
+    """Return the versions of a run in one line."""
     return ", ".join(f"{n} {provenance[n]}" for n in ("fedsim", "commit") if n in provenance)
 
 

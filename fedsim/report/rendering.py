@@ -1,9 +1,8 @@
-"""From a template to one HTML file that needs nothing else: no network, no server, no other file.
+"""Rendering of templates to a single self-contained HTML file, without network or server.
 
-The templates have the words, the style sheet the looks, the script draws the charts and sorts the
-tables; all are put into the page, with the figures and plotly.js compressed beside them (the
-browser unpacks them, so a page is about 2 MB). A content security policy forbids the page every
-request. Whatever comes from configs, plugins or data is escaped: by jinja2 in the text, as plotly's
+Templates, style sheet and script are embedded in the page, with the figures and plotly.js in
+compressed form, which the browser unpacks; a page has about 2 MB. A content security policy forbids
+all requests. Text from configs, plugins and data is escaped: by jinja2 in the text, as plotly's
 markup in the charts.
 """
 
@@ -31,7 +30,7 @@ _DIGITS = 5
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with a name for its place on the page and a description for who cannot see it."""
+    """A figure with an id, a title, and a description for screen readers."""
 
     key: str
     figure: go.Figure
@@ -70,7 +69,7 @@ def rendered(template: str, charts: Mapping[str, Iterable[Chart]], **context: An
 
 @cache
 def _environment() -> Environment:
-    """Return what renders our templates, which are compiled once in a process."""
+    """Return the jinja2 environment; templates are compiled once per process."""
     environment = Environment(
         loader=FunctionLoader(_own),
         autoescape=True,
@@ -100,7 +99,7 @@ def _plain(figure: go.Figure) -> object:
 
 
 def _shortened(content: Any) -> Any:
-    """Return what JSON holds, its numbers rounded: half of a page would be digits beyond sight."""
+    """Return JSON data with rounded numbers: invisible digits would be half of a page."""
     if isinstance(content, float):
         return float(f"{content:.{_DIGITS}g}")
     if isinstance(content, list):

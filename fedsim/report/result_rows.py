@@ -1,4 +1,4 @@
-"""From what was evaluated to the rows of `results.json`."""
+"""From evaluation results to the rows of `results.json`."""
 
 from collections.abc import Iterable, Mapping
 
@@ -58,7 +58,7 @@ def metric_infos(metrics: Iterable[Metric]) -> dict[str, MetricInfo]:
 
 
 def _figure(metric: Metric, result: EvaluationResult) -> MetricFigure:
-    """Return a figure with its interval; of a fraction, rounding errors beyond 0..1 are cut."""
+    """Return a figure with its interval; fractions are clipped to 0..1."""
     estimate = result.figures[metric.name]
     numbers = {
         name: float(getattr(estimate, name)) for name in ("value", "low", "high", "least", "most")

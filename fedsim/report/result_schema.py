@@ -1,4 +1,4 @@
-"""The parts of a results file: what a metric is, a figure with its interval, a row of figures."""
+"""The parts of a results file: metrics, figures with intervals, result rows."""
 
 from typing import Annotated, Literal, Self
 
@@ -70,7 +70,7 @@ class MetricFigure(StrictModel):
 
     @property
     def details(self) -> dict[str, float]:
-        """What stands beside the figure."""
+        """Details beside the figure."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -84,27 +84,26 @@ class DifferenceFigure(StrictModel):
 
 
 class ResultRow(StrictModel):
-    """What one attack by one adversary achieves against one victim, or on average (`mean`).
+    """The result of one attack by one adversary against one victim, or on average (`mean`).
 
     Attributes
     ----------
     figures
         By metric; the threshold of an accuracy was chosen on the auxiliary records.
     refused
-        By metric, why the number of records cannot support it.
+        By metric, why it was refused: too few records.
     confidence, resamples
         Of the intervals.
     attack_seeds
         How many seeds of the attack the figures are means over.
     baseline
-        Whether the attack stands here for comparison only.
+        Whether the attack is a baseline.
     over_label
-        By metric, the gain over the attack that reads labels only, where that one tells members
-        from others; empty where it does not.
+        By metric, the gain over the label baseline, where that beats guessing; else empty.
     ceiling
-        The most that a guarantee allows the attack; None where none binds it.
+        The ceiling that a guarantee puts on the attack; None where none binds it.
     refutes
-        That the attack lies above it, as a sentence; empty where it does not.
+        The sentence that the attack exceeds the ceiling; empty if it does not.
     """
 
     adversary: Name
@@ -132,7 +131,7 @@ class ResultRow(StrictModel):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What names the row: adversary, attack, victim."""
+        """The key of the row: adversary, attack, victim."""
         return self.adversary, self.attack, self.victim
 
     @property

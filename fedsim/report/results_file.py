@@ -1,4 +1,4 @@
-"""``results.json``: written of the present schema, read of this one and of those before."""
+"""Reading and writing ``results.json``; earlier schemas are read, too."""
 
 from pathlib import Path
 from typing import Annotated

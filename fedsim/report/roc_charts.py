@@ -1,4 +1,4 @@
-"""ROC curves as both pages show them: on linear axes and on logarithmic ones."""
+"""ROC curves of both kinds of pages, on linear and on logarithmic axes."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -22,7 +22,7 @@ from fedsim.report.rendering import Chart
 def roc_charts(
     traces: Sequence[RocTrace], ceilings: Sequence[CeilingTrace] = ()
 ) -> Iterator[Chart]:
-    """Yield both charts of these curves, under their ceilings; none where there are none."""
+    """Yield both charts of these curves with their ceilings; none without curves."""
     if traces:
         linear = roc_chart(traces, ceilings, logarithmic=False)
         yield Chart("roc", linear, "Linear", "ROC curves on linear axes")
@@ -38,7 +38,7 @@ def roc_chart(
 ) -> go.Figure:
     """Return the ROC curves: trace 0 is guessing, trace 1 + i the i-th of `traces`.
 
-    After them come the ceilings that guarantees are to them, one an adversary.
+    After them come the ceilings, one per adversary.
 
     There is no legend: the page has one for both kinds of axis. `shown_at_first` says which traces
     are drawn before the reader asks for more.
@@ -95,7 +95,7 @@ def roc_chart(
 
 
 def shown_at_first(traces: Sequence[RocTrace]) -> list[bool]:
-    """Return which ROCs are drawn at first: attacks, and each adversary's best baseline."""
+    """Return which ROCs are visible initially: attacks, and each adversary's best baseline."""
     best = {
         adversary: max((t for t in traces if t.adversary == adversary and t.baseline), key=_auc)
         for adversary in {t.adversary for t in traces if t.baseline}
@@ -108,6 +108,6 @@ def _auc(trace: RocTrace) -> float:
 
 
 def line_style(traces: Sequence[RocTrace], trace: RocTrace) -> str:
-    """Return how a ROC is dashed: baselines dotted, an adversary's attacks each in its own way."""
+    """Return the dash style of a ROC: baselines dotted, attacks in different styles."""
     attacks = [t.attack for t in traces if t.adversary == trace.adversary and not t.baseline]
     return "dot" if trace.baseline else _DASHES[attacks.index(trace.attack) % len(_DASHES)]

@@ -1,4 +1,4 @@
-"""The base of what ``results.json`` is made of: immutable, and read strictly."""
+"""The base class of the parts of ``results.json``: immutable, and read strictly."""
 
 from typing import Annotated
 

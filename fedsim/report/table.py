@@ -1,7 +1,6 @@
-"""A run's results at a terminal: what the model achieves and what each attacker makes of it.
+"""The results of a run in the terminal: utility of the model, and figures of each attacker.
 
-Names come from configs and plugins and are shown as plain text: nothing in them is taken for
-markup.
+Names come from configs and plugins and are shown as plain text, not as markup.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,10 +33,10 @@ _NOTE = "dim italic"
 
 
 class RunTable:
-    """Everything `fedsim run` ends with; prints itself to the width it is given.
+    """The final tables of `fedsim run`, fitted to the width of the terminal.
 
-    Per adversary a table of its attacks (each metric with its interval), the adversaries side by
-    side where there are several, and the model's own utility.
+    A table of attacks for each adversary, with intervals, a table of all adversaries if there are
+    several, and the utility of the model.
     """
 
     def __init__(self, results: Results) -> None:
@@ -79,10 +78,9 @@ class RunTable:
 
 
 def side_by_side(results: Results, width: int) -> WideTable:
-    """Return accuracy and AUC of every attack, one column an adversary.
+    """Return accuracy and AUC of every attack, one column per adversary.
 
-    Where those do not fit beside each other the adversaries are the rows, and AUC alone is shown:
-    it stands in every column.
+    If the columns do not fit, the adversaries are rows, and only the AUC is shown.
     """
     found = {(row.adversary, row.attack): row for row in results.summary()}
     attacks, adversaries = results.attacks(), results.adversaries()
@@ -103,13 +101,13 @@ def side_by_side(results: Results, width: int) -> WideTable:
 
 
 def utility_line(results: Results) -> Text:
-    """Return what the model itself achieves, in one line."""
+    """Return the utility of the model in one line."""
     message = map(" ".join, utility_words(results.utility, results.utility_figure))
     return Text.assemble(("the model  ", "bold"), "   ".join(message))
 
 
 def notes(results: Results) -> list[Text]:
-    """Return what must be known to read the figures: units, intervals, what was refused."""
+    """Return notes on the figures: units, intervals, refused figures."""
     rows = results.summary()
     if not rows:
         return [Text("no attack was run", _NOTE)]
@@ -126,7 +124,7 @@ def notes(results: Results) -> list[Text]:
 
 
 def _title(results: Results, rows: Sequence[ResultRow]) -> Text:
-    """Return who attacks whom, and the number of records evaluated."""
+    """Return the title: attacker, victim, and the number of evaluation records."""
     adversary = rows[0].adversary
     victims = dict.fromkeys(
         row.victim for row in results.results if row.adversary == adversary and row.victim != MEAN

@@ -1,4 +1,4 @@
-"""How many bytes the parameters in a federation's messages take, as `results.json` has it."""
+"""The size of a federation's messages, for `results.json`."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ class Traffic(StrictModel):
 
     @property
     def uploaded(self) -> float:
-        """Bytes a round that participants would upload: encoded, where a defence does that."""
+        """Bytes per round that participants would upload, encoded if a defence does that."""
         return self.received if self.encoded is None else self.encoded
 
 
@@ -50,7 +50,7 @@ def size_text(size: float) -> str:
 
 
 def traffic_words(traffic: Traffic) -> str:
-    """Return what a federation's messages take, in a few words.
+    """Return the size of a federation's messages in a few words.
 
     >>> traffic_words(Traffic(sent=8e6, received=8e6, encoded=1e5))
     'participants are sent 8 MB a round, and upload 100 kB (encoded; 8 MB as it is)'

@@ -47,7 +47,7 @@ def utility_chart(
 
 
 def _utility_axis(shown: Sequence[UtilityInfo]) -> tuple[str, dict[str, Any], str]:
-    """Return what the axis of utility is called, how it is drawn, and how a point is written."""
+    """Return the title and the layout of the axis of utility, and the text of a point."""
     name = " or ".join(one.name for one in shown)
     if all(one.unit == "percent" for one in shown):
         return name, _PERCENT | {"range": [0, 1.02]}, "%{y:.1%}"
@@ -57,9 +57,9 @@ def _utility_axis(shown: Sequence[UtilityInfo]) -> tuple[str, dict[str, Any], st
 def utilities_chart(
     courses: Mapping[str, Sequence[UtilityPoint]], shown: Sequence[UtilityInfo]
 ) -> go.Figure:
-    """Return the utility of several runs over the rounds, on training records dotted.
+    """Return the utility of several runs over the rounds; dotted on training records.
 
-    `shown` are the figures that it is of: one, unless the runs have different objectives.
+    `shown` are the figures of utility: several only if the objectives differ.
     """
     rounds = whole_numbers(point.round for course in courses.values() for point in course)
     name_of, axis, hover = _utility_axis(shown)

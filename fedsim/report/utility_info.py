@@ -1,4 +1,4 @@
-"""Which figure a model's utility is: its name, how it is printed, which way is better."""
+"""The figure of a model's utility: its name, its unit, and whether higher is better."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -19,7 +19,7 @@ class UtilityInfo(StrictModel):
     unit
         ``percent``: a fraction, printed in percent; ``number``: as it is.
     higher_is
-        Whether a higher figure is of a better model.
+        Whether a higher figure means a better model.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class UtilityInfo(StrictModel):
 
     @classmethod
     def of_objective(cls, figure: UtilityFigure) -> "UtilityInfo":
-        """Return what is written to files of an objective's figure."""
+        """Return the description of an objective's figure for files."""
         return cls(
             name=figure.name,
             unit="percent" if figure.percent else "number",
@@ -47,7 +47,7 @@ class UtilityInfo(StrictModel):
     def named_in(cls, figures: Iterable[str]) -> "UtilityInfo":
         """Return the figure of a file that has only names, such as ``test_error``.
 
-        Files have them alone that were written before utility was described in them.
+        For files of earlier versions, which do not describe utility.
 
         >>> UtilityInfo.named_in(["train_loss", "test_loss", "test_error"]).name
         'error'
@@ -63,7 +63,7 @@ class UtilityInfo(StrictModel):
         return f"{part}_{self.name}"
 
     def cost(self, figure: float, honest: float) -> float:
-        """Return how much worse a figure is than the honest one; below 0 where it is better."""
+        """Return how much worse a figure is than the honest one; negative if it is better."""
         return honest - figure if self.higher_is == "better" else figure - honest
 
 

@@ -1,8 +1,7 @@
-"""Tables that fit a terminal: what is too wide for one table becomes several below each other.
+"""Tables that fit a terminal: a table that is too wide is split into several.
 
-No word is broken and no text is cut: columns that do not fit beside each other stand in a further
-table, which repeats the columns that name the lines. Only where a single column is wider than the
-terminal are its cells folded.
+No word is broken and no text is cut: columns that do not fit go into a further table, which repeats
+the columns that name the rows. Cells are folded only if a single column is wider than the terminal.
 """
 
 from collections.abc import Iterator, Sequence
