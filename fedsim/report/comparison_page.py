@@ -118,9 +118,9 @@ def sentence(data: ComparisonData) -> str:
         return "There is nothing to compare: no two contenders ran the same attack."
     row, reference, auc = max(found, key=lambda one: abs(one[2].value))
     if auc.low <= 0 <= auc.high:
-        how = "tells members from others no better and no worse, as far as could be measured, than"
+        how = "separates members from non-members neither measurably better nor worse than"
     else:
-        how = f"tells members from others {'better' if auc.value > 0 else 'worse'} than"
+        how = f"separates members from non-members {'better' if auc.value > 0 else 'worse'} than"
     most = "the largest difference is " if len(found) > 1 else "a difference of "
     return (
         f"With {row.result.attack}, {data.called(row)} {how} {data.called(reference)}: AUC "

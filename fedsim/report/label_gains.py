@@ -32,8 +32,8 @@ def gain_lines(
             said = f"{row.attack} {', '.join(_gains(row, metrics))}"
             gains.setdefault(whose, []).append(said)
     return [
-        f"{whose}: a record's label alone tells members from others here, so read the figures as "
-        f"gains over it, not over guessing: {'; '.join(said)}"
+        f"{whose}: a record's label alone separates members from non-members here, so read the "
+        f"figures as gains over it, not over guessing: {'; '.join(said)}"
         for whose, said in gains.items()
     ]
 

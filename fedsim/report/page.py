@@ -61,8 +61,8 @@ def sentence(findings: Sequence[AttackFigures]) -> str:
     Of many others, the strongest is named, and the first that asks about other data (a local
     attacker among global ones); the scale below shows all.
 
-    >>> sentence([AttackFigures("a server", "X's data", 0.853, 0.834, 0.871)])
-    "A server tells who was in X's data 85 times in 100 (95 % interval 83 to 87); guessing: 50."
+    >>> sentence([AttackFigures("Eve", "X's data", 0.853, 0.834, 0.871)]).partition(" (")[0]
+    "Eve tells members of X's data from others 85 times in 100"
     """
     if not findings:
         return "Nothing was attacked."
@@ -72,7 +72,7 @@ def sentence(findings: Sequence[AttackFigures]) -> str:
         elsewhere = next((one for one in others if one.whose != first.whose), strongest)
         others = [one for one in others if one in (strongest, elsewhere)]
     parts = [
-        f"{first.who[:1].upper()}{first.who[1:]} tells who was in {first.whose} "
+        f"{first.who[:1].upper()}{first.who[1:]} tells members of {first.whose} from others "
         f"{formatting.out_of_100(first.accuracy)} times in 100 (95 % interval {_range(first)})"
         f"{_over_label(first)}"
     ]
@@ -93,8 +93,8 @@ def _over_label(finding: AttackFigures) -> str:
     alone = formatting.out_of_100(finding.label_alone)
     gain = int(formatting.out_of_100(finding.accuracy)) - int(alone)
     if gain <= 0:
-        return f", no more than the record's label alone tells ({alone})"
-    return f", {gain} more than the record's label alone tells ({alone})"
+        return f", no more than with the record's label alone ({alone})"
+    return f", {gain} more than with the record's label alone ({alone})"
 
 
 def _range(finding: AttackFigures) -> str:

@@ -34,12 +34,13 @@ def test_the_sentence_tells_the_largest_difference(data):
     worse = example_report.evaluation_results(0)["curious-participant", "supervised"].auc.value
     better = example_report.evaluation_results(0)["curious-server", "supervised"].auc.value
     assert said.replace(MINUS, "-") == (
-        "With supervised, first · curious-participant tells members from others worse than "
+        "With supervised, first · curious-participant separates members from non-members worse "
+        "than "
         f"first · curious-server: AUC {worse:.3f} against {better:.3f}; a difference of -.012 "
         "(95 % interval -.020 to -.005, p = .002)."
     ).replace(" 0.", " .")
     unsure = sentence(with_difference(data, 0.003, -0.002, 0.008, 0.31))
-    assert "no better and no worse, as far as could be measured, than first" in unsure
+    assert "neither measurably better nor worse than first" in unsure
     assert sentence(data).count("the largest difference is") == 1
     alone = replace(data, rows=data.rows[:1])
     assert sentence(alone).startswith("There is nothing to compare")
@@ -50,16 +51,22 @@ def test_the_sentence_compares_like_with_like_where_it_can(data):
     # The participant is far weaker than the server in each run, and little changes between them.
     assert abs(data.rows[1].difference.auc.value) > abs(data.rows[3].difference.auc.value)
     said = sentence(data)
-    assert "second · curious-participant tells members from others better than first · " in said
+    assert (
+        "second · curious-participant separates members from non-members better than first · "
+        in said
+    )
     assert "than first · curious-participant: AUC" in said
     server = replace(data, rows=data.rows[:3])
-    assert "second · curious-server tells" in sentence(server)
+    assert "second · curious-server separates" in sentence(server)
     assert "than first · curious-server: AUC" in sentence(server)
 
 
 def test_the_sentence_falls_back_to_what_there_is(data):
     one = replace(data, rows=[row for row in data.rows if row.run == "first"])
-    assert "first · curious-participant tells members from others worse than first" in sentence(one)
+    assert (
+        "first · curious-participant separates members from non-members worse than first"
+        in sentence(one)
+    )
     baselines = [row for row in data.rows if row.result.baseline]
     assert sentence(replace(data, rows=baselines)).startswith("With gradient-norm, second")
     # Only one contender ran the first attack.

@@ -58,7 +58,8 @@ def test_the_sentence():
         parts.AttackFigures("a fellow participant", "all others' data", 0.832, 0.811, 0.849),
     ]
     assert sentence(findings) == (
-        "A curious server tells who was in participant 0's training data 85 times in 100 (95 % "
+        "A curious server tells members of participant 0's training data from others 85 times "
+        "in 100 (95 % "
         "interval 83 to 87); a fellow participant, among all others' data, 83 times (81 to 85); "
         "guessing: 50."
     )
@@ -255,11 +256,11 @@ def test_of_many_attackers_the_sentence_tells_the_first_the_strongest_and_a_loca
         for who, accuracy in (("a", 0.8), ("b", 0.7), ("c", 0.95), ("d", 0.6))
     ]
     assert sentence(findings) == (
-        "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
+        "A tells members of X's data from others 80 times in 100 (95 % interval 78 to 82); "
         "c 95 times (93 to 97); guessing: 50."
     )
     local = [parts.AttackFigures(who, "Y's data", 0.75, 0.73, 0.77) for who in ("e", "f")]
     assert sentence([*findings, *local]) == (
-        "A tells who was in X's data 80 times in 100 (95 % interval 78 to 82); "
+        "A tells members of X's data from others 80 times in 100 (95 % interval 78 to 82); "
         "c 95 times (93 to 97); e, among Y's data, 75 times (73 to 77); guessing: 50."
     )

@@ -72,7 +72,9 @@ def test_its_page_speaks_of_no_federation(folder: Path, tmp_path: Path) -> None:
         "2 versions of the model, and nothing of the training",
     )
     page = (tmp_path / "run" / "report.html").read_text().split("<h1>")[1].split("<pre>")[0]
-    assert page.startswith("The holder of the model tells who was in the model&#39;s training data")
+    assert page.startswith(
+        "The holder of the model tells members of the model&#39;s training data from others"
+    )
     assert "asked about: its training data" in page
     assert "How exposure grows with observed snapshots" in page
     for foreign in ("federation", "participant", "server", "the protocol", "rounds"):
@@ -181,7 +183,7 @@ def test_all_that_a_server_kept_is_attacked(folder: Path, app: Path, tmp_path: P
     victims = {r.attack: r.auc.value for r in results.results if r.victim == "participant-0"}
     assert min(victims["fedmia"], victims["loss"]) > 0.75
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "The server tells who was in the model&#39;s training data" in page
+    assert "The server tells members of the model&#39;s training data from others" in page
     again = attack(tmp_path / "out", attacks=attacks[:1]).results
     assert {r.attack: r.auc.value for r in again.results}["fedmia"] == victims["fedmia"]
     # Another participant does not leak so, and the same is seen by the number of its node.

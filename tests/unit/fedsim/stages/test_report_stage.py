@@ -144,9 +144,9 @@ def test_where_the_label_alone_tells_members_the_gain_over_it_is_said(run: RunDi
     page = run.report.read_text()
     headline = re.search("<h1>(.*?)</h1>", page, flags=re.DOTALL)
     assert headline is not None
-    assert "than the record&#39;s label alone tells" in headline[1]
+    assert "than with the record&#39;s label alone" in headline[1]
     assert "guessing: 50" not in headline[1]
-    said = "curious-server: a record&#39;s label alone tells members from others here"
+    said = "curious-server: a record&#39;s label alone separates members from non-members here"
     assert said in page
     console = Console(width=200, file=io.StringIO(), color_system=None)
     console.print(RunTable(results))
@@ -162,7 +162,7 @@ def test_a_comparison_says_the_gain_over_the_label_too(run: RunDirectory, tmp_pa
     console.print(ComparedTable(compared.rows))
     printed = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     for adversary in ("curious-server", "curious-participant"):
-        said = f"{adversary}: a record{{}}s label alone tells members from others here, so read"
+        said = f"{adversary}: a record{{}}s label alone separates members from non-members here"
         assert page.count(said.format("&#39;")) == 1
         assert printed.count(said.format("'")) == 1
     (row,) = [r for r in compared.rows if r.result.attack == "loss" and r.run and r.difference]
@@ -173,7 +173,7 @@ def test_a_comparison_says_the_gain_over_the_label_too(run: RunDirectory, tmp_pa
     with_label_scores(run, 0.0)
     report(run.path)
     compare(run.path, page=tmp_path / "page.html")
-    assert "label alone tells" not in (tmp_path / "page.html").read_text()
+    assert "label alone separates" not in (tmp_path / "page.html").read_text()
 
 
 def test_where_the_label_tells_nothing_figures_are_against_guessing(run: RunDirectory) -> None:
