@@ -11,11 +11,15 @@ Forward and backward on one thread (medians of ratios, 100 records, AVX-512): .4
 where less than half of the products are with padding (3 x 3 on 4 x 4).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+AddProduct = Callable[[Tensor, Tensor, Tensor], None]
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 class RowConv2d(nn.Conv2d):
@@ -39,7 +43,7 @@ class RowConv2d(nn.Conv2d):
             return super().forward(input)
         # The permutations are views: between two such layers no value moves.
         maps = input.permute(2, 0, 3, 1)
-        rows, _ = _Rows.apply(maps, self.weight, self.bias)
+        rows, _ = _RowsInPlace.apply(maps, self.weight, self.bias)
         found: Tensor = rows.view(*maps.shape[:3], -1).permute(1, 3, 0, 2)
         return found
 
@@ -47,25 +51,16 @@ class RowConv2d(nn.Conv2d):
 class _Rows(torch.autograd.Function):
     """From (height, N, width, in channels) to (height * N, width * out channels).
 
-    What it returns is no view, so that an activation behind it may work in place.
+    What it returns is no view, so that an activation behind it may work in place. This is the form
+    for `torch.vmap`, which has no rule for a product that is added in place; `_RowsInPlace` is used
+    otherwise.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        height, count, width, _ = maps.shape
-        matrices = _row_matrices(weight, width)
-        rows = maps.reshape(height, count, -1)
-        centre = matrices[len(matrices) // 2].T
-        if bias is None:
-            out = rows.flatten(0, 1) @ centre
-        else:
-            out = torch.addmm(bias.repeat(width), rows.flatten(0, 1), centre)
-        by_row = out.view(height, count, -1)
-        for row, given, returned in _other_rows(len(matrices), height):
-            by_row[returned] += rows[given] @ matrices[row].T
-        return out, matrices
+        return _forward(maps, weight, bias, _add_product)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -91,24 +86,74 @@ class _Rows(torch.autograd.Function):
         return (sum(parts[1:], parts[0]) if parts else None), None
 
     @staticmethod
-    def backward(
-        ctx: Any, *of_outputs: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        delta, (maps, matrices) = of_outputs[0], ctx.saved_tensors
-        height, count, width, _ = maps.shape
-        middle, channels = len(matrices) // 2, ctx.weight[0]
-        rows, deltas = maps.reshape(height, count, -1), delta.reshape(height, count, -1)
-        of_maps = of_weight = of_bias = None
-        if ctx.needs_input_grad[0]:
-            of_maps = (deltas.flatten(0, 1) @ matrices[middle]).view(height, count, -1)
-            for row, given, returned in _other_rows(len(matrices), height):
-                of_maps[given] += deltas[returned] @ matrices[row]
-            of_maps = of_maps.view(height, count, width, -1)
-        if ctx.needs_input_grad[1]:
-            of_weight = _weight_gradient(rows, deltas, width, ctx.weight)
-        if ctx.biased and ctx.needs_input_grad[2]:
-            of_bias = delta.reshape(-1, channels).sum(0)
-        return of_maps, of_weight, of_bias
+    def backward(ctx: Any, *of_outputs: Tensor) -> Gradients:
+        return _backward(ctx, of_outputs[0], _add_product)
+
+
+class _RowsInPlace(_Rows):
+    """The same, with products that are added to a sum as they are made."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        return _forward(maps, weight, bias, _add_product_in_place)
+
+    @staticmethod
+    def backward(ctx: Any, *of_outputs: Tensor) -> Gradients:
+        return _backward(ctx, of_outputs[0], _add_product_in_place)
+
+    @staticmethod
+    def vmap(
+        _: Any, in_dims: tuple[int | None, ...], *given: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        out, matrices = torch.vmap(_Rows.apply, in_dims=in_dims)(*given)
+        return (out, matrices), (0, 0)
+
+
+def _forward(
+    maps: Tensor, weight: Tensor, bias: Tensor | None, add_product: AddProduct
+) -> tuple[Tensor, Tensor]:
+    height, count, width, _ = maps.shape
+    matrices = _row_matrices(weight, width)
+    rows = maps.reshape(height, count, -1)
+    centre = matrices[len(matrices) // 2].T
+    if bias is None:
+        out = rows.flatten(0, 1) @ centre
+    else:
+        out = torch.addmm(bias.repeat(width), rows.flatten(0, 1), centre)
+    by_row = out.view(height, count, -1)
+    for row, given, returned in _other_rows(len(matrices), height):
+        add_product(by_row[returned], rows[given], matrices[row].T)
+    return out, matrices
+
+
+def _backward(ctx: Any, delta: Tensor, add_product: AddProduct) -> Gradients:
+    maps, matrices = ctx.saved_tensors
+    height, count, width, _ = maps.shape
+    middle, channels = len(matrices) // 2, ctx.weight[0]
+    rows, deltas = maps.reshape(height, count, -1), delta.reshape(height, count, -1)
+    of_maps = of_weight = of_bias = None
+    if ctx.needs_input_grad[0]:
+        of_maps = (deltas.flatten(0, 1) @ matrices[middle]).view(height, count, -1)
+        for row, given, returned in _other_rows(len(matrices), height):
+            add_product(of_maps[given], deltas[returned], matrices[row])
+        of_maps = of_maps.view(height, count, width, -1)
+    if ctx.needs_input_grad[1]:
+        of_weight = _weight_gradient(rows, deltas, width, ctx.weight)
+    if ctx.biased and ctx.needs_input_grad[2]:
+        of_bias = delta.reshape(-1, channels).sum(0)
+    return of_maps, of_weight, of_bias
+
+
+def _add_product(total: Tensor, rows: Tensor, matrix: Tensor) -> None:
+    """Add the products of rows (height, N, in) with a matrix to a total (height, N, out)."""
+    total += rows @ matrix
+
+
+def _add_product_in_place(total: Tensor, rows: Tensor, matrix: Tensor) -> None:
+    """Do the same without writing the products down."""
+    total.view(-1, total.shape[-1]).addmm_(rows.flatten(0, 1), matrix)
 
 
 def _as_torch(maps: Tensor, weight: Tensor) -> Tensor:
@@ -118,17 +163,32 @@ def _as_torch(maps: Tensor, weight: Tensor) -> Tensor:
 
 
 def _weight_gradient(rows: Tensor, deltas: Tensor, width: int, shape: torch.Size) -> Tensor:
-    """Return the gradient of the weight from that of the matrices, which hold it several times."""
+    """Return the gradient of the weight from that of the matrices, which hold it several times.
+
+    It lies as a weight with its channels last does, so that autograd takes it without a copy.
+    """
     out, channels, height, kernel = shape
-    by_place = (deltas[:1, :1, :1] * rows[:1, :1, :1]).new_zeros(height, kernel, out, channels)
+    like = deltas[:1, :1, :1] * rows[:1, :1, :1]
+    found, missing = like.new_empty(out, height, kernel, channels), _places(height, kernel)
     everything = slice(None)
     middle = height // 2, everything, everything
     for row, given, returned in (middle, *_other_rows(height, len(rows))):
         of_matrix = deltas[returned].flatten(0, 1).T @ rows[given].flatten(0, 1)
         blocks = of_matrix.view(width, out, width, channels)
         for to, start, between in _columns(kernel, width):
-            by_place[row, between] += blocks[to, :, start]
-    return by_place.permute(2, 3, 0, 1)
+            place = found[:, row, between]
+            if (row, between) in missing:
+                place.copy_(blocks[to, :, start])
+                missing.remove((row, between))
+            else:
+                place.add_(blocks[to, :, start])
+    for row, between in missing:  # what no position of the map sees
+        found[:, row, between].zero_()
+    return found.permute(0, 3, 1, 2)
+
+
+def _places(height: int, width: int) -> set[tuple[int, int]]:
+    return set(product(range(height), range(width)))
 
 
 def _other_rows(kernel: int, height: int) -> Iterator[tuple[int, slice, slice]]:
@@ -152,8 +212,11 @@ def _columns(kernel: int, width: int) -> Iterator[tuple[int, int, int]]:
 def _row_matrices(weight: Tensor, width: int) -> Tensor:
     """Return a matrix (width * out, width * in) for each row of the kernel, in one tensor."""
     out, channels, height, kernel = weight.shape
-    matrices = weight.new_zeros(height, width, out, width, channels)
-    by_place = weight.permute(2, 3, 0, 1)
+    matrices = weight.new_empty(height, width, out, width, channels)
+    by_place, missing = weight.permute(2, 3, 0, 1), _places(width, width)
     for to, start, between in _columns(kernel, width):
         matrices[:, to, :, start] = by_place[:, between]
+        missing.remove((to, start))
+    for to, start in missing:  # columns that are too far apart
+        matrices[:, to, :, start] = 0.0
     return matrices.view(height, width * out, width * channels)
