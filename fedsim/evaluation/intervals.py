@@ -88,7 +88,7 @@ def bootstrap(
         [
             np.stack(
                 [
-                    measure_resamples(case, metrics, counts[:, column])
+                    measure_resamples(case, metrics, counts.T[column].T)
                     for case, column in zip(cases, columns, strict=True)
                 ]
             )
@@ -178,38 +178,50 @@ def _strata(cases: Sequence[EvaluationCase]) -> tuple[Ids, list[NDArray[np.intp]
 def _draws(
     records: int, strata: Sequence[NDArray[np.intp]], resamples: int, rng: np.random.Generator
 ) -> Iterator[Counts]:
-    """Yield how often each record was drawn, int32 (some resamples, records), block by block.
-
-    All attacks on one set of records are judged on the same draws, and making them takes longer
-    than most metrics do: what fits into one block is kept until others are drawn.
-    """
+    """Yield how often each record was drawn, int32 (some resamples, records), block by block."""
     block = max(1, _BLOCK // records)
-    if resamples > block:
-        for start in range(0, resamples, block):
-            yield _block_of_draws(records, strata, min(block, resamples - start), rng)
-        return
-    of = (records, resamples, *(stratum.tobytes() for stratum in strata))
-    asked = of, rng.bit_generator.state
-    if not _latest or _latest[0][:2] != asked:
-        counts = _block_of_draws(records, strata, resamples, rng)
-        _latest[:] = [(*asked, rng.bit_generator.state, counts)]
-    *_, rng.bit_generator.state, counts = _latest[0]
-    yield counts
+    for start in range(0, resamples, block):
+        yield _block_of_draws(records, strata, min(block, resamples - start), rng)
 
 
-_latest: list[tuple[tuple[object, ...], Mapping[str, Any], Mapping[str, Any], Counts]] = []
-"""The last block that was drawn: of what, the generator's state before and behind, the counts."""
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """A block that was drawn: of what and from which state of the generator, and what came out."""
+
+    drawn_from: tuple[object, ...]
+    counts: Counts
+    state_behind: Mapping[str, Any]
+
+
+_MOST_KEPT = 6
+_latest: list[_Block] = []
+"""The last blocks that were drawn, the latest first."""
 
 
 def _block_of_draws(
     records: int, strata: Sequence[NDArray[np.intp]], rows: int, rng: np.random.Generator
 ) -> Counts:
-    counts = np.empty((rows, records), dtype=np.int32)
+    """Return a block; what lies next to each other are the weights of a record.
+
+    All attacks on one set of records are judged on the same draws, and making them takes longer
+    than most metrics do: the last blocks are kept.
+    """
+    state = rng.bit_generator.state
+    drawn_from = (records, rows, *(stratum.tobytes() for stratum in strata), state)
+    for place, block in enumerate(_latest):
+        if block.drawn_from == drawn_from:
+            _latest.insert(0, _latest.pop(place))
+            rng.bit_generator.state = block.state_behind
+            return block.counts
+    by_record = np.empty((records, rows), dtype=np.int32)
     for stratum in strata:
         size = len(stratum)
         drawn = rng.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
         times = np.bincount(drawn.reshape(-1), minlength=rows * size)
-        counts[:, stratum] = times.reshape(rows, size)
+        by_record[stratum] = times.reshape(rows, size).T
+    counts = by_record.T
+    counts.flags.writeable = False
+    _latest[:] = [_Block(drawn_from, counts, rng.bit_generator.state), *_latest[: _MOST_KEPT - 1]]
     return counts
 
 
@@ -233,7 +245,8 @@ def measure_resamples(case: EvaluationCase, metrics: Sequence[Metric], counts: C
     PluginError
         If a metric fails, or gives no finite number or no fraction where it says so.
     """
-    members, nonmembers = counts[:, case.joined.member], counts[:, ~case.joined.member]
+    by_record, member = counts.T, case.joined.member
+    members, nonmembers = by_record[member].T, by_record[~member].T
     total = np.zeros((len(metrics), len(counts)))
     for scored in case.scored:
         resampled = ResampledRecords(scored, members, nonmembers)

@@ -66,7 +66,8 @@ class ResampledRecords:
     scored
         The records.
     members, nonmembers
-        int32 (resamples, m) and (resamples, n); each row sums to m, and to n.
+        int32 (resamples, m) and (resamples, n); each row sums to m, and to n. In memory the
+        weights of one record lie next to each other.
     """
 
     scored: ScoredRecords
@@ -76,20 +77,21 @@ class ResampledRecords:
     @cached_property
     def members_below(self) -> Floats:
         """Cumulative weights over the members by rising score, float64 (resamples, m + 1)."""
-        return _cumulative(self.members[:, self.scored.member_order])
+        return _cumulative(self.members, self.scored.member_order)
 
     @cached_property
     def nonmembers_below(self) -> Floats:
         """Cumulative weights over the non-members by rising score, float64 (resamples, n + 1)."""
-        return _cumulative(self.nonmembers[:, self.scored.nonmember_order])
+        return _cumulative(self.nonmembers, self.scored.nonmember_order)
 
     @cached_property
     def accused(self) -> tuple[Floats, Floats]:
         """The shares of members and of non-members at or above the threshold: (resamples,) each."""
         scored = self.scored
         return (
-            self.members @ (scored.members >= scored.threshold) / len(scored.members),
-            self.nonmembers @ (scored.nonmembers >= scored.threshold) / len(scored.nonmembers),
+            weight_of(self.members, scored.members >= scored.threshold) / len(scored.members),
+            weight_of(self.nonmembers, scored.nonmembers >= scored.threshold)
+            / len(scored.nonmembers),
         )
 
     def drawn(self) -> Iterator[ScoredRecords]:
@@ -190,8 +192,20 @@ class Metric(ABC):
         return {}
 
 
-def _cumulative(weights: Counts) -> Floats:
-    """Return cumulative sums along each row with a zero in front, float64 (rows, columns + 1)."""
-    sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
-    return sums
+def weight_of(weights: Counts, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the weight of the chosen records in each resample, (resamples,).
+
+    >>> weight_of(np.array([[2, 0, 1], [1, 1, 1]], np.int32), np.array([True, False, True]))
+    array([3, 2])
+    """
+    found: NDArray[np.int64] = weights.T[chosen].sum(axis=0)
+    return found
+
+
+def _cumulative(weights: Counts, order: Order) -> Floats:
+    """Return cumulative sums over the records in an order, float64 (resamples, records + 1)."""
+    by_record = weights.T
+    sums = np.zeros((len(by_record) + 1, by_record.shape[1]))
+    for place, record in enumerate(order):  # a row is quicker to add than a column to go through
+        np.add(sums[place], by_record[record], out=sums[place + 1])
+    return sums.T

@@ -1,8 +1,6 @@
 """Balanced accuracy at the threshold that was chosen on the auxiliary records."""
 
-import numpy as np
-
-from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
+from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords, weight_of
 
 
 def balanced_accuracy(members: Floats, nonmembers: Floats, threshold: float) -> float:
@@ -32,8 +30,8 @@ class Accuracy(Metric):
     def on_resamples(self, resampled: ResampledRecords) -> Floats:
         """Return the balanced accuracy of every resample."""
         scored, members, nonmembers = resampled.scored, resampled.members, resampled.nonmembers
-        right = members @ (scored.members >= scored.threshold).astype(np.int32)
-        rejected = nonmembers @ (scored.nonmembers < scored.threshold).astype(np.int32)
+        right = weight_of(members, scored.members >= scored.threshold)
+        rejected = weight_of(nonmembers, scored.nonmembers < scored.threshold)
         accuracy: Floats = (right / members.shape[1] + rejected / nonmembers.shape[1]) / 2
         return accuracy
 

@@ -34,9 +34,10 @@ class Auc(Metric):
     def on_resamples(self, resampled: ResampledRecords) -> Floats:
         """Return the AUC of every resample: Mann-Whitney with weights."""
         high, low = resampled.scored.members, resampled.scored.nonmembers
-        ordered, below = low[resampled.scored.nonmember_order], resampled.nonmembers_below
+        ordered, below = low[resampled.scored.nonmember_order], resampled.nonmembers_below.T
         # Non-members below, and those not above, each member's score.
-        beaten = below[:, np.searchsorted(ordered, high, side="left")]
-        beaten += below[:, np.searchsorted(ordered, high, side="right")]
-        area: Floats = np.einsum("ij,ij->i", resampled.members, beaten) / (2 * len(high) * len(low))
-        return area
+        first, last = (np.searchsorted(ordered, high, side=side) for side in ("left", "right"))
+        beaten = below[first]
+        beaten += beaten if np.array_equal(first, last) else below[last]
+        area: Floats = np.einsum("ij,ij->j", resampled.members.T, beaten)
+        return area / (2 * len(high) * len(low))

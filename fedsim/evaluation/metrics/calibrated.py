@@ -9,8 +9,9 @@ re-evaluations of LiRA insist on.
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords
+from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords, weight_of
 from fedsim.evaluation.metrics.tpr import false_positive_budget
 from fedsim.evaluation.scores import require_share
 
@@ -65,8 +66,8 @@ class CalibratedTpr(Metric):
 
     def on_resamples(self, resampled: ResampledRecords) -> Floats:
         """Return the rate of every resample."""
-        accused = self._accused(resampled.scored).astype(np.int32)
-        rates: Floats = getattr(resampled, self.side) @ accused / len(accused)
+        accused = self._accused(resampled.scored)
+        rates: Floats = weight_of(getattr(resampled, self.side), accused) / len(accused)
         return rates
 
     def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
@@ -78,11 +79,11 @@ class CalibratedTpr(Metric):
         """Return how many records the rate is a share of."""
         return members if self.side == "members" else nonmembers
 
-    def _accused(self, scored: ScoredRecords) -> Floats:
+    def _accused(self, scored: ScoredRecords) -> NDArray[np.bool_]:
         cut = scored.threshold
         if scored.auxiliary is not None:
             cut = calibrated_threshold(scored.auxiliary[1], self.fpr)
-        accused: Floats = getattr(scored, self.side) >= cut
+        accused: NDArray[np.bool_] = getattr(scored, self.side) >= cut
         return accused
 
 
