@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from adversaries.inference.gradient_inputs import GradientInputs
 from adversaries.inference.inputs import Inputs, by_record
-from adversaries.inference.network_layers import Dropout, SnapshotLinear, UnitDropout
+from adversaries.inference.network_layers import (
+    Dropout,
+    SnapshotLinear,
+    UnitDropout,
+    draw_normal,
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class GradientConvolution(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(snapshots, fan_out, kernels))
         self.bias = nn.Parameter(torch.zeros(snapshots, 1, kernels, 1))
-        nn.init.normal_(self.weight, std=fan_out**-0.5)
+        draw_normal(self.weight, fan_out**-0.5)
 
     def forward(self, gradients: GradientInputs) -> Tensor:
         """Return (T, N, kernels, F)."""

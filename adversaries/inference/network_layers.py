@@ -21,6 +21,15 @@ class RecordLinear(nn.Linear):
         return torch.baddbmm(self.bias[:, None], input, self.weight.mT)
 
 
+def draw_normal(weight: Tensor, deviation: float) -> None:
+    """Draw a parameter from a normal distribution; where it has a shape only, leave it.
+
+    To draw on the meta device PyTorch imports a compiler first, which takes a second.
+    """
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=deviation)
+
+
 class SnapshotLinear(nn.Module):
     """A linear layer for each of T snapshots, or one (T = 1) for all: (T, N, in) to (T, N, out)."""
 
@@ -28,7 +37,7 @@ class SnapshotLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(snapshots, width_in, width_out))
         self.bias = nn.Parameter(torch.zeros(snapshots, 1, width_out))
-        nn.init.normal_(self.weight, std=width_in**-0.5)
+        draw_normal(self.weight, width_in**-0.5)
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply each snapshot's layer to its values."""

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from adversaries.inference.components import Components, ComponentSettings
 from adversaries.inference.inputs import Inputs
 from adversaries.inference.network import MembershipNetwork
-from adversaries.inference.network_layers import RecordLinear
+from adversaries.inference.network_layers import RecordLinear, draw_normal
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class PaperNetwork(MembershipNetwork):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             else:
-                nn.init.normal_(parameter, std=settings.initial_deviation)
+                draw_normal(parameter, settings.initial_deviation)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the membership logits (N,); of a stack, (K, N)."""

@@ -88,7 +88,7 @@ def bootstrap(
         [
             np.stack(
                 [
-                    measure_resamples(case, metrics, counts.T[column].T)
+                    measure_resamples(case, metrics, _columns(counts, column))
                     for case, column in zip(cases, columns, strict=True)
                 ]
             )
@@ -99,6 +99,13 @@ def bootstrap(
     ends = np.cumsum([len(group) for group in groups])[:-1]
     means = [part.mean(axis=0) for part in np.split(measured, ends)]
     return [dict(zip((one.name for one in metrics), mean, strict=True)) for mean in means]
+
+
+def _columns(counts: Counts, column: NDArray[np.intp]) -> Counts:
+    """Return the weights of the records of one case, which are often all."""
+    if np.array_equal(column, np.arange(counts.shape[1])):
+        return counts
+    return counts.T[column].T
 
 
 def percentile_interval(replicates: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
