@@ -108,7 +108,7 @@ def test_large_networks_are_scored_epoch_by_epoch_with_the_same_figures(
     given = inputs(80, leak=torch.from_numpy(member).float())
     settings = SupervisedSettings(folds=2, epochs=4)
     kept = fit_and_score(given, member, given, settings, [0])
-    monkeypatch.setattr("adversaries.inference.epoch_scores.MOST_WEIGHTS", 0)
+    monkeypatch.setattr("adversaries.inference.memory.MOST_BYTES", 0)
     scored = fit_and_score(given, member, given, settings, [0])
     np.testing.assert_allclose(kept, scored, rtol=1e-4, atol=1e-5)  # in stacks of two, and alone
     monkeypatch.setattr("adversaries.inference.network.MOST_FLOATS", 100)
