@@ -39,7 +39,7 @@ class ConfidenceSeries(SeriesClassifier):
         return Convolutions(columns)
 
     def measures(self, features: SnapshotFeatures) -> Floats:
-        """Return the log-odds, (N, 1); of another objective what stands for the fit."""
+        """Return the log-odds, (N, 1); for other objectives their measure of fit."""
         return features.scalars[:, :1].astype(np.float64)
 
 

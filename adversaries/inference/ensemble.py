@@ -1,11 +1,10 @@
-"""An ensemble: logistic regression of what all attacks say that a position can make.
+"""An ensemble: logistic regression on the scores of all attacks that a position allows.
 
-Gradient alignment (cosine and inner product), the loss series (level, slope, change) and the
-supervised network for any position, as far as it saw updates and several rounds; offline LiRA,
-RMIA, source inference and the features of `relative` beside them where all uploads are seen. Each
-gives one score a record; a logistic regression on the standardised scores learns from the known
-records, each of which is scored by folds that it is not in (those of the network are out of fold
-already). Ours.
+It combines gradient alignment (cosine and inner product), the loss series (level, slope, change)
+and the supervised network, as far as updates and several rounds were seen; with all uploads also
+offline LiRA, RMIA, source inference and the features of `relative`. Each gives one score per
+record. A logistic regression on the standardised scores learns from the known records with
+cross-fitting (the network's scores are out of fold already). Ours.
 """
 
 from collections.abc import Sequence
@@ -85,7 +84,7 @@ class Ensemble(SeedSharingAttack):
         return self.network.memory_needed(prospect) if self.network else None
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
-        """Try each attack on the one round that there is."""
+        """Try each attack on the only round."""
         for attack in (*_own(view), *(_compared() if self._compares(view) else ())):
             attack.dry_run(view, known, candidates)
         if not seen_updates(view):  # an update of length zero: what the model cannot do fails here
@@ -112,12 +111,12 @@ class Ensemble(SeedSharingAttack):
         attack_seeds: Sequence[int],
         watcher: Watcher,
     ) -> Sequence[Floats]:
-        """Return those of several seeds; the networks are those of `supervised`, trained once.
+        """Return the scores of several seeds; the networks of `supervised` are trained once.
 
         Raises
         ------
         FedsimError
-            If one of the attacks cannot be made of what was seen.
+            If one of the attacks cannot run on the observation.
         """
         compared = self._compares(view)
         attacks: list[Attack] = [*_own(view), *(_compared() if compared else ())]
@@ -151,7 +150,7 @@ class Ensemble(SeedSharingAttack):
 
 
 def _own(view: View) -> list[Attack]:
-    """Return the attacks that what was seen of the victim is enough for."""
+    """Return the attacks that need only observations of the victim."""
     attacks: list[Attack] = [LossSeries("level")]
     if len({snapshot.round for snapshot in view.closest}) > 1:
         attacks.append(LossSeries("slope"))
@@ -163,5 +162,5 @@ def _own(view: View) -> list[Attack]:
 
 
 def _compared() -> list[Attack]:
-    """Return the attacks that take others' uploads."""
+    """Return the attacks that read others' uploads."""
     return [LiRA(), RMIA(offline_a=1.0), SourceInference("loss")]

@@ -1,4 +1,4 @@
-"""The layer that reads a record as it is: where a server can plant units that single records out.
+"""The layer that reads the raw features of a record, in which a server can plant units.
 
 A linear layer on the features themselves, with an activation behind it that has no slope for most
 records: below 0 (ReLU), or far from 0 (tanh, whose slope is exactly 0 in single precision from 9

@@ -1,4 +1,4 @@
-"""Which epoch of some networks is taken, by what they say of held-out records."""
+"""Choice of the epoch of attack networks by their loss on held-out records."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class EpochChoice:
-    """The epoch with the smallest held-out loss, until so many after it were no better.
+    """The epoch with the smallest held-out loss, with early stopping.
 
     Attributes
     ----------

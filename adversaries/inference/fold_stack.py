@@ -1,4 +1,4 @@
-"""Attack networks of some folds in training: a stack, with what each network reads."""
+"""Attack networks of several folds in training, as a stack with their inputs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class NetworkFold:
-    """A network that is to be trained: its attack seed, repeat and fold, and the records of each.
+    """A network to train: its attack seed, repeat and fold, and its records.
 
     Attributes
     ----------
     seed, repeat, number
-        Which one it is; they name its draws.
+        Its identity, which names its random draws.
     rest, held_out
         Positions of the known records that it learns from, and of those that it does not.
     """
@@ -43,7 +43,7 @@ class NetworkFold:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a network says of its held-out records: the logits, and their mean loss."""
+    """A network's logits of its held-out records, and their mean loss."""
 
     scores: ScoreArray
     loss: float
@@ -79,7 +79,7 @@ class FoldStack:
         self._optimizer, self._schedule = _optimizer(self._network, self._truths[0], settings)
 
     def train_epoch(self) -> list[HeldOut]:
-        """Train an epoch; return what each network says of its held-out records then."""
+        """Train an epoch; return each network's held-out logits and loss."""
         self._network.train()
         batches = [
             balanced_batches(truth, self._settings.batch_size, generator)
@@ -116,13 +116,13 @@ class FoldStack:
         return scores
 
     def release(self) -> None:
-        """Let go what only training needs."""
+        """Release the memory that only training needs."""
         self._network.zero_grad()
         self._optimizer.state.clear()
 
 
 class _Prepared:
-    """What one network of a stack starts with."""
+    """The initial state of one network of a stack."""
 
     def __init__(
         self, inputs: Inputs, member: BoolArray, fold: NetworkFold, settings: SupervisedSettings
@@ -161,7 +161,7 @@ def _losses(logits: Tensor, truth: Tensor, settings: SupervisedSettings) -> Tens
 
 
 def longer_side(member: BoolArray) -> int:
-    """Return how many records the larger of the two sides has."""
+    """Return the number of records on the larger side."""
     members = int(member.sum())
     return max(members, len(member) - members)
 

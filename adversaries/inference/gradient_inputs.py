@@ -2,7 +2,7 @@
 
 The network's first step over a gradient is a convolution whose kernels span the layer's outputs and
 slide over its inputs. Both forms in which gradients are kept give it exactly: see `projected`. In a
-stack of K networks (see `network_stack`) what each reads has a first dimension more.
+stack of K networks (see `network_stack`), inputs have a further first dimension.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class GradientInputs(Protocol):
         """Return the same form of other tensors."""
 
     def dropped(self, dropout: PerUnit) -> Self:
-        """Return the gradients with `dropout` on their rows and on what their columns come from."""
+        """Return the gradients with `dropout` on the factors of their rows and columns."""
 
     def projected(self, weight: Tensor) -> Tensor:
         """Return W^T G of every gradient G, (T, N, K, F), for weights W (T or 1, C, K)."""
@@ -99,7 +99,7 @@ class SummedOverPositions:
         return SummedOverPositions(deltas, inputs, self.unfolding)
 
     def dropped(self, dropout: PerUnit) -> "SummedOverPositions":
-        """Drop channels of what the layer returned and of what it was given."""
+        """Drop channels of the layer's outputs and inputs."""
         return SummedOverPositions(dropout(self.deltas), dropout(self.inputs), self.unfolding)
 
     def projected(self, weight: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class Imprint(PlantedUnitsAttack):
         seed: int,
         watcher: Watcher,
     ) -> NDArray[np.float64]:
-        """Return minus the smallest relative distance; alike for all where nothing was read.
+        """Return minus the smallest relative distance; equal for all if nothing was read back.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Imprint(PlantedUnitsAttack):
         return wanted
 
     def findings(self, view: View, known: AuxiliaryRecords, watcher: Watcher) -> Sequence[Finding]:
-        """Return how many records were read back, and what gives the server away."""
+        """Return how many records were read back, and what could reveal the server."""
         layer = view_layer(view, NAME)
         rows = [
             (one.round, len(equal_rows(one.weight)), len(reconstructions(one)))
@@ -116,7 +116,7 @@ def equal_rows(weight: Tensor) -> Tensor:
 
 
 def reconstructions(one: MovedLayer) -> Tensor:
-    """Return what the bins that moved give, (n, inputs): a record, or a mean of several."""
+    """Return the reconstructions of the moved bins, (n, inputs): records, or means of several."""
     places = equal_rows(one.weight)
     places = places[one.bias[places].argsort(descending=True)]
     weights = one.moved_weight[places]

@@ -2,9 +2,9 @@
 
 The attacker runs federations of its own in which the victim's stand-in trains on a random half of
 the audited records, the other half in the next one (Carlini et al., IEEE S&P 2022, section IV: both
-sides of the test are needed of each target). For this it has the records themselves, and not their
-membership, which decides nothing here: every record is IN half of the federations and OUT of the
-others, as far as the stand-in has room for them.
+sides of the test are needed of each target). This needs the records themselves, but not their
+membership: every record is IN half of the federations and OUT of the others, as far as the stand-in
+has room for them.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _FLOOR = 1e-8  # of standard deviations
 
 @dataclass(frozen=True)
 class Side:
-    """What the IN, or the OUT, models of each record say of it.
+    """Statistics of the IN or of the OUT models of each record.
 
     Attributes
     ----------
     count
-        How many there are of each record, (N,).
+        Number of models per record, (N,).
     mean
-        Their mean, (N,); not a number where there are none.
+        Their mean, (N,); NaN where there are none.
     deviation
         Standard deviation, (N,): each record's own, or one for all.
     """

@@ -46,7 +46,7 @@ class InputSettings:
     label
         Whether the label is read.
     scalars
-        Whether the well-scaled numbers that follow from the choices above are read beside them.
+        Whether well-scaled numbers that follow from the choices above are read, too.
     gradient_norms
         Among those scalars, the gradient norms of the ``chosen`` layers, of ``all`` or
         of ``none``.
@@ -148,10 +148,10 @@ class InputSettings:
 
 
 class SummedInputs(InputSettings):
-    """The same choice without the vectors that scalars sum up.
+    """The same choice without the vectors that scalars summarise.
 
-    These are the last layer's output and gradient, and the loss, where the choice has scalars that
-    follow from them. What nothing sums up, as the output of an inner layer, stays.
+    These are the last layer's output and gradient, and the loss, if scalars summarise them. Inputs
+    without such scalars, as the output of an inner layer, are kept.
     """
 
     @classmethod
@@ -161,7 +161,7 @@ class SummedInputs(InputSettings):
 
     @property
     def needs(self) -> Needs:
-        """What must be extracted for it; the vectors only where nothing sums them up."""
+        """What must be extracted for it: vectors only if no scalars summarise them."""
         needs = super().needs
         return replace(needs, outputs=False, last_layer=False) if self.scalars else needs
 

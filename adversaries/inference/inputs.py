@@ -21,7 +21,7 @@ LAST_LAYER = "logits"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the network reads of N records on T snapshots; what was not chosen has no column.
+    """The network's inputs for N records on T snapshots; only chosen features have columns.
 
     Attributes
     ----------
@@ -183,9 +183,9 @@ def scalar_columns(features: SnapshotFeatures, chosen: SelectedInputs) -> NDArra
 
 
 def _label_columns(features: SnapshotFeatures) -> Tensor:
-    """Return what a network reads of the targets (N, K).
+    """Return the network's input columns of the targets (N, K).
 
-    Classes one-hot, numbers as they are; of sequences of tokens nothing, as they are long.
+    Classes are one-hot, numbers unchanged; token sequences are too long and left out.
     """
     labels = torch.from_numpy(features.labels)
     if features.classes:

@@ -1,9 +1,9 @@
-"""Per-record gradients of layers: by a closed-form rule where one applies, else by the general way.
+"""Per-record gradients of layers: by a closed-form rule if one applies, else by autograd.
 
-The way of each layer is chosen once, on two records of the first batch: a rule is used only if its
-result agrees with autograd there. A subclass with another forward pass, a weight that is used
-elsewhere, or an input with its records on another axis therefore takes the general way, and is
-never wrong.
+The method of each layer is chosen once, on two records of the first batch: a rule is used only if
+its result agrees with autograd. A subclass with another forward pass, a weight that is used
+elsewhere, or an input with its records on another axis therefore uses the general method, and its
+gradients are never wrong.
 """
 
 import math
@@ -36,7 +36,7 @@ Traces = Mapping[str, tuple[LayerTrace, ...]]
 
 
 class LayerGradients:
-    """What is asked about the gradients of layers of one model.
+    """The gradient norms and weight gradients of one model's layers.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ class LayerGradients:
         return {**self.normed.get(name, {}), **self.matrices.get(name, {})}
 
     def watch(self) -> LayerWatch:
-        """Return what watches the layers that have rules in one forward pass."""
+        """Return the watch of layers with rules for one forward pass."""
         return LayerWatch({n: m for n, m in self.layers.items() if n not in self.general})
 
     def choose(self, inputs: Tensor, output: Tensor, direction: Tensor, watch: LayerWatch) -> None:
-        """Try all rules on a few records, and leave the layers for which they fail to autograd.
+        """Try all rules on a few records, and use autograd for layers whose rule fails.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class LayerGradients:
     def _try_vectorised(
         self, inputs: Tensor, output: Tensor, direction: Tensor, layers: Mapping[str, Own]
     ) -> None:
-        """See whether `vmap` gives for one record what autograd gives."""
+        """Check whether `vmap` agrees with autograd on one record."""
         truth = self._truth(inputs, output, direction, layers)
         way = self._way(frozenset(layers))
         largest = _norm([slope for slopes in truth.values() for slope in slopes.values()])

@@ -100,7 +100,7 @@ def tried_inputs(
 
 
 def tried_features(prospect: ExpectedObservation, spec: FeatureSpec) -> SnapshotFeatures:
-    """Return the features of one record on a model that was never trained.
+    """Return the features of one record on an untrained model.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def require_network_fits(build: Build, like: Inputs) -> None:
 def require_features_fit(
     one: SnapshotFeatures, spec: FeatureSpec, records: int, snapshots: int, limit_gb: float
 ) -> None:
-    """Raise `FedsimError` if what is chosen by layer is too much; all else is small.
+    """Raise `FedsimError` if the features chosen by layer take too much memory.
 
     `one` has the features of one record on one snapshot.
     """

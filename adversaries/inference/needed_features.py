@@ -1,4 +1,4 @@
-"""From what an attack declares to what is extracted of a snapshot: the only such map.
+"""The map from an attack's declared needs to the features that are extracted.
 
 ============================  =====================================================================
 `Needs`                       What is extracted of each record
@@ -22,13 +22,13 @@ from fedsim.observation.needs import Layers, Needs
 
 
 def needed_features(needs: Needs, last_layer: str | None = None) -> FeatureSpec:
-    """Return what is extracted of a snapshot for an attack with these needs, and nothing else.
+    """Return the specification of exactly the features that these needs require.
 
     Parameters
     ----------
     needs
-        What is read. Its layers have names: places from the end belong to one model, and are
-        resolved before (see `InputSettings.resolved`).
+        The declared needs, with layers by name: places from the end are resolved before (see
+        `InputSettings.resolved`).
     last_layer
         Name of the Linear layer whose output is the model's; None finds it.
 
@@ -57,9 +57,9 @@ def needed_features(needs: Needs, last_layer: str | None = None) -> FeatureSpec:
 def shared_features(spec: FeatureSpec, needs: Needs, trained: bool) -> FeatureSpec:
     """Return a spec that holds what an attack needs, too, but for layers that it names.
 
-    What is added costs no second forward pass and changes no value. It is nothing in half
-    precision, where values differ with what is asked. Of parameters that no training has made
-    (`trained` is false) there are no gradient norms.
+    The additional features need no second forward pass and change no value. In half precision
+    nothing is added, because values depend on what is computed. Parameters that were not trained
+    (`trained` is false) have no gradient norms.
     """
     if spec.precision != "fp32":
         return spec

@@ -1,7 +1,8 @@
-"""What a planting server got back: a layer's weights as a victim was sent them, and as they moved.
+"""Observations of a planting server: a layer's weights as sent to a victim, and their change.
 
-After them stands the victim's upload, or, under secure aggregation, the mean of all uploads. The
-others left these weights as they were sent, so the mean moved by the victim's share of its update.
+The change comes from the victim's upload or, under secure aggregation, from the mean of all
+uploads. The other participants leave these weights unchanged, so the mean moves by the victim's
+share of its update.
 """
 
 from collections.abc import Iterator

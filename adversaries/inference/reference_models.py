@@ -36,7 +36,7 @@ FEWEST_OF_BOTH = 2 * FEWEST
 
 @dataclass(frozen=True)
 class RoundReferences:
-    """What a round's models say of N records.
+    """Values of a round's models for N records.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class RoundReferences:
 
 
 def reference_needs(federations: int, *, known: bool = False, targets: bool = False) -> Needs:
-    """Return what is read with this number of shadow federations; with none, the others' uploads.
+    """Return the needs with this number of shadow federations; with none, of others' uploads.
 
     With `targets`, the federations train on the audited records, each of them in half of them.
 
@@ -128,7 +128,7 @@ def keep_references(view: View, watcher: Watcher, needs: Needs) -> None:
 def round_references(
     view: View, watcher: Watcher, needs: Needs, name: str
 ) -> tuple[RoundReferences, ...]:
-    """Return every round in which at least two OUT models are there beside the victim's.
+    """Return every round with at least two OUT models and the victim's.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def others_in(view: View, number: int | None = None) -> Sequence[Snapshot]:
 def _shadows(
     view: View, needs: Needs, number: int
 ) -> Sequence[tuple[Snapshot, NDArray[np.int8] | None]]:
-    """Return what is closest to the stand-in's data in a round of each shadow federation."""
+    """Return the snapshot closest to the stand-in's data in a round of each shadow federation."""
     last = []
     fitting = [s for s in view.shadows if (s.trained is not None) == needs.shadow_targets]
     for shadow in fitting[: needs.shadow_federations]:

@@ -1,4 +1,4 @@
-"""What a victim's uploads say of a record against what the other participants' say, over rounds.
+"""Features that compare a victim's uploads with the other participants' uploads, over rounds.
 
 The idea of FedMIA (Zhu et al., CVPR 2025) as an input: where nobody else trained on a record, the
 others' uploads of a round are models without it, and how a record stands out from them takes out
@@ -56,9 +56,9 @@ def relative_features(view: View, watcher: Watcher, attack: str) -> NDArray[np.f
     Parameters
     ----------
     view, watcher
-        What was seen, and who listens.
+        The view, and the receiver of progress.
     attack
-        The name of who asks, for the sentence.
+        The name of the attack, for error messages.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def rule_gradients(
     layer, own
         The layer, and which of its parameters are asked about.
     traces
-        What it was given in each call, and the gradient of what it returned.
+        Its input in each call, and the gradient of its output.
     count
         How many records the batch has.
     rows

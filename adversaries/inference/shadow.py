@@ -74,7 +74,7 @@ class Shadow(SeedSharingAttack):
         )
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
-        """Return what its networks take."""
+        """Return the memory need of its networks."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
@@ -98,7 +98,7 @@ class Shadow(SeedSharingAttack):
         attack_seeds: Sequence[int],
         watcher: Watcher,
     ) -> Sequence[NDArray[np.float64]]:
-        """Return those of several seeds, whose networks are trained together."""
+        """Return the scores of several seeds, whose networks are trained together."""
         federations = view.shadows[: self.needs.shadow_federations]
         if len(federations) < self.needs.shadow_federations:
             raise FedsimError(

@@ -102,7 +102,7 @@ class Supervised(SeedSharingAttack):
         )
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
-        """Return what its networks take."""
+        """Return the memory need of its networks."""
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 
     def dry_run(self, view: View, known: AuxiliaryRecords, candidates: RecordIds) -> None:
@@ -127,7 +127,7 @@ class Supervised(SeedSharingAttack):
         attack_seeds: Sequence[int],
         watcher: Watcher,
     ) -> Sequence[ScoreArray]:
-        """Return those of several seeds, whose networks are trained together."""
+        """Return the scores of several seeds, whose networks are trained together."""
         inputs = self._inputs(view, watcher)
         together = [list(attack_seeds)]
         if self.learns_from is not None:  # each seed has other records to learn from

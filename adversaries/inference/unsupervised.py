@@ -64,7 +64,7 @@ class Unsupervised(Attack):
         self.needs = replace(self.inputs.needs, outputs=True, scalars=True, gradient_norms="all")
 
     def memory_needed(self, prospect: ExpectedObservation) -> MemoryNeed | None:
-        """Return what its networks take."""
+        """Return the memory need of its networks."""
         tried_features(prospect, _SIGNALS)
         return self.training.networks.need(prospect, self.inputs, self.last_layer)
 

@@ -1,8 +1,8 @@
-"""The global passive attacker: a server that keeps what passes between it and each participant.
+"""The global passive attacker: a server that keeps all messages to and from participants.
 
-Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the global attacker"; passive. It knows both ends of a
-participant's local epoch: the parameters that it sent and those that came back. What an active
-server sees is the same, so the active ones derive from this one.
+Nasr, Shokri and Houmansadr (IEEE S&P 2019), "the global attacker"; passive. It sees the parameters
+before and after a participant's local training. An active server sees the same, so active servers
+derive from this class.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class CuriousServer(ServerAdversary):
         )
 
     def on_sums(self) -> ServerAdversary | None:
-        """Keep the sums, where there is nothing else to see; one that acts needs more."""
+        """Return the server that keeps sums; active servers need more."""
         return CuriousServerOnSums() if type(self) is CuriousServer else None
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:

@@ -1,7 +1,7 @@
 """The curious server under secure aggregation: it keeps the sums of the uploads.
 
-What Nasr, Shokri and Houmansadr's passive global attacker (IEEE S&P 2019) is left with where a
-protocol as that of Bonawitz et al. (CCS 2017) shows the server no single upload.
+The passive global attacker of Nasr, Shokri and Houmansadr (IEEE S&P 2019) under a protocol like
+that of Bonawitz et al. (CCS 2017), which hides single uploads from the server.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 
 class CuriousServerOnSums(ServerAdversary):
-    """Follow the protocol as the server, and keep the mean of those who took part."""
+    """Follow the protocol as the server, and keep the mean of the uploads."""
 
     def threat(self) -> Threat:
         """Return the threat model."""

@@ -1,4 +1,4 @@
-"""Gradient ascent on target records: what the two active attackers of the paper have in common.
+"""Gradient ascent on target records, shared by the two active attackers of the paper.
 
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: parameters move up the gradient of the
 target records' loss. A participant whose training set holds a target lowers its loss again in its

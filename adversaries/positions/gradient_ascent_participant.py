@@ -5,14 +5,14 @@ target records' loss in its own upload, and reads the aggregates that come back.
 `gradient_ascent`.
 
 The aggregate is a mean, so only a share of the ascent arrives in it. The participant multiplies the
-ascent by the number of participants to make up for that, and, as it knows its own ascent, takes it
-out of that round's aggregate again: what is left is what the others did. Where it took no part in a
-round there is nothing to take out, and the aggregate is kept as it came.
+ascent by the number of participants to compensate, and subtracts its own ascent from that round's
+aggregate again, which leaves the contribution of the others. In rounds in which it does not take
+part, the aggregate is kept unchanged.
 
-It cannot know who else was aggregated, and takes its share for one in `participants`. That is
-right where all take part and weigh the same. Where only k of n do (a strategy samples, or some are
-away), its share is one in k: with a boost b, b / k of the ascent arrive, b / n are taken out, and
-the rest stays in.
+It does not know who else was aggregated, and assumes a share of one in `participants`. That is
+right if all take part with equal weights. If only k of n take part (sampled, or some are away), its
+share is one in k: with a boost b, b / k of the ascent arrive, b / n are subtracted, and the rest
+remains.
 """
 
 from collections.abc import Iterable
@@ -89,7 +89,7 @@ class GradientAscentParticipant(ParticipantAdversary):
         return (SnapshotKind.CLEAN.of(),)
 
     def arrived(self, round_number: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Keep the aggregate of a round, and what it would be without the ascent in that round."""
+        """Keep the aggregate of a round, and the same without the ascent of that round."""
         self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
         if number_in(self.memory, ASCENT, ROUND) == round_number:
             honest, ascended = (arrays_in(self.memory, key) for key in (HONEST, ASCENDED))
@@ -118,5 +118,5 @@ class GradientAscentParticipant(ParticipantAdversary):
         return add_update(arrays, arrays, ascended, self.boost)
 
     def remarks(self) -> tuple[str, ...]:
-        """Return in which rounds there was no ascent."""
+        """Return remarks on the rounds without an ascent."""
         return ascent_remarks(self.memory, self.ascent.drop)

@@ -3,9 +3,9 @@
 Nasr, Shokri and Houmansadr (IEEE S&P 2019), section II-C: before the server sends the parameters to
 a victim, it ascends the gradient of the target records' loss. See `gradient_ascent`.
 
-The length of an honest update is that of a victim's last one, from the round before `first` on. As
-long as there is none (the victim joined later, or was not sampled), an ascent relative to it has no
-length, and the victim is sent what an honest server sends.
+The length of an honest update is that of the victim's last one, from the round before `first` on.
+Without one (the victim joined later, or was not sampled), a relative ascent has no length, and the
+victim is sent honest parameters.
 """
 
 from collections.abc import Iterable, Sequence
@@ -93,7 +93,7 @@ class GradientAscentServer(CuriousServer):
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
-        """Keep a victim's upload, and how far it moved from what it was sent."""
+        """Keep a victim's upload, and the length of its update."""
         if self._follows(round_number, participant):
             sent = arrays_in(self.memory, _sent(participant))
             length = update_norm(sent, arrays, self.trainable(arrays, sent))
@@ -104,13 +104,13 @@ class GradientAscentServer(CuriousServer):
         return super().receive(round_number, participant, arrays)
 
     def remarks(self) -> tuple[str, ...]:
-        """Return in which rounds there was no ascent."""
+        """Return remarks on the rounds without an ascent."""
         return ascent_remarks(self.memory, self.ascent.drop)
 
     def _follows(self, round_number: int, participant: int) -> bool:
         """Return whether it is a victim's round from the last honest one on.
 
-        Of what is before it a run that branches from it knows nothing.
+        A run that branches from that round knows nothing of earlier ones.
         """
         return participant in self._receivers and round_number >= self.ascent.first - 1
 

@@ -1,4 +1,4 @@
-"""The imprint: units that sort a victim's records into bins, so that one division reads them back.
+"""The imprint: units that sort a victim's records into bins, from which records can be read back.
 
 Fowl, Geiping, Czaja, Goldblum and Goldstein, *Robbing the Fed: Directly Obtaining Private Data in
 Federated Learning with Modified Models*, ICLR 2022. All rows of a layer ask the same question q of
@@ -11,7 +11,7 @@ nothing is added. That others are sent silent units, so that the sum that secure
 is the victim's, is the idea of LOKI (Zhao et al., IEEE S&P 2024). Their outgoing weights are alike,
 so that a record has the same gradient on all units.
 
-What gives it away: rows of weights that are equal.
+What could reveal it: equal rows of weights.
 """
 
 import torch
@@ -53,7 +53,7 @@ class ImprintServer(PlantingServer):
         super().__init__(victims, units, first, last)
 
     def does(self) -> str:
-        """Return what it does with the units."""
+        """Return the description of its action."""
         return (
             f"sorts the victim's records into {self.units} bins by units that it plants into the "
             "first layer of what it sends, to read them back"

@@ -18,8 +18,8 @@ records of their kind. Each active round has as many targets as there are units,
 Where participants keep their momentum from round to round, what a unit learned before it was
 planted goes on moving it. So in the first active rounds (`settle`) it is silent for all records.
 
-What gives it away: units on which at most one record of a participant's own has a slope, and
-weights many times as long as those of the layer's other units.
+What could reveal it: units with a slope for at most one of a participant's records, and weights
+many times as long as those of the layer's other units.
 """
 
 from dataclasses import replace
@@ -74,7 +74,7 @@ class PlantedNeuronServer(PlantingServer):
         self.settle = settle
 
     def does(self) -> str:
-        """Return what it does with the units."""
+        """Return the description of its action."""
         return (
             f"plants {self.units} units into the first layer of what it sends the victim, each "
             "with a slope for one target record only"
@@ -83,7 +83,7 @@ class PlantedNeuronServer(PlantingServer):
     def planted(
         self, layer: EntryLayer, state: dict[str, Tensor], query: MembershipQuery, number: int
     ) -> PlantedUnits:
-        """Return units for the next targets; those that no plane tells from all others get none."""
+        """Return units for the next targets that a plane separates from all others."""
         resources = self.required_resources()
         features = target_features(resources, query)
         count = len(self._slots()[query.victims[0]])
@@ -107,7 +107,7 @@ class PlantedNeuronServer(PlantingServer):
 
 
 def _push(layer: EntryLayer, state: dict[str, Tensor], features: Tensor) -> float:
-    """Return by how much a target is to move the weighted sums of the next layer."""
+    """Return how much a target should move the weighted sums of the next layer."""
     sums = features.float() @ state[layer.weight].T + state[layer.bias]
     active = sums.tanh() if layer.saturates else sums.relu()
     behind = active @ state[str(layer.outgoing)].T
@@ -124,9 +124,9 @@ def single_out(layer: EntryLayer, features: Tensor, chosen: Tensor, count: int) 
     Parameters
     ----------
     layer
-        Where they are going to be.
+        The layer to plant into.
     features : (N, inputs)
-        All records that are told apart, in double precision.
+        All records to separate, in double precision.
     chosen
         At most `count` of them.
     count

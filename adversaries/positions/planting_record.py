@@ -23,16 +23,16 @@ def note_planting(
     state: Mapping[str, Tensor],
     units: Collection[PlantedUnits],
 ) -> None:
-    """Remember how many units a round's victims were sent, and how much larger they are.
+    """Record how many units were planted in a round, and their relative norm.
 
     Parameters
     ----------
     memory
         The attacker's.
     layer, state
-        The layer that units are planted into, in the parameters as they were before.
+        The layer that units are planted into, and the honest parameters.
     units
-        What is planted, one for each victim.
+        The planted units of each victim.
     """
     usual = float(state[layer.weight].double().norm(dim=1).median())
     norms = torch.cat([one.weight.double().norm(dim=1) for one in units])
@@ -51,7 +51,7 @@ def note_planting(
 
 
 def planting_findings(memory: RecordDict) -> Sequence[Finding]:
-    """Return what was planted as a table; none where nothing was."""
+    """Return the table of planted units; none if nothing was planted."""
     rows = tuple(
         (int(number), int(records), int(units), round(norm, 3))
         for number, records, units, norm in zip(*_columns(memory), strict=True)

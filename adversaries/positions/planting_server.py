@@ -1,15 +1,15 @@
-"""Servers that plant units into the first layer of what victims are sent: what they share.
+"""Base class of servers that plant units into the first layer of victims' parameters.
 
-A planted unit is a row of weights and a bias in the layer that reads a record's features as they
-are (see `entry_layer`). Most records give it no slope, so that local training moves its weights by
-few records only, whatever the number of local steps. The units that are planted are the same in
-all rounds; what is left of the layer, and all behind it, trains as ever.
+A planted unit is a row of weights and a bias in the layer that reads the raw features of a record
+(see `entry_layer`). Most records give it no slope, so only few records move its weights in local
+training, whatever the number of local steps. The same units are planted in all rounds; the rest of
+the model trains normally.
 
-Where single uploads are seen, only victims are sent planted units, and in their uploads the honest
-values are put back before the aggregate is made. Under secure aggregation there is only the sum.
-Then everybody else is sent the same weights with biases at which the units are silent for all
-records: their uploads leave these weights as they are, and what moves in the sum is the victim's
-doing (Pasquini, Francati and Ateniese, *Eluding Secure Aggregation in Federated Learning via Model
+If the server sees single uploads, only victims are sent planted units, and the honest values are
+restored in their uploads before aggregation. Under secure aggregation there is only the sum. Then
+the other participants are sent the same weights with biases at which the units are silent for all
+records: their uploads do not change these weights, so any change in the sum comes from the victim
+(Pasquini, Francati and Ateniese, *Eluding Secure Aggregation in Federated Learning via Model
 Inconsistency*, CCS 2022). The planted units are lost to the federation until the last active round,
 after which the honest values are put back.
 """
@@ -50,7 +50,7 @@ _CRAFTED, _HONEST = "planted", "honest"
 
 
 class PlantingServer(CuriousServer):
-    """Plant units into what some participants are sent; what they are is up to the subclass.
+    """Plant units into the parameters of some participants; subclasses define the units.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ class PlantingServer(CuriousServer):
     def planted(
         self, layer: EntryLayer, state: dict[str, Tensor], query: MembershipQuery, number: int
     ) -> PlantedUnits:
-        """Return what a victim is sent in the `number`-th active round (from 0), K units of it."""
+        """Return a victim's units of the `number`-th active round (from 0), K of them."""
 
     @abstractmethod
     def does(self) -> str:
-        """Return what it does with the units, for its threat model."""
+        """Return the description of its action for the threat model."""
 
     def threat(self) -> Threat:
         """Return the threat model in words."""
@@ -103,13 +103,13 @@ class PlantingServer(CuriousServer):
         return self.first
 
     def on_sums(self) -> Self:
-        """Return what it is under secure aggregation: it plants dead units for the others."""
+        """Return its form under secure aggregation: it plants dead units for the others."""
         other = copy.copy(self)
         other._on_sums = True
         return other
 
     def queries(self, victims: Sequence[int], participants: int) -> tuple[MembershipQuery, ...]:
-        """Ask about each victim, also on sums: they move by its records alone."""
+        """Ask about each victim, also on sums, which move by its records alone."""
         return self.about(self.victims, participants)
 
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
@@ -143,7 +143,7 @@ class PlantingServer(CuriousServer):
     def send_evaluation(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord:
-        """Let all evaluate honest units."""
+        """Send honest units for evaluation."""
         return self._with_honest_units(arrays)
 
     def receive(
@@ -156,11 +156,11 @@ class PlantingServer(CuriousServer):
         return self._restored(arrays, _honest(participant))
 
     def summed(self, round_number: int, arrays: ArrayRecord) -> None:
-        """Keep the mean that a sum of uploads is."""
+        """Keep the mean of the uploads."""
         self.record(round_number, SnapshotKind.AGGREGATE.of(), arrays)
 
     def findings(self) -> Sequence[Finding]:
-        """Return what was planted, and what a participant could notice."""
+        """Return the table of planted units, with what a participant could notice."""
         return planting_findings(self.memory)
 
     def _is_active(self, round_number: int) -> bool:
@@ -186,7 +186,7 @@ class PlantingServer(CuriousServer):
     def _planted(
         self, layer: EntryLayer, state: dict[str, Tensor], round_number: int
     ) -> dict[int, PlantedUnits]:
-        """Return each victim's units of a round; made for its first message, and remembered."""
+        """Return each victim's units of a round, created for its first message and kept."""
         if number_in(self.memory, _ROUND, _ROUND) != round_number:
             made = {
                 victim: self.planted(
@@ -200,7 +200,7 @@ class PlantingServer(CuriousServer):
         return units_from_arrays(arrays_in(self.memory, _CRAFTED), self.victims)
 
     def _remember(self, key: str, layer: EntryLayer, state: dict[str, Tensor]) -> None:
-        """Keep the honest values of what is going to be changed."""
+        """Keep the honest values of the parameters that will be changed."""
         names = [layer.weight, layer.bias, *([layer.outgoing] if layer.outgoing else [])]
         kept = ArrayRecord({name: state[name].clone() for name in names})
         self.memory[key] = kept
@@ -208,7 +208,7 @@ class PlantingServer(CuriousServer):
             self.memory[_HONEST] = kept
 
     def _with_honest_units(self, arrays: ArrayRecord) -> ArrayRecord:
-        """Return parameters whose planted units a sum has left in are honest again."""
+        """Return parameters with honest values in the place of units left in by a sum."""
         if not self._on_sums or _HONEST not in self.memory:
             return arrays
         return self._restored(arrays, _HONEST)

@@ -1,4 +1,4 @@
-"""The holder of the released model: it sees the final model, and nothing of the training.
+"""The holder of the released model: it sees the final model only.
 
 The stand-alone and the fine-tuned setting of Nasr, Shokri and Houmansadr (IEEE S&P 2019), section
 II-B: one finished model, or several if more versions of it were released (observe those rounds).
@@ -15,7 +15,7 @@ from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 
 class ReleasedModel(ServerAdversary):
-    """Take no part in the training, and keep the model as it is released after observed rounds."""
+    """Take no part in training, and keep the model as released after the observed rounds."""
 
     def threat(self) -> Threat:
         """Return the threat model."""

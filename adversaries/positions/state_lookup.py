@@ -1,20 +1,19 @@
-"""Looking up one thing that an attacker remembers.
+"""Lookup of single entries in an attacker's memory.
 
-Flower's views of a memory (`array_records` and the like) go through all that is in it. A server
-that remembers something of each participant and asks once for each would go through all
-participants for each.
+Flower's views of a memory (`array_records` and others) iterate over all entries. With one entry per
+participant, looking up each of them would take quadratic time.
 """
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
 
 def arrays_in(memory: RecordDict, key: str) -> ArrayRecord:
-    """Return the parameters that are remembered under a key.
+    """Return the parameters stored under a key.
 
     Raises
     ------
     KeyError
-        If no parameters are.
+        If there are none.
     """
     record = memory.get(key)
     if not isinstance(record, ArrayRecord):
@@ -23,7 +22,7 @@ def arrays_in(memory: RecordDict, key: str) -> ArrayRecord:
 
 
 def number_in(memory: RecordDict, key: str, name: str) -> float | None:
-    """Return the number of a name that is remembered under a key; None if there is none."""
+    """Return a named number stored under a key; None if there is none."""
     record = memory.get(key)
     value = record.get(name) if isinstance(record, MetricRecord) else None
     return value if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""Planted units: what they are, and how they are put into parameters and kept between rounds."""
+"""Planted units, their insertion into parameters, and their storage between rounds."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from fedsim.data import MembershipQuery
 
 @dataclass(frozen=True)
 class PlantedUnits:
-    """What is planted into K units.
+    """Weights and biases of K planted units.
 
     Attributes
     ----------
     weight : (K, inputs)
     alive : (K,)
-        Biases for whom the units are meant.
+        Biases for the victim of the units.
     dead : (K,)
         Biases at which they are silent for all records.
     outgoing : (outputs, K)
-        The weights that read them; None leaves them as they are. Where silent units are at -1
-        (tanh), the biases behind are raised by what that would take away.
+        The outgoing weights; None leaves them unchanged. Where silent units are at -1 (tanh), the
+        biases of the next layer are raised to compensate.
     records
-        How many records they were made for.
+        The number of target records.
     """
 
     weight: Tensor
@@ -51,7 +51,7 @@ def plant_units(
 
 
 def raised_by(layer: EntryLayer, units: PlantedUnits) -> Tensor:
-    """Return what is added to the biases behind: what silent units would take away, or 0."""
+    """Return the compensation of silent units in the biases of the next layer, or 0."""
     if units.outgoing is None or not layer.saturates:
         return torch.zeros(())
     return units.outgoing.sum(1)

@@ -17,14 +17,14 @@ from fedsim.progress import Watcher
 
 
 class LastSnapshotSignal(Attack):
-    """Score a record by a signal of the last of the snapshots closest to the victims' data.
+    """Score a record by a signal on the last snapshot closest to the victims' data.
 
     Attributes
     ----------
     name
-        What the attack is called where it reports ties.
+        The name of the attack where ties are reported.
     scored
-        What the signal is computed from; `needs` may have more, for a trace.
+        The needs of the signal; `needs` may have more, for a trace.
     """
 
     baseline = True

@@ -23,5 +23,5 @@ class Loss(LastSnapshotSignal):
     needs = scored = Needs(which="last", scalars=True)
 
     def signal(self, features: SnapshotFeatures) -> NDArray[np.float64]:
-        """Return the log-odds of the label; of another objective what stands for the fit."""
+        """Return the log-odds of the label; for other objectives their measure of fit."""
         return features.scalars[:, 0].astype(np.float64)
