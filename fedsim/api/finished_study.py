@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from fedsim.api.notebook_tables import (
     data_frame,
     metric_rows,
-    with_interval,
 )
 from fedsim.errors import plural
+from fedsim.report.formatting import with_interval
 from fedsim.report.html_table import Heading, html_table
 from fedsim.studies.findings import Findings
 from fedsim.studies.tables import Table, TableEntry

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fedsim.report.formatting import (
     figure_text,
     interval_text,
+    with_interval,
     with_unit,
 )
 from fedsim.report.html_table import Heading
@@ -34,11 +35,6 @@ def figures_in_words(row: ResultRow, metrics: Mapping[str, MetricInfo]) -> list[
         else ""
         for name, info in metrics.items()
     ]
-
-
-def with_interval(value: str, interval: str) -> str:
-    """Return a figure with its interval in parentheses, if it has one."""
-    return f"{value} ({interval})" if interval else value
 
 
 def data_frame(records: Iterable[Mapping[str, object]]) -> "pd.DataFrame":

@@ -27,8 +27,10 @@ _LARGEST = 1e3
 _DIGITS = 1e-10
 
 
-def cosine_estimate(cosines: Floats, dimensions: int, delta: float) -> float:
+def cosine_estimate(cosines: Floats, dimensions: int, delta: float) -> float | None:
     """Return the epsilon at `delta` of telling a sent direction from an unsent one.
+
+    None where all cosines are equal: there is no deviation to fit. It is so where nothing moved.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ def cosine_estimate(cosines: Floats, dimensions: int, delta: float) -> float:
     delta
         In (0, 1).
     """
+    if not np.ptp(cosines):
+        return None
     return fitted_epsilon(float(cosines.mean()), float(cosines.std()), dimensions, delta)
 
 

@@ -91,6 +91,7 @@ def render_comparison(data: ComparisonData) -> str:
         metrics=metrics_of(data.rows),
         utility_names=formatting.ordered_union(run.utility for run in data.runs),
         units=formatting.units_and_guessing(metrics_of(data.rows)),
+        interval_note=formatting.interval_note(row.result for row in data.rows),
         legend=legend(data.rocs),
         label_gains=gain_lines(
             ((data.called(row), row.result) for row in data.rows), metrics_of(data.rows)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fedsim.evaluation import Difference
 from fedsim.report.comparison_rows import ComparedRow, auc_in_words, metrics_of, reference_name
 from fedsim.report.comparison_table import figure_cell
-from fedsim.report.formatting import interval_text, with_unit
+from fedsim.report.formatting import interval_text, with_interval, with_unit
 from fedsim.report.result_schema import MetricFigure
 
 _NAMES = 3
@@ -137,8 +137,8 @@ def _wide(rows: Sequence[ComparedRow]) -> tuple[list[str], list[list[str]]]:
         line = [row.result.attack, row.run, row.result.adversary]
         for name, info in metrics.items():
             known: MetricFigure | None = row.result.figures.get(name)
-            bounds = f" ({interval_text(known, info.unit)})" if known else ""
-            line.append(figure_cell(row.result, name, info) + bounds)
+            interval = interval_text(known, info.unit) if known else ""
+            line.append(with_interval(figure_cell(row.result, name, info), interval))
         pairing = row.difference.pairing if row.difference else ""
         lines.append([*line, *auc_in_words(row.difference), reference_name(row), pairing])
     return headings, lines

@@ -59,13 +59,26 @@ def figure_text(value: float, unit: Unit) -> str:
 
 
 def interval_text(figure: MetricFigure, unit: Unit) -> str:
-    """Return a figure's interval as its metric's unit prints it.
+    """Return a figure's interval as its metric's unit prints it; a bound has none.
 
     >>> figure = MetricFigure(value=0.85, low=0.837, high=0.869, method="exact")
     >>> interval_text(figure, "percent"), interval_text(figure, "area")
     ('83.7–86.9', '.837–.869')
+    >>> interval_text(MetricFigure(value=1.2, low=1.2, high=1.2, method="bound"), "number")
+    ''
     """
+    if figure.method == "bound":
+        return ""
     return f"{figure_text(figure.low, unit)}{DASH}{figure_text(figure.high, unit)}"
+
+
+def with_interval(value: str, interval: str) -> str:
+    """Return a figure with its interval in parentheses, if it has one.
+
+    >>> with_interval("85.0", "83.7-86.9"), with_interval("1.2", "")
+    ('85.0 (83.7-86.9)', '1.2')
+    """
+    return f"{value} ({interval})" if interval else value
 
 
 def difference_text(value: float, unit: Unit) -> str:
@@ -135,6 +148,12 @@ def units_and_guessing(metrics: Mapping[str, MetricInfo]) -> tuple[str, str]:
         if info.guessing is not None
     ]
     return f"{', '.join(percents)} in %" if percents else "", ", ".join(guessed)
+
+
+def interval_note(rows: Iterable[ResultRow]) -> str:
+    """Return what must be said of intervals where some figures are bounds, else nothing."""
+    figures = (figure for row in rows for figure in row.figures.values())
+    return "; a lower bound has none" if any(one.method == "bound" for one in figures) else ""
 
 
 def footnotes(rows: Sequence[ResultRow], metrics: Mapping[str, MetricInfo]) -> list[str]:

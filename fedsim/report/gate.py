@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedsim.errors import ConfigError, listed
-from fedsim.report.formatting import figure_text, interval_text, utility_name, utility_text
+from fedsim.report.formatting import (
+    figure_text,
+    interval_text,
+    utility_name,
+    utility_text,
+    with_interval,
+)
 from fedsim.report.limits import Limit
 from fedsim.report.result_schema import MetricFigure, ResultRow
 from fedsim.report.results import Results
@@ -126,12 +132,12 @@ def _attack_check(results: Results, limit: Limit, row: ResultRow, judged_by: Jud
     if limit.is_kept_by(judged):
         return GateCheck(limit, subject, judged)
     end = "" if judged_by == "value" else f"its {'upper' if high_end else 'lower'} limit "
-    interval = f" ({interval_text(figure, info.unit)})"
+    shown = with_interval(figure_text(figure.value, info.unit), interval_text(figure, info.unit))
     return GateCheck(
         limit,
         subject,
         judged,
-        f"{info.heading} of {subject} is {figure_text(figure.value, info.unit)}{interval}: "
+        f"{info.heading} of {subject} is {shown}: "
         f"{end or 'it '}{f'of {figure_text(judged, info.unit)} ' if end else ''}is "
         f"{_beyond(limit)} {figure_text(limit.number, info.unit)}",
     )

@@ -34,6 +34,7 @@ def render(data: ReportData) -> str:
         scale=_scale(data.findings),
         metrics=data.results.metrics,
         footnotes=formatting.footnotes(rows, data.results.metrics),
+        interval_note=formatting.interval_note(rows),
         units=formatting.units_and_guessing(data.results.metrics),
         utility=formatting.utility_words(data.results.utility, data.results.utility_figure),
         label_gains=label_gain_lines(data.results),

@@ -15,6 +15,7 @@ from fedsim.report.finding_tables import finding_parts
 from fedsim.report.formatting import (
     figure_text,
     footnotes,
+    interval_note,
     interval_text,
     units_and_guessing,
     utility_words,
@@ -113,10 +114,11 @@ def notes(results: Results) -> list[Text]:
         return [Text("no attack was run", _NOTE)]
     seeds = max(row.attack_seeds for row in rows)
     percents, guessing = units_and_guessing(results.metrics)
+    bounds = interval_note(rows)
     lines = [
         f"{percents}, with {100 * rows[0].confidence:g} % intervals over the records "
-        f"({rows[0].resamples:,} resamples); mean of {plural(seeds, 'attack seed')}; "
-        f"guessing: {guessing}"
+        f"({rows[0].resamples:,} resamples{bounds}); mean of "
+        f"{plural(seeds, 'attack seed')}; guessing: {guessing}"
     ]
     lines += label_gain_lines(results)
     lines += footnotes(rows, results.metrics)
@@ -163,7 +165,8 @@ def _cells(
     for name, info in metrics.items():
         if (figure := row.figures.get(name)) is not None:
             value, bounds = figure_text(figure.value, info.unit), interval_text(figure, info.unit)
-            cells.append(Text.assemble((value, style), separator, (bounds, _INTERVAL)))
+            interval = [separator, (bounds, _INTERVAL)] if bounds else []
+            cells.append(Text.assemble((value, style), *interval))
         else:
             cells.append(Text("refused" if name in row.refused else "-", _INTERVAL))
     return cells

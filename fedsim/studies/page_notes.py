@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from fedsim.report.cost_table import cost_remarks
 from fedsim.report.formats import markdown_table
+from fedsim.report.formatting import interval_note
 from fedsim.studies.cells import Cell
 from fedsim.studies.findings import Findings
 from fedsim.studies.references import (
@@ -21,11 +22,12 @@ def page_notes(findings: Findings) -> Iterator[str]:
     """Yield what the figures mean, and which of them are the paper's."""
     if findings.rows:
         intervals = findings.rows[0].result
+        bounds = interval_note(row.result for row in findings.rows)
         yield (
             f"Figures of ours are bold, with {100 * intervals.confidence:g} % intervals over the "
-            f"records ({intervals.resamples:,} resamples), means over victims and attack seeds. "
-            "Guessing: accuracy 50, AUC .500, TPR = FPR. The intervals do not cover training the "
-            "federation again."
+            f"records ({intervals.resamples:,} resamples{bounds}), means over victims and attack "
+            "seeds. Guessing: accuracy 50, AUC .500, TPR = FPR. The intervals do not cover "
+            "training the federation again."
         )
     yield from _remarks(findings)
     spec = findings.study.reference

@@ -75,9 +75,7 @@ def measured(row: Row, metric: str) -> Measured | None:
     if figure is None or info is None:
         return None
     text = figure_text(figure.value, info.unit)
-    # A bound is a limit itself.
-    interval = "" if figure.method == "bound" else interval_text(figure, info.unit)
-    return Measured(figure.value, text, figure, interval)
+    return Measured(figure.value, text, figure, interval_text(figure, info.unit))
 
 
 def utility_figure(rows: Iterable[Row]) -> UtilityInfo | None:

@@ -1,5 +1,6 @@
 """A trial before round 1: a model that cannot be trained as configured is refused here."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from fedsim import seeds
-from fedsim.errors import ConfigError, FedsimError, PluginError, plural
+from fedsim.errors import ConfigError, FedsimError, PluginError, plural, shown
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trainer import RecordIds, TrainerState
 
@@ -17,7 +18,9 @@ NO_MEMORY = "can't allocate memory"  # so does its allocator
 ONE_RECORD = "Expected more than 1 value per channel"  # so PyTorch's normalisations complain
 
 
-def require_training(participants: Participants, model_name: str) -> None:
+def require_training(
+    participants: Participants, model_name: str, settings: Mapping[str, object]
+) -> None:
     """Raise unless model, objective and trainer fit each other: nothing is trained for it.
 
     Raises
@@ -47,6 +50,12 @@ def require_training(participants: Participants, model_name: str) -> None:
                 ": wrap it in a module whose forward returns its logits"
             )
         participants.objective.require_fit(outputs, targets)
+        if not outputs.isfinite().all():
+            chosen = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
+            raise ConfigError(
+                f"model {model_name} gives outputs that are not finite before it is trained; "
+                f"check its settings ({chosen or 'none'}) and the scale of the records"
+            )
 
 
 def require_usable_model(model: nn.Module, name: str) -> None:

@@ -57,10 +57,11 @@ def _rows(
     last, scale = cosines.rows[-1], cosines.dimensions**0.5
     sent = np.array(last.sent_since)
     level = ALPHA / len(sent)  # each canary is a threshold (Bonferroni)
+    estimate = cosine_estimate(sent, cosines.dimensions, delta)
     yield (
         f"last iterate (round {last.round})",
         round(float(sent.mean()) * scale, 4),
-        round(cosine_estimate(sent, cosines.dimensions, delta), 4),
+        None if estimate is None else round(estimate, 4),
         round(cosine_lower_bound(sent, level, delta, dimensions=cosines.dimensions), 4),
     )
     if len(cosines.rows) < rounds:
@@ -68,10 +69,11 @@ def _rows(
     largest, unsent = (
         np.array([getattr(row, side) for row in cosines.rows]).max(0) for side in ("sent", "unsent")
     )
-    fitted = [(float(one.mean()), float(one.std()) or 1e-12) for one in (unsent, largest)]
+    spread = all(np.ptp(one) > 0 for one in (unsent, largest))
+    fitted = [(float(one.mean()), float(one.std())) for one in (unsent, largest)]
     yield (
         f"all iterates (largest of {rounds})",
         round(float(largest.mean()) * scale, 4),
-        round(two_gaussians_epsilon(*fitted[0], *fitted[1], delta), 4),
+        round(two_gaussians_epsilon(*fitted[0], *fitted[1], delta), 4) if spread else None,
         round(cosine_lower_bound(largest, level, delta, unseen=unsent), 4),
     )

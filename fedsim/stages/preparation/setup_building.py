@@ -131,7 +131,8 @@ def build_setup(
             require_usable_model(new_model(), experiment.model.name)
         require_aggregation(strategy_of(setup), new_model)
         if experiment.given is None:
-            require_training(setup.participants, experiment.model.name)
+            model = experiment.model
+            require_training(setup.participants, model.name, model.settings)
     require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
     setup = _with_engine_chosen(setup)
     if experiment.given is None and setup.experiment.engine.stacked is not True:

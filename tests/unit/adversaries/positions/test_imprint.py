@@ -9,7 +9,7 @@ import torch
 import toys
 
 import fedsim
-from adversaries.inference.imprint import READ, equal_rows, reconstructions
+from adversaries.inference.imprint import READ, Imprint, equal_rows, reconstructions
 from adversaries.inference.planted_units import MovedLayer
 from adversaries.positions.imprint_server import bins
 from fedsim.errors import FedsimError
@@ -104,3 +104,24 @@ def test_tanh_is_refused_before_round_1(tmp_path: Path) -> None:
     with pytest.raises(FedsimError, match="imprint-server needs a ReLU"):
         fedsim.run(tree, tmp_path / "run")
     assert READ == 0.1
+
+
+def test_distances_are_computed_once_for_scores_and_findings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    views: list[object] = []
+
+    def nearest(_: Imprint, view: object) -> torch.Tensor:
+        views.append(view)
+        return torch.tensor([float(len(views))])
+
+    monkeypatch.setattr(Imprint, "_nearest", nearest)
+    attack, one, other = Imprint(), object(), object()
+    assert [float(attack._distances(view)) for view in (one, one, other, other, one)] == [
+        1.0,
+        1.0,
+        2.0,
+        2.0,
+        3.0,
+    ]
+    assert views == [one, other, one]

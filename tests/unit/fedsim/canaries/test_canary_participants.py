@@ -12,6 +12,7 @@ from fedsim.canaries.participants import LENGTH, canary_direction
 from fedsim.config.loading import experiment_of_tree
 from fedsim.errors import ConfigError, FedsimError
 from fedsim.evaluation.one_shot import (
+    cosine_estimate,
     cosine_lower_bound,
     fitted_epsilon,
     jeffreys_upper,
@@ -55,6 +56,15 @@ def sections(noise: float | None, **more: Any) -> dict[str, Any]:
             **more,
         }
     )
+
+
+def test_equal_cosines_give_no_estimate() -> None:
+    """Nothing to fit a deviation to: 0.1 summed and divided is not 0.1, and yet they are equal."""
+    for value in (0.0, 0.1, 1.0):
+        assert cosine_estimate(np.full(7, value), 2000, 1e-5) is None
+    apart = np.array([0.09, 0.1, 0.11])
+    expected = fitted_epsilon(float(apart.mean()), float(apart.std()), 2000, 1e-5)
+    assert cosine_estimate(apart, 2000, 1e-5) == expected
 
 
 @pytest.mark.parametrize(("dimensions", "known"), [(2000, 2.317789), (200, 2.375326)])

@@ -7,6 +7,11 @@ import example_report
 import pytest
 from rich.console import Console
 
+from fedsim.report.comparison_rows import compared_rows
+from fedsim.report.formats import as_markdown
+from fedsim.report.gate import check_limits
+from fedsim.report.limits import Limit
+from fedsim.report.result_schema import MetricFigure, MetricInfo
 from fedsim.report.table import RunTable
 
 DASH = "\N{EN DASH}"
@@ -100,3 +105,26 @@ def test_names_are_not_markup(results):
 def test_no_attack_at_all(results):
     empty = results.model_copy(update={"results": ()})
     assert "no attack was run" in printed(RunTable(empty), 80)
+
+
+def test_a_lower_bound_has_no_interval_anywhere(results):
+    """The bound alone: in the table, its notes, a comparison's file, and a breach of a gate."""
+    bound = MetricFigure(value=1.25, low=1.25, high=1.25, method="bound", least=1.25, most=1.25)
+    infos = {**results.metrics, "bound": MetricInfo(heading="epsilon >=", unit="number")}
+    rows = tuple(
+        row.model_copy(update={"figures": {**row.figures, "bound": bound}})
+        for row in results.results
+    )
+    with_bounds = results.model_copy(update={"metrics": infos, "results": rows})
+    text = printed(RunTable(with_bounds), 200)
+    assert "1.25" in text
+    assert "1.25 1.25" not in text
+    assert f"1.25{DASH}1.25" not in text
+    assert "resamples; a lower bound has none)" in text
+    assert "a lower bound has none" not in printed(RunTable(results), 200)
+    compared = as_markdown(compared_rows({"run": with_bounds}, {}))
+    assert "| 1.25 |" in compared
+    (breach, *_) = [
+        check.breach for check in check_limits(with_bounds, [Limit("bound", "max", 1.0)])
+    ]
+    assert " is 1.25: its upper limit of 1.25 is above the limit 1" in breach

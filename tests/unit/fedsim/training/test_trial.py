@@ -158,3 +158,17 @@ def test_a_loss_of_ones_own_that_cannot_be_used_is_named(
     trainer = {"name": "sgd", "loss": f"{__name__}:{loss}"}
     with pytest.raises(FedsimError, match=rf"trainer: loss {__name__}:{loss} {told}"):
         toys.simulated(tmp_path, federation={"rounds": 4, "local": {"trainer": trainer}})
+
+
+def loud(factor: float = 1.0, widths: tuple[int, ...] = ()) -> nn.Module:
+    model = linear()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(factor)
+    return model
+
+
+def test_a_model_that_overflows_before_training_is_told_with_its_settings(tmp_path: Path) -> None:
+    told = r"not finite before it is trained; check its settings \(.*factor = 1e\+30"
+    with pytest.raises(FedsimError, match=told):
+        toys.simulated(tmp_path, model={"name": f"{__name__}:loud", "factor": 1e30})
