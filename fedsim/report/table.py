@@ -165,8 +165,10 @@ def _cells(
     for name, info in metrics.items():
         if (figure := row.figures.get(name)) is not None:
             value, bounds = figure_text(figure.value, info.unit), interval_text(figure, info.unit)
-            interval = [separator, (bounds, _INTERVAL)] if bounds else []
-            cells.append(Text.assemble((value, style), *interval))
+            shown = Text(value, style)
+            if bounds:
+                shown = Text.assemble(shown, separator, (bounds, _INTERVAL))
+            cells.append(shown)
         else:
             cells.append(Text("refused" if name in row.refused else "-", _INTERVAL))
     return cells
