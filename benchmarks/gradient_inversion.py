@@ -5,10 +5,12 @@
 
 Geiping, Bauermeister, Droege and Moeller, *Inverting Gradients*, NeurIPS 2020, as their library
 `breaching` has it (Adam on signs, cosine similarity, total variation), driven by its public calls.
-CIFAR-100, the project's AlexNet at its initial parameters, which is where inversion does best. One
-record, or several in one step, is the laboratory; 100 records in five steps of 20, one local epoch,
-is a small round. The attacker is given more than it has in a federation: the labels of each step in
-their order, the learning rate and the number of steps.
+CIFAR-100 at a network's initial parameters, which is where inversion does best. `lenet` is the one
+of the laboratory (Zhu, Liu and Han, *Deep Leakage from Gradients*, NeurIPS 2019: three strided
+convolutions with sigmoids, no pooling), `alexnet` the project's. One record, or several in one
+step, is the laboratory: the attacker is given the gradient. 100 records in five steps of 20, one
+local epoch, is a small round: it is given the update. It knows more than in a federation: the
+labels of each step in their order, the learning rate and the number of steps.
 
 A record is as well reconstructed as its nearest reconstruction is near (PSNR, in dB, on pixels from
 0 to 1). The null is the same of records that the participant never saw: a grey image lies somewhere
@@ -38,12 +40,12 @@ STEP, RATE = 20, 0.01
 def uploaded(model: nn.Module, inputs: Tensor, labels: Tensor, rate: float) -> list[Tensor]:
     """Return the parameters after a pass in batches of `STEP`, by plain gradient descent."""
     state = [one.detach().clone() for one in model.parameters()]
-    for batch, truth in zip(inputs.split(STEP), labels.split(STEP), strict=True):
-        model.zero_grad()
-        functional.cross_entropy(model(batch), truth).backward()  # type: ignore[no-untyped-call]
+    for batch, truth in zip(torch.split(inputs, STEP), torch.split(labels, STEP), strict=True):
+        loss = functional.cross_entropy(model(batch), truth)
+        slopes = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
-            for parameter in model.parameters():
-                parameter -= rate * parameter.grad
+            for parameter, slope in zip(model.parameters(), slopes, strict=True):
+                parameter.sub_(slope, alpha=rate)
     found = [one.detach().clone() for one in model.parameters()]
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), state, strict=True):
@@ -61,11 +63,12 @@ def reconstructed(
     setup = {"device": torch.device("cpu"), "dtype": torch.float}
     attacker = breaching.attacks.prepare_attack(model, nn.CrossEntropyLoss(), settings, setup)
     before = [one.detach().clone() for one in model.parameters()]
-    after = uploaded(model, inputs, labels, RATE)
-    steps = labels.split(STEP)
-    local = None
-    shared = [(old - new) / RATE for old, new in zip(before, after, strict=True)]
-    if len(steps) > 1:
+    steps, local = torch.split(labels, STEP), None
+    if len(steps) == 1:
+        loss = functional.cross_entropy(model(inputs), labels)
+        shared = list(torch.autograd.grad(loss, list(model.parameters())))
+    else:
+        after = uploaded(model, inputs, labels, RATE)
         local = {
             "lr": RATE,
             "steps": len(steps),
@@ -99,6 +102,19 @@ def reconstructed(
     return data
 
 
+def lenet(seed: int) -> nn.Module:
+    """Return the network of Zhu, Liu and Han, with their initial parameters."""
+    layers: list[nn.Module] = []
+    for before, stride in ((3, 2), (12, 2), (12, 1)):
+        layers += [nn.Conv2d(before, 12, 5, stride=stride, padding=2), nn.Sigmoid()]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(768, 100))
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.5, 0.5, generator=random)
+    return model
+
+
 def nearest_psnr(records: Tensor, reconstructions: Tensor) -> NDArray[np.float64]:
     """Return the PSNR of each record with its nearest reconstruction, in dB."""
     distance = torch.cdist(records.flatten(1).double(), reconstructions.flatten(1).double())
@@ -110,6 +126,7 @@ def main() -> None:
     """Print a line for each number of records."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--model", choices=("lenet", "alexnet"), default="lenet")
     parser.add_argument("--records", type=int, nargs="+", default=[1, 8, 100])
     parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
@@ -117,7 +134,11 @@ def main() -> None:
     breaching = importlib.import_module("breaching")
     logging.disable(logging.INFO)
     data = load_dataset("cifar100", {}, data_dir=given.data_dir, seed=0)
-    model = build_model("alexnet", {}, input_shape=(3, 32, 32), num_classes=100, seed=given.seed)
+    model = (
+        lenet(given.seed)
+        if given.model == "lenet"
+        else build_model("alexnet", {}, input_shape=(3, 32, 32), num_classes=100, seed=given.seed)
+    )
     random = np.random.default_rng(given.seed)
     for count in given.records:
         chosen = random.permutation(len(data))[: count + 1000]
@@ -132,8 +153,8 @@ def main() -> None:
         own, null = nearest_psnr(pixels[:count], found), nearest_psnr(pixels[count:], found)
         recognised = float((own > np.quantile(null, 0.99)).mean())
         print(
-            f"{count} records, {-(-count // STEP)} steps: PSNR {own.mean():.1f} dB, unseen records "
-            f"{null.mean():.1f} dB, recognised {recognised:.0%}, "
+            f"{given.model}, {count} records, {-(-count // STEP)} steps: PSNR {own.mean():.1f} dB, "
+            f"unseen records {null.mean():.1f} dB, recognised {recognised:.0%}, "
             f"{time.process_time() - began:.0f} s",
             flush=True,
         )

@@ -73,10 +73,13 @@ class CraftedCanaries:
         (k,) which candidates, each once.
     labels
         (k, ...) the labels that they get, in the place of their own.
+    features
+        (k, ...) the features that they get, as the data set stores them; None for their own.
     """
 
     places: Places
     labels: NDArray[Any]
+    features: NDArray[Any] | None = None
 
 
 class CanaryKind(ABC):

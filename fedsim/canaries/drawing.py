@@ -103,6 +103,7 @@ def draw_canaries(
                 for victim in short
             ]
         )
+    designed: dict[int, NDArray[np.generic]] = {}
     known, kept = np.zeros(len(ledger), dtype=np.bool_), np.ones(len(ledger), dtype=np.bool_)
     for victim in victims:
         random = seeds.generator(seed, "canaries", str(victim))
@@ -113,6 +114,8 @@ def draw_canaries(
             crafted = crafted_canaries(name, kind, candidates_of(left), count, random)
             records = left[crafted.places]
             labels[records], kind_of[records], owner[records] = crafted.labels, name, victim
+            if crafted.features is not None:
+                designed |= dict(zip(records.tolist(), crafted.features, strict=True))
             left = np.setdiff1d(left, records)
             # Of each kind the same share is known.
             known_here = known_count // len(kinds) + (place < known_count % len(kinds))
@@ -126,6 +129,7 @@ def draw_canaries(
             labels=labels,
             training_sets=tuple(records[kept[records]] for records in ledger.training_sets),
             canaries=kind_of,
+            designed=designed,
         ),
         owner,
         known,
@@ -171,7 +175,31 @@ def crafted_canaries(
         raise PluginError(
             f"canaries {name!r} gave a label outside of 0..{candidates.dataset.num_classes - 1}"
         )
-    return CraftedCanaries(places.astype(np.int64), labels)
+    return CraftedCanaries(places.astype(np.int64), labels, _features(name, found, candidates))
+
+
+def _features(
+    name: str, found: CraftedCanaries, candidates: CandidateRecords
+) -> NDArray[np.generic] | None:
+    """Return the features that a kind gave, if any.
+
+    Raises
+    ------
+    PluginError
+        If they are not of the data's own type and shape, or not finite.
+    """
+    if found.features is None:
+        return None
+    features, own = np.asarray(found.features), candidates.dataset.features
+    wanted = (len(found.places), *own.shape[1:])
+    if features.shape != wanted or features.dtype != own.dtype:
+        raise PluginError(
+            f"canaries {name!r} gave features of {features.dtype} and shape {features.shape}; the "
+            f"data have {own.dtype} and {wanted}"
+        )
+    if features.dtype.kind == "f" and not np.isfinite(features).all():
+        raise PluginError(f"canaries {name!r} gave features that are not finite")
+    return features
 
 
 def _inside(values: NDArray[np.generic], count: int) -> bool:

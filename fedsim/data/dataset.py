@@ -122,8 +122,8 @@ class Dataset:
             return torch.from_numpy(tokens), self._labels_of(records)
         # A plain view: taking rows through numpy's memmap class costs more, and gives memmaps.
         rows = torch.from_numpy(np.asarray(self.features).take(records, axis=0)).float()
-        if self._affine is not None:
-            scale, shift = self._affine
+        if self.affine is not None:
+            scale, shift = self.affine
             rows.mul_(scale).add_(shift)
         return rows, self._labels_of(records)
 
@@ -158,7 +158,7 @@ class Dataset:
         )
 
     @cached_property
-    def _affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Factor and offset of a stored value, so that (x * unit - mean) / std is one pass."""
         is_intensity = self.features.dtype == np.uint8 and self.features.ndim == IMAGE_AXES
         unit = 1 / 255 if is_intensity else 1.0

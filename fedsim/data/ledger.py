@@ -112,6 +112,8 @@ class Ledger:
     canaries
         Where canaries are audited, shape (N,): of which kind a record is, empty if it is none.
         Their labels are those that they were given.
+    designed
+        The features, as the data set stores them, of canaries that were given some.
 
     Raises
     ------
@@ -127,6 +129,7 @@ class Ledger:
     groups: NDArray[np.int64] | None = None
     user_score: UserScore | None = None
     canaries: NDArray[np.object_] | None = None
+    designed: Mapping[int, NDArray[np.generic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for participant, records in enumerate(self.training_sets):

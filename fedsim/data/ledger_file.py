@@ -4,8 +4,8 @@ Columns: ``record`` int64, ``label`` int64 (float where the objective has number
 has several), ``split`` (pool, test), ``duplicate`` bool, ``participants`` list of int32 (whose
 training set holds it), ``group`` int64 where records have users, one nullable column
 ``role/<query>`` (known, tested) a query, and the nullable column ``canary``, of which kind a record
-is, where canaries are audited. Reading is strict: a file that is not exactly so is refused in one
-sentence.
+is, where canaries are audited; with ``designed``, the features of those that were given some.
+Reading is strict: a file that is not exactly so is refused in one sentence.
 """
 
 import re
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fedsim.data.designed import DESIGNED, designed_column, designed_features
 from fedsim.data.ledger import KNOWN, NEITHER, TESTED, Ledger, UserScore
 from fedsim.data.parquet_file import TooLarge, read_parquet
 from fedsim.errors import DataError, listed
@@ -55,6 +56,8 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
     if ledger.canaries is not None:
         kinds = [kind or None for kind in ledger.canaries]
         columns[CANARY] = pa.array(kinds, pa.string())
+    if ledger.designed:
+        columns[DESIGNED] = designed_column(ledger.designed, len(ledger))
     names = np.array([None, *ROLE_NAMES], dtype=object)
     for key, roles in ledger.roles.items():
         columns[ROLE + key] = pa.array(names[roles], pa.string())
@@ -143,6 +146,7 @@ def _ledger(table: pa.Table) -> Ledger:
         groups=table[GROUP].to_numpy()[order] if GROUP in table.column_names else None,
         user_score=_user_score(table),
         canaries=_canaries(table, order),
+        designed=designed_features(table),
     )
 
 
@@ -167,13 +171,25 @@ def _user_score(table: pa.Table) -> UserScore | None:
 def _check_columns(table: pa.Table) -> None:
     names = table.column_names
     roles = [name for name in names if name.startswith(ROLE)]
-    missing, unknown = set(COLUMNS) - set(names), set(names) - {*COLUMNS, GROUP, CANARY, *roles}
+    missing, unknown = (
+        set(COLUMNS) - set(names),
+        set(names)
+        - {
+            *COLUMNS,
+            GROUP,
+            CANARY,
+            DESIGNED,
+            *roles,
+        },
+    )
     if missing or unknown or len(set(names)) < len(names):
         raise DataError(
             f"its columns must be {listed(COLUMNS)} and any {ROLE}...; missing: {listed(missing)}, "
             f"unknown: {listed(unknown)}"
         )
     own = {GROUP: pa.int64()} if GROUP in names else {}
+    if DESIGNED in names and table.schema.field(DESIGNED).type != pa.list_(pa.float32()):
+        raise DataError(f"column {DESIGNED} must be {pa.list_(pa.float32())}")
     texts = [*roles, CANARY] if CANARY in names else roles
     for name, kind in {**COLUMNS, **own, **dict.fromkeys(texts, pa.string())}.items():
         found = table.schema.field(name).type

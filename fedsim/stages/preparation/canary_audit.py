@@ -11,6 +11,7 @@ from fedsim.canaries.drawing import draw_canaries
 from fedsim.config.choice import LabelledChoice
 from fedsim.config.experiment import Experiment
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery
+from fedsim.data.designed import with_designed
 from fedsim.errors import ConfigError
 from fedsim.stages.preparation.attackers import Attacker
 
@@ -68,15 +69,15 @@ def with_canaries(
     return found
 
 
-def with_canary_labels(dataset: Dataset, ledger: Ledger) -> Dataset:
-    """Return a data set in which canaries have the labels of a ledger."""
+def with_canary_records(dataset: Dataset, ledger: Ledger) -> Dataset:
+    """Return a data set in which canaries have the labels, and the features, of a ledger."""
     if ledger.canaries is None:
         return dataset
     labels, canaries = np.array(dataset.labels), ledger.canaries != ""
     if len(labels) != len(canaries):  # other data, which is reported where labels are compared
         return dataset
     labels[canaries] = ledger.labels.reshape(labels.shape)[canaries]
-    return dataset.relabelled(labels)
+    return with_designed(dataset.relabelled(labels), ledger.designed)
 
 
 def require_canary_participants(experiment: Experiment, attackers: Sequence[Attacker]) -> None:

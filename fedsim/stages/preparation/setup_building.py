@@ -18,7 +18,7 @@ from fedsim.progress import Watcher
 from fedsim.stages.preparation.attack_needs import attackers_with_needs, report_needs
 from fedsim.stages.preparation.attackers import Attacker, attackers_of
 from fedsim.stages.preparation.built_plugins import build_attack
-from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_labels
+from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_records
 from fedsim.stages.preparation.experiment_data import (
     draw_ledger,
     draw_training_sets,
@@ -112,7 +112,7 @@ def build_setup(
         seed=experiment.seed,
     )
     drawn = ledger or draw_ledger(experiment, dataset, training_sets, attackers, new_model, watcher)
-    dataset = with_canary_labels(dataset, drawn)
+    dataset = with_canary_records(dataset, drawn)
     unseeing = attackers_without_queries(named, attackers)
     setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks, unseeing)
     with naming_what_is_given(experiment, dataset):
