@@ -110,7 +110,8 @@ def design_loss(gradient: Tensor, directions: Tensor, largest: float) -> Tensor:
     tensor(0.5000)
     """
     relative = gradient / largest
-    return (directions @ relative).square().sum() + (1 - relative.norm()).clamp_min(0).square()
+    along: Tensor = (directions @ relative).square().sum()
+    return along + (1 - relative.norm()).clamp_min(0).square()
 
 
 def _record(candidates: CandidateRecords, place: int) -> tuple[Tensor, Tensor]:
