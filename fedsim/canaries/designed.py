@@ -110,8 +110,8 @@ def design_loss(gradient: Tensor, directions: Tensor, largest: float) -> Tensor:
     tensor(0.5000)
     """
     relative = gradient / largest
-    along: Tensor = (directions @ relative).square().sum()
-    return along + (1 - relative.norm()).clamp_min(0).square()
+    short = (1 - torch.linalg.vector_norm(relative)).clamp_min(0)
+    return (directions @ relative).square().sum() + short.square()
 
 
 def _record(candidates: CandidateRecords, place: int) -> tuple[Tensor, Tensor]:
