@@ -54,10 +54,15 @@ def uploaded(model: nn.Module, inputs: Tensor, labels: Tensor, rate: float) -> l
 
 
 def reconstructed(
-    breaching: Any, model: nn.Module, inputs: Tensor, labels: Tensor, iterations: int
+    breaching: Any,
+    attack: str,
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    iterations: int,
 ) -> Tensor:
     """Return what the library reconstructs of an upload, as many records as went into it."""
-    settings = breaching.get_attack_config("invertinggradients")
+    settings = breaching.get_attack_config(attack)
     settings.optim.max_iterations = iterations
     settings.optim.callback = iterations
     setup = {"device": torch.device("cpu"), "dtype": torch.float}
@@ -127,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--model", choices=("lenet", "alexnet"), default="lenet")
+    parser.add_argument("--attack", default="invertinggradients", help="a preset of breaching")
     parser.add_argument("--records", type=int, nargs="+", default=[1, 8, 100])
     parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
@@ -148,7 +154,12 @@ def main() -> None:
         torch.manual_seed(given.seed)
         began = time.process_time()
         found = reconstructed(
-            breaching, model.train(False), pixels[:count], labels[:count], given.iterations
+            breaching,
+            given.attack,
+            model.train(False),
+            pixels[:count],
+            labels[:count],
+            given.iterations,
         )
         own, null = nearest_psnr(pixels[:count], found), nearest_psnr(pixels[count:], found)
         recognised = float((own > np.quantile(null, 0.99)).mean())

@@ -111,7 +111,8 @@ def design_loss(gradient: Tensor, directions: Tensor, largest: float) -> Tensor:
     """
     relative = gradient / largest
     short = (1 - torch.linalg.vector_norm(relative)).clamp_min(0)
-    return (directions @ relative).square().sum() + short.square()
+    loss: Tensor = (directions @ relative).square().sum() + short.square()
+    return loss
 
 
 def _record(candidates: CandidateRecords, place: int) -> tuple[Tensor, Tensor]:
