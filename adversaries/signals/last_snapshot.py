@@ -10,7 +10,6 @@ from adversaries.inference.feature_cache import last_features, own_features, pos
 from adversaries.inference.features import SnapshotFeatures
 from adversaries.inference.memory import tried_features
 from adversaries.inference.needed_features import needed_features
-from adversaries.signals.ties import report_ties
 from fedsim.attacks import Attack, AuxiliaryRecords, ExpectedObservation, RecordIds, View
 from fedsim.observation.needs import Needs
 from fedsim.progress import Watcher
@@ -62,3 +61,23 @@ class LastSnapshotSignal(Attack):
         scores = self.signal(last)[positions(view, candidates)]
         report_ties(self.name, scores, watcher)
         return scores
+
+
+REPORTED_SHARE = 0.01
+"""The share of tied records above which it is reported."""
+
+
+def count_ties(scores: NDArray[np.float64]) -> int:
+    """Return how many scores are the same as another one."""
+    _, counts = np.unique(scores, return_counts=True)
+    return int(counts[counts > 1].sum())
+
+
+def report_ties(name: str, scores: NDArray[np.float64], watcher: Watcher) -> None:
+    """Say how many scores are tied, where they are more than a few."""
+    count = count_ties(scores)
+    if count > REPORTED_SHARE * len(scores):
+        watcher.say(
+            f"{name}: {count:,} of {len(scores):,} records have a score that another record has, "
+            "too; nothing separates them"
+        )

@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.adversary.update_distance import UpdateDistance, compare_updates, note_distance
-from fedsim.defences.sums_only import shows_sums_only
+from fedsim.defences.outer_strategy import shows_sums_only
 from fedsim.errors import FedsimError, MessageError
 from fedsim.transport.fast_fedavg import FastFedAvg
 from fedsim.transport.messages import arrays_of, require_readable, with_arrays, with_own_record

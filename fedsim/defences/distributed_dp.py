@@ -16,8 +16,8 @@ from flwr.serverapp.strategy import Strategy
 from fedsim.defences.base import Half, Hidden
 from fedsim.defences.fixed_clipping import why_no_mean
 from fedsim.defences.local_dp import FIGURES, LocalDP
+from fedsim.defences.outer_strategy import SumsOnly
 from fedsim.defences.secure_aggregation import UPLOADS, alone_in_sums, require_sums
-from fedsim.defences.sums_only import SumsOnly
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee
 from fedsim.privacy.gaussian import participant_guarantee, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY

@@ -1,6 +1,7 @@
 """A strategy that is worn over another one and hands everything on: what such defences share."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -46,3 +47,20 @@ class OuterStrategy(Strategy):
     ) -> MetricRecord | None:
         """Aggregate evaluations as the strategy inside."""
         return self.strategy.aggregate_evaluate(server_round, replies)
+
+
+class SumsOnly(OuterStrategy):
+    """A strategy under secure aggregation: adversaries in its position are shown sums.
+
+    It aggregates as the strategy that it wraps, which must need no more than the sum.
+    """
+
+    sums_suffice: ClassVar[bool] = True
+
+
+def shows_sums_only(strategy: Strategy) -> bool:
+    """Return whether a strategy, or one that it wraps, is under secure aggregation."""
+    inner = vars(strategy).get("strategy")
+    return isinstance(strategy, SumsOnly) or (
+        isinstance(inner, Strategy) and shows_sums_only(inner)
+    )

@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYog
 from pydantic import Field
 
 from fedsim.defences.base import Defence, Half, Hidden
-from fedsim.defences.sums_only import SumsOnly
+from fedsim.defences.outer_strategy import SumsOnly
 from fedsim.errors import ConfigError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.privacy import FederationFacts

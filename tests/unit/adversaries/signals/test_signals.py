@@ -20,8 +20,8 @@ from adversaries.inference.log_scalars import normalised_entropy
 from adversaries.signals.chance import Chance
 from adversaries.signals.gradient_norm import GradientNorm
 from adversaries.signals.label import LabelOnly
+from adversaries.signals.last_snapshot import count_ties, report_ties
 from adversaries.signals.loss import Loss
-from adversaries.signals.ties import count_ties, report_ties
 from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
 from fedsim.data import about_participant
