@@ -112,19 +112,19 @@ def _require_rows(tensors: Mapping[str, NDArray[Any]], header: _FileHeader) -> N
     """Raise `ValueError` unless the arrays have types, rows and columns that belong together."""
     count = tensors["records"].shape[:1]
     if count == () or any(values.shape[:1] != count for values in tensors.values()):
-        raise ValueError("its arrays have not the same number of rows")
+        raise ValueError("its arrays differ in their number of rows")
     floats = ARRAYS - {"records", "labels"}
     if tensors["records"].dtype != np.int64 or any(tensors[n].dtype != np.float32 for n in floats):
-        raise ValueError("its arrays have not the types of features")
+        raise ValueError("its arrays have other types than features")
     axes = dict.fromkeys(floats, 2) | {"records": 1, "losses": 1}
     if any(tensors[name].ndim != expected for name, expected in axes.items()):
-        raise ValueError("its arrays have not the axes of features")
+        raise ValueError("its arrays have other axes than features")
     if header.classes and (tensors["labels"].dtype != np.int64 or tensors["labels"].ndim != 1):
         raise ValueError("its labels are no classes")
     wide = {name: tensors[name].shape[1] for name, expected in axes.items() if expected == 2}
     norms = {wide["gradient_norms"], wide["log_gradient_norms"]}
     if wide["scalars"] != len(header.scalar_names) or norms != {len(header.layers)}:
-        raise ValueError("its arrays have not the columns that it states")
+        raise ValueError("its arrays have other columns than it states")
     if wide["deltas"] and wide["logits"] not in (0, wide["deltas"]):
         raise ValueError("its logits are not as many as their gradients")
 

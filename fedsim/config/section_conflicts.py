@@ -1,6 +1,6 @@
-"""Which sections of an experiment contradict each other, a rule a function.
+"""Rules on contradictions between sections of an experiment, one function per rule.
 
-With each rule stands which parts it reads, so that it is passed over where one is at fault itself.
+Each rule states the parts that it reads, so that it is skipped if one of them is invalid itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ VICTIMS_FIT = "audit.victims and who takes part"
 
 @dataclass(frozen=True)
 class Rule:
-    """What sections must keep together: the parts that it reads, and what a breach breaks."""
+    """A rule on several sections: the parts that it reads, and what a breach invalidates."""
 
     reads: tuple[str, ...]
     breaks: tuple[str, ...]
@@ -23,14 +23,14 @@ class Rule:
 
 
 def late_snapshots(federation: FederationSettings, snapshots: SnapshotSettings) -> Iterator[str]:
-    """Yield that a round is observed which there is not."""
+    """Yield a fault if an observed round does not exist."""
     late = [r for r in snapshots.observed(federation.rounds) if r > federation.rounds]
     if late:
         yield f"snapshots.rounds has {late[0]}, but federation.rounds is {federation.rounds}"
 
 
 def strange_victims(audit: AuditSettings, participants: int) -> Iterator[str]:
-    """Yield that a victim is no participant."""
+    """Yield a fault if a victim is no participant."""
     if not audit.victims or max(audit.victims) >= participants:
         yield (
             f"audit.victims is {list(audit.victims)}, but participants are numbered 0 to "
@@ -39,7 +39,7 @@ def strange_victims(audit: AuditSettings, participants: int) -> Iterator[str]:
 
 
 def doubled_victims(audit: AuditSettings) -> Iterator[str]:
-    """Yield that a victim is named twice."""
+    """Yield a fault if a victim is named twice."""
     if len(set(audit.victims)) < len(audit.victims):
         yield (
             f"audit.victims names a participant twice, {list(audit.victims)}, and its "
@@ -48,7 +48,7 @@ def doubled_victims(audit: AuditSettings) -> Iterator[str]:
 
 
 def doubled_labels(section: str, labels: list[str]) -> Iterator[str]:
-    """Yield that a list of plugins is empty, or has a label twice."""
+    """Yield a fault if a list of plugins is empty, or has a label twice."""
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if not labels and section in ("adversaries", "attacks"):
         yield f"{section} is empty; name at least one"
@@ -57,7 +57,7 @@ def doubled_labels(section: str, labels: list[str]) -> Iterator[str]:
 
 
 def strange_attendance(federation: FederationSettings, participants: int) -> Iterator[str]:
-    """Yield what `attendance` says of rounds or participants that there are not."""
+    """Yield a fault if `attendance` names rounds or participants that do not exist."""
     for first, attending in federation.attendance.items():
         where = f"federation.attendance: from round {first} on"
         if first > federation.rounds:
@@ -77,7 +77,7 @@ def absent_victims(
     snapshots: SnapshotSettings,
     participants: int,
 ) -> Iterator[str]:
-    """Yield that a victim takes part in no round up to the last observed one."""
+    """Yield a fault if a victim takes part in no round up to the last observed one."""
     last = max(snapshots.observed(federation.rounds), default=federation.rounds)
     changes = {1, *(first for first in federation.attendance if first <= last)}
     came = {p for first in changes for p in federation.present(first, participants)}
@@ -90,7 +90,7 @@ def absent_victims(
 
 
 def canary_participants(audit: AuditSettings, participants: int, *, given: bool) -> Iterator[str]:
-    """Yield that too few participants are left beside canaries, or that there is no training."""
+    """Yield a fault if canaries leave too few participants, or there is no training."""
     honest = participants - audit.canary_participants
     if audit.canary_participants == 1 or honest < 1:
         yield (
@@ -107,13 +107,13 @@ def canary_participants(audit: AuditSettings, participants: int, *, given: bool)
 
 
 def federation_seeds_beside(audit: AuditSettings, *, given: bool) -> Iterator[str]:
-    """Yield that there is no training to be repeated."""
+    """Yield a fault if there is no training to repeat."""
     if audit.federation_seeds > 1 and given:
         yield "audit.federation_seeds trains anew; a given model was trained before"
 
 
 def canaries_beside(audit: AuditSettings, *, given: bool) -> Iterator[str]:
-    """Yield which settings of the audit do not go with canaries."""
+    """Yield faults of audit settings that exclude canaries."""
     if not audit.canaries:
         return
     if audit.unit == "user":

@@ -1,11 +1,11 @@
-"""Drawing the records that an attack is trained and evaluated on.
+"""Drawing the known and the evaluation records of an audit.
 
-Drawn once, before training, from the ledger alone. Exact duplicates are never drawn, nor records
-that the attacker itself holds; known and tested records are disjoint. Where labels are classes,
-non-members are of classes that a victim has: of another class, the label alone would tell them.
+They are drawn once, before training, from the ledger alone. Exact duplicates and records that the
+attacker itself holds are never drawn; known and evaluation records are disjoint. If labels are
+classes, non-members have classes of a victim: otherwise the label alone would reveal them.
 
-Where users are audited (`Ledger.user_score`), users are drawn, and with them all their records: of
-a member those that a victim trains on, of a non-member all. No known user is tested.
+If users are audited (`Ledger.user_score`), users are drawn with all their records: of a member
+those that a victim trains on, of a non-member all. No known user is evaluated.
 """
 
 from collections.abc import Callable, Mapping

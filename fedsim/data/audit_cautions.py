@@ -1,7 +1,7 @@
-"""Records that a partition or an audit leaves out, and members and non-members of other origins.
+"""Cautions before a run: records that are left out, and non-members of another origin.
 
-These change figures without any leak: a class on which no participant trains identifies its records
-as non-members, and so may the split that a record is from.
+These affect figures without any leak: a class that no participant trains on identifies its records
+as non-members, and so may a record's split.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def left_out_sentence(
 def audit_sentences(
     dataset: Dataset, ledger: Ledger, query: MembershipQuery, audit: AuditSet, classes: Classes
 ) -> Iterator[str]:
-    """Yield what is said of an audit before it is run."""
+    """Yield the cautions on an audit before the run."""
     others = audit.records[~audit.member]
     inside = of_victims_classes(ledger, query)
     foreign = 0 if inside.all() else len(np.unique(ledger.labels[~inside]))

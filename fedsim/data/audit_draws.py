@@ -47,7 +47,7 @@ def draw_candidates(
 
 @dataclass(frozen=True)
 class WantedRecords:
-    """How many are to be drawn of what, and how many candidates there are."""
+    """How many records to draw on one side, and how many candidates exist."""
 
     what: str
     side: str
@@ -58,7 +58,7 @@ class WantedRecords:
 
 
 def require_candidates(*wanted: WantedRecords) -> None:
-    """Raise one `DataError` of all that there are too few of, with how many there may be."""
+    """Raise one `DataError` that names every shortage of candidates, with the largest sizes."""
     faults = [
         f"audit of {one.what}: audit.known_{one.side} is {one.known} and audit.tested_{one.side} "
         f"is {one.tested}, but there are only {one.candidates} candidates ({one.unit}); together "

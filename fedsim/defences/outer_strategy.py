@@ -1,4 +1,4 @@
-"""A strategy that is worn over another one and hands everything on: what such defences share."""
+"""A strategy around another one that delegates everything: the base of defences on servers."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -9,7 +9,7 @@ from flwr.serverapp.strategy import Strategy
 
 
 class OuterStrategy(Strategy):
-    """Does what the strategy inside does; a subclass changes some of it.
+    """Delegates to the inner strategy; subclasses override parts of it.
 
     Attributes
     ----------

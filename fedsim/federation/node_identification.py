@@ -1,4 +1,4 @@
-"""Who answers from where: each node is asked once which participant it is."""
+"""Identification of nodes: each node is asked once which participant it is."""
 
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
@@ -8,7 +8,7 @@ from fedsim.transport.messages import PARTICIPANT
 
 
 def identify_nodes(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
-    """Return the participant that each node is, in their order, asking all of them once.
+    """Return each node's participant, in the order of participants; all nodes are asked once.
 
     Node ids are random in Flower's own runtimes; a participant is known by its ``partition-id``.
 
@@ -35,7 +35,7 @@ def identify_nodes(grid: Grid, participants: int, timeout: float | None = None) 
 
 
 def require_content(reply: Message, sender: str) -> None:
-    """Raise `MessageError` if a reply is that its sender failed."""
+    """Raise `MessageError` if a reply reports an error of its sender."""
     if reply.has_error():
         reason = " ".join((reply.error.reason or "no reason given").split())
         raise MessageError(f"{sender} failed: {reason}")

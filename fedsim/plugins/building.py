@@ -126,7 +126,7 @@ def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:
     ):
         return f"cannot be built: {' '.join(str(error).split())}"
     if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
-        return "cannot be built: this machine has not the memory for it"
+        return "cannot be built: this machine has too little memory for it"
     return f"cannot be built: {one_line(error)}{raised_in(error)}"
 
 

@@ -7,7 +7,7 @@ from fedsim.privacy import Accountant, Release, epsilon_of
 
 
 def rate_and_steps(local: LocalTraining, records: int) -> tuple[float, int]:
-    """Return with what probability a record is drawn for a step, and how many steps a round has."""
+    """Return the sampling rate of a step, and the number of steps of a round."""
     rate = min(1.0, local.batch_size / records)
     return rate, local.epochs * math.ceil(records / local.batch_size)
 

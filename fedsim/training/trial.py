@@ -147,7 +147,7 @@ class _as_error:  # noqa: N801 - a context manager
             ) from error
         if isinstance(error, MemoryError) or NO_MEMORY in said:
             raise ConfigError(
-                f"{self._start}, as this machine has not the memory for it ({said[:SHOWN]})"
+                f"{self._start}, as this machine has too little memory for it ({said[:SHOWN]})"
             ) from error
         # These two are how PyTorch says anything at all; other kinds say something themselves.
         kind = "" if type(error) in (RuntimeError, ValueError) else f"{type(error).__name__}: "

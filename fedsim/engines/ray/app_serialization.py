@@ -20,7 +20,7 @@ LONG_ARRAY = 65536  # those that are shared between processes are read-only, so 
 
 
 def packed_app(app: ClientApp) -> tuple[Payload, tuple[SnapshotStore, ...]]:
-    """Return the participants' app as a payload, and the stores that its adversaries have.
+    """Return the participants' app as a payload, and the stores of its adversaries.
 
     In the cluster each store is a `TravellingStore`.
 
@@ -49,7 +49,7 @@ def unpacked_app(payload: Payload, kept: list[KeptArrays]) -> ClientApp:
 
 @dataclass(frozen=True)
 class TravellingStore(SnapshotStore):
-    """A store whose folder is on the driver's disk: what is kept goes there beside the reply."""
+    """A store whose folder is on the driver's disk: snapshots are sent there with the reply."""
 
     number: int = 0
     kept: list[KeptArrays] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A Ray cluster, and the processes on it that run participants.
+"""The processes on a Ray cluster that run participants.
 
 Where to connect is always said to Ray: left to itself it joins whatever it finds, a cluster that is
 ending included, and waits for it.
@@ -50,7 +50,7 @@ class RayActors:
         Raises
         ------
         FedsimError
-            If the cluster has not the room, or its processes cannot run the app.
+            If the cluster lacks resources, or its processes cannot run the app.
         """
         payload, stores = packed_app(app)
         self._seating = ray.put(payload), participants
@@ -60,19 +60,19 @@ class RayActors:
         return list(self._alive), stores
 
     def instead_of(self, lost: Handle, busy: Sequence[Handle]) -> Handle:
-        """Return a host in the place of one that is gone: a new one, or one that has least to do.
+        """Return a replacement for a lost host: a new one, or the one with the least work.
 
         Parameters
         ----------
         lost
-            The one that is gone. If it is not, it is ended.
+            The lost host; it is ended if it still runs.
         busy
-            The hosts of all shares; one that has several shares is in it several times.
+            The hosts of all shares, with repetitions.
 
         Raises
         ------
         FedsimError
-            If there is none left, and no room to start one.
+            If none is left, and no other can be started.
         """
         self.give_up(lost)
         if room(self._engine.cpus, self._engine.gpus) > len(self._alive):
@@ -87,7 +87,7 @@ class RayActors:
         return min(self._alive, key=lambda host: shares[host])
 
     def give_up(self, host: Handle) -> None:
-        """End a process that is gone, or that runs what is no longer waited for."""
+        """End a process that is lost, or whose work is no longer needed."""
         ray.kill(host)
         self._alive = [other for other in self._alive if other is not host]
 
@@ -125,7 +125,7 @@ class RayActors:
             )
 
     def _loaded_by(self, hosts: Sequence[Handle]) -> list[Handle]:
-        """Give hosts the app, and return those of them that are there."""
+        """Load the app on hosts, and return those that answer."""
         assert self._seating is not None  # noqa: S101 - the public methods begin with it
         app, participants = self._seating
         paths = [str(Path(path).resolve()) for path in sys.path]
@@ -153,7 +153,7 @@ class RayActors:
 
 @contextmanager
 def hosts_on(engine: RayEngine) -> Iterator[RayActors]:
-    """Give the hosts on the cluster that an engine names; they end with the block."""
+    """Yield the hosts on an engine's cluster; they end with the context."""
     with connected(engine.address):
         hosts = RayActors(engine)
         try:
@@ -163,7 +163,7 @@ def hosts_on(engine: RayEngine) -> Iterator[RayActors]:
 
 
 def _require_same(answer: dict[str, str] | str) -> None:
-    """Raise unless a host has the app, and this machine's versions."""
+    """Raise unless a host has loaded the app and has this machine's versions."""
     if isinstance(answer, str):
         raise FedsimError(
             f"a process of the Ray cluster cannot load the participants' app ({answer}); install "

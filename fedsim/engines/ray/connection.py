@@ -1,7 +1,7 @@
 """The connection to a Ray cluster.
 
-Where to connect is always said to Ray: left to itself it joins whatever it finds, a cluster that is
-ending included, and waits for it.
+Ray always gets an explicit address: otherwise it joins any cluster that it finds, even one that is
+shutting down, and waits for it.
 
 """
 
@@ -32,7 +32,7 @@ STORE_BYTES = 4 * 2**30
 def connected(address: str | None) -> Iterator[None]:
     """Connect to a cluster within the context.
 
-    A program that is connected already stays so, before, in and after the block.
+    A program that is already connected stays connected.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def room(cpus: float, gpus: float) -> int:
-    """Return how many processes that take so much of a node the cluster has room for, in all."""
+    """Return how many processes with these resources fit on the cluster."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if not cpus and not gpus:
         return int(sum(node.get("CPU", 0) for node in nodes))
@@ -94,7 +94,7 @@ def _connect(address: str | None) -> None:
 
 
 def _require_answer(address: str) -> None:
-    """Raise an `OSError` unless a cluster's head answers at an address; Ray would wait for minutes.
+    """Raise an `OSError` unless a cluster's head answers; Ray itself would wait for minutes.
 
     It has gRPC's own health service, for clients without TLS.
     """
@@ -108,7 +108,7 @@ def _require_answer(address: str) -> None:
 
 
 def _store_bytes() -> int:
-    """Return the size of an object store on this machine; what is not used takes no memory."""
+    """Return the size of the object store on this machine; unused space takes no memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shared = Path("/dev/shm")  # noqa: S108 - where Ray puts it
     free = shutil.disk_usage(shared).free if shared.is_dir() else memory

@@ -1,4 +1,4 @@
-"""The engine on Ray: what opens a grid of participants for each federation."""
+"""The Ray engine: opening a grid of participants for each federation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from fedsim.engines.ray.shard import Shard
 
 @contextmanager
 def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
-    """Give what opens a grid on the cluster that an engine names, or on one started for the block.
+    """Yield the function that opens grids on a cluster: the engine's, or one of its own.
 
     Raises
     ------
     FedsimError
-        If there is no such cluster, or it has not the room.
+        If there is no such cluster, or it lacks resources.
     """
     with hosts_on(engine) as hosts:
         yield partial(_opened, hosts, engine)

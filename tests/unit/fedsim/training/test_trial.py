@@ -125,7 +125,7 @@ def few(input_shape: tuple[int, ...]) -> nn.Module:
             {"name": "fully-connected", "widths": [1_000_000, 1_000_000]},
             r"has 4,0\d\d\.\d GB of parameters, and training takes 3 times .* smaller by widths",
         ),
-        ("greedy", "cannot be trained, as this machine has not the memory for it"),
+        ("greedy", "cannot be trained, as this machine has too little memory for it"),
     ],
 )
 def test_a_model_that_does_not_fit_the_data(
