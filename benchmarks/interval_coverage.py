@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from fedsim.evaluation import intervals
+from fedsim.evaluation import estimates, intervals
 from fedsim.evaluation.evaluate import evaluate_attack, mean_evaluation_result
 from fedsim.evaluation.metric import Metric
 from fedsim.evaluation.metrics import Accuracy, Auc, TprAtFpr
@@ -131,7 +131,7 @@ def _lines(
         )
         drawn = intervals.bootstrap([found.cases], METRICS, random, resamples)[0]
         for name, value in truth.items():
-            low, high = intervals.percentile_interval(drawn[name])
+            low, high = estimates.percentile_interval(drawn[name])
             own = found.figures[name]
             hits[name].append(
                 (

@@ -16,7 +16,7 @@ import numpy as np
 from interval_coverage import THRESHOLD, Floats, calibration, scored, true_figures
 from numpy.typing import NDArray
 
-from fedsim.evaluation import intervals
+from fedsim.evaluation import estimates
 from fedsim.evaluation.evaluate import evaluate_attack, mean_evaluation_result
 from fedsim.evaluation.metrics import Accuracy, Auc
 from fedsim.evaluation.scores import Scores, Truth
@@ -104,7 +104,7 @@ def main() -> None:
                 if run == 0:
                     require_the_same(kind, audits, {n: value for n, (value, _) in found.items()})
                 for name, (_, drawn) in found.items():
-                    low, high = intervals.percentile_interval(drawn.astype(np.float64))
+                    low, high = estimates.percentile_interval(drawn.astype(np.float64))
                     inner, outer = np.quantile(drawn, [0.025, 0.975])
                     hits[name].append(
                         (low <= truth[name] <= high, bool(inner <= truth[name] <= outer))

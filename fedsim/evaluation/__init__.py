@@ -1,8 +1,8 @@
 """Evaluation of attacks: scores joined to truth by record id, metrics, intervals, comparisons."""
 
 from fedsim.evaluation.comparison import Comparison, Difference, compare
+from fedsim.evaluation.estimates import Estimate
 from fedsim.evaluation.evaluate import EvaluationResult, evaluate_attack, mean_evaluation_result
-from fedsim.evaluation.intervals import Estimate
 from fedsim.evaluation.metric import Metric, ResampledRecords, ScoredRecords
 from fedsim.evaluation.scores import EvaluationError, Scores, Truth
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedsim.evaluation.estimates import percentile_interval
 from fedsim.evaluation.evaluate import EvaluationResult
-from fedsim.evaluation.intervals import RESAMPLES, bootstrap, percentile_interval
+from fedsim.evaluation.intervals import RESAMPLES, bootstrap
 from fedsim.evaluation.joined_scores import mean_over
 from fedsim.evaluation.metric import Floats
 from fedsim.evaluation.scores import Ids

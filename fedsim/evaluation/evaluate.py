@@ -12,17 +12,16 @@ from functools import partial
 
 import numpy as np
 
-from fedsim.evaluation.intervals import (
+from fedsim.evaluation.estimates import (
     CONFIDENCE,
     ONE_SIDED,
-    RESAMPLES,
     Estimate,
-    bootstrap,
     bound_estimate,
     clopper_pearson,
     estimate,
     exact_estimate,
 )
+from fedsim.evaluation.intervals import RESAMPLES, bootstrap
 from fedsim.evaluation.joined_scores import EvaluationCase, mean_details, mean_over
 from fedsim.evaluation.metric import FRACTIONS, Floats, Metric
 from fedsim.evaluation.metric_choice import default_metrics

@@ -14,7 +14,7 @@ from scipy.stats import t
 
 from fedsim import seeds
 from fedsim.config.experiment import Experiment
-from fedsim.evaluation.intervals import CONFIDENCE
+from fedsim.evaluation.estimates import CONFIDENCE
 from fedsim.evaluation.metric import FRACTIONS
 from fedsim.finding import OwnedFinding
 from fedsim.report.results import Results

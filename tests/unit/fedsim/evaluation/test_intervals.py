@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from fedsim.evaluation import intervals
+from fedsim.evaluation import estimates, intervals
 from fedsim.evaluation.joined_scores import EvaluationCase
 from fedsim.evaluation.metrics import (
     Accuracy,
@@ -98,7 +98,7 @@ def test_the_interval_covers_the_known_truth_19_times_in_20(shift):
             resamples=300,
         )[0]
         for name, values in drawn.items():
-            low, high = intervals.percentile_interval(values)
+            low, high = estimates.percentile_interval(values)
             covered[name] += low <= truth[name] <= high
     # 95 % of 300 is 285 with a standard deviation of 3.8; a low-FPR quantile is slightly biased.
     for name, count in covered.items():
@@ -123,10 +123,10 @@ def test_shared_records_are_drawn_once_for_all_victims():
 @pytest.mark.parametrize(("successes", "trials"), [(0, 30), (30, 30), (17, 30), (1, 1000)])
 def test_clopper_pearson_is_that_of_scipy(successes, trials):
     exact = binomtest(successes, trials).proportion_ci(0.95, "exact")
-    assert intervals.clopper_pearson(successes, trials) == pytest.approx((exact.low, exact.high))
+    assert estimates.clopper_pearson(successes, trials) == pytest.approx((exact.low, exact.high))
 
 
 def test_a_perfect_figure_is_not_certain():
-    perfect = intervals.estimate(1.0, np.ones(2000), trials=100)
+    perfect = estimates.estimate(1.0, np.ones(2000), trials=100)
     assert (perfect.high, perfect.method) == (1.0, "exact")
     assert perfect.low == pytest.approx(0.025 ** (1 / 100))
