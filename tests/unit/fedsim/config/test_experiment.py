@@ -117,6 +117,7 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
         "threads": 1,
         "workers": 1,
         "stacked": "auto",
+        "stacked_shadows": "auto",
         "small_convolutions": "auto",
         "channels_last": "auto",
         "timeout": None,
