@@ -14,6 +14,7 @@ from fedsim.files import usable_path
 from fedsim.plugins.module_search import look_beside
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import recorded_data_dir, recorded_folder
+from fedsim.rundir.same_experiment import with_engine_of_run
 from fedsim.stages.external_model import ExternalModel
 from fedsim.stages.preparation.experiment_faults import load_experiment, parse_experiment
 
@@ -126,4 +127,5 @@ def data_folder_of(directory: RunDirectory, data_dir: PathLike | None) -> Path |
 
 def experiment_of(directory: RunDirectory) -> Experiment:
     """Return a run's experiment, with paths relative to its original folder."""
-    return read_experiment(directory.experiment).beside(recorded_folder(directory.provenance))
+    experiment = read_experiment(directory.experiment).beside(recorded_folder(directory.provenance))
+    return with_engine_of_run(experiment, directory.experiment)

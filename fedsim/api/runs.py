@@ -23,6 +23,7 @@ from fedsim.files import write_json
 from fedsim.progress import SILENCE, Watcher
 from fedsim.rundir import RunDirectory
 from fedsim.rundir.provenance import provenance
+from fedsim.rundir.same_experiment import with_engine_of_run
 from fedsim.stages.attack import attack as attack_stage
 from fedsim.stages.figures.attackers_file import keep_attackers
 from fedsim.stages.figures.ceilings import keep_guarantees
@@ -83,6 +84,7 @@ def run(
     where = as_path(data_dir)
     resolved = as_experiment(experiment, tuple(settings), where)
     folder = new_run_folder(experiment, out)
+    resolved = with_engine_of_run(resolved, RunDirectory(folder).experiment)
     shared = as_path(states, "the folder of states")
     require_simulated(resolved)
     setup = build_setup(resolved, where, watcher)

@@ -20,7 +20,12 @@ from pathlib import Path
 from fedsim.errors import RunDirectoryError
 from fedsim.files import UNFINISHED, make_private_folder, remove_unfinished, write_text
 from fedsim.rundir.lock import locked_folder
-from fedsim.rundir.same_experiment import deciding, measured, written_experiment
+from fedsim.rundir.same_experiment import (
+    deciding,
+    differing_settings,
+    measured,
+    written_experiment,
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,12 @@ class RunDirectory:
         """
         run = cls(path)
         if run.experiment.is_file():
-            if deciding(written_experiment(run.experiment)) != deciding(resolved):
+            there = written_experiment(run.experiment)
+            if deciding(there) != deciding(resolved):
+                differing = differing_settings(there, resolved)
                 raise RunDirectoryError(
-                    f"{path} holds a run of another experiment (compare {run.experiment}); choose "
-                    "another --out, or delete that folder"
+                    f"{path} holds a run of another experiment (compare {run.experiment}: "
+                    f"{differing}); choose another --out, or delete that folder"
                 )
             if measured(written_experiment(run.experiment)) != measured(resolved):
                 write_text(run.experiment, resolved)
