@@ -25,6 +25,8 @@ _MEANS = {FedAvg.aggregate_train, FastFedAvg.aggregate_train}
 _OF_MEANS = (FedAvgM, FedAdagrad, FedAdam, FedYogi)
 """Strategies that go on from FedAvg's mean, and look at no single upload."""
 SECAGG_PLUS = "secagg+"
+MOST_SUMMED = 1024
+"""Of how many uploads a sum of SecAgg+ stays below its modulus, as it is set here."""
 
 
 class SecureAggregation(Defence):
@@ -71,14 +73,11 @@ class SecureAggregation(Defence):
         Raises
         ------
         ConfigError
-            If it looks at single uploads; with SecAgg+, if a round has one upload only.
+            If it looks at single uploads; with SecAgg+, if a round has one upload or too many.
         """
         require_sums(strategy)
-        if self.protocol == SECAGG_PLUS and (alone := alone_rounds(self.facts)):
-            raise ConfigError(
-                "secure-aggregation: SecAgg+ sums the uploads of at least two participants, and in "
-                f"round {alone[0]} only one trains; let more take part in each round"
-            )
+        if self.protocol == SECAGG_PLUS:
+            _require_summable(self.facts)
         return SumsOnly(strategy)
 
     def hides(self) -> tuple[Hidden, ...]:
@@ -91,6 +90,22 @@ UPLOADS = Hidden(
     frozenset({SnapshotKind.UPLOAD}),
     "it sees the sum of the uploads of those who took part, and no single one",
 )
+
+
+def _require_summable(facts: FederationFacts | None) -> None:
+    """Raise `ConfigError` if SecAgg+ cannot sum the uploads of some round."""
+    if alone := alone_rounds(facts):
+        raise ConfigError(
+            "secure-aggregation: SecAgg+ sums the uploads of at least two participants, and in "
+            f"round {alone[0]} only one trains; let more take part in each round"
+        )
+    counts = {r: len(there) for r, there in facts.shares.items()} if facts else {}
+    if large := [r for r, count in counts.items() if count > MOST_SUMMED]:
+        raise ConfigError(
+            f"secure-aggregation: SecAgg+ sums the uploads of at most {MOST_SUMMED:,} participants "
+            f"here, and in round {large[0]} {counts[large[0]]:,} train; let fewer take part in "
+            "each round (fraction_train), or leave protocol out"
+        )
 
 
 def alone_rounds(facts: FederationFacts | None) -> list[int]:

@@ -12,7 +12,7 @@ levels. The mean is therefore off by at most ``2 * clipping_range / 2^22`` times
 of records of a participant over the mean number; of records alike, 3.8e-6.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +24,7 @@ from flwr.server import LegacyContext
 from flwr.server.workflow import SecAggPlusWorkflow
 from flwr.serverapp import Grid
 
-from fedsim.errors import MessageError
+from fedsim.errors import FedsimError, MessageError
 from fedsim.federation.participation import ParticipatingGrid
 from fedsim.transport.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, arrays_of, round_of
 
@@ -40,6 +40,15 @@ ALL, HALF = 1.0, 0.5
 """The shares of the participants that get a share of a key, and that recover one."""
 
 Train = Callable[[Message, Context], Message]
+
+
+def require_maskable(types: Mapping[str, str], error: type[FedsimError]) -> None:
+    """Raise an error of that type if a parameter is no floating-point number; `types` by name."""
+    if whole := [name for name, kind in types.items() if "float" not in kind]:
+        raise error(
+            f"SecAgg+ sums floating-point numbers, and {whole[0]!r} is none; take a model "
+            "without counters, as one with GroupNorm"
+        )
 
 
 def is_masked(message: Message) -> bool:
@@ -133,11 +142,7 @@ class MaskedGrid(ParticipatingGrid):
             )
         arrays = arrays_of(sent[0].content, "the server")
         names, types = list(arrays), [array.dtype for array in arrays.values()]
-        if whole := [n for n, kind in zip(names, types, strict=True) if "float" not in kind]:
-            raise MessageError(
-                f"SecAgg+ sums floating-point numbers, and {whole[0]!r} is none; take a model "
-                "without counters, as one with GroupNorm"
-            )
+        require_maskable(dict(zip(names, types, strict=True)), MessageError)
         round_number = round_of(sent[0])
         strategy = _Asking(sent)
         state = RecordDict(

@@ -17,7 +17,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedsim.data import write_ledger
 from fedsim.defences.secure_aggregation import with_protocol
 from fedsim.engines.threads import limited_threads
-from fedsim.errors import FedsimError
+from fedsim.errors import ConfigError, FedsimError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress
@@ -26,7 +26,8 @@ from fedsim.files import write_json
 from fedsim.flower.client import FEDERATION
 from fedsim.flower.log import LogWatcher
 from fedsim.flower.paths import place_of
-from fedsim.flower.secagg_plus import MaskedGrid
+from fedsim.flower.secagg_plus import MaskedGrid, require_maskable
+from fedsim.models import exchanged_state
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -65,6 +66,9 @@ def new_server_app(experiment: Path) -> ServerApp:
         place, watcher = place_of(context), LogWatcher()
         read = load_experiment(experiment, with_files=True, data_dir=place.data_dir)
         setup = build_setup(read, place.data_dir, watcher)
+        if with_protocol(setup.defences.values()):
+            state = exchanged_state(setup.new_model())
+            require_maskable({name: str(v.dtype) for name, v in state.items()}, ConfigError)
         run = RunDirectory.create(place.out, setup.experiment.resolved())
         with run.locked(), limited_threads(setup.experiment.engine.threads):
             keep_content(setup, run)

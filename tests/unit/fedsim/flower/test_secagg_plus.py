@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -11,14 +11,19 @@ import toys
 import yaml
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.common import bytes_to_ndarray
+from flwr.serverapp.strategy import FedAvg, Strategy
 from scipy import stats
+from torch import nn
 
 from fedsim import api
+from fedsim.config.federation import LocalTraining
+from fedsim.defences.secure_aggregation import MOST_SUMMED, SecureAggregation
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.errors import ConfigError, MessageError
 from fedsim.flower import new_client_app, new_server_app
-from fedsim.flower.secagg_plus import LEVELS, STAGE, MaskedGrid
+from fedsim.flower.secagg_plus import LEVELS, MOST, STAGE, MaskedGrid
 from fedsim.observation.snapshots import SnapshotStore
+from fedsim.privacy import FederationFacts
 from fedsim.rundir import RunDirectory
 from fedsim.transport.messages import CONFIG, ROUND
 
@@ -54,9 +59,10 @@ class Copying(LocalGrid):
         return replies
 
 
-def run_app(folder: Path) -> tuple[RunDirectory, Copying]:
+def run_app(folder: Path, **sections: Any) -> tuple[RunDirectory, Copying]:
     path = folder / "experiment.yaml"
-    path.write_text(yaml.safe_dump(toys.tree(**SECTIONS, defences=MASKED), sort_keys=False))
+    tree = toys.tree(**SECTIONS, defences=MASKED) | sections
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
     grid = Copying(new_client_app(path), 3)
     config: dict[str, Any] = {"out": str(folder / "run"), "data-dir": "", "patience": 0}
     for context in grid._contexts.values():
@@ -123,9 +129,12 @@ def test_other_engines_refuse_it_in_one_sentence(tmp_path: Path) -> None:
         toys.simulated(tmp_path, **SECTIONS, defences=MASKED)
 
 
+def unread() -> NoReturn:
+    raise AssertionError("the data were read")
+
+
 def test_it_is_refused_before_data_are_read_and_a_run_begins(tmp_path: Path) -> None:
-    missing = {"name": "csv", "path": "nowhere.csv", "label": "label"}
-    tree = toys.tree(**SECTIONS, data=missing, defences=MASKED)
+    tree = toys.tree(**SECTIONS, data={"name": f"{__name__}:unread"}, defences=MASKED)
     with pytest.raises(ConfigError, match="needs one of its runtimes"):
         api.run(tree, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -148,3 +157,34 @@ def test_what_cannot_be_summed_is_one_sentence(
     asked = [Message(content, dst_node_id=n + 1, message_type="train") for n in range(nodes)]
     with pytest.raises(MessageError, match=told):
         grid.send_and_receive(asked)
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, "only one trains"), (MOST + 1, r"at most 1,024 .* 1,025 train")]
+)
+def test_how_many_train_is_refused_before_round_1(count: int, told: str) -> None:
+    """With as many as a sum may have, the strategy is wrapped."""
+    assert MOST == MOST_SUMMED
+    secure = SecureAggregation(protocol="secagg+")
+    secure.facts = facts_of(count)
+    with pytest.raises(ConfigError, match=told):
+        secure.wrap_strategy(FedAvg())
+    secure.facts = facts_of(MOST)
+    assert isinstance(secure.wrap_strategy(FedAvg()), Strategy)
+    SecureAggregation().wrap_strategy(FedAvg())  # the stand-in sums any number
+
+
+def facts_of(count: int) -> FederationFacts:
+    names = frozenset({"weight"})
+    return FederationFacts(1, count, count, (10,) * count, names, LocalTraining(), 0)
+
+
+def test_a_model_with_counters_is_refused_before_round_1(tmp_path: Path) -> None:
+    """Before any node is asked who it is, and before a run directory is made."""
+    with pytest.raises(ConfigError, match=r"'1.num_batches_tracked' is none; take a model"):
+        run_app(tmp_path, model={"name": f"{__name__}:counting"})
+    assert not (tmp_path / "run").exists()
+
+
+def counting() -> nn.Module:
+    return nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
