@@ -88,10 +88,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=400)
+    parser.add_argument("--scores", nargs="+", choices=THRESHOLD, default=list(THRESHOLD))
     args = parser.parse_args()
     print("| scores | seeds | victims | figure | fedsim | of the resamples alone | error |")
     print("|---|---|---|---|---|---|---|")
-    for kind in ("binormal", "overfit"):
+    for kind in args.scores:
         truth = true_figures(kind)
         for seeds, victims in ((1, 1), (3, 1), (1, 2), (3, 2)):
             random = np.random.default_rng([seeds, victims, len(kind)])
