@@ -105,7 +105,7 @@ def reconstructed(
     }
     found, _ = attacker.reconstruct([payload], [upload], {}, dryrun=False)
     data: Tensor = found["data"]
-    return data
+    return data.clamp(0, 1)
 
 
 def lenet(seed: int) -> nn.Module:

@@ -97,6 +97,8 @@ def reference_needs(federations: int, *, known: bool = False, targets: bool = Fa
     knowledge = {Knowledge.KNOWN_RECORDS} if known else set()
     if federations:
         knowledge.add(Knowledge.SHADOW_DATA)
+    if targets:
+        knowledge.add(Knowledge.TARGET_RECORDS)
     return Needs(
         others=not federations,
         scalars=True,

@@ -19,6 +19,7 @@ class Knowledge(Enum):
 
     KNOWN_RECORDS = "known members and non-members"
     SHADOW_DATA = "data of the same kind, for federations of its own"
+    TARGET_RECORDS = "the audited records themselves, to train on"
 
 
 @dataclass(frozen=True)
