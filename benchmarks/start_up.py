@@ -22,19 +22,29 @@ COMMANDS = (("--help",), ("list", "adversaries"))
 HERE = str(Path(sys.executable).with_name("fedsim"))
 
 
+# A process counts what it was before it became another program: so it is started by one that is
+# smaller than anything to be measured, and not by this one.
+LAUNCHER = """
+import posix, sys
+silent = [(posix.POSIX_SPAWN_OPEN, 1, "/dev/null", posix.O_WRONLY, 0)]
+child = posix.posix_spawn(sys.argv[1], sys.argv[1:], posix.environ, file_actions=silent)
+_, status, used = posix.wait4(child, 0)
+print(posix.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+"""
+
+
 def cost(program: str, arguments: tuple[str, ...]) -> tuple[float, float]:
     """Return the processor seconds and the largest resident set, in MB, of one command."""
-    with (
-        tempfile.TemporaryDirectory() as empty
-    ):  # the folder that it is started in may hold modules
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [program, *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, cwd=empty)
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{program} {' '.join(arguments)} ended with {process.returncode}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
+    command = [sys.executable, "-I", "-S", "-c", LAUNCHER, program, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as empty:  # the current folder may hold modules
+        said = subprocess.run(
+            command, env=environment, cwd=empty, check=True, capture_output=True, text=True
+        )
+    code, seconds, megabytes = said.stdout.split()
+    if int(code):
+        raise SystemExit(f"{program} {' '.join(arguments)} ended with {code}")
+    return float(seconds), float(megabytes)
 
 
 def measured(
