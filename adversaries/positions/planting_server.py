@@ -146,6 +146,12 @@ class PlantingServer(CuriousServer):
         """Send honest units for evaluation."""
         return self._with_honest_units(arrays)
 
+    def give_resources(self, resources: AttackerResources) -> Self:
+        """Set the resources; raise before round 1 if the model has no layer to plant into."""
+        super().give_resources(resources)
+        self._layer()
+        return self
+
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:

@@ -168,6 +168,14 @@ def test_a_model_without_such_a_layer_is_refused_before_round_1(tmp_path: Path) 
         fedsim.run(tree, tmp_path / "run")
 
 
+def test_more_units_than_the_layer_has_are_refused_before_round_1(tmp_path: Path) -> None:
+    """Of a layer of 16 units, also where the first active round is a late one."""
+    late = {"name": "planted-neuron-server", "units": 16, "first": 4}
+    with pytest.raises(FedsimError, match="would plant 16 units, and the first layer has 16"):
+        toys.simulated(tmp_path, adversaries=[late], attacks=["planted-neuron"])
+    assert not list(tmp_path.rglob("history.json"))
+
+
 def normalised() -> nn.Module:
     return nn.Sequential(nn.LayerNorm(12), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
 
