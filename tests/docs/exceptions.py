@@ -27,7 +27,7 @@ class Smaller(NamedTuple):
     why: str
 
 
-MINUTES = "it would take minutes: the same adversaries and attacks on fewer records and rounds"
+MINUTES = "it would take minutes: the same adversaries and attacks on fewer records or rounds"
 
 SMALLER_EXPERIMENTS = {
     "configs/quickstart.yaml": Smaller(
@@ -99,6 +99,7 @@ INSTEAD = {
         "Flower's runtime takes a minute; tests/integration/test_flower_runtime.py shows that it "
         "leaves the same files",
     ),
+    "fedsim study strengths.yaml": Instead("fedsim study strengths.yaml --rounds 3", MINUTES),
     "cp -r /home/mallory/audit/. /srv/runs/audit/": Instead("", ON_TWO_MACHINES),
     "fedsim attack /srv/runs/audit": Instead("", ON_TWO_MACHINES),
     "fedsim attack --snapshots /home/me/audit/server --victim 1 --attack fedmia --attack "

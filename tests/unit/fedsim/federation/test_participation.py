@@ -2,15 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import toys
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, RecordDict
 from toys import SilentServer, arrays_equal, simulated
 
 from fedsim.config.federation import FederationSettings as Settings
 from fedsim.errors import ConfigError
+from fedsim.federation.participation import ParticipatingGrid
 from fedsim.federation.strategies import build_strategy
 from fedsim.training.optimizers import optimizer_factory
 
@@ -82,6 +84,37 @@ def test_nobody_sees_a_message_for_those_away() -> None:
     expected += [("train", 4, p) for p in (0, 1, 2)] + [("evaluate", 4, p) for p in (0, 1, 2)]
     assert sorted(server.sent) == sorted(expected)
     assert [node for node, _, _ in federation.grid.sent] == [nodes[p] for _, _, p in expected]
+
+
+class Noted:
+    """A grid that notes what it is asked, and answers with its name."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given, **named: self.asked.append((name, (*given, *named.values()))) or name
+
+
+def test_all_but_the_nodes_is_that_of_the_grid_behind() -> None:
+    behind: Any = Noted()
+    grid = ParticipatingGrid(behind, [5, 3])
+    content = RecordDict()
+    assert grid.create_message(content, "train", 3, "1", 2.0) == "create_message"
+    assert grid.push_messages([]) == "push_messages"
+    assert grid.pull_messages(["a"]) == "pull_messages"
+    assert grid.send_and_receive([], timeout=4.0) == "send_and_receive"
+    grid.set_run("run")
+    assert behind.asked == [
+        ("create_message", (content, "train", 3, "1", 2.0)),
+        ("push_messages", ([],)),
+        ("pull_messages", (["a"],)),
+        ("send_and_receive", ([], 4.0)),
+        ("set_run", ("run",)),
+    ]
+    behind.run, behind.get_node_ids = "the run", lambda: [3, 4, 5]
+    assert grid.run == "the run"
+    assert grid.get_node_ids() == [5, 3]
 
 
 def test_everybody_always_is_what_no_attendance_is() -> None:
