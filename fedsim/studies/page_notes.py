@@ -20,7 +20,7 @@ from fedsim.studies.tables import apart
 
 def page_notes(findings: Findings) -> Iterator[str]:
     """Yield what the figures mean, and which of them are the paper's."""
-    if findings.rows:
+    if findings.rows and findings.tables:  # a frontier's intervals are over federations
         intervals = findings.rows[0].result
         bounds = interval_note(row.result for row in findings.rows)
         yield (
