@@ -106,7 +106,6 @@ def folder(own: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in EXECUTED if page != OWN])
 def test_a_page_can_be_followed_from_top_to_bottom(page: str, folder: Path) -> None:

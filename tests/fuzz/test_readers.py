@@ -11,7 +11,6 @@ NEVER_FATAL = {"cache", "provenance"}  # what is broken there is made again, or 
 FEW = {"command line": 6, "study": 60, "experiment": 100}
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", READERS)
 def test_broken_input_gets_one_sentence_and_nothing_else(name: str, corpus: Corpus) -> None:
     subject, count = READERS[name](corpus), FEW.get(name, INPUTS)

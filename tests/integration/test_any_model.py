@@ -24,7 +24,6 @@ from fedsim.errors import FedsimError
 from fedsim.report.result_schema import ResultRow
 from fedsim.rundir import RunDirectory
 
-pytestmark = pytest.mark.no_cover
 HERE = "test_any_model"
 RECORDS, CLASSES, VOCABULARY, LENGTH, SIDE = 420, 4, 30, 8, 8
 MEMBERS, NONMEMBERS = 70, 110

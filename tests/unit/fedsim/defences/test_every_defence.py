@@ -96,7 +96,6 @@ SEEN: dict[str, Any] = {
 PLAIN: dict[str, Any] = {"federation": {"local": {"batch_size": 10, "learning_rate": 0.1}}}
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", [*SETTINGS, *TRAINERS])
 def test_a_seed_gives_the_same_bits_in_processes_and_after_a_stop(
     name: str, undefended: dict[str, str], tmp_path: Path

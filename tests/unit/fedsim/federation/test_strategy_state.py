@@ -103,7 +103,6 @@ def federation(strategy: str, model: str, **more: Any) -> toys.Federation:
     )
 
 
-@pytest.mark.no_cover
 @pytest.mark.usefixtures("flower")
 @pytest.mark.parametrize(
     ("strategy", "model"),
@@ -190,14 +189,12 @@ def is_refused(strategy: str, model: str) -> bool:
     return strategy.startswith(DP) and model in WITH_BOOLS
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_branch_equals_the_attack_alone(strategy: str, tmp_path: Path) -> None:
     """Every strategy, on the fullest model that it can aggregate."""
     require_equal_branch(strategy, FULLEST[strategy], 3, "server", tmp_path)
 
 
-@pytest.mark.no_cover
 @pytest.mark.sweep
 @pytest.mark.parametrize("who", BRANCHING)
 @pytest.mark.parametrize("first", [2, 3, 4])
@@ -211,7 +208,6 @@ def test_every_branch_equals_the_attack_alone(
     require_equal_branch(strategy, model, first, who, tmp_path)
 
 
-@pytest.mark.no_cover
 @pytest.mark.usefixtures("flower")
 @pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"fraction_train": 0.5}])
@@ -292,7 +288,6 @@ def content_of(arrays: ArrayRecord) -> list[tuple[str, bytes]]:
     return [(name, array.data) for name, array in arrays.items()]
 
 
-@pytest.mark.no_cover
 @pytest.mark.usefixtures("flower")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_an_adversary_was_shown_stays_whatever_the_strategy_does(strategy: str) -> None:

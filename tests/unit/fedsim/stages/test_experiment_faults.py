@@ -316,7 +316,6 @@ def require_all_told(chosen: Sequence[str]) -> None:
     assert said.startswith(start), said
 
 
-@pytest.mark.no_cover
 def test_any_two_mistakes_are_told_at_once_and_nothing_else() -> None:
     pairs = [pair for pair in itertools.combinations(MISTAKES, 2) if go_together(pair)]
     assert len(pairs) > 450
@@ -324,7 +323,6 @@ def test_any_two_mistakes_are_told_at_once_and_nothing_else() -> None:
         require_all_told(pair)
 
 
-@pytest.mark.no_cover
 def test_however_many_mistakes_are_told_at_once() -> None:
     random = Random(0)
     for _ in range(80):
