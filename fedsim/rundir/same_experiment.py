@@ -14,6 +14,8 @@ _MEASURED_AGAIN = ("metrics", "attacks")
 _SEEDS = ("attack_seeds", "federation_seeds")
 _BEFORE: Mapping[str, object] = {"small_convolutions": (), "channels_last": False}
 """What an engine did before it had these settings, which decide the last digits."""
+_MODEL_BEFORE: Mapping[str, object] = {"dropout": 0.0}
+"""What models did before they had these settings: the same bits."""
 _MOST_NAMED = 5
 
 
@@ -49,6 +51,9 @@ def deciding(resolved: str) -> object:
     tree = {key: value for key, value in tree.items() if key not in _MEASURED_AGAIN}
     if isinstance(tree.get("audit"), dict):
         tree["audit"] = {k: v for k, v in tree["audit"].items() if k not in _SEEDS}
+    if isinstance(tree.get("model"), dict):
+        model = tree["model"].items()
+        tree["model"] = {k: v for k, v in model if (k, v) not in _MODEL_BEFORE.items()}
     if isinstance(tree.get("engine"), dict):
         return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
     return tree

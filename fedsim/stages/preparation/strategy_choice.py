@@ -1,6 +1,6 @@
 """The strategy of an experiment without its defences; needs no data."""
 
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import FedXgbCyclic, Strategy
 
 from fedsim.config.experiment import Experiment
 from fedsim.federation.strategies import INNER, build_strategy
@@ -21,6 +21,8 @@ def some_are_away(experiment: Experiment) -> bool:
 def samples_participants(strategy: Strategy) -> bool:
     """Return whether a strategy, or one that it wraps, samples the participants of a round."""
     inner = getattr(strategy, INNER, None)
-    return getattr(strategy, "fraction_train", 1.0) < 1.0 or (
-        inner is not None and samples_participants(inner)
+    return (
+        isinstance(strategy, FedXgbCyclic)  # one participant a round, whatever its fraction is
+        or getattr(strategy, "fraction_train", 1.0) < 1.0
+        or (inner is not None and samples_participants(inner))
     )

@@ -75,3 +75,16 @@ def test_a_run_of_another_experiment_is_told_with_what_differs(tmp_path: Path) -
     assert "partition.records is 40 there and 30 here" in told
     assert "engine.channels_last is 'auto' there and True here" in told
     assert "attacks" not in told
+
+
+def test_a_model_without_the_setting_dropout_is_one_without_dropout(tmp_path: Path) -> None:
+    sizes = {"name": "fully-connected", "widths": [4]}
+    toy = toys.experiment(model=sizes)
+    run = RunDirectory.create(tmp_path / "run", toy.resolved())
+    written = yaml.safe_load(run.experiment.read_text())
+    assert written["model"].pop("dropout") == 0
+    run.experiment.write_text(yaml.safe_dump(written))
+    assert RunDirectory.create(run.path, toy.resolved()).path == run.path
+    dropping = toys.experiment(model=sizes | {"dropout": 0.5})
+    with pytest.raises(RunDirectoryError, match="another experiment"):
+        RunDirectory.create(run.path, dropping.resolved())

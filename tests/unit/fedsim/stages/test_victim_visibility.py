@@ -40,15 +40,21 @@ class Listening(toys.Stopping):
         self.told.append(text)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_draws_are_those_of_the_federation(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "settings", "seed"),
+    [("FedAvg", FRACTIONS, 1), ("FedAvg", FRACTIONS, 2), ("FedXgbCyclic", {}, 1)],
+)
+def test_the_draws_are_those_of_the_federation(
+    tmp_path: Path, strategy: str, settings: dict[str, float], seed: int
+) -> None:
     """Whom the plan expects in which round is who was seen, for each participant and attacker."""
     every = {"rounds": {"every": 1}, "participants": "all"}
-    toy = toys.experiment(**SAMPLED | {"snapshots": every, "seed": seed})
+    federation = {"rounds": 6, "strategy": {"name": strategy, **settings}}
+    toy = toys.experiment(**SAMPLED | {"snapshots": every, "federation": federation, "seed": seed})
     watcher = Listening()
     run(toy, tmp_path / "run", watcher=watcher)
     setup = build_setup(toy, None, SILENCE)
-    draws = RoundDraws(toy, partial(build_strategy, "FedAvg", FRACTIONS, 5))
+    draws = RoundDraws(toy, partial(build_strategy, strategy, settings, 5))
     for attacker in setup.attackers:
         store = attacker.store(toy, RunDirectory(tmp_path / "run"))
         for query in attacker.queries:
