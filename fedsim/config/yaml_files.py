@@ -26,6 +26,7 @@ from fedsim.files import read_text
 MOST_YAML_BYTES = 1 << 18  # ruamel.yaml reads some 100 kB per second
 MOST_YAML_VALUES = 100_000
 MOST_BRACKETS = 100  # open at a time: the scanner's time grows with their square
+EXPERIMENT = "experiment.yaml"  # in a run directory
 LONGEST_LINE = MOST_YAML_BYTES  # no text is folded
 LINE_ENDS = "\x85\u2028\u2029"
 """Ends of lines in YAML 1.1, which the emitter would write as they are in the middle of a text."""
@@ -54,6 +55,8 @@ def read_yaml_mapping(path: Path, what: str, keys: Iterable[str]) -> dict[Any, A
     except (OSError, UnicodeDecodeError) as error:
         name = what.partition(" ")[2]
         other = hint(path) if isinstance(error, FileNotFoundError) else ""
+        if isinstance(error, IsADirectoryError) and (path / EXPERIMENT).is_file():
+            other = f"; it is a run directory: the experiment of that run is {path / EXPERIMENT}"
         raise ConfigError(f"cannot read the {name} {path}: {error}{other}") from error
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedsim.config.yaml_files import EXPERIMENT
 from fedsim.errors import RunDirectoryError
 from fedsim.files import UNFINISHED, make_private_folder, remove_unfinished, write_text
 from fedsim.rundir.lock import locked_folder
@@ -85,7 +86,7 @@ class RunDirectory:
         RunDirectoryError
             If there is none.
         """
-        if not (path / "experiment.yaml").is_file():
+        if not (path / EXPERIMENT).is_file():
             raise RunDirectoryError(
                 f"{path} is not a run directory (it has no experiment.yaml); `fedsim run CONFIG "
                 f"--out {path}` makes one"
@@ -108,7 +109,7 @@ class RunDirectory:
     @property
     def experiment(self) -> Path:
         """The resolved experiment."""
-        return self.path / "experiment.yaml"
+        return self.path / EXPERIMENT
 
     @property
     def provenance(self) -> Path:

@@ -132,3 +132,9 @@ def test_a_resolved_experiment_is_a_valid_one(tmp_path: Path) -> None:
         assert json.loads(json.dumps(tree)) == yaml.load(text, Loader=OtherReader)  # noqa: S506
         (tmp_path / config.name).write_text(text)
         assert read_experiment(tmp_path / config.name).resolved() == text
+
+
+def test_of_a_run_directory_the_experiment_is_named(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("seed: 1")
+    with pytest.raises(ConfigError, match=r"the experiment of that run is .*experiment\.yaml$"):
+        read_yaml_mapping(tmp_path, "an experiment", ["seed"])
