@@ -211,10 +211,7 @@ def _subject(group: str, corpus: Corpus) -> Subject:
     return ValuesOfSettings(group, corpus.folder)
 
 
-WITHOUT_SETTINGS = frozenset({"canaries"})
-"""Groups whose plugins have no settings of their own so far."""
-
-GROUPS = (SECTIONS, *(group for group in plugins.GROUPS if group not in WITHOUT_SETTINGS))
+GROUPS = (SECTIONS, *plugins.GROUPS)
 VALUES: Mapping[str, Callable[[Corpus], Subject]] = {
     f"values of {group}": partial(_subject, group) for group in GROUPS
 }

@@ -61,7 +61,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 def observation_of(leaky: RunDirectory, folder: Path) -> tuple[View, AuxiliaryRecords, np.ndarray]:
     toy = toys.experiment(**LEAKY)
-    setup = toys.set_setup(toy, None, SILENCE)
+    setup = toys.build_setup(toy, None, SILENCE)
     audit = read_ledger(leaky.ledger).audit(about_participant(0))
     observation = View(
         "curious-server",
