@@ -40,7 +40,7 @@ class DesignedRecords(CanaryKind):
 
     def __init__(
         self,
-        steps: Annotated[int, Field(ge=1, le=300)] = 30,
+        steps: Annotated[int, Field(ge=1, le=100)] = 30,
         learning_rate: Annotated[float, Field(gt=0)] = 0.1,
         mocks: Annotated[int, Field(ge=1)] = 16,
     ) -> None:

@@ -66,7 +66,7 @@ class DPSGD(LocalTrainer):
     def __init__(
         self,
         noise_multiplier: NoiseMultiplier = 1.0,
-        clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
+        clip_norm: Annotated[float, Field(gt=0, le=1e30)] = 1.0,
         delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
         budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
         accountant: Accountant = "rdp",

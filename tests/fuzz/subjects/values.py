@@ -33,7 +33,7 @@ MODULES = (
 """Modules that candidates name."""
 MOST_BYTES = 3 << 30  # a model may be large
 FORKS = frozenset({"os.fork"})  # processes of the local engine
-CONSEQUENCES = ("memory", "audit.known", "records of shape", "training pool")
+CONSEQUENCES = ("memory", "audit.known", "audit.canaries", "records of shape", "training pool")
 """What sentences name that a setting has brought about without being wrong in itself."""
 PYTHON_ERROR = re.compile(r"\b[A-Z]\w*(Error|Exception|Warning): ")
 
