@@ -64,13 +64,13 @@ def read_partly(
     schema, parts
         What they are to be, and into what they fall.
     """
-    faults: list[str] = []
     broken: set[str] = set()
-    for path, sentence in plain_data_faults(tree):
-        faults.append(sentence)
-        if not path:
-            return PartlyRead(None, tuple(faults), frozenset())
-        tree = _without(tree, [parts.part_of(path)], parts, broken)
+    not_plain = list(plain_data_faults(tree))
+    faults = [sentence for _, sentence in not_plain]
+    if any(not path for path, _ in not_plain):
+        return PartlyRead(None, tuple(faults), frozenset())
+    # All at once: what is taken out of a list moves what follows it.
+    tree = _without(tree, [parts.part_of(path) for path, _ in not_plain], parts, broken)
     for _ in range(_MOST_PASSES):
         text = as_json(tree)
         try:

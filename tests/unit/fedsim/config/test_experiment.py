@@ -400,3 +400,11 @@ def test_resolved_writes_the_defaults_of_plugins_and_reads_back_as_itself() -> N
     }  # not the victims
     assert plain["attacks"] == [{"name": "scalar-logistic", "label": "scalar-logistic", "folds": 5}]
     assert experiment_of_tree(plain, "again").resolved() == toy.resolved()
+
+
+def test_several_values_of_a_list_that_are_no_data_are_told_together() -> None:
+    with pytest.raises(ConfigError) as error:
+        toys.experiment(metrics=["auc", object(), object()])
+    said = str(error.value)
+    assert "2 faults: (1) metrics.1 is of type object" in said
+    assert "(2) metrics.2 is of type object" in said
