@@ -1,8 +1,8 @@
 """The attackers of an experiment: the adversaries in each position, with queries and keys."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, replace
 
 from fedsim import plugins
 from fedsim.adversary.base import Adversary, Threat
@@ -24,7 +24,8 @@ class Attacker:
     """An attacker: its label, the adversaries in its position, and what it asks.
 
     `reads_others` says whether it keeps every participant's uploads because an attack reads them.
-    `left_out` are the queries about victims that it sees in no observed round.
+    `left_out` are the queries that are not asked: about victims that it sees in no observed round,
+    or that have no records.
     """
 
     label: str
@@ -38,6 +39,12 @@ class Attacker:
         """The participant in whose position it sits; None for the server's."""
         positions = [a.participant for a in self.adversaries if isinstance(a, ParticipantAdversary)]
         return positions[0] if positions else None
+
+    def asking_only(self, kept: Container[MembershipQuery]) -> "Attacker":
+        """Return it with some of its queries; the others are recorded as left out."""
+        asked = tuple(query for query in self.queries if query in kept)
+        left_out = tuple(query for query in self.queries if query not in kept)
+        return replace(self, queries=asked, left_out=(*self.left_out, *left_out))
 
     def acts_from(self) -> int | None:
         """Return the first round in which any of its adversaries acts; None if none ever does."""

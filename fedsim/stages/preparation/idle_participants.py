@@ -7,7 +7,6 @@ if nothing remains, that is an error.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +71,6 @@ def attackers_without_idle(
     for attacker in attackers:
         sits = attacker.participant in idle
         empty = [one for one in attacker.queries if sits or {*one.victims} <= {*idle}]
-        kept = tuple(one for one in attacker.queries if one not in empty)
         who = (attacker.participant,) if sits else sorted({v for q in empty for v in q.victims})
         if empty:
             left_out.append(
@@ -80,7 +78,7 @@ def attackers_without_idle(
                 f"{participant_list(who)}, "
                 f"but partition {partition} gives no records there"
             )
-        found.append(replace(attacker, queries=kept, left_out=(*attacker.left_out, *empty)))
+        found.append(attacker.asking_only({*attacker.queries} - {*empty}))
     if left_out and not any(one.queries for one in found):
         raise ConfigError(
             f"{left_out[0]}: nothing would be left to attack; name others (audit.victims, or the "

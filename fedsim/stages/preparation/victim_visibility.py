@@ -6,8 +6,8 @@ about victims that are seen in no observed round are dropped.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -154,9 +154,7 @@ def attackers_with_visible_victims(
                     f"observed rounds: {_listed(rounds)}"
                 )
         if any(seen.values()):
-            kept.append(
-                _with_queries(attacker, {query for query, rounds in seen.items() if rounds})
-            )
+            kept.append(attacker.asking_only({query for query, rounds in seen.items() if rounds}))
     if not kept and unseen:
         raise ConfigError(f"{_sentence(*unseen[0], draws)}; nothing would be left to attack")
     for attacker, query in unseen:
@@ -173,7 +171,7 @@ def attackers_with_audits(attackers: Iterable[Attacker], ledger: Ledger) -> tupl
         If no query has one.
     """
     asked = (
-        _with_queries(one, {q for q in one.queries if q.key in ledger.roles}) for one in attackers
+        one.asking_only({q for q in one.queries if q.key in ledger.roles}) for one in attackers
     )
     left = tuple(one for one in asked if one.queries)
     if not left:
@@ -188,14 +186,7 @@ def attackers_without_queries(
 ) -> tuple[Attacker, ...]:
     """Return those of the named attackers that are not among the asking, all queries left out."""
     labels = {attacker.label for attacker in asking}
-    return tuple(_with_queries(one, ()) for one in named if one.label not in labels)
-
-
-def _with_queries(attacker: Attacker, kept: Container[MembershipQuery]) -> Attacker:
-    """Return an attacker with some of its queries; the others are recorded as left out."""
-    asked = tuple(query for query in attacker.queries if query in kept)
-    left_out = tuple(query for query in attacker.queries if query not in kept)
-    return replace(attacker, queries=asked, left_out=(*attacker.left_out, *left_out))
+    return tuple(one.asking_only(()) for one in named if one.label not in labels)
 
 
 def _sentence(attacker: Attacker, query: MembershipQuery, draws: RoundDraws) -> str:
