@@ -8,7 +8,7 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor
 
-from fedsim.federation.client_app import introduction
+from fedsim.federation.client_app import answer_identification
 from fedsim.transport.messages import round_of
 
 
@@ -41,5 +41,5 @@ def client_app(name: str) -> ClientApp:
         content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})
         return Message(content=content, reply_to=message)
 
-    app.query()(introduction)
+    app.query()(answer_identification)
     return app

@@ -31,7 +31,7 @@ from fedsim.engines.factory import open_engine
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.ray.grid import RayGrid
 from fedsim.engines.threads import limited_threads
-from fedsim.federation.client_app import Participants, introduction, make_client_app
+from fedsim.federation.client_app import Participants, answer_identification, make_client_app
 from fedsim.federation.log_filters import quiet_ray
 from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
@@ -64,7 +64,7 @@ def idle_app() -> ClientApp:
     def train(message: Message, context: object) -> Message:
         return Message(RecordDict({"arrays": copied(message.content)}), reply_to=message)
 
-    app.query()(introduction)
+    app.query()(answer_identification)
     return app
 
 

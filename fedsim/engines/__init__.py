@@ -1,1 +1,1 @@
-"""Engines: what carries Flower messages between the server and the participants."""
+"""Engines, which deliver Flower messages between the server and the participants."""

@@ -1,4 +1,4 @@
-"""What the grids of our own engines have in common: their nodes, and no SuperLink."""
+"""Base classes of the grids of fedsim's own engines, which have no SuperLink."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ class NodesGrid(Grid):
     Parameters
     ----------
     participants
-        How many there are; node ``SERVER_NODE + 1 + i`` has ``partition-id`` i.
+        The number of participants; node ``SERVER_NODE + 1 + i`` has ``partition-id`` i.
     """
 
     def __init__(self, participants: int) -> None:
@@ -31,19 +31,19 @@ class NodesGrid(Grid):
 
     @abstractmethod
     def states(self) -> Mapping[int, RecordDict]:
-        """Return what each node keeps between rounds; later rounds do not change the result."""
+        """Return each node's state between rounds; later rounds do not change the result."""
 
     @abstractmethod
     def restore(self, states: Mapping[int, RecordDict]) -> None:
-        """Put back what `states` returned."""
+        """Restore the states that `states` returned."""
 
     @property
     def run(self) -> Any:
-        """A local federation has no run at a SuperLink."""
+        """Raise `FedsimError`: a local federation has no run at a SuperLink."""
         raise FedsimError("the local engine has no SuperLink, so there is no run to ask about")
 
     def set_run(self, run: Any) -> None:
-        """Ignore it: there is no SuperLink."""
+        """Ignore the run, as there is no SuperLink."""
 
     def create_message(
         self,
@@ -61,14 +61,14 @@ class NodesGrid(Grid):
         return list(self._nodes)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Run each message's participant at once; the ids are for `pull_messages`."""
+        """Process each message immediately, and return the ids that `pull_messages` takes."""
         replies = self.send_and_receive(messages)
         ids = [str(next(self._numbers)) for _ in replies]
         self._waiting.update(zip(ids, replies, strict=True))
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Return the replies to pushed messages, each once."""
+        """Return the replies to pushed messages; each reply is returned once."""
         return [self._waiting.pop(i) for i in message_ids if i in self._waiting]
 
     def serve(self, server_app: ServerApp) -> None:
@@ -84,11 +84,11 @@ class NewGrid(Protocol):
     def __call__(
         self, client_app: ClientApp, participants: int, /
     ) -> AbstractContextManager[NodesGrid]:
-        """Return the grid of one federation; what it started ends with the block."""
+        """Return the grid of one federation; its processes end with the context."""
 
 
 class FetchedStates(Mapping[int, RecordDict]):
-    """The states of all nodes, fetched from where they are kept when they are first looked at."""
+    """The states of all nodes, which are fetched from their processes on first access."""
 
     def __init__(self, fetch: Callable[[], dict[int, RecordDict]]) -> None:
         self._fetch = fetch

@@ -1,4 +1,4 @@
-"""From an engine's settings to grids; the class of the settings names what opens them."""
+"""Opening the grids of an engine; the class of the engine's settings names the function for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from fedsim.errors import PluginError
 
 @contextmanager
 def open_engine(engine: Engine) -> Iterator[NewGrid]:
-    """Give what opens a grid for each federation; what the engine started ends with the block.
+    """Yield the function that opens a grid for a federation; the engine stops with the context.
 
     Parameters
     ----------
     engine
-        Which engine, and its settings.
+        The engine's settings.
 
     Raises
     ------
@@ -27,8 +27,8 @@ def open_engine(engine: Engine) -> Iterator[NewGrid]:
     """
     if ":" not in engine.opener:
         raise PluginError(
-            f"engine {engine.name!r} does not say what opens it; its class must set opener to "
-            "module:function"
+            f"engine {engine.name!r} does not say which function opens it; its class must set "
+            "opener to module:function"
         )
     open_engine = plugins.resolve(GROUP, engine.opener)
     with open_engine(engine) as new_grid:
@@ -37,15 +37,15 @@ def open_engine(engine: Engine) -> Iterator[NewGrid]:
 
 @contextmanager
 def open_local(engine: LocalEngine) -> Iterator[NewGrid]:
-    """Give grids whose participants run in this process, or in `engine.workers` processes."""
+    """Yield grids whose participants run in this process, or in `engine.workers` processes."""
     apart = engine.timeout is not None
     yield partial(local_grid, workers=engine.workers, threads=engine.threads, apart=apart)
 
 
 @contextmanager
 def open_ray(engine: RayEngine) -> Iterator[NewGrid]:
-    """Give grids whose participants run in processes of a Ray cluster."""
-    from fedsim.engines.ray.engine import on_cluster
+    """Yield grids whose participants run in processes of a Ray cluster."""
+    from fedsim.engines.ray.engine import open_ray_grids
 
-    with on_cluster(engine) as new_grid:
+    with open_ray_grids(engine) as new_grid:
         yield new_grid

@@ -1,8 +1,8 @@
-"""The one module that uses a private part of Flower.
+"""The identity of this process as a Flower task; no other module uses a private part of Flower.
 
-Outside Flower's own runtime a `flwr.app.Message` cannot be created, because its constructor asks
-the process for its task. Flower has no public call to set it, so this module does, within a
-context, and raises a clear error if a future Flower changes this.
+Outside Flower's own runtime a `flwr.app.Message` cannot be created, because its constructor reads
+the identity of the process's task. Flower has no public call that sets this identity, so this
+module sets it within a context, and raises a clear error if a later version of Flower differs.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def local_identity() -> Iterator[None]:
     Raises
     ------
     FedsimError
-        If this version of Flower keeps the identity somewhere else.
+        If this version of Flower stores the identity elsewhere.
     """
     try:
         from flwr.supercore.task_identity import TaskIdentity

@@ -1,8 +1,8 @@
 """The local engine: a Flower Grid that calls the ClientApp in this process.
 
-No Ray, no polling, no serialisation beyond what Flower's `ArrayRecord` is. Participants run one
-after the other in the order of their messages; each keeps its own `Context` between rounds. An app
-that computes for many of them at once learns before which messages are coming.
+It needs no Ray, no polling, and no serialisation besides Flower's `ArrayRecord`. Participants run
+one after the other in the order of their messages; each keeps its own `Context` between rounds. An
+app that computes for many participants at once is given their messages in advance.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from fedsim.errors import FedsimError
 from fedsim.federation.client_app import PrefetchingApp
 from fedsim.transport.messages import PARTICIPANT
 
-CLIENT_APP_RAISED = 2  # Flower's code for it
+CLIENT_APP_RAISED = 2  # Flower's code for an exception in the ClientApp
 
 
 class LocalGrid(NodesGrid):
@@ -27,7 +27,7 @@ class LocalGrid(NodesGrid):
     client_app
         The participants' app, fedsim's or a third party's.
     participants
-        How many nodes there are.
+        The number of nodes.
     """
 
     def __init__(self, client_app: ClientApp, participants: int) -> None:
@@ -50,9 +50,9 @@ class LocalGrid(NodesGrid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
-        """Run all messages and return the replies, in the same order.
+        """Process all messages and return the replies, in the same order.
 
-        `timeout` cannot be kept: nothing in this process could stop a participant that hangs.
+        `timeout` has no effect, because nothing in this process could stop a hanging participant.
         """
         coming = list(messages)
         if len(coming) > 1:
@@ -60,11 +60,11 @@ class LocalGrid(NodesGrid):
         return self.answer(coming)
 
     def answer(self, messages: Iterable[Message]) -> list[Message]:
-        """Run all messages, which were foreseen or need not be, and return the replies."""
+        """Process all messages without announcing them to the app, and return the replies."""
         return [self._run(message) for message in messages]
 
     def foresee(self, messages: Iterable[Message]) -> None:
-        """Tell the app, if it can make use of it, which messages are about to be sent."""
+        """Announce the coming messages to the app, if it makes use of this."""
         if isinstance(self._client_app, PrefetchingApp):
             self._client_app.foresee(self.addressed(messages))
 
@@ -76,13 +76,13 @@ class LocalGrid(NodesGrid):
         ]
 
     def states(self) -> dict[int, RecordDict]:
-        """Return what each node keeps between rounds; later rounds do not change the result."""
+        """Return each node's state between rounds; later rounds do not change the result."""
         self._states |= {node: _detached(self._contexts[node].state) for node in self._ran}
         self._ran.clear()
         return dict(self._states)
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
-        """Put back what `states` returned."""
+        """Restore the states that `states` returned."""
         for node, state in states.items():
             self._contexts[node].state = _detached(state)
             self._ran.add(node)
@@ -92,8 +92,8 @@ class LocalGrid(NodesGrid):
         if node not in self._contexts:
             return Message(Error(CLIENT_APP_RAISED, f"there is no node {node}"), reply_to=message)
         if not self._only_reads:
-            # Strategies put one content into all messages; what one participant does to it must
-            # not reach the next one.
+            # Strategies put one content object into all messages. A participant that changes it
+            # must not affect the next one.
             message.content = _detached(message.content)
         self._ran.add(node)
         try:
@@ -102,7 +102,7 @@ class LocalGrid(NodesGrid):
                 raise TypeError(f"it answered with {type(reply).__name__} instead of Message")
         except FedsimError:
             raise
-        # A participant may fail in any way; the server decides.
+        # A participant may raise any exception; the server decides what follows.
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             return Message(Error(CLIENT_APP_RAISED, reason), reply_to=message)
@@ -110,7 +110,7 @@ class LocalGrid(NodesGrid):
 
 
 def _detached(content: RecordDict) -> RecordDict:
-    """Return a copy whose records can be changed apart; the arrays in them are immutable."""
+    """Return a copy with records of its own; the arrays in them are immutable and shared."""
     return RecordDict({key: record.copy() for key, record in content.items()})
 
 

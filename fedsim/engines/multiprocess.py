@@ -1,10 +1,11 @@
 """The local engine with several processes: each runs its share of the participants.
 
-A participant that keeps something from round to round (its momentum) stays in one process, and so
-does what it keeps, which travels only when a checkpoint is written. Others are shared out evenly in
-each round. The processes are forks, so the data is there once; parameters go through memory that
-both sides share (see `channel`). Every process runs its participants as `LocalGrid` does, and every
-random draw comes from the seed, so the numbers are those of one process, bit for bit.
+A participant with a state that lasts from round to round (its momentum) stays in one process. Its
+state stays there, too, and is sent only when a checkpoint is written. Participants without a state
+are divided evenly in each round. The processes are forks, so the data set is in memory once;
+parameters are passed through shared memory (see `channel`). Every process runs its participants as
+`LocalGrid` does, and every random draw comes from the seed, so all figures are equal, bit for bit,
+to those of a single process.
 """
 
 import math
@@ -21,8 +22,8 @@ from flwr.clientapp import ClientApp
 
 from fedsim.engines.base import FetchedStates, NodesGrid
 from fedsim.engines.in_process import LocalGrid
-from fedsim.engines.processes import Worker, forked, who_sent
-from fedsim.engines.worker import KeptModels, host
+from fedsim.engines.processes import Worker, fork_processes, wait_for_senders
+from fedsim.engines.worker import KeptStates, run_worker
 from fedsim.errors import FedsimError, MessageError
 from fedsim.federation.client_app import PrefetchingApp
 from fedsim.transport.buffer_lending import BufferBorrower
@@ -30,50 +31,52 @@ from fedsim.transport.buffer_pool import BufferPool
 from fedsim.transport.channel import send_all
 from fedsim.transport.messages import round_of
 
-# Of this process, where another one has 1: what the others do has to be sent and received, too.
+# The share of participants that this process runs, relative to 1 for each worker. It is larger,
+# because the messages of a worker's participants also have to be sent and received.
 OWN_SHARE = 1.25
-SECONDS_BETWEEN_LOOKS = 0.02  # while this process runs participants: at what the others sent
-SECONDS_TO_ANSWER = 5.0  # of a process whose participant hangs; if that allows it, it answers
+SECONDS_BETWEEN_LOOKS = 0.02  # interval of receiving replies while this process runs participants
+SECONDS_TO_ANSWER = 5.0  # wait for the states of a process whose participant hangs
 
 
 @contextmanager
 def local_grid(
     client_app: ClientApp, participants: int, workers: int, threads: int, *, apart: bool = False
 ) -> Iterator[NodesGrid]:
-    """Give a grid over participants on this machine; its processes end with the block.
+    """Yield a grid over participants on this machine; its processes end with the context.
 
     Parameters
     ----------
     client_app
-        The participants' app, fedsim's or a third party's. It is forked as it is now.
+        The participants' app, fedsim's or a third party's. The fork copies its current state.
     participants
-        How many there are.
+        The number of participants.
     workers
-        How many processes run them; with one it is this process, and where they are stacked, this
-        process is one of them.
+        The number of processes that run them. With one, this process runs them. Where participants
+        are stacked, this process is one of the workers.
     threads
-        How many threads each of the processes computes with.
+        The number of computing threads of each process.
     apart
-        Whether a single one is not to be this process, either: a participant that hangs can be
-        left out (see `WorkersGrid.send_and_receive`) only where it can be killed.
+        Whether participants run in a process of their own even if `workers` is 1. Only in a process
+        that can be killed can a hanging participant be left out (see
+        `WorkersGrid.send_and_receive`).
 
     Raises
     ------
     FedsimError
-        If there is no forking on this machine.
+        If this machine does not support forks.
     """
     count = min(workers, participants)
     if count == 1 and not apart:
         yield LocalGrid(client_app, participants)
         return
-    # Stacked participants are so quick that waiting and carrying cost as much as they do: their
-    # replies go together, and this process runs a share of them.
+    # Training stacked participants is so fast that waiting and copying cost as much. Their replies
+    # are therefore sent together, and this process trains a share of them.
     ours = client_app if isinstance(client_app, PrefetchingApp) else None
     quick = ours is not None and ours.stacked and not apart
     stay = ours is None or not ours.forgets
     pools = [BufferPool.of_machine() for _ in range(count - quick)]
-    hosts = [partial(host, client_app, participants, threads, quick, pool) for pool in pools]
-    with forked(hosts) as processes:
+    hosts = [partial(run_worker, client_app, participants, threads, quick, pool) for pool in pools]
+    with fork_processes(hosts) as processes:
         own = LocalGrid(client_app, participants) if quick else None
         yield WorkersGrid(participants, [*map(_borrowing, processes, pools)], own, stay=stay)
 
@@ -84,13 +87,13 @@ class WorkersGrid(NodesGrid):
     Parameters
     ----------
     participants
-        How many there are.
+        The number of participants.
     workers
-        The processes.
+        The processes that run participants.
     own
-        What runs a share of the participants in this process.
+        The grid that runs a share of the participants in this process, if any.
     stay
-        Whether each participant is to run in the same process always.
+        Whether each participant runs in the same process in every round.
     """
 
     def __init__(
@@ -111,16 +114,17 @@ class WorkersGrid(NodesGrid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
-        """Run all messages side by side and return the replies, in the order of the messages.
+        """Process all messages in parallel and return the replies, in the order of the messages.
 
-        A participant has `timeout` seconds from when its process turns to it. One that takes longer
-        is left out, and so are those after it in that process; the others are waited for.
-        The processes are then not in step any more, and the grid is of no use for another round.
+        A participant has `timeout` seconds from the moment at which its process starts it. A
+        participant that takes longer is left out, together with those that follow in its process;
+        the grid waits for all others. The processes are then no longer in step, and the grid cannot
+        be used for another round.
 
         Raises
         ------
         FedsimError
-            If a participant raises one, or the process of a participant ends.
+            If a participant raises such an error, or the process of a participant ends.
         """
         asked = list(messages)
         turns = self._turns(asked)
@@ -134,7 +138,7 @@ class WorkersGrid(NodesGrid):
         replies: dict[int, Message] = {}
 
         def receive(seconds: float) -> bool:
-            ready = who_sent([w for w in busy if busy[w]], seconds)
+            ready = wait_for_senders([w for w in busy if busy[w]], seconds)
             for worker in ready:
                 for reply in self._replies(worker, asked[busy[worker][0]]):
                     replies[busy[worker].popleft()] = reply
@@ -147,7 +151,7 @@ class WorkersGrid(NodesGrid):
             for number in turns[-1]:
                 [replies[number]] = self._own.send_and_receive([asked[number]])
                 if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
-                    receive(0)  # or the others would wait for room in their channels
+                    receive(0)  # otherwise the workers would wait until their channels have room
                     looked = time.monotonic()
         while waiting := [w for w in busy if busy[w] and w not in self._hung]:
             if not receive(min(until[w] for w in waiting) - time.monotonic()):
@@ -155,20 +159,20 @@ class WorkersGrid(NodesGrid):
         return [replies[number] for number in sorted(replies)]
 
     def states(self) -> Mapping[int, RecordDict]:
-        """Return what each node keeps between rounds; later rounds do not change the result.
+        """Return each node's state between rounds; later rounds do not change the result.
 
-        The processes keep it, and it is fetched when it is first looked at. That must be before
-        the next call, and inside the block of `local_grid`; a round that was broken off in the
-        meantime does no harm.
+        The states are kept in the processes and are fetched on first access. The first access must
+        come before the next call, and within the context of `local_grid`. An aborted round in
+        between has no effect on them.
         """
-        self._times_kept += 1  # first: a Ctrl-C may leave some with what they have kept before
+        self._times_kept += 1  # first, as after a Ctrl-C some processes may still keep older states
         for worker in self._workers:
             worker.channel.send(("keep", ()))
         own = {} if self._own is None else self._own.states()
         return FetchedStates(partial(self._fetched, self._times_kept, own))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
-        """Put back what `states` returned."""
+        """Restore the states that `states` returned."""
         shares: list[dict[int, RecordDict]] = [{} for _ in range(self._shares)]
         for node, state in states.items():
             shares[self._place(node)][node] = state
@@ -178,7 +182,7 @@ class WorkersGrid(NodesGrid):
             self._own.restore(shares[-1])
 
     def _turns(self, asked: Sequence[Message]) -> list[deque[int]]:
-        """Return the numbers of the messages that each process runs; this one comes last."""
+        """Return the indices of the messages that each process runs; this process comes last."""
         turns = [deque[int]() for _ in range(self._shares)]
         if self._stay:
             for number, message in enumerate(asked):
@@ -202,7 +206,7 @@ class WorkersGrid(NodesGrid):
         for reply in worker.receive(self._doing(asked)):
             if isinstance(reply, FedsimError):
                 raise reply
-            assert isinstance(reply, Message)  # noqa: S101 - what _Host sends
+            assert isinstance(reply, Message)  # noqa: S101 - a worker sends messages and errors
             yield reply
 
     def _doing(self, asked: Message) -> str:
@@ -223,12 +227,12 @@ class WorkersGrid(NodesGrid):
             found |= self._kept_by(worker).states
         return {node: found.get(node, RecordDict()) for node in self._nodes}
 
-    def _kept_by(self, worker: Worker) -> "KeptModels":
-        """Return what a process kept, past the replies of a round that was broken off."""
+    def _kept_by(self, worker: Worker) -> "KeptStates":
+        """Return the states that a process kept, skipping the replies of an aborted round."""
         left = SECONDS_TO_ANSWER if worker in self._hung else math.inf
-        while who_sent([worker], left):
+        while wait_for_senders([worker], left):
             answer = worker.receive("was to give its participants' states")
-            if isinstance(answer, KeptModels):
+            if isinstance(answer, KeptStates):
                 return answer
         raise FedsimError("the process of a participant that hangs does not give its states")
 

@@ -1,8 +1,8 @@
-"""Jobs that do not depend on each other, done side by side in several processes.
+"""Independent jobs, run in parallel in several processes.
 
-A job is a generator: it yields a line for each step that is done. What it reports to its watcher
-reaches the parent's watcher. Jobs leave their results in files, so nothing else comes back, and who
-does which job when changes none of them.
+A job is a generator that yields a line for each finished step. Progress that it reports to its
+watcher is passed on to the parent's watcher. Jobs write their results into files, so nothing else
+is sent back, and results do not depend on which process runs which job.
 """
 
 import traceback
@@ -13,34 +13,41 @@ from functools import partial
 from itertools import count
 from typing import NoReturn
 
-from fedsim.engines.processes import Worker, computing, end_on_defect, forked, portable, who_sent
+from fedsim.engines.processes import (
+    Worker,
+    computing_thread,
+    end_on_defect,
+    fork_processes,
+    sendable_error,
+    wait_for_senders,
+)
 from fedsim.progress import Advance, Watcher
 from fedsim.transport.channel import Channel
 
 Job = Callable[[Watcher], Iterator[str]]
 
 
-def steps_of(
+def run_jobs(
     jobs: Mapping[str, Job], workers: int, threads: int, watcher: Watcher
 ) -> Generator[str]:
-    """Do all jobs, and yield a line for each step that is done, as they are done.
+    """Run all jobs, and yield a line for each step as soon as it is finished.
 
     Parameters
     ----------
     jobs
-        What is to be done, by a name that finishes the sentence "the process that was at work on".
-        They are forked as they are now, so they need not be picklable.
+        The jobs, by a name that completes the sentence "the process that was at work on". The
+        processes are forks, so jobs need not be picklable.
     workers
-        How many processes do them; with one, or for one job, it is this process.
+        The number of processes. With one process, or for a single job, this process runs them.
     threads
-        How many threads each of the processes computes with.
+        The number of computing threads of each process.
     watcher
-        Receives what the jobs report to theirs.
+        Receives the progress that the jobs report.
 
     Raises
     ------
     Exception
-        What a job raised. The other jobs are broken off.
+        Any exception that a job raised. The other jobs are aborted.
     FedsimError
         If a process ends before its job.
     """
@@ -49,12 +56,12 @@ def steps_of(
         for job in jobs.values():
             yield from job(watcher)
         return
-    with forked([partial(_work, jobs, threads)] * size) as processes:
+    with fork_processes([partial(_work, jobs, threads)] * size) as processes:
         yield from _overseen(processes, list(jobs), watcher)
 
 
 def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher) -> Iterator[str]:
-    """Hand out the jobs, the next one to the first free worker, and receive what they report."""
+    """Give each free worker the next job, and receive what the jobs report."""
     unfinished, names = len(jobs), iter(jobs)
     with ExitStack() as stack:
         receivers = {w: stack.enter_context(closing(_Receiver(watcher))) for w in processes}
@@ -63,7 +70,7 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
             at[worker] = next(names)
             worker.channel.send(at[worker])
         while unfinished:
-            for worker in who_sent(processes):
+            for worker in wait_for_senders(processes):
                 received = worker.receive(f"was at work on {at[worker]}")
                 match received:
                     case Exception():
@@ -81,18 +88,18 @@ def _overseen(processes: Sequence[Worker], jobs: Sequence[str], watcher: Watcher
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of a job is done."""
+    """Reports that a step of a job is finished, with the line to show for it."""
 
     standing: str
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """A job is done."""
+    """Reports that a job is finished."""
 
 
 class _Relay:
-    """A watcher in a process of ours: everything goes over the channel, by method."""
+    """A watcher in a worker process, which sends each call over the channel."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -112,7 +119,7 @@ class _Relay:
 
 
 class _Receiver:
-    """Passes what one process's `_Relay` sends on to the watcher here."""
+    """Passes the calls that a process's `_Relay` sends on to the watcher of this process."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
@@ -132,24 +139,24 @@ class _Receiver:
         self._tasks.pop(number)[1].close()
 
     def close(self) -> None:
-        """End what a job that was broken off has begun."""
+        """End the progress tasks of an aborted job."""
         while self._tasks:
             self._tasks.popitem()[1][1].close()
 
 
 def _work(jobs: Mapping[str, Job], threads: int, channel: Channel) -> NoReturn:
-    """Do the jobs that the channel names."""
+    """Run the jobs that the parent names over the channel."""
 
     def do(name: str) -> None:
         try:
             for standing in jobs[name](_Relay(channel)):
                 channel.send(_Step(standing))
-        except Exception as error:  # it is raised again in the parent
+        except Exception as error:  # raised again in the parent
             error.add_note(f"At work on {name}:\n{traceback.format_exc()}")
-            channel.send(portable(error))
+            channel.send(sendable_error(error))
         else:
             channel.send(_Finished())
 
-    with computing(threads) as thread:
+    with computing_thread(threads) as thread:
         while True:
             thread.submit(do, channel.receive()).add_done_callback(end_on_defect)

@@ -1,13 +1,13 @@
-"""Worker processes on this machine: forked, so that they share the data; they end with the parent.
+"""Worker processes on this machine: forks that share the parent's data and end with the parent.
 
-A fork sees everything that its parent had loaded, without a copy and without pickling, and it costs
-milliseconds. What makes forks unsafe is kept out:
+A fork sees everything that its parent has loaded, without a copy and without pickling, and takes
+milliseconds to start. The known dangers of forks are avoided as follows:
 
-- OpenMP's threads do not survive a fork, and the thread that was forked would wait for them for
-  ever. A fork therefore computes in a thread of its own, which starts with no such memories.
-- A fork never writes to the terminal; it has nothing to say but through its channel.
-- A process that waits for its parent, or computes for one that is gone, ends: by the closed
-  channel, and by Linux's parent-death signal.
+- OpenMP's threads do not survive a fork, and the forked thread would wait for them for ever. A
+  fork therefore computes in a new thread, which has not used OpenMP yet.
+- A fork never writes to the terminal; it reports through its channel only.
+- A process whose parent has ended ends, too: a process that waits, because its channel is closed,
+  and a process that computes, by Linux's parent-death signal.
 """
 
 import ctypes
@@ -35,21 +35,21 @@ _PR_SET_PDEATHSIG = 1
 Task = Callable[[Channel], None]
 
 
-class WorkerEnded(FedsimError):  # noqa: N818 - it says what happened
-    """A process of ours ended before its work did; what it kept between rounds is gone."""
+class WorkerEnded(FedsimError):  # noqa: N818 - the name is an event
+    """A worker process ended before its work was finished; the states that it kept are lost."""
 
     def __str__(self) -> str:
         return f"{self.happened}; run the same command again, it goes on where it was"
 
     @property
     def happened(self) -> str:
-        """Which process ended and how, without what to do about it."""
+        """Which process ended and how, without the advice for the user."""
         return str(self.args[0])
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A forked process, and our end of the channel to it."""
+    """A forked process, and the parent's end of the channel to it."""
 
     process: BaseProcess
     channel: Channel
@@ -60,12 +60,12 @@ class Worker:
         Parameters
         ----------
         doing
-            What the process is doing, for the error's sentence: "the process that ..."
+            What the process is doing, to complete the error message "the process that ..."
 
         Raises
         ------
         WorkerEnded
-            If it ended instead.
+            If the process ended instead.
         """
         try:
             return self.channel.receive()
@@ -75,14 +75,15 @@ class Worker:
 
 
 @contextmanager
-def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
-    """Run each task in a process forked now, and end them all when the block ends.
+def fork_processes(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
+    """Run each task in a process that is forked now, and end all processes with the context.
 
     Parameters
     ----------
     tasks
-        Each is called once, in its own process, with that process's end of the channel. It ends
-        when its end of the channel says so, or when it is killed at the end of the block.
+        Each task is called once, in its own process, with that process's end of the channel. A
+        process ends when its task returns, when the channel is closed, or when it is killed at
+        the end of the context.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
                 target=_live, args=(task, theirs, not_theirs, os.getpid()), daemon=True
             )
             with warnings.catch_warnings():
-                # Python warns when there are threads, as BLAS always has; see above.
+                # Python warns if there are threads, and BLAS always has some; see the docstring.
                 warnings.filterwarnings("ignore", "This process", DeprecationWarning)
                 process.start()
             theirs.close()
@@ -112,37 +113,37 @@ def forked(tasks: Sequence[Task]) -> Iterator[tuple[Worker, ...]]:
         yield tuple(workers)
     finally:
         for worker in workers:
-            worker.process.kill()  # whatever ended well has left nothing undone
+            worker.process.kill()  # nothing is lost: a worker that succeeded has finished its work
             worker.channel.close()
         for worker in workers:
             worker.process.join()
             worker.process.close()
 
 
-def who_sent(workers: Sequence[Worker], timeout: float = math.inf) -> list[Worker]:
-    """Wait until there is something to receive, or an end, and return from whom."""
+def wait_for_senders(workers: Sequence[Worker], timeout: float = math.inf) -> list[Worker]:
+    """Wait until some workers have sent something or have ended, and return these workers."""
     seconds = max(0.0, timeout) if math.isfinite(timeout) else None
     ready = wait([worker.channel.socket for worker in workers], seconds)
     return [worker for worker in workers if worker.channel.socket in ready]
 
 
-def computing(threads: int) -> ThreadPoolExecutor:
-    """Return the one thread that a fork may compute in, with its limit of threads in torch."""
+def computing_thread(threads: int) -> ThreadPoolExecutor:
+    """Return the thread in which a fork may compute; torch uses `threads` threads in it."""
     return ThreadPoolExecutor(1, "compute", limit_threads, (threads,))
 
 
 def end_on_defect(done: Future[None]) -> None:
-    """End this process, with a traceback, if what it computed ended in a defect of ours."""
+    """End this process with a traceback if its computation raised an unexpected exception."""
     if (error := done.exception()) is not None:
         traceback.print_exception(error)
         os._exit(1)
 
 
-def portable(error: Exception) -> Exception:
-    """Return an error that can be sent: itself, or its sentence where it cannot be pickled."""
+def sendable_error(error: Exception) -> Exception:
+    """Return the error itself, or a `FedsimError` with its message if it cannot be pickled."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this line
-    except Exception:  # a plugin's own error may fail in any way
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled in this line
+    except Exception:  # pickling a plugin's own error may raise anything
         kind = FedsimError if isinstance(error, FedsimError) else RuntimeError
         sent = kind(str(error))
         for note in getattr(error, "__notes__", ()):
@@ -152,14 +153,14 @@ def portable(error: Exception) -> Exception:
 
 
 def _live(task: Task, channel: Channel, not_ours: Sequence[Channel], parent: int) -> None:
-    """Be a forked process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; our parent deals with it
+    """Run a task as the body of a forked process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent handles it
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
-    for end in not_ours:  # while we held them, no one would learn that our parent is gone
+    for end in not_ours:  # otherwise no worker would notice that the parent has ended
         end.close()
-    with suppress(EOFError, ConnectionResetError):  # our parent wants no more
+    with suppress(EOFError, ConnectionResetError):  # the parent has closed the channel
         task(channel)
 
 

@@ -13,11 +13,11 @@ from fedsim.errors import ConfigError
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Run a block with `threads` threads in torch and in BLAS; the caller's setting is kept.
+    """Limit torch and BLAS to `threads` threads within the context; then restore the limits.
 
-    One is the default: two threads beside a busy neighbour have run six times slower than one. And
-    as sums are rounded differently by other numbers of threads, the setting is part of the
-    experiment: the same number gives the same figures on any machine of the same kind.
+    The default is one thread: two threads on a machine with another busy process have run six times
+    slower than one. Another number of threads rounds sums differently, so the setting is part of
+    the experiment: with the same number, machines of the same kind give the same figures.
 
     Raises
     ------
@@ -35,17 +35,17 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 
 def limit_threads(threads: int) -> None:
-    """Let the calling thread compute with `threads` threads from now on; for own processes."""
+    """Limit the calling thread to `threads` threads for good; for use in worker processes."""
     threadpool_limits(limits=threads)
     torch.set_num_threads(threads)
 
 
 @cache
 def require_threads(threads: int) -> None:
-    """Raise `ConfigError` if that many cannot be started: OpenMP would end the whole process."""
+    """Raise `ConfigError` if so many threads cannot start: OpenMP would abort the process."""
     done, started = Event(), list[Thread]()
     try:
-        for _ in range(2 * (threads - 1)):  # torch and BLAS have threads of their own each
+        for _ in range(2 * (threads - 1)):  # torch and BLAS each have their own threads
             one = Thread(target=done.wait, daemon=True)
             one.start()
             started.append(one)

@@ -1,1 +1,1 @@
-"""The honest federation as a Flower app, and the positions in it that an attacker can take."""
+"""The federation as a Flower app: server, participants, rounds, strategies and checkpoints."""

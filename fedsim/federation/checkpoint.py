@@ -1,9 +1,9 @@
-"""A federation between two rounds, as one file that is there whole or not at all.
+"""Checkpoints: a federation's state between two rounds, in one file that is written atomically.
 
-It holds the aggregate, what each participant keeps (its optimiser's state, and whatever a
-third party's app puts into its context), what the strategy remembers, and the history. Arrays are
-safetensors; everything else is JSON in the header. A run resumed from it equals one that was never
-interrupted, bit for bit.
+A checkpoint holds the aggregate, the state of each participant (its optimiser's state, and whatever
+a third party's app puts into its context), the state of the strategy, and the history. Arrays are
+stored as safetensors, everything else as JSON in the header. A run resumed from a checkpoint equals
+an uninterrupted run, bit for bit.
 """
 
 import base64
@@ -43,7 +43,7 @@ _PLAIN_RECORDS: dict[str, type[ConfigRecord] | type[MetricRecord]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `save` wrote: progress, each node's state, the strategy's and adversaries' memories."""
+    """The state of a federation: progress, nodes' states, strategy's and adversaries' memories."""
 
     progress: Progress
     states: Mapping[int, RecordDict]
@@ -59,23 +59,23 @@ class Checkpoint:
         strategy: Strategy,
         adversaries: Mapping[str, Adversary] = MappingProxyType({}),
     ) -> "Checkpoint":
-        """Return the state of a federation now; going on with it does not change the result.
+        """Return the federation's current state, which later rounds do not change.
 
-        `adversaries` are those in the server's position, by label; a participant's memory is in
-        `states`.
+        `adversaries` maps labels to the adversaries in the server's position. The memory of a
+        dishonest participant is part of `states`.
         """
-        memories = {label: copied(one.memory) for label, one in adversaries.items()}
+        memories = {label: copy_memory(one.memory) for label, one in adversaries.items()}
         return cls(progress, states, *strategy_state(strategy), memories)
 
     def restore(
         self, strategy: Strategy, adversaries: Mapping[str, Adversary] = MappingProxyType({})
     ) -> None:
-        """Give the strategy and the adversaries their memories back.
+        """Restore the memories of the strategy and of the adversaries.
 
         Raises
         ------
         RunDirectoryError
-            If they are not those of such a strategy.
+            If the saved state does not belong to this kind of strategy.
         """
         try:
             restore_strategy(strategy, self.strategy_arrays, self.strategy_plain)
@@ -86,15 +86,15 @@ class Checkpoint:
             ) from error
         for label, adversary in adversaries.items():
             adversary.memory.clear()
-            adversary.memory.update(copied(self.memories.get(label, RecordDict())))
+            adversary.memory.update(copy_memory(self.memories.get(label, RecordDict())))
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint to `path`, all or nothing.
+        """Write the checkpoint to `path` atomically.
 
         Raises
         ------
         RunDirectoryError
-            If the disk does not take it.
+            If the file cannot be written.
         """
         arrays = {f"global/{k}": a.numpy() for k, a in self.progress.arrays.items()}
         arrays |= {f"strategy/{k}": a for k, a in self.strategy_arrays.items()}
@@ -143,7 +143,7 @@ class Checkpoint:
                 if _FORMAT not in metadata:
                     raise ValueError(f"it is not a {_FORMAT} file")
                 header = parsed_json(metadata[_FORMAT])
-                # In their first order, which safetensors does not keep: strategies zip by it.
+                # In the original order, which safetensors does not keep: strategies rely on it.
                 arrays = {name: file.get_tensor(name) for name in header["arrays"]}
             if _digest(arrays) != header["digest"]:
                 raise ValueError("its content does not match its checksum")
@@ -178,8 +178,8 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     return digest({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
 
 
-def copied(memory: RecordDict) -> RecordDict:
-    """Return a memory that later rounds do not change."""
+def copy_memory(memory: RecordDict) -> RecordDict:
+    """Return a copy of a memory, which later rounds do not change."""
     return RecordDict({key: record.copy() for key, record in memory.items()})
 
 
@@ -192,7 +192,7 @@ def _record(arrays: Mapping[str, Any]) -> ArrayRecord:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a record's value as JSON data; bytes, which JSON has not, as a tagged text."""
+    """Return a record's value as JSON data; bytes become a tagged text, as JSON has no bytes."""
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, dict):

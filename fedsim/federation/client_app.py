@@ -30,7 +30,7 @@ __all__ = [
     "PLAIN_STATE",
     "Participants",
     "PrefetchingApp",
-    "introduction",
+    "answer_identification",
     "make_client_app",
     "participant_of",
     "sampled",
@@ -38,37 +38,37 @@ __all__ = [
 
 
 class Trainer(Protocol):
-    """What computes for the participants of a federation: one at a time, or stacked."""
+    """Trains and evaluates the participants of a federation, one at a time or stacked."""
 
     uploads: Uploads
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
-        """Take note of messages that are about to come."""
+        """Take note of messages that will arrive next."""
 
     def task(self, message: Message, context: Context) -> ClientTask:
-        """Return what a message asks of a node."""
+        """Return the task that a message gives to a node."""
 
     def train(self, task: ClientTask) -> Trained:
-        """Train a participant from the parameters that it was sent."""
+        """Train a participant, starting from the parameters that it received."""
 
     def evaluate(self, task: ClientTask) -> Utility:
-        """Evaluate the parameters that a participant was sent."""
+        """Evaluate the parameters that a participant received."""
 
 
 class PrefetchingApp(ClientApp):
-    """A ClientApp that may learn which messages are coming, so that it does them together.
+    """A ClientApp that can be given coming messages in advance, and then computes them together.
 
-    Every message still goes through the app, one by one, with its mods. What was computed ahead
-    counts only if the message arrives as it was foreseen; that changes no number.
+    Every message still passes through the app and its mods, one by one. A result that was computed
+    in advance is used only if the message arrives unchanged, so no number depends on it.
 
     Attributes
     ----------
     only_reads
-        Whether it leaves the contents of messages as they are: a mod may change them.
+        Whether it leaves the contents of messages unchanged; a mod may change them.
     stacked
-        Whether it trains many participants at once.
+        Whether it trains many participants in one stacked computation.
     forgets
-        Whether participants keep nothing between rounds.
+        Whether participants keep no state between rounds.
     """
 
     def __init__(self, trainer: Trainer, mods: Sequence[Mod], *, keep_state: bool) -> None:
@@ -79,18 +79,18 @@ class PrefetchingApp(ClientApp):
         self.stacked = isinstance(trainer, VectorizedTrainer)
 
     def use_upload_pool(self, pool: BufferPool | None) -> None:
-        """Have what participants upload written into this memory, or into fresh one."""
+        """Write participants' uploads into this pool; with None, into newly allocated memory."""
         self._trainer.uploads.use_pool(pool)
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
-        """Take note of messages that are about to come, each with its node's context."""
+        """Take note of messages that will arrive next, each with its node's context."""
         self._trainer.foresee(asked)
 
     @staticmethod
     def foresee_together(
         asked: Sequence[tuple["PrefetchingApp", Iterable[tuple[Message, Context]]]],
     ) -> None:
-        """Have the participants of several apps, all of them stacked, trained in common stacks."""
+        """Train the participants of several stacked apps in common stacks."""
         trainers = [(app._trainer, messages) for app, messages in asked]
         plan_stacks([(one, m) for one, m in trainers if isinstance(one, VectorizedTrainer)])
 
@@ -98,23 +98,23 @@ class PrefetchingApp(ClientApp):
 def make_client_app(
     participants: Participants, mods: Sequence[Mod] = (), *, stacked: bool = False
 ) -> PrefetchingApp:
-    """Return the ClientApp of all participants; a node's ``partition-id`` says which one it is.
+    """Return the ClientApp of all participants; a node's ``partition-id`` names its participant.
 
     Parameters
     ----------
     participants
-        What they have in common, and what each holds.
+        The training settings that they share, and the data that each of them holds.
     mods
-        Given here, and not at import, because a dishonest participant's settings are known only
-        when the experiment is.
+        Flower mods around the app. They are an argument because the settings of a dishonest
+        participant are known only once the experiment has been read.
     stacked
-        Whether they train with their parameters stacked: the same numbers but for the last digits.
-        An engine that announces messages to the app has many trained at once.
+        Whether participants train with their parameters stacked. Figures agree with sequential
+        training except for rounding. An engine that announces messages has many trained at once.
 
     Raises
     ------
     ConfigError, PluginError
-        If the optimiser is not valid, or the training cannot be stacked and is to be.
+        If the optimiser is not valid, or `stacked` is set and the training cannot be stacked.
     """
     trainer: Trainer = (
         VectorizedTrainer(participants) if stacked else SequentialTrainer(participants)
@@ -138,12 +138,12 @@ def make_client_app(
         content = Content({METRICS: _metrics(utility, participants.objective)})
         return Message(content, reply_to=message)
 
-    app.query()(introduction)
+    app.query()(answer_identification)
     return app
 
 
-def introduction(message: Message, context: Context) -> Message:
-    """Answer the server's query which participant this node is."""
+def answer_identification(message: Message, context: Context) -> Message:
+    """Answer the server's query for the participant of this node."""
     answer = MetricRecord({PARTICIPANT: participant_of(context)})
     return Message(RecordDict({METRICS: answer}), reply_to=message)
 

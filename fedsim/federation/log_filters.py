@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 _QUIET_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # What Ray would warn of at every start: it leaves CUDA_VISIBLE_DEVICES alone.
+    # Ray would warn at every start that it leaves CUDA_VISIBLE_DEVICES unchanged.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 
 @contextmanager
 def only_warnings_of_flower() -> Iterator[None]:
-    """Let through what Flower warns of, each once, and nothing below, within the context.
+    """Within the context, log each warning of Flower once, and nothing below that level.
 
-    A strategy warns of its settings whenever it is built, which it is several times.
+    A strategy is built several times, and warns of its settings each time.
     """
     heard: set[str] = set()
 
@@ -33,10 +33,10 @@ def only_warnings_of_flower() -> Iterator[None]:
 
 @contextmanager
 def no_warnings_of_flower() -> Iterator[None]:
-    """Let through nothing that Flower logs below an error, within the context.
+    """Within the context, log nothing of Flower below the level of an error.
 
-    For building a strategy: it warns of settings that the user has chosen (``fraction_evaluate: 0``
-    switches evaluation off), and it is built more than once.
+    A strategy warns, whenever it is built, of settings that the user chose on purpose
+    (``fraction_evaluate: 0`` switches evaluation off).
     """
     with _filtered(lambda record: record.levelno >= logging.ERROR):
         yield
@@ -44,7 +44,7 @@ def no_warnings_of_flower() -> Iterator[None]:
 
 @contextmanager
 def _filtered(worth_hearing: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
-    """Let Flower log what is worth hearing only, within the context."""
+    """Within the context, log only those records of Flower that pass the filter."""
     logger = logging.getLogger("flwr")
     # A filter and not a level: Flower sets its level when it is imported.
     logger.addFilter(worth_hearing)
@@ -56,9 +56,9 @@ def _filtered(worth_hearing: Callable[[logging.LogRecord], bool]) -> Iterator[No
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Have a Ray that starts, is joined or ends in a block report nothing, and warn of nothing.
+    """Silence the logs and warnings of Ray within the context.
 
-    It leaves files and processes of its own to Python's garbage collection, which Python warns of.
+    Ray leaves its files and processes to Python's garbage collector, which causes warnings.
     """
     before = {name: os.environ.get(name) for name in _QUIET_RAY}
     os.environ.update(_QUIET_RAY)

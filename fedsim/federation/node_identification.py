@@ -8,9 +8,9 @@ from fedsim.transport.messages import PARTICIPANT
 
 
 def identify_nodes(grid: Grid, participants: int, timeout: float | None = None) -> dict[int, int]:
-    """Return each node's participant, in the order of participants; all nodes are asked once.
+    """Ask every node once, and return its participant by node id, in the order of participants.
 
-    Node ids are random in Flower's own runtimes; a participant is known by its ``partition-id``.
+    Node ids are random in Flower's own runtimes; ``partition-id`` identifies a participant.
 
     Raises
     ------

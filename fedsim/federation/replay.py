@@ -1,9 +1,9 @@
-"""Branching from an honest federation as if an attacker had been in it from the start.
+"""Branching off an honest federation as if an attacker had taken part from the start.
 
-Until an active attacker acts, its federation is the honest one, message by message. So a run may
-start where the honest one stood, if the attacker remembers what it would remember then. By its
-contract (`Adversary.acts_from`) that is what the last round alone showed it: a last-round recorder
-keeps that round's messages, and `catch_up` shows them to the attacker again.
+Until an active attacker acts, its federation equals the honest one, message by message. A run may
+therefore start from a round of the honest federation if the attacker's memory is the one that it
+would have by then. By its contract (`Adversary.acts_from`) that memory depends on the last round
+alone: `LastRoundRecorder` keeps that round's messages, and `catch_up` replays them to the attacker.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,21 +22,21 @@ _SENT, _RECEIVED, _EVALUATED = "sent-", "received-", "evaluated-"
 
 
 class LastRoundRecorder(ServerAdversary):
-    """Remember every message of the last round, and change none."""
+    """Record every message of the last round, and change none."""
 
     is_simulator: ClassVar[bool] = True
 
     def threat(self) -> Threat:
-        """Return that it is none."""
+        """Return a threat model for display; the recorder attacks nothing."""
         return Threat(who="the simulator", sees="the messages of the last round")
 
     @property
     def took_part(self) -> int:
-        """How many participants trained in the last round."""
+        """Number of participants that trained in the last round."""
         return len(_participants(self.memory, _SENT))
 
     def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Remember what a participant is sent."""
+        """Record the parameters sent to a participant."""
         if _round(self.memory) != round_number:
             self.memory = Content({})
             self.memory[_ROUND] = MetricRecord({_ROUND: round_number})
@@ -46,18 +46,18 @@ class LastRoundRecorder(ServerAdversary):
     def receive(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord | None:
-        """Remember what came back."""
+        """Record the upload of a participant."""
         self.memory[f"{_RECEIVED}{participant}"] = arrays
         return arrays
 
     def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
-        """Remember the aggregate."""
+        """Record the aggregate."""
         self.memory[_AGGREGATE] = arrays
 
     def send_evaluation(
         self, round_number: int, participant: int, arrays: ArrayRecord
     ) -> ArrayRecord:
-        """Remember who evaluates it: a strategy may ask others than those that it trained."""
+        """Record which participants evaluate: a strategy may ask others than those it trained."""
         self.memory[f"{_EVALUATED}{participant}"] = MetricRecord({_ROUND: round_number})
         return arrays
 
@@ -68,16 +68,17 @@ def catch_up(
     participants: Sequence[ParticipantAdversary],
     states: Mapping[int, RecordDict],
 ) -> None:
-    """Show attackers the messages of the last honest round.
+    """Replay the messages of the last honest round to attackers.
 
     Parameters
     ----------
     seen
-        A last-round recorder's memory.
+        The memory of a `LastRoundRecorder`.
     servers, participants
         The attackers; their memories are filled.
     states
-        Each participant's state between rounds; a dishonest participant's memory is written there.
+        Each participant's state between rounds, into which a dishonest participant's memory is
+        written.
     """
     current = _round(seen)
     arrays = seen.array_records
@@ -112,12 +113,12 @@ def _show_server(
 
 
 def _participants(keys: Iterable[str], prefix: str) -> list[int]:
-    """Return the participants of whom something is remembered under a prefix, in their order."""
+    """Return, in order, the participants that have a recorded message under a prefix."""
     return sorted(int(key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
 
 
 def _round(memory: RecordDict) -> int:
-    # Not from Flower's view of the metrics: it goes through all that is there, and who asks once
-    # for each participant would go through all participants for each.
+    # Flower's view of the metric records iterates over all records. A caller that reads one value
+    # for each participant would take quadratic time.
     record = memory.get(_ROUND)
     return int(str(record[_ROUND])) if isinstance(record, MetricRecord) else 0

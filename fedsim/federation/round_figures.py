@@ -1,4 +1,4 @@
-"""What is known of the aggregate's utility after a round."""
+"""Utility and traffic of a round."""
 
 import math
 import sys
@@ -16,15 +16,16 @@ TRAFFIC = ("sent_bytes", "received_bytes", "encoded_bytes")
 
 @dataclass(frozen=True)
 class RoundFigures:
-    """What is known of the aggregate's utility after a round; None where it was not evaluated.
+    """Utility and traffic of a round; a figure that was not measured is None.
 
-    Each figure is called after whose it is and what it is: ``local_*`` are of the participants' own
-    training passes, ``train_*`` of the aggregate on their training records, ``test_*`` of the
-    aggregate on held-out records; ``*_loss`` is the objective's loss, the other is its figure of
-    utility (``test_accuracy``, ``test_error``, ``test_perplexity``). Of the round's messages of
-    training there are the bytes of the parameters in them, all participants together:
-    ``sent_bytes`` to the participants, ``received_bytes`` from them as the simulator holds them,
-    and ``encoded_bytes`` from them as the defences encode them, where they do.
+    The first part of a figure's name says where it was measured: ``local_*`` in the participants'
+    own training passes, ``train_*`` on the participants' training records with the aggregate,
+    ``test_*`` on held-out records with the aggregate. The second part says what it is: ``*_loss``
+    is the objective's loss, the other is the objective's measure of utility (``test_accuracy``,
+    ``test_error``, ``test_perplexity``). Traffic is the size in bytes of the parameters in the
+    round's training messages, summed over participants: ``sent_bytes`` to the participants,
+    ``received_bytes`` from them as the simulator holds them, and ``encoded_bytes`` from them as
+    the defences encode them, if they do.
 
     >>> RoundFigures.unmeasured(1, "error").plain()["test_error"] is None
     True
@@ -35,23 +36,23 @@ class RoundFigures:
 
     @classmethod
     def unmeasured(cls, round_number: int, utility: str) -> "RoundFigures":
-        """Return a round of which nothing is known yet, of an objective with this figure."""
+        """Return the figures of a round before any is measured; `utility` names the measure."""
         names = (f"{part}_{kind}" for part in PARTS for kind in ("loss", utility))
         return cls(round_number, dict.fromkeys(names))
 
     @classmethod
     def from_plain(cls, tree: Any) -> "RoundFigures":
-        """Return figures that JSON holds, as `plain` gives them.
+        """Return figures from JSON data in the form that `plain` returns.
 
         Raises
         ------
         ValueError
-            If they are none.
+            If the data does not have that form.
         """
         if not isinstance(tree, Mapping) or type(tree.get("round")) is not int or tree["round"] < 1:
             raise ValueError("a round has no number")
         named = {key: value for key, value in tree.items() if key != "round"}
-        others = named.pop("others", {})  # as they were written before all figures were alike
+        others = named.pop("others", {})  # where earlier versions wrote some of the figures
         named |= others if isinstance(others, Mapping) else {"others": others}
         for name, value in named.items():
             known = name in TRAFFIC or str(name).partition("_")[0] in PARTS
@@ -68,14 +69,14 @@ class RoundFigures:
         return self.figures.get(name)
 
     def plain(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures as JSON data."""
         return {"round": self.round, **self.figures}
 
 
 def _is_figure(value: object) -> bool:
     if value is None:
         return True
-    # Compared, not converted: a whole number may be too large for a float.
+    # Compared and not converted, because an integer may be too large for a float.
     return (
         isinstance(value, int | float)
         and type(value) is not bool
@@ -90,7 +91,7 @@ def _is_size(value: object) -> bool:
 def with_utility(
     figures: RoundFigures, part: str, loss: float | None, term: float | None, objective: Objective
 ) -> RoundFigures:
-    """Return figures with loss and utility of a part: ``local``, ``train`` or ``test``.
+    """Return figures with loss and utility added for ``local``, ``train`` or ``test``.
 
     `term` is the mean of the objective's utility terms.
     """
@@ -101,6 +102,6 @@ def with_utility(
 
 
 def mean_figure(metrics: MetricRecord, name: str) -> float | None:
-    """Return a mean over the participants; None where they did not send it, or no mean of it."""
+    """Return a mean over the participants; None if it is missing or not a finite number."""
     value = metrics.get(name)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,7 +1,7 @@
 """The server's side: rounds over any Flower strategy.
 
-The round loop is our own because Flower's ``Strategy.start`` can neither resume nor stop a round
-that went wrong; it calls a strategy's four public hooks in the same order.
+Flower's ``Strategy.start`` can neither resume a federation nor stop at a failed round, so this
+module has a round loop of its own. It calls a strategy's four public hooks in the same order.
 """
 
 import math
@@ -28,7 +28,7 @@ from fedsim.transport.record_views import light, of_kind
 
 Result = TypeVar("Result")
 Exchange = Generator[list[Message], Iterable[Message], Result]
-"""Yields messages that are to be sent, is sent the replies to them, and returns a result."""
+"""A generator that yields messages, receives the replies to them, and returns a result."""
 
 
 def run_rounds(
@@ -39,31 +39,31 @@ def run_rounds(
     participant_of: Mapping[int, int],
     after_round: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Run the rounds that are left after `start`, and return where they end.
+    """Run the rounds after `start`, and return the progress at the end.
 
     Parameters
     ----------
     grid
-        What reaches the participants.
+        The grid that delivers messages to the participants.
     strategy
         Any Flower strategy.
     start
-        Where to go on; round 0 for a new federation.
+        The progress to continue from; round 0 for a new federation.
     schedule
-        How many rounds, and when to evaluate.
+        The number of rounds, and the rounds that are evaluated.
     participant_of
-        Node ids to participants. Replies are put into the order of the participants before they
-        are summed, so the aggregate does not depend on who was quickest.
+        Maps node ids to participants. Replies are sorted by participant before they are summed,
+        so the aggregate does not depend on the order in which they arrive.
     after_round
         Called with the progress after each round.
 
     Raises
     ------
     MessageError
-        If a participant fails, the strategy gives up, or a message cannot be used; the
-        sentence names who and in which round.
+        If a participant fails, the strategy raises an error, or a message cannot be used. The
+        sentence names the sender and the round.
     """
-    rounds = exchanged_rounds(grid, strategy, start, schedule, participant_of, after_round)
+    rounds = exchange_rounds(grid, strategy, start, schedule, participant_of, after_round)
     try:
         messages = next(rounds)
         while True:
@@ -78,7 +78,7 @@ def run_rounds(
         return progress
 
 
-def exchanged_rounds(
+def exchange_rounds(
     grid: Grid,
     strategy: Strategy,
     start: Progress,
@@ -86,9 +86,9 @@ def exchanged_rounds(
     participant_of: Mapping[int, int],
     after_round: Callable[[Progress], None] = lambda progress: None,
 ) -> Exchange[Progress]:
-    """Do as `run_rounds`, and leave the sending to the caller, who may run several in step.
+    """Run rounds as `run_rounds` does, but let the caller send messages, to run several in step.
 
-    Between two exchanges the global generators of random numbers are this federation's: see
+    Between two exchanges the global random number generators are those of this federation; see
     `fedsim.seeds.OwnDraws`.
     """
     progress = start
@@ -99,7 +99,7 @@ def exchanged_rounds(
             arrays, figures = yield from rounds.train(progress.arrays)
             if schedule.evaluates(round_number):
                 figures = yield from rounds.evaluate(arrays, figures)
-        # What Flower's strategies raise when they give up, and when all weights are zero.
+        # Flower's strategies raise these when they give up, or when all weights are zero.
         except (AppExitException, ZeroDivisionError) as error:
             reason = " ".join(str(error).split())
             raise MessageError(f"the strategy gave up in round {round_number}: {reason}") from error
@@ -111,7 +111,7 @@ def exchanged_rounds(
 def _present(
     grid: Grid, schedule: Schedule, participant_of: Mapping[int, int], round_number: int
 ) -> Grid:
-    """Return the grid with only those nodes on it that take part in a round."""
+    """Return a grid with only the nodes that take part in a round."""
     if schedule.present is None:
         return grid
     here = schedule.present(round_number)
@@ -128,7 +128,7 @@ class _RoundRunner:
 
     @cached_property
     def config(self) -> ConfigRecord:
-        """What is sent to the participants with each message."""
+        """The config record that is sent with each message."""
         return ConfigRecord(dict(self.schedule.extra_config))
 
     def train(self, arrays: ArrayRecord) -> Exchange[tuple[ArrayRecord, RoundFigures]]:
@@ -142,7 +142,7 @@ class _RoundRunner:
                 uploaded = arrays_of(reply.content, sender)
                 require_usable(uploaded, self.schedule.expected, sender)
                 require_finite(reply.content, sender)
-                # Now, as a strategy may empty uploads while it reads them.
+                # Measured here, as a strategy may empty uploads while it aggregates them.
                 traffic["received_bytes"] += values_bytes(uploaded)
                 if self.schedule.encoded is not None:
                     traffic["encoded_bytes"] += self.schedule.encoded(uploaded)
@@ -155,12 +155,12 @@ class _RoundRunner:
         return aggregate, RoundFigures(self.number, {**figures.figures, **traffic})
 
     def _traffic(self, messages: Iterable[Message]) -> dict[str, int]:
-        """Return how large the messages of the round are, before any has been answered."""
+        """Return the traffic figures of the messages sent in this round."""
         counted = {"sent_bytes": sum(map(_parameter_bytes, messages)), "received_bytes": 0}
         return counted if self.schedule.encoded is None else {**counted, "encoded_bytes": 0}
 
     def _why_none(self, replies: Sequence[Message]) -> str:
-        """Return why a strategy made no aggregate; failures and silence are reported before."""
+        """Return why a strategy made no aggregate; participants' failures are reported earlier."""
         if not replies:
             return "the strategy asked nobody to train"
         who = ", ".join(str(self.participant_of[r.metadata.src_node_id]) for r in replies)
@@ -187,7 +187,7 @@ class _RoundRunner:
         return with_utility(figures, "test", test.loss, test.term, self.schedule.objective)
 
     def _with(self, figures: RoundFigures, part: str, metrics: MetricRecord | None) -> RoundFigures:
-        """Return figures with those that the strategy's means over the participants make."""
+        """Return figures with those that follow from the strategy's means over participants."""
         if metrics is None:
             return figures
         objective = self.schedule.objective
@@ -196,7 +196,7 @@ class _RoundRunner:
 
     def _replies(self, messages: Iterable[Message]) -> Exchange[list[Message]]:
         sent = list(messages)
-        for message in sent:  # replies take it over, on any engine
+        for message in sent:  # on every engine a reply has the group id of its message
             message.metadata.group_id = str(self.number)
         replies = list((yield sent))
         asked = {message.metadata.dst_node_id for message in sent}
@@ -219,7 +219,7 @@ class _RoundRunner:
         return sorted(replies, key=lambda r: self.participant_of[r.metadata.src_node_id])
 
     def _require_current(self, reply: Message, asked: str) -> None:
-        """Raise if a reply answers another query than the one that was asked of everybody."""
+        """Raise if a reply answers another query than the current one."""
         answered, group = reply.metadata.message_type, reply.metadata.group_id
         if (answered, group) != (asked, str(self.number)):
             raise MessageError(
@@ -234,5 +234,5 @@ class _RoundRunner:
 
 
 def _parameter_bytes(message: Message) -> int:
-    """Return how many bytes the parameters in a message take."""
+    """Return the size of a message's parameters, in bytes."""
     return sum(values_bytes(record) for _, record in of_kind(message.content, ArrayRecord))

@@ -1,4 +1,4 @@
-"""How long a federation runs, and where it stands between two rounds."""
+"""The schedule of a federation, and its progress between two rounds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from fedsim.transport.messages import Shapes
 
 @dataclass(frozen=True)
 class Progress:
-    """A federation between two rounds: all that the server needs to go on."""
+    """The state between two rounds from which the server can continue a federation."""
 
     round: int
     arrays: ArrayRecord
@@ -22,10 +22,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a federation runs, when its utility is measured, and who takes part.
+    """The number of rounds, the rounds in which utility is measured, and who takes part in each.
 
-    `extra_config` is sent to the participants with every message, beside the round. `encoded` says
-    how many bytes an upload takes that the defences encode; None where they do not.
+    `extra_config` is sent to the participants with every message, beside the round. `encoded`
+    returns the size of an upload as the defences encode it, in bytes; None if they do not.
     """
 
     rounds: int
@@ -40,5 +40,5 @@ class Schedule:
     encoded: Callable[[ArrayRecord], int] | None = None
 
     def evaluates(self, round_number: int) -> bool:
-        """Return whether the aggregate of a round is evaluated: every so often, and at the end."""
+        """Return whether a round is evaluated: at an interval, and in the last round."""
         return round_number % self.evaluate_every == 0 or round_number == self.rounds

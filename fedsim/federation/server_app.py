@@ -15,20 +15,20 @@ from fedsim.federation.rounds import Progress, Schedule, run_rounds
 
 @dataclass(frozen=True)
 class Server:
-    """What the server of a federation needs.
+    """Everything that the server of a federation needs.
 
     Attributes
     ----------
     strategy
-        The honest strategy; the adversaries wrap it.
+        The honest strategy, which the adversaries wrap.
     adversaries
         The attackers in the server's position.
     participants
-        How many participants there must be.
+        The required number of participants.
     schedule
-        How many rounds, and when to evaluate.
+        The number of rounds, and the rounds that are evaluated.
     start
-        Where to begin, or to go on.
+        The progress to begin with, or to continue from.
     after_round
         Called with the progress after each round.
     """
@@ -42,7 +42,7 @@ class Server:
 
 
 def make_server_app(server: Server) -> ServerApp:
-    """Return the ServerApp; any engine that has a Grid runs it."""
+    """Return the ServerApp, which runs on any engine that has a Grid."""
     app = ServerApp()
 
     @app.main()
@@ -53,16 +53,16 @@ def make_server_app(server: Server) -> ServerApp:
 
 
 def serve(server: Server, grid: Grid, participant_of: Mapping[int, int]) -> Progress:
-    """Run the rounds that are left, and return where they end.
+    """Run the remaining rounds, and return the progress at the end.
 
     Parameters
     ----------
     server
-        What is to be run.
+        The server to run.
     grid
-        What reaches the participants.
+        The grid that delivers messages to the participants.
     participant_of
-        Which participant each node is; see `identify_nodes`.
+        Maps node ids to participants; see `identify_nodes`.
     """
     return run_rounds(
         grid,

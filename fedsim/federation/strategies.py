@@ -1,4 +1,4 @@
-"""Strategies by name, Flower's among them, built with checked settings."""
+"""Building a strategy, Flower's or a plugin's, from its name and its settings."""
 
 import re
 from collections.abc import Mapping
@@ -26,34 +26,34 @@ _HALVES = {
         "defences: [{name: fixed-clipping, clipping_norm: ..., noise_multiplier: ...}]"
     ),
 }
-"""Strategies of Flower's that rely on a mod in the participants' app, and what to take instead."""
+"""Flower's strategies that rely on a mod in the participants' app, and what to use instead."""
 _OF_TREES = frozenset({"FedXgbBagging"})
 _AT_LEAST = re.compile(r"min_\w+_nodes")
 _WEIGHTS = (EXAMPLES, "loss")
-"""What every reply has and is above zero: figures by which a strategy may weight participants."""
+"""Metrics that are above zero in every reply: a strategy may weight participants by them."""
 
 
 def build_strategy(name: str, settings: Mapping[str, Any], participants: int) -> Strategy:
-    """Return a strategy, built for a federation of `participants` participants.
+    """Return a strategy for a federation of `participants` participants.
 
     Parameters
     ----------
     name
-        A plugin of the group ``strategies``: a class of `flwr.serverapp.strategy` by its name, or
-        a user's own as ``module:Class``.
+        A plugin of the group ``strategies``: the name of a class in `flwr.serverapp.strategy`, or
+        a class of the user's own as ``module:Class``.
     settings
-        Its arguments. One that wraps another, as those for differential privacy do, takes it as
-        ``strategy: {name: ...}``.
+        Its arguments. A strategy that wraps another one, as those for differential privacy do,
+        takes that one as ``strategy: {name: ...}``.
     participants
-        How many take part, in the round with the fewest; the strategy waits for that number unless
-        the settings say otherwise.
+        The number of participants in the round with the fewest. The strategy waits for that number
+        unless the settings say otherwise.
 
     Raises
     ------
     PluginError
         If there is no such strategy, or a setting is unknown or not valid.
     ConfigError
-        If its settings do not fit the federation.
+        If the settings do not fit the federation.
     """
     plugin = plugins.resolve(GROUP, name)
     if plugin.__name__ in _OF_TREES and plugin.__module__.startswith("flwr."):
@@ -103,7 +103,7 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
             f"federation.strategy: {name} would weight participants by weighted_by_key = "
             f"{weights!r}, which they do not all send; it must be {_WEIGHTS[0]} or {_WEIGHTS[1]}"
         )
-    # As built: some strategies have minima of their own, which are no settings.
+    # Read from the built strategy: some have minima of their own, which are not settings.
     patient = [k for k, v in vars(built).items() if _AT_LEAST.fullmatch(k) and v > participants]
     if patient:
         raise ConfigError(
@@ -119,7 +119,7 @@ def build_strategy(name: str, settings: Mapping[str, Any], participants: int) ->
 
 
 def is_weighted_mean(strategy: Strategy) -> bool:
-    """Return whether a strategy's aggregate is the mean of uploads by their numbers of records."""
+    """Return whether the aggregate is the mean of uploads weighted by numbers of records."""
     return (
         isinstance(strategy, FedAvg)
         and type(strategy).aggregate_train in (FedAvg.aggregate_train, FastFedAvg.aggregate_train)
@@ -130,8 +130,9 @@ def is_weighted_mean(strategy: Strategy) -> bool:
 def require_aggregable(strategy: Strategy, parameters: Mapping[str, Tensor]) -> None:
     """Raise `ConfigError` if a strategy of Flower's cannot aggregate a model's buffers.
 
-    Some compute in place in the types of the parameters: there is no difference of two bools, and
-    no multiple of an integer with a fraction. `parameters` is the model's state.
+    Some strategies compute in place in the parameters' own types, in which the difference of two
+    bools, or the product of an integer and a fraction, is not defined. `parameters` is the model's
+    state.
     """
     name = type(strategy).__name__
     kinds = {key: value.dtype for key, value in parameters.items()}
@@ -152,7 +153,7 @@ def require_aggregable(strategy: Strategy, parameters: Mapping[str, Tensor]) -> 
 
 
 def _require_fractions(name: str, settings: Mapping[str, Any]) -> None:
-    """Raise unless fractions of participants are fractions: for more nodes a strategy waits."""
+    """Raise unless fractions lie between 0 and 1: beyond 1 a strategy would wait for ever."""
     for key, value in settings.items():
         if not key.startswith("fraction_") or not isinstance(value, int | float):
             continue

@@ -1,12 +1,12 @@
-"""The state of a strategy from round to round: saved in a checkpoint, restored bit for bit.
+"""The state of a strategy between rounds, as a checkpoint saves it and restores it bit for bit.
 
-Server momentum and the like live in ordinary attributes, and Flower has no call to save them. Each
-attribute becomes plain JSON data, in which arrays are named and kept apart. The kind of each value
-comes back as well: arithmetic on an array without axes gives a numpy scalar, so a strategy's
-moments of BatchNorm's counters are scalars between arrays.
+Server momentum and similar state is kept in ordinary attributes, and Flower has no call to save
+them. Each attribute becomes plain JSON data that refers to arrays by name. The type of each value
+is restored, too: arithmetic on an array without axes gives a numpy scalar, so a strategy's moments
+of BatchNorm's counters are scalars among arrays.
 
-A value that can be neither kept nor taken for a setting is an error, never left out: a federation
-that goes on without it is another one.
+A value that can neither be saved nor be identified as a setting is an error and is never left out,
+because a federation that continues without it would give other results.
 """
 
 import base64
@@ -29,20 +29,20 @@ Plain = Any
 """JSON data; see `strategy_state`."""
 
 _SETTINGS = (Enum, Logger, LoggerAdapter, PurePath, ModuleType, torch.device, torch.dtype)
-"""What no strategy changes: it is a setting, or a service, and not state."""
+"""Types that no strategy changes: they are settings or services, and not state."""
 _DEEPEST = 20
 
 
 def strategy_state(strategy: Strategy, prefix: str = "") -> tuple[dict[str, Any], dict[str, Plain]]:
-    """Return what a strategy remembers: arrays by name, and JSON data by attribute path.
+    """Return the state of a strategy: arrays by name, and JSON data by attribute path.
 
-    Attributes of a strategy that it wraps are named ``strategy/attribute``. Functions and other
-    settings that are no data are left out.
+    Attributes of a wrapped strategy are named ``strategy/attribute``. Functions and other settings
+    that are not data are left out.
 
     Raises
     ------
     ConfigError
-        If an attribute cannot be kept; the sentence names it, and what can be.
+        If an attribute cannot be saved. The sentence names it and the types that can be saved.
     """
     arrays: dict[str, Any] = {}
     plain: dict[str, Plain] = {}
@@ -67,12 +67,12 @@ def strategy_state(strategy: Strategy, prefix: str = "") -> tuple[dict[str, Any]
 def restore_strategy(
     strategy: Strategy, arrays: Mapping[str, Any], plain: Mapping[str, Plain]
 ) -> None:
-    """Put back what `strategy_state` returned.
+    """Restore the state that `strategy_state` returned.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        If it is not of such a strategy: nothing is put in place of what a strategy does.
+        If the state does not belong to this kind of strategy. Functions are never replaced.
     """
     for path, value in plain.items():
         *owners, attribute = path.split("/")
@@ -95,19 +95,19 @@ def _is_setting(value: object) -> bool:
 
 
 class _Encoder:
-    """Turns the values below one attribute into JSON data; arrays are collected beside it."""
+    """Encodes the values of one attribute as JSON data, and collects the arrays in them."""
 
     def __init__(self, path: str, arrays: dict[str, Any]) -> None:
         self._path = path
         self._arrays = arrays
 
     def encoded(self, value: object, where: str, depth: int = 0) -> Plain:
-        """Return a value as JSON data; numbers, text and None as they are, others under a tag.
+        """Return a value as JSON data: numbers, text and None unchanged, others with a type tag.
 
         Raises
         ------
         TypeError
-            If it is of another kind; its words say where and what it is.
+            If its type is not supported. The message says where it is and which type it has.
         """
         if depth > _DEEPEST:
             raise TypeError(f"{self._path!r} in more than {_DEEPEST} levels")
@@ -145,7 +145,7 @@ class _Encoder:
         if isinstance(value, dict):
             return self._pairs(value, where, depth)
         inside = [self.encoded(one, f"{where}[{n}]", depth + 1) for n, one in enumerate(value)]
-        # A set has no order; kept in one, the same state is the same file.
+        # A set has no order. It is sorted, so that equal states give equal files.
         return sorted(inside, key=repr) if isinstance(value, set | frozenset) else inside
 
     def _pairs(self, value: Mapping[Any, Any], where: str, depth: int) -> list[Plain]:
@@ -156,7 +156,7 @@ class _Encoder:
 
 
 def _decoded(value: Plain, arrays: Mapping[str, Any]) -> Any:
-    """Return the value that `_Encoder.encoded` was given."""
+    """Return the value that `_Encoder.encoded` encoded."""
     if not isinstance(value, dict):
         if isinstance(value, list):
             raise TypeError("a list stands without its kind")

@@ -16,7 +16,7 @@ from flwr.clientapp import ClientApp
 from fedsim.defences.secure_aggregation import with_protocol
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import MessageError
-from fedsim.federation.client_app import introduction, participant_of
+from fedsim.federation.client_app import answer_identification, participant_of
 from fedsim.flower.paths import RunPaths, place_of
 from fedsim.flower.secagg_plus import answer_masked, is_masked
 from fedsim.progress import SILENCE
@@ -58,7 +58,7 @@ def new_client_app(experiment: Path) -> ClientApp:
 
     app.train()(train)
     app.evaluate()(answer)
-    app.query()(introduction)
+    app.query()(answer_identification)
     return app
 
 

@@ -16,7 +16,7 @@ from fedsim import plugins, seeds
 from fedsim.attacks import Attack, Reporting, Traced, View
 from fedsim.config.choice import LabelledChoice
 from fedsim.data import AuditSet, Ledger, MembershipQuery, read_ledger
-from fedsim.engines.parallel_jobs import steps_of
+from fedsim.engines.parallel_jobs import run_jobs
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, PluginError, SnapshotError
 from fedsim.evaluation import Scores
@@ -84,7 +84,7 @@ def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
     with (
         limited_threads(engine.threads),
         watcher.task("attacks", len(setup.experiment.attacks) * len(cases)) as advance,
-        closing(steps_of(jobs, engine.workers, engine.threads, watcher)) as steps,
+        closing(run_jobs(jobs, engine.workers, engine.threads, watcher)) as steps,
     ):
         for standing in steps:
             advance(standing)

@@ -20,11 +20,11 @@ from fedsim.config.engine import LocalEngine
 from fedsim.data import write_ledger
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.in_process import LocalGrid
-from fedsim.engines.parallel_jobs import Job, steps_of
+from fedsim.engines.parallel_jobs import Job, run_jobs
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError
 from fedsim.federation.client_app import PrefetchingApp
-from fedsim.federation.rounds import Exchange, Progress, exchanged_rounds
+from fedsim.federation.rounds import Exchange, Progress, exchange_rounds
 from fedsim.observation.snapshots import require_space
 from fedsim.progress import Watcher
 from fedsim.rundir import RunDirectory
@@ -98,7 +98,7 @@ def simulate_in_step(places: Sequence[Place], watcher: Watcher) -> None:
     with (
         limited_threads(engine.threads),
         watcher.task(title, rounds * len(shares)) as advance,
-        closing(steps_of(jobs, engine.workers, engine.threads, watcher)) as steps,
+        closing(run_jobs(jobs, engine.workers, engine.threads, watcher)) as steps,
     ):
         for standing in steps:
             advance(standing)
@@ -141,7 +141,7 @@ class InStep:
         keeper.start(beginning_of(setup))
         participant_of = {node: number for number, node in enumerate(sorted(grid.get_node_ids()))}
         watched = AdversarialStrategy(strategy, tuple(federation.servers.values()), participant_of)
-        rounds = exchanged_rounds(
+        rounds = exchange_rounds(
             grid, watched, keeper.progress, schedule, participant_of, keeper.finished
         )
         found = cls(app, grid, keeper, rounds, OwnDraws())

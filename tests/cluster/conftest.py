@@ -8,7 +8,7 @@ import pytest
 from fedsim.config.engine import RayEngine
 from fedsim.engines.base import NewGrid
 from fedsim.engines.factory import open_engine
-from fedsim.engines.ray.connection import connected
+from fedsim.engines.ray.connection import ray_connection
 from fedsim.stages import simulate
 
 ENGINE = RayEngine(actors=2, cpus=0.1, restarts=1)
@@ -17,7 +17,7 @@ ENGINE = RayEngine(actors=2, cpus=0.1, restarts=1)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Be connected to a cluster of this machine; whatever the tests open uses it."""
-    with connected(None):
+    with ray_connection(None):
         yield
 
 

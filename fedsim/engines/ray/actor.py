@@ -1,9 +1,9 @@
-"""A process of a Ray cluster that runs participants: what is executed there.
+"""The Ray actor: a process of a Ray cluster that runs participants.
 
-Participants run in one thread, and what is asked about them is answered by another, so that a host
-always answers: after a Ctrl-C the states are wanted while participants still train. They run as
-`LocalGrid` runs them, and every random draw comes from the seed, so the numbers are those of one
-process, bit for bit.
+Participants run in one thread, and another thread answers requests, so that an actor always
+answers: after a Ctrl-C the driver asks for the states while participants still train. Participants
+run as `LocalGrid` runs them, and every random draw comes from the seed, so all figures are equal,
+bit for bit, to those of a single process.
 """
 
 import sys
@@ -18,32 +18,32 @@ from flwr.app import ArrayRecord, Message, RecordDict
 
 from fedsim.engines.flower_identity import local_identity
 from fedsim.engines.in_process import LocalGrid
-from fedsim.engines.processes import portable
-from fedsim.engines.ray.app_serialization import unpacked_app
+from fedsim.engines.processes import sendable_error
+from fedsim.engines.ray.app_serialization import unpack_app
 from fedsim.engines.ray.serialization import (
-    KeptArrays,
+    BatchResult,
+    KeptSnapshot,
     Payload,
-    Ran,
-    messages_of,
     pack_object,
+    unpack_messages,
     unpack_object,
 )
 from fedsim.engines.threads import limit_threads
 from fedsim.errors import FedsimError
 
 CONCURRENCY = {"computing": 1, "answering": 1}
-"""The threads of a host, by what they do."""
+"""The threads of an actor, by concurrency group."""
 _DECIDING = ("fedsim", "flwr", "numpy", "torch")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions here of what decides the numbers."""
+def package_versions() -> dict[str, str]:
+    """Return the versions in this process of the packages that determine figures."""
     return {"python": python_version(), **{name: metadata.version(name) for name in _DECIDING}}
 
 
 @dataclass
 class _HostedShard:
-    """Some of the participants, and what is kept to be asked for."""
+    """A share of the participants, with the states that the driver may ask for."""
 
     grid: LocalGrid
     kept: Mapping[int, RecordDict] = field(default_factory=dict)
@@ -53,63 +53,63 @@ class _HostedShard:
 
 
 class RayActor:
-    """A process that runs one share of the participants, or several where others were lost."""
+    """Runs a share of the participants, or several shares after other actors were lost."""
 
     def __init__(self) -> None:
         self._shares: dict[int, _HostedShard] = {}
         self._received: dict[int, ArrayRecord] = {}
         self._keeping = Condition()
-        self._snapshots: list[KeptArrays] = []
+        self._snapshots: list[KeptSnapshot] = []
 
     @ray.method(concurrency_group="computing")
     def load_app(
         self, app: Payload, participants: int, threads: int, paths: Sequence[str]
     ) -> dict[str, str] | str:
-        """Take the app of a federation, and forget the one before it.
+        """Load the app of a federation in place of the previous one.
 
         Parameters
         ----------
         app, participants
-            The app, and how many participants there are in all.
+            The app, and the number of participants of the whole federation.
         threads
-            How many threads participants compute with.
+            The number of computing threads.
         paths
-            Where the driver finds modules. Those that are here, too, are searched last, so that
-            ``module:attribute`` finds a user's own files where the disk is shared.
+            The driver's module search path. Folders that exist here are searched last, so that
+            ``module:attribute`` finds a user's own files if the disk is shared.
 
         Returns
         -------
-        The versions of what decides the numbers, or why the app is not available here.
+        The versions of the packages that determine figures, or why the app cannot be loaded here.
         """
         limit_threads(threads)
         sys.path.extend(path for path in paths if path not in sys.path)
         try:
-            self._app = unpacked_app(app, self._snapshots)
-        except Exception as error:  # a third party's module may raise anything while it is imported
+            self._app = unpack_app(app, self._snapshots)
+        except Exception as error:  # importing a third party's module may raise anything
             return f"{type(error).__name__}: {error}"
         self._participants = participants
         self._shares.clear()
         self._received.clear()
-        return versions()
+        return package_versions()
 
     @ray.method(concurrency_group="computing")
     def restore(self, share: int, states: Payload) -> None:
-        """Take the states of a share's nodes; a share that is new here begins with it."""
+        """Restore the states of a share's nodes; a share that is new here is created."""
         grid = LocalGrid(self._app, self._participants)
         grid.restore(unpack_object(states))
         self._shares[share] = _HostedShard(grid)
 
     @ray.method(concurrency_group="computing")
     def run(self, share: int, head: bytes, numbers: Sequence[int], *records: Payload) -> Payload:
-        """Run a batch of messages as `LocalGrid` does, and return a `Ran`.
+        """Process a batch of messages as `LocalGrid` does, and return a `BatchResult`.
 
-        `numbers` are those of the records in the life of a grid; what the batch before it had, too,
-        is unpacked once.
+        `numbers` identify the records during the life of a grid; a record that the previous batch
+        had, too, is not unpacked again.
         """
         here = self._shares[share]
         arrived = zip(numbers, records, strict=True)
         self._received = {n: self._received.get(n) or unpack_object(one) for n, one in arrived}
-        messages = messages_of(head, list(self._received.values()))
+        messages = unpack_messages(head, list(self._received.values()))
         here.ran.update(message.metadata.dst_node_id for message in messages)
         self._snapshots.clear()
         answer: list[Message] | Exception
@@ -117,14 +117,14 @@ class RayActor:
             with local_identity():
                 answer = here.grid.send_and_receive(messages)
         except FedsimError as error:
-            answer = portable(error)
-        return pack_object(Ran(answer, self._snapshots))
+            answer = sendable_error(error)
+        return pack_object(BatchResult(answer, self._snapshots))
 
     @ray.method(concurrency_group="computing")
     def keep(self, share: int, mark: int) -> None:
-        """Keep a share's states as they are now, between two rounds, under a number that grows.
+        """Keep a copy of a share's current states, between two rounds, under an increasing number.
 
-        Calls of one thread are executed in their order, so this comes before the next round.
+        Calls of one thread are executed in order, so this call precedes the next round.
         """
         here = self._shares[share]
         with self._keeping:
@@ -135,7 +135,7 @@ class RayActor:
 
     @ray.method(concurrency_group="answering")
     def fetch(self, share: int, mark: int) -> Payload:
-        """Return those of the states kept under a number which were not fetched or restored yet."""
+        """Return the states kept under a number, except those fetched or restored before."""
         here = self._shares[share]
         with self._keeping:
             self._keeping.wait_for(lambda: here.mark >= mark)

@@ -1,8 +1,4 @@
-"""The processes on a Ray cluster that run participants.
-
-Where to connect is always said to Ray: left to itself it joins whatever it finds, a cluster that is
-ending included, and waits for it.
-"""
+"""The processes on a Ray cluster that run participants."""
 
 import sys
 from collections import Counter
@@ -16,21 +12,21 @@ from flwr.clientapp import ClientApp
 from ray.exceptions import ObjectLostError, RayActorError
 
 from fedsim.config.engine import RayEngine
-from fedsim.engines.ray.actor import CONCURRENCY, RayActor, versions
-from fedsim.engines.ray.app_serialization import packed_app
-from fedsim.engines.ray.connection import connected, room
+from fedsim.engines.ray.actor import CONCURRENCY, RayActor, package_versions
+from fedsim.engines.ray.app_serialization import pack_app
+from fedsim.engines.ray.connection import free_actor_slots, ray_connection
 from fedsim.errors import FedsimError
 from fedsim.observation.snapshots import SnapshotStore
 
 SECONDS_TO_START = 120.0
 LOST = (RayActorError, ObjectLostError)
-"""What Ray raises when a process, or the node that it was on, is gone."""
+"""The errors that Ray raises when a process, or its node, has ended."""
 
 Handle = Any  # Ray's handle of an actor; it has no type of its own
 
 
 class RayActors:
-    """The processes of a cluster that run participants, for one federation after the other."""
+    """The processes of a cluster that run participants, reused by consecutive federations."""
 
     def __init__(self, engine: RayEngine) -> None:
         self._engine = engine
@@ -40,19 +36,19 @@ class RayActors:
     def load_app(
         self, app: ClientApp, participants: int
     ) -> tuple[list[Handle], tuple[SnapshotStore, ...]]:
-        """Give all hosts an app; start them if they are not there.
+        """Load an app on all processes, which are started if necessary.
 
         Returns
         -------
-        The hosts, no more than there are participants, and the stores that the app's adversaries
-        keep snapshots in, by number.
+        The processes, at most one for each participant, and the stores in which the app's
+        adversaries keep snapshots, by number.
 
         Raises
         ------
         FedsimError
             If the cluster lacks resources, or its processes cannot run the app.
         """
-        payload, stores = packed_app(app)
+        payload, stores = pack_app(app)
         self._seating = ray.put(payload), participants
         wanted = self._wanted(participants)
         self._alive = self._loaded_by(self._alive[:wanted])
@@ -60,22 +56,22 @@ class RayActors:
         return list(self._alive), stores
 
     def instead_of(self, lost: Handle, busy: Sequence[Handle]) -> Handle:
-        """Return a replacement for a lost host: a new one, or the one with the least work.
+        """Return a replacement for a lost process: a new one, or the one with the fewest shares.
 
         Parameters
         ----------
         lost
-            The lost host; it is ended if it still runs.
+            The lost process, which is killed if it still runs.
         busy
-            The hosts of all shares, with repetitions.
+            The process of each share, with repetitions.
 
         Raises
         ------
         FedsimError
-            If none is left, and no other can be started.
+            If no process is left, and none can be started.
         """
         self.give_up(lost)
-        if room(self._engine.cpus, self._engine.gpus) > len(self._alive):
+        if free_actor_slots(self._engine.cpus, self._engine.gpus) > len(self._alive):
             self._start(1)
             return self._alive[-1]
         if not self._alive:
@@ -87,7 +83,7 @@ class RayActors:
         return min(self._alive, key=lambda host: shares[host])
 
     def give_up(self, host: Handle) -> None:
-        """End a process that is lost, or whose work is no longer needed."""
+        """Kill a process that is lost, or whose work is no longer needed."""
         ray.kill(host)
         self._alive = [other for other in self._alive if other is not host]
 
@@ -99,7 +95,7 @@ class RayActors:
 
     def _wanted(self, participants: int) -> int:
         engine = self._engine
-        there_is = room(engine.cpus, engine.gpus)
+        there_is = free_actor_slots(engine.cpus, engine.gpus)
         if there_is < (engine.actors or 1):
             raise FedsimError(
                 f"the Ray cluster has no room for {engine.actors or 'even one'} of the processes "
@@ -125,7 +121,7 @@ class RayActors:
             )
 
     def _loaded_by(self, hosts: Sequence[Handle]) -> list[Handle]:
-        """Load the app on hosts, and return those that answer."""
+        """Load the app on processes, and return those that answer."""
         assert self._seating is not None  # noqa: S101 - the public methods begin with it
         app, participants = self._seating
         paths = [str(Path(path).resolve()) for path in sys.path]
@@ -152,9 +148,9 @@ class RayActors:
 
 
 @contextmanager
-def hosts_on(engine: RayEngine) -> Iterator[RayActors]:
-    """Yield the hosts on an engine's cluster; they end with the context."""
-    with connected(engine.address):
+def start_actors(engine: RayEngine) -> Iterator[RayActors]:
+    """Yield the processes on an engine's cluster; they end with the context."""
+    with ray_connection(engine.address):
         hosts = RayActors(engine)
         try:
             yield hosts
@@ -163,13 +159,13 @@ def hosts_on(engine: RayEngine) -> Iterator[RayActors]:
 
 
 def _require_same(answer: dict[str, str] | str) -> None:
-    """Raise unless a host has loaded the app and has this machine's versions."""
+    """Raise unless a process has loaded the app and has this machine's package versions."""
     if isinstance(answer, str):
         raise FedsimError(
             f"a process of the Ray cluster cannot load the participants' app ({answer}); install "
             "what it imports on every node, or share the folder that it is in"
         )
-    here = versions()
+    here = package_versions()
     other = [
         f"{name} {answer[name]}, not {here[name]}" for name in here if answer[name] != here[name]
     ]

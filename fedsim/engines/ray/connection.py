@@ -29,7 +29,7 @@ STORE_BYTES = 4 * 2**30
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def ray_connection(address: str | None) -> Iterator[None]:
     """Connect to a cluster within the context.
 
     A program that is already connected stays connected.
@@ -37,12 +37,12 @@ def connected(address: str | None) -> Iterator[None]:
     Parameters
     ----------
     address
-        HOST:PORT of the cluster's head; None starts a cluster on this machine, for the block.
+        HOST:PORT of the cluster's head; None starts a cluster on this machine within the context.
 
     Raises
     ------
     FedsimError
-        If there is no cluster at that address, or another than the program is connected to.
+        If there is no cluster at that address, or the program is connected to another cluster.
     """
     if ray.is_initialized():
         theirs = ray.get_runtime_context().gcs_address
@@ -61,12 +61,12 @@ def connected(address: str | None) -> Iterator[None]:
     finally:
         with quiet_ray():
             ray.shutdown()
-        # None stands for a handler that is not Python's: it cannot be put back.
+        # None means that the handler is not Python's and cannot be restored.
         if threading.current_thread() is threading.main_thread() and before is not None:
-            signal.signal(signal.SIGTERM, before)  # Ray puts its own in its place
+            signal.signal(signal.SIGTERM, before)  # Ray has replaced it with its own
 
 
-def room(cpus: float, gpus: float) -> int:
+def free_actor_slots(cpus: float, gpus: float) -> int:
     """Return how many processes with these resources fit on the cluster."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if not cpus and not gpus:
@@ -96,7 +96,7 @@ def _connect(address: str | None) -> None:
 def _require_answer(address: str) -> None:
     """Raise an `OSError` unless a cluster's head answers; Ray itself would wait for minutes.
 
-    It has gRPC's own health service, for clients without TLS.
+    The head is asked through gRPC's health service, by a client without TLS.
     """
     if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return
@@ -108,9 +108,9 @@ def _require_answer(address: str) -> None:
 
 
 def _store_bytes() -> int:
-    """Return the size of the object store on this machine; unused space takes no memory."""
+    """Return the object store's size on this machine, in bytes; unused space takes no memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    shared = Path("/dev/shm")  # noqa: S108 - where Ray puts it
+    shared = Path("/dev/shm")  # noqa: S108 - where Ray has its object store
     free = shutil.disk_usage(shared).free if shared.is_dir() else memory
     return int(min(STORE_BYTES, memory / 4, free * 0.9))
 

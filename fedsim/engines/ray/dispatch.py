@@ -11,16 +11,16 @@ import ray
 from flwr.app import Message
 
 from fedsim.engines.ray.cluster import Handle
-from fedsim.engines.ray.serialization import MessageBatch, batch_of
+from fedsim.engines.ray.serialization import MessageBatch, pack_messages
 from fedsim.engines.ray.shard import Shard, StoredParameters
 
-CALLS = 2  # a process has another one waiting when it ends one, so it never waits for the driver
-SECONDS_OF_A_CALL = 0.1  # of training, at least, where that is known: a call costs some 3 ms
+CALLS = 2  # in flight for each process, so that a process never waits for the driver
+SECONDS_OF_A_CALL = 0.1  # least training time in a call, if known: a call itself takes some 3 ms
 
 
 @dataclass(frozen=True)
 class DispatchedBatch:
-    """A batch that a process was given; the numbers of its messages, and the nodes they go to."""
+    """A batch that was sent to a process: the indices of its messages, and their nodes."""
 
     share: Shard
     batch: MessageBatch
@@ -29,25 +29,25 @@ class DispatchedBatch:
 
 
 class DispatchWindow:
-    """All messages of a call of the grid: what waits for its process, and what is with it.
+    """The messages of one call of the grid: those that wait, and those sent to processes.
 
     Parameters
     ----------
     asked
         The messages.
     waiting
-        The numbers of those of each share, in their order.
+        For each share the indices of its messages, in order.
     in_flight
-        How many a process is given before its first reply is back.
+        The number of messages that a process is sent before its first reply returns.
     timeout
-        How many seconds a process may take for a participant.
+        The time that a process may take for a participant, in seconds.
     seconds_each
-        How many it took for one in an earlier turn like this; 0 if that is not known.
+        The time that a participant took in an earlier call of this kind, in seconds; 0 if unknown.
 
     Attributes
     ----------
     calls
-        What is under way, by Ray's references.
+        The batches in flight, by Ray's references.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DispatchWindow:
         self._asked = asked
         self._waiting = {share: deque(numbers) for share, numbers in waiting.items()}
         self._calls_each = min(CALLS, in_flight)
-        # A timeout is of one participant, so each is sent alone.
+        # The timeout holds for one participant, so each message is sent alone.
         self._most_at_once = 1 if timeout else in_flight // self._calls_each
         self._worth_a_call = math.ceil(SECONDS_OF_A_CALL / seconds_each) if seconds_each else 1
         self._patience = timeout or math.inf
@@ -71,11 +71,11 @@ class DispatchWindow:
 
     @property
     def unfinished(self) -> set[Shard]:
-        """The shares whose process still runs something."""
+        """The shares with batches in flight."""
         return {call.share for call in self.calls.values()} | self._hung
 
     def go_on(self, contents: StoredParameters) -> bool:
-        """Give each process what it may be given; return whether there is anything to wait for."""
+        """Send each process as many messages as allowed; return whether batches are in flight."""
         under_way = Counter(call.share for call in self.calls.values())
         for share, numbers in self._waiting.items():
             for _ in range(self._calls_each - under_way[share]):
@@ -84,9 +84,9 @@ class DispatchWindow:
         return bool(self.calls)
 
     def ready(self) -> list[Any]:
-        """Wait for a process, and return the references of what has come back; perhaps of nothing.
+        """Wait for a process, and return the references of finished batches; there may be none.
 
-        A process that was waited for too long is not waited for any more.
+        The batches of a process that exceeds the timeout are given up.
         """
         left = min(self._until.values()) - time.monotonic()
         found, _ = ray.wait(
@@ -102,26 +102,27 @@ class DispatchWindow:
         return list(found)
 
     def done(self, reference: Any) -> None:
-        """Take note of a call whose replies are taken."""
+        """Remove a batch whose replies were received."""
         host = self.calls.pop(reference).share.host
         self._until.pop(host, None)
         if any(call.share.host == host for call in self.calls.values()):
             self._until[host] = time.monotonic() + self._patience
 
     def take_back(self, share: Shard) -> None:
-        """Let what a share's process was given wait again: it has not run it, or will not."""
+        """Return a share's batches in flight to the waiting messages, as its process is lost."""
         for reference in [r for r, call in self.calls.items() if call.share is share][::-1]:
             self._waiting[share].extendleft(reversed(self.calls.pop(reference).numbers))
         if all(call.share.host != share.host for call in self.calls.values()):
             self._until.pop(share.host, None)
 
     def _give(self, share: Shard, numbers: deque[int], contents: StoredParameters) -> None:
-        # Half of what waits: replies are taken while others train, and there are few at the end.
+        # Half of the waiting messages: replies are then received while other participants train,
+        # and the last batches are small.
         half = math.ceil(len(numbers) / self._calls_each)
         at_once = min(max(half, self._worth_a_call), self._most_at_once, len(numbers))
         chosen = tuple(numbers.popleft() for _ in range(at_once))
         messages = [self._asked[number] for number in chosen]
-        batch = batch_of(messages)
+        batch = pack_messages(messages)
         nodes = tuple(message.metadata.dst_node_id for message in messages)
         self._until.setdefault(share.host, time.monotonic() + self._patience)
         self.calls[share.run(batch, contents)] = DispatchedBatch(share, batch, chosen, nodes)

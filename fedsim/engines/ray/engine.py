@@ -8,21 +8,21 @@ from flwr.clientapp import ClientApp
 
 from fedsim.config.engine import RayEngine
 from fedsim.engines.base import NewGrid
-from fedsim.engines.ray.cluster import RayActors, hosts_on
+from fedsim.engines.ray.cluster import RayActors, start_actors
 from fedsim.engines.ray.grid import RayGrid
 from fedsim.engines.ray.shard import Shard
 
 
 @contextmanager
-def on_cluster(engine: RayEngine) -> Iterator[NewGrid]:
-    """Yield the function that opens grids on a cluster: the engine's, or one of its own.
+def open_ray_grids(engine: RayEngine) -> Iterator[NewGrid]:
+    """Yield the function that opens grids on the cluster at `engine.address`, or on a new one.
 
     Raises
     ------
     FedsimError
         If there is no such cluster, or it lacks resources.
     """
-    with hosts_on(engine) as hosts:
+    with start_actors(engine) as hosts:
         yield partial(_opened, hosts, engine)
 
 

@@ -1,13 +1,13 @@
-"""Participants on a Ray cluster, as a Flower grid.
+"""A Flower grid whose participants run on a Ray cluster.
 
-Participants stay with the process that has their share, so what they keep between rounds stays
-there, too. Parameters go into the object store once a round, however many participants get them. A
-process is given a few messages at a time, and more as replies come back, so what is under way does
-not grow with the federation.
+Participants stay with the process that has their share, so their states between rounds stay there,
+too. Parameters are put into the object store once a round, whatever the number of participants that
+receive them. A process is sent a few messages at a time, and more as replies return, so the number
+of messages in flight does not grow with the federation.
 
-A process may end at any time, and so may its node. The driver knows the states of every share as
-they were some rounds ago, and which messages were run since; another process takes the states, runs
-those messages again, which gives what it gave before, and goes on.
+A process, or its node, may end at any time. The driver keeps the states of every share from some
+rounds ago, and the messages that were processed since. Another process takes over the states,
+processes these messages again, which gives equal results, and continues.
 """
 
 import time
@@ -23,25 +23,25 @@ from fedsim.config.engine import RayEngine
 from fedsim.engines.base import FetchedStates, NodesGrid
 from fedsim.engines.ray.cluster import LOST, Handle, RayActors
 from fedsim.engines.ray.dispatch import DispatchedBatch, DispatchWindow
-from fedsim.engines.ray.serialization import Payload, Ran, unpack_object
+from fedsim.engines.ray.serialization import BatchResult, Payload, unpack_object
 from fedsim.engines.ray.shard import Shard, StoredParameters, StoreTraffic
 from fedsim.errors import FedsimError
 from fedsim.observation.snapshots import SnapshotStore
 from fedsim.transport.disk_spill import DiskSpill
 
-# After this many calls, or bytes sent, the states are fetched: no more than that is run again when
-# a process is lost, and no more is kept for it.
+# After this many calls, or bytes sent, the states are fetched. This bounds the work to repeat when
+# a process is lost, and the memory of the messages kept for it.
 LOGGED_TURNS = 20
 LOGGED_BYTES = 256 * 2**20
 
 
 class RayGrid(NodesGrid):
-    """All participants of a federation, on a Ray cluster; see `on_cluster`.
+    """All participants of a federation, on a Ray cluster; see `open_ray_grids`.
 
     Attributes
     ----------
     traffic
-        What went through the object store so far.
+        The total traffic through the object store so far.
     """
 
     def __init__(
@@ -61,30 +61,31 @@ class RayGrid(NodesGrid):
         self._restarts = engine.restarts
         self._contents = StoredParameters(self.traffic)
         self._out_of_step: set[Shard] = set()
-        self._marks = 0  # how often the states were marked, and by which mark they were fetched
+        self._marks = 0  # number of times that the states were marked, and the mark last fetched
         self._fetched_at = 0
         self._asked_for_states = False
         self._turns, self._sent_before = 0, 0
-        self._seconds_each: dict[str, float] = {}  # a participant took in the last turn, by kind
+        self._seconds_each: dict[str, float] = {}  # for a participant in the last call, by type
         self.restore({})
 
     @property
     def out_of_step(self) -> set[Handle]:
-        """The processes that still run what is no longer waited for."""
+        """The processes that still process messages whose replies are no longer needed."""
         return {share.host for share in self._out_of_step}
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
-        """Run all messages side by side and return the replies, in the order of the messages.
+        """Process all messages in parallel and return the replies, in the order of the messages.
 
-        A participant has `timeout` seconds from when its process turns to it. One that takes longer
-        is left out, and so are those after it in that process, which is ended.
+        A participant has `timeout` seconds from the moment at which its process starts it. A
+        participant that takes longer is left out, together with those that follow in its process,
+        and this process is killed.
 
         Raises
         ------
         FedsimError
-            If a participant raises one, or a share's process is lost again and again.
+            If a participant raises such an error, or a share's process is lost repeatedly.
         """
         asked = list(messages)
         self._get_in_step()
@@ -112,7 +113,7 @@ class RayGrid(NodesGrid):
                         self._give_up_after(losses[call.share], call, error)
                         turn.take_back(call.share)
                         self._resume(call.share)
-                        break  # what else is ready may be of a process that is gone, too
+                        break  # other ready batches may be of the lost process, too
                     for number, reply in zip(call.numbers, self._answers(payload), strict=True):
                         spill.take(reply)
                         replies[number] = reply
@@ -126,11 +127,11 @@ class RayGrid(NodesGrid):
         return [replies[number] for number in sorted(replies)]
 
     def states(self) -> Mapping[int, RecordDict]:
-        """Return what each node keeps between rounds; later rounds do not change the result.
+        """Return each node's state between rounds; later rounds do not change the result.
 
-        The processes keep it, and it is fetched when it is first looked at. That must be before
-        the next call, and inside the block of `on_cluster`; a round that was broken off in the
-        meantime does no harm.
+        The states are kept in the processes and are fetched on first access. The first access must
+        come before the next call, and within the context of `open_ray_grids`. An aborted round in
+        between has no effect on them.
         """
         self._get_in_step()
         self._asked_for_states = True
@@ -138,7 +139,7 @@ class RayGrid(NodesGrid):
         return FetchedStates(partial(self._states_at, self._marks))
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
-        """Put back what `states` returned."""
+        """Restore the states that `states` returned."""
         of_share: list[dict[int, RecordDict]] = [{} for _ in self._shares]
         for node, state in states.items():
             if state:
@@ -156,9 +157,9 @@ class RayGrid(NodesGrid):
         return (node - self._nodes.start) % len(self._shares)
 
     def _answers(self, payload: Payload) -> list[Message]:
-        """Return the replies in a payload, and keep the snapshots that came with them."""
+        """Return the replies in a payload, and store the snapshots in it."""
         self.traffic.received_bytes += payload.size
-        ran: Ran = unpack_object(payload)
+        ran: BatchResult = unpack_object(payload)
         for one in ran.kept:
             self._stores[one.store].keep(one.round, one.key, one.arrays)
         if isinstance(ran.answer, Exception):
@@ -166,14 +167,14 @@ class RayGrid(NodesGrid):
         return ran.answer
 
     def _get_in_step(self) -> None:
-        """Replace processes that still run what is no longer waited for."""
+        """Replace processes that still process messages whose replies are no longer needed."""
         hosts = self.out_of_step
         for share in [share for share in self._shares if share.host in hosts]:
             self._resume(share)
         self._out_of_step.clear()
 
     def _resume(self, share: Shard) -> None:
-        """Let another process go on with a share."""
+        """Continue a share in another process."""
         for _ in range(self._restarts + 1):
             lost = share.host
             share.host = self._hosts.instead_of(lost, [other.host for other in self._shares])
@@ -211,7 +212,7 @@ class RayGrid(NodesGrid):
         return {node: found.get(node, RecordDict()) for node in self._nodes}
 
     def _fetch(self) -> None:
-        """Take the states as they were when they were marked last."""
+        """Fetch the states that were marked last."""
         asked = [share.fetch() for share in self._shares]
         for share, reference in zip(self._shares, asked, strict=True):
             share.fetched(unpack_object(self._got(share, reference)))
@@ -228,10 +229,10 @@ class RayGrid(NodesGrid):
                 reference = share.fetch()
 
     def _shorten_log(self) -> None:
-        """Ask for the states now and then, so that what would be run again stays bounded."""
+        """Fetch the states from time to time, to bound the messages that a loss would repeat."""
         self._turns += 1
         sent = self.traffic.sent_bytes - self._sent_before
         if self._turns > LOGGED_TURNS or sent > LOGGED_BYTES:
-            if not self._asked_for_states:  # else the marked ones may still be needed
+            if not self._asked_for_states:  # otherwise the marked states may still be needed
                 self._mark()
             self._fetch()

@@ -1,11 +1,11 @@
 """Serialisation between the driver and the processes of a Ray cluster.
 
-Ray copies into its object store what it is given, and maps it into the processes of a node without
-a copy where it is an array. So everything long travels as arrays beside a short pickle: the data
-set once for the whole cluster, parameters once a round, replies once each.
+Ray copies objects into its object store, and maps arrays into the processes of a node without a
+copy. Everything long is therefore sent as arrays beside a short pickle: the data set once for the
+whole cluster, parameters once a round, each reply once.
 
-Objects are pickled, as everything is that Ray carries: anyone who can reach a cluster's ports can
-run code in it anyway.
+Objects are pickled, as is everything that Ray sends. This adds no risk, because anyone who can
+reach a cluster's ports can run code in it.
 """
 
 import io
@@ -21,34 +21,34 @@ from fedsim.observation.keys import SnapshotKey
 from fedsim.transport.lazy_arrays import ArrayInMemory
 from fedsim.transport.npy_encoding import Values
 
-LONG = 1024  # bytes; what is shorter stays in the pickle
+LONG = 1024  # bytes; shorter parts stay in the pickle
 
 Bytes = NDArray[np.uint8]
 ArrayPlace = tuple[int, str, tuple[int, ...]]
-"""Where a long array is: its place, its type and its shape."""
+"""A long array in a payload: the index of its part, its type and its shape."""
 
 
 class Payload(NamedTuple):
-    """An object on its way: a pickle, and its long parts beside it."""
+    """A serialised object: a pickle, and its long parts beside it."""
 
     head: bytes
     parts: tuple[Bytes, ...]
 
     @property
     def size(self) -> int:
-        """How many bytes it has in all."""
+        """The total size in bytes."""
         return len(self.head) + sum(part.nbytes for part in self.parts)
 
 
 class MessageBatch(NamedTuple):
-    """Messages on their way: without their parameters, and each set of parameters once."""
+    """Serialised messages: a pickle without parameters, and each set of parameters once."""
 
     head: bytes
     records: tuple[ArrayRecord, ...]
 
 
-class KeptArrays(NamedTuple):
-    """A snapshot that a dishonest participant keeps in the store of that number."""
+class KeptSnapshot(NamedTuple):
+    """A snapshot that a dishonest participant keeps in the store with this number."""
 
     store: int
     round: int
@@ -56,15 +56,15 @@ class KeptArrays(NamedTuple):
     arrays: ArrayRecord
 
 
-class Ran(NamedTuple):
-    """The result of a batch: its replies or an error, and what was kept beside them."""
+class BatchResult(NamedTuple):
+    """The result of a batch: its replies or an error, and the snapshots that were kept."""
 
     answer: list[Message] | Exception
-    kept: list[KeptArrays]
+    kept: list[KeptSnapshot]
 
 
 def pack_object(thing: object) -> Payload:
-    """Return an object as a payload; what is long and occurs in it several times travels once."""
+    """Return an object as a payload; a long part that occurs several times is sent once."""
     head = io.BytesIO()
     packer = _PayloadPickler(head)
     packer.dump(thing)
@@ -72,48 +72,48 @@ def pack_object(thing: object) -> Payload:
 
 
 def unpack_object(payload: Payload) -> Any:
-    """Return what was packed; nothing of it needs the payload any more."""
+    """Return the object in a payload; it shares no memory with the payload."""
     return _PayloadUnpickler(payload).load()
 
 
-def batch_of(messages: Iterable[Message]) -> MessageBatch:
-    """Return messages as a batch; see `key_of` for which parameters are the same."""
+def pack_messages(messages: Iterable[Message]) -> MessageBatch:
+    """Return messages as a batch; `parameters_key` decides which parameters are the same."""
     head = io.BytesIO()
     packer = _MessagePacker(head)
     packer.dump(list(messages))
     return MessageBatch(head.getvalue(), tuple(packer.records.values()))
 
 
-def messages_of(head: bytes, records: Sequence[ArrayRecord]) -> list[Message]:
+def unpack_messages(head: bytes, records: Sequence[ArrayRecord]) -> list[Message]:
     """Return the messages of a batch."""
     return _MessageUnpacker(head, records).load()  # type: ignore[no-any-return]
 
 
-def key_of(record: ArrayRecord) -> tuple[object, ...]:
-    """Return what parameters have in common that are the same: names, and the very same arrays.
+def parameters_key(record: ArrayRecord) -> tuple[object, ...]:
+    """Return a key that is equal for records with the same names and identical array objects.
 
-    It holds for as long as the arrays are there. A strategy puts one record into all messages of a
+    The key is valid while the arrays exist. A strategy puts one record into all messages of a
     round.
     """
     return tuple((name, id(array)) for name, array in record.items())
 
 
 class _PayloadPickler(pickle.Pickler):
-    """Pickles an object but for its long parts; arrays without bytes yet travel as numbers."""
+    """Pickles an object except its long parts; unserialised arrays are sent as values."""
 
     def __init__(self, head: io.BytesIO) -> None:
         super().__init__(head, pickle.HIGHEST_PROTOCOL)
         self.parts: list[Bytes] = []
-        self._places: dict[int, int] = {}  # by the id of what `parts` keeps alive
+        self._places: dict[int, int] = {}  # by object id; `parts` keeps the objects alive
 
     def reducer_override(self, thing: object) -> Any:
-        """Take the numbers of an array that has no bytes yet: making them would copy it."""
+        """Reduce an array that is not serialised to its values, as serialising would copy it."""
         if type(thing) is ArrayInMemory and not thing.has_bytes:
             return _arrived, (np.asarray(thing.as_values(), order="C"), thing.known_finite)
         return NotImplemented
 
     def persistent_id(self, thing: object) -> int | ArrayPlace | None:
-        """Return where long bytes or numbers are, and None for everything that is to be pickled."""
+        """Return the place of long bytes or values, and None for objects that are pickled."""
         if type(thing) is bytes and len(thing) >= LONG:
             return self._place(thing, np.frombuffer(thing, np.uint8))
         if type(thing) is np.ndarray and thing.nbytes >= LONG and _is_plain(thing):
@@ -135,7 +135,7 @@ class _PayloadUnpickler(pickle.Unpickler):
         self._copies: dict[int, bytes] = {}
 
     def persistent_load(self, where: int | ArrayPlace) -> bytes | Values:
-        """Return a copy of what is there; the same object for the same bytes."""
+        """Return a copy of the part at a place; the same object for the same place."""
         if isinstance(where, tuple):
             place, kind, shape = where
             return self._parts[place].copy().view(kind).reshape(shape)
@@ -145,7 +145,7 @@ class _PayloadUnpickler(pickle.Unpickler):
 
 
 def _is_plain(values: Values) -> bool:
-    """Return whether an array is all there in its bytes, its type's name and its shape."""
+    """Return whether bytes, type name and shape describe an array completely."""
     return values.dtype.isbuiltin == 1 and not values.dtype.hasobject and values.flags.c_contiguous
 
 
@@ -159,10 +159,10 @@ class _MessagePacker(pickle.Pickler):
         self.records: dict[tuple[object, ...], ArrayRecord] = {}
 
     def persistent_id(self, thing: object) -> int | None:
-        """Return which of the batch's sets of parameters this is, and None for anything else."""
+        """Return the index of a set of parameters in the batch, and None for anything else."""
         if not isinstance(thing, ArrayRecord):
             return None
-        key = key_of(thing)
+        key = parameters_key(thing)
         self.records.setdefault(key, thing)
         return list(self.records).index(key)
 
@@ -173,5 +173,5 @@ class _MessageUnpacker(pickle.Unpickler):
         self._records = records
 
     def persistent_load(self, number: int) -> ArrayRecord:
-        """Return the parameters of that number, which messages may share."""
+        """Return the parameters with this index, which messages may share."""
         return self._records[number]

@@ -9,19 +9,19 @@ import ray
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from fedsim.engines.ray.cluster import Handle
-from fedsim.engines.ray.serialization import MessageBatch, Payload, key_of, pack_object
+from fedsim.engines.ray.serialization import MessageBatch, Payload, pack_object, parameters_key
 
 
 @dataclass
 class StoreTraffic:
-    """What went through the object store so far.
+    """The total traffic through the object store so far.
 
     Attributes
     ----------
     puts, sent_bytes
-        Sets of parameters that were put there for the participants, and their bytes.
+        The number of sets of parameters put there for the participants, and their size in bytes.
     received_bytes
-        Bytes of the replies, with what was kept beside them.
+        The size of the replies and of the snapshots beside them, in bytes.
     """
 
     puts: int = 0
@@ -30,14 +30,14 @@ class StoreTraffic:
 
 
 class Put(NamedTuple):
-    """Parameters in the object store: their number in the life of a grid, and Ray's reference."""
+    """Parameters in the object store: their number, unique in a grid, and Ray's reference."""
 
     number: int
     reference: Any
 
 
 class StoredParameters:
-    """Parameters in the object store: each set once a round, and no longer than it is wanted."""
+    """Parameters in the object store: each set once a round, and only as long as it is needed."""
 
     def __init__(self, traffic: StoreTraffic) -> None:
         self._traffic = traffic
@@ -45,10 +45,10 @@ class StoredParameters:
         self._there: dict[tuple[object, ...], tuple[tuple[Array, ...], Put]] = {}
 
     def expect(self, messages: Iterable[Message]) -> None:
-        """Take note of a round's messages: what several of them carry stays in the store.
+        """Take note of a round's messages: parameters in several of them stay in the store.
 
-        What the round before has put there is used again; a strategy evaluates the parameters that
-        it then trains on.
+        Parameters that the previous call put there are reused, because a strategy evaluates the
+        parameters from which it then trains.
         """
         contents = {id(message.content): message.content for message in messages}
         carriers = Counter(id(message.content) for message in messages)
@@ -56,13 +56,13 @@ class StoredParameters:
         for name, content in contents.items():
             for record in content.values():
                 if isinstance(record, ArrayRecord):
-                    counts[key_of(record)] += carriers[name]
+                    counts[parameters_key(record)] += carriers[name]
         self._shared = frozenset(key for key, count in counts.items() if count > 1)
         self._there = {key: one for key, one in self._there.items() if key in self._shared}
 
     def put(self, record: ArrayRecord) -> Put:
-        """Return where parameters are in the store, put there if they are not yet."""
-        key = key_of(record)
+        """Return the place of parameters in the store, and put them there if necessary."""
+        key = parameters_key(record)
         if key in self._there:
             return self._there[key][1]
         payload = pack_object(record)
@@ -70,28 +70,28 @@ class StoredParameters:
         self._traffic.puts += 1
         self._traffic.sent_bytes += payload.size
         if key in self._shared:
-            self._there[key] = tuple(record.values()), put  # the key holds while they live
+            self._there[key] = tuple(record.values()), put  # the key is valid while they exist
         return put
 
 
 @dataclass(eq=False)
 class Shard:
-    """Some of the participants: which process runs them, and how to go on without that process.
+    """A share of the participants: its process, and all that another process needs to take over.
 
     Attributes
     ----------
     number
-        Which share it is.
+        The number of the share.
     host
-        The process.
+        The process that runs the share.
     states
-        What its nodes kept when this was last asked; a node that kept nothing may be missing.
+        The states of its nodes when they were last fetched; a node without a state may be missing.
     since
-        The batches that were run since then, in their order.
+        The batches that were run since then, in order.
     marked
-        How many of those had been run when `keep` was called last.
+        The number of these batches that had been run when `keep` was last called.
     mark
-        What `keep` was called with.
+        The argument of the last call of `keep`.
     """
 
     number: int
@@ -102,37 +102,37 @@ class Shard:
     mark: int = 0
 
     def begin(self, states: Mapping[int, RecordDict]) -> Any:
-        """Let the process begin with these states, and return Ray's reference of its being done."""
+        """Send the process its initial states, and return Ray's reference of the call."""
         self.states, self.since, self.marked = dict(states), [], 0
         return self.host.restore.remote(self.number, pack_object(self.states))
 
     def run(self, batch: MessageBatch, contents: StoredParameters) -> Any:
-        """Let the process run a batch, and return Ray's reference of what comes of it."""
+        """Send the process a batch, and return Ray's reference of the result."""
         puts = [contents.put(record) for record in batch.records]
         numbers = [put.number for put in puts]
         return self.host.run.remote(self.number, batch.head, numbers, *(p.reference for p in puts))
 
     def keep(self, mark: int) -> None:
-        """Let the process keep the states as they are now, under a number that grows."""
+        """Have the process keep a copy of the current states, under an increasing number."""
         self.marked, self.mark = len(self.since), mark
         self.host.keep.remote(self.number, mark)
 
     def fetch(self) -> Any:
-        """Return Ray's reference of those of the states that it keeps which have changed."""
+        """Return Ray's reference of the kept states that have changed since the last fetch."""
         return self.host.fetch.remote(self.number, self.mark)
 
     def fetched(self, news: Mapping[int, RecordDict]) -> None:
-        """Take what was fetched; what led there is not run again any more."""
+        """Store the fetched states, and drop the batches that led to them."""
         self.states |= news
         self.since, self.marked = self.since[self.marked :], 0
 
     def resume(self, contents: StoredParameters) -> None:
-        """Bring another process to where the one before it was.
+        """Restore the share's states in a new process, and repeat the batches since then.
 
         Raises
         ------
         RayError
-            If that process ends, too.
+            If this process ends, too.
         """
         ray.get(self.host.restore.remote(self.number, pack_object(self.states)))
         self._run_again(self.since[: self.marked], contents)
@@ -142,4 +142,4 @@ class Shard:
     def _run_again(self, batches: Sequence[MessageBatch], contents: StoredParameters) -> None:
         for batch in batches:
             done: Payload = ray.get(self.run(batch, contents))
-            del done  # the replies were given on before
+            del done  # these replies were passed on before the loss

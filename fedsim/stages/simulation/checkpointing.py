@@ -13,7 +13,7 @@ from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.adversary.update_distance import noted
 from fedsim.engines.base import NodesGrid
 from fedsim.errors import RunDirectoryError, plural
-from fedsim.federation.checkpoint import Checkpoint, copied
+from fedsim.federation.checkpoint import Checkpoint, copy_memory
 from fedsim.federation.replay import LastRoundRecorder, catch_up
 from fedsim.federation.round_figures import RoundFigures
 from fedsim.federation.rounds import Progress, Schedule
@@ -88,7 +88,7 @@ class Checkpointer:
             self.federation.participants,
             dict(enumerate(nodes.values())),
         )
-        remembered = {label: copied(adversary.memory) for label, adversary in servers.items()}
+        remembered = {label: copy_memory(adversary.memory) for label, adversary in servers.items()}
         return replace(state, states=nodes, memories=remembered)
 
     def finished(self, progress: Progress) -> None:

@@ -20,7 +20,7 @@ from fedsim.adversary.resources import AttackerResources
 from fedsim.engines import multiprocess
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.engines.multiprocess import WorkersGrid, local_grid
-from fedsim.engines.processes import Worker, WorkerEnded, who_sent
+from fedsim.engines.processes import Worker, WorkerEnded, wait_for_senders
 from fedsim.engines.threads import limited_threads
 from fedsim.errors import FedsimError, MessageError, SnapshotError
 from fedsim.federation.client_app import PrefetchingApp
@@ -276,7 +276,7 @@ class SetClock:
         while participant == 3 or not (self.folder / str(turn)).exists():
             time.sleep(0.002)
 
-    def who_sent(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
+    def wait_for_senders(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
         """Wait for who answers at this second, else set the clock to the next one or the end."""
         turn = int(self.now) + 1
         if not self._missing and self.now + seconds >= turn and self._due(turn):
@@ -285,7 +285,7 @@ class SetClock:
         if not self._missing:
             self.now += seconds
             return []
-        ready = who_sent(workers)
+        ready = wait_for_senders(workers)
         self._missing -= len(ready)
         return ready
 
@@ -308,7 +308,7 @@ def test_who_hangs_is_left_out_after_the_timeout(
     with local_grid(app, 5, workers, 1, apart=True) as grid:
         with monkeypatch.context() as patched:
             patched.setattr(multiprocess, "time", clock)
-            patched.setattr(multiprocess, "who_sent", clock.who_sent)
+            patched.setattr(multiprocess, "wait_for_senders", clock.wait_for_senders)
             replies = grid.send_and_receive(asked(grid.get_node_ids()), timeout=1.8)
         assert clock.now == pytest.approx({1: 4.8, 2: 3.0, 3: 2.8}[workers])
         # 4 comes after 3 in the only process; with two, 1 and 3 are in one and 0, 2 and 4 in one.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedsim.engines.parallel_jobs import steps_of
+from fedsim.engines.parallel_jobs import run_jobs
 from fedsim.errors import DataError, FedsimError
 from fedsim.progress import SILENCE, Advance, Watcher
 
@@ -49,7 +49,7 @@ def job(folder: Path, name: str, watcher: Watcher) -> Iterator[str]:
 def test_all_is_done_and_told(tmp_path: Path, workers: int) -> None:
     watcher, names = Noting(), "abcde"
     jobs = {name: partial(job, tmp_path, name) for name in names}
-    steps = list(steps_of(jobs, workers, 1, watcher))
+    steps = list(run_jobs(jobs, workers, 1, watcher))
     assert sorted(steps) == [f"{name}{step}" for name in names for step in (1, 2)]
     for name in names:
         assert [s for s in steps if s[0] == name] == [f"{name}1", f"{name}2"]
@@ -68,13 +68,13 @@ def test_who_is_free_takes_the_next_job(tmp_path: Path) -> None:
         yield "slow"
 
     jobs = {"slow": slow, **{name: partial(job, tmp_path, name) for name in "abc"}}
-    steps = list(steps_of(jobs, 2, 1, SILENCE))
+    steps = list(run_jobs(jobs, 2, 1, SILENCE))
     # The last of the others may still be under way when it has begun.
     assert steps.index("slow") > steps.index("b2")
 
 
 def test_there_may_be_nothing_to_do() -> None:
-    assert list(steps_of({}, 4, 1, SILENCE)) == []
+    assert list(run_jobs({}, 4, 1, SILENCE)) == []
 
 
 def failing(error: BaseException, watcher: Watcher) -> Iterator[str]:
@@ -96,7 +96,7 @@ def test_errors_reach_the_parent_and_end_the_others(error: Exception) -> None:
     watcher = Noting()
     jobs = {"bad": partial(failing, error), "asleep": sleeping}
     with pytest.raises(type(error)) as raised:
-        list(steps_of(jobs, 2, 1, watcher))
+        list(run_jobs(jobs, 2, 1, watcher))
     assert str(raised.value) == str(error)
     [note] = raised.value.__notes__
     assert note.startswith("At work on bad:\nTraceback")
@@ -110,7 +110,7 @@ def test_a_killed_process_is_one_sentence() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(FedsimError) as raised:
-        list(steps_of({"the moon": dies, "asleep": sleeping}, 2, 1, SILENCE))
+        list(run_jobs({"the moon": dies, "asleep": sleeping}, 2, 1, SILENCE))
     assert str(raised.value).startswith(
         "the process that was at work on the moon was killed by SIG"
     )
@@ -118,7 +118,7 @@ def test_a_killed_process_is_one_sentence() -> None:
 
 def test_broken_off_from_outside_all_is_closed() -> None:
     watcher = Noting()
-    with closing(steps_of({"one": sleeping, "two": sleeping}, 2, 1, watcher)) as steps:
+    with closing(run_jobs({"one": sleeping, "two": sleeping}, 2, 1, watcher)) as steps:
         assert [next(steps), next(steps)] == ["asleep", "asleep"]
         assert watcher.open == ["asleep", "asleep"]
     assert watcher.open == []

@@ -15,13 +15,13 @@ from fedsim.adversary.participant_position import ParticipantAdversary
 from fedsim.config.federation import LocalTraining
 from fedsim.engines.in_process import LocalGrid
 from fedsim.engines.ray import actor
-from fedsim.engines.ray.actor import RayActor, versions
-from fedsim.engines.ray.app_serialization import LONG_ARRAY, packed_app, unpacked_app
+from fedsim.engines.ray.actor import RayActor, package_versions
+from fedsim.engines.ray.app_serialization import LONG_ARRAY, pack_app, unpack_app
 from fedsim.engines.ray.serialization import (
     Payload,
-    batch_of,
-    messages_of,
+    pack_messages,
     pack_object,
+    unpack_messages,
     unpack_object,
 )
 from fedsim.federation.client_app import Participants, make_client_app
@@ -61,15 +61,15 @@ def to_train(round_number: int = 1) -> list[Message]:
 
 def loaded_actor(kept_in: SnapshotStore) -> RayActor:
     host = RayActor()
-    payload, stores = packed_app(app(Keeping(1).keep_in(kept_in)))
+    payload, stores = pack_app(app(Keeping(1).keep_in(kept_in)))
     assert stores == (kept_in,)
-    assert host.load_app(payload, 3, 1, []) == versions()
+    assert host.load_app(payload, 3, 1, []) == package_versions()
     host.restore(0, pack_object({}))
     return host
 
 
 def run(host: RayActor, messages: list[Message]) -> Any:
-    batch = batch_of(messages)
+    batch = pack_messages(messages)
     SENT.extend(batch.records)  # alive from now on, so their ids are theirs
     numbers = [id(record) for record in batch.records]
     return unpack_object(
@@ -100,7 +100,7 @@ def test_an_app_that_stacks_participants_travels_and_trains_them_the_same(activa
     sets = toys.training_sets(data)
     members = Participants(data, sets, new_model, LocalTraining(learning_rate=0.1), None, 3)
     here = make_client_app(members, stacked=True)
-    there = unpacked_app(packed_app(here)[0], [])
+    there = unpack_app(pack_app(here)[0], [])
     arrays = ArrayRecord(new_model().state_dict())
     uploads = []
     for one in (here, there):
@@ -136,12 +136,12 @@ def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: 
 
 
 def test_one_content_of_many_messages_travels_once() -> None:
-    batch = batch_of(to_train())
+    batch = pack_messages(to_train())
     assert len(batch.records) == 1
     assert len(batch.head) < 2000
-    other = batch_of([*to_train()[:1], *to_train()[1:]])
+    other = pack_messages([*to_train()[:1], *to_train()[1:]])
     assert len(other.records) == 2
-    again = messages_of(batch.head, batch.records)
+    again = unpack_messages(batch.head, batch.records)
     assert [m.metadata.dst_node_id for m in again] == [2, 3, 4]
     assert toys.raw(again[2].content) == toys.raw(to_train()[2].content)
 
@@ -190,7 +190,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(actor, "unpack_object", counted)
     host, local = RayActor(), LocalGrid(app(), 3)
-    host.load_app(packed_app(app())[0], 3, 1, [])
+    host.load_app(pack_app(app())[0], 3, 1, [])
     host.restore(0, pack_object({}))
     del unpackings[:]
     first, second = to_train(1), to_train(2)
@@ -200,7 +200,7 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
             toys.raw(r.content) for r in local.send_and_receive(sent)
         ]
         assert len(unpackings) == expected
-    host.load_app(packed_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
+    host.load_app(pack_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
     host.restore(0, pack_object({}))
     run(host, first[:1])
     assert len(unpackings) == 5
@@ -214,19 +214,19 @@ def test_large_arrays_of_an_app_are_shared_and_small_ones_are_its_own(tmp_path: 
     def mod(message: Any, context: Any, call_next: Any) -> Any:
         return large.sum() + small.sum()
 
-    payload, stores = packed_app(app(mod))
+    payload, stores = pack_app(app(mod))
     assert stores == ()
     assert large.nbytes in [part.nbytes for part in payload.parts]
     assert len(payload.head) < 100_000
     read_only = [part.copy() for part in payload.parts]
     for part in read_only:
         part.flags.writeable = False
-    there = unpacked_app(Payload(payload.head, tuple(read_only)), [])
+    there = unpack_app(Payload(payload.head, tuple(read_only)), [])
     [arrived] = [m for m in there._mods if getattr(m, "__name__", "") == "mod"]
     assert arrived(None, None, None) == large.sum() + small.sum()
 
 
 def test_an_app_that_cannot_be_loaded_is_told() -> None:
-    payload = packed_app(app())[0]
+    payload = pack_app(app())[0]
     answer = RayActor().load_app(Payload(b"\x80\x04cno_such_module\nx\n.", payload.parts), 3, 1, [])
     assert answer == "ModuleNotFoundError: No module named 'no_such_module'"

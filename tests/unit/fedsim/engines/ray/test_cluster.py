@@ -54,7 +54,7 @@ def test_rays_signal_handler_is_put_back(fails: bool, monkeypatch: pytest.Monkey
     monkeypatch.setattr(connection.ray, "shutdown", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with connection.connected(None):
+        with connection.ray_connection(None):
             assert signal.getsignal(signal.SIGTERM) is not before
     except FedsimError:
         assert fails
