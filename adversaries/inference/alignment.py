@@ -6,14 +6,17 @@ directions: an update is almost orthogonal to the gradient of a record that it w
 overparameterized models*, ICLR 2023). The attack needs no known members and trains nothing.
 
 The inner product of a record's gradient with the update is the derivative of its loss along the
-update. Forward-mode differentiation computes it for all records of a batch in one pass, without
-materialising a gradient; only the norm of the gradient takes a backward pass.
+update. Where all layers have rules, one forward and backward pass gives the norms, and a product of
+matrices a layer the inner product with each update (`layer_products`). Otherwise forward-mode
+differentiation computes it for all records of a batch in one pass an update. No gradient is
+materialised in either.
 """
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,12 +26,14 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from adversaries.inference.extraction import BatchSource, extract
-from adversaries.inference.log_scalars import log_norm
-from adversaries.inference.model_layers import evaluating
+from adversaries.inference.layer_products import Directions, LayerProducts
+from adversaries.inference.log_scalars import log_norm, log_total_norm
+from adversaries.inference.model_layers import EXAMPLES, evaluating
 from adversaries.inference.needed_features import needed_features
 from fedsim.objectives import Objective
 from fedsim.observation.needs import Needs
 
+Floats = NDArray[np.float64]
 _NORMS = needed_features(Needs(gradient_norms="all"))
 
 
@@ -49,27 +54,33 @@ class Alignment:
         |D|.
     """
 
-    slope: NDArray[np.float64]
-    log_scale: NDArray[np.float64]
-    log_norm: NDArray[np.float64]
+    slope: Floats
+    log_scale: Floats
+    log_norm: Floats
     update_norm: float
 
     @property
-    def cosine(self) -> NDArray[np.float64]:
+    def cosine(self) -> Floats:
         """The cosine of each gradient with the update, (N,); 0 where either vanishes."""
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.slope * np.exp(self.log_scale - self.log_norm) / self.update_norm
         return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
 
     @property
-    def inner(self) -> NDArray[np.float64]:
+    def inner(self) -> Floats:
         """The inner product ``<g, D>`` of each gradient with the update, (N,)."""
         return self.slope * np.exp(self.log_scale)
 
     @property
-    def difference(self) -> NDArray[np.float64]:
+    def difference(self) -> Floats:
         """``|D|^2 - |D - g|^2 = 2 <D, g> - |g|^2`` of each record, (N,)."""
         return 2 * self.inner - np.exp(2 * self.log_norm)
+
+
+class _Columns(NamedTuple):
+    slopes: list[Floats]
+    log_scale: Floats
+    log_norm: Floats
 
 
 def alignments(
@@ -97,6 +108,51 @@ def alignments(
     model.load_state_dict(before, strict=False)
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     updates = [{n: value - after[n].to(value) for n, value in trained.items()} for after in afters]
+    found = _by_layer(model, updates, batch, records, objective)
+    if found is None:
+        found = _in_forward_mode(model, trained, updates, batch, records, objective)
+    slopes, log_scale, log_norms = found
+    return [
+        Alignment(slope=along, log_scale=log_scale, log_norm=log_norms, update_norm=_norm(update))
+        for update, along in zip(updates, slopes, strict=True)
+    ]
+
+
+def _by_layer(
+    model: nn.Module,
+    updates: Directions,
+    batch: BatchSource,
+    records: NDArray[np.int64],
+    objective: Objective,
+) -> _Columns | None:
+    """Return the columns by the rules of the layers; None if one of them has none."""
+    work, parts = LayerProducts(model, objective), []
+    with evaluating(model):
+        if not work.applies(*batch(records[:EXAMPLES])):
+            return None
+        for start in range(0, len(records), _NORMS.batch_size):
+            inputs, targets = batch(records[start : start + _NORMS.batch_size])
+            part = work.of_batch(inputs, targets, updates)
+            if part is None:
+                return None
+            parts.append(part)
+    norms = [
+        torch.cat([getattr(p, name) for p in parts]).numpy() for name in ("norms", "log_norms")
+    ]
+    scales = torch.cat([part.fit.log_scale.double() for part in parts])
+    slopes = torch.cat([part.products for part in parts], 1)
+    return _Columns([*slopes.numpy()], scales.numpy(), log_total_norm(*norms))
+
+
+def _in_forward_mode(
+    model: nn.Module,
+    trained: dict[str, Tensor],
+    updates: Sequence[dict[str, Tensor]],
+    batch: BatchSource,
+    records: NDArray[np.int64],
+    objective: Objective,
+) -> _Columns:
+    """Return the columns of any model: a pass for each update."""
     slopes: list[list[Tensor]] = [[] for _ in updates]
     scales: list[Tensor] = []
     with evaluating(model), torch.no_grad(), _forward_mode(model):
@@ -116,15 +172,11 @@ def alignments(
             for one, along in zip(passes, slopes, strict=True):
                 along.append((fit.direction * one[1]).flatten(1).double().sum(1))
     norms = log_norm(extract(model, batch, records, _NORMS, objective=objective))
-    return [
-        Alignment(
-            slope=torch.cat(along).numpy(),
-            log_scale=torch.cat(scales).numpy(),
-            log_norm=norms.astype(np.float64),
-            update_norm=_norm(update),
-        )
-        for update, along in zip(updates, slopes, strict=True)
-    ]
+    return _Columns(
+        [torch.cat(along).numpy() for along in slopes],
+        torch.cat(scales).numpy(),
+        norms.astype(np.float64),
+    )
 
 
 @contextmanager

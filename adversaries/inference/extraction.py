@@ -5,7 +5,7 @@ gradient of a linear last layer has a closed form and needs no more. Norms and g
 layers take one more backward pass; see `layer_gradients`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ from adversaries.inference.model_layers import (
 )
 from adversaries.inference.recorded_outputs import output_key, recorded_outputs
 from fedsim.errors import FedsimError
-from fedsim.objectives import Classification, Objective
+from fedsim.objectives import Classification, Objective, RecordFit
 
 BatchSource = Callable[[IntArray], tuple[Tensor, Tensor]]
 """Returns the inputs and the labels of records by their ids, like a data set's ``batch``."""
@@ -205,9 +205,8 @@ class _Work:
             passed = BatchPass(inputs, output, direction, fit.log_scale.exp(), watch, kind)
             norms, matrices = self.layers.of_batch(passed)
             if norms:
-                squares = torch.stack(norms, 1)
-                found["gradient_norms"] = squares.sqrt() * passed.scale[:, None]
-                found["log_gradient_norms"] = squares.log() / 2 + fit.log_scale[:, None]
+                norms_and_logs = scaled_norms(norms, fit)
+                found["gradient_norms"], found["log_gradient_norms"] = norms_and_logs
         found |= {output_key(name): seen[output_key(name)] for name in self.spec.outputs}
         whole = {name: values.float().cpu() for name, values in found.items()}
         return {"labels": labels.cpu()} | whole, matrices
@@ -225,6 +224,16 @@ class _Work:
         if call is None:
             raise not_the_output(self.head)
         return call
+
+
+def scaled_norms(squares: Sequence[Tensor], fit: RecordFit) -> tuple[Tensor, Tensor]:
+    """Return the norms (N, L) of the layers' gradients and their logarithms.
+
+    `squares` are the squared norms (N,) of each layer, of gradients that `fit.direction` starts.
+    """
+    stacked = torch.stack([*squares], 1)
+    norms = stacked.sqrt() * fit.log_scale.exp()[:, None]
+    return norms, stacked.log() / 2 + fit.log_scale[:, None]
 
 
 def _tells_classes(objective: Objective) -> bool:

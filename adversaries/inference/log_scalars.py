@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from adversaries.inference.features import SnapshotFeatures
+from adversaries.inference.features import FloatArray, SnapshotFeatures
 
 _SMALLEST_NORM = 1e-30
 _UNDERFLOWS = 1e-36  # of norms in single precision: digits are lost below
@@ -25,10 +25,15 @@ def log_norm(features: SnapshotFeatures) -> NDArray[np.float64]:
     """Return the logarithm (N,) of the gradient's norm over all layers, which cannot underflow."""
     if not features.layers:
         return np.full(len(features), _SMALLEST)
-    norms = np.linalg.norm(features.gradient_norms.astype(np.float64), axis=1)
-    logs = logsumexp(2 * features.log_gradient_norms.astype(np.float64), axis=1) / 2
-    sound = norms > _UNDERFLOWS
-    found: NDArray[np.float64] = np.where(sound, np.log(np.where(sound, norms, 1.0)), logs)
+    return log_total_norm(features.gradient_norms, features.log_gradient_norms)
+
+
+def log_total_norm(norms: FloatArray, log_norms: FloatArray) -> NDArray[np.float64]:
+    """Return the same (N,) of the norms of the layers (N, L) and their logarithms."""
+    total = np.linalg.norm(norms.astype(np.float64), axis=1)
+    logs = logsumexp(2 * log_norms.astype(np.float64), axis=1) / 2
+    sound = total > _UNDERFLOWS
+    found: NDArray[np.float64] = np.where(sound, np.log(np.where(sound, total, 1.0)), logs)
     return np.maximum(found, _SMALLEST)
 
 

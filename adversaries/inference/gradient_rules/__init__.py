@@ -4,7 +4,8 @@ A backward pass over a batch already holds all that is needed: a layer's input a
 the loss with respect to its output (its *delta*). Each record's parameter gradient is a product of
 the two, so no record needs a backward pass of its own. `gradients` materialises them;
 `squared_norms` has cheaper rules where the norm alone is asked for (Goodfellow 2015 for linear
-layers; the ghost norm of Bu, Mao and Xu 2022 for convolutions).
+layers; the ghost norm of Bu, Mao and Xu 2022 for convolutions), and so has `products` for inner
+products with a direction.
 
 A rule for another layer type is ten lines, from any package::
 
@@ -32,5 +33,15 @@ from adversaries.inference.gradient_rules.base import (
     record_axes,
     squared_norms,
 )
+from adversaries.inference.gradient_rules.products import Direction, has_products, products
 
-__all__ = ["RuleDoesNotApplyError", "gradients", "has_rule", "record_axes", "squared_norms"]
+__all__ = [
+    "Direction",
+    "RuleDoesNotApplyError",
+    "gradients",
+    "has_products",
+    "has_rule",
+    "products",
+    "record_axes",
+    "squared_norms",
+]

@@ -14,7 +14,7 @@ _FLOATS_A_PASS = 2**24
 
 @gradients.register
 def _(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
-    tokens, deltas = _by_position(layer, inputs, deltas)
+    tokens, deltas = by_position(layer, inputs, deltas)
     rows = deltas.new_zeros(len(tokens), *layer.weight.shape)
     return {"weight": rows.scatter_add_(1, tokens[..., None].expand_as(deltas), deltas)}
 
@@ -22,7 +22,7 @@ def _(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> dict[str, Tensor]:
 @squared_norms.register
 def _(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> Tensor:
     """Return sums of delta_p delta_q over all positions p and q of the same token."""
-    tokens, deltas = _by_position(layer, inputs, deltas)
+    tokens, deltas = by_position(layer, inputs, deltas)
     positions = tokens.shape[1]
     records = max(1, _FLOATS_A_PASS // max(positions * positions, 1))
     parts = []
@@ -33,7 +33,7 @@ def _(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _by_position(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
+def by_position(layer: nn.Embedding, inputs: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
     """Return tokens (N, P) and their deltas (N, P, width), zero for the padding token."""
     if layer.max_norm is not None or layer.scale_grad_by_freq:
         raise RuleDoesNotApplyError("an Embedding with max_norm or scale_grad_by_freq has no rule")
