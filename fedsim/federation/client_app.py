@@ -19,6 +19,7 @@ from fedsim.training.client_tasks import (
 )
 from fedsim.training.sequential_trainer import SequentialTrainer
 from fedsim.training.sgd_loop import Utility
+from fedsim.training.training_memory import TrainingMemory
 from fedsim.training.vectorized.trainer import VectorizedTrainer, plan_stacks
 from fedsim.transport.buffer_pool import BufferPool, Uploads
 from fedsim.transport.flower_records import FastMetrics
@@ -96,7 +97,11 @@ class PrefetchingApp(ClientApp):
 
 
 def make_client_app(
-    participants: Participants, mods: Sequence[Mod] = (), *, stacked: bool = False
+    participants: Participants,
+    mods: Sequence[Mod] = (),
+    *,
+    stacked: bool = False,
+    memory: TrainingMemory | None = None,
 ) -> PrefetchingApp:
     """Return the ClientApp of all participants; a node's ``partition-id`` names its participant.
 
@@ -117,7 +122,7 @@ def make_client_app(
         If the optimiser is not valid, or `stacked` is set and the training cannot be stacked.
     """
     trainer: Trainer = (
-        VectorizedTrainer(participants) if stacked else SequentialTrainer(participants)
+        VectorizedTrainer(participants) if stacked else SequentialTrainer(participants, memory)
     )
     app = PrefetchingApp(trainer, mods, keep_state=participants.keep_state)
 

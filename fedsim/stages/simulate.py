@@ -27,6 +27,7 @@ from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup import strategy_of as strategy_of
 from fedsim.stages.simulation.canary_cosines import CosineRecorder
 from fedsim.stages.simulation.checkpointing import Checkpointer, read_taken_over
+from fedsim.stages.simulation.common_rounds import CommonRounds
 from fedsim.stages.simulation.federation_parts import (
     beginning_of,
     client_app_of,
@@ -36,6 +37,7 @@ from fedsim.stages.simulation.federation_parts import (
 from fedsim.stages.simulation.parameter_release import release_parameters
 from fedsim.stages.simulation.round_timing import timed_rounds
 from fedsim.stages.simulation.state_cache import StateCache
+from fedsim.training.training_memory import TrainingMemory
 
 
 def simulate(
@@ -76,12 +78,15 @@ def simulate(
     last = setup.experiment.federation.rounds
     kept_rounds = branches | {last} if states else branches
     ends: dict[str, Progress] = {}
-    engine = setup.experiment.engine
+    engine, common = setup.experiment.engine, CommonRounds(setup, run, federations)
+    common.forget()  # an earlier attempt may have left some
     with limited_threads(engine.threads), open_engine(engine) as new_grid:
         for federation in federations:
+            memory = common.memory(federation)
             ends[federation.name] = _run(
-                setup, federation, run, watcher, shared, kept_rounds, new_grid
+                setup, federation, run, watcher, shared, kept_rounds, new_grid, memory
             )
+    common.forget()
     if states is None:
         shutil.rmtree(run.states, ignore_errors=True)
     _tell_reuse(run, federations, last, watcher)
@@ -105,11 +110,12 @@ def _run(
     states: StateCache,
     kept_rounds: Set[int],
     new_grid: NewGrid,
+    memory: TrainingMemory | None,
 ) -> Progress:
     """Run a federation to its end; after the loss of a process, resume from the last checkpoint."""
     participants, losses = setup.ledger.participants, 0
     while True:
-        with new_grid(client_app_of(setup, federation), participants) as grid:
+        with new_grid(client_app_of(setup, federation, memory), participants) as grid:
             strategy, schedule = strategy_of(setup), schedule_of(setup)
             keeper = Checkpointer(run, federation, grid, strategy, schedule, states, kept_rounds)
             try:

@@ -7,11 +7,13 @@ from flwr.app import ArrayRecord, Context, Message
 
 from fedsim import seeds
 from fedsim.errors import MessageError
-from fedsim.models.exchange import exchanged_state
+from fedsim.models.exchange import exchanged_state, load_exchanged
 from fedsim.training.client_tasks import ClientTask, Participants, Received, Trained
 from fedsim.training.optimizers import optimizer_factory
+from fedsim.training.sgd import SGD
 from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.training.trainer import Batches, TrainerState
+from fedsim.training.training_memory import TrainingMemory, TrainingResult
 from fedsim.transport.buffer_pool import BufferLayout, Uploads
 from fedsim.transport.lazy_arrays import recorded, seen_finite
 
@@ -19,16 +21,25 @@ from fedsim.transport.lazy_arrays import recorded, seen_finite
 class SequentialTrainer:
     """Trains and evaluates the participants of a federation.
 
+    Parameters
+    ----------
+    participants
+        What they have in common, and what each holds.
+    memory
+        Results that federations of a run have in common; only plain descent is looked up.
+
     Raises
     ------
     ConfigError, PluginError
         If the trainer, or its optimiser, is not valid.
     """
 
-    def __init__(self, participants: Participants) -> None:
+    def __init__(self, participants: Participants, memory: TrainingMemory | None = None) -> None:
         local, optimizer = participants.local, participants.local.optimizer
         self._participants = participants
         self._trainer = participants.new_trainer()
+        plain = type(self._trainer) is SGD and self._trainer.plain
+        self._memory = memory if plain else None
         self._model = participants.new_model()
         # With the first one torch loads its compiler: now, as forks that come later share it then.
         new_optimizer = optimizer_factory(optimizer.name, optimizer.settings)
@@ -47,16 +58,39 @@ class SequentialTrainer:
     def train(self, task: ClientTask) -> Trained:
         """Train a participant from the parameters that it was sent."""
         common = self._participants
-        self._load(task)
         batches = common.batches(task.participant, task.round, task.proximal)
         state = TrainerState.of(task.kept, task.plain) if common.keep_state else TrainerState()
-        path = (common.seed, "training", task.round, task.participant)
-        with seeds.global_draws(*path):
-            figures = self._trainer.fit(
-                self._model, batches, state, seeds.torch_generator(*path), torch.device("cpu")
-            )
+        if self._memory is None:
+            self._load(task)
+            figures = self._fitted(task, batches, state)
+        else:
+            figures = self._remembered(task, batches, state, self._memory)
         utility = _utility(figures, batches)
         return Trained(self._uploaded(), state.array_record(), utility, state.config_record())
+
+    def _fitted(
+        self, task: ClientTask, batches: Batches, state: TrainerState
+    ) -> Mapping[str, float]:
+        path = (self._participants.seed, "training", task.round, task.participant)
+        with seeds.global_draws(*path):
+            return self._trainer.fit(
+                self._model, batches, state, seeds.torch_generator(*path), torch.device("cpu")
+            )
+
+    def _remembered(
+        self, task: ClientTask, batches: Batches, state: TrainerState, memory: TrainingMemory
+    ) -> Mapping[str, float]:
+        """Train, or put in what another federation's training of the same gave."""
+
+        def train() -> TrainingResult:
+            self._load(task)
+            figures = self._fitted(task, batches, state)
+            return TrainingResult(exchanged_state(self._model), state.arrays, figures)
+
+        result = memory.result(task, self._received.by(task), train)
+        state.arrays = dict(result.state)
+        load_exchanged(self._model, result.parameters)
+        return result.figures
 
     def evaluate(self, task: ClientTask) -> Utility:
         """Evaluate the parameters that a participant was sent."""

@@ -19,15 +19,21 @@ from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.setup import strategy_of as strategy_of
 from fedsim.stages.simulation.canary_cosines import canary_mods
 from fedsim.training.sgd_loop import Utility, evaluate
+from fedsim.training.training_memory import TrainingMemory
 
 
-def client_app_of(setup: Setup, federation: PlannedFederation) -> PrefetchingApp:
-    """Return the client app of a federation, dishonest participants included."""
+def client_app_of(
+    setup: Setup, federation: PlannedFederation, memory: TrainingMemory | None = None
+) -> PrefetchingApp:
+    """Return the client app of a federation, dishonest participants included.
+
+    `memory` has results of local training that federations of the run have in common.
+    """
     # A dishonest participant is outside of the defences: they do not bind what it sends.
     mods: list[Mod] = [*federation.participants, *mods_of(tuple(setup.defences.values()))]
     mods += canary_mods(setup)  # innermost, so that the defences bind what they send
     stacked = setup.experiment.engine.stacked is True
-    return make_client_app(setup.participants, mods, stacked=stacked)
+    return make_client_app(setup.participants, mods, stacked=stacked, memory=memory)
 
 
 def schedule_of(setup: Setup) -> Schedule:
