@@ -4,6 +4,7 @@ An alignment reads the parameters of two snapshots, before and after training. O
 neither is needed any more (``snapshots.keep: features``).
 """
 
+import glob
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -67,7 +68,7 @@ def observed_alignments(
     records and written there.
     """
     paths = [_path(view, before, after) for after in afters]
-    kept = [_read(path, len(view.records)) for path in paths]
+    kept = [_kept(view, path) for path in paths]
     missing = [after for after, there in zip(afters, kept, strict=True) if there is None]
     if not missing:
         return [there for there in kept if there is not None]
@@ -104,10 +105,15 @@ def _write(path: Path, alignment: Alignment) -> None:
         save_file(columns, temporary, {FORMAT: ""})
 
 
+def _kept(view: View, path: Path) -> Alignment | None:
+    """Return an alignment computed before, by this attacker or another one."""
+    for found in view.feature_files(glob.escape(path.name)):
+        return _read(found, len(view.records))
+    return None
+
+
 def _read(path: Path, records: int) -> Alignment | None:
     """Return what `_write` wrote; None if there is nothing, or it is damaged."""
-    if not path.is_file():
-        return None
     try:
         with safe_open(path, framework="numpy") as file:
             columns = {name: file.get_tensor(name) for name in (*_COLUMNS, _UPDATE_NORM)}

@@ -98,10 +98,10 @@ class Ensemble(SeedSharingAttack):
         if self.network:
             self.network.extract(view, watcher)
         LossSeries().extract(view, watcher)
-        GradientAlignment().extract(view, watcher)
         if self.others:
             keep_references(view, watcher, reference_needs(0))
             keep_relative(view, watcher)
+        GradientAlignment().extract(view, watcher)
 
     def score_seeds(
         self,
@@ -122,9 +122,10 @@ class Ensemble(SeedSharingAttack):
         attacks: list[Attack] = [*_own(view), *(_compared() if compared else ())]
         if self.network:
             attacks.append(self.network)
+        # First: one pass gives the alignments with all updates, among them those with the victim's.
+        relative = relative_features(view, watcher, "the ensemble") if compared else None
         asked = known, view.records, attack_seeds, watcher
         by_attack = [attack.shared_scores(view, *asked) for attack in attacks]
-        relative = relative_features(view, watcher, "the ensemble") if compared else None
         found = []
         for seed, columns in zip(attack_seeds, zip(*by_attack, strict=True), strict=True):
             rows = np.stack(columns, 1)

@@ -1,5 +1,6 @@
 """Cache of the features of a view: extracted once per snapshot, read by every attack."""
 
+import glob
 import hashlib
 import json
 from collections.abc import Sequence
@@ -181,7 +182,7 @@ def _kept(view: View, snapshot: Snapshot, spec: FeatureSpec) -> SnapshotFeatures
     """Return features extracted before, if they are intact and contain those requested."""
     exact = _path(view, snapshot, spec)
     stem = exact.name.rsplit(".", 2)[0]
-    others = sorted(view.features.glob(f"{stem}.*.safetensors"))
+    others = view.feature_files(f"{glob.escape(stem)}.*.safetensors")
     for path in [exact, *others]:
         stated = stated_spec(path) if path.is_file() else None
         if stated is not None and stated.covers(spec):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedsim.data import Dataset, MembershipQuery
+from fedsim.files import share
 from fedsim.objectives import Classification, Objective
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.needs import Needs
@@ -50,6 +51,8 @@ class View:
         All audited record ids, sorted: what an attack may be asked about.
     features
         A folder in which extracted features are kept; attacks share it.
+    elsewhere
+        Folders with features of other attackers, which may have seen the same parameters.
     shadows
         What the attacker saw in federations of its own, as many as the attacks ask for.
     objective
@@ -71,6 +74,7 @@ class View:
     shadows: tuple["ShadowFederation", ...] = ()
     objective: Objective = field(default_factory=Classification)
     needed: tuple[Needs, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
     shared: SharedScores = field(default_factory=SharedScores, repr=False, compare=False)
 
     def snapshots(
@@ -153,6 +157,19 @@ class View:
             and (after := _BECOMES[before.kind].of(before.participant))
             and (before.round, after) in places
         )
+
+    def feature_files(self, pattern: str) -> list[Path]:
+        """Return the files of features that match a pattern, by name.
+
+        Where there are none, those of other attackers that match it are taken over first, so the
+        pattern must state what the features follow from: a digest of parameters, records and data.
+        """
+        own = sorted(self.features.glob(pattern))
+        if own:
+            return own
+        for path in (path for folder in self.elsewhere for path in folder.glob(pattern)):
+            share(path, self.features / path.name)
+        return sorted(self.features.glob(pattern))
 
     def keeping(self, snapshots: Collection[Snapshot]) -> "View":
         """Return this view with only some of what was seen."""

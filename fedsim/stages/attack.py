@@ -39,6 +39,7 @@ from fedsim.stages.preparation.attackers import Attacker
 from fedsim.stages.preparation.attribute_reset import reset_attributes
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.experiment_data import require_labels
+from fedsim.stages.preparation.job_order import apart
 from fedsim.stages.preparation.setup import Setup
 from fedsim.stages.preparation.views import HiddenAudit, hidden_audit, view_of
 from fedsim.stages.shadow_federations import ShadowFederations, shadows_of
@@ -78,7 +79,7 @@ def attack(setup: Setup, run: RunDirectory, watcher: Watcher, *, fresh: bool) ->
     ledger = read_ledger(run.ledger)
     require_labels(ledger, setup.dataset, run.ledger)
     shadows = shadows_of(setup, run, watcher)
-    cases = list(_cases(setup, run, ledger, shadows, watcher))
+    cases = apart(_cases(setup, run, ledger, shadows, watcher), lambda case: case.query.key)
     jobs = {case.name: partial(_scored, setup, run, case, fresh) for case in cases}
     engine = setup.experiment.engine
     with (
@@ -104,6 +105,12 @@ def _tell_missing(view: View, observed: Sequence[int], watcher: Watcher) -> None
 def _cases(
     setup: Setup, run: RunDirectory, ledger: Ledger, shadows: ShadowFederations, watcher: Watcher
 ) -> Iterator[AttackJob]:
+    # In every round: so that a round's features are extracted once for all attacks.
+    needed = tuple(
+        attack.needs
+        for attack in setup.attacks.values()
+        if attack.needs.which != "last" or isinstance(attack, Traced)
+    )
     for attacker in setup.attackers:
         store = attacker.store(setup.experiment, run)
         for query in attacker.queries:
@@ -112,6 +119,7 @@ def _cases(
             own = shadows.get((attacker.label, query.key), ())
             hidden = hidden_audit(setup, query)
             view = view_of(setup, run, attacker, query, seen, own, hidden)
+            view = replace(view, needed=needed)
             _tell_missing(view, setup.experiment.observed_rounds, watcher)
             yield AttackJob(attacker, query, audit, view, hidden)
 

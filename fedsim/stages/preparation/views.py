@@ -92,4 +92,9 @@ def view_of(
         features=run.features(attacker.label, query.key),
         shadows=shadows,
         objective=setup.objective,
+        elsewhere=tuple(
+            run.features(other.label, query.key)
+            for other in setup.attackers
+            if other.label != attacker.label
+        ),
     )
