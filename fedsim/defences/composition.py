@@ -15,7 +15,7 @@ from fedsim.errors import ConfigError, FedsimError, PluginError
 from fedsim.observation.keys import SnapshotKey
 from fedsim.privacy import FederationFacts, Position
 from fedsim.training.trainer import LocalTrainer
-from fedsim.transport.lazy_arrays import values_bytes
+from fedsim.transport.lazy_arrays import record_byte_count
 
 
 def build_defences(choices: Iterable[LabelledChoice], facts: FederationFacts) -> dict[str, Defence]:
@@ -151,7 +151,7 @@ def encoding(defences: Sequence[Defence]) -> Callable[[ArrayRecord], int] | None
 
 def _encoded(defence: Defence, upload: ArrayRecord) -> int:
     found = defence.upload_bytes(upload)
-    return values_bytes(upload) if found is None else found
+    return record_byte_count(upload) if found is None else found
 
 
 def require_seen(

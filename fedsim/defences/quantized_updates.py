@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fedsim.defences.transformed_updates import TransformedUpdates, Update
-from fedsim.transport.lazy_arrays import values_bytes
+from fedsim.transport.lazy_arrays import record_byte_count
 
 _MOST_BITS = 16
 
@@ -61,7 +61,7 @@ class QuantizedUpdates(TransformedUpdates):
         whole = ArrayRecord({name: array for name, array in upload.items() if name not in names})
         bits = self.bits * sum(math.prod(array.shape) for array in rounded)
         scales = sum(np.dtype(array.dtype).itemsize for array in rounded)
-        return values_bytes(whole) + math.ceil(bits / 8) + scales
+        return record_byte_count(whole) + math.ceil(bits / 8) + scales
 
 
 def _mean_size(values: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fedsim.defences.transformed_updates import TransformedUpdates
-from fedsim.transport.lazy_arrays import values_bytes
+from fedsim.transport.lazy_arrays import record_byte_count
 
 
 class SparseUpdates(TransformedUpdates):
@@ -53,11 +53,11 @@ class SparseUpdates(TransformedUpdates):
         moved = ArrayRecord({name: array for name, array in upload.items() if name in names})
         size = sum(math.prod(array.shape) for array in moved.values())
         if not size:
-            return values_bytes(upload)
-        dense, count = values_bytes(moved), entry_count(size, self.share)
+            return record_byte_count(upload)
+        dense, count = record_byte_count(moved), entry_count(size, self.share)
         # Entries of several types are counted at their mean.
         kept = math.ceil(dense * count / size) + self.position_bytes(size, count)
-        return values_bytes(upload) - dense + min(kept, dense)
+        return record_byte_count(upload) - dense + min(kept, dense)
 
     @abstractmethod
     def position_bytes(self, size: int, count: int) -> int:

@@ -22,9 +22,9 @@ from fedsim.federation.participation import ParticipatingGrid
 from fedsim.federation.round_figures import RoundFigures, mean_figure, with_utility
 from fedsim.federation.schedule import Progress as Progress
 from fedsim.federation.schedule import Schedule as Schedule
-from fedsim.transport.lazy_arrays import values_bytes
+from fedsim.transport.lazy_arrays import record_byte_count
 from fedsim.transport.messages import ROUND, arrays_of, require_finite, require_usable
-from fedsim.transport.record_views import light, of_kind
+from fedsim.transport.record_views import as_content, records_of_type
 
 Result = TypeVar("Result")
 Exchange = Generator[list[Message], Iterable[Message], Result]
@@ -143,7 +143,7 @@ class _RoundRunner:
                 require_usable(uploaded, self.schedule.expected, sender)
                 require_finite(reply.content, sender)
                 # Measured here, as a strategy may empty uploads while it aggregates them.
-                traffic["received_bytes"] += values_bytes(uploaded)
+                traffic["received_bytes"] += record_byte_count(uploaded)
                 if self.schedule.encoded is not None:
                     traffic["encoded_bytes"] += self.schedule.encoded(uploaded)
             aggregate, metrics = self.strategy.aggregate_train(self.number, replies)
@@ -208,7 +208,7 @@ class _RoundRunner:
             if node in answered or node not in asked:
                 raise MessageError(f"{self._name(reply)} answered twice, or without being asked")
             answered.add(node)
-            reply.content = light(reply.content)
+            reply.content = as_content(reply.content)
         silent = [m.metadata.dst_node_id for m in sent if m.metadata.dst_node_id not in answered]
         if silent:
             raise MessageError(
@@ -235,4 +235,6 @@ class _RoundRunner:
 
 def _parameter_bytes(message: Message) -> int:
     """Return the size of a message's parameters, in bytes."""
-    return sum(values_bytes(record) for _, record in of_kind(message.content, ArrayRecord))
+    return sum(
+        record_byte_count(record) for _, record in records_of_type(message.content, ArrayRecord)
+    )

@@ -15,7 +15,7 @@ from fedsim.training.sgd_loop import Utility, evaluate
 from fedsim.training.trainer import Batches, TrainerState
 from fedsim.training.training_memory import TrainingMemory, TrainingResult
 from fedsim.transport.buffer_pool import BufferLayout, Uploads
-from fedsim.transport.lazy_arrays import recorded, seen_finite
+from fedsim.transport.lazy_arrays import all_finite_or_none, as_array_record
 
 
 class SequentialTrainer:
@@ -107,7 +107,7 @@ class SequentialTrainer:
             room.copy_(value)
         copies = {n: t[0].numpy() for n, t in zip(trained, rooms.tensors, strict=True)}
         place = None if rooms.places is None else rooms.places[0]
-        return recorded(copies, finite=seen_finite(rooms.tensors), room=place)
+        return as_array_record(copies, finite=all_finite_or_none(rooms.tensors), room=place)
 
     @torch.no_grad()
     def _load(self, task: ClientTask) -> None:

@@ -24,7 +24,7 @@ from fedsim.data import Dataset
 from fedsim.errors import MessageError
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee
-from fedsim.transport.lazy_arrays import in_memory
+from fedsim.transport.lazy_arrays import tensors_as_record
 
 RecordIds = NDArray[np.int64]
 _JSON = "json"
@@ -56,7 +56,7 @@ class TrainerState:
 
     def array_record(self) -> ArrayRecord | None:
         """Return the arrays as a record, without a copy; None where there are none."""
-        return in_memory(self.arrays) if self.arrays else None
+        return tensors_as_record(self.arrays) if self.arrays else None
 
     def config_record(self) -> ConfigRecord | None:
         """Return the plain values as a record; None where there are none.

@@ -1,1 +1,1 @@
-"""Cheap transport of messages: buffers, channels, lazy arrays, serialisation."""
+"""Efficient transport of messages: buffers, channels, lazy arrays, serialisation."""

@@ -1,7 +1,7 @@
 """Parameters that a worker process shares with its parent without a copy.
 
-They lie in a `BufferPool` that both sides see. The lender sends where; the borrower makes the same
-arrays of it, and returns it when their last reader is gone.
+The parameters are in a `BufferPool` that both processes have mapped. The lender sends their place;
+the borrower makes arrays of the memory there, and returns it after the last reference has gone.
 """
 
 from collections import deque
@@ -14,17 +14,17 @@ from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory
 
 Ticket = tuple[Room, list[bool | None]]
-"""Where a record's arrays lie, and of each of them whether it is known to be finite."""
+"""The place of a record's arrays, and for each array whether it is known to be finite."""
 
 
 @dataclass(frozen=True, eq=False)
 class BufferLender:
-    """The side that writes into the pool."""
+    """Lends uploads: the process that writes into the pool."""
 
     pool: BufferPool
 
     def ticket(self, record: ArrayRecord) -> Ticket | None:
-        """Return a ticket for a record that is, as it is, an upload in the pool; else None."""
+        """Return a ticket for a record that is an unchanged upload in the pool; None otherwise."""
         finite: list[bool | None] = []
         room: Room | None = None
         for number, (name, array) in enumerate(record.items()):
@@ -44,13 +44,13 @@ class BufferLender:
 
 @dataclass(frozen=True, eq=False)
 class BufferBorrower:
-    """The side that reads."""
+    """Borrows uploads: the process that reads from the pool."""
 
     pool: BufferPool
     _dropped: "deque[int]" = field(default_factory=deque)
 
     def record(self, ticket: Ticket) -> ArrayRecord:
-        """Return the record that a ticket is for."""
+        """Return the record that a ticket refers to."""
         room, known = ticket
         block = self.pool.borrowed(room, self._dropped)
         parts = zip(room.layout.parts, known, strict=True)
@@ -59,5 +59,5 @@ class BufferBorrower:
         )
 
     def dropped(self) -> list[int]:
-        """Return what was dropped since last asked, to be returned to the lender."""
+        """Return the numbers of the blocks released since the last call, for the lender."""
         return [self._dropped.popleft() for _ in range(len(self._dropped))]

@@ -1,11 +1,11 @@
-"""Memory for what participants upload, used again as soon as its last reader is gone.
+"""A pool of memory for participants' uploads, reused as soon as the last reference has gone.
 
-The system clears every page that is fresh, and for many small participants that costs more than
-their training. So uploads are laid into blocks of one mapping, one or several together, and a block
-whose last reader is gone is given to others.
+The operating system clears every new page, which for many small participants takes longer than
+their training. Uploads are therefore written into blocks of one mapping, one or several in a block,
+and a block without references is reused.
 
-A mapping that is there before a process is forked is seen by both sides. So a process of ours lends
-its uploads to its parent without a copy, and is notified when they were dropped.
+A mapping that exists before a process is forked is visible to both processes. A worker process
+therefore lends its uploads to its parent without a copy, and is notified when they are released.
 """
 
 import mmap
@@ -22,16 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MAP_NORESERVE = 0x4000  # Linux's; the mmap module of Python 3.11 has no name for it
-LINE = 64  # bytes: what arrays are aligned to
-WASTE = 2  # a free block serves what needs at least half of it
+MAP_NORESERVE = 0x4000  # Linux's value; the mmap module of Python 3.11 has no name for it
+LINE = 64  # bytes: the alignment of arrays
+WASTE = 2  # a free block is used for uploads that need at least half of it
 
 Bytes = NDArray[np.uint8]
 What = TypeVar("What")
 
 
 class Part(NamedTuple):
-    """An array of an upload: its name, where it begins and its length in bytes, shape and type."""
+    """An array of an upload: name, offset and length in bytes, shape and type."""
 
     name: str
     start: int
@@ -42,9 +42,9 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class BufferLayout:
-    """The arrays of an upload, one after the other: `size` bytes in all.
+    """The arrays of an upload, in consecutive memory of `size` bytes.
 
-    In a block of several uploads each array is stacked: the first one of all of them comes first.
+    In a block of several uploads each array is stacked: the first array of all uploads comes first.
     """
 
     parts: tuple[Part, ...]
@@ -62,7 +62,7 @@ class BufferLayout:
         return cls(tuple(parts), start)
 
     def stacked(self, block: Tensor, uploads: int) -> list[Tensor]:
-        """Return the arrays in the bytes of a block of uploads, (uploads, *shape) each."""
+        """Return the stacked arrays in a block of uploads, (uploads, *shape) each."""
         begins = (uploads * part.start for part in self.parts)
         return [
             block[begin : begin + uploads * part.length]
@@ -73,7 +73,7 @@ class BufferLayout:
 
 
 class Room(NamedTuple):
-    """Where an upload lies in a pool: in which block, and as which of how many there."""
+    """The place of an upload in a pool: its block, and its index among the block's uploads."""
 
     block: int
     offset: int
@@ -82,14 +82,14 @@ class Room(NamedTuple):
     layout: BufferLayout
 
     def values(self, block: Bytes, part: Part) -> NDArray[np.generic]:
-        """Return one of its arrays from the bytes of its block."""
+        """Return one of the upload's arrays from the bytes of its block."""
         begin = self.rows * part.start + self.row * part.length
         return block[begin : begin + part.length].view(part.kind).reshape(part.shape)
 
 
 @dataclass
 class _Block:
-    """A piece of the mapping, free while it has no users."""
+    """A block of the mapping, free while it has no users."""
 
     start: int
     size: int
@@ -98,9 +98,9 @@ class _Block:
 
 
 class BufferPool:
-    """Blocks of memory that are used again; made by `of_machine`.
+    """Blocks of memory that are reused; made by `of_machine`.
 
-    One thread takes rooms in it; what else there is may be called from any.
+    Only one thread may call `block`; the other methods may be called from any thread.
     """
 
     def __init__(self, memory: mmap.mmap) -> None:
@@ -108,16 +108,16 @@ class BufferPool:
         self._blocks: list[_Block] = []
         self._free: list[tuple[int, int]] = []  # sizes and numbers of blocks, sorted
         self._end = 0
-        # Readers end anywhere, in the middle of anything, so it is only noted there.
+        # Finalizers run at any point of any thread, so they only append to these queues.
         self._changes: deque[tuple[int, int]] = deque()
 
     @classmethod
     def of_machine(cls) -> "BufferPool | None":
-        """Return one as large as can be; what is not written to takes no memory.
+        """Return a pool as large as possible; pages that are not written take no memory.
 
-        None where the system has no such memory, or promises none that it does not have.
+        None if the system does not support this, or does not overcommit memory.
         """
-        if not hasattr(mmap, "MADV_REMOVE"):  # Linux has it
+        if not hasattr(mmap, "MADV_REMOVE"):  # exists on Linux only
             return None
         size = 2 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | MAP_NORESERVE
@@ -127,10 +127,10 @@ class BufferPool:
             return None
 
     def block(self, uploads: int, layout: BufferLayout) -> tuple[Tensor, list[Room]] | None:
-        """Return the bytes of a block, with anything in them, and where each upload lies in it.
+        """Return an uninitialised block, and the place of each upload in it.
 
-        While one of them, or a view of one, is looked at, the memory of all stays theirs. None if
-        there is no more room.
+        The block is reused once no upload in it, and no view of one, is referenced. None if the
+        pool has no more room.
         """
         size = uploads * layout.size
         number = self._taken(size)
@@ -141,30 +141,30 @@ class BufferPool:
         return taken, [Room(number, start, row, uploads, layout) for row in range(uploads)]
 
     def lend(self, room: Room) -> None:
-        """Take note that an upload is looked at elsewhere, too, until it is `returned`."""
+        """Mark an upload as used by another process, until it is `returned`."""
         self._changes.append((room.block, 1))
 
     def borrowed(self, room: Room, dropped: "deque[int]") -> Bytes:
         """Return the bytes of the block with an upload that another process lent.
 
-        When their last reader is gone, its number is put into `dropped`, for the other
-        process's `returned`.
+        After the last reference to them has gone, the block's number is put into `dropped`, for
+        `returned` of the other process.
         """
         size = room.rows * room.layout.size
         return self._seen(room.offset, size, dropped.append, room.block)
 
     def returned(self, blocks: Iterable[int]) -> None:
-        """Take note that uploads in these blocks are not looked at elsewhere any more."""
+        """Mark uploads in these blocks as no longer used by another process."""
         self._changes.extend((number, -1) for number in blocks)
 
     def _seen(self, start: int, size: int, notify: Callable[[What], None], what: What) -> Bytes:
-        """Return `size` bytes; the pool is notified when nothing refers to them any more."""
+        """Return `size` bytes; `notify` is called when nothing refers to them any more."""
         seen = np.frombuffer(self._memory, np.uint8, size, start)
         weakref.finalize(seen, notify, what).atexit = False  # views of it keep it alive
         return seen
 
     def _taken(self, size: int) -> int | None:
-        """Return the number of a block of at least that many bytes, which has one user now."""
+        """Return the number of a block of at least `size` bytes, which now has one user."""
         self._note_changes()
         size = -(-max(size, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
         place = bisect_right(self._free, (size, -1))
@@ -190,7 +190,7 @@ class BufferPool:
                 insort(self._free, (block.size, number))
 
     def _give_back_pages(self, size: int) -> None:
-        """Give bytes of free blocks back to the system, so that a new one takes no more memory."""
+        """Return `size` bytes of free blocks to the system, so that memory use does not grow."""
         for _, number in reversed(self._free):
             if size <= 0:
                 return
@@ -203,9 +203,9 @@ class BufferPool:
 
 @dataclass(frozen=True)
 class Rooms:
-    """Memory for several uploads of one layout: the arrays, (uploads, *shape), and where it is.
+    """Memory for several uploads of one layout: the arrays, (uploads, *shape), and their places.
 
-    `places`: of each upload; None where it lies in no pool.
+    `places` has the place of each upload; None if the memory is not in a pool.
     """
 
     tensors: list[Tensor]
@@ -213,19 +213,19 @@ class Rooms:
 
 
 class Uploads:
-    """What gives the uploads of a process their memory: its pool, or the system without one."""
+    """Allocates memory for the uploads of a process, in its pool or, without one, by the system."""
 
     def __init__(self) -> None:
         self._pool: BufferPool | None = None
         self._process = 0
 
     def use_pool(self, pool: BufferPool | None) -> None:
-        """Have them lie in this pool from now on; with None, in fresh memory."""
+        """Allocate in this pool from now on; with None, allocate new memory."""
         self._pool, self._process = pool, os.getpid()
 
     def rooms(self, uploads: int, layout: BufferLayout) -> Rooms:
-        """Return uninitialised memory for that many uploads; see `BufferPool.block`."""
-        if self._process != os.getpid():  # a fork's uploads are not to lie over its parent's
+        """Return uninitialised memory for a number of uploads; see `BufferPool.block`."""
+        if self._process != os.getpid():  # a fork must not overwrite its parent's uploads
             self.use_pool(BufferPool.of_machine())
         if self._pool is not None and layout.size:
             taken = self._pool.block(uploads, layout)
@@ -235,4 +235,4 @@ class Uploads:
         return Rooms(layout.stacked(fresh, uploads), None)
 
     def __reduce__(self) -> tuple[type["Uploads"], tuple[()]]:
-        return Uploads, ()  # elsewhere it begins anew
+        return Uploads, ()  # another process starts without a pool

@@ -1,16 +1,16 @@
-"""A channel between two processes of ours: objects go in at one end and come out at the other.
+"""A channel between two processes, over which they send each other objects.
 
-Parameters are long `bytes`, and bytes that go through a socket are copied through its small buffer.
-So long ones travel in a memory file: the sender copies them in, its descriptor goes through the
-socket, and the receiver copies them out, straight into the `bytes` that Flower wants. Bytes that
-occur in several objects that are sent together are copied in once. The memory has no name and is
-gone when both ends have closed it, so nothing is left behind by a process that is killed.
+Parameters are long `bytes`, and a socket copies bytes through its small buffer. Long bytes are
+therefore sent in a memory file: the sender copies them into the file, sends the file's descriptor
+through the socket, and the receiver copies them into the `bytes` that Flower needs. Bytes that
+occur in several objects sent together are copied into the file once. The file has no name and
+disappears when both ends have closed it, so a killed process leaves nothing behind.
 
-Where both ends see a `BufferPool`, parameters that lie in it are not copied at all (see
+If both ends have mapped a `BufferPool`, parameters in it are not copied at all (see
 `buffer_lending`).
 
-Objects are pickled. Both ends are forks of one process and the socket has no name, so no other
-pickles can come in.
+Objects are pickled. Both ends are forks of one process and the socket has no name, so no pickle
+can come from anywhere else.
 """
 
 import io
@@ -29,9 +29,9 @@ from fedsim.transport.buffer_lending import BufferBorrower, BufferLender, Ticket
 from fedsim.transport.buffer_pool import Room
 from fedsim.transport.flower_records import FastArrays
 
-LONG = 1024  # bytes; shorter things go through the socket itself
-# Of a socket. It holds a few packets only, so that a sender who is quicker than the receiver waits:
-# what is under way takes little memory, and few of the descriptors that Linux lets be under way.
+LONG = 1024  # bytes; shorter objects are sent through the socket itself
+# Buffer size of a socket. It holds only a few packets, so that a fast sender waits for the
+# receiver: this limits the memory of unread messages, and their descriptors, which Linux limits.
 BUFFER = 8192
 _PLACE = struct.Struct("<QQ")
 
@@ -46,22 +46,22 @@ class Channel:
     lending: BufferLender | BufferBorrower | None = None
 
     def close(self) -> None:
-        """Close this end; the other one's `receive` will raise an `EOFError`."""
+        """Close this end; `receive` of the other end will raise an `EOFError`."""
         self.socket.close()
 
     def send(self, content: object) -> None:
-        """Send an object; wait while the other end lags behind. See `send_all`."""
+        """Send an object; wait while the buffer is full. See `send_all`."""
         send_all([(self, content)])
 
     def receive(self) -> Any:
-        """Return the next object; wait for it.
+        """Wait for the next object and return it.
 
         Raises
         ------
         EOFError, ConnectionResetError
             If the other end is closed.
         """
-        # A packet comes whole, so a Ctrl-C cannot stop this in the middle of one.
+        # Packets are received whole, so a Ctrl-C cannot interrupt this in the middle of one.
         packet, descriptors, _, _ = socket.recv_fds(self.socket, LONG, 1)
         if not packet:
             raise EOFError("the other end of the channel is closed")
@@ -84,14 +84,14 @@ def new_channel() -> tuple[Channel, Channel]:
 
 
 def send_all(sent: Iterable[tuple[Channel, object]]) -> int:
-    """Send an object over each channel; bytes that are in several of them are copied once.
+    """Send an object over each channel; bytes that occur in several objects are copied once.
 
-    A channel whose other end is closed is passed over; who waits for its answer will learn of it.
+    A channel whose other end is closed is skipped; `receive` on it will raise an error.
 
     Returns
     -------
     int
-        How many bytes were copied into memory.
+        The number of bytes copied into memory.
     """
     memory = _Memory()
     try:
@@ -108,18 +108,18 @@ def send_all(sent: Iterable[tuple[Channel, object]]) -> int:
 
 
 class _Memory:
-    """A memory file while it is filled."""
+    """A memory file that is being filled."""
 
     def __init__(self) -> None:
         self.length = 0
         self._descriptor: int | None = None
         self._places: dict[
             int, MemoryPlace
-        ] = {}  # by the id of bytes, which the sender keeps alive
+        ] = {}  # by the object id of bytes, which the sender keeps alive
 
     @property
     def descriptor(self) -> int:
-        """The file, made when it is first wanted."""
+        """The file's descriptor; the file is made on first access."""
         if self._descriptor is None:
             self._descriptor = os.memfd_create("fedsim")
         return self._descriptor
@@ -127,7 +127,7 @@ class _Memory:
     def packed(
         self, content: object, lending: BufferLender | BufferBorrower | None
     ) -> bytes | MemoryPlace:
-        """Return an object as bytes short enough for a packet, or where it is in this memory."""
+        """Return an object as bytes short enough for a packet, or its place in this memory."""
         head = io.BytesIO()
         packer = _ChannelPickler(head, self, lending if isinstance(lending, BufferLender) else None)
         packer.dump(content)
@@ -135,13 +135,13 @@ class _Memory:
         return head.getvalue() if short else self._written(head.getbuffer())
 
     def place(self, content: bytes) -> MemoryPlace:
-        """Return where these bytes are, put there if they are not yet."""
+        """Return the place of bytes in this memory, after writing them if necessary."""
         if id(content) not in self._places:
             self._places[id(content)] = self._written(content)
         return self._places[id(content)]
 
     def close(self) -> None:
-        """Let go of the file; who was sent its descriptor still has it."""
+        """Close the file; receivers of its descriptor still have it open."""
         if self._descriptor is not None:
             os.close(self._descriptor)
 
@@ -156,7 +156,7 @@ class _Memory:
 
 
 class _ChannelPickler(pickle.Pickler):
-    """Pickles an object, but for its long bytes, which it leaves to a memory, and what is lent."""
+    """Pickles an object; its long bytes go into a memory file, and lent records become tickets."""
 
     def __init__(self, head: io.BytesIO, memory: _Memory, lender: BufferLender | None) -> None:
         super().__init__(head, pickle.HIGHEST_PROTOCOL)
@@ -165,8 +165,8 @@ class _ChannelPickler(pickle.Pickler):
         self.placed = 0
 
     def persistent_id(self, thing: object) -> MemoryPlace | Ticket | None:
-        """Return where long bytes are, a ticket, or None for everything that is to be pickled."""
-        # Asked of everything that is pickled, most of which is neither.
+        """Return the place of long bytes, a ticket, or None for objects that are pickled."""
+        # Called for every object that is pickled; most are of neither kind, so the test is cheap.
         if type(thing) is bytes and len(thing) >= LONG:
             self.placed += 1
             return self._memory.place(thing)
@@ -176,7 +176,7 @@ class _ChannelPickler(pickle.Pickler):
 
 
 class _ChannelUnpickler(pickle.Unpickler):
-    """Reads what a `_ChannelPickler` made."""
+    """Unpickles the output of a `_ChannelPickler`."""
 
     def __init__(
         self, head: bytes, memory: int | None, lending: BufferLender | BufferBorrower | None
@@ -186,7 +186,7 @@ class _ChannelUnpickler(pickle.Unpickler):
         self._lending = lending
 
     def persistent_load(self, where: MemoryPlace | Ticket) -> bytes | ArrayRecord:
-        """Return the long bytes at a place, or what a ticket is for."""
+        """Return the long bytes at a place, or the record of a ticket."""
         if isinstance(where[0], Room):
             assert isinstance(self._lending, BufferBorrower)  # noqa: S101 - the other end is a lender
             return self._lending.record(where)

@@ -1,8 +1,8 @@
-"""Replies of a round that are too many for memory: in a file until they are read.
+"""Spilling the replies of a round to disk if they exceed a limit of memory.
 
-A strategy wants all replies of a round at once, and goes through them one after the other, in the
-order of the participants. So what is beyond the memory that they may take is written to a file,
-which has no name, is served again from the disk's cache, and is gone with the last array in it.
+A strategy needs all replies of a round at once, and reads them one after the other, in the order of
+the participants. Replies beyond the limit are written to a file without a name, are read through
+the page cache, and are deleted with the last array that refers to the file.
 """
 
 import mmap
@@ -14,23 +14,23 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
 from fedsim.transport.lazy_arrays import LazyArray, byte_count
-from fedsim.transport.npy_decoding import decoded
-from fedsim.transport.npy_encoding import Values, raw, serialised
+from fedsim.transport.npy_decoding import decode_array
+from fedsim.transport.npy_encoding import Values, encode_npy, value_bytes
 
-MEMORY = 256 * 2**20  # bytes of replies that stay in memory in a round
+MEMORY = 256 * 2**20  # bytes of a round's replies that stay in memory
 
 
 class _SpillFile:
-    """A file without a name, closed with its last user."""
+    """A file without a name, which is closed with its last user."""
 
     def __init__(self) -> None:
         self._descriptor, name = tempfile.mkstemp(prefix="fedsim-")
-        os.unlink(name)  # noqa: PTH108 - it never was a path of ours
+        os.unlink(name)  # noqa: PTH108 - the name was a str, never a Path
         weakref.finalize(self, os.close, self._descriptor)
         self._length = 0
 
     def append(self, content: bytes | memoryview) -> int:
-        """Return where bytes are, written at the end."""
+        """Append bytes to the file, and return their offset."""
         start, rest = self._length, memoryview(content)
         while rest:  # Linux writes at most 2 GiB at once
             written = os.pwrite(self._descriptor, rest, self._length)
@@ -39,7 +39,7 @@ class _SpillFile:
         return start
 
     def look(self, start: int, length: int) -> memoryview:
-        """Return bytes; nothing is read before it is looked at, and then from the disk's cache."""
+        """Return a view of bytes in the file, which are read from the page cache on access."""
         if not length:
             return memoryview(b"")
         into = start % mmap.ALLOCATIONGRANULARITY
@@ -49,14 +49,14 @@ class _SpillFile:
 
 
 class SpilledArray(LazyArray):
-    """An array that is in a file.
+    """An array whose content is in a file.
 
-    What came as bytes is kept as it came, whatever it is; of other arrays the numbers are.
+    An array that arrived as bytes is stored unchanged, valid or not; of others the values are.
     """
 
     def __init__(self, array: Array, file: _SpillFile) -> None:
         numbers = array if isinstance(array, LazyArray) else None
-        content = array.data if numbers is None else raw(numbers.as_values())
+        content = array.data if numbers is None else value_bytes(numbers.as_values())
         self.__dict__.update(
             dtype=array.dtype,
             shape=array.shape,
@@ -67,7 +67,7 @@ class SpilledArray(LazyArray):
         )
 
     def as_values(self) -> Values:
-        """Return the values, in the file.
+        """Return a view of the values in the file.
 
         Raises
         ------
@@ -76,13 +76,13 @@ class SpilledArray(LazyArray):
         """
         if self.__dict__["_is_numbers"]:
             return np.frombuffer(self._content(), self.dtype).reshape(self.shape)
-        return decoded(Array(self.dtype, self.shape, self.stype, self.data))
+        return decode_array(Array(self.dtype, self.shape, self.stype, self.data))
 
     @property
     def data(self) -> bytes:  # type: ignore[override]
-        """The bytes of the .npy file, made or read now."""
+        """The bytes of the .npy file, serialised or read on each access."""
         return (
-            serialised(self.as_values()) if self.__dict__["_is_numbers"] else bytes(self._content())
+            encode_npy(self.as_values()) if self.__dict__["_is_numbers"] else bytes(self._content())
         )
 
     def _content(self) -> memoryview:
@@ -95,12 +95,12 @@ class SpilledArray(LazyArray):
 
 
 class DiskSpill:
-    """The replies of a round.
+    """Keeps the replies of a round, in memory up to a limit and in a file beyond it.
 
     Parameters
     ----------
     memory
-        How many bytes of them stay in memory.
+        The number of bytes that stay in memory.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
@@ -108,7 +108,7 @@ class DiskSpill:
         self._file: _SpillFile | None = None
 
     def take(self, reply: Message) -> None:
-        """Put a reply's arrays into the file, unless there is memory for them."""
+        """Move a reply's arrays into the file unless they fit into the memory that is left."""
         if not reply.has_content():
             return
         for record in reply.content.values():

@@ -1,8 +1,8 @@
-"""Flower's FedAvg with its mean computed where the numbers lie: the same bits, in half the time.
+"""Flower's FedAvg with a faster mean: bit-identical results in half the time.
 
-Flower copies each upload, writes its product with the weight down, and adds that to the sum. Here
-the product is made a piece at a time, in memory that stays in a core's cache. Whatever is unusual
-about the replies is left to Flower's own code, which also says what is wrong with them.
+Flower copies each upload, stores its product with the weight, and adds the product to the sum. Here
+the product is computed in pieces that stay in a core's cache. Unusual replies are passed to
+Flower's own code, which also raises the errors about them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,15 +13,15 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg, FedProx
 from numpy.typing import NDArray
 
-from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
+from fedsim.transport.lazy_arrays import ArrayInMemory, as_array_record, values_of
 
-PIECE = 2**17  # numbers: with their products they stay in a core's cache
-MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # what FedAvg does by default
+PIECE = 2**17  # values, which fit into a core's cache together with their products
+MEAN_OF_METRICS = FedAvg().train_metrics_aggr_fn  # FedAvg's default
 AnyValues = NDArray[Any]
 
 
 class FastFedAvg(FedAvg):
-    """`FedAvg`, quicker."""
+    """A faster `FedAvg`."""
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -36,11 +36,11 @@ class FastFedAvg(FedAvg):
 
 
 class FastFedProx(FastFedAvg, FedProx):
-    """`FedProx`, quicker."""
+    """A faster `FedProx`."""
 
 
 QUICK: dict[Callable[..., Any], type[FedAvg]] = {FedAvg: FastFedAvg, FedProx: FastFedProx}
-"""By the strategy that they stand for."""
+"""The faster class of each strategy."""
 
 
 class _Upload(NamedTuple):
@@ -49,7 +49,7 @@ class _Upload(NamedTuple):
 
 
 def _alike(replies: Iterable[Message]) -> list[_Upload] | None:
-    """Return what was uploaded; None where replies are not all alike."""
+    """Return the uploads; None if the replies do not all have the same form."""
     found: list[_Upload] = []
     expected: object = None
     for reply in replies:
@@ -71,14 +71,14 @@ def _alike(replies: Iterable[Message]) -> list[_Upload] | None:
 
 
 def _shares(uploads: Sequence[_Upload], weighted_by: str) -> list[float] | None:
-    """Return the weight of each upload in the mean; None where they have no weights."""
+    """Return the weight of each upload in the mean; None if the uploads have no weights."""
     weights = [upload.metrics.get(weighted_by, 0) for upload in uploads]
     total = sum(weights)
     return [weight / total for weight in weights] if total else None
 
 
 def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
-    return recorded(
+    return as_array_record(
         {
             name: _weighted_sum([upload.arrays[name] for upload in uploads], shares)
             for name in uploads[0].arrays
@@ -87,14 +87,14 @@ def _mean(uploads: Sequence[_Upload], shares: Sequence[float]) -> ArrayRecord:
 
 
 def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> AnyValues:
-    """Return the sum of arrays of one shape, each times its weight."""
+    """Return the weighted sum of arrays of one shape."""
     first: AnyValues = values_of(arrays[0])
     total: AnyValues = np.asarray(first * weights[0])
     values: list[AnyValues] = [
         array.as_values() for array in arrays if isinstance(array, ArrayInMemory)
     ]
     if len(values) < len(arrays) or not all(_like(total, value) for value in values):
-        # One by one: what is read from a file when it is looked at may be too much for memory.
+        # One array at a time, because arrays in a file may together exceed the memory.
         for array, weight in zip(arrays[1:], weights[1:], strict=True):
             value: AnyValues = values_of(array)
             total += value * weight
@@ -111,7 +111,7 @@ def _weighted_sum(arrays: Sequence[Array], weights: Sequence[float]) -> AnyValue
 
 
 def _like(total: AnyValues, value: AnyValues) -> bool:
-    """Return whether the numbers of an array can be added to a sum piece by piece."""
+    """Return whether an array can be added to a sum piece by piece."""
     return value.dtype == total.dtype and value.flags.c_contiguous
 
 

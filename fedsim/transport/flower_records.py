@@ -1,9 +1,9 @@
-"""Flower's records, quicker: what we put in ourselves is not checked.
+"""Faster variants of Flower's records, which are constructed without type checks.
 
-A Flower record checks the type of each key and value that is put in, and makes the types to check
-against anew each time: 2 µs a value, which for many small participants is a tenth of a round. The
-records here are made of a dictionary as it is. Whatever is put in later goes through the checks of
-Flower's own records, whose place they can take anywhere.
+A Flower record checks the type of each key and value that is put in, and constructs the types to
+check against anew each time. This takes 2 µs a value, which for many small participants is a tenth
+of a round. The records here wrap a dictionary of our own without a check. Values that are put in
+later are checked by Flower's own code, so these records can replace Flower's everywhere.
 """
 
 from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
@@ -14,31 +14,31 @@ from flwr.app import Array, ArrayRecord, MetricRecord
 Value = TypeVar("Value")
 
 
-class Quick(MutableMapping[str, Value]):
-    """The dictionary of a record; goes before Flower's class among the bases of one.
+class UncheckedRecord(MutableMapping[str, Value]):
+    """The mapping of a record; it precedes Flower's class among the base classes.
 
     Parameters
     ----------
     held
-        What is in it, of the right types. It is the record's from now on.
+        The content, of the right types. The record owns the dictionary from now on.
     """
 
     flowers: ClassVar[type[MutableMapping[str, Any]]]
-    """Flower's own class, whose place it takes."""
+    """The class of Flower's that it replaces."""
     fitting: ClassVar[tuple[type, ...]] = ()
-    """Types that Flower's class is known to take; it is asked about any other."""
+    """Types that Flower's class is known to accept; its own check decides about others."""
 
     def __init__(self, held: dict[str, Value]) -> None:
-        # Flower's own is not called: it would make a dictionary, and checks, that are not used.
+        # Flower's constructor is not called: it would make a dictionary and checks without a use.
         self._held = held
 
     def __setitem__(self, key: str, value: Value) -> None:
-        """Put a value in.
+        """Set a value.
 
         Raises
         ------
         TypeError
-            Flower's, if it is not of the right type.
+            Flower's own error, if the value is not of the right type.
         """
         if type(key) is not str or not isinstance(value, self.fitting):
             self.flowers()[key] = value
@@ -49,19 +49,19 @@ class Quick(MutableMapping[str, Value]):
         return self._held[key]
 
     def __delitem__(self, key: str) -> None:
-        """Take a value out."""
+        """Delete a value."""
         del self._held[key]
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the keys."""
+        """Iterate over the keys."""
         return iter(self._held)
 
     def __len__(self) -> int:
-        """Return how many values there are."""
+        """Return the number of values."""
         return len(self._held)
 
     def __contains__(self, key: object) -> bool:
-        """Return whether there is such a key."""
+        """Return whether a key exists."""
         return key in self._held
 
     def keys(self) -> KeysView[str]:
@@ -77,11 +77,11 @@ class Quick(MutableMapping[str, Value]):
         return self._held.items()
 
     def copy(self) -> Self:
-        """Return a record of its own with the same values."""
+        """Return a shallow copy."""
         return type(self)(self._held.copy())
 
     def deflate(self) -> bytes:
-        """Return what Flower sends, under the name of its own class."""
+        """Return the serialised record, under the name of Flower's class."""
         own: Any = self.flowers()
         own.update(self._held)
         sent: bytes = own.deflate()
@@ -93,31 +93,31 @@ class Quick(MutableMapping[str, Value]):
             return NotImplemented
         return self._held == dict(other.items())
 
-    __hash__ = None  # type: ignore[assignment]  # as Flower's, which can be changed
+    __hash__ = None  # type: ignore[assignment]  # mutable, as Flower's
 
     def __repr__(self) -> str:
-        """Return it as Flower's own is shown."""
+        """Return the representation of Flower's own record."""
         return repr(self._held)
 
 
-class FastArrays(Quick[Array], ArrayRecord):
-    """An `ArrayRecord`, quicker."""
+class FastArrays(UncheckedRecord[Array], ArrayRecord):
+    """A faster `ArrayRecord`."""
 
     flowers = ArrayRecord
     fitting = (Array,)
 
     def __setitem__(self, key: str, value: Array) -> None:
-        """Put an array in."""
+        """Set an array."""
         super().__setitem__(key, value)
-        self.is_dirty = True  # Flower keeps the hash of a record until then
+        self.is_dirty = True  # Flower caches the hash of a record until this is set
 
     def __delitem__(self, key: str) -> None:
-        """Take an array out."""
+        """Delete an array."""
         super().__delitem__(key)
         self.is_dirty = True
 
 
-class FastMetrics(Quick[Any], MetricRecord):
-    """A `MetricRecord`, quicker."""
+class FastMetrics(UncheckedRecord[Any], MetricRecord):
+    """A faster `MetricRecord`."""
 
     flowers = MetricRecord

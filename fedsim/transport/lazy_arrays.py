@@ -1,9 +1,9 @@
-"""Flower arrays that stay numbers until their bytes are needed.
+"""Flower arrays that are serialised lazily.
 
-A Flower `Array` is the bytes of a .npy file, so each look at one copies it twice. Most arrays are
-made, checked, averaged and dropped in one process, and the bytes are never read. An
-`ArrayInMemory` is made of the numbers; its bytes, the same as Flower's own, are made when they are
-first asked for, which is where it leaves the process.
+A Flower `Array` holds the bytes of a .npy file, so each access to its values copies it twice. Most
+arrays are created, checked, averaged and dropped in one process, and their bytes are never read. An
+`ArrayInMemory` holds the values; its bytes, equal to Flower's own, are made on first access, which
+happens when the array leaves the process.
 """
 
 import math
@@ -18,20 +18,20 @@ from torch import Tensor
 
 from fedsim.transport.buffer_pool import Room
 from fedsim.transport.flower_records import FastArrays
-from fedsim.transport.npy_decoding import decoded
-from fedsim.transport.npy_encoding import Values, decoded_view, dtype_name, serialised
+from fedsim.transport.npy_decoding import decode_array
+from fedsim.transport.npy_encoding import Values, decoded_view, dtype_name, encode_npy
 
 
 class LazyArray(Array):
-    """An `Array` that makes its bytes, the same as Flower's own, only where they are asked for.
+    """An `Array` that makes its bytes, equal to Flower's own, only on access.
 
-    Flower's attributes are put past its constructor, which wants the bytes, and so is ``_finite``:
-    whether all values are finite, or None if unknown.
+    Subclasses set Flower's attributes without its constructor, which needs the bytes, and
+    ``_finite``: whether all values are finite, or None if unknown.
     """
 
-    # No abstract class of Python's: to ask whether a thing is of one takes five times as long.
+    # Not an abstract base class, for which isinstance takes five times as long.
     def as_values(self) -> Values:
-        """Return the values themselves, which are not to be changed."""
+        """Return the values themselves, which must not be changed."""
         raise NotImplementedError
 
     @property
@@ -46,18 +46,18 @@ class LazyArray(Array):
         return known
 
     def is_finite(self) -> bool:
-        """Return whether all values are finite; looked at once."""
+        """Return whether all values are finite; the result is cached."""
         found: bool | None = self.__dict__["_finite"]
         if found is None:
             found = self.__dict__["_finite"] = _finite(self.as_values())
         return found
 
     def numpy(self) -> Values:
-        """Return a copy of the values, which may be changed, as Flower's own `Array` does."""
+        """Return a writable copy of the values, as Flower's own `Array` does."""
         return self.as_values().copy()
 
     def deflate(self) -> bytes:
-        """Return what Flower sends, under the name of its own class."""
+        """Return the serialised array, under the name of Flower's class."""
         return Array(self.dtype, self.shape, self.stype, self.data).deflate()
 
     def __eq__(self, other: object) -> bool:
@@ -66,22 +66,22 @@ class LazyArray(Array):
             == (other.dtype, other.shape, other.stype, other.data)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # as Flower's, which can be changed
+    __hash__ = None  # type: ignore[assignment]  # mutable, as Flower's
 
 
 class ArrayInMemory(LazyArray):
-    """An `Array` that was not serialised yet.
+    """An `Array` whose values are in memory and are serialised on first access.
 
     Parameters
     ----------
     values
-        What it holds. It is not copied, and must not change from now on.
+        The values. They are not copied, and must not change from now on.
     serialised
-        Its bytes, where there are any already.
+        The bytes of the .npy file, if they exist already.
     finite
         Whether all values are finite; None if unknown.
     lies
-        Where the upload that it is a part of lies in a pool, and which part of it this is.
+        If the array is part of an upload in a pool: the upload's place, and the part's index.
     """
 
     def __init__(
@@ -104,46 +104,48 @@ class ArrayInMemory(LazyArray):
 
     @property
     def data(self) -> bytes:  # type: ignore[override]
-        """The bytes of the .npy file, from now on kept."""
+        """The bytes of the .npy file, which are kept from now on."""
         if self.__dict__["_serialised"] is None:
-            data = serialised(self.as_values())
-            # The bytes have the values, too, so they are kept once.
+            data = encode_npy(self.as_values())
+            # The values become a view of the bytes, so that memory holds them once.
             read = decoded_view(self.dtype, self.shape, data)
             self.__dict__.update(_serialised=data, _values=read, _lies=None)
         made: bytes = self.__dict__["_serialised"]
         return made
 
     def as_values(self) -> Values:
-        """Return the values themselves, which are not to be changed."""
+        """Return the values themselves, which must not be changed."""
         values: Values = self.__dict__["_values"]
         return values
 
     @property
     def lies(self) -> tuple[Room, int] | None:
-        """Where its values lie, if in a pool."""
+        """The place of the values, if they are in a pool."""
         lies: tuple[Room, int] | None = self.__dict__["_lies"]
         return lies
 
     @property
     def has_bytes(self) -> bool:
-        """Whether its bytes were made, or came with it."""
+        """Whether the bytes exist already."""
         return self.__dict__["_serialised"] is not None
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (self.dtype, self.shape, self.data)
 
 
-def in_memory(tensors: Mapping[str, Tensor]) -> ArrayRecord:
-    """Return tensors as Flower arrays without a copy; they must not change from now on."""
-    return recorded({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
+def tensors_as_record(tensors: Mapping[str, Tensor]) -> ArrayRecord:
+    """Return tensors as Flower arrays, without a copy; they must not change from now on."""
+    return as_array_record(
+        {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    )
 
 
-def recorded(
+def as_array_record(
     values: Mapping[str, Values], *, finite: bool | None = None, room: Room | None = None
 ) -> ArrayRecord:
-    """Return values as Flower arrays without a copy; see `ArrayInMemory`.
+    """Return values as Flower arrays, without a copy; see `ArrayInMemory`.
 
-    `room`: where all of them lie, if they are an upload in a pool.
+    `room` is the place of the values, if they are an upload in a pool.
     """
     arrays: dict[str, Array] = {}
     for number, (name, held) in enumerate(values.items()):
@@ -152,24 +154,24 @@ def recorded(
     return FastArrays(arrays)
 
 
-def seen_finite(tensors: Iterable[Tensor]) -> bool | None:
-    """Return that all numbers in tensors are finite, or None: then the caller has to check.
+def all_finite_or_none(tensors: Iterable[Tensor]) -> bool | None:
+    """Return True if all values in tensors are finite, or None if that is unknown.
 
-    For who has them at hand; a server would fetch them from far. The sum is looked at, which may be
-    infinite though no number is.
+    It is called where the values are in a near memory. It tests the sum, which may be infinite
+    although all values are finite.
     """
     return all(math.isfinite(float(tensor.sum())) for tensor in tensors) or None
 
 
 def values_of(array: Array) -> Values:
-    """Return the values of any array, without a copy; they are not to be changed.
+    """Return the values of any array, without a copy; they must not be changed.
 
     Raises
     ------
     ValueError
         If an array came as bytes that cannot be read.
     """
-    return array.as_values() if isinstance(array, LazyArray) else decoded(array)
+    return array.as_values() if isinstance(array, LazyArray) else decode_array(array)
 
 
 def is_finite(array: Array) -> bool:
@@ -178,16 +180,17 @@ def is_finite(array: Array) -> bool:
 
 
 def byte_count(array: Array) -> int:
-    """Return how many bytes the values of an array take; of one that came as bytes, its own."""
+    """Return the size of an array's values in bytes; of a serialised array, that of its bytes."""
     return array.as_values().nbytes if isinstance(array, ArrayInMemory) else len(array.data)
 
 
-def values_bytes(arrays: ArrayRecord) -> int:
-    """Return how many bytes the numbers of arrays take, by their shapes and types alone.
+def record_byte_count(arrays: ArrayRecord) -> int:
+    """Return the size of arrays' values in bytes, from their shapes and types alone.
 
-    An array of a type that NumPy does not know counts nothing; where it is read, it is refused.
+    An array of a type that NumPy does not know counts as 0; it is rejected when it is read.
 
-    >>> values_bytes(recorded({"w": np.zeros((3, 2), np.float32), "count": np.int64(1)[None]}))
+    >>> values = {"w": np.zeros((3, 2), np.float32), "count": np.int64(1)[None]}
+    >>> record_byte_count(as_array_record(values))
     32
     """
     return sum(_bytes_of(array.dtype, tuple(array.shape)) for array in arrays.values())
@@ -202,12 +205,12 @@ def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
 
 
 def tensors_of(arrays: ArrayRecord) -> dict[str, Tensor]:
-    """Return arrays as tensors, which are not to be changed: they may be the arrays' own memory."""
+    """Return arrays as tensors, which must not be changed as they may share the arrays' memory."""
     return {name: _tensor(values_of(array)) for name, array in arrays.items()}
 
 
 def _tensor(values: Values) -> Tensor:
-    # Of what came out of bytes there is a copy to be made: torch takes no memory that is read-only.
+    # Values that are views of bytes are copied, because torch does not accept read-only memory.
     return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 

@@ -1,8 +1,8 @@
-"""Reading and checking what Flower messages carry.
+"""Reading and checking the content of Flower messages.
 
 Everything that arrives from another process is checked here before it is used: exactly one set of
-parameters, the expected names and shapes, finite numbers. The first thing that is wrong is named
-together with who sent it and in which round.
+parameters, the expected names and shapes, finite values. The error message names the first fault,
+the sender and the round.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from fedsim.errors import MessageError, listed
 from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory, is_finite, values_of
 from fedsim.transport.npy_decoding import USABLE
-from fedsim.transport.record_views import AnyRecord, Content, of_kind
+from fedsim.transport.record_views import AnyRecord, Content, records_of_type
 
 ARRAYS = "arrays"
 CONFIG = "config"
@@ -37,20 +37,20 @@ def arrays_of(content: RecordDict, sender: str) -> ArrayRecord:
     MessageError
         If there is none or more than one.
     """
-    records = [record for _, record in of_kind(content, ArrayRecord)]
+    records = [record for _, record in records_of_type(content, ArrayRecord)]
     if len(records) != 1:
         raise MessageError(f"{sender} sent {len(records)} sets of arrays instead of one")
     return records[0]
 
 
 def with_arrays(content: RecordDict, arrays: ArrayRecord) -> RecordDict:
-    """Return a copy of `content` that carries `arrays` instead of its own.
+    """Return a copy of `content` with `arrays` instead of its own.
 
-    Flower's strategies put one and the same content into all messages of a round, so changing it
-    in place would change what all receive.
+    Flower's strategies put the same content object into all messages of a round, so changing it in
+    place would change all messages.
     """
-    # Made in one go: Flower warns of a record that takes the place of one of another class, and
-    # what a message came with may be of a quicker class than what goes on with it.
+    # Made in one step: Flower warns if a record replaces a record of another class, and the two
+    # records here may be of Flower's class and of fedsim's faster class.
     return RecordDict(
         {
             key: arrays if isinstance(record, ArrayRecord) else record
@@ -74,7 +74,7 @@ def with_own_record(content: RecordDict) -> RecordDict:
 
 
 def replace_records(content: RecordDict, records: Mapping[str, AnyRecord]) -> None:
-    """Put records into `content`, over those of the same keys, whatever class they are of."""
+    """Put records into `content`, replacing those with the same keys, whatever their class."""
     for key in records:
         content.pop(key, None)
     content.update(records)
@@ -86,10 +86,10 @@ def round_of(message: Message) -> int:
     Raises
     ------
     MessageError
-        If no config record in it says so, as Flower's strategies do.
+        If no config record states the round, as those of Flower's strategies do.
     """
-    for _, record in of_kind(message.content, ConfigRecord):
-        value = dict(record.items()).get(ROUND)  # Flower's own look-ups are slow, one by one
+    for _, record in records_of_type(message.content, ConfigRecord):
+        value = dict(record.items()).get(ROUND)  # because single look-ups in the record are slow
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LAST_ROUND:
             return value
     raise MessageError(
@@ -99,14 +99,14 @@ def round_of(message: Message) -> int:
 
 
 def proximal_of(message: Message) -> float:
-    """Return the mu that FedProx sends, 0 where no config record has one.
+    """Return the mu that FedProx sends, or 0 if no config record has one.
 
     Raises
     ------
     MessageError
-        If it is negative, or not finite.
+        If it is negative or not finite.
     """
-    for _, record in of_kind(message.content, ConfigRecord):
+    for _, record in records_of_type(message.content, ConfigRecord):
         value = dict(record.items()).get(PROXIMAL)
         if isinstance(value, int | float):
             if not 0 <= value < LARGEST_METRIC:
@@ -118,10 +118,10 @@ def proximal_of(message: Message) -> float:
 
 
 def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
-    """Raise unless `arrays` has the expected names and shapes, and only finite numbers.
+    """Raise unless `arrays` has the expected names and shapes, and only finite values.
 
-    The declared shape is compared before any content is decoded, so that an absurd size costs
-    nothing.
+    The declared shape is compared before any content is decoded, so that an absurd size allocates
+    no memory.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def require_usable(arrays: ArrayRecord, expected: Shapes, sender: str) -> None:
 
 
 def require_readable(arrays: ArrayRecord, sender: str) -> None:
-    """Raise unless every array can be read as what it is declared to be, whatever its name.
+    """Raise unless every array can be read and has its declared type and shape.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def require_readable(arrays: ArrayRecord, sender: str) -> None:
 
 
 def _values(name: str, array: Array, sender: str) -> NDArray[np.generic]:
-    """Return the numbers in an array that was sent."""
+    """Return the values of an array that was sent."""
     try:
         values = values_of(array)
     except ValueError as error:
@@ -184,16 +184,17 @@ def _values(name: str, array: Array, sender: str) -> NDArray[np.generic]:
 
 
 def require_finite(content: RecordDict, sender: str) -> None:
-    """Raise unless all metrics of a reply are ordinary numbers, and no weight is below 0.
+    """Raise unless all metrics of a reply are finite numbers, and no weight is below 0.
 
-    Strategies weight uploads by one of them, and a mean with one that is not finite says nothing.
+    Strategies weight uploads by one of the metrics, and a mean with a value that is not finite is
+    meaningless.
 
     Raises
     ------
     MessageError
         The sentence names the sender and the first metric that is wrong.
     """
-    for _, metrics in of_kind(content, MetricRecord):
+    for _, metrics in records_of_type(content, MetricRecord):
         for name, value in metrics.items():
             numbers = value if isinstance(value, list) else [value]
             if not all(abs(number) < LARGEST_METRIC for number in numbers):
@@ -209,7 +210,7 @@ def require_finite(content: RecordDict, sender: str) -> None:
 
 
 def _short(value: object) -> str:
-    """Return a metric as a sentence may quote it."""
+    """Return a metric's value, shortened for an error message."""
     if isinstance(value, int) and abs(value) >= LARGEST_METRIC:
         return "a number of more than 300 digits"
     return f"{value:.3g}" if isinstance(value, float) else str(value)[:80]

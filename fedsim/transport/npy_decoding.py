@@ -1,8 +1,8 @@
-"""Arrays as they arrive: the bytes of a .npy file from an untrusted sender.
+"""Decoding arrays that arrive as the bytes of a .npy file, from an untrusted sender.
 
-numpy makes an array of the size that a header states before it reads it, and takes archives and
-pickles for arrays, too. Here the header is compared with the bytes that are there first, and the
-array is a view of them, so an absurd size costs nothing.
+numpy allocates an array of the size that the header states before it reads the content, and also
+accepts archives and pickles. Here the header is first compared with the length of the bytes, and
+the array is a view of them, so an absurd size allocates no memory.
 """
 
 import io
@@ -19,8 +19,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 USABLE = frozenset(np.dtype(kind) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?"))
-"""The types of numbers that parameters may have: what numpy and torch agree on."""
-LONGEST_HEADER = 10_012  # bytes: numpy reads no longer text, behind the 12 that may stand before it
+"""The types of values that parameters may have: those that numpy and torch share."""
+LONGEST_HEADER = 10_012  # bytes: numpy's limit of the header's text, and up to 12 bytes before it
 _LENGTHS = {1: struct.Struct("<H"), 2: struct.Struct("<I")}
 _HEADERS: dict[tuple[int, int], Callable[[io.BytesIO], Any]] = {
     (1, 0): npy.read_array_header_1_0,
@@ -28,8 +28,8 @@ _HEADERS: dict[tuple[int, int], Callable[[io.BytesIO], Any]] = {
 }
 
 
-def decoded(array: Array) -> NDArray[np.generic]:
-    """Return what is in an array, without a copy; its type may be any.
+def decode_array(array: Array) -> NDArray[np.generic]:
+    """Return the values of an array of any type, without a copy.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def decoded(array: Array) -> NDArray[np.generic]:
     try:
         start = _start(array.data)
         shape, by_column, kind = _read(array.data[:start])
-    except Exception as error:  # it is read as Python's own text, which may fail in any way
+    except Exception as error:  # parsing the header as a Python literal may raise anything
         raise ValueError("it does not begin as an array of numpy's does") from error
     count = math.prod(shape)
     if kind.hasobject or not kind.itemsize or len(array.data) - start != count * kind.itemsize:
@@ -51,7 +51,7 @@ def decoded(array: Array) -> NDArray[np.generic]:
 
 
 def _start(data: bytes) -> int:
-    """Return where the numbers begin by what the header says of its own length."""
+    """Return the offset of the values, from the length that the header states."""
     length, size = _LENGTHS[data[6]], len(data)
     start = length.size + 8 + int(length.unpack_from(data, 8)[0])
     if not start <= min(size, LONGEST_HEADER):
@@ -61,6 +61,6 @@ def _start(data: bytes) -> int:
 
 @lru_cache(maxsize=1024)
 def _read(header: bytes) -> Any:
-    """Return shape, order and type; remembered, as all uploads of a federation begin alike."""
+    """Return shape, order and type; cached, as all uploads of a federation have equal headers."""
     file = io.BytesIO(header)
     return _HEADERS[npy.read_magic(file)](file)

@@ -1,8 +1,9 @@
-"""What messages carry, with views by kind that cost little and hold on to nothing.
+"""A message's content, with cheap views by record type that create no reference cycles.
 
-Flower's `RecordDict.array_records` and its like make a new dictionary with each look. It refers to
-itself, so what it shows stays in memory until Python next searches for such circles: for a server
-that looks at uploads, most of a round's parameters. A `Content` looks the same and makes no circle.
+Flower's `RecordDict.array_records` and similar properties make a new dictionary on each access. It
+refers to itself, so its records stay in memory until the next run of Python's garbage collector:
+for a server that reads uploads, most of a round's parameters. A `Content` behaves the same without
+a reference cycle.
 """
 
 from collections.abc import Iterator
@@ -10,49 +11,49 @@ from typing import TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fedsim.transport.flower_records import Quick
+from fedsim.transport.flower_records import UncheckedRecord
 
 AnyRecord = ArrayRecord | ConfigRecord | MetricRecord
 Record = TypeVar("Record", bound=AnyRecord)
 
 
-class Content(Quick[AnyRecord], RecordDict):
-    """A `RecordDict` whose views are cheap, and which is quick itself."""
+class Content(UncheckedRecord[AnyRecord], RecordDict):
+    """A faster `RecordDict`, whose views by record type are cheap."""
 
     flowers = RecordDict
     fitting = (ArrayRecord, ConfigRecord, MetricRecord)
 
     @property
     def array_records(self) -> "KindView[ArrayRecord]":  # type: ignore[override]  # a dict, not its own
-        """The records of arrays."""
+        """The array records."""
         return KindView(self, ArrayRecord)
 
     @property
     def metric_records(self) -> "KindView[MetricRecord]":  # type: ignore[override]
-        """The records of metrics."""
+        """The metric records."""
         return KindView(self, MetricRecord)
 
     @property
     def config_records(self) -> "KindView[ConfigRecord]":  # type: ignore[override]
-        """The records of settings."""
+        """The config records."""
         return KindView(self, ConfigRecord)
 
     def __repr__(self) -> str:
-        """Return it as Flower's own is shown."""
+        """Return the representation of Flower's own `RecordDict`."""
         return RecordDict.__repr__(self)
 
 
 class KindView(dict[str, Record]):
-    """The records of one kind; what is set or deleted here is so in the content, too.
+    """The records of one type; a record set or deleted here is set or deleted in the content, too.
 
     Raises
     ------
     TypeError
-        If a record of another kind is put in.
+        If a record of another type is set.
     """
 
     def __init__(self, content: RecordDict, kind: type[Record]) -> None:
-        super().__init__(of_kind(content, kind))
+        super().__init__(records_of_type(content, kind))
         self._content = content
         self._kind: type[Record] = kind
 
@@ -69,13 +70,13 @@ class KindView(dict[str, Record]):
         del self._content[key]
 
 
-def light(content: RecordDict) -> Content:
-    """Return what a message carries as a `Content`; the records are the same."""
+def as_content(content: RecordDict) -> Content:
+    """Return a message's content as a `Content` with the same records."""
     return content if isinstance(content, Content) else Content(dict(content))
 
 
-def of_kind(content: RecordDict, kind: type[Record]) -> Iterator[tuple[str, Record]]:
-    """Yield the keys and records of a kind; Flower's own views are slow where there are many."""
+def records_of_type(content: RecordDict, kind: type[Record]) -> Iterator[tuple[str, Record]]:
+    """Yield the keys and records of a type; Flower's own views are slow if there are many."""
     for key, record in content.items():
         if isinstance(record, kind):
             yield key, record

@@ -36,7 +36,7 @@ from fedsim.stages.simulation.history import read_history_file
 from fedsim.studies.cells import expand
 from fedsim.studies.definition import load_study
 from fedsim.transport.messages import proximal_of, require_finite, require_readable, round_of
-from fedsim.transport.npy_decoding import decoded as decoded_array
+from fedsim.transport.npy_decoding import decode_array as decoded_array
 from fuzz.corpus import Corpus
 from fuzz.harness import unclear
 from fuzz.mutators import npy, tables, tensors

@@ -21,7 +21,7 @@ from fedsim.files import parsed_json, read_bytes, write_json
 from fedsim.report.results_file import parse_results
 from fedsim.stages.simulation.history import read_history_file
 from fedsim.transport.messages import require_finite, require_usable
-from fedsim.transport.npy_decoding import decoded
+from fedsim.transport.npy_decoding import decode_array
 from fuzz.harness import unclear
 from fuzz.mutators import npy
 
@@ -149,7 +149,7 @@ def test_a_sound_history_is_read_exactly(
 def test_an_array_is_read_as_numpy_reads_it(values: np.ndarray, by_column: bool) -> None:
     stored = np.asfortranarray(values) if by_column and values.ndim else values
     array = Array(str(values.dtype), values.shape, "numpy.ndarray", npy.encoded(stored))
-    np.testing.assert_array_equal(decoded(array), array.numpy(), strict=True)
+    np.testing.assert_array_equal(decode_array(array), array.numpy(), strict=True)
     if values.dtype.kind != "f" or np.isfinite(values).all():
         require_usable(ArrayRecord({"w": array}), {"w": values.shape}, "x")
 

@@ -27,7 +27,7 @@ from fedsim.training.vectorized.batches import StackedSums, stacked_batches
 from fedsim.training.vectorized.layers import Gradient, StackedModel
 from fedsim.training.vectorized.optimizers import StackedOptimizer, State
 from fedsim.transport.buffer_pool import BufferLayout, Room, Uploads
-from fedsim.transport.lazy_arrays import recorded, seen_finite, tensors_of
+from fedsim.transport.lazy_arrays import all_finite_or_none, as_array_record, tensors_of
 
 STACK_BYTES = 2**22  # of parameters and inputs at once: more do not stay in a core's cache
 ONE_STEP_BYTES = 2**24  # where there is one step only, for which nothing has to stay there
@@ -200,7 +200,7 @@ class _Stack:
 
     def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord | None]]:
         """Yield the parameters and the optimiser's state, if it has one, of each participant."""
-        finite = seen_finite(self.parameters)
+        finite = all_finite_or_none(self.parameters)
         parameters = [(n, p.numpy()) for n, p in zip(self.received, self.parameters, strict=True)]
         states = [
             (f"{number}.{key}", stacked.numpy())
@@ -212,4 +212,7 @@ class _Stack:
             uploaded = {name: stacked[place, ...] for name, stacked in parameters}
             room = None if self.places is None else self.places[place]
             kept = {key: np.array(stacked[place]) for key, stacked in states}
-            yield recorded(uploaded, finite=finite, room=room), recorded(kept) if kept else None
+            yield (
+                as_array_record(uploaded, finite=finite, room=room),
+                as_array_record(kept) if kept else None,
+            )

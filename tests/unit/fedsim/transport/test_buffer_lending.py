@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord
 from fedsim.transport.buffer_lending import BufferBorrower, BufferLender
 from fedsim.transport.buffer_pool import BufferLayout, BufferPool, Uploads
 from fedsim.transport.channel import Channel, new_channel
-from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
+from fedsim.transport.lazy_arrays import ArrayInMemory, as_array_record, values_of
 
 SHAPES = {
     "w": torch.zeros(40, 30),
@@ -40,7 +40,7 @@ def upload(pool: BufferPool, value: int, finite: bool | None = None) -> ArrayRec
     for number, tensor in enumerate(rooms.tensors):
         tensor.fill_(value + number)
     named = {name: t.numpy()[1, ...] for name, t in zip(SHAPES, rooms.tensors, strict=True)}
-    return recorded(named, finite=finite, room=rooms.places[1])
+    return as_array_record(named, finite=finite, room=rooms.places[1])
 
 
 def is_same_memory(left: ArrayRecord, right: ArrayRecord) -> bool:

@@ -9,11 +9,11 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fedsim.transport.flower_records import FastArrays, FastMetrics
-from fedsim.transport.lazy_arrays import recorded
+from fedsim.transport.lazy_arrays import as_array_record
 from fedsim.transport.record_views import Content
 
 KINDS: list[tuple[Callable[[dict[str, Any]], Any], type[Any], dict[str, Any]]] = [
-    (FastArrays, ArrayRecord, dict(recorded({"w": np.ones(3), "b": np.zeros(2)}))),
+    (FastArrays, ArrayRecord, dict(as_array_record({"w": np.ones(3), "b": np.zeros(2)}))),
     (FastMetrics, MetricRecord, {"loss": 1.5, "all": [1, 2], "num-examples": 20}),
     (Content, RecordDict, {"m": MetricRecord({"loss": 1.5}), "c": ConfigRecord({"mu": 0.1})}),
 ]

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fedsim.transport.lazy_arrays import ArrayInMemory, in_memory, is_finite, tensors_of, values_of
+from fedsim.transport.lazy_arrays import (
+    ArrayInMemory,
+    is_finite,
+    tensors_as_record,
+    tensors_of,
+    values_of,
+)
 
 ANY = arrays.arrays(
     dtype=st.one_of(
@@ -50,7 +56,7 @@ def test_it_comes_out_of_a_pickle_as_it_went_in(values: Any) -> None:
 
 def test_nothing_is_serialised_or_copied_before_somebody_asks() -> None:
     tensor = torch.arange(6.0).reshape(2, 3)
-    record = in_memory({"w": tensor})
+    record = tensors_as_record({"w": tensor})
     assert np.shares_memory(values_of(record["w"]), tensor.numpy())
     assert tensors_of(record)["w"].data_ptr() == tensor.data_ptr()
     before = record["w"].data

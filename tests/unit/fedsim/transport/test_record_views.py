@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fedsim.transport.record_views import Content, light
+from fedsim.transport.record_views import Content, as_content
 
 
 def records() -> dict[str, ArrayRecord | MetricRecord | ConfigRecord]:
@@ -50,7 +50,7 @@ def test_what_is_changed_in_a_view_is_changed_in_the_content() -> None:
 
 @pytest.mark.usefixtures("no_search_for_circles")
 def test_a_look_at_it_keeps_nothing_alive() -> None:
-    content = light(RecordDict(records()))
+    content = as_content(RecordDict(records()))
     record = weakref.ref(content["arrays"])
     assert list(content.array_records) == ["arrays"]
     del content
@@ -59,4 +59,4 @@ def test_a_look_at_it_keeps_nothing_alive() -> None:
 
 def test_what_is_light_already_stays_as_it_is() -> None:
     content = Content(records())
-    assert light(content) is content
+    assert as_content(content) is content

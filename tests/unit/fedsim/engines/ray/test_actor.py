@@ -28,7 +28,7 @@ from fedsim.federation.client_app import Participants, make_client_app
 from fedsim.models import build_model
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import Policy, SnapshotStore
-from fedsim.transport.lazy_arrays import ArrayInMemory, recorded, values_of
+from fedsim.transport.lazy_arrays import ArrayInMemory, as_array_record, values_of
 from fedsim.transport.messages import ROUND
 
 pytestmark = pytest.mark.usefixtures("flower")
@@ -157,7 +157,7 @@ def test_long_bytes_travel_beside_the_pickle_and_once() -> None:
 
 def test_arrays_without_bytes_travel_as_their_numbers() -> None:
     grid = np.arange(3000, dtype=np.float32).reshape(50, 60)
-    record = recorded({"whole": grid, "turned": grid.T, "one": np.float64(3) * np.ones(())})
+    record = as_array_record({"whole": grid, "turned": grid.T, "one": np.float64(3) * np.ones(())})
     payload = pack_object([record, record.copy()])
     assert [part.nbytes for part in payload.parts] == [grid.nbytes, grid.nbytes]
     assert not any(array.has_bytes for array in in_memory_of(record))
@@ -172,7 +172,7 @@ def test_arrays_without_bytes_travel_as_their_numbers() -> None:
 
 @pytest.mark.parametrize("known", [True, None])
 def test_what_is_known_of_numbers_travels_with_them(known: bool | None) -> None:
-    record = recorded({"a": np.ones(1000)}, finite=known)
+    record = as_array_record({"a": np.ones(1000)}, finite=known)
     [array] = in_memory_of(unpack_object(pack_object(record)))
     assert array.known_finite is known
 
