@@ -19,8 +19,8 @@ from fedsim import seeds
 from fedsim.models import build_model
 from fedsim.models.convolutions import (
     channels_last_pays,
-    convolution_calls,
-    prepared_model,
+    prepare_model,
+    record_convolution_calls,
     small_convolutions,
 )
 
@@ -56,10 +56,10 @@ def figures(name: str, size: int, repetitions: int, **settings: object) -> dict[
     new_model = partial(
         build_model, name, settings, input_shape=(3, 32, 32), num_classes=CLASSES, seed=0
     )
-    calls = convolution_calls(new_model(), torch.zeros(2, 3, 32, 32))
+    calls = record_convolution_calls(new_model(), torch.zeros(2, 3, 32, 32))
     small, channels_last = small_convolutions(calls), channels_last_pays(calls)
     models = {
-        "fedsim": prepared_model(new_model, small, channels_last=channels_last),
+        "fedsim": prepare_model(new_model, small, channels_last=channels_last),
         "PyTorch": new_model(),
     }
     steps = {

@@ -19,7 +19,7 @@ from fedsim.federation.node_identification import identify_nodes
 from fedsim.federation.replay import LastRoundRecorder
 from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
-from fedsim.models.convolutions import prepared_model
+from fedsim.models.convolutions import prepare_model
 from fedsim.models.exchange import exchanged_shapes
 from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.sgd_loop import Utility
@@ -31,7 +31,7 @@ def main() -> None:
     pace, work, workers = Pace(), WORKLOADS[sys.argv[1]], int(sys.argv[2])
     members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
     small, channels_last = convolution_ways(members)
-    prepared = partial(prepared_model, work.new_model, small, channels_last=channels_last)
+    prepared = partial(prepare_model, work.new_model, small, channels_last=channels_last)
     members = replace(members, new_model=prepared)
     stacked = stacking_pays(members) if sys.argv[3] == "auto" else sys.argv[3] == "true"
     app = make_client_app(members, stacked=stacked)

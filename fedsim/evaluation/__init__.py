@@ -1,4 +1,4 @@
-"""Evaluation of attacks: scores joined to truth by record id, metrics, intervals, comparisons."""
+"""Evaluation of attacks: joining scores to the truth, metrics, intervals and comparisons."""
 
 from fedsim.evaluation.comparison import Comparison, Difference, compare
 from fedsim.evaluation.estimates import Estimate

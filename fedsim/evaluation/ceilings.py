@@ -1,8 +1,8 @@
-"""The self-check of a run: its attacks against the guarantees of its defences.
+"""The self-check of a run, which compares its attacks with the guarantees of its defences.
 
-What a guarantee allows is in `fedsim.privacy.guarantee.Ceiling`. An attack whose lower confidence
-limit lies above it refutes the guarantee: noise is missing, an assumption does not hold, or the
-attack sees what it may not.
+`fedsim.privacy.guarantee.Ceiling` has the upper limits that a guarantee implies. An attack whose
+lower confidence limit lies above such a limit refutes the guarantee: noise is missing, an
+assumption does not hold, or the attack sees something that it must not see.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,14 @@ from fedsim.evaluation.metrics import TprAtFpr
 from fedsim.privacy.guarantee import Ceiling
 
 FEWEST_FALSE_POSITIVES = 10
-"""With fewer behind it, the interval of a TPR at a low FPR covers too seldom to refute anything."""
+"""The least number of false positives at which the interval of a TPR covers well enough."""
 
 
-def exceeded(result: EvaluationResult, ceiling: Ceiling) -> str:
-    """Return which figure of an attack lies above a ceiling, with its limit; empty if none does.
+def figure_above_ceiling(result: EvaluationResult, ceiling: Ceiling) -> str:
+    """Return a text that names a figure of an attack above a ceiling; empty if there is none.
 
-    The AUC, the balanced accuracy, and every TPR at an FPR with ten false positives or more.
+    The figures compared are the AUC, the balanced accuracy, and every TPR at an FPR with ten false
+    positives or more.
     """
     for heading, low, most in _limits(result, ceiling):
         if low > most:

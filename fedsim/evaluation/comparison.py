@@ -1,8 +1,9 @@
 """Comparison of two attackers: differences with intervals and p-values.
 
-Both sides are measured on the same draws of records, so whatever records coincide are paired: an
-easy record is easy for both, and the difference is surer than the two figures are. Records that
-only one side has are drawn independently. How much was paired is part of the answer.
+Both sides are measured on the same resamples of records, so records that both sides have are
+paired: a record that is easy for one is often easy for the other, and the difference has a
+narrower interval than the two figures. Records that only one side has are drawn independently. The
+result says how many records were paired.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from fedsim.seeds import generator
 
 @dataclass(frozen=True)
 class Difference:
-    """`other` minus `reference`: the value, its percentile interval, a two-sided p-value."""
+    """`other` minus `reference`: the value, its percentile interval, and a two-sided p-value."""
 
     value: float
     low: float
@@ -31,17 +32,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two evaluation results differ.
+    """The differences of two evaluation results.
 
     Attributes
     ----------
     pairing
         ``paired`` (the same records with the same truth), ``partly paired`` or ``unpaired``.
     shared
-        How many records both sides share.
+        The number of records that both sides have.
     figures
-        By the name of the metric, the difference of each that both sides have a figure of and that
-        is resampled.
+        The differences, by the name of the metric: of each resampled metric for which both sides
+        have a figure.
     """
 
     pairing: str
@@ -62,7 +63,7 @@ def compare(
     resamples: int = RESAMPLES,
     same_records: bool = True,
 ) -> Comparison:
-    """Compare two evaluation results, paired wherever their records coincide.
+    """Compare two evaluation results; records that both have are paired.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def compare(
     resamples
         Number of resamples; p-values cannot be smaller than 2 / (resamples + 1).
     same_records
-        False where a record id names different records on the two sides (another data set).
+        False if a record id names different records on the two sides (another data set).
     """
     metrics = [
         metric
@@ -102,10 +103,10 @@ def compare(
 
 
 def _difference(value: float, replicates: Floats) -> Difference:
-    """Return the difference; p is the level at which the percentile interval just leaves 0 out.
+    """Return a difference; p is the level at which the percentile interval just excludes 0.
 
-    One is added to both counts (Davison & Hinkley 1997, eq. 4.11): no finite number of resamples
-    can give p = 0.
+    One is added to both counts (Davison & Hinkley 1997, eq. 4.11), because no finite number of
+    resamples can give p = 0.
     """
     not_above = (1 + (replicates <= 0).sum()) / (1 + len(replicates))
     not_below = (1 + (replicates >= 0).sum()) / (1 + len(replicates))
@@ -114,7 +115,7 @@ def _difference(value: float, replicates: Floats) -> Difference:
 
 
 def _pairing(reference: EvaluationResult, other: EvaluationResult) -> tuple[str, int]:
-    """Return how far the two sides have the same records, and how many they share."""
+    """Return the kind of pairing of the two sides, and the number of shared records."""
     first, second = _judged(reference), _judged(other)
     shared = np.intersect1d(first[0], second[0])
     same = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

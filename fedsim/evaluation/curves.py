@@ -1,6 +1,6 @@
-"""What a report draws of an attack's scores: ROC, histogram, accuracy by class, quartiles.
+"""The curves of an attack's scores that a report draws: ROC, histogram, accuracy by class.
 
-Plain arrays, small enough to embed: `fedsim.report` draws them.
+They are plain arrays, small enough to embed in a page; `fedsim.report` draws them.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from fedsim.evaluation.scores import EvaluationError, Ids
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """Arrays of one length: the best TPR at an FPR of at most `fpr`, rising, from 0 to 1."""
+    """The best TPR at an FPR of at most `fpr`: (points,) each, `fpr` ascending from 0 to 1."""
 
     fpr: Floats
     tpr: Floats
@@ -26,7 +26,7 @@ class Roc:
 class Histogram:
     """Shares of members and of non-members in each bin: `edges` is (bins + 1,), the rest (bins,).
 
-    The outermost bins also hold what lies beyond them.
+    The outermost bins also count the scores beyond them.
     """
 
     edges: Floats
@@ -36,7 +36,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How often the records of one class are classified correctly, and how many records that is."""
+    """The accuracy on the records of one class, and the number of these records."""
 
     label: int
     accuracy: float
@@ -46,8 +46,8 @@ class ClassAccuracy:
 def mean_roc(cases: Sequence[EvaluationCase], points: int = 200) -> Roc:
     """Return the ROC averaged vertically over seeds and victims (Fawcett 2006, section 9.1).
 
-    Each point is a whole number of false positives, spaced evenly on a logarithmic axis, so that
-    the curve may be drawn on both kinds of axis; in between it is a staircase.
+    Each point is a whole number of false positives. Points are evenly spaced on a logarithmic axis,
+    so that the curve can be drawn on a linear and on a logarithmic axis; it is a step function.
     """
     fewest = min(case.joined.nonmembers for case in cases)
     budgets = np.unique(np.round(np.geomspace(1, fewest, points)).astype(np.int64))
@@ -57,9 +57,10 @@ def mean_roc(cases: Sequence[EvaluationCase], points: int = 200) -> Roc:
 
 
 def score_histogram(case: EvaluationCase, bins: int = 40) -> Histogram:
-    """Return how the scores of members and of non-members are spread, all seeds together.
+    """Return the histogram of the scores of members and of non-members, over all seeds.
 
-    Bins are equal between the 0.5 % and the 99.5 % quantile: one outlier would flatten the rest.
+    Bins have equal width between the 0.5 % and the 99.5 % quantile, because a single outlier would
+    otherwise leave nearly all scores in one bin.
     """
     scores = case.joined.scores
     low, high = np.quantile(scores, [0.005, 0.995])
@@ -75,22 +76,22 @@ def score_histogram(case: EvaluationCase, bins: int = 40) -> Histogram:
 
 
 def accuracy_by_class(case: EvaluationCase, records: Ids, labels: ArrayLike) -> list[ClassAccuracy]:
-    """Return the plain accuracy on the records of each class, mean over seeds, by rising label.
+    """Return the accuracy on the records of each class, mean over seeds, in order of label.
 
     Parameters
     ----------
     case
         The scores.
     records, labels
-        int (n,) each: the class of each record; may cover more records than were evaluated.
+        int (n,) each: the class of each record. They may cover more records than were evaluated.
     """
     classes = np.asarray(labels)
     order = np.argsort(records)
     places = np.searchsorted(records, case.joined.records, sorter=order).clip(max=len(records) - 1)
     if (lost := case.joined.records[records[order][places] != case.joined.records]).size:
         raise EvaluationError(
-            f"{lost.size} judged records have no class, record {lost[0]} among them; "
-            "every judged record needs one"
+            f"{lost.size} evaluated records have no class, record {lost[0]} among them; "
+            "every evaluated record needs one"
         )
     label = classes[order][places]
     called = case.joined.scores >= case.thresholds[:, None]

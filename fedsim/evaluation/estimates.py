@@ -1,4 +1,4 @@
-"""Estimates with intervals: percentiles of resamples, and the exact binomial interval."""
+"""Estimates with intervals: percentiles of resamples, or the exact binomial interval."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,22 +13,21 @@ CONFIDENCE = 0.95
 
 
 ONE_SIDED = 2 * CONFIDENCE - 1
-"""The central interval whose ends are one-sided limits at the confidence."""
+"""The confidence of the central interval whose ends are one-sided limits at `CONFIDENCE`."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval and the way it was found: `bootstrap`, `exact`, or `bound`.
+    """A figure with its interval and the interval's method: `bootstrap`, `exact`, or `bound`.
 
-    A bound is a figure that holds with a confidence itself; its interval is the figure.
+    A bound is itself a confidence limit, so its interval is the figure.
 
     Attributes
     ----------
     value, low, high, method
         The figure and its central interval.
     least, most
-        One-sided limits of the same confidence, for a gate: the figure is at least, or at most, so
-        much.
+        One-sided lower and upper limits at the same confidence, for `fedsim gate`.
     """
 
     value: float
@@ -40,11 +39,12 @@ class Estimate:
 
 
 def percentile_interval(replicates: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the central interval that holds `confidence` of the replicates, and of one more.
+    """Return the central percentile interval of replicates, corrected for their finite number.
 
-    The truth is to lie among n replicates as one of n + 1 (Davison and Hinkley 1997, 5.2.1): the
-    ends are the order statistics of number (n + 1) tail. Those of the replicates alone cover less,
-    by (1 - tail) / n on either side: .5 % with 400 of them, .1 % with 2,000.
+    The truth is treated as one of n + 1 values together with the n replicates (Davison and Hinkley
+    1997, 5.2.1), so the ends are the order statistics of number (n + 1) tail. Plain percentiles of
+    the replicates would cover less, by (1 - tail) / n on either side: .5 % with 400 replicates,
+    .1 % with 2,000.
 
     >>> percentile_interval(np.arange(1.0, 20.0), 0.9)
     (1.0, 19.0)
@@ -73,10 +73,10 @@ def clopper_pearson(
 
 
 def estimate(value: float, replicates: Floats, trials: int, *, fraction: bool = True) -> Estimate:
-    """Return `value` with its percentile interval, or the exact one where no resample can vary.
+    """Return `value` with its percentile interval, or the exact one if no resample can vary.
 
-    A perfect fraction (0 or 1) is perfect in every resample: the bootstrap would claim certainty.
-    `trials` independent records that all agreed say less, and the exact interval says how much.
+    A fraction of exactly 0 or 1 is the same in every resample, so the bootstrap's interval would
+    have width 0. The exact binomial interval of `trials` independent records is used instead.
     """
     if fraction and value in (0.0, 1.0):
         return exact_estimate(value, partial(clopper_pearson, round(value * trials), trials))
@@ -86,12 +86,12 @@ def estimate(value: float, replicates: Floats, trials: int, *, fraction: bool = 
 
 
 def exact_estimate(value: float, interval: Callable[[float], tuple[float, float]]) -> Estimate:
-    """Return `value` with the intervals that a function gives at a confidence."""
+    """Return `value` with the intervals that a function returns for a confidence."""
     low, high = interval(CONFIDENCE)
     least, most = interval(ONE_SIDED)
     return Estimate(value, low, high, "exact", least, most)
 
 
 def bound_estimate(value: float) -> Estimate:
-    """Return a figure that is a bound itself."""
+    """Return a figure that is itself a bound."""
     return Estimate(value, value, value, "bound", value, value)

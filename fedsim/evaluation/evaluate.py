@@ -1,9 +1,9 @@
-"""Evaluation of an attack: all scores are measured by this code.
+"""Evaluation of an attack: the one implementation that turns scores into figures.
 
-For each seed of an attack the threshold is chosen on the *known* records (out-of-fold scores) and
-applied to the *tested* ones; metrics are means over the seeds. The interval speaks of the records:
-other records drawn in the same way would move the figure by so much. It does not speak of training
-the federation again.
+For each seed of an attack the threshold is chosen on the auxiliary records (out-of-fold scores) and
+applied to the evaluation records; metrics are means over the seeds. The interval covers the
+sampling of records: the variation of the figure if other records were drawn in the same way. It
+does not cover the variation between trainings of the federation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,27 +32,27 @@ from fedsim.seeds import generator
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What an attack achieves on one victim, or on average over several.
+    """The figures of an attack on one victim, or their mean over several victims.
 
     Attributes
     ----------
     figures
-        By the name of the metric, each figure with its interval.
+        The figures with their intervals, by the name of the metric.
     details
-        By the name of the metric, what stands beside the figure: of a TPR how many false positives
-        there are behind it (mean over seeds and victims).
+        Additional numbers of a metric, by its name: for a TPR the number of false positives (mean
+        over seeds and victims).
     refused
-        By the name of the metric, why so few records do not support it.
+        Why a metric was not measured on so few records, by the name of the metric.
     metrics
-        What was measured or refused, in order.
+        The metrics that were measured or refused, in order.
     members, nonmembers
-        How many records were evaluated, summed over the victims.
+        The numbers of evaluated records, summed over the victims.
     seeds
-        How many seeds of the attack the figures are means over.
+        The number of seeds of the attack, over which figures are means.
     resamples, confidence
-        Resamples of the bootstrap.
+        The number of resamples of the bootstrap, and the confidence of the intervals.
     cases
-        The scores behind the figures, one case per victim: what `compare` and curves are made of.
+        The scores, one case for each victim, from which `compare` and curves are computed.
     """
 
     figures: Mapping[str, Estimate]
@@ -68,12 +68,12 @@ class EvaluationResult:
 
     @property
     def accuracy(self) -> Estimate:
-        """Balanced accuracy at the calibrated thresholds; where it was measured."""
+        """Balanced accuracy at the calibrated thresholds, if it was measured."""
         return self.figures["accuracy"]
 
     @property
     def auc(self) -> Estimate:
-        """The area under the ROC; where it was measured."""
+        """The area under the ROC, if it was measured."""
         return self.figures["auc"]
 
 
@@ -92,24 +92,24 @@ def evaluate_attack(
     Parameters
     ----------
     tested, calibration
-        Scores of the tested records, and out-of-fold scores of the known ones, from the same seeds
-        of the attack.
+        Scores of the evaluation records, and out-of-fold scores of the auxiliary records, from the
+        same seeds of the attack.
     truth_tested, truth_calibration
-        Who is a member; joined to the scores by record id.
+        Which records are members; joined to the scores by record id.
     seed
         Seed of the bootstrap.
     metrics
-        What is measured; by default accuracy, AUC, and the TPR at an FPR of 1 and of 0.1 %.
+        The metrics to measure; by default accuracy, AUC, and the TPR at an FPR of 1 and of 0.1 %.
     resamples
-        Resamples of the bootstrap.
+        The number of resamples of the bootstrap.
 
     Raises
     ------
     EvaluationError
-        If scores and truth do not fit record by record, if a record is both known and tested, or
-        if the two scores come from different numbers of seeds.
+        If scores and truth are not of the same records, if a record is both an auxiliary and an
+        evaluation record, or if the two scores come from different numbers of seeds.
     """
-    case = calibrated(tested, calibration, truth_tested, truth_calibration)
+    case = calibrate(tested, calibration, truth_tested, truth_calibration)
     return _evaluation_result([case], _or_default(metrics), seed, resamples)
 
 
@@ -120,13 +120,13 @@ def mean_evaluation_result(
     metrics: Sequence[Metric] | None = None,
     resamples: int = RESAMPLES,
 ) -> EvaluationResult:
-    """Return the mean over victims of one attack, each victim counting once, with intervals.
+    """Return the unweighted mean over the victims of one attack, with intervals.
 
     Records that several victims share (non-members of all) are resampled together, so the interval
-    is not narrowed by counting them twice.
+    is not too narrow because of records that count several times.
     """
     if not evaluation_results:
-        raise EvaluationError("a mean over no victims was asked for; at least one is needed")
+        raise EvaluationError("a mean over no victims was requested; at least one is needed")
     return _evaluation_result(
         [case for one in evaluation_results for case in one.cases],
         _or_default(metrics),
@@ -139,10 +139,10 @@ def _or_default(metrics: Sequence[Metric] | None) -> tuple[Metric, ...]:
     return default_metrics() if metrics is None else tuple(metrics)
 
 
-def calibrated(
+def calibrate(
     tested: Scores, calibration: Scores, truth_tested: Truth, truth_calibration: Truth
 ) -> EvaluationCase:
-    """Join scores to truth and choose each seed's threshold on the calibration scores.
+    """Join scores to the truth, and choose each seed's threshold on the calibration scores.
 
     See `evaluate_attack` for the parameters and the errors.
     """
@@ -166,7 +166,7 @@ def calibrated(
 def _evaluation_result(
     cases: Sequence[EvaluationCase], metrics: Sequence[Metric], seed: int, resamples: int
 ) -> EvaluationResult:
-    """Measure the cases and their mean; `cases` is not empty."""
+    """Measure the mean over the cases; `cases` must not be empty."""
     members = min(case.joined.members for case in cases)
     nonmembers = min(case.joined.nonmembers for case in cases)
     reasons = {metric.name: metric.refusal(members, nonmembers) for metric in metrics}
@@ -208,10 +208,10 @@ def _estimate(
 
 
 def _exact(cases: Sequence[EvaluationCase], metric: Metric) -> Estimate | None:
-    """Return a figure with its exact interval where it is a plain proportion of records.
+    """Return a figure with its exact interval if it is a plain proportion of records.
 
-    That is: one victim, one seed, and the metric says so. A mean over seeds counts the same record
-    several times and is no binomial proportion.
+    This requires one victim, one seed, and a metric that is a proportion. A mean over seeds counts
+    the same record several times and is not a binomial proportion.
     """
     if len(cases) > 1 or cases[0].joined.seeds > 1:
         return None
@@ -222,7 +222,7 @@ def _exact(cases: Sequence[EvaluationCase], metric: Metric) -> Estimate | None:
 
 
 def _own(cases: Sequence[EvaluationCase], metric: Metric) -> Estimate | None:
-    """Return a figure with the metric's own interval, the mean of those of seeds and victims."""
+    """Return a figure with the metric's own interval, averaged over seeds and victims."""
     scored = [one for case in cases for one in case.scored]
 
     def interval(confidence: float) -> tuple[float, float] | None:

@@ -2,12 +2,12 @@
 
 The bootstrap (Efron & Tibshirani 1993, percentile interval) draws records with replacement,
 members among members and non-members among non-members, and measures every metric of every attack
-on the same draw. A record that several attacks or victims share gets the same weight in all of
-them. That one rule makes the mean over victims honest about shared non-members and makes a
-comparison of two attacks on the same records a paired one.
+on the same draw. A record that several attacks or victims share has the same weight in all of
+them. This rule makes the interval of a mean over victims correct for shared non-members, and makes
+a comparison of two attacks on the same records a paired one.
 
 Scores are not sorted again in a resample: a record drawn twice has weight two in cumulative sums
-over the original order, so all resamples of a metric are a few array operations.
+over the original order, so all resamples of a metric take a few array operations.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.evaluation.joined_scores import EvaluationCase, own_error, require_in_range
+from fedsim.evaluation.joined_scores import EvaluationCase, call_metric_method, require_in_range
 from fedsim.evaluation.metric import Counts, Floats, Metric, ResampledRecords
 from fedsim.evaluation.scores import EvaluationError, Ids
 
 RESAMPLES = 2000
-# Weights held at once, resamples x records: 4 million float64 are 32 MB an intermediate array.
+# Weights in memory at once, resamples x records: an array of 4 million float64 takes 32 MB.
 _BLOCK = 4_000_000
 
 
 Replicates = Mapping[str, Floats]
-"""Each metric, by name, measured on each resample: (resamples,)."""
+"""The figure of each metric on each resample, (resamples,), by the name of the metric."""
 
 
 def bootstrap(
@@ -41,17 +41,18 @@ def bootstrap(
     Parameters
     ----------
     groups
-        Cases whose metrics are averaged (the victims of one attack); record ids are one namespace.
+        Groups of cases whose metrics are averaged (the victims of one attack). Equal record ids in
+        any of the groups name the same record.
     metrics
-        What is measured; that they share the draws changes none of them.
+        The metrics to measure; all are measured on the same draws.
     rng
         Source of the draws.
     resamples
-        How many times the records are drawn.
+        The number of resamples.
 
     Returns
     -------
-    One `Replicates` for each group, row i of all of them from the same draw.
+    One `Replicates` for each group; entry i of all of them is from the same draw.
     """
     cases = [case for group in groups for case in group]
     universe, strata = _strata(cases)
@@ -74,18 +75,18 @@ def bootstrap(
 
 
 def _columns(counts: Counts, column: NDArray[np.intp]) -> Counts:
-    """Return the weights of the records of one case, which are often all."""
+    """Return the weights of the records of one case, without a copy if it has all records."""
     if np.array_equal(column, np.arange(counts.shape[1])):
         return counts
     return counts.T[column].T
 
 
 def _strata(cases: Sequence[EvaluationCase]) -> tuple[Ids, list[NDArray[np.intp]]]:
-    """Return all record ids, sorted, and the groups of them that play the same part everywhere.
+    """Return all record ids, sorted, and the strata: records with the same role in every case.
 
-    With one case the strata are its members and its non-members. With several, a record's part is
-    what it is in each (member, non-member, absent), so every case keeps its two sizes in every
-    resample.
+    With one case the strata are its members and its non-members. With several cases a record has a
+    role in each (member, non-member, absent), so in every resample each case keeps its numbers of
+    members and of non-members.
     """
     universe = np.unique(np.concatenate([case.joined.records for case in cases]))
     parts = np.zeros((len(cases), len(universe)), dtype=np.int8)
@@ -99,7 +100,7 @@ def _strata(cases: Sequence[EvaluationCase]) -> tuple[Ids, list[NDArray[np.intp]
 def _draws(
     records: int, strata: Sequence[NDArray[np.intp]], resamples: int, rng: np.random.Generator
 ) -> Iterator[Counts]:
-    """Yield how often each record was drawn, int32 (some resamples, records), block by block."""
+    """Yield how often each record was drawn, int32 (resamples of a block, records), by blocks."""
     block = max(1, _BLOCK // records)
     for start in range(0, resamples, block):
         yield _block_of_draws(records, strata, min(block, resamples - start), rng)
@@ -107,7 +108,7 @@ def _draws(
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """A block that was drawn: of what and from which state of the generator, and what came out."""
+    """A block of draws: its arguments, the generator's state before and after, and the result."""
 
     drawn_from: tuple[object, ...]
     counts: Counts
@@ -116,16 +117,16 @@ class _Block:
 
 _MOST_KEPT = 6
 _latest: list[_Block] = []
-"""The last blocks that were drawn, the latest first."""
+"""The most recent blocks of draws, the latest first."""
 
 
 def _block_of_draws(
     records: int, strata: Sequence[NDArray[np.intp]], rows: int, rng: np.random.Generator
 ) -> Counts:
-    """Return a block; what lies next to each other are the weights of a record.
+    """Return a block of draws, in which the weights of one record are contiguous in memory.
 
-    All attacks on one set of records are judged on the same draws, and making them takes longer
-    than most metrics do: the last blocks are kept.
+    All attacks on one set of records are measured on the same draws, and drawing takes longer than
+    most metrics, so the most recent blocks are cached.
     """
     state = rng.bit_generator.state
     drawn_from = (records, rows, *(stratum.tobytes() for stratum in strata), state)
@@ -147,15 +148,15 @@ def _block_of_draws(
 
 
 def measure_resamples(case: EvaluationCase, metrics: Sequence[Metric], counts: Counts) -> Floats:
-    """Measure one case under many weightings of its records at once.
+    """Measure one case on many resamples at once, which are given as weights of its records.
 
     Parameters
     ----------
     case, metrics
-        What is measured.
+        The case, and the metrics to measure.
     counts
-        int32 (resamples, records of the case): whole numbers whose sum over members, and over
-        non-members, is the case's own.
+        int32 (resamples, records of the case): how often each record was drawn. In each row the
+        sum over members is the case's number of members, and likewise for non-members.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def measure_resamples(case: EvaluationCase, metrics: Sequence[Metric], counts: C
     Raises
     ------
     PluginError
-        If a metric fails, or gives no finite number or no fraction where it says so.
+        If a metric fails, or returns a figure that is not finite or is outside its unit's range.
     """
     by_record, member = counts.T, case.joined.member
     members, nonmembers = by_record[member].T, by_record[~member].T
@@ -172,7 +173,8 @@ def measure_resamples(case: EvaluationCase, metrics: Sequence[Metric], counts: C
     for scored in case.scored:
         resampled = ResampledRecords(scored, members, nonmembers)
         for row, metric in zip(total, metrics, strict=True):
-            values = np.asarray(own_error(metric, metric.on_resamples, resampled), np.float64)
+            figures = call_metric_method(metric, metric.on_resamples, resampled)
+            values = np.asarray(figures, np.float64)
             if values.shape != row.shape:
                 raise EvaluationError(
                     f"metric {metric.name!r} measured resamples of shape {values.shape}; one "

@@ -1,4 +1,4 @@
-"""One attack on one victim, ready to be measured: joined scores and the thresholds to use."""
+"""The input of metrics: the scores of one attack on one victim, with truth and thresholds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class EvaluationCase:
     joined
         The evaluation records, their truth, and a row of scores for each seed of the attack.
     thresholds
-        float64 (seeds,): at or above it a record is classified as a member. Chosen elsewhere, on
-        the auxiliary records.
+        float64 (seeds,): a record with a score at or above the threshold is classified as a
+        member. Thresholds are chosen on the auxiliary records.
     auxiliary
-        The scores of those, of members and of non-members, a pair for each seed.
+        The scores of the auxiliary members and non-members, a pair for each seed.
     """
 
     joined: Joined
@@ -47,31 +47,32 @@ class EvaluationCase:
         Raises
         ------
         PluginError
-            If the metric fails, or gives no finite number or no fraction where it says so.
+            If the metric fails, or returns a figure that is not finite or is outside its unit's
+            range.
         """
-        values = [own_error(metric, metric.point, scored) for scored in self.scored]
+        values = [call_metric_method(metric, metric.point, scored) for scored in self.scored]
         require_in_range(metric, np.asarray(values, dtype=np.float64))
         return float(np.mean(values))
 
     def details(self, metric: Metric) -> dict[str, float]:
-        """Return what stands beside a metric's figure, mean over the attack's seeds."""
-        found = [dict(own_error(metric, metric.details, scored)) for scored in self.scored]
+        """Return the additional numbers of a metric, mean over the attack's seeds."""
+        found = [dict(call_metric_method(metric, metric.details, scored)) for scored in self.scored]
         return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 def mean_over(cases: Sequence[EvaluationCase], metric: Metric) -> float:
-    """Return the mean of a metric over the cases, each counting once."""
+    """Return the unweighted mean of a metric over the cases."""
     return float(np.mean([case.measure(metric) for case in cases]))
 
 
 def mean_details(cases: Sequence[EvaluationCase], metric: Metric) -> dict[str, float]:
-    """Return the mean over the cases of what stands beside a metric's figure."""
+    """Return the unweighted mean over the cases of a metric's additional numbers."""
     found = [case.details(metric) for case in cases]
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
-def own_error(metric: Metric, method: Callable[[A], R], argument: A) -> R:
-    """Call a metric's method; what a third party's raises becomes one sentence."""
+def call_metric_method(metric: Metric, method: Callable[[A], R], argument: A) -> R:
+    """Call a metric's method; any exception of a third party's becomes a `PluginError`."""
     try:
         return method(argument)
     except FedsimError:
@@ -83,10 +84,10 @@ def own_error(metric: Metric, method: Callable[[A], R], argument: A) -> R:
 
 
 def require_in_range(metric: Metric, values: Floats) -> None:
-    """Raise `PluginError` unless all figures are finite, and fractions where the unit says so."""
+    """Raise `PluginError` unless all figures are finite and in the range of the metric's unit."""
     if not np.isfinite(values).all():
         raise PluginError(f"metric {metric.name!r} gave a figure that is no finite number")
-    # Sums of weights may end a rounding error beyond 1.
+    # Sums of weights may exceed 1 by a rounding error.
     if metric.unit in FRACTIONS and not (values.min() >= -1e-9 and values.max() <= 1 + 1e-9):
         raise PluginError(
             f"metric {metric.name!r} gave a figure outside 0..1, which its unit "

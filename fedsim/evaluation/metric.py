@@ -1,9 +1,9 @@
 """The plugin contract of a metric: one number from the scores of members and of non-members.
 
 A metric is a class with a `name`, a `heading`, and `point`; its entry point is in the group
-``fedsim.metrics``. Nothing else has to change for it to stand in ``results.json``, the terminal's
-tables, the page, comparisons and data frames. Whatever it measures is resampled for its interval by
-`fedsim.evaluation.intervals`.
+``fedsim.metrics``. It then appears in ``results.json``, the terminal's tables, the page,
+comparisons and data frames without any other change. `fedsim.evaluation.intervals` resamples the
+records for its interval.
 """
 
 from abc import ABC, abstractmethod
@@ -20,10 +20,10 @@ Counts = NDArray[np.int32]
 Order = NDArray[np.intp]
 
 Unit = Literal["percent", "area", "number"]
-"""How a figure is printed: a fraction in percent, a fraction with three decimals, any number."""
+"""The formats of figures: a fraction in percent, a fraction with three decimals, any number."""
 
 FRACTIONS: tuple[Unit, ...] = ("percent", "area")
-"""The units whose figures lie in 0..1."""
+"""The units whose figures lie in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +35,11 @@ class ScoredRecords:
     members, nonmembers
         float64 (m,) and (n,), neither empty.
     threshold
-        At or above it a record is classified as a member; chosen on the auxiliary records.
+        A record with a score at or above it is classified as a member. It is chosen on the
+        auxiliary records.
     auxiliary
         The scores of the auxiliary members and non-members, for a metric that chooses a threshold
-        of its own; None where they are not at hand.
+        of its own; None if they are not available.
     """
 
     members: Floats
@@ -48,26 +49,26 @@ class ScoredRecords:
 
     @cached_property
     def member_order(self) -> Order:
-        """The places of the members by rising score."""
+        """The indices of the members in ascending order of score."""
         return np.argsort(self.members)
 
     @cached_property
     def nonmember_order(self) -> Order:
-        """The places of the non-members by rising score."""
+        """The indices of the non-members in ascending order of score."""
         return np.argsort(self.nonmembers)
 
 
 @dataclass(frozen=True, eq=False)
 class ResampledRecords:
-    """The same records under many weightings at once: how often each was drawn.
+    """Many resamples of the same records: how often each record was drawn.
 
     Attributes
     ----------
     scored
         The records.
     members, nonmembers
-        int32 (resamples, m) and (resamples, n); each row sums to m, and to n. In memory the
-        weights of one record lie next to each other.
+        int32 (resamples, m) and (resamples, n); each row sums to m, and to n. The weights of one
+        record are contiguous in memory.
     """
 
     scored: ScoredRecords
@@ -76,12 +77,12 @@ class ResampledRecords:
 
     @cached_property
     def members_below(self) -> Floats:
-        """Cumulative weights over the members by rising score, float64 (resamples, m + 1)."""
+        """Cumulative weights of members in ascending order of score, float64 (resamples, m + 1)."""
         return _cumulative(self.members, self.scored.member_order)
 
     @cached_property
     def nonmembers_below(self) -> Floats:
-        """Cumulative weights over the non-members by rising score, float64 (resamples, n + 1)."""
+        """Cumulative weights of non-members, likewise: float64 (resamples, n + 1)."""
         return _cumulative(self.nonmembers, self.scored.nonmember_order)
 
     @cached_property
@@ -95,7 +96,7 @@ class ResampledRecords:
         )
 
     def drawn(self) -> Iterator[ScoredRecords]:
-        """Yield each resample as records, one that was drawn twice standing there twice."""
+        """Yield each resample as records; a record that was drawn twice occurs twice."""
         scored = self.scored
         for members, nonmembers in zip(self.members, self.nonmembers, strict=True):
             yield ScoredRecords(
@@ -124,23 +125,23 @@ class Metric(ABC):
     Attributes
     ----------
     name
-        What files and options call it; a metric with a setting has it behind an ``@``:
-        ``tpr@0.01`` is the metric ``tpr``, its first setting .01.
+        The name in files and options. The value of a first setting follows an ``@``: ``tpr@0.01``
+        is the metric ``tpr`` with its first setting .01.
     heading
-        Above its column; short.
+        The short heading of its column.
     title
-        Where there is room; the heading if it is empty.
+        A longer heading, for places with more room; if empty, `heading` is used.
     explanation
         One sentence for the notes below a table.
     unit
-        How its figures are printed.
+        The format of its figures.
     higher_is
-        Whether a higher figure is the better attack.
+        Whether a higher figure means a better attack.
     guessing
-        What an attack that guesses reaches; None if that is not one number.
+        The figure of an attack that guesses; None if that is not a single number.
     resampled
-        Whether the bootstrap gives its interval. If not, the figure is itself a bound that holds
-        with a confidence: its interval is the figure, and it has no part in comparisons.
+        Whether the bootstrap gives its interval. If not, the figure is itself a confidence bound:
+        its interval is the figure, and comparisons leave it out.
     """
 
     name: str
@@ -154,46 +155,46 @@ class Metric(ABC):
 
     @abstractmethod
     def point(self, scored: ScoredRecords) -> float:
-        """Return the figure, a finite number; a fraction in 0..1 unless the unit is ``number``."""
+        """Return the figure: a finite number, in [0, 1] unless the unit is ``number``."""
 
     def on_resamples(self, resampled: ResampledRecords) -> Floats:
         """Return the figure of every resample, float64 (resamples,).
 
-        This one measures them one after the other. A metric that can measure all at once is
-        hundreds of times faster: see `fedsim.evaluation.metrics`.
+        This implementation measures them one after the other. An override that measures all at once
+        can be hundreds of times faster; see `fedsim.evaluation.metrics`.
         """
         return np.array([self.point(one) for one in resampled.drawn()], dtype=np.float64)
 
     def refusal(self, members: int, nonmembers: int) -> str | None:
-        """Return why so few records do not support the figure, or None if they do."""
+        """Return why there are too few records for the figure, or None if there are enough."""
         return None
 
     def independent_records(self, members: int, nonmembers: int) -> int:
-        """Return how many independent records stand behind a figure of exactly 0 or 1."""
+        """Return the number of independent records in a figure of exactly 0 or 1."""
         return min(members, nonmembers)
 
     def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
-        """Return successes and trials where the figure is a plain share of records, or None.
+        """Return successes and trials if the figure is a plain proportion of records, else None.
 
-        Such a figure has the exact binomial interval in the place of the bootstrap's.
+        Such a figure gets the exact binomial interval instead of the bootstrap's.
         """
         return None
 
     def own_interval(self, scored: ScoredRecords, confidence: float) -> tuple[float, float] | None:
-        """Return a central interval that covers where the bootstrap does not, or None.
+        """Return a central interval for cases in which the bootstrap covers too little, or None.
 
-        Of one seed against one victim; of several the limits are averaged, as if the errors of all
-        were one error, which covers whatever they share.
+        The interval is for one seed and one victim. For several, the limits are averaged, as if
+        their errors were fully correlated, which is the conservative assumption.
         """
         return None
 
     def details(self, scored: ScoredRecords) -> Mapping[str, float]:
-        """Return what else stands beside the figure in files: name and number, 0 or above."""
+        """Return additional numbers for files, by name; each is 0 or above."""
         return {}
 
 
 def weight_of(weights: Counts, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the weight of the chosen records in each resample, (resamples,).
+    """Return the total weight of the chosen records in each resample, (resamples,).
 
     >>> weight_of(np.array([[2, 0, 1], [1, 1, 1]], np.int32), np.array([True, False, True]))
     array([3, 2])
@@ -206,6 +207,6 @@ def _cumulative(weights: Counts, order: Order) -> Floats:
     """Return cumulative sums over the records in an order, float64 (resamples, records + 1)."""
     by_record = weights.T
     sums = np.zeros((len(by_record) + 1, by_record.shape[1]))
-    for place, record in enumerate(order):  # a row is quicker to add than a column to go through
+    for place, record in enumerate(order):  # adding rows is faster than cumsum along the columns
         np.add(sums[place], by_record[record], out=sums[place + 1])
     return sums.T

@@ -1,7 +1,7 @@
-"""From the names in an experiment to metrics: built once, checked, the headline's always there.
+"""Building and checking the metrics that an experiment names.
 
-The page's first sentence, the ROC's legend and the order of attacks are of accuracy and AUC, so
-these two are measured whatever an experiment names.
+Accuracy and AUC are always measured, because the page's first sentence, the ROC's legend and the
+order of attacks need them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,42 +16,42 @@ HEADLINE = ("accuracy", "auc")
 
 
 def default_metrics() -> tuple[Metric, ...]:
-    """Return what scores are measured by where nothing is named.
+    """Return the metrics that are used if a caller names none.
 
-    An experiment that names nothing refuses TPRs with few false positives besides
+    An experiment that names none also refuses TPRs with few false positives
     (`fedsim.config.metrics.DEFAULT_CHOICES`).
     """
     return Accuracy(), Auc(), TprAtFpr(0.01), TprAtFpr(0.001)
 
 
-def chosen_metrics(choices: Iterable[MetricChoice]) -> tuple[Metric, ...]:
-    """Return the metrics of an experiment, accuracy and AUC in front where it leaves them out.
+def build_metrics(choices: Iterable[MetricChoice]) -> tuple[Metric, ...]:
+    """Return the metrics of an experiment; accuracy and AUC are put first if it omits them.
 
     Raises
     ------
     PluginError
         If there is no such metric, its settings are not valid, or two have one name.
     """
-    chosen = [built_metric(choice) for choice in choices]
+    chosen = [build_metric(choice) for choice in choices]
     names = [metric.name for metric in chosen]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise PluginError(f"metrics has {twice[0]!r} twice; name each once")
-    return with_headline(chosen)
+    return add_headline_metrics(chosen)
 
 
-def with_headline(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
-    """Return the metrics, accuracy and AUC in front where they are not among them."""
+def add_headline_metrics(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Return the metrics; accuracy and AUC are put first if they are not among them."""
     names = {metric.name for metric in metrics}
     return (*(one for one in (Accuracy(), Auc()) if one.name not in names), *metrics)
 
 
-def built_metric(choice: MetricChoice) -> Metric:
+def build_metric(choice: MetricChoice) -> Metric:
     """Return the metric of one choice.
 
     Raises
     ------
     PluginError
-        If there is no such metric, or what its plugin returns is none.
+        If there is no such metric, or its plugin does not return a metric.
     """
     metric = plugins.build("metrics", *choice.plugin())
     if not isinstance(metric, Metric):

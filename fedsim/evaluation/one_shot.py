@@ -1,13 +1,15 @@
-"""Epsilon of a whole participant from canary participants of one federation.
+"""The epsilon of a whole participant, estimated from canary participants of one federation.
 
 Andrew, Kairouz, Oh, Oprea, McMahan & Suriyakumar, *One-shot Empirical Privacy Estimation for
 Federated Learning*, ICLR 2024. A canary participant sends a random direction, far longer than any
-clipping norm. Whether it took part is asked of the cosine of that direction with what was released:
-of a direction that nobody sent, it has a density proportional to (1 - t^2)^((d - 3) / 2) on [-1, 1]
-in d dimensions, near N(0, 1 / d); of those that were sent, N(mu, s^2) is fitted.
+clipping norm. The test statistic for its participation is the cosine of that direction with the
+released parameters. For a direction that nobody sent, the cosine has a density proportional to
+(1 - t^2)^((d - 3) / 2) on [-1, 1] in d dimensions, close to N(0, 1 / d). For directions that were
+sent, N(mu, s^2) is fitted.
 
-An *estimate* is the epsilon of telling these two distributions apart. It is no bound: it believes
-the fit. The *lower bound* believes only counts, by one-sided Jeffreys limits at each threshold.
+The *estimate* is the epsilon of distinguishing these two distributions. It is not a bound, because
+it relies on the fit. The *lower bound* relies on counts only, with one-sided Jeffreys limits at
+each threshold.
 """
 
 from collections.abc import Callable
@@ -21,23 +23,24 @@ from scipy.stats import beta, norm
 Floats = NDArray[np.float64]
 
 GAUSSIAN_FROM = 1000
-"""From so many dimensions on, the null is taken as N(0, 1 / d)."""
+"""The number of dimensions from which on the null distribution is approximated by N(0, 1 / d)."""
 
 _LARGEST = 1e3
 _DIGITS = 1e-10
 
 
 def cosine_estimate(cosines: Floats, dimensions: int, delta: float) -> float | None:
-    """Return the epsilon at `delta` of telling a sent direction from an unsent one.
+    """Return the epsilon at `delta` of distinguishing a sent direction from an unsent one.
 
-    None where all cosines are equal: there is no deviation to fit. It is so where nothing moved.
+    None if all cosines are equal, because no deviation can be fitted. They are equal if the
+    released parameters do not change.
 
     Parameters
     ----------
     cosines
-        (n,) of the directions that were sent, n of at least 2, with what was released.
+        (n,) cosines of the sent directions with the released parameters; n is at least 2.
     dimensions
-        How many numbers were released.
+        The number of released parameters.
     delta
         In (0, 1).
     """
@@ -47,7 +50,7 @@ def cosine_estimate(cosines: Floats, dimensions: int, delta: float) -> float | N
 
 
 def fitted_epsilon(mean: float, deviation: float, dimensions: int, delta: float) -> float:
-    """Return the same, where cosines of sent directions have this mean and deviation.
+    """Return the estimate of `cosine_estimate` from the cosines' mean and standard deviation.
 
     >>> round(fitted_epsilon(2000**-0.5, 2000**-0.5, 2000, 1e-2), 6)
     2.317789
@@ -75,10 +78,9 @@ def two_gaussians_epsilon(
 
 
 def _gaussian_delta(epsilon: float, one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Return P_1[loss > epsilon] - e^epsilon P_2[loss > epsilon] of the privacy loss of 1 to 2.
+    """Return P_1[loss > epsilon] - e^epsilon P_2[loss > epsilon] for the privacy loss of 1 to 2.
 
-    The loss at y is a y^2 + b y + c, so that where it exceeds epsilon lies between or outside of
-    two roots.
+    The loss at y is a y^2 + b y + c, so it exceeds epsilon either between or outside two roots.
     """
     (mean_1, s_1), (mean_2, s_2) = one, other
     a = (s_2**-2 - s_1**-2) / 2
@@ -92,7 +94,7 @@ def _gaussian_delta(epsilon: float, one: tuple[float, float], other: tuple[float
         first, second = (_tail((root - m) / s, above) for m, s in (one, other))
     else:
         inside = b * b - 4 * a * excess
-        if inside <= 0:  # everywhere, or nowhere
+        if inside <= 0:  # no two roots: the loss exceeds epsilon everywhere or nowhere
             return max(0.0, 1 - np.exp(epsilon)) if a > 0 else 0.0
         low, high = sorted((-b + sign * inside**0.5) / (2 * a) for sign in (-1, 1))
         between = [ndtr((high - m) / s) - ndtr((low - m) / s) for m, s in (one, other)]
@@ -106,14 +108,14 @@ def _tail(z: float, above: bool) -> float:
 
 
 def _against_the_sphere(mean: float, deviation: float, dimensions: int, delta: float) -> float:
-    """Return the epsilon of the exact null, in few dimensions, against a Gaussian."""
+    """Return the epsilon of the exact null distribution, in few dimensions, against a Gaussian."""
     null = beta((dimensions - 1) / 2, (dimensions - 1) / 2, loc=-1, scale=2)
     sent = norm(mean, deviation)
     reach = 12 * max(deviation, dimensions**-0.5)
     edges = max(-1.0, min(0.0, mean) - reach), min(1.0, max(0.0, mean) + reach)
     grid = np.linspace(*edges, 200_001)
     densities = null.pdf(grid), sent.pdf(grid)
-    beyond = float(sent.cdf(-1) + sent.sf(1))  # where no cosine lies: all of it counts
+    beyond = float(sent.cdf(-1) + sent.sf(1))  # mass outside [-1, 1], where the null has none
 
     def excess(epsilon: float) -> float:
         raised = np.exp(epsilon)
@@ -126,7 +128,7 @@ def _against_the_sphere(mean: float, deviation: float, dimensions: int, delta: f
 
 
 def _smallest(excess: Callable[[float], float], delta: float) -> float:
-    """Return the smallest epsilon, from 0 on, whose delta is at most `delta`."""
+    """Return the smallest epsilon of at least 0 for which the excess is at most `delta`."""
     if excess(0.0) <= delta:
         return 0.0
     high = 1.0
@@ -145,10 +147,11 @@ def cosine_lower_bound(
     dimensions: int | None = None,
     unseen: Floats | None = None,
 ) -> float:
-    """Return the largest epsilon that the cosines of sent directions rule out.
+    """Return a lower bound of epsilon from the cosines of sent directions.
 
-    max over thresholds of ln((1 - delta - FNR) / FPR) and ln((1 - delta - FPR) / FNR), at least 0,
-    with one-sided upper limits of both rates, each at `alpha`.
+    The bound is the maximum over thresholds of ln((1 - delta - FNR) / FPR) and
+    ln((1 - delta - FPR) / FNR), at least 0, with one-sided upper limits of both rates, each at
+    `alpha`.
 
     Parameters
     ----------
@@ -157,22 +160,22 @@ def cosine_lower_bound(
     alpha
         The level of each limit.
     delta
-        Parameters of the guarantee that is tested.
+        The delta of the guarantee that is tested.
     dimensions
-        The null is that of a random direction in so many dimensions, known exactly.
+        The number of dimensions; the null distribution, of a random direction, is then exact.
     unseen
-        (m,) cosines of directions that nobody sent, in the place of `dimensions`: where the largest
-        of several rounds is taken.
+        (m,) cosines of directions that nobody sent, instead of `dimensions`: needed if the
+        statistic is the maximum over several rounds.
 
     Raises
     ------
     ValueError
-        If not exactly one of the two nulls is given.
+        If not exactly one of `dimensions` and `unseen` is given.
     """
     if (dimensions is None) == (unseen is None):
         raise ValueError("give dimensions or unseen cosines, and not both")
     thresholds = np.sort(seen)
-    missed = np.arange(len(seen))  # below each of them
+    missed = np.arange(len(seen))  # number of cosines below each threshold
     fnr = jeffreys_upper(missed, len(seen), alpha)
     if dimensions is not None:
         fpr = null_tail(thresholds, dimensions)
@@ -199,7 +202,7 @@ def jeffreys_upper(successes: NDArray[np.generic], trials: int, alpha: float) ->
 
 
 def null_tail(cosines: Floats, dimensions: int) -> Floats:
-    """Return how likely a random direction has at least these cosines.
+    """Return the probability that a random direction has at least each of these cosines.
 
     >>> null_tail(np.array([0.0, 1.0]), 3)
     array([0.5, 0. ])

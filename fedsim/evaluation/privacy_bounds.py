@@ -1,8 +1,8 @@
-"""Epsilon from counts of right and wrong guesses: the arithmetic behind the epsilon metrics.
+"""Lower bounds of epsilon from counts of right and wrong guesses, for the epsilon metrics.
 
-Each function asks which (epsilon, delta) guarantee the counts of an attack contradict at a level
-alpha. Nothing here knows where counts come from; how many of them were tried is the caller's
-business (`fedsim.evaluation.metrics.epsilon_bound`).
+Each function returns the (epsilon, delta) guarantee that the counts of an attack contradict at a
+level alpha. The caller corrects for the number of counts that it tries
+(`fedsim.evaluation.metrics.epsilon_bound`).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from scipy.stats import binom
 Floats = NDArray[np.float64]
 
 _DIGITS = 1e-9
-_LARGEST = 1e3  # of an epsilon that is looked for
+_LARGEST = 1e3  # the largest epsilon that is considered
 
 
 def upper_proportion(successes: NDArray[np.generic], trials: int, alpha: float) -> Floats:
@@ -25,7 +25,7 @@ def upper_proportion(successes: NDArray[np.generic], trials: int, alpha: float) 
     >>> upper_proportion(np.array([0, 10]), 10, 0.05).round(4)
     array([0.2589, 1.    ])
     """
-    count = np.minimum(successes, trials - 1).astype(np.float64)  # of all, the bound is 1
+    count = np.minimum(successes, trials - 1).astype(np.float64)  # if all succeed, the bound is 1
     bound: Floats = betaincinv(count + 1, trials - count, 1 - alpha)
     return np.where(np.asarray(successes) >= trials, 1.0, bound)
 
@@ -47,8 +47,9 @@ def rates_epsilon(fpr_high: Floats, fnr_high: Floats, delta: float) -> Floats:
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Return the epsilon of mu-GDP at a delta (Dong, Roth & Su 2022, corollary 2.13).
 
-    delta(epsilon) = Phi(-epsilon / mu + mu / 2) - e^epsilon Phi(-epsilon / mu - mu / 2), the
-    tradeoff of N(0, 1) against N(mu, 1), and so of the Gaussian mechanism with noise 1 / mu.
+    delta(epsilon) = Phi(-epsilon / mu + mu / 2) - e^epsilon Phi(-epsilon / mu - mu / 2) describes
+    the tradeoff of N(0, 1) against N(mu, 1), which is that of the Gaussian mechanism with noise
+    1 / mu.
 
     >>> round(gaussian_epsilon(1.0, 1e-2), 6)
     2.317789
@@ -96,7 +97,8 @@ def _log_gaussian_delta(epsilon: float, mu: float) -> float:
 def gdp_mu(fpr_high: Floats, fnr_high: Floats) -> Floats:
     """Return the mu that upper bounds of FPR and FNR allow: Phi^-1(1 - FPR) - Phi^-1(FNR).
 
-    Nasr et al. 2023. It speaks of mechanisms whose tradeoff is Gaussian: adding Gaussian noise.
+    Source: Nasr et al. 2023. It holds for mechanisms with a Gaussian tradeoff, which add Gaussian
+    noise.
     """
     mu: Floats = -ndtri(fpr_high) - ndtri(fnr_high)
     return np.maximum(mu, 0.0)
@@ -108,9 +110,10 @@ def one_run_p_value(records: int, guesses: int, right: int, epsilon: float, delt
     Parameters
     ----------
     records
-        m, each a member with probability one half.
+        m, the number of records, each a member with probability 1/2.
     guesses, right
-        r records were guessed at, v of them rightly; on the others the attack abstained.
+        r, the number of guesses, and v, the number of right ones; the attack abstained on the
+        other records.
     epsilon, delta
         Parameters of the guarantee that is tested.
 
@@ -134,7 +137,7 @@ def one_run_p_value(records: int, guesses: int, right: int, epsilon: float, delt
 def one_run_epsilon(
     records: int, guesses: int, right: int, alpha: float, delta: float, least: float = 0.0
 ) -> float:
-    """Return the largest epsilon that one run contradicts at level alpha; at least `least`.
+    """Return the largest epsilon that one run contradicts at level alpha, at least `least`.
 
     See `one_run_p_value`.
     """
@@ -142,7 +145,7 @@ def one_run_epsilon(
     def contradicted(epsilon: float) -> float:
         return alpha - one_run_p_value(records, guesses, right, epsilon, delta)
 
-    if one_run_p_value(records, guesses, right, least, 0.0) > alpha:  # quick, and certain
+    if one_run_p_value(records, guesses, right, least, 0.0) > alpha:  # a fast sufficient test
         return least
     return _largest(contradicted, least)
 
@@ -150,10 +153,10 @@ def one_run_epsilon(
 def fdp_one_run_epsilon(
     records: int, guesses: int, right: int, alpha: float, delta: float, least: float = 0.0
 ) -> float:
-    """Return the same for mechanisms with a Gaussian tradeoff (Mahloujifar et al. 2024).
+    """Return the bound of `one_run_epsilon` for a Gaussian tradeoff (Mahloujifar et al. 2024).
 
-    A curve f, that of the Gaussian mechanism which is exactly (epsilon, delta)-DP, is contradicted
-    where the recursion over the number of right guesses,
+    The tradeoff f of the Gaussian mechanism that is exactly (epsilon, delta)-DP is contradicted if
+    the recursion over the number of right guesses,
 
         h <- max(h, f^-1(r)),   r <- r + i / (guesses - i) (h - h_before),   i = right - 1 .. 0,
 
@@ -166,7 +169,7 @@ def fdp_one_run_epsilon(
         r, h = alpha * right / records, alpha * (guesses - right) / records
         for i in range(right - 1, -1, -1):
             more = max(h, float(ndtr(ndtri(r) - mu)))
-            if more == h:  # neither can change any more
+            if more == h:  # neither value can change any more
                 break
             r, h = min(r + i / (guesses - i) * (more - h), 1.0), more
         return r + h - guesses / records
@@ -175,7 +178,7 @@ def fdp_one_run_epsilon(
 
 
 def _largest(contradicted: Callable[[float], float], least: float) -> float:
-    """Return the largest epsilon for which the function is positive; `least` if none is."""
+    """Return the largest epsilon for which the function is positive; `least` if there is none."""
     if contradicted(least) <= 0:
         return least
     low, high = least, max(1.0, 2 * least)

@@ -1,8 +1,8 @@
-"""Scores and truth, each with its record ids, and the one place where they are joined.
+"""Scores and truth with their record ids, and the only function that joins them.
 
-Labels that slipped by one row against the scores are the classic silent bug of membership
+Labels that are shifted by one row against the scores are a typical silent error in membership
 inference. Here an array without record ids cannot be evaluated: scores and truth are joined by id,
-and an id that is missing, doubled or unknown ends the evaluation with a sentence naming it.
+and an id that is missing, repeated or unknown raises an error that names it.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ def require_share(value: float, named: str) -> None:
     """
     if not 0 < value < 1:
         name = named.split()[-1]
-        raise EvaluationError(f"{named} of {value} was asked for; use 0 < {name} < 1")
+        raise EvaluationError(f"{named} of {value} was given; use 0 < {name} < 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Scores:
     Attributes
     ----------
     records
-        Record ids, int64 (n,), none twice.
+        Record ids, int64 (n,), without repetition.
     scores
         Finite scores, float64 (seeds, n): one row for each seed of the attack.
     """
@@ -85,7 +85,7 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Scores with the truth beside them, in rising order of record id.
+    """Scores joined to the truth, in ascending order of record id.
 
     Attributes
     ----------
@@ -101,17 +101,17 @@ class Joined:
 
     @property
     def seeds(self) -> int:
-        """How many seeds of the attack were scored."""
+        """The number of seeds of the attack."""
         return len(self.scores)
 
     @property
     def members(self) -> int:
-        """How many records are members."""
+        """The number of members."""
         return int(self.member.sum())
 
     @property
     def nonmembers(self) -> int:
-        """How many records are non-members."""
+        """The number of non-members."""
         return len(self.member) - self.members
 
     def split(self) -> list[tuple[Floats, Floats]]:
@@ -125,9 +125,9 @@ def join(scores: Scores, truth: Truth, what: str) -> Joined:
     Parameters
     ----------
     scores, truth
-        Any order; the same set of record ids.
+        Scores and truth of the same set of record ids, in any order.
     what
-        What the records are, for the error message: ``"tested"``.
+        The kind of records for error messages, such as ``"tested"``.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def join(scores: Scores, truth: Truth, what: str) -> Joined:
 
 
 def _record_ids(records: ArrayLike, whose: str) -> Ids:
-    """Return unique int64 ids (n,), or say what is wrong with them."""
+    """Return ids as int64 (n,); raise `EvaluationError` if they are not valid or not unique."""
     ids = np.asarray(records)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
         raise EvaluationError(
@@ -173,7 +173,7 @@ def _record_ids(records: ArrayLike, whose: str) -> Ids:
 
 
 def _some(ids: Iterable[int], shown: int = 5) -> str:
-    """Return at most `shown` ids in words: ``"7 records (1, 2, 3, 4, 5, ...)"``."""
+    """Return a text with at most `shown` ids: ``"7 records (1, 2, 3, 4, 5, ...)"``."""
     listed = [str(int(number)) for number in ids]
     if len(listed) == 1:
         return f"record {listed[0]}"

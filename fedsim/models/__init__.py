@@ -1,7 +1,7 @@
-"""Target models: what the participants train. One architecture per file; a user's own by name."""
+"""The target models that participants train, one architecture per file."""
 
 from fedsim.models.alexnet import alexnet
-from fedsim.models.building import build_model, require_room
+from fedsim.models.building import build_model, require_model_fits
 from fedsim.models.densenet import densenet
 from fedsim.models.exchange import exchanged_state, load_exchanged
 from fedsim.models.fully_connected import fully_connected
@@ -14,6 +14,6 @@ __all__ = [
     "exchanged_state",
     "fully_connected",
     "load_exchanged",
-    "require_room",
+    "require_model_fits",
     "resnet",
 ]

@@ -12,17 +12,17 @@ def alexnet(
 ) -> nn.Sequential:
     """Five convolutions and one linear layer, for 32x32 images (2.5 million parameters).
 
-    The layers are named ``conv1`` to ``conv5`` and ``classifier``. Weights are Kaiming-normal, as
-    PyTorch's default leaves this network on a plateau for its first thousand steps.
+    The layers are named ``conv1`` to ``conv5`` and ``classifier``. Weights are Kaiming-normal,
+    because with PyTorch's default the loss stays on a plateau for the first thousand steps.
 
     Parameters
     ----------
     num_classes
-        How many logits it returns.
+        The number of logits.
     input_shape
         (channels, 32, 32).
     dropout
-        With what probability an input of the classifier is left out in training.
+        The probability with which an input of the classifier is dropped in training.
 
     Raises
     ------

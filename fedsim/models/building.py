@@ -1,4 +1,4 @@
-"""Turning a model's name and settings into a fresh network with seeded parameters."""
+"""Building a model from its name and settings, with seeded initial parameters."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,20 +11,20 @@ from fedsim.errors import PluginError, listed
 from fedsim.machine import memory_there
 
 _COPIES = 3
-"""Of a model's parameters, while it trains: they, their gradients, the aggregate."""
+"""Copies of a model's parameters in training: the parameters, their gradients, the aggregate."""
 
 
-def require_room(
+def require_model_fits(
     name: str, settings: Mapping[str, object], *, input_shape: tuple[int, ...], num_classes: int
 ) -> None:
-    """Raise unless a model fits into the memory of this machine; nothing of it is allocated.
+    """Raise unless a model fits into this machine's memory; its parameters are not allocated.
 
-    A model that cannot be built without its parameters in memory is not looked at.
+    A model that cannot be built without allocating its parameters is not checked.
 
     Raises
     ------
     PluginError
-        If it does not; the sentence says how large it is.
+        If the model does not fit. The sentence states its size.
     """
     size = 0
     with suppress(Exception), torch.device("meta"), seeds.global_draws(0, "model size"):
@@ -53,11 +53,13 @@ def build_model(
     Parameters
     ----------
     name, settings
-        A plugin of group ``models`` and its settings.
+        A plugin of the group ``models`` and its settings.
     input_shape
         Shape of one record: (channels, height, width) or (features,).
     num_classes
-        How many classes the labels have.
+        The number of classes.
+    seed
+        Seed of the initial parameters.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Which way the convolutions of a model are computed: torch's own, by rows, or channels last.
+"""Choosing the fastest implementation of a model's convolutions: torch's, by rows, channels last.
 
-The choice goes by shapes and never by the clock, as it decides the last digits. It is made once,
-before the simulation, and stands in the resolved experiment (``engine.small_convolutions``,
-``engine.channels_last``).
+The choice depends on shapes and never on measured times, because implementations round differently
+and figures must be reproducible. It is made once, before the simulation, and is recorded in the
+resolved experiment (``engine.small_convolutions``, ``engine.channels_last``).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,16 +15,16 @@ from fedsim.errors import ConfigError, listed
 from fedsim.models.row_convolution import RowConv2d
 
 _MOST_VALID = 0.5
-"""By rows, if at most this share of a kernel's products is with positions of the map."""
+"""The largest share of a kernel's products that are not with padding, for `RowConv2d` to pay."""
 _FEWEST_WEIGHTS = 4096
-"""Of a kernel's position: fewer make products that are too small to gain."""
+"""The least number of weights per kernel position, as smaller products gain nothing."""
 _MOST_CHANNELS = 64
 _SMALLEST_MAP = 64  # positions
 
 
 @dataclass(frozen=True)
 class ConvolutionCall:
-    """A layer, and the map that it was given."""
+    """A call of a convolution: the layer, and the shape of its input."""
 
     name: str
     layer: nn.Conv2d
@@ -32,15 +32,15 @@ class ConvolutionCall:
     width: int
 
 
-def convolution_calls(model: nn.Module, inputs: Tensor) -> list[ConvolutionCall]:
+def record_convolution_calls(model: nn.Module, inputs: Tensor) -> list[ConvolutionCall]:
     """Return the calls of a model's convolutions on some records, in their order.
 
     Parameters
     ----------
     model
-        Is left as it is; it runs in eval mode.
+        The model, which runs in eval mode and is not changed.
     inputs
-        A few records, as the model takes them.
+        A few records, in the form that the model takes.
     """
     found: list[ConvolutionCall] = []
 
@@ -65,10 +65,11 @@ def convolution_calls(model: nn.Module, inputs: Tensor) -> list[ConvolutionCall]
 
 
 def small_convolutions(calls: Sequence[ConvolutionCall]) -> tuple[str, ...]:
-    """Return the names of the layers that are quicker by rows.
+    """Return the names of the layers for which `RowConv2d` is faster.
 
-    Those whose maps are so small that at least half of the products are with padding (3 x 3 on maps
-    of 2 x 2, 5 x 5 on 4 x 4), with 4,096 weights or more for each position of the kernel.
+    These are the layers with maps so small that at least half of the products are with padding
+    (3 x 3 kernels on 2 x 2 maps, 5 x 5 on 4 x 4), and with 4,096 weights or more for each position
+    of the kernel.
     """
     layers = dict.fromkeys(call.name for call in calls)
     return tuple(
@@ -77,10 +78,11 @@ def small_convolutions(calls: Sequence[ConvolutionCall]) -> tuple[str, ...]:
 
 
 def channels_last_pays(calls: Sequence[ConvolutionCall]) -> bool:
-    """Return whether a model is quicker with its channels last.
+    """Return whether a model is faster in the memory format channels last.
 
-    Where no convolution has more than 64 channels on either side, or a kernel above 3 x 3, and some
-    map has 8 x 8 positions or more: ResNets for small images. Wide layers on small maps are slower.
+    It is if no convolution has more than 64 input or output channels or a kernel above 3 x 3, and
+    some map has 8 x 8 positions or more, as in ResNets for small images. Wide layers on small maps
+    are slower.
     """
     narrow = all(
         max(call.layer.in_channels, call.layer.out_channels) <= _MOST_CHANNELS
@@ -90,24 +92,24 @@ def channels_last_pays(calls: Sequence[ConvolutionCall]) -> bool:
     return narrow and any(call.height * call.width >= _SMALLEST_MAP for call in calls)
 
 
-def prepared_model(
+def prepare_model(
     new_model: Callable[[], nn.Module], small: Sequence[str], channels_last: bool
 ) -> nn.Module:
-    """Return a new model whose convolutions are computed in the chosen ways.
+    """Return a new model with the chosen implementations of convolutions.
 
-    Names, shapes and values of its parameters are those of `new_model`; how they lie in memory is
-    not.
+    Names, shapes and values of its parameters are those of `new_model`; their memory format may
+    differ.
 
     Raises
     ------
     ConfigError
-        If a name is not that of a convolution that can be computed by rows.
+        If a name does not belong to a convolution that `RowConv2d` can compute.
     """
     model = new_model()
     layers = dict(model.named_modules())
     for name in small:
         layer = layers.get(name)
-        if not isinstance(layer, nn.Conv2d) or not can_go_by_rows(layer):
+        if not isinstance(layer, nn.Conv2d) or not supports_row_convolution(layer):
             possible = [n for n, m in layers.items() if isinstance(m, nn.Conv2d)]
             raise ConfigError(
                 f"engine.small_convolutions names {name!r}, which is no Conv2d of stride 1 that "
@@ -122,8 +124,8 @@ def prepared_model(
     return model
 
 
-def can_go_by_rows(layer: nn.Conv2d) -> bool:
-    """Return whether `RowConv2d` computes what a layer does."""
+def supports_row_convolution(layer: nn.Conv2d) -> bool:
+    """Return whether `RowConv2d` can compute a layer."""
     odd = all(size % 2 for size in layer.kernel_size)
     halves = tuple(size // 2 for size in layer.kernel_size)
     same = layer.padding == "same" or layer.padding == halves
@@ -134,7 +136,10 @@ def can_go_by_rows(layer: nn.Conv2d) -> bool:
 
 def _gains_by_rows(call: ConvolutionCall) -> bool:
     layer = call.layer
-    if not can_go_by_rows(layer) or layer.in_channels * layer.out_channels < _FEWEST_WEIGHTS:
+    if (
+        not supports_row_convolution(layer)
+        or layer.in_channels * layer.out_channels < _FEWEST_WEIGHTS
+    ):
         return False
     valid = _pairs(layer.kernel_size[0], call.height) * _pairs(layer.kernel_size[1], call.width)
     products = layer.kernel_size[0] * layer.kernel_size[1] * call.height * call.width
@@ -142,10 +147,10 @@ def _gains_by_rows(call: ConvolutionCall) -> bool:
 
 
 def _pairs(kernel: int, length: int) -> int:
-    """Return how many pairs of positions of an axis see each other."""
+    """Return the number of pairs of input and output positions of an axis within the kernel."""
     return sum(max(0, length - abs(apart)) for apart in range(-(kernel // 2), kernel // 2 + 1))
 
 
 def _turned(layer: nn.Conv2d) -> None:
-    """Let the channels of a layer's weight lie next to each other."""
+    """Change a layer's weight to the memory format channels last."""
     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """DenseNet-BC for CIFAR: Huang, Liu, van der Maaten and Weinberger, CVPR 2017.
 
-"Densely connected convolutional networks", section 4: three dense blocks of bottleneck layers
-(1x1 to 4k channels, then 3x3 to k), each followed by a transition that halves channels and image.
+"Densely connected convolutional networks", section 4: three dense blocks of bottleneck layers (1x1
+to 4k channels, then 3x3 to k), with a transition between blocks that halves channels and image.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ BOTTLENECK = 4
 
 
 class Bottleneck(nn.Module):
-    """A dense layer: `growth` new channels, put beside those that it was given."""
+    """A dense layer, which concatenates `growth` new channels to its input."""
 
     def __init__(self, channels_in: int, growth: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
 
 
 class Transition(nn.Module):
-    """Between two dense blocks: fewer channels, half the image."""
+    """The layer between two dense blocks, which reduces the channels and halves the image."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -74,16 +74,16 @@ def densenet(
     Parameters
     ----------
     depth
-        Weighted layers L: 6n + 4 for n bottlenecks a block (40, 100, 190, 250, ...).
+        The number L of weighted layers: 6n + 4 for n bottlenecks a block (40, 100, 190, 250, ...).
     growth
-        Channels k that each bottleneck adds.
+        The number k of channels that each bottleneck adds.
     compression
-        Share of the channels that a transition keeps.
+        The share of the channels that a transition keeps.
 
     Raises
     ------
     ValueError
-        If there is no such depth, or `input_shape` is not that of images.
+        If `depth` is not 6n + 4, or `input_shape` is not that of images.
     """
     layers_a_block, rest = divmod(depth - LAYERS_OUTSIDE_BLOCKS, BLOCKS * LAYERS_A_BOTTLENECK)
     if rest or layers_a_block < 1:

@@ -1,8 +1,8 @@
-"""The part of a model that is sent: everything that training changes.
+"""The part of a model that participants and server exchange: everything that training changes.
 
 If some parameters are frozen (adapters on a pre-trained model), only the trained parameters and the
-buffers are sent, averaged and kept as snapshots. The receiver has the others from the model's
-factory, which creates the same ones in every process.
+buffers are sent, averaged and kept as snapshots. The receiver gets the frozen parameters from the
+model's factory, which creates equal ones in every process.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def exchanged_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the entries of a model's state dict that are sent, in their order, without a copy.
+    """Return the entries of a model's state dict that are exchanged, in order, without a copy.
 
     Examples
     --------
@@ -20,7 +20,7 @@ def exchanged_state(model: nn.Module) -> dict[str, Tensor]:
     >>> list(exchanged_state(model))
     ['1.weight', '1.bias']
     """
-    # `keep_vars`: the parameters themselves, which know whether they are trained.
+    # `keep_vars` returns the parameters themselves, which have `requires_grad`.
     return {
         name: value.detach()
         for name, value in model.state_dict(keep_vars=True).items()
@@ -29,7 +29,7 @@ def exchanged_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def exchanged_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes that the parameters of a model must have where they are sent.
+    """Return the names and shapes of the entries that are exchanged.
 
     >>> exchanged_shapes(nn.Linear(3, 2))
     {'weight': (2, 3), 'bias': (2,)}
@@ -38,7 +38,7 @@ def exchanged_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def load_exchanged(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put what was sent into a model; a whole state dict is taken, too.
+    """Load exchanged parameters, or a whole state dict, into a model.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The fully connected networks of the paper, for Purchase100, Texas100 and their like."""
+"""The fully connected networks of the paper, for data such as Purchase100 and Texas100."""
 
 import math
 from collections import OrderedDict
@@ -26,15 +26,15 @@ def fully_connected(
     Parameters
     ----------
     num_classes
-        How many logits it returns.
+        The number of logits.
     input_shape
         The shape of a record.
     widths
-        The outputs of each layer but the last.
+        The number of outputs of each layer except the last.
     activation
-        What is between them.
+        The activation after each of these layers.
     dropout
-        With what probability an output of these layers is left out in training.
+        The probability with which an output of these layers is dropped in training.
     """
     layers = OrderedDict[str, nn.Module](flatten=nn.Flatten())
     inputs = math.prod(input_shape)

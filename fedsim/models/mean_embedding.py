@@ -1,4 +1,4 @@
-"""A small classifier of texts: the mean of their token embeddings, as fastText has it.
+"""A small classifier of texts by the mean of their token embeddings, as in fastText.
 
 Joulin, Grave, Bojanowski and Mikolov, "Bag of tricks for efficient text classification", EACL 2017.
 """
@@ -14,13 +14,13 @@ class MeanEmbedding(nn.Module):
     Parameters
     ----------
     num_classes
-        How many logits it returns.
+        The number of logits.
     vocabulary
-        How many token ids there are, the padding included; 257 for bytes.
+        The number of token ids, including the padding; 257 for bytes.
     width
-        How many numbers a token is embedded in.
+        The dimension of an embedding.
     padding
-        The id behind a text's end, which does not count; 256 for bytes.
+        The id that fills the end of a short text, which the mean leaves out; 256 for bytes.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class MeanEmbedding(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits of shape (n, num_classes) of token ids (n, length)."""
+        """Return logits (n, num_classes) of token ids (n, length)."""
         counted = (tokens != self.padding).unsqueeze(-1)
         total = (self.embedding(tokens) * counted).sum(1)
         logits: Tensor = self.classifier(total / counted.sum(1).clamp(min=1))

@@ -18,7 +18,7 @@ LAYERS_A_BLOCK = 2
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first may halve the image."""
+    """Two 3x3 convolutions with a shortcut; the first one may halve the image."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ def resnet(
     Parameters
     ----------
     depth
-        Weighted layers: 6n + 2 for n blocks a stage (20, 32, 44, 56, 110, ...).
+        The number of weighted layers: 6n + 2 for n blocks a stage (20, 32, 44, 56, 110, ...).
     width
-        Channels of the first stage; each further one has twice as many.
+        The number of channels of the first stage; each later stage has twice as many.
 
     Raises
     ------
     ValueError
-        If there is no such depth, or `input_shape` is not that of images.
+        If `depth` is not 6n + 2, or `input_shape` is not that of images.
     """
     blocks, rest = divmod(depth - LAYERS_OUTSIDE_BLOCKS, STAGES * LAYERS_A_BLOCK)
     if rest or blocks < 1:

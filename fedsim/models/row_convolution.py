@@ -1,14 +1,14 @@
-"""A convolution over small maps as products of matrices, over the positions that exist.
+"""A convolution over small maps as matrix products that skip the padding.
 
 On a map of 2 x 2 positions, 20 of the 36 products of a 3 x 3 kernel multiply padding. Here a row of
-the map is one long vector: row k of the kernel takes row i of the input to row i - k + padding of
-the output by a matrix with a block for each pair of columns that see each other, so no product is
-made with a row of padding, and few with columns of it. Each row of the kernel is one product for
-all records and rows.
+the map is one long vector: row k of the kernel maps row i of the input to row i - k + padding of
+the output, by a matrix with a block for each pair of columns within the kernel. No product is
+computed with a row of padding, and few with columns of padding. Each row of the kernel is one
+matrix product for all records and rows.
 
-Forward and backward on one thread (medians of ratios, 100 records, AVX-512): .44 to .50 of
-`torch.nn.functional.conv2d` for kernels of 3 x 3 on 2 x 2 maps, .81 for 5 x 5 on 4 x 4; more than 1
-where less than half of the products are with padding (3 x 3 on 4 x 4).
+Time of a forward and backward pass on one thread, relative to `torch.nn.functional.conv2d` (medians
+of ratios, 100 records, AVX-512): .44 to .50 for 3 x 3 kernels on 2 x 2 maps, .81 for 5 x 5 on
+4 x 4; more than 1 if less than half of the products are with padding (3 x 3 on 4 x 4).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 class RowConv2d(nn.Conv2d):
-    """A `torch.nn.Conv2d` of stride 1 whose maps keep their size, by products of rows.
+    """A `torch.nn.Conv2d` of stride 1 that keeps the size of maps, computed by matrix products.
 
-    In another precision than single, and under autocast, it computes as its base class does.
+    In a precision other than single, and under autocast, it computes as its base class does.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class RowConv2d(nn.Conv2d):
         single = input.dtype == self.weight.dtype == torch.float32
         if input.dim() != 4 or not single or torch.is_autocast_enabled(input.device.type):
             return super().forward(input)
-        # The permutations are views: between two such layers no value moves.
+        # The permutations are views: between two such layers no value is copied.
         maps = input.permute(2, 0, 3, 1)
         rows, _ = _RowsInPlace.apply(maps, self.weight, self.bias)
         found: Tensor = rows.view(*maps.shape[:3], -1).permute(1, 3, 0, 2)
@@ -49,11 +49,10 @@ class RowConv2d(nn.Conv2d):
 
 
 class _Rows(torch.autograd.Function):
-    """From (height, N, width, in channels) to (height * N, width * out channels).
+    """The product of rows: (height, N, width, in channels) to (height * N, width * out channels).
 
-    What it returns is no view, so that an activation behind it may work in place. This is the form
-    for `torch.vmap`, which has no rule for a product that is added in place; `_RowsInPlace` is used
-    otherwise.
+    The result is not a view, so that an activation after it may work in place. This class serves
+    `torch.vmap`, which has no rule for adding a product in place; otherwise `_RowsInPlace` is used.
     """
 
     generate_vmap_rule = True
@@ -91,7 +90,7 @@ class _Rows(torch.autograd.Function):
 
 
 class _RowsInPlace(_Rows):
-    """The same, with products that are added to a sum as they are made."""
+    """The same product of rows, with products that are added in place."""
 
     generate_vmap_rule = False
 
@@ -152,20 +151,20 @@ def _add_product(total: Tensor, rows: Tensor, matrix: Tensor) -> None:
 
 
 def _add_product_in_place(total: Tensor, rows: Tensor, matrix: Tensor) -> None:
-    """Do the same without writing the products down."""
+    """Do as `_add_product`, without storing the products."""
     total.view(-1, total.shape[-1]).addmm_(rows.flatten(0, 1), matrix)
 
 
 def _as_torch(maps: Tensor, weight: Tensor) -> Tensor:
-    """Return what `_Rows` does without a bias, by PyTorch's convolution."""
+    """Return the result of `_Rows` without a bias, computed by PyTorch's convolution."""
     found = nn.functional.conv2d(maps.permute(1, 3, 0, 2), weight, padding="same")
     return found.permute(2, 0, 3, 1).reshape(maps.shape[0] * maps.shape[1], -1)
 
 
 def _weight_gradient(rows: Tensor, deltas: Tensor, width: int, shape: torch.Size) -> Tensor:
-    """Return the gradient of the weight from that of the matrices, which hold it several times.
+    """Return the gradient of the weight, as a sum over its places in the matrices.
 
-    It lies as a weight with its channels last does, so that autograd takes it without a copy.
+    It has the memory format channels last, as the weight has, so that autograd does not copy it.
     """
     out, channels, height, kernel = shape
     like = deltas[:1, :1, :1] * rows[:1, :1, :1]
@@ -192,7 +191,7 @@ def _places(height: int, width: int) -> set[tuple[int, int]]:
 
 
 def _other_rows(kernel: int, height: int) -> Iterator[tuple[int, slice, slice]]:
-    """Yield the kernel's rows beside the middle one: which rows they take, and where to."""
+    """Yield each row of the kernel except the middle one, with its input and output rows."""
     for row in range(kernel):
         down = row - kernel // 2
         if down and abs(down) < height:
@@ -217,6 +216,6 @@ def _row_matrices(weight: Tensor, width: int) -> Tensor:
     for to, start, between in _columns(kernel, width):
         matrices[:, to, :, start] = by_place[:, between]
         missing.remove((to, start))
-    for to, start in missing:  # columns that are too far apart
+    for to, start in missing:  # pairs of columns that are too far apart
         matrices[:, to, :, start] = 0.0
     return matrices.view(height, width * out, width * channels)

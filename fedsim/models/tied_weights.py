@@ -1,7 +1,7 @@
-"""Parameters that a model has under several names, in files that hold them once.
+"""Tied parameters: a model has them under several names, and files hold them under one.
 
-safetensors' ``save_model`` writes tied weights under one of their names, as its ``load_model``
-expects; the state dict of the model has all of them.
+safetensors' ``save_model`` writes tied weights under one of their names, and its ``load_model``
+reads them so; the state dict of a model has all names.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from fedsim.errors import SnapshotError
 
 
 def tied_names(model: nn.Module) -> tuple[tuple[str, ...], ...]:
-    """Return the groups of names in a model's state dict that are one tensor."""
+    """Return the groups of names in a model's state dict that refer to the same tensor."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, value in model.state_dict().items():
         if value.numel():
@@ -22,16 +22,14 @@ def tied_names(model: nn.Module) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
-def with_tied_names(
-    model: nn.Module, state: Mapping[str, Tensor], source: str
-) -> dict[str, Tensor]:
+def add_tied_names(model: nn.Module, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return a state under all names of the model's tied parameters.
 
     Raises
     ------
     SnapshotError
-        If the state has different values for names that are one parameter. `source` is where it
-        comes from, for the error message.
+        If the state has different values for names of one parameter. The message names `source`,
+        where the state comes from.
     """
     whole = dict(state)
     for names in tied_names(model):

@@ -1,8 +1,8 @@
-"""Which arrays of a message are parameters that training changes, and which are buffers.
+"""Telling the parameters in a message, which training changes, from the buffers.
 
-Running statistics and counters of normalisation layers travel with the parameters and are often
-much larger than an update, so whatever measures an update leaves them out. The model knows best; in
-an app without one, the arrays' names and types have to do.
+Running statistics and counters of normalisation layers are sent with the parameters and are often
+much larger than an update, so every measure of an update leaves them out. Names are read from the
+model; in an app without a model they are inferred from the arrays' names and types.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ _OF_NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def trainable_names(model: nn.Module) -> frozenset[str]:
-    """Return the names of a model's parameters that training changes, tied ones once.
+    """Return the names of a model's parameters that training changes; tied ones have one name.
 
     >>> sorted(trainable_names(nn.BatchNorm1d(3)))
     ['bias', 'weight']
@@ -23,7 +23,7 @@ def trainable_names(model: nn.Module) -> frozenset[str]:
 
 
 def float_buffers(model: nn.Module) -> frozenset[str]:
-    """Return the names of a model's floating-point buffers, which travel with its parameters.
+    """Return the names of a model's floating-point buffers, which are sent with its parameters.
 
     >>> sorted(float_buffers(nn.BatchNorm1d(3)))
     ['running_mean', 'running_var']
@@ -37,8 +37,9 @@ def float_buffers(model: nn.Module) -> frozenset[str]:
 def likely_trainable(*records: ArrayRecord) -> frozenset[str]:
     """Return the names that are likely parameters, inferred from the messages alone.
 
-    They are floating-point numbers in every record (a mean makes such of counters, too, but an
-    upload has them as they are), and not called as the buffers of PyTorch's normalisation layers.
+    These are the arrays that are floating-point in every record and do not have the names of
+    buffers of PyTorch's normalisation layers. Counters are integers in an upload, although a mean
+    of them is floating-point.
     """
     names = set(records[0])
     for record in records:
@@ -47,7 +48,7 @@ def likely_trainable(*records: ArrayRecord) -> frozenset[str]:
 
 
 def required_names(names: Collection[str] | None, *records: ArrayRecord) -> frozenset[str]:
-    """Return the given names as far as the records have them; likely ones where none are given."""
+    """Return the given names that the records have; without `names`, `likely_trainable` ones."""
     if names is None:
         return likely_trainable(*records)
     return frozenset(names).intersection(*(record.keys() for record in records))

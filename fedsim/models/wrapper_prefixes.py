@@ -1,8 +1,7 @@
-"""Names of parameters under a wrapper, which the model itself does not have.
+"""Parameter names with the prefix of a wrapper around the model.
 
-``torch.compile``, data parallelism and Opacus wrap a model, and the wrapper's state dict has their
-part before each name. Weights saved of the wrapper do not fit the model by name, and by nothing
-else.
+``torch.compile``, data parallelism and Opacus wrap a model, and the wrapper's state dict has a
+prefix before each name. Weights saved from the wrapper differ from the model's in their names only.
 """
 
 from collections.abc import Iterable
@@ -12,16 +11,16 @@ WRAPPERS = {
     "_orig_mod": "torch.compile",
     "_module": "Opacus",
 }
-"""The part of a name that a wrapper adds, and whose it is."""
+"""The prefix that a wrapper adds to names, and the wrapper."""
 
 
 def wrapper_hint(names: Iterable[str], expected: Iterable[str]) -> str:
-    """Return what to do where names differ from the expected ones by a wrapper's parts only.
+    """Return advice if names differ from the expected ones by the prefixes of wrappers only.
 
     Returns
     -------
     str
-        The end of a sentence, and nothing where that is not all that differs.
+        The end of a sentence; empty if there are other differences.
 
     Examples
     --------
@@ -53,7 +52,7 @@ def _without(name: str, parts: Iterable[str]) -> str:
 
 
 def _common_prefix(names: list[str], expected: set[str]) -> str:
-    """Return the first part that all names have before what is expected, if there is one."""
+    """Return the prefix that all names have before the expected names; empty if there is none."""
     prefix = names[0].partition(".")[0] + "." if names and "." in names[0] else ""
     fits = prefix and {name.removeprefix(prefix) for name in names} == expected
     return prefix if fits and all(name.startswith(prefix) for name in names) else ""

@@ -1,11 +1,12 @@
-"""Plugins: data sets, models, strategies, adversaries, attacks, and whatever else is named.
+"""Plugins: data sets, models, strategies, adversaries, attacks and all other named parts.
 
-A plugin is any callable (class or function) whose parameters are its settings. It is named either
-by an entry point of a group (`fedsim.plugins.groups`), so that another package adds its own without
-a change here, or directly as ``module:attribute``. Its signature is its schema: settings are
-checked against it, strictly, when the experiment is read.
+A plugin is any callable (class or function) whose parameters are its settings. Its name is either
+an entry point of a group (`fedsim.plugins.groups`), which another package can add without a change
+here, or a reference ``module:attribute``. Its signature is its schema: settings are strictly
+checked against it when the experiment is read.
 
-What checks and builds is imported when it is first used: listing plugins takes none of it.
+The code that checks and builds plugins is imported on first use, because listing plugins does not
+need it.
 """
 
 from importlib import import_module

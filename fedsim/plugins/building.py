@@ -1,4 +1,4 @@
-"""Finding a plugin by its name, and building it with the settings that a user gave."""
+"""Finding a plugin by its name, and building it with a user's settings."""
 
 import importlib
 import inspect
@@ -20,12 +20,12 @@ _NO_MEMORY = "can't allocate memory"
 
 
 def resolve(group: str, name: str) -> Callable[..., Any]:
-    """Return the plugin called `name`: an entry point, or an object named ``module:attribute``.
+    """Return the plugin `name`: an entry point, or a reference ``module:attribute``.
 
     Raises
     ------
     PluginError
-        If there is none, or importing it fails; the sentence lists the valid names.
+        If there is no such plugin, or importing it fails. The sentence lists the valid names.
     """
     if ":" in name:
         return _imported(name)
@@ -46,7 +46,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a third party's module may raise anything while it is imported
+    except Exception as error:  # importing a third party's module may raise anything
         missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
         where = f"; it was looked for in {searched()}" if missing else ""
         message = f"cannot import plugin {shown(reference)}: {one_line(error)}{where}"
@@ -62,10 +62,10 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
     Parameters
     ----------
     group, name, settings
-        Which plugin, and its settings.
+        The plugin and its settings.
     provided
-        Values for the group's provided parameters and arguments; a plugin gets those that it has
-        parameters for, and a setting of the same name goes first.
+        Values for the group's provided parameters and arguments. A plugin gets those for which it
+        has a parameter; a setting of the same name takes precedence.
 
     Raises
     ------
@@ -80,26 +80,26 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
         return plugin(**filled)
     except FedsimError:
         raise
-    except Exception as error:  # a third party's plugin may raise anything while it is built
+    except Exception as error:  # building a third party's plugin may raise anything
         raise PluginError(f"{name} {_why_not_built(plugin, error)}") from error
 
 
 def build_member(
     group: str, name: str, settings: Mapping[str, object], contract: type[Contract]
 ) -> Contract:
-    """Return what `build` does, which must be an object of its group's contract.
+    """Build a plugin as `build` does, and check that the object is of its group's contract.
 
     Parameters
     ----------
     group, name, settings
-        Which plugin, and its settings.
+        The plugin and its settings.
     contract
         The class that the group's plugins derive from; a name of `fedsim`.
 
     Raises
     ------
     PluginError
-        As `build`, and if it is an object of another class.
+        As for `build`, and if the object is of another class.
     """
     built = build(group, name, settings)
     if not isinstance(built, contract):
@@ -111,9 +111,10 @@ def build_member(
 
 
 def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:
-    """Return why a plugin cannot be built, behind its name.
+    """Return why a plugin cannot be built, as a text that follows its name.
 
-    By a `ValueError` of its own package a plugin refuses its settings: the text serves.
+    A `ValueError` from its own package means that the plugin refuses its settings, and its text is
+    complete.
     """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
@@ -131,9 +132,9 @@ def _why_not_built(plugin: Callable[..., Any], error: Exception) -> str:
 
 
 def _raises(last: TracebackType, module: str) -> bool:
-    """Return whether an exception came out of a ``raise`` of a module's package.
+    """Return whether an exception comes from a ``raise`` statement in a module's package.
 
-    `last` is the innermost part of its traceback, which does not show what a library in C raises.
+    `last` is the innermost entry of its traceback, which does not show code of libraries in C.
     """
     code, package = last.tb_frame.f_code, last.tb_frame.f_globals.get("__name__", "")
     raising = code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
@@ -141,27 +142,27 @@ def _raises(last: TracebackType, module: str) -> bool:
 
 
 def check(group: str, name: str, settings: Mapping[str, object]) -> None:
-    """Raise `PluginError` unless `build` would find the plugin and accept its settings."""
+    """Raise `PluginError` unless the plugin exists and its settings are valid."""
     checked_for(group, resolve(group, name), name, settings)
 
 
 def checked_for(
     group: str, plugin: Callable[..., Any], name: str, settings: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Return `checked` settings of a plugin as a member of a group.
+    """Return the checked settings of a plugin that is a member of a group; see `checked`.
 
     Raises
     ------
     PluginError
-        As `checked`.
+        As for `checked`.
     """
     return checked(plugin, name, settings, GROUPS[group].provided, GROUPS[group].arguments)
 
 
 def defaults(group: str, name: str) -> dict[str, Any]:
-    """Return the settings that a plugin has when none is given, as plain data.
+    """Return the default settings of a plugin, as plain data.
 
-    Those that fedsim provides, and those that are not plain data, are left out.
+    Parameters that fedsim provides, and defaults that are not plain data, are left out.
     """
     provided = GROUPS[group].provided
     schema = settings_schema(resolve(group, name), provided, GROUPS[group].arguments)

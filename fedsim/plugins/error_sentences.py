@@ -1,7 +1,7 @@
-"""Exceptions of plugins as one sentence: which plugin failed, with what, and in which line.
+"""Turning exceptions of plugins into one sentence: the plugin, the exception, and the line.
 
-A plugin may raise anything, wherever it is called. An exception that passed through our own code
-alone is a defect of ours and stays a traceback.
+A plugin may raise any exception wherever it is called. An exception that passed through fedsim's
+own code only is a defect of fedsim and stays a traceback.
 """
 
 import re
@@ -22,7 +22,7 @@ _CONTRACTS = {
     "adversary": ("fedsim.adversary.base", "Adversary"),
     "attack": ("fedsim.attacks", "Attack"),
 }
-"""Classes whose methods are named by their kind; loaded if there is an object of them."""
+"""Classes of plugins, whose kind a sentence names; loaded if there is an object of them."""
 _SENT = re.compile(
     r'^ *File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE
 )
@@ -31,7 +31,7 @@ _BEGINS = "Traceback (most recent call last):"
 
 @dataclass(frozen=True)
 class _TracebackCall:
-    """A call in a traceback; `whose` names the adversary or attack whose method it was."""
+    """A call in a traceback; `whose` names the adversary or attack whose method was called."""
 
     file: str
     line: int
@@ -41,21 +41,21 @@ class _TracebackCall:
 
     @property
     def place(self) -> str:
-        """The file, as seen from the working directory if it is below it, and the line."""
+        """The file, relative to the working directory if it is below it, and the line."""
         path = Path(self.file)
         below = path.is_relative_to(Path.cwd())
         return f"({path.relative_to(Path.cwd()) if below else path}, line {self.line})"
 
 
 def one_line(error: Exception) -> str:
-    """Return a third party's exception as part of a sentence, on one line."""
+    """Return a third party's exception on one line, as part of a sentence."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def raised_in(error: Exception) -> str:
-    """Return " (file, line n)" of the last line outside of fedsim that an exception came through.
+    """Return " (file, line n)" of the innermost line of a plugin that an exception passed through.
 
-    The libraries that a plugin calls are passed over, so that it is a line of the plugin's.
+    Lines of fedsim, and of libraries that the plugin calls, are skipped.
     """
     theirs = [
         (frame.f_code.co_filename, line)
@@ -73,7 +73,7 @@ def raised_in(error: Exception) -> str:
 
 
 def plugin_error_sentence(error: Exception) -> str | None:
-    """Return one sentence on an exception that passed through a plugin; None if none did."""
+    """Return one sentence for an exception that passed through a plugin; None if it did not."""
     calls = [*_calls(error), *_calls_elsewhere(error)]
     homes = _homes_of_plugins()
     theirs = [call for call in calls if call.whose or _is_theirs(call.file, homes)]
@@ -106,7 +106,7 @@ def _calls(error: Exception) -> Iterator[_TracebackCall]:
 
 
 def _calls_elsewhere(error: Exception) -> Iterator[_TracebackCall]:
-    """Yield those in the worker process that it came from, whose traceback is sent as a note."""
+    """Yield the calls in the worker process, whose traceback is attached as a note."""
     for note in getattr(error, "__notes__", ()):
         _, begins, sent = str(note).rpartition(_BEGINS)
         for found in _SENT.finditer(sent) if begins else ():
@@ -114,7 +114,10 @@ def _calls_elsewhere(error: Exception) -> Iterator[_TracebackCall]:
 
 
 def _is_theirs(file: str, homes: Iterable[Path]) -> bool:
-    """Return whether a file is neither ours nor of Python or a library; `homes` are plugins'."""
+    """Return whether a file belongs neither to fedsim nor to Python or a library.
+
+    `homes` are the folders of plugins.
+    """
     path = Path(file)
     if file.startswith("<") or _is_below(path, _homes(OURS)):
         return False
@@ -125,13 +128,13 @@ def _is_theirs(file: str, homes: Iterable[Path]) -> bool:
 
 
 def _homes_of_plugins() -> list[Path]:
-    """Return where the plugins are that other packages have installed."""
+    """Return the folders of plugins in other installed packages."""
     points = [point for group in GROUPS for point in available(group).values()]
     return list(_homes({_top(point.module) for point in points} - {*OURS}))
 
 
 def _homes(modules: Iterable[str]) -> Iterator[Path]:
-    """Yield the folders of packages, and the files of modules that are none."""
+    """Yield the folders of packages, and the files of modules that are not packages."""
     for module in modules:
         if (spec := find_spec(module)) is not None:
             places = spec.submodule_search_locations or [spec.origin or ""]
@@ -143,7 +146,7 @@ def _is_below(path: Path, homes: Iterable[Path]) -> bool:
 
 
 def _named(plugin: object) -> str:
-    """Return what an adversary or attack is called in a sentence; empty for anything else."""
+    """Return the name of an adversary or attack for a sentence; empty for any other object."""
     for kind, (module, name) in _CONTRACTS.items():
         contract = getattr(sys.modules.get(module), name, None)
         if contract is not None and isinstance(plugin, contract):

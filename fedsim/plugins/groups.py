@@ -1,7 +1,7 @@
-"""The groups of plugins, and who is in them: entry points, and the classes of a library.
+"""The groups of plugins and their members: entry points, and the classes of a library.
 
 Nothing here imports a plugin: names are read from the metadata of installed packages and from the
-``__all__`` of a library's source, so that listing them costs milliseconds.
+``__all__`` of a library's source, so that listing them takes milliseconds.
 """
 
 import os
@@ -17,16 +17,16 @@ from fedsim.plugins.source_reading import exported_names
 
 @dataclass(frozen=True)
 class Library:
-    """A library whose public classes are members of a group, each by its own name.
+    """A library whose public classes are members of a group, each under its own name.
 
     Attributes
     ----------
     module
-        Where they are exported: the names in its ``__all__``.
+        The module that exports the classes in its ``__all__``.
     package
-        What the library is called in listings.
+        The name of the library in listings.
     others
-        Names in ``__all__`` that are no members.
+        Names in ``__all__`` that are not members.
     """
 
     module: str
@@ -41,19 +41,21 @@ class Group:
     Attributes
     ----------
     entry_points
-        The group of entry points by which packages offer members.
+        The group of entry points in which packages register members.
     member
-        What one of its members is called in a sentence: "a data set".
+        A member in a sentence, with its article: "a data set".
     description
-        What its members do, in one sentence.
+        What members do, in one sentence.
     template
-        What `fedsim new` calls a member; none for adversaries, whose templates go by position.
+        The kind of a member for `fedsim new`; empty for adversaries, which have a template for
+        each position.
     provided
-        Parameters that fedsim fills in by itself, unless a setting of that name is given.
+        Parameters for which fedsim provides a value, unless a setting of that name is given.
     arguments
-        Parameters that only fedsim fills in: they are no settings.
+        Parameters for which only fedsim provides a value, so that they are not settings.
     library
-        A library whose classes are members, too; an installed plugin of the same name goes first.
+        A library whose classes are members, too; an installed plugin of the same name takes
+        precedence.
     """
 
     entry_points: str
@@ -157,7 +159,7 @@ def available(group: str) -> dict[str, EntryPoint]:
     Raises
     ------
     PluginError
-        If there is no such group, or two installed packages claim the same name.
+        If there is no such group, or two installed packages register the same name.
     """
     if group not in GROUPS:
         raise PluginError(f"there is no group of plugins {group!r}; valid: {listed(GROUPS)}")
@@ -182,10 +184,10 @@ def origin_of(group: str, point: EntryPoint) -> str:
 
 
 def _stamps() -> tuple[tuple[str, int], ...]:
-    """Return where packages are looked for, and when something was last installed there.
+    """Return the folders in which packages are searched, and their modification times.
 
     An installer that adds, removes or replaces a package makes or removes its ``.dist-info``
-    folder, which changes the modification time of the folder around it.
+    folder, which changes the modification time of the parent folder.
     """
     return tuple((place, _changed(place or ".")) for place in sys.path)
 
@@ -197,9 +199,9 @@ def _changed(place: str) -> int:
         return 0
 
 
-@lru_cache(maxsize=4)  # a folder beside an experiment is one more place to look
+@lru_cache(maxsize=4)  # more than one, because the folder of an experiment may be searched, too
 def _installed(stamps: tuple[tuple[str, int], ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    """Return the entry points of each group; reading them takes long, so once for each `stamps`."""
+    """Return the entry points of each group; cached by `stamps`, because reading them is slow."""
     every = entry_points()
     return {name: tuple(every.select(group=group.entry_points)) for name, group in GROUPS.items()}
 

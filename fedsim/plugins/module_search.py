@@ -1,8 +1,8 @@
-"""Where a user's own modules are looked for, beside the installed packages.
+"""The folders in which a user's own modules are searched, after the installed packages.
 
-A plugin that is named ``module:attribute`` is a file of the user's. The command line looks for it
-in the current folder; `fedsim run` looks beside the experiment, too. Nothing is ever looked for in
-a run directory: opening another person's run does not run that person's code.
+A plugin that is named ``module:attribute`` is in a file of the user's. The command line searches
+the current folder; `fedsim run` also searches the experiment's folder. A run directory is never
+searched, so that opening another person's run does not execute that person's code.
 """
 
 import sys
@@ -12,7 +12,7 @@ _FOLDERS: list[str] = []
 
 
 def look_in(folder: Path) -> None:
-    """Look for modules in a folder, too, after everything that is looked through already."""
+    """Also search a folder for modules, after all other folders."""
     place = str(folder.resolve())
     if place not in _FOLDERS:
         _FOLDERS.append(place)
@@ -21,11 +21,11 @@ def look_in(folder: Path) -> None:
 
 
 def look_beside(experiment: Path) -> None:
-    """Look for modules beside an experiment's file, unless that is a run's own copy of it."""
+    """Also search the folder of an experiment's file, unless the file is a run's own copy."""
     if not (experiment.parent / "provenance.json").is_file():
         look_in(experiment.parent)
 
 
 def searched() -> str:
-    """Return where modules are looked for, as part of a sentence."""
+    """Return the places in which modules are searched, as part of a sentence."""
     return " and ".join(["the installed packages", *_FOLDERS])

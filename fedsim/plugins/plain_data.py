@@ -1,7 +1,7 @@
-"""Plain data: what YAML and JSON hold. Anything else is named by its key before it is read.
+"""Plain data, which YAML and JSON can hold; other values are refused, and named by their keys.
 
-A date without quotes in a YAML file is none, nor is ``.nan``, nor an array that a script puts into
-a mapping.
+A date without quotes in a YAML file is not plain data, nor is ``.nan``, nor an array that a script
+puts into a mapping.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from fedsim.errors import LONGEST_VALUE, shown
 
 MOST_BITS = 128
-"""Of a whole number: so long is the entropy that numpy seeds with."""
+"""The most bits of an integer: the length of the entropy with which numpy seeds."""
 DEEPEST = 200
 
 
@@ -22,7 +22,7 @@ def as_json(tree: Any) -> str:
     Raises
     ------
     ValueError
-        If it is not plain finite data; the text names the first key whose value is not.
+        If it is not plain finite data. The text names the first key whose value is not.
 
     Examples
     --------
@@ -43,7 +43,7 @@ Keys = tuple[str, ...]
 
 
 def plain_data_faults(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Yield each place whose value is not plain finite data: its keys, and what is wrong."""
+    """Yield the keys of each value that is not plain finite data, with a sentence."""
     where = ".".join(path) or "it"
     if len(path) > DEEPEST:
         sentence = f"{where[:LONGEST_VALUE]}... is nested too deeply: it is not plain finite data"
@@ -65,7 +65,7 @@ def plain_data_faults(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]
 
 
 def _odd(value: object) -> bool:
-    """Return whether a value that holds no others is not plain, or cannot be written."""
+    """Return whether a value that is not a container is not plain, or cannot be written."""
     if isinstance(value, float):
         return not math.isfinite(value) or type(value) is not float
     if isinstance(value, int):

@@ -1,6 +1,6 @@
-"""A plugin's signature is the schema of its settings, which a user's are held against, strictly.
+"""Checking a user's settings of a plugin strictly against the plugin's signature.
 
-A parameter is a setting, its annotation the type and its default the default.
+A parameter is a setting, with the parameter's annotation as its type and the same default.
 """
 
 import inspect
@@ -23,7 +23,7 @@ from fedsim.errors import FedsimError, PluginError, listed, shown
 from fedsim.plugins.plain_data import as_json
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-"""What pydantic calls a key that is not known, in a model and in a dataclass."""
+"""The error types of pydantic for an unknown key, in a model and in a dataclass."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
@@ -32,9 +32,10 @@ _STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 def settings_schema(
     plugin: Callable[..., Any], provided: tuple[str, ...], arguments: tuple[str, ...] = ()
 ) -> type[BaseModel]:
-    """Return a strict pydantic model of a plugin's settings, read off its signature.
+    """Return a strict pydantic model of a plugin's settings, from its signature.
 
-    Parameters that fedsim provides are settings too, but never missing. Its `arguments` are none.
+    Parameters that fedsim provides are settings, too, but are never missing. Its `arguments` are
+    not settings.
     """
     try:
         parameters = inspect.signature(plugin, eval_str=True).parameters.values()
@@ -51,7 +52,7 @@ def settings_schema(
 
 
 def _can_be_checked(annotation: Any) -> bool:
-    """Return whether pydantic has a check for a type; it has none for a third party's protocol."""
+    """Return whether pydantic can check a type; it cannot check a third party's protocol."""
     try:
         create_model("Probe", __config__=_STRICT, probe=(annotation, ...))
     except (PydanticUserError, SchemaError):
@@ -66,7 +67,7 @@ def checked(
     provided: tuple[str, ...] = (),
     arguments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return `settings` as the plugin's own types.
+    """Check settings, and return them converted to the types of the plugin's parameters.
 
     Raises
     ------
@@ -75,32 +76,34 @@ def checked(
     """
     schema = settings_schema(plugin, provided, arguments)
     try:
-        # Through JSON: strict about types, yet a list may become a tuple and 1 a float.
+        # Validated as JSON, which is strict about types but takes a list as a tuple and 1 as a
+        # float.
         valid = schema.model_validate_json(as_json(dict(settings)))
     except ValidationError as error:
         raise PluginError.of_all(_faults(error, schema), f"{name}: ") from error
     except ValueError as error:
         raise PluginError(f"{name}: setting {error}") from error
-    except FedsimError as error:  # of a class that a setting is
+    except FedsimError as error:  # raised by the class of a setting
         raise PluginError(f"{name}: {error}") from error
     return {key: getattr(valid, key) for key in valid.model_fields_set}
 
 
 def valid_keys(schema: type, location: Sequence[int | str]) -> tuple[str, ...]:
-    """Return the keys that may stand at a place inside data of type `schema`.
+    """Return the keys that are valid at a location inside data of type `schema`.
 
     Parameters
     ----------
     schema
         A pydantic model or a dataclass.
     location
-        Keys and positions from its root; those that lead nowhere further are passed over.
+        Keys and positions from the root; those that do not lead to a nested schema are skipped.
     """
     kinds: tuple[Any, ...] = ()
     for part in location:
         if (found := _fields(schema).get(str(part))) is not None:
             kinds = (found, *get_args(found))
-        # A union's or a tuple's parts, of a union the tagged one; behind Annotated stands a type.
+        # The parts of a union (for a tagged union the tagged one) or of a tuple; the first argument
+        # of Annotated is the type.
         branch = [kind for kind in kinds if Tag(str(part)) in getattr(kind, "__metadata__", ())]
         inside = [getattr(kind, "__origin__", kind) for kind in branch or kinds]
         schema = next((kind for kind in inside if _fields(kind)), schema)
@@ -115,13 +118,13 @@ def _fields(schema: type) -> dict[str, Any]:
 
 def _faults(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     errors = error.errors(include_url=False)
-    # A key that is not known explains one that is missing: it was misspelt.
+    # An unknown key is probably the misspelt name of a missing one, so only it is reported.
     errors.sort(key=lambda one: one["type"] not in UNKNOWN_KEY)
     return list(dict.fromkeys(_fault(one, schema) for one in errors))
 
 
 def _fault(error: ErrorDetails, schema: type[BaseModel]) -> str:
-    # pydantic puts the branch of a union in round brackets.
+    # pydantic puts the branch of a union in parentheses.
     key = ".".join(str(part) for part in error["loc"] if str(part)[:1] != "(")
     if error["type"] in UNKNOWN_KEY:
         return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, error['loc'][:-1]))}"

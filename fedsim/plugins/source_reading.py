@@ -1,8 +1,8 @@
-"""What a plugin is, in one line: the first of its docstring, read from its source.
+"""The one-line summary of a plugin: the first line of its docstring, read from its source.
 
-Importing a plugin to read its docstring costs seconds, as most import torch. So the source is
-parsed instead. Neither the module nor its parent packages are imported; only where the source does
-not say it, the plugin is.
+Importing a plugin to read its docstring takes seconds, as most plugins import torch. The source is
+parsed instead, without importing the module or its parent packages. Only if the source does not
+have the docstring, the plugin is imported.
 """
 
 import ast
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_STEPS = 5
-"""How many re-exports are followed from a name to where it is defined."""
+"""The most re-exports that are followed from a name to its definition."""
 
 
 def summary(plugin: Callable[..., Any]) -> str:
@@ -29,7 +29,7 @@ def summary_of(reference: str) -> str:
     Raises
     ------
     Exception
-        Whatever importing the plugin raises, where its source alone does not say it.
+        Any exception from importing the plugin, if its source does not have the docstring.
     """
     module, _, attribute = reference.partition(":")
     if found := _first_line(module, attribute):
@@ -41,7 +41,7 @@ def summary_of(reference: str) -> str:
 
 
 def exported_names(module: str) -> tuple[str, ...]:
-    """Return the names in a module's ``__all__``, none where there is no such module."""
+    """Return the names in a module's ``__all__``; none if there is no such module."""
     for node in _body(module):
         if isinstance(node, ast.Assign) and "__all__" in map(ast.unparse, node.targets):
             try:
@@ -52,7 +52,7 @@ def exported_names(module: str) -> tuple[str, ...]:
 
 
 def source_file(module: str) -> Path | None:
-    """Return where a module's source is, without importing it or its parents."""
+    """Return the file of a module's source, without importing the module or its parents."""
     top, *below = module.split(".")
     try:
         spec = find_spec(top)
@@ -83,7 +83,7 @@ def _first_line(module: str, attribute: str, steps: int = MOST_STEPS) -> str | N
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
-    """Return the module that is imported from, written out."""
+    """Return the absolute name of the module that an import statement imports from."""
     if not node.level:
         return node.module or ""
     file = source_file(module)
@@ -93,7 +93,7 @@ def _absolute(node: ast.ImportFrom, module: str) -> str:
 
 
 def _body(module: str) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, the last first, as the last definition of a name counts."""
+    """Yield the statements of a module in reverse, as the last definition of a name counts."""
     yield from reversed(_parsed(module).body)
 
 

@@ -1,6 +1,6 @@
-"""Differential privacy: guarantees, accountants, and ceilings."""
+"""Differential privacy: guarantees, accountants, and the ceilings on attacks that follow."""
 
-from fedsim.privacy.accountants import Accountant, Release, epsilon_of
+from fedsim.privacy.accountants import Accountant, Release, total_epsilon
 from fedsim.privacy.facts import FederationFacts
 from fedsim.privacy.guarantee import Guarantee, NoGuarantee, Position
 
@@ -11,5 +11,5 @@ __all__ = [
     "NoGuarantee",
     "Position",
     "Release",
-    "epsilon_of",
+    "total_epsilon",
 ]

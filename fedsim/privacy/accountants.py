@@ -1,16 +1,15 @@
-"""Epsilon of several noisy releases together, from accountants that others keep.
+"""The total epsilon of several noisy releases, from the accountants of other packages.
 
 ``rdp``
-    Renyi differential privacy (Mironov, CSF 2017; Mironov, Talwar and Zhang, 2019), of Opacus.
+    Renyi differential privacy (Mironov, CSF 2017; Mironov, Talwar and Zhang, 2019), by Opacus.
 ``prv``
-    The privacy loss as a random variable (Gopi, Lee and Wutschitz, NeurIPS 2021), of Opacus:
-    tighter, and numerical; its errors of .01 in epsilon are on the safe side.
+    The privacy loss as a random variable (Gopi, Lee and Wutschitz, NeurIPS 2021), by Opacus. It is
+    tighter than ``rdp`` and numerical; its errors of .01 in epsilon are on the safe side.
 ``pld``
-    The privacy loss distribution (Koskela et al., AISTATS 2020; Doroshenko et al., PoPETs 2022) of
-    Google's ``dp-accounting``: as tight as ``prv``, and much slower where epsilon is large.
+    The privacy loss distribution (Koskela et al., AISTATS 2020; Doroshenko et al., PoPETs 2022), by
+    Google's ``dp-accounting``. It is as tight as ``prv``, and much slower if epsilon is large.
 
-All three are of adding or removing one unit, sampled by a coin of its own (Poisson sampling) or not
-at all.
+All three account for adding or removing one unit, with Poisson sampling or without sampling.
 """
 
 import logging
@@ -41,21 +40,21 @@ def _require_noise(value: float) -> float:
 NoiseMultiplier = Annotated[
     float, Field(ge=0, le=1e6, allow_inf_nan=False), AfterValidator(_require_noise)
 ]
-"""A setting: the standard deviation of noise in multiples of a clipping norm."""
+"""A setting: the standard deviation of the noise, in multiples of a clipping norm."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """Sums with Gaussian noise, all of one kind.
+    """Released sums with Gaussian noise, all with the same parameters.
 
     Attributes
     ----------
     noise_multiplier
-        Standard deviation of the noise, in multiples of how far one unit moves the sum.
+        Standard deviation of the noise, in multiples of the sensitivity of the sum to one unit.
     sampling_rate
-        With what probability a unit is part of the sum; 1 where it always is.
+        The probability that a unit is part of a sum; 1 without sampling.
     count
-        How many such sums were released.
+        The number of released sums.
     """
 
     noise_multiplier: float
@@ -64,33 +63,33 @@ class Release:
 
 
 @lru_cache(maxsize=65536)
-def epsilon_of(
+def total_epsilon(
     releases: tuple[Release, ...], delta: float, accountant: Accountant = "rdp"
 ) -> float:
-    """Return the epsilon at `delta` of releases together; 0 of none.
+    """Return the total epsilon of releases at `delta`; 0 if there are none.
 
     Raises
     ------
     ConfigError
-        If the package that the accountant is from is not installed, or the accountant cannot
-        compute with so little noise.
+        If the accountant's package is not installed, or the accountant cannot compute with so
+        little noise.
 
     Examples
     --------
-    >>> round(epsilon_of((Release(1.0),), 1e-5), 2)
+    >>> round(total_epsilon((Release(1.0),), 1e-5), 2)
     4.73
     """
     made = tuple(one for one in releases if one.count and one.sampling_rate)
     if not made:
         return 0.0
-    if accountant != "rdp" and epsilon_of(made, delta) > MOST_ON_A_GRID:
+    if accountant != "rdp" and total_epsilon(made, delta) > MOST_ON_A_GRID:
         raise ConfigError(
             f"accountant {accountant} computes on a grid, which is too large for an epsilon above "
             f"{MOST_ON_A_GRID:,}: {_in_words(made)}, delta {delta:g}; give more noise, or take rdp"
         )
     try:
         with _quiet():
-            # Numerical accountants come to a little less than 0 where delta alone suffices.
+            # Numerical accountants return slightly less than 0 if delta alone suffices.
             return max(0.0, float(_ACCOUNTANTS[accountant](made, delta)))
     except (ArithmeticError, ValueError, MemoryError) as error:
         raise ConfigError(
@@ -152,7 +151,7 @@ _ACCOUNTANTS: Mapping[str, Callable[[tuple[Release, ...], float], float]] = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself which orders an accountant has tried: it takes the best of them."""
+    """Suppress warnings about the orders that an accountant has tried, as it takes the best."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

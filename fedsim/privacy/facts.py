@@ -1,4 +1,4 @@
-"""Facts of a federation that are known before round 1, for the computation of guarantees."""
+"""The facts about a federation, known before round 1, from which guarantees are computed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,34 +10,34 @@ from fedsim.config.federation import LocalTraining
 
 @dataclass(frozen=True)
 class FederationFacts:
-    """What a defence may know of the federation that it protects.
+    """The facts about a federation that a defence may use.
 
     Attributes
     ----------
     rounds, participants
-        How many there are.
+        The numbers of rounds and of participants.
     present
-        How many take part in the round with the fewest.
+        The number of participants in the round with the fewest.
     records
-        How many training records each participant has.
+        The number of training records of each participant.
     trainable
-        Names of the model's parameters that training changes; buffers are none.
+        Names of the model's parameters that training changes, without buffers.
     local
-        How participants train.
+        The settings of local training.
     seed
-        All randomness of a defence comes from it.
+        The seed of all randomness of a defence.
     attendance
-        The rounds in which each participant trains, drawn beforehand as they will be drawn; empty
-        where each trains in every round.
+        The rounds in which each participant trains, drawn in advance as the federation will draw
+        them; empty if each trains in every round.
     buffers
-        Names of the floating-point buffers that travel with the parameters.
+        Names of the floating-point buffers that are sent with the parameters.
     averages
-        Whether the aggregate is the mean of the uploads, weighted by their numbers of records, as
-        FedAvg's is.
+        Whether the aggregate is the mean of the uploads weighted by their numbers of records, as
+        in FedAvg.
     later
         Labels of the defences that act on an update after this one.
     of_users
-        Whether each participant is a person: it holds records of one user, and no other does.
+        Whether each participant is one user: it holds all records of that user, and no others.
     """
 
     rounds: int
@@ -54,14 +54,14 @@ class FederationFacts:
     of_users: bool = False
 
     def rounds_of(self, participant: int) -> tuple[int, ...]:
-        """Return the rounds in which a participant trains, rising."""
+        """Return the rounds in which a participant trains, in ascending order."""
         if self.attendance:
             return self.attendance[participant]
         return tuple(range(1, self.rounds + 1))
 
     @cached_property
     def shares(self) -> Mapping[int, Mapping[int, float]]:
-        """By round and participant, the weight in the aggregate of each that trains in it."""
+        """The weight in the aggregate of each participant that trains, by round and participant."""
         if not self.attendance:  # one mapping for all rounds: there may be 10,000 participants
             return dict.fromkeys(range(1, self.rounds + 1), self._shares(range(self.participants)))
         there: dict[int, list[int]] = {r: [] for r in range(1, self.rounds + 1)}
@@ -76,11 +76,11 @@ class FederationFacts:
         return {p: self._weight(p) / total for p in training}
 
     def _weight(self, participant: int) -> int:
-        """Return on how many records of its own a participant trains."""
+        """Return the number of records on which a participant trains."""
         own = self.records[participant]
         return own - own % self.local.batch_size if self.local.drop_last else own
 
     def until(self, last: int) -> Self:
-        """Return the facts of a federation that ends after the round `last`."""
+        """Return the facts of the federation if it ended after the round `last`."""
         attendance = tuple(tuple(r for r in rounds if r <= last) for rounds in self.attendance)
         return replace(self, rounds=min(last, self.rounds), attendance=attendance)

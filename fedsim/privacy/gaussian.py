@@ -1,9 +1,9 @@
-"""The guarantee of noise on clipped updates: of a participant, over its rounds of training."""
+"""The participant-level guarantee of Gaussian noise on clipped updates, over all rounds."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from fedsim.privacy.accountants import Accountant, Release, epsilon_of
+from fedsim.privacy.accountants import Accountant, Release, total_epsilon
 from fedsim.privacy.facts import FederationFacts
 from fedsim.privacy.guarantee import Guarantee, Position
 
@@ -11,11 +11,11 @@ SEED = "the experiment's seed, which the noise is drawn from, is not known"
 SIZES = "who trains in which round, and on how many records, may be known"
 
 Multipliers = Callable[[Mapping[int, float]], Mapping[int, float]]
-"""The noise multiplier of each participant in a round, given their weights in it."""
+"""Returns the noise multiplier of each participant in a round from their weights in it."""
 
 
 def why_unbounded(facts: FederationFacts, noise_multiplier: float) -> str | None:
-    """Return why noise of this size on updates guarantees nothing; None if it does."""
+    """Return why noise of this size on updates guarantees nothing, or None if it does."""
     if noise_multiplier == 0:
         return "no noise is added"
     if facts.buffers:
@@ -35,21 +35,21 @@ def participant_guarantee(
     against: Sequence[Position],
     assumptions: Sequence[str],
 ) -> Guarantee:
-    """Return the guarantee of each participant's presence, and of what its data are.
+    """Return the guarantee for each participant's presence, and for the content of its data.
 
-    A participant that is away counts as one with an update of zero. Other data in its place move a
-    sum by up to twice the clipping norm: half the noise multiplier.
+    An absent participant counts as one with a zero update. Replacing a participant's data changes
+    the sum by up to twice the clipping norm, which halves the noise multiplier.
 
     Parameters
     ----------
     facts
-        Who trains in which round.
+        The federation, with the rounds in which each participant trains.
     multipliers
-        Noise over how far the participant moves the sum, in each round.
+        The standard deviation of the noise over the participant's sensitivity, in each round.
     delta, accountant
-        Of the epsilons.
+        The delta of the guarantee, and the accountant that computes its epsilon.
     against, assumptions
-        The delta of the guarantee.
+        The positions that the guarantee holds against, and its assumptions.
     """
     counts = [Counter[float]() for _ in range(facts.participants)]
     alike = Counter(map(id, facts.shares.values()))
@@ -58,7 +58,7 @@ def participant_guarantee(
             counts[participant][multiplier] += alike[id(shares)]
     each, changed = (
         tuple(
-            epsilon_of(
+            total_epsilon(
                 tuple(Release(z / moved, count=count) for z, count in sorted(found.items())),
                 delta,
                 accountant,

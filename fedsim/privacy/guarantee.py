@@ -1,8 +1,8 @@
 """A guarantee of differential privacy, its assumptions, and its bound on attacks.
 
-An attack that tells members from non-members with a true positive rate above
-``e^epsilon * FPR + delta`` refutes the guarantee (Wasserman and Zhou, JASA 2010; Kairouz, Oh and
-Viswanath, ICML 2015, theorem 2.1). With as many members as non-members its accuracy is at most
+A membership inference attack with a true positive rate above ``e^epsilon * FPR + delta`` refutes
+the guarantee (Wasserman and Zhou, JASA 2010; Kairouz, Oh and Viswanath, ICML 2015, theorem 2.1).
+With as many members as non-members its accuracy is at most
 ``(e^epsilon + delta) / (1 + e^epsilon)`` (Humphries et al., CSF 2023, theorem 3.1).
 """
 
@@ -20,7 +20,7 @@ _NAMES = {"server": "the server", "participant": "participants", "outside": "out
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The most that an attack can achieve where a guarantee holds.
+    """The upper limits of an attack's figures under a guarantee.
 
     Examples
     --------
@@ -33,15 +33,16 @@ class Ceiling:
 
     @property
     def accuracy(self) -> float:
-        """The accuracy on as many members as non-members."""
+        """The largest accuracy on as many members as non-members."""
         # Divided by e^epsilon, which may be too large for a float.
         small = math.exp(-self.epsilon)
         return min(1.0, (1 + self.delta * small) / (1 + small))
 
     def tpr(self, fpr: float) -> float:
-        """Return the true positive rate at a false positive rate.
+        """Return the largest true positive rate at a false positive rate.
 
-        The bound holds for members as for non-members: ``1 - FPR <= e^epsilon (1 - TPR) + delta``.
+        The inequality holds with the classes exchanged, too:
+        ``1 - FPR <= e^epsilon (1 - TPR) + delta``.
         """
         small = math.exp(-self.epsilon)
         others = 1 - small * max(0.0, 1 - fpr - self.delta)
@@ -51,7 +52,7 @@ class Ceiling:
 
     @property
     def auc(self) -> float:
-        """The area under the true positive rates."""
+        """The largest area under the ROC."""
         corner = (1 - self.delta) / (1 + math.exp(self.epsilon)) if self.epsilon < 700 else 0.0
         at = (0.0, corner, 1 - self.delta, 1.0)
         heights = (self.delta, 1 - corner, 1.0, 1.0)
@@ -67,22 +68,23 @@ class Guarantee:
     Attributes
     ----------
     epsilon, delta
-        Of adding or removing one unit; over all rounds, and of the participant with the largest.
+        The guarantee for adding or removing one unit, over all rounds; the largest epsilon of any
+        participant.
     unit
-        Whose presence is protected: that of one record, or of all that a participant has; of a
-        user, where each participant is one.
+        The unit whose presence is protected: ``record``, ``participant`` (all its records), or
+        ``user`` if each participant is one user.
     against
-        The positions that it holds against.
+        The positions that the guarantee holds against.
     assumptions
-        What must be true for it, a phrase each.
+        The assumptions of the guarantee, one phrase each.
     each
-        The epsilon of every participant, by its rounds; empty where all have the same.
+        The epsilon of every participant over its rounds; empty if all are equal.
     changed
-        Where the unit is a participant: the epsilon, at the same delta, of changing its data
-        instead of removing them, for each participant. It is what binds an attack on a record,
-        whose owner takes part in either case.
+        If the unit is a participant: for each participant the epsilon, at the same delta, of
+        replacing its data instead of removing them. It limits attacks on a record, because the
+        record's owner takes part whether or not the record is in its data.
     accountant
-        Where the figures are from.
+        The accountant that computed epsilon.
 
     Examples
     --------
@@ -101,7 +103,7 @@ class Guarantee:
 
     @property
     def whom(self) -> str:
-        """Against whom it holds, in words."""
+        """The positions that the guarantee holds against, in words."""
         names = [_NAMES[one] for one in self.against]
         return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
@@ -114,11 +116,11 @@ class Guarantee:
         )
 
     def ceiling(self, victims: Sequence[int]) -> Ceiling:
-        """Return what bounds the attacks on records of some participants: the largest of theirs.
+        """Return the ceiling on attacks on records of some participants, the largest of theirs.
 
-        An audit compares a record that was trained on with others that were not, at the same number
-        of records. A guarantee of adding or removing a record bounds that exactly where each record
-        is in by a coin of its own; the record that stands in its place is neglected.
+        An audit compares a training record with records that were not trained on, at a fixed number
+        of records. A guarantee for adding or removing a record is an exact limit only if each
+        record is included independently; the record that takes its place is neglected here.
         """
         known = self.changed or self.each
         found = [known[p] for p in victims if p < len(known)]
@@ -127,7 +129,7 @@ class Guarantee:
 
 @dataclass(frozen=True)
 class NoGuarantee:
-    """No epsilon can be given, and why.
+    """The reason why no epsilon can be given.
 
     Examples
     --------

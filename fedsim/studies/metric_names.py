@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from fedsim import plugins
 from fedsim.config.metrics import MetricChoice
 from fedsim.errors import FedsimError, listed
-from fedsim.evaluation.metric_choice import built_metric
+from fedsim.evaluation.metric_choice import build_metric
 from fedsim.objectives import UtilityFigure
 from fedsim.report.formatting import with_unit
 from fedsim.report.result_rows import metric_infos
@@ -56,7 +56,7 @@ def heading(metric: str, figure: UtilityInfo | None = None) -> str:
     ('test accuracy, %', 'test error')
     """
     if not is_of_federation(metric):
-        (info,) = metric_infos([built_metric(MetricChoice(name=metric))]).values()
+        (info,) = metric_infos([build_metric(MetricChoice(name=metric))]).values()
         return with_unit(info)
     percent = figure is not None and figure.unit == "percent"
     if figure is not None and (part := utility_part(metric, figure)):
@@ -82,7 +82,7 @@ def _utility_figures() -> tuple[str, ...]:
 
 def _attack_metric(name: str) -> str:
     try:
-        return built_metric(MetricChoice(name=name)).name
+        return build_metric(MetricChoice(name=name)).name
     except FedsimError as error:
         raise ValueError(f"metric {name!r}: {error}") from error
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fedsim.errors import ConfigError, listed
-from fedsim.evaluation.metric_choice import chosen_metrics
+from fedsim.evaluation.metric_choice import build_metrics
 from fedsim.studies.cells import Cell
 from fedsim.studies.definition import Study
 from fedsim.studies.metric_names import heading, is_of_federation, utility_part
@@ -104,7 +104,7 @@ def _require_measured(study: Study, cells: Sequence[Cell]) -> None:
     if study.frontier is not None:
         shown["frontier"] = study.frontier.shown
     for cell in cells:
-        there = [metric.name for metric in chosen_metrics(cell.experiment.metrics)]
+        there = [metric.name for metric in build_metrics(cell.experiment.metrics)]
         for where, metrics in shown.items():
             for metric in metrics:
                 if metric not in there and not is_of_federation(metric):

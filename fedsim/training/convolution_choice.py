@@ -4,7 +4,7 @@ from torch import nn
 
 from fedsim.models.convolutions import (
     channels_last_pays,
-    convolution_calls,
+    record_convolution_calls,
     small_convolutions,
 )
 from fedsim.training.client_tasks import Participants
@@ -24,5 +24,5 @@ def convolution_ways(participants: Participants) -> tuple[tuple[str, ...], bool]
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return (), False
     inputs, _ = participants.dataset.batch(max(participants.training_records, key=len)[:2])
-    calls = convolution_calls(model, inputs)
+    calls = record_convolution_calls(model, inputs)
     return small_convolutions(calls), channels_last_pays(calls)

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from fedsim.config.federation import LocalTraining
 from fedsim.errors import ConfigError
 from fedsim.objectives import Objective
-from fedsim.privacy import Accountant, FederationFacts, Guarantee, NoGuarantee, Release, epsilon_of
+from fedsim.privacy import (
+    Accountant,
+    FederationFacts,
+    Guarantee,
+    NoGuarantee,
+    Release,
+    total_epsilon,
+)
 from fedsim.privacy.accountants import NoiseMultiplier
 from fedsim.privacy.gaussian import SEED, SIZES, why_unbounded
 from fedsim.privacy.guarantee import EVERYBODY
@@ -179,7 +186,7 @@ class DPSGD(LocalTrainer):
             rate, steps = rate_and_steps(facts.local, records)
             taken = steps * len(facts.rounds_of(participant))
             release = Release(self.noise_multiplier, rate, taken)
-            each.append(epsilon_of((release,), self.delta, self.accountant))
+            each.append(total_epsilon((release,), self.delta, self.accountant))
         return Guarantee(
             max(each),
             self.delta,

@@ -3,7 +3,7 @@
 import math
 
 from fedsim.config.federation import LocalTraining
-from fedsim.privacy import Accountant, Release, epsilon_of
+from fedsim.privacy import Accountant, Release, total_epsilon
 
 
 def rate_and_steps(local: LocalTraining, records: int) -> tuple[float, int]:
@@ -25,7 +25,7 @@ def epsilon_of_history(
         The delta that it is for, and whose figure it is.
     """
     taken = tuple(Release(noise, rate, int(steps)) for noise, rate, steps in history)
-    return epsilon_of(taken, delta, accountant)
+    return total_epsilon(taken, delta, accountant)
 
 
 def extended_history(history: list[list[float]], new: list[float]) -> list[list[float]]:

@@ -1,8 +1,8 @@
-"""The metrics that fedsim has itself, one per file; `fedsim.evaluation.metric` says what one is.
+"""fedsim's own metrics, one per file; `fedsim.evaluation.metric` has their contract.
 
-A record is classified as a member when its score is *at least* the threshold. Nothing here knows
-whose scores these are, and nothing draws at random: intervals live in
-`fedsim.evaluation.intervals`.
+A record is classified as a member if its score is *at least* the threshold. Metrics do not depend
+on the attack or the victim, and draw no random numbers: `fedsim.evaluation.intervals` computes
+intervals.
 """
 
 from fedsim.evaluation.metrics.accuracy import Accuracy, balanced_accuracy

@@ -1,4 +1,4 @@
-"""Balanced accuracy at the threshold that was chosen on the auxiliary records."""
+"""Balanced accuracy at the threshold chosen on the auxiliary records."""
 
 from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRecords, weight_of
 
@@ -6,7 +6,7 @@ from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRec
 def balanced_accuracy(members: Floats, nonmembers: Floats, threshold: float) -> float:
     """Return the mean of the shares of members and of non-members that are classified correctly.
 
-    Equal to plain accuracy where there are as many members as non-members.
+    It equals plain accuracy if there are as many members as non-members.
 
     >>> balanced_accuracy(np.array([3.0, 2.0]), np.array([2.0, 1.0]), threshold=2.5)
     0.75
@@ -36,7 +36,7 @@ class Accuracy(Metric):
         return accuracy
 
     def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
-        """Return the numbers of correct and of all records, where the sides are equal."""
+        """Return the numbers of correct and of all records, if members equal non-members."""
         if len(scored.members) != len(scored.nonmembers):
             return None
         records = len(scored.members) + len(scored.nonmembers)

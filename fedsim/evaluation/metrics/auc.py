@@ -6,9 +6,9 @@ from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRec
 
 
 def auc(members: Floats, nonmembers: Floats) -> float:
-    """Return the probability that a member scores above a non-member, ties counting half.
+    """Return the probability that a member scores above a non-member; a tie counts one half.
 
-    This is the area under the ROC and the Mann-Whitney U over its maximum (Hanley & McNeil 1982).
+    This is the area under the ROC, and Mann-Whitney's U over its maximum (Hanley & McNeil 1982).
 
     >>> auc(np.array([3.0, 2.0]), np.array([2.0, 1.0]))
     0.875
@@ -32,10 +32,10 @@ class Auc(Metric):
         return auc(scored.members, scored.nonmembers)
 
     def on_resamples(self, resampled: ResampledRecords) -> Floats:
-        """Return the AUC of every resample: Mann-Whitney with weights."""
+        """Return the AUC of every resample: the weighted Mann-Whitney statistic."""
         high, low = resampled.scored.members, resampled.scored.nonmembers
         ordered, below = low[resampled.scored.nonmember_order], resampled.nonmembers_below.T
-        # Non-members below, and those not above, each member's score.
+        # Numbers of non-members below, and of those not above, each member's score.
         first, last = (np.searchsorted(ordered, high, side=side) for side in ("left", "right"))
         beaten = below[first]
         beaten += beaten if np.array_equal(first, last) else below[last]

@@ -1,9 +1,9 @@
-"""TPR and FPR at a threshold that was fixed beforehand, for a low rate, on auxiliary records.
+"""TPR and FPR at a threshold that is fixed in advance on auxiliary records, for a low FPR.
 
-A TPR at an FPR is read off the evaluation records' own ROC: nobody has such a threshold before he
-knows who is a member. An attacker has one from the non-members that it knows, which lets through
-more or fewer than it was to; both rates are said. Shadow-calibrated thresholds are what the
-re-evaluations of LiRA insist on.
+The metric ``tpr`` reads its threshold off the ROC of the evaluation records, which an attacker
+cannot do without knowing their membership. An attacker can choose the threshold on the non-members
+that it knows. The FPR on other records then differs from the intended rate, so both rates are
+reported. Re-evaluations of LiRA demand thresholds that are calibrated in this way.
 """
 
 from typing import Literal
@@ -17,7 +17,7 @@ from fedsim.evaluation.scores import require_share
 
 
 def calibrated_threshold(nonmembers: Floats, fpr: float) -> float:
-    """Return the lowest threshold that at most a share `fpr` of known non-members reaches.
+    """Return the lowest threshold that at most a share `fpr` of auxiliary non-members reaches.
 
     >>> calibrated_threshold(np.arange(100.0), 0.02) > 97
     True
@@ -30,17 +30,17 @@ def calibrated_threshold(nonmembers: Floats, fpr: float) -> float:
 
 
 class CalibratedTpr(Metric):
-    """The share of members found at a threshold fixed on known non-members.
+    """The share of members found at a threshold fixed on auxiliary non-members.
 
     Parameters
     ----------
     fpr
-        The share of known non-members that the threshold lets through, in (0, 1).
+        The share of auxiliary non-members at or above the threshold, in (0, 1).
 
     Raises
     ------
     EvaluationError
-        If it is not.
+        If `fpr` is not in (0, 1).
     """
 
     unit = "percent"
@@ -71,12 +71,12 @@ class CalibratedTpr(Metric):
         return rates
 
     def proportion(self, scored: ScoredRecords) -> tuple[int, int] | None:
-        """Return how many of how many records are accused."""
+        """Return the number of records at or above the threshold, and the number of records."""
         accused = self._accused(scored)
         return int(accused.sum()), len(accused)
 
     def independent_records(self, members: int, nonmembers: int) -> int:
-        """Return how many records the rate is a share of."""
+        """Return the number of records over which the rate is computed."""
         return members if self.side == "members" else nonmembers
 
     def _accused(self, scored: ScoredRecords) -> NDArray[np.bool_]:
@@ -88,12 +88,12 @@ class CalibratedTpr(Metric):
 
 
 class CalibratedFpr(CalibratedTpr):
-    """The share of non-members that the threshold of `calibrated-tpr` lets through in fact.
+    """The share of evaluation non-members at or above the threshold of `calibrated-tpr`.
 
     Parameters
     ----------
     fpr
-        As of `calibrated-tpr`.
+        The share of auxiliary non-members at or above the threshold, in (0, 1).
     """
 
     side = "nonmembers"

@@ -1,13 +1,13 @@
-"""The epsilon that an attack rules out: a lower bound on what differential privacy could promise.
+"""A lower bound of the epsilon of differential privacy, from the rates of an attack.
 
-Under (epsilon, delta)-DP, TPR <= e^epsilon FPR + delta, and the same of TNR and FNR (Kairouz, Oh
+Under (epsilon, delta)-DP, TPR <= e^epsilon FPR + delta, and likewise for TNR and FNR (Kairouz, Oh
 & Viswanath 2015). With exact one-sided bounds on both rates (Clopper & Pearson 1934, each at half
 of the level) epsilon is, at the confidence, at least
 
     max( ln((TPR_low - delta) / FPR_high), ln((TNR_low - delta) / FNR_high), 0 )
 
-which is the audit of Jagielski et al., NeurIPS 2020. It holds where records are in the data
-independently of each other; it says nothing of the epsilon of a whole participant.
+which is the audit of Jagielski et al., NeurIPS 2020. It assumes that records are in the data
+independently of each other, and is not a bound for the epsilon of a whole participant.
 """
 
 from typing import ClassVar
@@ -17,7 +17,7 @@ from fedsim.evaluation.privacy_bounds import rates_epsilon, upper_proportion
 
 
 class EpsilonLowerBound(EpsilonBound):
-    """The epsilon of a record-level guarantee that the attack contradicts (Jagielski et al. 2020).
+    """Lower bound of a record's epsilon, from the rates of the attack (Jagielski et al. 2020).
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class EpsilonLowerBound(EpsilonBound):
     def bound(
         self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
-        """Return the bound by both rates."""
+        """Return the largest bound that the rates at any threshold imply."""
         fnr_high = upper_proportion(members - found, members, alpha / 2)
         fpr_high = upper_proportion(accused, nonmembers, alpha / 2)
         return float(rates_epsilon(fpr_high, fnr_high, self.delta).max())

@@ -1,15 +1,15 @@
-"""What the epsilon metrics have in common: a guarantee, a level, and where thresholds come from.
+"""The base class of the epsilon metrics: delta, confidence, and the choice of thresholds.
 
-A lower bound of epsilon takes a threshold (the records at or above it are accused). Chosen on the
-evaluation records as if it had been fixed beforehand, the bound would be above 0 where nothing
-leaks, so there are two ways:
+A lower bound of epsilon depends on a threshold; records at or above it are classified as members.
+If the threshold were the best one on the evaluation records, without a correction, the bound would
+be above 0 even without any leakage. There are two valid choices:
 
 ``auxiliary``
     One threshold, the best one on the auxiliary records.
 ``corrected``
-    The corners of the evaluation records' ROC, each at the level over their number (Bonferroni), as
-    jax_privacy does. Corners are found on the same records, so that the level is not exact: where
-    nothing leaks, 4 % of one-run bounds on 1,000 + 1,000 records at 95 % are above 0.
+    The corners of the evaluation records' ROC, each at the level divided by their number
+    (Bonferroni), as in jax_privacy. Corners are found on the same records, so that the level is not
+    exact: without leakage, 4 % of one-run bounds on 1,000 + 1,000 records at 95 % are above 0.
 """
 
 from abc import abstractmethod
@@ -28,7 +28,7 @@ Counts = NDArray[np.int64]
 class EpsilonBound(Metric):
     """A lower bound of the epsilon of a record-level guarantee.
 
-    A subclass says what counts at some thresholds contradict:
+    A subclass computes the bound from the counts at some thresholds:
 
     >>> class AtMostOne(EpsilonBound):
     ...     prefix, kind = "at-most-one", "toy"
@@ -75,10 +75,10 @@ class EpsilonBound(Metric):
     ) -> None:
         if not 0 <= delta < 1 or (delta == 0 and not self.takes_no_delta):
             least = "0 <=" if self.takes_no_delta else "0 <"
-            raise EvaluationError(f"a delta of {delta} was asked for; use {least} delta < 1")
+            raise EvaluationError(f"a delta of {delta} was given; use {least} delta < 1")
         if not 0.5 < confidence < 1:
             raise EvaluationError(
-                f"a confidence of {confidence} was asked for; use 0.5 < confidence < 1"
+                f"a confidence of {confidence} was given; use 0.5 < confidence < 1"
             )
         self.delta, self.alpha, self.thresholds = delta, 1 - confidence, thresholds
         self.name = f"{self.prefix}@{delta:.12g}"
@@ -95,14 +95,14 @@ class EpsilonBound(Metric):
     def bound(
         self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
-        """Return the bound that the best of some thresholds gives.
+        """Return the largest bound over some thresholds.
 
         Parameters
         ----------
         found, accused
-            How many of the members, and of the non-members, are at or above each threshold: (K,).
+            The numbers of members, and of non-members, at or above each threshold: (K,) each.
         members, nonmembers
-            How many there are.
+            The numbers of all members and of all non-members.
         alpha
             The level for each threshold.
         """
@@ -119,9 +119,9 @@ class EpsilonBound(Metric):
         return float(self.bound(found, accused, members, nonmembers, level))
 
     def threshold(self, scored: ScoredRecords) -> float:
-        """Return the threshold of the largest bound on the auxiliary records.
+        """Return the threshold with the largest bound on the auxiliary records.
 
-        Where none of them says anything, and where there are none, it is that of the accuracy.
+        If all bounds there are 0, or there are no auxiliary records, it is that of the accuracy.
         """
         if scored.auxiliary is None:
             return scored.threshold
@@ -139,7 +139,7 @@ class EpsilonBound(Metric):
 def roc_corners(members: Floats, nonmembers: Floats) -> Floats:
     """Return the thresholds at the corners of the ROC's upper convex hull, ascending.
 
-    The last one is above all scores.
+    The last threshold is above all scores.
 
     >>> roc_corners(np.array([1.0, 3.0]), np.array([0.0, 2.0]))
     array([ 0.,  1.,  3., inf])
@@ -147,7 +147,7 @@ def roc_corners(members: Floats, nonmembers: Floats) -> Floats:
     cuts = np.concatenate([np.union1d(members, nonmembers), [np.inf]])
     below = np.stack([np.searchsorted(np.sort(side), cuts) for side in (members, nonmembers)], 1)
     places = np.arange(len(cuts))
-    while len(places) > 2:  # each pass drops what its neighbours dominate
+    while len(places) > 2:  # each pass drops points below the line between their neighbours
         steps = np.diff(below[places], axis=0)
         turn = steps[:-1, 1] * steps[1:, 0] - steps[1:, 1] * steps[:-1, 0]
         kept = np.concatenate([[True], turn > 0, [True]])

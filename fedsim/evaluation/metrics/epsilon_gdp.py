@@ -1,9 +1,9 @@
-"""Epsilon from below for mechanisms with a Gaussian tradeoff, such as DP-SGD.
+"""A lower bound of epsilon for mechanisms with a Gaussian tradeoff, such as DP-SGD.
 
 Nasr et al., *Tight Auditing of Differentially Private Machine Learning*, USENIX Security 2023: from
 upper bounds of FPR and FNR follows mu >= Phi^-1(1 - FPR) - Phi^-1(FNR), and from mu the epsilon at
-delta (Dong, Roth & Su 2022). It is larger than what the rates alone give because it assumes more:
-of a mechanism whose tradeoff is not that of a Gaussian it may be too large.
+delta (Dong, Roth & Su 2022). The bound is larger than the one from the rates alone, because it
+assumes more: for a mechanism with another tradeoff it may be too large.
 """
 
 from typing import ClassVar
@@ -15,7 +15,7 @@ from fedsim.evaluation.privacy_bounds import gaussian_epsilon, gdp_mu, upper_pro
 
 
 class EpsilonGdp(EpsilonBound):
-    """The epsilon that the attack contradicts if the mechanism is Gaussian (Nasr et al. 2023).
+    """Lower bound of a record's epsilon for a Gaussian mechanism (Nasr et al. 2023).
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class EpsilonGdp(EpsilonBound):
     def bound(
         self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
-        """Return the epsilon of the largest mu."""
+        """Return the epsilon of the largest mu over the thresholds."""
         fnr_high = upper_proportion(members - found, members, alpha / 2)
         fpr_high = upper_proportion(accused, nonmembers, alpha / 2)
         usable = np.maximum(fnr_high, fpr_high) < 1 - self.delta

@@ -1,12 +1,12 @@
-"""Epsilon from below of one run in which each record is a member with probability one half.
+"""A lower bound of epsilon from one run in which each record is a member with probability 1/2.
 
-Steinke, Nasr and Jagielski, *Privacy Auditing with One (1) Training Run*, NeurIPS 2023. The records
-at or above the threshold are guessed to be members, on the others the attack abstains. All records
-are in one run: the bound does not need them to be independent given the model, as `epsilon` does.
+Steinke, Nasr and Jagielski, *Privacy Auditing with One (1) Training Run*, NeurIPS 2023. The attack
+guesses that the records at or above the threshold are members, and abstains on the others. Unlike
+`epsilon`, the bound does not assume that records are independent given the model.
 
-Membership must have been a fair coin for each record: as of canaries, and nearly so of as many
-members as non-members drawn from one pool. Where one side has more records, its counts are scaled
-down to the other's, to the attack's disadvantage where they are no whole numbers.
+The membership of each record must have been drawn with probability 1/2. This holds for canaries,
+and approximately for equal numbers of members and non-members from one pool. If one side has more
+records, its counts are scaled down to the other's and rounded to the attack's disadvantage.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from fedsim.evaluation.privacy_bounds import one_run_epsilon
 
 
 class EpsilonOneRun(EpsilonBound):
-    """The epsilon that the attack contradicts in one run (Steinke et al. 2023).
+    """Lower bound of a record's epsilon from one run (Steinke et al. 2023).
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ class EpsilonOneRun(EpsilonBound):
     def bound(
         self, found: Counts, accused: Counts, members: int, nonmembers: int, alpha: float
     ) -> float:
-        """Return the largest epsilon that the guesses at any threshold contradict."""
+        """Return the largest bound that the guesses at any threshold imply."""
         each = min(members, nonmembers)
         right = np.floor(found * (each / members) + 1e-9).astype(np.int64)
         wrong = np.ceil(accused * (each / nonmembers) - 1e-9).astype(np.int64)
         best = 0.0
-        # The purest guesses first, so that most thresholds are ruled out by one look.
+        # The guesses with the highest precision first, so that one test rules out most of the rest.
         for k in np.argsort(wrong / np.maximum(right + wrong, 1), kind="stable"):
             guesses = int(right[k] + wrong[k])
             if guesses and right[k] > wrong[k]:

@@ -1,7 +1,8 @@
-"""Epsilon from below of one run, for mechanisms with a Gaussian tradeoff: tighter than one-run.
+"""A lower bound of epsilon from one run, for mechanisms with a Gaussian tradeoff.
 
 Mahloujifar, Melis and Chaudhuri, *Auditing f-Differential Privacy in One Run*, 2024 (arXiv
-2410.22235): the guesses of `epsilon-one-run`, compared with a whole tradeoff curve.
+2410.22235). It uses the guesses of `epsilon-one-run` and is tighter, because it compares them with
+a whole tradeoff curve.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from fedsim.evaluation.privacy_bounds import fdp_one_run_epsilon
 
 
 class EpsilonOneRunFdp(EpsilonOneRun):
-    """The epsilon that one run contradicts if the mechanism is Gaussian (Mahloujifar et al. 2024).
+    """Lower bound of epsilon from one run of a Gaussian mechanism (Mahloujifar et al. 2024).
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""How sure an attack is where it is surest: precision among the records with the highest scores.
+"""Precision among the records with the highest scores.
 
-An average says little of those who leak most: the worst records are what a defence has to be judged
-by (Aerni, Zhang & Tramer, CCS 2024). The tenth with the highest scores is chosen without the truth,
-so that guessing reaches one half there as anywhere, and no luck is read off the answers.
+An average says little about the records that leak most, and a defence should be evaluated on these
+(Aerni, Zhang & Tramer, CCS 2024). The tenth of records with the highest scores is chosen without
+the truth, so that an attack that guesses reaches one half, and the choice introduces no bias.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ from fedsim.evaluation.scores import require_share
 
 
 class MostExposed(Metric):
-    """The share of members among the records that an attack is surest of.
+    """The share of members among the records with the highest scores.
 
-    Members and non-members count alike, each side as a half of all. Ties are left out whole where
-    they do not fit; where that leaves nobody, the figure is that of guessing.
+    Members and non-members have the same total weight. A group of tied records that does not fit
+    is left out completely; if no record remains, the figure is that of guessing.
 
     Parameters
     ----------
     share
-        How many of all records these are, in (0, 1).
+        The share of all records that is evaluated, in (0, 1).
 
     Raises
     ------
     EvaluationError
-        If it is not.
+        If `share` is not in (0, 1).
     """
 
     unit = "percent"
@@ -67,5 +67,5 @@ class MostExposed(Metric):
         return share
 
     def independent_records(self, members: int, nonmembers: int) -> int:
-        """Return how many records the share is of."""
+        """Return the number of records over which the share is computed."""
         return max(1, int(2 * self.share * min(members, nonmembers)))

@@ -1,4 +1,4 @@
-"""Precision where members are rare: how often an accused record is a member at a given prior.
+"""Precision at a given prior: how often a record classified as a member is one.
 
 Jayaraman et al., *Revisiting Membership Inference Under Realistic Assumptions*, PoPETs 2021,
 section 3: PPV = p TPR / (p TPR + (1 - p) FPR) for a share p of members.
@@ -11,19 +11,19 @@ from fedsim.evaluation.scores import require_share
 
 
 class PrecisionAtPrior(Metric):
-    """The positive predictive value, at the calibrated threshold, for a share of members.
+    """The positive predictive value, at the calibrated threshold, for a given share of members.
 
-    An attack that accuses no record tells nothing: its precision is taken as the prior.
+    If an attack classifies no record as a member, its precision is defined as the prior.
 
     Parameters
     ----------
     prior
-        The share of members among the records that the attacker meets, in (0, 1).
+        The share of members among the records that are attacked, in (0, 1).
 
     Raises
     ------
     EvaluationError
-        If it is not.
+        If `prior` is not in (0, 1).
     """
 
     unit = "percent"

@@ -10,11 +10,11 @@ from fedsim.evaluation.metric import Floats, Metric, ResampledRecords, ScoredRec
 from fedsim.evaluation.scores import EvaluationError, require_share
 
 BOOTSTRAP_FROM = 30
-"""With fewer false positives allowed, the percentile bootstrap covers the truth too seldom."""
+"""The least number of false positives at which the percentile bootstrap covers well enough."""
 
 
 def false_positive_budget(fpr: float, nonmembers: int) -> int:
-    """Return how many of `nonmembers` may be called members at a rate of at most `fpr`.
+    """Return how many of `nonmembers` may be classified as members at a rate of at most `fpr`.
 
     >>> false_positive_budget(0.01, 1000), false_positive_budget(0.001, 1500)
     (10, 1)
@@ -24,11 +24,11 @@ def false_positive_budget(fpr: float, nonmembers: int) -> int:
 
 
 def tpr_at_fpr(members: Floats, nonmembers: Floats, fpr: float) -> tuple[float, int]:
-    """Return the largest TPR whose FPR is *at most* `fpr`, and the false positives behind it.
+    """Return the largest TPR with an FPR of *at most* `fpr`, and its number of false positives.
 
-    Never interpolated between points, and conservative on ties: a tied block of non-members that
-    does not fit into the budget is left out whole, and the members tied with it are left out too.
-    Where scores tie there are fewer false positives than the budget allows.
+    The TPR is never interpolated between points, and is conservative on ties: a block of tied
+    non-members that exceeds the budget is left out completely, together with the members tied with
+    it. If scores tie, there may be fewer false positives than the budget allows.
 
     >>> members, nonmembers = np.array([9.0, 5.0, 5.0, 1.0]), np.array([5.0, 4.0, 3.0, 2.0])
     >>> tpr_at_fpr(members, nonmembers, 0.25)
@@ -39,7 +39,7 @@ def tpr_at_fpr(members: Floats, nonmembers: Floats, fpr: float) -> tuple[float, 
     budget = false_positive_budget(fpr, len(nonmembers))
     if budget >= len(nonmembers):
         return 1.0, len(nonmembers)
-    # The score that must not be reached: the first non-member that the budget cannot pay for.
+    # The threshold lies above this score: that of the first non-member beyond the budget.
     barrier = np.partition(nonmembers, len(nonmembers) - budget - 1)[len(nonmembers) - budget - 1]
     return float((members > barrier).mean()), int((nonmembers > barrier).sum())
 
@@ -49,26 +49,26 @@ def rank_interval(
 ) -> tuple[float, float]:
     """Return an interval of the TPR at the threshold whose *true* FPR is `fpr`.
 
-    That threshold is not known: how many non-members lie above it is binomial, so it lies between
-    two neighbouring ones by a binomial draw. At each place the TPR has the exact limits of a
-    proportion (Clopper & Pearson 1934). The ends are quantiles of the mixture of both: a fiducial
-    interval, in which the luck of the threshold and of the members add up as independent errors do.
-    Where the threshold may well lie above all non-members (of fewer than four that are allowed),
-    nothing is known from below, and the lower end is 0.
+    That threshold is unknown. The number of non-members above it is binomial, which gives a
+    distribution of its position among the sorted non-members. At each position the TPR has the
+    exact limits of a proportion (Clopper & Pearson 1934). The ends are quantiles of the mixture of
+    both: a fiducial interval, in which the errors of the threshold and of the TPR are independent.
+    If the threshold is likely to lie above all non-members (fewer than four false positives
+    allowed), there is no information from below, and the lower end is 0.
 
     >>> low, high = rank_interval(np.arange(50.0, 250), np.arange(100.0), 0.05, 0.95)
     >>> round(low, 2), round(high, 2)
     (0.7, 0.83)
     """
     m, n = len(members), len(nonmembers)
-    places = np.arange(n + 1)  # how many non-members lie above the threshold
+    places = np.arange(n + 1)  # numbers of non-members above the threshold
     weights = binom.pmf(places, n, fpr)
     kept = weights > 1e-12
     places, weights = places[kept], weights[kept] / weights[kept].sum()
     falling = np.concatenate([[np.inf], np.sort(nonmembers)[::-1], [-np.inf]])
     rising = np.sort(members)
-    # At least the members from the non-member above the threshold on, at most those above the next;
-    # where the two tie, the block is left out whole, as in `tpr_at_fpr`.
+    # At least the members from the non-member above the threshold on, at most those above the next
+    # one. If the two tie, the block is left out completely, as in `tpr_at_fpr`.
     most = m - np.searchsorted(rising, falling[places + 1], side="right")
     fewest = np.minimum(m - np.searchsorted(rising, falling[places], side="left"), most)
     tail = (1 - confidence) / 2
@@ -87,7 +87,7 @@ def rank_interval(
 def refusal(fpr: float, nonmembers: int, fewest: int = 1) -> str | None:
     """Return why a TPR at `fpr` may not be reported for so few non-members, or None if it may.
 
-    Below 1/FPR non-members the budget is not even one false positive, and the figure is noise.
+    With fewer than 1/FPR non-members the budget is less than one false positive.
 
     >>> refusal(0.001, 500)
     'needs >= 1,000 non-members, has 500'
@@ -101,19 +101,20 @@ def refusal(fpr: float, nonmembers: int, fewest: int = 1) -> str | None:
 
 
 class TprAtFpr(Metric):
-    """The share of members found while at most a share of non-members is accused.
+    """The largest share of members found at a limited share of false positives.
 
     Parameters
     ----------
     fpr
-        That share, in (0, 1).
+        The largest share of non-members that may be classified as members, in (0, 1).
     fewest_false_positives
-        Refuse the figure where the share allows fewer; experiments that name no metrics have 10.
+        The figure is refused if `fpr` allows fewer false positives. Experiments that name no
+        metrics use 10.
 
     Raises
     ------
     EvaluationError
-        If either is out of its range.
+        If either setting is out of its range.
     """
 
     unit = "percent"
@@ -145,8 +146,8 @@ class TprAtFpr(Metric):
         scored, below = resampled.scored, resampled.nonmembers_below
         n_members, n_nonmembers = len(scored.members), len(scored.nonmembers)
         budget = false_positive_budget(self.fpr, n_nonmembers)
-        # The barrier of `tpr_at_fpr`: the highest score at or above which the weights of
-        # non-members exceed the budget.
+        # As in `tpr_at_fpr`: the highest score at or above which the weights of non-members exceed
+        # the budget.
         barrier = (below[:, 1:] < n_nonmembers - budget).sum(axis=1)
         ordered = scored.nonmembers[scored.nonmember_order]
         rising = scored.members[scored.member_order]
@@ -159,16 +160,16 @@ class TprAtFpr(Metric):
         return refusal(self.fpr, nonmembers, self.fewest_false_positives)
 
     def independent_records(self, members: int, nonmembers: int) -> int:
-        """Return the number of members: the rate is a share of them."""
+        """Return the number of members, over which the rate is computed."""
         return members
 
     def own_interval(self, scored: ScoredRecords, confidence: float) -> tuple[float, float] | None:
-        """Return the interval by exact distributions where the bootstrap covers too seldom."""
+        """Return `rank_interval` if the bootstrap's interval covers too little, else None."""
         if false_positive_budget(self.fpr, len(scored.nonmembers)) >= BOOTSTRAP_FROM:
             return None
         return rank_interval(scored.members, scored.nonmembers, self.fpr, confidence)
 
     def details(self, scored: ScoredRecords) -> Mapping[str, float]:
-        """Return how many false positives stand behind the TPR."""
+        """Return the number of false positives at the TPR's threshold."""
         behind = tpr_at_fpr(scored.members, scored.nonmembers, self.fpr)[1]
         return {"false_positives": float(behind)}

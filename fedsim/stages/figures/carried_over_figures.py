@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fedsim.config.metrics import MetricChoice
 from fedsim.errors import PluginError
 from fedsim.evaluation.metric import Metric
-from fedsim.evaluation.metric_choice import built_metric, chosen_metrics
+from fedsim.evaluation.metric_choice import build_metric, build_metrics
 from fedsim.report.result_schema import ResultRow
 from fedsim.report.results import Results
 from fedsim.report.results_file import read_results
@@ -36,12 +36,12 @@ def found_metrics(choices: Iterable[MetricChoice]) -> FoundMetrics:
     there, missing = [], []
     for choice in choices:
         try:
-            built_metric(choice)
+            build_metric(choice)
         except PluginError as error:
             missing.append(error)
         else:
             there.append(choice)
-    return FoundMetrics(chosen_metrics(there), tuple(missing))
+    return FoundMetrics(build_metrics(there), tuple(missing))
 
 
 def with_carried_over_figures(

@@ -6,7 +6,7 @@ from fedsim.config.experiment import Experiment
 from fedsim.data import MembershipQuery
 from fedsim.errors import RunDirectoryError
 from fedsim.evaluation import EvaluationResult
-from fedsim.evaluation.ceilings import exceeded
+from fedsim.evaluation.ceilings import figure_above_ceiling
 from fedsim.files import read_bytes, write_text
 from fedsim.privacy import Guarantee, Position
 from fedsim.privacy.guarantee import Ceiling
@@ -88,7 +88,7 @@ def refutation(
     """Return the sentence that an attack refutes a guarantee; empty if it does not."""
     if ceiling is None:
         return ""
-    if not (above := exceeded(result, Ceiling(ceiling.epsilon, ceiling.delta))):
+    if not (above := figure_above_ceiling(result, Ceiling(ceiling.epsilon, ceiling.delta))):
         return ""
     return (
         f"{attack} by {adversary} refutes the guarantee of {ceiling.defence}: {above} for an "

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fedsim.errors import SnapshotError, listed
-from fedsim.models.tied_weights import with_tied_names
+from fedsim.models.tied_weights import add_tied_names
 from fedsim.models.wrapper_prefixes import wrapper_hint
 
 _NUMBERS = {
@@ -52,7 +52,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str
     SnapshotError
         If its names or shapes differ from the model's, or it has values that are not finite.
     """
-    state = with_tied_names(model, state, name)
+    state = add_tied_names(model, state, name)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or surplus:

@@ -22,7 +22,7 @@ from fedsim.defences.composition import (
     wraps_training,
 )
 from fedsim.federation.strategies import is_weighted_mean
-from fedsim.models.convolutions import prepared_model
+from fedsim.models.convolutions import prepare_model
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts
@@ -128,7 +128,7 @@ class Setup:
         channels_last = engine.channels_last is True
         if not small and not channels_last:
             return self.new_model
-        return partial(prepared_model, self.new_model, small, channels_last=channels_last)
+        return partial(prepare_model, self.new_model, small, channels_last=channels_last)
 
     @property
     def participants(self) -> Participants:

@@ -12,8 +12,8 @@ from fedsim.attacks import ExpectedObservation
 from fedsim.config.experiment import Experiment
 from fedsim.data import Dataset, Ledger
 from fedsim.errors import ConfigError
-from fedsim.models import build_model, require_room
-from fedsim.models.convolutions import prepared_model
+from fedsim.models import build_model, require_model_fits
+from fedsim.models.convolutions import prepare_model
 from fedsim.progress import Watcher
 from fedsim.stages.preparation.attack_needs import attackers_with_needs, report_needs
 from fedsim.stages.preparation.attackers import Attacker, attackers_of
@@ -116,7 +116,7 @@ def build_setup(
     unseeing = attackers_without_queries(named, attackers)
     setup = Setup(experiment, dataset, drawn, new_model, attackers, attacks, unseeing)
     with naming_what_is_given(experiment, dataset):
-        require_room(
+        require_model_fits(
             experiment.model.name,
             experiment.model.settings,
             input_shape=dataset.input_shape,
@@ -181,7 +181,7 @@ def _convolution_settings(setup: Setup) -> dict[str, object]:
     engine = setup.experiment.engine
     small, channels_last = engine.small_convolutions, engine.channels_last
     if small != "auto":
-        prepared_model(setup.new_model, small, channels_last=False)  # refuses what it cannot do
+        prepare_model(setup.new_model, small, channels_last=False)  # refuses what it cannot do
     if "auto" in (small, channels_last):
         trains = setup.experiment.given is None
         by_rule = convolution_ways(setup.participants) if trains else ((), False)

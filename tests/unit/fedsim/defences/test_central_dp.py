@@ -23,7 +23,7 @@ from fedsim.defences import Defence, Guarantee, NoGuarantee
 from fedsim.defences.adaptive_clipping import FollowingNoise, NormCourse
 from fedsim.defences.composition import build_defences, mods_of
 from fedsim.engines.base import NodesGrid
-from fedsim.privacy import FederationFacts, Release, epsilon_of
+from fedsim.privacy import FederationFacts, Release, total_epsilon
 
 NAMES = ("w", "mean", "count")
 SENT = {
@@ -216,8 +216,8 @@ def _distance(content: dict[str, bytes], start: dict[str, torch.Tensor]) -> floa
 def test_the_guarantee_is_that_of_the_noise() -> None:
     found = built("fixed-clipping", clipping_norm=1.0, noise_multiplier=2.0).guarantee(FACTS)
     assert isinstance(found, Guarantee)
-    assert found.epsilon == pytest.approx(epsilon_of((Release(2.0, count=4),), 1e-5))
-    assert found.changed[0] == pytest.approx(epsilon_of((Release(1.0, count=4),), 1e-5))
+    assert found.epsilon == pytest.approx(total_epsilon((Release(2.0, count=4),), 1e-5))
+    assert found.changed[0] == pytest.approx(total_epsilon((Release(1.0, count=4),), 1e-5))
     assert (found.unit, found.against) == ("participant", ("participant", "outside"))
     adaptive = built("adaptive-clipping", noise_multiplier=2.0).guarantee(FACTS)
     assert isinstance(adaptive, Guarantee)

@@ -15,7 +15,7 @@ from fedsim.errors import ConfigError
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import PLAIN_STATE
 from fedsim.observation.snapshots import SnapshotStore
-from fedsim.privacy import FederationFacts, Release, epsilon_of
+from fedsim.privacy import FederationFacts, Release, total_epsilon
 from fedsim.privacy.facts import LocalTraining
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.plan import plan
@@ -73,7 +73,7 @@ def prepared(**sections: Any) -> tuple[Setup, list[str]]:
 def test_a_budget_ends_the_federation_before_the_round_that_would_exceed_it(
     tmp_path: Path,
 ) -> None:
-    budget = epsilon_of((Release(1.0, count=2),), 1e-5) + 0.01
+    budget = total_epsilon((Release(1.0, count=2),), 1e-5) + 0.01
     sections: dict[str, Any] = {"defences": [chosen("local-dp", budget=budget)]}
     setup, told = prepared(**sections, snapshots={"rounds": [1, 2, 4]})
     assert told[-1] == (
@@ -127,7 +127,7 @@ def test_rounds_in_which_a_participant_is_away_cost_it_nothing() -> None:
     [stated] = setup.guarantees
     assert isinstance(stated.found, Guarantee)
     assert stated.found.each == pytest.approx(
-        [epsilon_of((Release(1.0, count=count),), 1e-5) for count in (4, 2, 4)]
+        [total_epsilon((Release(1.0, count=count),), 1e-5) for count in (4, 2, 4)]
     )
 
 

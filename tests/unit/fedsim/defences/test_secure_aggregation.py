@@ -21,7 +21,7 @@ from fedsim.defences.composition import build_defences
 from fedsim.errors import ConfigError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
-from fedsim.privacy import FederationFacts, Release, epsilon_of
+from fedsim.privacy import FederationFacts, Release, total_epsilon
 from fedsim.progress import SILENCE
 from fedsim.stages.preparation.setup_building import build_setup
 
@@ -183,7 +183,7 @@ def test_the_guarantee_of_shares_leaves_out_one_of_them() -> None:
     found = built(facts, **shared).guarantee(facts)
     assert isinstance(found, Guarantee)
     left = Release(3.0 * math.sqrt(2 / 3), count=4)
-    assert found.epsilon == pytest.approx(epsilon_of((left,), 1e-5))
+    assert found.epsilon == pytest.approx(total_epsilon((left,), 1e-5))
     assert found.against == ("server", "participant", "outside")
     # A defence that changes what has only a share of the noise leaves none.
     late = built(facts, **shared).guarantee(replace(facts, later=("rounded",)))

@@ -53,7 +53,8 @@ def test_accuracy_by_class_averages_to_the_accuracy(case):
     assert sum(row.records for row in rows) == 2000
     weighted = sum(row.accuracy * row.records for row in rows) / 2000
     assert weighted == pytest.approx(case.measure(Accuracy()))
-    with pytest.raises(FedsimError, match="1999 judged records have no class, record 1 among them"):
+    sentence = "1999 evaluated records have no class, record 1 among them"
+    with pytest.raises(FedsimError, match=sentence):
         curves.accuracy_by_class(case, np.array([0]), [3])
 
 

@@ -278,7 +278,7 @@ def test_a_gaussian_mechanism_has_no_delta_of_0(make: type[EpsilonBound]) -> Non
 
 
 def test_a_confidence_out_of_range_is_refused() -> None:
-    with pytest.raises(FedsimError, match=r"a confidence of 0\.2 was asked for; use 0\.5 <"):
+    with pytest.raises(FedsimError, match=r"a confidence of 0\.2 was given; use 0\.5 <"):
         EpsilonLowerBound(confidence=0.2)
 
 

@@ -123,7 +123,7 @@ def test_resamples_are_what_repeating_the_records_gives(metric: Metric) -> None:
 
 @pytest.mark.parametrize("kind", [MostExposed, CalibratedTpr])
 def test_shares_out_of_range_are_refused(kind: Any) -> None:
-    with pytest.raises(EvaluationError, match="was asked for"):
+    with pytest.raises(EvaluationError, match="was given"):
         kind(1.0)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fedsim.config.metrics import MetricChoice
 from fedsim.errors import PluginError
-from fedsim.evaluation.metric_choice import chosen_metrics
+from fedsim.evaluation.metric_choice import build_metrics
 from fedsim.evaluation.metrics import Accuracy
 
 HERE = "test_metric_choice"
@@ -28,7 +28,7 @@ class Weighed(Accuracy):
 
 
 def names_of(*names: str) -> list[str]:
-    return [metric.name for metric in chosen_metrics([MetricChoice(name=one) for one in names])]
+    return [metric.name for metric in build_metrics([MetricChoice(name=one) for one in names])]
 
 
 def test_accuracy_and_auc_stand_in_front_unless_they_are_named() -> None:

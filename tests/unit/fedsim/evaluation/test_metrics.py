@@ -118,5 +118,5 @@ def test_precision_is_bayes_rule():
     ],
 )
 def test_a_setting_out_of_range_is_refused(make, value):
-    with pytest.raises(FedsimError, match=f"of {value} was asked for; use 0"):
+    with pytest.raises(FedsimError, match=f"of {value} was given; use 0"):
         make(value)

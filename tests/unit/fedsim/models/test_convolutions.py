@@ -13,11 +13,11 @@ from fedsim import seeds
 from fedsim.errors import ConfigError
 from fedsim.models import alexnet, resnet
 from fedsim.models.convolutions import (
-    can_go_by_rows,
     channels_last_pays,
-    convolution_calls,
-    prepared_model,
+    prepare_model,
+    record_convolution_calls,
     small_convolutions,
+    supports_row_convolution,
 )
 from fedsim.models.row_convolution import RowConv2d
 
@@ -120,7 +120,7 @@ def test_other_precisions_are_torchs() -> None:
 
 
 def test_the_rule_takes_small_maps_of_wide_layers() -> None:
-    calls = convolution_calls(alexnet(10), images(2, 3, 32, 32))
+    calls = record_convolution_calls(alexnet(10), images(2, 3, 32, 32))
     assert [call.height for call in calls] == [32, 4, 2, 2, 2]
     assert small_convolutions(calls) == ("conv2", "conv3", "conv4", "conv5")
     assert not channels_last_pays(calls)
@@ -129,11 +129,11 @@ def test_the_rule_takes_small_maps_of_wide_layers() -> None:
 def test_a_residual_network_has_its_channels_last() -> None:
     model = resnet(10, depth=8)
     assert model.training
-    calls = convolution_calls(model, images(2, 3, 32, 32))
+    calls = record_convolution_calls(model, images(2, 3, 32, 32))
     assert model.training
     assert small_convolutions(calls) == ()
     assert channels_last_pays(calls)
-    prepared = prepared_model(lambda: model, (), channels_last=True)
+    prepared = prepare_model(lambda: model, (), channels_last=True)
     output = prepared[:4](images(2, 3, 32, 32))
     assert output.is_contiguous(memory_format=torch.channels_last)
     assert not output.is_contiguous()
@@ -144,7 +144,7 @@ def test_a_prepared_model_has_the_same_parameters_and_outputs() -> None:
         with seeds.global_draws(0, "model"):
             return alexnet(10)
 
-    plain, prepared = new(), prepared_model(new, ("conv3", "conv5"), channels_last=False)
+    plain, prepared = new(), prepare_model(new, ("conv3", "conv5"), channels_last=False)
     assert [type(prepared.get_submodule(f"conv{n}")) for n in (3, 4, 5)] == [
         RowConv2d,
         nn.Conv2d,
@@ -173,11 +173,11 @@ def test_a_prepared_model_has_the_same_parameters_and_outputs() -> None:
     ],
 )
 def test_what_can_go_by_rows(settings: dict[str, object], can: bool) -> None:
-    assert can_go_by_rows(nn.Conv2d(4, 4, 3, **settings)) == can  # type: ignore[arg-type]
+    assert supports_row_convolution(nn.Conv2d(4, 4, 3, **settings)) == can  # type: ignore[arg-type]
 
 
 def test_a_name_that_is_no_such_layer_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"small_convolutions names 'conv1', which is no Conv2d"):
-        prepared_model(partial(alexnet, 10), ("conv1",), channels_last=False)
+        prepare_model(partial(alexnet, 10), ("conv1",), channels_last=False)
     with pytest.raises(ConfigError, match=r"names 'conv9'.* are conv1, conv2"):
-        prepared_model(partial(alexnet, 10), ("conv9",), channels_last=False)
+        prepare_model(partial(alexnet, 10), ("conv9",), channels_last=False)

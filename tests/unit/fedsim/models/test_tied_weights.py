@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_model
 from torch import nn
 
 from fedsim.errors import SnapshotError
-from fedsim.models.tied_weights import tied_names, with_tied_names
+from fedsim.models.tied_weights import add_tied_names, tied_names
 from fedsim.stages.preparation.external_weights import fitted
 
 
@@ -35,10 +35,10 @@ def test_a_file_of_save_model_fits_the_model(tmp_path: Path) -> None:
 
 def test_different_values_of_one_parameter_are_refused() -> None:
     state = {name: value.clone() for name, value in Tied().state_dict().items()}
-    assert with_tied_names(Tied(), state, "w").keys() == state.keys()
+    assert add_tied_names(Tied(), state, "w").keys() == state.keys()
     state["second.weight"] += 1
     with pytest.raises(SnapshotError, match=r"w has different values for 'first\.weight' and"):
-        with_tied_names(Tied(), state, "w")
+        add_tied_names(Tied(), state, "w")
 
 
 def test_what_is_missing_altogether_is_still_told() -> None:

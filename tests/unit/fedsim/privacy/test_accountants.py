@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from fedsim.errors import ConfigError
-from fedsim.privacy import Accountant, Release, epsilon_of
+from fedsim.privacy import Accountant, Release, total_epsilon
 
 DELTA = 1e-5
 
@@ -55,7 +55,7 @@ def convolved(rate: float, noise: float, count: int) -> float:
 @pytest.mark.parametrize("count", [20, 100])
 def test_accountants_agree_on_a_grid(rate: float, noise: float, count: int) -> None:
     releases = (Release(noise, rate, count),)
-    loose, tight = epsilon_of(releases, DELTA, "rdp"), epsilon_of(releases, DELTA, "prv")
+    loose, tight = total_epsilon(releases, DELTA, "rdp"), total_epsilon(releases, DELTA, "prv")
     truth = convolved(rate, noise, count)
     assert truth - 0.002 <= tight <= 1.002 * truth + 0.03
     # A Renyi bound is never below, and farthest above where epsilon is small.
@@ -73,8 +73,8 @@ def test_accountants_agree_on_a_grid(rate: float, noise: float, count: int) -> N
 )
 def test_without_sampling_epsilon_has_a_closed_form(releases: tuple[Release, ...]) -> None:
     truth = exact(releases)
-    assert truth <= epsilon_of(releases, DELTA, "prv") <= truth + 0.02
-    assert truth <= epsilon_of(releases, DELTA, "rdp") <= 1.12 * truth
+    assert truth <= total_epsilon(releases, DELTA, "prv") <= truth + 0.02
+    assert truth <= total_epsilon(releases, DELTA, "rdp") <= 1.12 * truth
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_without_sampling_epsilon_has_a_closed_form(releases: tuple[Release, ...
 def test_published_values(
     accountant: Accountant, releases: tuple[Release, ...], delta: float, published: float
 ) -> None:
-    assert epsilon_of(releases, delta, accountant) == pytest.approx(published, abs=0.012)
+    assert total_epsilon(releases, delta, accountant) == pytest.approx(published, abs=0.012)
 
 
 def test_the_moments_accountant_of_abadi_and_others() -> None:
@@ -102,20 +102,20 @@ def test_the_moments_accountant_of_abadi_and_others() -> None:
     losses = np.asarray(compute_rdp(q=0.01, noise_multiplier=4.0, steps=10_000, orders=orders))
     theirs = min(losses + math.log(1 / DELTA) / (np.asarray(orders) - 1))
     assert theirs == pytest.approx(1.26, abs=0.01)
-    assert epsilon_of((Release(4.0, 0.01, 10_000),), DELTA) < theirs
+    assert total_epsilon((Release(4.0, 0.01, 10_000),), DELTA) < theirs
 
 
 @pytest.mark.parametrize(("rate", "noise", "count"), [(0.1, 1.0, 100), (0.01, 1.1, 200), (1, 2, 5)])
 def test_an_accountant_of_another_house_agrees(rate: float, noise: float, count: int) -> None:
     pytest.importorskip("dp_accounting")
     releases = (Release(noise, rate, count),)
-    other, tight = epsilon_of(releases, DELTA, "pld"), epsilon_of(releases, DELTA, "prv")
+    other, tight = total_epsilon(releases, DELTA, "pld"), total_epsilon(releases, DELTA, "prv")
     assert other <= tight <= other + 0.015
 
 
 def test_nothing_released_costs_nothing() -> None:
-    assert epsilon_of((), DELTA) == 0.0
-    assert epsilon_of((Release(1.0, 1.0, 0),), DELTA) == 0.0
+    assert total_epsilon((), DELTA) == 0.0
+    assert total_epsilon((Release(1.0, 1.0, 0),), DELTA) == 0.0
 
 
 @pytest.mark.parametrize("accountant", ["prv", "pld"])
@@ -123,14 +123,14 @@ def test_a_grid_is_refused_that_no_memory_holds(accountant: Accountant) -> None:
     with pytest.raises(
         ConfigError, match=rf"{accountant} .* above 1,000: noise_multiplier .* 0.01"
     ):
-        epsilon_of((Release(0.01, count=2),), DELTA, accountant)
+        total_epsilon((Release(0.01, count=2),), DELTA, accountant)
 
 
 @pytest.mark.parametrize("noise", [1e308, 1e-200])
 def test_noise_that_no_accountant_computes_with_is_named(noise: float) -> None:
     with pytest.raises(ConfigError, match=r"rdp cannot compute epsilon: noise_multiplier"):
-        epsilon_of((Release(noise),), DELTA)
+        total_epsilon((Release(noise),), DELTA)
 
 
 def test_no_epsilon_is_below_0() -> None:
-    assert epsilon_of((Release(1e6),), 0.9, "rdp") == 0.0
+    assert total_epsilon((Release(1e6),), 0.9, "rdp") == 0.0

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import trapezoid
 
 from fedsim.config.federation import LocalTraining
-from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Release, epsilon_of
+from fedsim.privacy import FederationFacts, Guarantee, NoGuarantee, Release, total_epsilon
 from fedsim.privacy.gaussian import participant_guarantee, why_unbounded
 from fedsim.privacy.guarantee import Ceiling
 
@@ -30,12 +30,12 @@ def test_epsilon_is_of_the_rounds_that_a_participant_trains_in() -> None:
     found = guarantee(FACTS)
     # With 30 of 70 records in two rounds; the first alone in the other two.
     first = (Release(2.0, count=2), Release(2 / (4 / 7), count=2))
-    assert found.each[0] == pytest.approx(epsilon_of(first, 1e-5))
-    assert found.each[1] == pytest.approx(epsilon_of((Release(2 / (3 / 7), count=2),), 1e-5))
+    assert found.each[0] == pytest.approx(total_epsilon(first, 1e-5))
+    assert found.each[1] == pytest.approx(total_epsilon((Release(2 / (3 / 7), count=2),), 1e-5))
     assert found.each[2] == 0.0
     assert found.epsilon == found.each[0]
     halved = tuple(Release(one.noise_multiplier / 2, count=one.count) for one in first)
-    assert found.changed[0] == pytest.approx(epsilon_of(halved, 1e-5))
+    assert found.changed[0] == pytest.approx(total_epsilon(halved, 1e-5))
     assert found.ceiling([1]).epsilon == found.changed[1]
     assert found.ceiling([1, 0]).epsilon == found.changed[0]
 

@@ -15,7 +15,7 @@ from fedsim import api
 from fedsim.cli.app import app
 from fedsim.data import Arrays
 from fedsim.defences.local_dp import LocalDP
-from fedsim.privacy import Release, epsilon_of
+from fedsim.privacy import Release, total_epsilon
 from fedsim.privacy.guarantee import Ceiling
 from fedsim.report.chart_data import CeilingTrace, RocTrace
 from fedsim.report.results import Results
@@ -80,8 +80,8 @@ def local_dp(noise: float, name: str = "local-dp") -> dict[str, Any]:
 
 
 def test_the_noise_multipliers_are_of_these_epsilons() -> None:
-    assert epsilon_of((Release(STRONG),), 1e-5) == pytest.approx(1.0, abs=0.05)
-    assert epsilon_of((Release(WEAK),), 1e-5) == pytest.approx(1000, rel=0.02)
+    assert total_epsilon((Release(STRONG),), 1e-5) == pytest.approx(1.0, abs=0.05)
+    assert total_epsilon((Release(WEAK),), 1e-5) == pytest.approx(1000, rel=0.02)
 
 
 def test_without_a_defence_everything_leaks_and_with_one_it_does_not(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_without_a_defence_everything_leaks_and_with_one_it_does_not(tmp_path: P
     [guaranteed] = strong.guarantees
     assert guaranteed.epsilon == pytest.approx(1.0, abs=0.05)
     # An attack on a record: its owner takes part in either case, so the epsilon is larger.
-    assert row.ceiling.epsilon == pytest.approx(epsilon_of((Release(STRONG / 2),), 1e-5))
+    assert row.ceiling.epsilon == pytest.approx(total_epsilon((Release(STRONG / 2),), 1e-5))
     weak = attacked(tmp_path / "weak", defences=[local_dp(WEAK)])
     assert weak.results[1].auc.value > 0.99
     assert weak.self_check == ()

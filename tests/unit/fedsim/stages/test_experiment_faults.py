@@ -133,7 +133,7 @@ ALONE: dict[str, tuple[dict[str, Any], str]] = {
         "isolating-server acts from round 9 on, but federation.rounds is 4",
     ),
     "objective": ({"objective": "clasification"}, "no 'clasification' among the objectives"),
-    "metric": ({"metrics": ["tpr@2.0"]}, "an fpr of 2.0 was asked for"),
+    "metric": ({"metrics": ["tpr@2.0"]}, "an fpr of 2.0 was given"),
     "model": ({"model": {"name": "fully-connected", "widht": 2}}, "unknown setting 'widht'"),
 }
 

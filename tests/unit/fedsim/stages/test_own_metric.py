@@ -88,7 +88,7 @@ def test_a_finished_run_is_measured_anew_by_other_metrics(
         (["aucc"], "there is no 'aucc' among the metrics; valid: accuracy, auc, calibrated-fpr, "),
         (["tpr"], "setting 'fpr' is missing"),
         (["tpr@x"], "setting 'fpr' is 'x'"),
-        (["tpr@1.5"], "an fpr of 1.5 was asked for"),
+        (["tpr@1.5"], "an fpr of 1.5 was given"),
         (["auc@0.1"], "metric 'auc' has no settings; write it without '@0.1'"),
         ([{"name": "tpr@0.1", "fpr": 0.2}], "has 'fpr' twice"),
         (["tpr@0.01", {"name": "tpr", "fpr": 0.01}], "metrics has 'tpr@0.01' twice"),
