@@ -4,7 +4,7 @@ A source (one file each) returns `Arrays`; `load_dataset` makes them a `Dataset`
 the training sets; the `Ledger` is the truth about membership; `draw_audit` chooses the records that
 attacks are evaluated on.
 
-Modules that read and write tables are imported when first used: Arrow takes 40 MB in every process,
+Modules that read and write tables are imported on first use: Arrow takes 40 MB in every process,
 and processes that only train never read a table.
 """
 

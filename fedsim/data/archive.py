@@ -1,6 +1,6 @@
-"""Published archives: found or downloaded, and verified.
+"""Finding or downloading published archives, and verifying them.
 
-An archive is known by its git blob id, so its content is the published one or it is refused.
+The git blob id of an archive is known, so any content other than the published one is refused.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SECONDS_OF_SILENCE = 30
 
 @dataclass(frozen=True)
 class Archive:
-    """A gzipped tar archive: its name, where it is published, and the git blob id of its bytes."""
+    """A gzipped tar archive: its file name, its URL, and the git blob id of its bytes."""
 
     file_name: str
     url: str
@@ -31,7 +31,7 @@ class Archive:
 
 
 def git_blob_id(path: Path) -> str:
-    """Return the id that git gives to a file: SHA-1 over "blob", the size, NUL, the content."""
+    """Return git's id of a file: the SHA-1 of "blob", the size, NUL and the content."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -47,7 +47,7 @@ def decoded_once(
     decoder: int,
     decode: Callable[[Path], Arrays],
 ) -> Arrays:
-    """Return an archive's arrays from the cache; if they are not there, obtain and decode it.
+    """Return an archive's arrays from the cache; if they are missing, obtain and decode it.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def decoded_once(
     Raises
     ------
     DataError
-        If the archive is not available, or is not what `decode` expects.
+        If the archive is not available, or `decode` refuses it.
     """
 
     def from_archive() -> Arrays:
@@ -79,7 +79,7 @@ def obtain(archive: Archive, name: str, place: SourceLocation) -> Path:
     Parameters
     ----------
     name
-        The data set's name: also the sub-folder of the data directory that is looked into.
+        The data set's name, which is also the sub-folder of the data directory that is searched.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def obtain(archive: Archive, name: str, place: SourceLocation) -> Path:
 
 
 def require_archive(archive: Archive, name: str, place: SourceLocation, *, decoder: int) -> None:
-    """Raise `DataError` if a data directory lacks an archive that was not decoded before."""
+    """Raise `DataError` if a data directory lacks an archive that is not in the cache."""
     if not is_cached(place, name, decoder=decoder, source=archive.blob_id):
         _own_copy(archive, name, place)
 

@@ -1,4 +1,4 @@
-"""What a data source returns, checked once for all that read it."""
+"""The arrays that a data source returns, which are checked once, when they are made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,45 +16,45 @@ ROWS_A_CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """What a source returns: every record of a data set, and how its features become tensors.
+    """All records of a data set as a source returns them, and how features become tensors.
 
     Parameters
     ----------
     features
-        Shape (N, ...). uint8, bool or a float type (kept as float32) become float32 tensors; any
-        other integers stay integers (int64 tensors), such as token ids, padded by the source.
+        Shape (N, ...). uint8, bool and float types (stored as float32) become float32 tensors. All
+        other integers, such as token ids, stay integers (int64 tensors); the source pads them.
         Images have four axes and are channels first, (N, channels, height, width); uint8 images are
-        read as 0..1.
+        scaled to 0..1.
     labels
-        By `objective`; classification: shape (N,), integers or texts, which are mapped to 0..C-1
-        where they are not those numbers; regression: numbers of shape (N,) or (N, k); multilabel: 0
-        and 1 of shape (N, k); next-token: token ids of shape (N, T), -100 where nothing is to be
-        predicted.
+        They depend on `objective`. Classification: shape (N,), integers or texts; values other than
+        0..C-1 are mapped to these. Regression: numbers of shape (N,) or (N, k). Multilabel: 0 and 1
+        of shape (N, k). Next-token: token ids of shape (N, T), and -100 at positions without a
+        prediction.
     test
-        Shape (N,), bool: which records are the source's own test split. None if it has none.
+        Shape (N,), bool: the records of the source's own test split. None if it has no split.
     mean, std
-        One number per channel (axis 1), in the units that the tensors have (so 0..1 for uint8
-        images); tensors are then (x - mean) / std.
+        One number per channel (axis 1), in the units of the tensors (0..1 for uint8 images);
+        tensors are then (x - mean) / std.
     num_classes
-        How many outputs a model has. C, if some class may be absent from `labels`; of a vocabulary,
-        if some token may be. None counts: the classes that occur, values or labels per record, the
-        largest token plus one.
+        The number of a model's outputs. It is needed if some class may be absent from `labels`, or
+        some token of the vocabulary from the records. None counts: the classes that occur, the
+        values or labels per record, or the largest token plus one.
     class_names
         One name per class.
     groups
-        Shape (N,), integers or texts: the user whom a record is of. Kept as numbers 0..G-1 with
+        Shape (N,), integers or texts: the user of each record. Stored as numbers 0..G-1 with
         `group_names`.
     objective
-        What the labels are for; None is classification.
+        The name of the objective that the labels are for; None is classification.
     label_values
-        Filled in where labels were mapped: what class 0, 1, ... is called in the source.
+        Set by this class if labels were mapped: the source's names of classes 0, 1, ...
     group_names
-        Filled in: what group 0, 1, ... is called in the source.
+        Set by this class: the source's names of groups 0, 1, ...
 
     Raises
     ------
     DataError
-        If any of this does not hold, or a feature is not finite.
+        If an argument does not fit this description, or a feature is not finite.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class Arrays:
         return len(self.labels)
 
     def _stated_outputs(self) -> int | None:
-        """Return how many outputs are stated, by their number or by names that fit the labels."""
+        """Return the number of outputs that the source states, directly or by class names."""
         names, labels = self.class_names, self.labels
         if self.num_classes is not None or not isinstance(names, tuple | list):
             return self.num_classes
@@ -121,7 +121,7 @@ class Arrays:
 
 
 def is_integer(features: NDArray[Any]) -> bool:
-    """Return whether features stay integers: all integer types but uint8, the type of pixels."""
+    """Return whether features stay integers: all integer types except uint8, used for pixels."""
     return features.dtype.kind in "iu" and features.dtype != np.uint8
 
 
@@ -133,7 +133,7 @@ def _checked_features(features: NDArray[np.generic]) -> NDArray[np.generic]:
             f"features must have at least one row and two axes, not the shape {features.shape}"
         )
     if features.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, seen below
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite; checked below
             features = features.astype(np.float32, copy=False)
         _check_finite(features)
     elif features.dtype.kind not in "iub" or features.dtype == np.uint64:
@@ -174,7 +174,7 @@ def _checked_groups(
     if groups.dtype.kind not in "iuU":
         raise DataError(f"groups must be integers or texts, not {groups.dtype}")
     found, codes = np.unique(groups, return_inverse=True)
-    if names is not None:  # numbered already, as they come from the cache
+    if names is not None:  # groups from the cache are numbers already
         if not isinstance(names, tuple | list) or not np.array_equal(found, range(len(names))):
             raise DataError("group_names must name the groups 0..G-1, each of which occurs")
         return groups.astype(np.int64), tuple(map(str, names))

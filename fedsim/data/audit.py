@@ -1,11 +1,11 @@
-"""Drawing the known and the evaluation records of an audit.
+"""Drawing the auxiliary and the evaluation records of an audit.
 
 They are drawn once, before training, from the ledger alone. Exact duplicates and records that the
-attacker itself holds are never drawn; known and evaluation records are disjoint. If labels are
-classes, non-members have classes of a victim: otherwise the label alone would reveal them.
+attacker itself holds are never drawn; auxiliary and evaluation records are disjoint. If labels are
+classes, non-members have classes of a victim, because the label alone would reveal others.
 
-If users are audited (`Ledger.user_score`), users are drawn with all their records: of a member
-those that a victim trains on, of a non-member all. No known user is evaluated.
+If users are audited (`Ledger.user_score`), users are drawn with all their records: for a member
+those that a victim trains on, for a non-member all. No auxiliary user is evaluated.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,12 +33,12 @@ Classes = Literal["victim", "any"]
 
 
 def _unseen(ledger: Ledger, query: MembershipQuery) -> Mask:
-    """Mark the records in no participant's training set: the rest of the pool, and test records."""
+    """Mark the records in no participant's training set: unused pool records and test records."""
     return ~ledger.holders_of(range(ledger.participants))
 
 
 def _others(ledger: Ledger, query: MembershipQuery) -> Mask:
-    """Mark the records in the training set of someone who is neither victim nor attacker."""
+    """Mark the records in training sets of participants who are neither victim nor attacker."""
     asked = {*query.victims, *query.holders}
     others = [p for p in range(ledger.participants) if p not in asked]
     return ledger.holders_of(others) & ~ledger.holders_of(query.victims)
@@ -74,20 +74,20 @@ def draw_audit(
     Parameters
     ----------
     sizes
-        How many records, or users where the ledger says that users are audited.
+        The numbers of records, or of users if the ledger says that users are audited.
     nonmembers
-        ``unseen``: in no participant's training data (the paper's choice); ``others``: in that of a
-        participant who is neither victim nor attacker; ``both``: either; ``label-matched``: unseen,
-        with the labels of the members in their proportions.
+        ``unseen``: in no participant's training data (the paper's choice); ``others``: in the data
+        of a participant who is neither victim nor attacker; ``both``: either; ``label-matched``:
+        unseen, with labels in the proportions of the members' labels.
     source
-        ``any``: also test records; ``pool``: of the training pool only, as members are.
+        ``any``: also test records; ``pool``: only the training pool, from which members are.
     classes
-        ``victim``: non-members are of classes that a victim trains on; ``any``: of any class.
+        ``victim``: non-members have classes that a victim trains on; ``any``: any classes.
 
     Raises
     ------
     DataError
-        If there are too few candidates (the sentence says how many), or a size is negative.
+        If there are too few candidates (the sentence states their number), or a size is negative.
     """
     if nonmembers not in NONMEMBERS:
         raise DataError(f"there are no non-members {nonmembers!r}; valid: {listed(NONMEMBERS)}")
@@ -112,7 +112,7 @@ def draw_audit(
     wanted = [
         WantedRecords(what[0], "members", sizes.known_members, sizes.tested_members, len(members))
     ]
-    if nonmembers != "label-matched":  # that is reported by class
+    if nonmembers != "label-matched":  # shortages of label-matched ones are reported by class
         wanted.append(WantedRecords(what[1], "nonmembers", known, tested, len(others), none))
     require_candidates(*wanted)
     chosen_members, known_members = draw_candidates(
@@ -141,7 +141,7 @@ def draw_audit(
 
 
 def of_victims_classes(ledger: Ledger, query: MembershipQuery) -> Mask:
-    """Mark the records of a class that some victim trains on; all, where labels are no classes."""
+    """Mark the records of classes that some victim trains on; all if labels are not classes."""
     labels = ledger.labels
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         return np.ones(len(ledger), dtype=np.bool_)
@@ -167,7 +167,7 @@ def _of_users(
     random: np.random.Generator,
     what: tuple[str, str],
 ) -> AuditSet:
-    """Draw users, and return all records of theirs that may be asked about."""
+    """Draw users, and return all their records that may be audited."""
     if ledger.groups is None:
         raise DataError(
             "audit.unit is user, but the data have no users; name a user column in the data set's "

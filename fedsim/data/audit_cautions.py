@@ -1,7 +1,7 @@
 """Cautions before a run: records that are left out, and non-members of another origin.
 
-These affect figures without any leak: a class that no participant trains on identifies its records
-as non-members, and so may a record's split.
+Both affect figures without any leakage: a class that no participant trains on identifies its
+records as non-members, and the split that a record is from may do so, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ def left_out_sentence(
     name: str,
     records: int | None,
 ) -> str | None:
-    """Return a sentence on rows and classes that no participant trains on, if it matters.
+    """Return a sentence on rows and classes that no participant trains on, if there is a reason.
 
-    Rows matter where all were to be shared out (fewer than one per participant is a remainder), or
-    fewer were given out than `records` each; classes matter always.
+    Rows are a reason if all rows were to be distributed (fewer than one per participant is a
+    remainder), or participants got fewer than `records` each. Classes are always a reason.
     """
     given = np.unique(np.concatenate(training_sets))
     pool = len(dataset.pool_records)
@@ -45,7 +45,7 @@ def left_out_sentence(
 def audit_sentences(
     dataset: Dataset, ledger: Ledger, query: MembershipQuery, audit: AuditSet, classes: Classes
 ) -> Iterator[str]:
-    """Yield the cautions on an audit before the run."""
+    """Yield the cautions about an audit."""
     others = audit.records[~audit.member]
     inside = of_victims_classes(ledger, query)
     foreign = 0 if inside.all() else len(np.unique(ledger.labels[~inside]))

@@ -1,4 +1,4 @@
-"""Drawing known and tested records among the candidates of one side of an audit."""
+"""Drawing auxiliary and evaluation records from the candidates of one side of an audit."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class AuditSizes:
-    """How many records (or users) of each kind to draw."""
+    """The numbers of records (or users) of each kind to draw."""
 
     known_members: int
     known_nonmembers: int
@@ -37,7 +37,7 @@ def draw_candidates(
     *,
     side: str,
 ) -> tuple[Ids, Mask]:
-    """Draw `known + tested` candidates; the first `known` of them are the known ones."""
+    """Draw `known + tested` candidates, and mark `known` of them as auxiliary records."""
     if known < 0 or tested < 0:
         raise DataError(f"audit of {what}: {known} known and {tested} tested must not be negative")
     require_candidates(WantedRecords(what, side, known, tested, len(candidates), unit))
@@ -47,7 +47,7 @@ def draw_candidates(
 
 @dataclass(frozen=True)
 class WantedRecords:
-    """How many records to draw on one side, and how many candidates exist."""
+    """The numbers of records to draw on one side, and of its candidates."""
 
     what: str
     side: str
@@ -78,7 +78,7 @@ def draw_label_matched(
     random: np.random.Generator,
     what: str,
 ) -> tuple[Ids, Mask]:
-    """Draw non-members with the labels of the members, known and tested each in proportion."""
+    """Draw auxiliary and evaluation non-members, each in the proportions of members' labels."""
     if ledger.labels.ndim != 1 or ledger.labels.dtype.kind not in "iu":
         raise DataError(f"audit of {what}: labels that are no classes cannot be matched")
     records, known = members
@@ -103,7 +103,7 @@ def draw_label_matched(
 
 
 def _in_proportion(labels: NDArray[np.int64], count: int) -> dict[int, int]:
-    """Return how many of each label make `count`, in the proportions of `labels` (largest rest)."""
+    """Divide `count` by label in the proportions of `labels` (largest remainder method)."""
     if not len(labels):
         return {}
     values, counts = np.unique(labels, return_counts=True)

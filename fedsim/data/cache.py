@@ -1,9 +1,9 @@
-"""Data sets decoded once into memory-mapped arrays.
+"""The cache of decoded data sets, as memory-mapped arrays.
 
-An entry is a folder with one ``.npy`` file an array and ``meta.json``, which says what the files
-must look like. It is built under a temporary name and renamed when it is complete, so that a crash
-leaves nothing behind that could be read, and of two processes building the same entry one wins. An
-entry whose files do not look as they must is built again.
+An entry is a folder with a ``.npy`` file for each array and ``meta.json``, which states the size,
+type and shape of the files. It is built under a temporary name and renamed when it is complete, so
+that a crash leaves no partial entry, and if two processes build the same entry, the first is kept.
+An entry whose files do not match ``meta.json`` is built again.
 """
 
 import hashlib
@@ -48,9 +48,9 @@ def cached(
     Parameters
     ----------
     decoder
-        The version of the code behind `decode`; another version is another entry.
+        The version of the code of `decode`; each version has an entry of its own.
     source
-        What identifies the content decoded: a digest, a revision, a seed with its settings.
+        An identifier of the content: a digest, a revision, or a seed with its settings.
     decode
         Returns the arrays; called only if the entry is missing or damaged.
 
@@ -78,7 +78,7 @@ def cached(
 
 
 def is_cached(place: SourceLocation, name: str, *, decoder: int, source: str) -> bool:
-    """Return whether there is an entry that `cached` would read; its files may be damaged."""
+    """Return whether there is an entry that `cached` would read; its files are not checked."""
     return is_there(_entry(place, name, decoder, source) / META)
 
 
@@ -89,7 +89,7 @@ def _entry(place: SourceLocation, name: str, decoder: int, source: str) -> Path:
 
 
 def _opened(entry: Path) -> Arrays | None:
-    """Return the entry's arrays, memory-mapped; None if it is missing or not as its meta says."""
+    """Return the entry's memory-mapped arrays; None if it is missing or contradicts its meta."""
     try:
         meta = read_json(entry / META)
         parts: dict[str, Any] = {
@@ -109,7 +109,7 @@ def _mapped(entry: Path, name: str, facts: Mapping[str, Any]) -> NDArray[np.gene
     path = entry / f"{name}.npy"
     try:
         array: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # a header is read as Python's own text, which may fail in any way
+    except Exception as error:  # parsing the header as a Python literal may raise anything
         raise ValueError(f"{path} is no array") from error
     if path.stat().st_size != facts["bytes"] or [str(array.dtype), *array.shape] != facts["shape"]:
         raise ValueError(f"{path} is not as it was written")
@@ -118,7 +118,7 @@ def _mapped(entry: Path, name: str, facts: Mapping[str, Any]) -> NDArray[np.gene
 
 def _store(entry: Path, arrays: Arrays) -> None:
     make_private_folder(entry.parent)
-    # mkdtemp makes a folder that only its owner may enter.
+    # mkdtemp makes a folder that only its owner can access.
     built = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
     try:
         facts = {
@@ -143,7 +143,7 @@ def _install(built: Path, entry: Path) -> None:
     except OSError:
         if not (entry / META).exists():
             raise
-        return  # another process was first; its entry is as good as ours
+        return  # another process was first, and its entry is equal
     sync_folder(entry.parent)
 
 
@@ -164,7 +164,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _discard(entry: Path) -> None:
-    """Remove an entry so that no reader meets half of it: renamed first, then deleted."""
+    """Remove an entry: rename it first and then delete it, so that no reader sees a part of it."""
     away = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
     try:
         entry.rename(away / "damaged")

@@ -1,4 +1,4 @@
-"""The values of one column of a table: numbers, texts or lists, without an empty cell."""
+"""Reading the values of one column of a table: numbers, texts or lists, without empty cells."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from fedsim.errors import DataError
 MOST_CHARACTERS = 1_000
 MOST_TEXT_BYTES = 8 << 30
 EXACT_FLOATS = 2.0**53
-"""Below it every whole number is a float of its own."""
+"""Floats represent all integers up to this one exactly."""
 
 
 def whole_column(table: pa.Table, name: str) -> pa.Array:
@@ -77,7 +77,7 @@ def numbers_or_texts(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return floats without fractions as integers, as a column has that once had empty cells."""
+    """Return floats without fractions as integers: a column that had empty cells is of floats."""
     if values.dtype.kind != "f" or (np.abs(values) >= EXACT_FLOATS).any():
         return values
     whole: NDArray[Any] = values.astype(np.int64)

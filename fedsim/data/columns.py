@@ -1,7 +1,7 @@
-"""From a table's columns to records: numbers, categories, lists, images or text; labels; users.
+"""Converting a table's columns to records: features of any kind, labels, users and splits.
 
-CSV, parquet and the data sets of the Hugging Face Hub are all read through here, so their settings
-mean the same. A cell that is empty or no number is named by its column and row.
+CSV, parquet and the data sets of the Hugging Face Hub are all read through this module, so their
+settings have the same meaning. Errors name a cell by its column and row.
 """
 
 from collections.abc import Sequence
@@ -30,26 +30,26 @@ from fedsim.errors import DataError, listed
 
 @dataclass(frozen=True)
 class ColumnSettings:
-    """Which columns are what.
+    """The roles of a table's columns.
 
     Attributes
     ----------
     label
-        The label's column, or several; None only for next-token.
+        The column of labels, or several columns; None only for next-token.
     features
-        The columns of features; None: all that are nothing else.
+        The columns of features; None means all columns without another role.
     user
-        The column of the user whom a record is of.
+        The column of the record's user.
     split, test_value
-        The column that says which records are test records, and what it holds for them.
+        The column that marks test records, and its value for them.
     categories
-        What becomes of a feature of texts: a column of 0 and 1 a value, or an error.
+        How a feature of texts is read: as a column of 0 and 1 for each value, or as an error.
     image, size, channels
-        A column of encoded images that is the features (see `decode_images`).
+        A column of encoded images, which are the features (see `decode_images`).
     text, tokens
-        A column of texts that is the features, and how it becomes token ids.
+        A column of texts, which are the features, and how they become token ids.
     objective
-        What the labels are for.
+        The name of the objective that the labels are for.
     """
 
     label: str | tuple[str, ...] | None
@@ -78,14 +78,14 @@ def read_columns(
     Parameters
     ----------
     test
-        Which rows are test records, where no column says it.
+        The rows that are test records, if no column marks them.
     class_names
-        Names of classes 0..C-1, where they are known and the labels are those numbers.
+        The names of classes 0..C-1, if they are known and the labels are these numbers.
 
     Raises
     ------
     DataError
-        If a column is not there, or a cell does not fit.
+        If a column is missing, or a cell is not valid.
     """
     if not len(table):
         raise DataError("it has no rows")
@@ -125,7 +125,7 @@ def _names(label: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_columns(table: pa.Table, chosen: ColumnSettings) -> None:
-    """Raise `DataError`, which names the setting, unless every chosen column is there."""
+    """Raise `DataError`, which names the setting, unless every chosen column exists."""
     there = table.column_names
     twice = sorted({name for name in there if there.count(name) > 1})
     if twice:
@@ -156,7 +156,7 @@ def _labels(table: pa.Table, names: Sequence[str]) -> NDArray[Any]:
 
 
 def _as_classes(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return classes that were written as 0.0 and 1.0 as integers; quantities as they are."""
+    """Return classes written as 0.0 and 1.0 as integers; other labels unchanged."""
     whole = whole_numbers(labels)
     return labels if len(np.unique(whole)) > len(labels) / 2 else whole
 
@@ -173,14 +173,14 @@ def _texts(table: pa.Table, name: str) -> list[str]:
     if not is_text(kind):
         raise DataError(f"column {name!r} is of type {kind}; valid for text: texts")
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    texts = encoded.dictionary.to_pylist()  # each once, however many rows repeat it
+    texts = encoded.dictionary.to_pylist()  # each distinct text once
     return [texts[place] for place in encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _images(table: pa.Table, chosen: ColumnSettings) -> NDArray[np.uint8]:
     name = chosen.image or ""
     column, kind = column_and_kind(table, name)
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:  # as `datasets` keeps them
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:  # the form of `datasets`
         column = pc.struct_field(column, "bytes")
         kind = column.type
         if column.null_count:

@@ -29,21 +29,22 @@ class Dataset:
     Attributes
     ----------
     name
-        What the experiment calls it.
+        The name in the experiment.
     features, labels
-        Shape (N, ...) as stored (perhaps memory-mapped), and as the objective has them: of
-        classification shape (N,), 0..`num_classes` - 1 (see `Arrays`).
+        Features of shape (N, ...) as stored (perhaps memory-mapped), and labels in the form of the
+        objective: for classification of shape (N,), 0..`num_classes` - 1 (see `Arrays`).
     test
-        Shape (N,): True for test records, False for the pool that participants draw from.
+        Shape (N,): True for test records, False for the pool from which participants get records.
     num_classes
-        How many outputs a model has: classes, regressed values, or tokens of the vocabulary.
+        The number of a model's outputs: classes, regressed values, or tokens of the vocabulary.
     groups, group_names
-        Shape (N,): the user whom a record is of, 0..G-1, and what they are called; None if the
-        source does not say.
+        Shape (N,): the user of each record, 0..G-1, and the users' names; None if the source has
+        no users.
     objective
-        What the labels are for, where the source says it; None is classification.
+        The name of the objective that the labels are for, if the source states it; None is
+        classification.
     label_values
-        What classes 0..C-1 are called in the source; None if they are those numbers.
+        The source's names of classes 0..C-1; None if they are these numbers.
     own_split
         Whether the test split is the source's own, rather than drawn at random from its records.
     """
@@ -78,7 +79,7 @@ class Dataset:
 
     @cached_property
     def pool_records(self) -> NDArray[np.int64]:
-        """The ids that participants draw from, ascending."""
+        """The ids of the records in the training pool, ascending."""
         return np.flatnonzero(~self.test)
 
     @cached_property
@@ -88,7 +89,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of all that decides numbers: records, split, users, how tensors are made."""
+        """A digest of all that affects figures: records, split, users, normalisation."""
         facts = [self.num_classes, self.mean, self.std, self.objective, self.groups is not None]
         kept = (
             self.features,
@@ -100,27 +101,27 @@ class Dataset:
 
     @cached_property
     def duplicate_of(self) -> NDArray[np.int64]:
-        """Shape (N,): the smallest id with exactly the same features (its own if the first)."""
+        """Shape (N,): for each record the smallest id with exactly the same features."""
         return smallest_copies(self.features)
 
     @cached_property
     def duplicate(self) -> NDArray[np.bool_]:
-        """Shape (N,): whether another record has exactly the same features, the first included."""
+        """Shape (N,): whether any other record has exactly the same features."""
         return np.bincount(self.duplicate_of, minlength=len(self))[self.duplicate_of] > 1
 
     def batch(self, records: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the inputs and labels of `records`, in their order: the one way to tensors.
+        """Return the inputs and labels of `records`, in their order.
 
         Returns
         -------
         tuple
-            Shape ``(len(records), *input_shape)``: float32, normalised, or int64 where features are
-            integers; and the labels, int64 of (len(records),) in classification.
+            The inputs, of shape ``(len(records), *input_shape)``: normalised float32, or int64 if
+            features are integers. And the labels, for classification int64 of (len(records),).
         """
         if is_integer(self.features):
             tokens = np.asarray(self.features).take(records, axis=0).astype(np.int64, copy=False)
             return torch.from_numpy(tokens), self._labels_of(records)
-        # A plain view: taking rows through numpy's memmap class costs more, and gives memmaps.
+        # A plain view, because numpy's memmap class takes rows more slowly, and returns memmaps.
         rows = torch.from_numpy(np.asarray(self.features).take(records, axis=0)).float()
         if self.affine is not None:
             scale, shift = self.affine
@@ -128,7 +129,7 @@ class Dataset:
         return rows, self._labels_of(records)
 
     def tensors(self, records: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what `batch` does for many records, without a second copy of them on the way."""
+        """Return the result of `batch` for many records, without a second copy in memory."""
         inputs = torch.empty((len(records), *self.input_shape), dtype=self.input_dtype)
         for start in range(0, len(records), ROWS_A_CHUNK):
             stop = start + ROWS_A_CHUNK
@@ -139,13 +140,13 @@ class Dataset:
         return torch.from_numpy(np.asarray(self.labels).take(records, axis=0))
 
     def relabelled(self, labels: NDArray[Any]) -> "Dataset":
-        """Return the same records with other labels, (N, ...): those of canaries."""
+        """Return the same records with other labels, (N, ...), as canaries have."""
         return replace(self, labels=labels.reshape(self.labels.shape))
 
     def only(self, records: NDArray[np.int64]) -> "Dataset":
-        """Return these records alone, as 0..n-1 in their order: no split, no users, no others.
+        """Return these records only, as 0..n-1 in their order, without split or users.
 
-        It is a copy, so that nothing of it leads back to the rest.
+        It is a copy, so that the other records cannot be reached from it.
         """
         return replace(
             self,
@@ -159,7 +160,7 @@ class Dataset:
 
     @cached_property
     def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Factor and offset of a stored value, so that (x * unit - mean) / std is one pass."""
+        """Factor and offset with which (x * unit - mean) / std is one pass over stored values."""
         is_intensity = self.features.dtype == np.uint8 and self.features.ndim == IMAGE_AXES
         unit = 1 / 255 if is_intensity else 1.0
         if self.mean is None or self.std is None:
@@ -183,9 +184,9 @@ def from_arrays(
     Parameters
     ----------
     test_records
-        How many records to hold out (default: a fifth); only for a source without a test split.
+        The number of records to hold out (default: a fifth), if the source has no test split.
     test_by_user
-        Whether users are held out as a whole, until they have that many records.
+        Whether all records of a user are held out together, until there are that many records.
 
     Raises
     ------
@@ -234,7 +235,7 @@ def from_arrays(
 def _users_held_out(
     groups: NDArray[np.int64], records: int, random: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Mark the records of random users, as few as have `records` records together."""
+    """Mark the records of random users: the fewest that together have `records` records."""
     users = random.permutation(int(groups.max()) + 1)
     held = np.cumsum(np.bincount(groups)[users])
     if len(users) < 2:

@@ -1,4 +1,4 @@
-"""Records with features that an audit has given them: in a data set, and in the ledger's file."""
+"""Records whose features an audit has designed (canaries): in a data set and in the ledger file."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,19 +13,19 @@ from fedsim.data.dataset import Dataset
 from fedsim.errors import DataError
 
 DESIGNED = "designed"
-"""The nullable column of the ledger's file with their features, lists of float32."""
+"""The nullable column of the ledger file with designed features, lists of float32."""
 
 Designed = Mapping[int, NDArray[np.generic]]
-"""The features of records, as the data set stores them, by id."""
+"""Designed features, as the data set stores them, by record id."""
 
 
 def with_designed(dataset: Dataset, features: Designed) -> Dataset:
-    """Return the same records, some of them with other features.
+    """Return the same records, of which some have designed features.
 
     Raises
     ------
     DataError
-        If there is no such record, or it is given another number of features.
+        If a record does not exist, or has another number of features.
     """
     if not features:
         return dataset
@@ -41,9 +41,9 @@ def with_designed(dataset: Dataset, features: Designed) -> Dataset:
 
 
 def stored_features(dataset: Dataset, inputs: torch.Tensor) -> NDArray[np.generic]:
-    """Return inputs, as `Dataset.batch` makes them, in the form in which features are stored.
+    """Convert inputs in the form of `Dataset.batch` to the form in which features are stored.
 
-    Whole numbers are rounded, within the range of those that there are.
+    For integer features they are rounded, and clipped to the range of the data set's values.
     """
     values = inputs
     if dataset.affine is not None:
@@ -56,7 +56,7 @@ def stored_features(dataset: Dataset, inputs: torch.Tensor) -> NDArray[np.generi
 
 
 def designed_column(designed: Designed, records: int) -> pa.Array:
-    """Return the column of a ledger of so many records."""
+    """Return the column of designed features in a ledger with `records` records."""
     flat = {
         record: np.asarray(features, dtype=np.float32).reshape(-1)
         for record, features in designed.items()
@@ -65,12 +65,12 @@ def designed_column(designed: Designed, records: int) -> pa.Array:
 
 
 def designed_features(table: pa.Table) -> dict[int, NDArray[np.float32]]:
-    """Return the features in a ledger's table, flattened, by record.
+    """Return the designed features in a ledger's table, flattened, by record id.
 
     Raises
     ------
     DataError
-        If some are no finite numbers.
+        If some are not finite numbers.
     """
     if DESIGNED not in table.column_names:
         return {}

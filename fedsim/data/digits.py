@@ -1,4 +1,4 @@
-"""Tables of small numbers in text, one record per line, comma separated: classes and bits."""
+"""Reading text tables of small numbers (classes and bits): one record per line, by commas."""
 
 from typing import IO
 
@@ -13,12 +13,12 @@ BLOCK_BYTES = 8 << 20
 
 
 def read_digits(stream: IO[bytes], columns: int) -> NDArray[np.uint8]:
-    """Return the (n, `columns`) table of numbers 0..255 in `stream`; quoted numbers count too.
+    """Return the (n, `columns`) table of numbers 0..255 in `stream`; numbers may be quoted.
 
     Raises
     ------
     DataError
-        If a line is not `columns` such numbers, or there is no line.
+        If a line does not have `columns` such numbers, or there is no line.
     """
     names = [str(column) for column in range(columns)]
     try:
@@ -35,7 +35,7 @@ def read_digits(stream: IO[bytes], columns: int) -> NDArray[np.uint8]:
 
 
 def as_bits(table: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return a table of zeros and ones as bools, without another copy.
+    """Return a table of zeros and ones as bools, without a copy.
 
     Raises
     ------

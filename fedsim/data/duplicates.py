@@ -1,7 +1,7 @@
 """Exact duplicates among records.
 
-If a member has a copy outside of the training data, both answers to "was it in the training data?"
-are right, so duplicates are never audited.
+If a member has a copy outside the training data, its membership is ambiguous, so duplicates are
+never audited.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ DIGEST_BYTES = 16
 
 
 def smallest_copies(features: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Return for each row the smallest row number with exactly the same values.
+    """Return for each row the smallest number of a row with exactly the same values.
 
     Rows are read in chunks and compared by a cryptographic digest, so memory-mapped features of
     any size can be searched.
@@ -27,7 +27,7 @@ def smallest_copies(features: NDArray[np.generic]) -> NDArray[np.int64]:
     Returns
     -------
     NDArray
-        Shape (N,). A row's own number if no earlier row equals it.
+        Shape (N,). If no earlier row is equal, it is the row's own number.
 
     >>> smallest_copies(np.array([[1.0, 0.0], [2.0, 2.0], [1.0, -0.0]]))
     array([0, 1, 0])
@@ -37,7 +37,7 @@ def smallest_copies(features: NDArray[np.generic]) -> NDArray[np.int64]:
     for start in range(0, len(features), ROWS_A_CHUNK):
         chunk = np.ascontiguousarray(features[start : start + ROWS_A_CHUNK])
         if chunk.dtype.kind == "f":
-            chunk = chunk + chunk.dtype.type(0)  # -0.0 equals 0.0 but has other bytes
+            chunk = chunk + chunk.dtype.type(0)  # turns -0.0 into 0.0, which has other bytes
         rows = chunk.reshape(len(chunk), -1).view(np.uint8)
         for row, content in enumerate(rows, start=start):
             digest = hashlib.blake2b(content.data, digest_size=DIGEST_BYTES).digest()

@@ -1,4 +1,4 @@
-"""From columns to features: numbers as they are, texts as categories, one column of lists."""
+"""Converting columns to features: numbers, texts as categories, or one column of lists."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -23,7 +23,7 @@ Categories = Literal["one-hot", "refuse"]
 
 
 def feature_columns(table: pa.Table, names: Sequence[str], categories: Categories) -> NDArray[Any]:
-    """Return the features of all rows, in single precision where they are several columns."""
+    """Return the features of all rows; several columns are converted to single precision."""
     if not names:
         raise DataError("it has no column left for features")
     if len(names) == 1:
@@ -41,7 +41,7 @@ def feature_columns(table: pa.Table, names: Sequence[str], categories: Categorie
     start = 0
     for part in parts:
         if part.ndim == 1:
-            with np.errstate(over="ignore"):  # `Arrays` refuses what float32 cannot hold
+            with np.errstate(over="ignore"):  # `Arrays` refuses values beyond float32
                 features[:, start] = part
             start += 1
         else:  # codes of categories, (n, 1)

@@ -1,7 +1,7 @@
-"""Decoding of images within bounds: the stated size is checked before any pixel is decoded.
+"""Decoding images with bounds on their size, which is checked before any pixel is decoded.
 
-JPEG, PNG and TIFF, grayscale or colour, of any size up to a bound; 16-bit grayscale becomes 8 bits.
-Nothing else is opened, whatever a file is called.
+JPEG, PNG and TIFF images, grayscale or colour, are read up to a maximum size; 16-bit grayscale is
+converted to 8 bits. No other format is opened, whatever the name of the file.
 """
 
 import io
@@ -17,9 +17,9 @@ from fedsim.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "TIFF")
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 1 << 26
-"""Of one image: 89 megapixels, Pillow's own bound."""
+"""The most pixels of one image: 89 megapixels, Pillow's own bound."""
 MOST_BYTES = 16 << 30
-"""Of all images together, once decoded."""
+"""The most bytes of all decoded images together."""
 MODES = {1: "L", 3: "RGB"}
 
 
@@ -36,18 +36,18 @@ def decode_images(
     Parameters
     ----------
     files
-        Paths, or files' contents, `count` of them.
+        The `count` images, as paths or contents of files.
     size
-        (height, width) that every image is resized to (bilinear); None: all must have the same.
+        (height, width) to which images are resized (bilinear); None: all must have one size.
     channels
         1 for grayscale, 3 for colour; images are converted.
     names
-        What each is called in an error message.
+        The name of each image in error messages.
 
     Raises
     ------
     DataError
-        If one is not a sound image of a size that is allowed.
+        If an image is damaged, or its size is not allowed.
     """
     decoded: NDArray[np.uint8] | None = None
     for row, (file, name) in enumerate(zip(files, names, strict=True)):
@@ -79,7 +79,7 @@ def decode_image(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # A larger one raises here, before any pixel is decoded.
+            # An image that is too large raises here, before any pixel is decoded.
             image = Image.open(opened, formats=FORMATS)
         with image:
             return pixels_of(image, size=size, channels=channels, name=name)
@@ -87,7 +87,7 @@ def decode_image(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} states more than {MOST_PIXELS:,} pixels") from error
-    except Exception as error:  # Pillow passes on what zlib, struct and its own bounds raise
+    except Exception as error:  # Pillow also raises errors of zlib, struct and its own bounds
         raise DataError(f"{name} is not a sound JPEG, PNG or TIFF image") from error
 
 
@@ -112,7 +112,7 @@ def checked_size(size: int | list[int] | None) -> tuple[int, int] | None:
     Raises
     ------
     DataError
-        If it is no size.
+        If it is not a valid size.
     """
     if size is None:
         return None

@@ -1,7 +1,7 @@
-"""The ledger: which record is in whose training set, and which records the attacker knows.
+"""The ledger: the training sets that contain each record, and the records the attacker knows.
 
 It is the only source of truth about membership. Truth is joined by record id, and an id that is
-unknown or doubled is an error, so labels cannot silently slip against scores.
+unknown or repeated is an error, so labels cannot silently be shifted against scores.
 """
 
 import re
@@ -28,9 +28,9 @@ class MembershipQuery:
     key
         A short name, such as ``participant-0`` or ``all-but-3``.
     victims
-        The participants asked about.
+        The participants whose training data the query is about.
     holders
-        Participants whose records the attacker itself holds, which are therefore not asked about.
+        Participants whose records the attacker itself holds, and which are therefore not audited.
     """
 
     key: str
@@ -58,7 +58,7 @@ def about_participant(victim: int) -> MembershipQuery:
 
 
 def about_all_but(attacker: int, participants: int) -> MembershipQuery:
-    """Return the query of a participant who sees only aggregates: in the others' data together."""
+    """Return the query of a participant who sees only aggregates: about all others together."""
     others = tuple(p for p in range(participants) if p != attacker)
     return MembershipQuery(key=f"all-but-{attacker}", victims=others, holders=(attacker,))
 
@@ -74,10 +74,11 @@ class AuditSet:
     member
         Shape (n,): whether the record is in a victim's training set.
     known
-        Shape (n,): whether the attacker knows it (to train on); otherwise the record is tested.
+        Shape (n,): True for auxiliary records, whose membership the attacker knows; False for
+        evaluation records.
     users, user_score
-        Where users are audited: shape (n,), the user of each record, and what a user's score is of
-        the scores of its records. None where records are.
+        If users are audited: shape (n,), the user of each record, and how a user's score is
+        computed from the scores of its records. None if records are audited.
     """
 
     records: NDArray[np.int64]
@@ -87,7 +88,7 @@ class AuditSet:
     user_score: UserScore | None = None
 
     def __len__(self) -> int:
-        """Return the number of records, known and tested."""
+        """Return the number of auxiliary and evaluation records."""
         return len(self.records)
 
 
@@ -98,27 +99,27 @@ class Ledger:
     Attributes
     ----------
     labels
-        Shape (N,), the class; or as the objective has them, (N,) or (N, k).
+        Shape (N,), the class; or labels in the form of the objective, (N,) or (N, k).
     test, duplicate
-        Shape (N,): whether it is a test record; whether another record equals it.
+        Shape (N,) each: whether a record is a test record, and whether another record equals it.
     training_sets
-        One ascending array of record ids a participant.
+        For each participant an ascending array of record ids.
     roles
         By query key, shape (N,) of `NEITHER`, `KNOWN` or `TESTED`.
     groups
-        Shape (N,), the number of the user whom a record is of; None if the data do not say.
+        Shape (N,), the number of the record's user; None if the data have no users.
     user_score
-        Where users are audited, what a user's score is of the scores of its records; else None.
+        If users are audited, how a user's score is computed from those of its records; else None.
     canaries
-        Where canaries are audited, shape (N,): of which kind a record is, empty if it is none.
-        Their labels are those that they were given.
+        If canaries are audited, shape (N,): the kind of canary, empty for other records. `labels`
+        has the labels that were assigned to canaries.
     designed
-        The features, as the data set stores them, of canaries that were given some.
+        The designed features of canaries, as the data set stores them.
 
     Raises
     ------
     DataError
-        If a training set holds a record twice, or one that is not in the training pool.
+        If a training set has a record twice, or one that is not in the training pool.
     """
 
     labels: NDArray[Any]
@@ -144,7 +145,7 @@ class Ledger:
 
     @property
     def participants(self) -> int:
-        """How many participants there are."""
+        """The number of participants."""
         return len(self.training_sets)
 
     def holders_of(self, participants: Sequence[int]) -> NDArray[np.bool_]:
@@ -160,7 +161,7 @@ class Ledger:
         return held
 
     def join(self, query: MembershipQuery, records: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return the truth about `records`, in their order: whether a victim trains on it.
+        """Return for each of `records`, in their order, whether a victim trains on it.
 
         Raises
         ------
@@ -171,12 +172,12 @@ class Ledger:
         return self.holders_of(query.victims)[checked]
 
     def with_audit(self, query: MembershipQuery, audit: AuditSet) -> "Ledger":
-        """Return this ledger with the roles of one more query written in.
+        """Return this ledger with the roles of one more query.
 
         Raises
         ------
         DataError
-            If the audit's idea of who is a member is not this ledger's.
+            If the audit and this ledger disagree about members.
         """
         if not np.array_equal(self.join(query, audit.records), audit.member):
             raise DataError(f"the audit of {query.key} contradicts the ledger about members")
@@ -185,7 +186,7 @@ class Ledger:
         return replace(self, roles={**self.roles, query.key: roles})
 
     def audit(self, query: MembershipQuery) -> AuditSet:
-        """Return the records audited for `query`, with the truth joined.
+        """Return the audited records of `query`, joined to the truth.
 
         Raises
         ------
@@ -220,7 +221,7 @@ def new_ledger(
 
 
 def _checked_records(records: NDArray[np.int64], count: int, whose: str) -> NDArray[np.int64]:
-    """Return `records` if each is an id of the ledger and none occurs twice."""
+    """Return `records` if all are ids of the ledger and none occurs twice; otherwise raise."""
     records = np.asarray(records)
     if records.ndim != 1 or (records.size and records.dtype.kind not in "iu"):
         raise DataError(

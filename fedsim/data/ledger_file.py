@@ -1,11 +1,11 @@
-"""The ledger as a parquet file, one row per record, for any tool to read.
+"""The ledger as a parquet file with one row per record, which any tool can read.
 
-Columns: ``record`` int64, ``label`` int64 (float where the objective has numbers; a list where it
-has several), ``split`` (pool, test), ``duplicate`` bool, ``participants`` list of int32 (whose
-training set holds it), ``group`` int64 where records have users, one nullable column
-``role/<query>`` (known, tested) a query, and the nullable column ``canary``, of which kind a record
-is, where canaries are audited; with ``designed``, the features of those that were given some.
-Reading is strict: a file that is not exactly so is refused in one sentence.
+The columns are ``record`` int64, ``label`` int64 (float if the objective has numbers, a list if it
+has several labels), ``split`` (pool, test), ``duplicate`` bool, and ``participants`` list of int32
+(the participants with the record in their training set). If records have users, there is ``group``
+int64. For each query there is a nullable column ``role/<query>`` (known, tested). If canaries are
+audited, the nullable column ``canary`` has their kind, and ``designed`` their designed features.
+Reading is strict: any other file is refused with one sentence.
 """
 
 import re
@@ -38,12 +38,12 @@ CANARY = "canary"
 USER_SCORES: tuple[UserScore, ...] = ("mean", "max")
 LABELS = (pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.list_(pa.float32()))
 SPLITS = ("pool", "test")
-FEW_PARTICIPANTS = 1000  # at most this many may be without records
+FEW_PARTICIPANTS = 1000  # up to this number there may be more participants than records
 ROLE_NAMES = {"known": KNOWN, "tested": TESTED}
 
 
 def write_ledger(ledger: Ledger, path: Path) -> None:
-    """Write `ledger` to `path`, all or nothing, readable by its owner only."""
+    """Write `ledger` to `path` atomically, readable by its owner only."""
     columns = {
         "record": pa.array(np.arange(len(ledger)), pa.int64()),
         "label": _labels_column(ledger.labels),
@@ -70,7 +70,7 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
 
 
 def _labels_column(labels: NDArray[np.generic]) -> pa.Array:
-    """Return labels of shape (N,), or as lists where they have more axes."""
+    """Return labels of shape (N,) as a column; labels with more axes become lists."""
     flat = np.ascontiguousarray(labels).reshape(-1)
     values = pa.array(flat, pa.float32() if labels.dtype.kind == "f" else pa.int64())
     if labels.ndim == 1:
@@ -80,7 +80,7 @@ def _labels_column(labels: NDArray[np.generic]) -> pa.Array:
 
 
 def _labels_in(column: pa.ChunkedArray) -> NDArray[np.generic]:
-    """Return what `_labels_column` was given; more than two axes come back as two."""
+    """Return the labels in a column made by `_labels_column`, with at most two axes."""
     if not pa.types.is_list(column.type):
         labels: NDArray[np.generic] = column.to_numpy()
         return labels
@@ -108,7 +108,7 @@ def read_ledger(path: Path) -> Ledger:
     Raises
     ------
     DataError
-        If the file is missing, damaged, or not exactly a ledger; the sentence names the file.
+        If the file is missing, damaged, or not a ledger. The sentence names the file.
     """
     try:
         table = read_parquet(path)
@@ -205,7 +205,7 @@ def _check_columns(table: pa.Table) -> None:
 
 
 def _coded(column: pa.ChunkedArray, name: str, codes: dict[str, int]) -> NDArray[np.int8]:
-    """Return a column of texts, a dictionary or plain, as numbers; empty cells are `NEITHER`."""
+    """Return a column of texts (a dictionary or not) as codes; empty cells are `NEITHER`."""
     encoded = column.combine_chunks().dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     used = set(pc.unique(encoded.indices.drop_null()).to_pylist())

@@ -1,4 +1,4 @@
-"""From a data set's name to its records: what the simulator and ``fedsim data fetch`` call.
+"""Loading a data set by its name, for the simulator and ``fedsim data fetch``.
 
 A data-set plugin is a class with an ``arrays`` method (see `Source`), or a plain function that
 returns `Arrays` or a pair of features and labels.
@@ -26,7 +26,7 @@ GROUP = "datasets"
 
 @dataclass(frozen=True)
 class Fetched:
-    """What `fetch` has stored: how many records of what shape, and where (None: nowhere)."""
+    """What `fetch` has stored: the number and shape of records, and the folder, if any."""
 
     name: str
     records: int
@@ -49,7 +49,7 @@ def load_dataset(
     beside: Path | None = None,
     test_by_user: bool = False,
 ) -> Dataset:
-    """Return the data set called `name`.
+    """Return the data set `name`.
 
     Parameters
     ----------
@@ -58,19 +58,20 @@ def load_dataset(
     settings
         Its settings, checked against its signature.
     data_dir
-        Where its files are; None lets it download them.
+        The folder with its files; None allows downloads.
     cache_dir
-        Where decoded arrays and downloads are kept (default: `default_cache_dir`).
+        The folder for decoded arrays and downloads (default: `default_cache_dir`).
     seed, test_records
-        How to draw a test split for a source that has none (default: a fifth of the records).
+        The seed and size of a random test split, if the source has no split (default: a fifth of
+        the records).
     say
-        Called with one line now and then while the data are fetched and decoded.
+        Called with a line of progress from time to time while data are fetched and decoded.
     objective
-        What the experiment says that labels are for; None leaves it to the source.
+        The experiment's objective; None leaves it to the source.
     beside
-        The folder of the experiment's file, in which relative paths are looked for.
+        The folder of the experiment's file, in which relative paths are searched.
     test_by_user
-        Whether a test split that is drawn holds out whole users, where the source has users.
+        Whether a random test split holds out all records of a user together, if there are users.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def require_files(
 ) -> None:
     """Raise `DataError` if files of a data set are missing; nothing is decoded or downloaded.
 
-    Parameters are those of `load_dataset`. A source that is a function is not called.
+    The parameters are those of `load_dataset`. A source that is a function is not called.
 
     Raises
     ------
@@ -116,12 +117,12 @@ def fetch(
     cache_dir: Path | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Fetched:
-    """Get and verify a data set beforehand, and return what is now stored where.
+    """Download and verify a data set in advance, and return what is stored.
 
     Raises
     ------
     PluginError, DataError
-        As `load_dataset`.
+        As for `load_dataset`.
     """
     with _naming(name):
         arrays = _arrays(name, settings, data_dir, cache_dir, say)
@@ -187,7 +188,7 @@ def _require_files(source: FileSource, place: SourceLocation) -> None:
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Say in any error of the block which data set it is about."""
+    """Name the data set in any error raised within the context."""
     try:
         yield
     except DataError as error:

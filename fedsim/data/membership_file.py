@@ -1,13 +1,13 @@
-"""The membership file: who was in the training data of a model that was trained elsewhere.
+"""The membership file: the training records of a model that was trained elsewhere.
 
-A CSV or a parquet file, one row per record that may be asked about: ``record`` (its row number in
-the data), ``member`` (true or false), and optionally ``known`` (whether the attacker knows it)::
+It is a CSV or parquet file with one row per record that may be audited: ``record`` (its row number
+in the data), ``member`` (true or false), and optionally ``known`` (true for auxiliary records)::
 
     record,member
     0,true
     1,false
 
-Reading is strict: a file that is not exactly so is refused in one sentence.
+Reading is strict: any other file is refused with one sentence.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Membership:
     member
         Shape (n,): whether the model was trained on the record.
     known
-        Shape (n,): whether the attacker knows it; None if the file does not say.
+        Shape (n,): whether it is an auxiliary record; None if the file does not say.
     """
 
     records: NDArray[np.int64]
@@ -48,20 +48,20 @@ class Membership:
 
     @property
     def query(self) -> MembershipQuery:
-        """Whether a record was in the model's training data: those of the one participant."""
+        """The membership query about the model's training data, those of a single participant."""
         return about_participant(OWNER)
 
     def ledger(self, dataset: Dataset, seed: int) -> Ledger:
-        """Return the ledger of one participant with the members as its training set.
+        """Return the ledger of a single participant, whose training set is the members.
 
-        Records that have an exact copy in the data set are not audited: it cannot be said which of
-        the two was trained on. Where the file does not say what is known, half of the members and
-        half of the others are, drawn by `seed`.
+        Records that have an exact copy in the data set are not audited, because their membership is
+        ambiguous. If the file does not say which records are known, a random half of the members
+        and of the non-members is, drawn by `seed`.
 
         Raises
         ------
         DataError
-            If a record is not in the data set or occurs twice, or nothing is left of a side.
+            If a record is not in the data set or occurs twice, or a side has no records left.
         """
         self._require_fitting(dataset)
         test = np.zeros(len(dataset), dtype=np.bool_)
@@ -96,7 +96,7 @@ class Membership:
 
 
 def _halves(member: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
-    """Draw which half of the members, and of the others, is known."""
+    """Draw half of the members, and half of the others, as auxiliary records."""
     known = np.zeros(len(member), dtype=np.bool_)
     random = seeds.generator(seed, "known")
     for side in (True, False):
@@ -106,12 +106,12 @@ def _halves(member: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
 
 
 def read_membership(path: Path) -> Membership:
-    """Return what the file at `path` says.
+    """Read the membership file at `path`.
 
     Raises
     ------
     DataError
-        If the file is missing, damaged, or not exactly a membership file.
+        If the file is missing, damaged, or not a membership file.
     """
     try:
         table = _READERS[path.suffix](path)
@@ -154,7 +154,7 @@ def _membership(table: pa.Table) -> Membership:
 
 
 def _truth(table: pa.Table, name: str) -> NDArray[np.bool_]:
-    """Return a column of true and false; 1 and 0 will do."""
+    """Return a column of true and false as bools; 1 and 0 are accepted, too."""
     kind = table.schema.field(name).type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         values: NDArray[np.generic] = table[name].to_numpy()

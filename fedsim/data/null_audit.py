@@ -1,8 +1,8 @@
-"""A null run: an audit in which nobody trains on an audited record.
+"""The null run: an audit in which no participant trains on an audited record.
 
-Members are drawn from the victims' data as usual and are called members, but before training every
-audited record is removed from all participants' data and replaced. Any figure above guessing then
-does not come from training, but from the records, from how they were drawn, or from a mistake.
+Members are drawn from the victims' data as usual and count as members, but before training every
+audited record is removed from all participants' data and replaced. A figure above guessing then
+cannot come from training: its cause is the records, the way they were drawn, or an error.
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ from fedsim.errors import DataError
 
 
 def null_training_sets(ledger: Ledger, seed: int) -> tuple[NDArray[np.int64], ...]:
-    """Return what each participant trains on: its data without audited records, filled up.
+    """Return each participant's training set, with audited records replaced by others.
 
-    Others come from the pool's records that nobody holds, of the classes of those taken out where
-    there are such; where there are too few, a training set is smaller.
+    Replacements are unused records of the pool, of the classes of the removed records as far as
+    possible. If there are too few, the training set becomes smaller.
 
     Raises
     ------
     DataError
-        If a participant who had records is left without one.
+        If a participant that had records has none left.
     """
     audited = np.zeros(len(ledger), dtype=np.bool_)
     for roles in ledger.roles.values():
@@ -46,7 +46,7 @@ def null_training_sets(ledger: Ledger, seed: int) -> tuple[NDArray[np.int64], ..
 
 
 def _classes(ledger: Ledger, records: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the classes of records; where labels are no classes, one for all."""
+    """Return the classes of records; if labels are not classes, the same number for all."""
     labels = ledger.labels[records]
     if ledger.labels.ndim == 1 and ledger.labels.dtype.kind in "iu":
         return labels.astype(np.int64)

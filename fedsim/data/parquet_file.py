@@ -1,8 +1,8 @@
-"""Reading parquet within bounds: a few hundred bytes may unpack to more than the memory.
+"""Reading parquet with bounds, because a few hundred bytes may unpack to more than the memory.
 
-Numbers that repeat take no room in parquet, so a file's own size says nothing. What the footer and
-every page state of rows, values and unpacked bytes is checked before a column is decoded, and texts
-are decoded as positions in a dictionary, which take the same room however long they are.
+Repeated values take almost no room in parquet, so a file's size limits nothing. The numbers of
+rows, values and unpacked bytes that the footer and every page state are checked before a column is
+decoded. Texts are decoded as indices into a dictionary, whose size does not depend on their length.
 """
 
 from collections import Counter
@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 from fedsim.data.parquet_pages import pages, read_footer, stated_rows
 
 MOST_VALUES = 1 << 26
-"""In a column: fifty times ImageNet's records."""
+"""The most values in a column: fifty times the number of records in ImageNet."""
 MOST_CELLS = 1 << 31
-"""In all columns together: 10 million rows of 200 numbers."""
+"""The most values in all columns together: 10 million rows of 200 numbers."""
 MOST_PAGE_BYTES = 64 << 20
-"""Writers begin a new page after 1 MB."""
+"""The most unpacked bytes of a page; writers begin a new page after 1 MB."""
 
 
-class TooLarge(ValueError):  # noqa: N818 - it says what is wrong
-    """A file states more than is read of any file."""
+class TooLarge(ValueError):  # noqa: N818 - the name is the reason
+    """A file states a size above the bounds."""
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -32,11 +32,11 @@ def read_parquet(path: Path) -> pa.Table:
     Raises
     ------
     OSError, ValueError, pa.ArrowException
-        If it cannot be read, or is larger than any file of ours.
+        If it cannot be read, or exceeds the bounds.
     """
     with path.open("rb") as file:
         _require_bounded(file)
-    # Not `pq.read_table`, which would take a folder called "a=b" for a column.
+    # Not `pq.read_table`, which would read a column from a folder named "a=b".
     with pq.ParquetFile(path) as opened:
         texts = [field.name for field in opened.schema_arrow if _is_text(field.type)]
     with pq.ParquetFile(path, read_dictionary=texts) as known:

@@ -1,10 +1,10 @@
-"""What a parquet file and its pages state of their sizes, read before anything is unpacked.
+"""Reading the sizes that a parquet file and its pages state, before anything is unpacked.
 
-A footer says how many values a column has, and readers believe the pages instead: a footer that
-lies costs its writer nothing, and the reader gigabytes. Arrow offers no look at the headers of
-pages, and its look at a footer's columns ends the process where the footer is broken. Both are
-Thrift structs in the compact protocol (https://parquet.apache.org/docs/file-format), so here is as
-much of that as it takes; the numbers of fields are those of ``parquet.thrift``.
+The footer states the number of values of a column, but readers rely on the pages, so a wrong footer
+could make a reader allocate gigabytes. Arrow has no access to the headers of pages, and its access
+to a footer's columns ends the process if the footer is damaged. Footer and headers are Thrift
+structs in the compact protocol (https://parquet.apache.org/docs/file-format). This module reads the
+necessary part of the protocol; the field numbers are those of ``parquet.thrift``.
 """
 
 import os
@@ -16,14 +16,14 @@ MAGIC = b"PAR1"
 MOST_FOOTER_BYTES = 16 << 20
 MOST_HEADER_BYTES = 1 << 16
 DEEPEST = 16
-_PAGE_KINDS = (5, 7, 8)  # of data, of a dictionary, of data in version 2
+_PAGE_KINDS = (5, 7, 8)  # field numbers: data page, dictionary page, data page version 2
 _STOP, _TRUE, _FALSE, _BYTE, _NUMBERS, _DOUBLE, _BINARY = 0, 1, 2, 3, (4, 5, 6), 7, 8
 _LIST, _SET, _STRUCT = 9, 10, 12
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a column: how many values it holds, and how many bytes they are, as it states."""
+    """A page of a column: the numbers of its values and of their unpacked bytes, as it states."""
 
     column: int
     values: int
@@ -31,17 +31,17 @@ class Page:
 
 
 def stated_rows(footer: dict[int, Any]) -> int:
-    """Return how many rows a footer states, in all or by row groups, whichever is more."""
+    """Return the number of rows that a footer states: its total or the sum over row groups."""
     return max(_size(footer, 3), sum(_size(group, 3) for group in _structs(footer, 4)))
 
 
 def read_footer(file: BinaryIO) -> dict[int, Any]:
-    """Return the footer of a parquet file by the numbers of its fields.
+    """Return the footer of a parquet file, by field number.
 
     Raises
     ------
     ValueError
-        If there is none, or it cannot be read.
+        If there is no footer, or it cannot be read.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 8, 0))
@@ -58,7 +58,7 @@ def pages(file: BinaryIO, footer: dict[int, Any]) -> Iterator[Page]:
     Raises
     ------
     ValueError
-        If a header cannot be read, or the pages do not lie where the footer says.
+        If a header cannot be read, or the pages are not where the footer says.
     """
     for group in _structs(footer, 4):
         for column, chunk in enumerate(_structs(group, 1)):
@@ -98,13 +98,13 @@ def _is_size(found: object) -> bool:
 
 
 class _Compact:
-    """Bytes in Thrift's compact protocol, and how far they are read."""
+    """A reader of bytes in Thrift's compact protocol."""
 
     def __init__(self, content: bytes) -> None:
         self._content, self.at = content, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Return a struct's fields by number: numbers, structs and lists; None for the others."""
+        """Return a struct's fields by number: numbers, structs and lists; None for other types."""
         if depth > DEEPEST:
             raise ValueError("it is nested too deeply")
         fields: dict[int, Any] = {}

@@ -1,7 +1,7 @@
-"""From a partitioner's name to the training sets that it draws.
+"""Drawing the participants' training sets with a partitioner, which is given by its name.
 
-A partitioner is a plugin (see `fedsim.data.partitioners`). A name that no installed plugin has is
-one of flwr-datasets (``DirichletPartitioner``, ``ShardPartitioner``, ...).
+A partitioner is a plugin (see `fedsim.data.partitioners`). A name that no installed plugin has
+refers to a class of flwr-datasets (``DirichletPartitioner``, ``ShardPartitioner``, ...).
 """
 
 from collections.abc import Callable, Mapping
@@ -46,10 +46,10 @@ def partition(
         An installed partitioner, a class of ``flwr_datasets.partitioner``, or a user's own as
         ``module:attribute``.
     participants
-        How many training sets to draw.
+        The number of training sets.
     records
-        How many records each participant has (on average, for the partitioners of flwr-datasets);
-        None splits the whole pool.
+        The number of records of each participant (the mean, for the partitioners of
+        flwr-datasets); None distributes the whole pool.
     settings
         The partitioner's own settings.
     say
@@ -58,15 +58,15 @@ def partition(
     Returns
     -------
     tuple
-        One array of record ids a participant, in the order in which they were drawn; no id occurs
-        twice in one.
+        For each participant an array of record ids, in the order in which they were drawn; no id
+        occurs twice in an array.
 
     Raises
     ------
     PluginError
         If there is no such partitioner, or a setting is not valid.
     DataError
-        If the records do not suffice, or a partitioner does not return what it must.
+        If there are too few records, or a partitioner's result is not valid.
     """
     if participants < 1 or (records is not None and records < 1):
         raise DataError(
@@ -92,7 +92,7 @@ def partition(
 def require_partitioner(
     name: str, participants: int, records: int | None, settings: Mapping[str, object]
 ) -> None:
-    """Raise as `partition` does where settings alone are at fault: no data are needed.
+    """Raise the errors of `partition` that depend on settings alone; no data are needed.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def require_partitioner(
 
 
 def _drawn(built: Any, name: str, task: PartitionTask) -> object:
-    """Return what a partitioner draws; one that is a function has drawn already."""
+    """Return the result of a partitioner; a function's result is `built` itself."""
     if not isinstance(built, Partitioner):
         return built
     try:
