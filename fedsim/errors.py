@@ -115,7 +115,7 @@ def joined_faults(faults: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value that a user gave as part of a sentence, of which it is not most.
+    """Return a user's value for use in a sentence, shortened if it is long.
 
     >>> shown("a"), shown([100, 200] * 100)
     ("'a'", '[100, 200, 100, 200, 100, 200, 100, 200, 100, 200, 100, 200,...')

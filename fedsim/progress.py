@@ -15,12 +15,12 @@ class Watcher(Protocol):
     """Receives the progress of long work."""
 
     def say(self, text: str) -> None:
-        """Take one line of news."""
+        """Take a line of progress."""
 
     def task(self, what: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
-        """Begin a piece of work of `total` steps, `done` of which are behind us.
+        """Begin a task of `total` steps, `done` of which are finished already.
 
-        The block gets a function to call after each step, with a few words on how it stands.
+        The context yields a function to call after each step, with a few words on the progress.
         """
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import toys
 from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 from torch import nn
@@ -148,3 +149,20 @@ def known(members: NDArray[np.int64], nonmembers: NDArray[np.int64]) -> Auxiliar
     truth = np.repeat([True, False], [len(members), len(nonmembers)])
     order = np.argsort(records)
     return AuxiliaryRecords(records[order], truth[order])
+
+
+def view_of_two_uploads(folder: Path, records: NDArray[np.int64]) -> View:
+    """Return a view of two uploads of the toy model, the second further from the start."""
+    store = SnapshotStore(folder / "seen")
+    for round_number in (1, 2):
+        state = {k: v * (1 + round_number) for k, v in toys.new_model().state_dict().items()}
+        store.keep(round_number, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
+    return View(
+        adversary="curious-server",
+        query=about_participant(0),
+        seen=store.series(SnapshotKind.UPLOAD.of(0)),
+        new_model=toys.new_model,
+        dataset=toys.dataset(),
+        records=records,
+        features=folder / "features",
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import ArrayRecord, Message
 from flwr.clientapp.typing import Mod
 from torch import nn
 
@@ -26,6 +26,7 @@ from fedsim.config.experiment import Experiment
 from fedsim.config.federation import LocalTraining
 from fedsim.config.loading import experiment_of_tree
 from fedsim.conformance.adversary_trial import Stopping as Stopping
+from fedsim.conformance.traffic import content_bytes as content_bytes
 from fedsim.data import Arrays, Dataset, load_dataset
 from fedsim.engines.in_process import LocalGrid
 from fedsim.federation.client_app import Participants, make_client_app
@@ -55,6 +56,15 @@ def blobs(records: int = 240, noise: float = 1.0) -> Arrays:
     centres = random.normal(size=(CLASSES, FEATURES))
     features = centres[labels] + noise * random.normal(size=(records, FEATURES))
     return Arrays(features.astype(np.float32), labels, num_classes=CLASSES)
+
+
+def with_test_records() -> Arrays:
+    """Return records without structure, of which the last 700 are test records."""
+    random = np.random.default_rng(1)
+    features = random.normal(size=(1600, 12)).astype(np.float32)
+    return Arrays(
+        features, random.integers(4, size=1600), num_classes=4, test=np.arange(1600) >= 900
+    )
 
 
 def tree(**sections: Any) -> dict[str, Any]:
@@ -163,28 +173,15 @@ class RecordingGrid(LocalGrid):
         """Keep both directions."""
         messages = sorted(messages, key=lambda m: m.metadata.dst_node_id)
         for m in messages:
-            self.sent.append((m.metadata.dst_node_id, m.metadata.message_type, raw(m.content)))
+            self.sent.append(
+                (m.metadata.dst_node_id, m.metadata.message_type, content_bytes(m.content))
+            )
         replies = super().send_and_receive(messages, timeout=timeout)
         for r in replies:
             if r.has_content():
-                seen = (r.metadata.src_node_id, r.metadata.message_type, raw(r.content))
+                seen = (r.metadata.src_node_id, r.metadata.message_type, content_bytes(r.content))
                 self.returned.append(seen)
         return replies
-
-
-def raw(content: RecordDict) -> dict[str, bytes]:
-    """Return the bytes of everything in a message, by name."""
-    arrays = {
-        f"{key}/{name}": array.data
-        for key, record in content.array_records.items()
-        for name, array in record.items()
-    }
-    plain = {
-        key: repr(sorted(record.items())).encode()
-        for records in (content.config_records, content.metric_records)
-        for key, record in records.items()
-    }
-    return {**arrays, **plain}
 
 
 @dataclass

@@ -8,8 +8,8 @@ part of w that is orthogonal to the mean record,
 
     g = <u - k w, v> / <x, v>,
 
-k the median over such units of how much of u goes along w, which is weight decay. What is left of
-a unit's momentum from earlier rounds is a mix of other records, which v is almost orthogonal to. A
+k the median over such units of how much of u goes along w, which is weight decay. The rest of
+a unit's momentum from earlier rounds is a mix of other records, to which v is almost orthogonal. A
 record's score is the largest log(|g| |x| / |w|) of its units, less that of rounding; 0 if it had
 none.
 """

@@ -28,13 +28,13 @@ def rule_gradients(
     Parameters
     ----------
     layer, own
-        The layer, and which of its parameters are asked about.
+        The layer, and the names of the parameters whose gradients are wanted.
     traces
-        Its input in each call, and the gradient of its output.
+        The layer's input in each call, and the gradient of its output.
     count
-        How many records the batch has.
+        The number of records in the batch.
     rows
-        Of which of them.
+        The records whose gradients are wanted.
 
     Returns
     -------

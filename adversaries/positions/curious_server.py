@@ -7,16 +7,14 @@ derive from this class.
 
 from collections.abc import Iterable
 
-from flwr.app import ArrayRecord
-
 from adversaries.positions.curious_server_on_sums import CuriousServerOnSums
 from fedsim.adversary.base import Threat
-from fedsim.adversary.server_position import ServerAdversary
+from fedsim.adversary.server_position import RecordingServer, ServerAdversary
 from fedsim.data import MembershipQuery
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
 
 
-class CuriousServer(ServerAdversary):
+class CuriousServer(RecordingServer):
     """Follow the protocol as the server, and keep what each participant is sent and uploads."""
 
     def threat(self) -> Threat:
@@ -35,15 +33,3 @@ class CuriousServer(ServerAdversary):
         """Answer from what the victim was sent and what it uploaded."""
         (victim,) = query.victims
         return SnapshotKind.SENT.of(victim), SnapshotKind.UPLOAD.of(victim)
-
-    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Keep what a participant is sent."""
-        self.record(round_number, SnapshotKind.SENT.of(participant), arrays)
-        return arrays
-
-    def receive(
-        self, round_number: int, participant: int, arrays: ArrayRecord
-    ) -> ArrayRecord | None:
-        """Keep a participant's upload."""
-        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
-        return arrays

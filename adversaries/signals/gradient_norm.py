@@ -41,9 +41,10 @@ class GradientNorm(LastSnapshotSignal):
     def trace(self, view: View, watcher: Watcher) -> NDArray[np.float64]:
         """Return the norm of each record's last-layer gradient on each snapshot.
 
-        Its shape is (snapshots, records). The last layer's is there in closed form for parameters,
-        too, that were only sent, and of which nothing else is extracted. Of a model whose output no
-        linear layer gives it is the norm over all layers, and 0 for what was only sent.
+        Its shape is (snapshots, records). For the last layer there is a closed form, which is also
+        used for parameters that were only sent, from which nothing else is extracted. For a model
+        that does not end in a linear layer it is the norm over all layers, and 0 for parameters
+        that were only sent.
         """
         found = observed_features(view, watcher, _LAST_LAYER)
         if _COLUMN not in found[0].scalar_names:

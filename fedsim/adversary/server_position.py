@@ -103,3 +103,19 @@ class ServerAdversary(Adversary):
                 "it needs a strategy that derives from flwr.serverapp.strategy.Strategy"
             )
         return transparent(AdversarialStrategy(strategy, (self,)))
+
+
+class RecordingServer(ServerAdversary):
+    """A server that follows the protocol and records what each participant is sent and uploads."""
+
+    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Record the parameters that a participant is sent."""
+        self.record(round_number, SnapshotKind.SENT.of(participant), arrays)
+        return arrays
+
+    def receive(
+        self, round_number: int, participant: int, arrays: ArrayRecord
+    ) -> ArrayRecord | None:
+        """Record a participant's upload."""
+        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
+        return arrays

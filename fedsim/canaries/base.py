@@ -25,12 +25,12 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class CandidateRecords:
-    """A victim's records, of which canaries may be made.
+    """A victim's records, from which canaries may be made.
 
     Attributes
     ----------
     dataset
-        The candidates alone, as records 0..n-1.
+        A data set of the candidates only, as records 0..n-1.
     new_model
         The model as every participant gets it in round 1.
     objective
@@ -42,7 +42,7 @@ class CandidateRecords:
     objective: Objective
 
     def __len__(self) -> int:
-        """Return how many candidates there are."""
+        """Return the number of candidates."""
         return len(self.dataset)
 
     @cached_property

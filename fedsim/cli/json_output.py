@@ -56,12 +56,12 @@ class JsonOutput:
             | asdict(stated.threat)
             for stated in threats
         ]
-        self._lines.tell("planned", plan=asdict(plan), threat_models=models)
+        self._lines.emit("planned", plan=asdict(plan), threat_models=models)
 
     def show_results(self, results: Results, out: Path) -> None:
         """Write ``results``."""
         run = RunDirectory(out)
-        self._lines.tell(
+        self._lines.emit(
             "results",
             path=str(run.results),
             page=str(run.report),
@@ -76,12 +76,12 @@ class JsonOutput:
 
     def show_comparison(self, rows: Sequence[ComparedRow], page: Path | None) -> None:
         """Write ``results``."""
-        self._lines.tell("results", page=None if page is None else str(page), results=tidy(rows))
+        self._lines.emit("results", page=None if page is None else str(page), results=tidy(rows))
 
     def show_gate(self, gated: GatedRun) -> None:
         """Write ``gated``."""
         checks = gate_entries(gated.checks)
-        self._lines.tell("gated", path=str(gated.path), passed=gated.passed, checks=checks)
+        self._lines.emit("gated", path=str(gated.path), passed=gated.passed, checks=checks)
 
     def show_cells(self, cells: Sequence[PlannedCell]) -> None:
         """Write ``planned``."""
@@ -94,7 +94,7 @@ class JsonOutput:
             }
             for one in cells
         ]
-        self._lines.tell("planned", cells=entries)
+        self._lines.emit("planned", cells=entries)
 
     def follow_cells(self, cells: Sequence[Cell]) -> AbstractContextManager[Audience]:
         """Return an audience that writes the cells as the steps of one task."""
@@ -108,7 +108,7 @@ class JsonOutput:
             for row in findings.rows
         ]
         table = output / "table.json"
-        self._lines.tell(
+        self._lines.emit(
             "results",
             path=str(table),
             page=str(page),

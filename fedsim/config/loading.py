@@ -12,8 +12,8 @@ from fedsim.config.shipped import config_path
 from fedsim.config.yaml_files import read_yaml_mapping
 from fedsim.errors import ConfigError
 
-Judge = Callable[[Experiment, FaultCollector], None]
-"""Checks the plugins of an experiment as far as its parts are sound, and tells the collector."""
+CheckPlugins = Callable[[Experiment, FaultCollector], None]
+"""Checks the plugins of an experiment as far as its parts are valid; collects their faults."""
 
 
 def read_experiment(
@@ -21,23 +21,20 @@ def read_experiment(
     overrides: Iterable[str] = (),
     *,
     plugins_needed: bool = True,
-    judge: Judge = plugin_faults,
+    check_plugins: CheckPlugins = plugin_faults,
 ) -> Experiment:
     """Read an experiment from a YAML file.
 
     Parameters
     ----------
-    path
-        The file, or the name of an experiment that ships with fedsim.
-    overrides
-        ``a.b=c`` each: sets key ``b`` in section ``a`` to the YAML value ``c``; a number in the
-        path is a position in a list.
+    path, overrides
+        As in `fedsim.load_experiment`.
     plugins_needed
-        False for who reads what a run has made, and builds nothing: the plugins that the
-        experiment names need not be there.
-    judge
-        What checks the plugins: that they are there and accept their settings, or (see
-        `fedsim.stages.preparation.experiment_faults`) all that can be known of them without data.
+        False for a caller that reads a finished run and builds nothing: plugins of the experiment
+        may then be missing.
+    check_plugins
+        The check of plugins: that they exist and accept their settings, or (see
+        `fedsim.stages.preparation.experiment_faults`) all that can be checked without data.
 
     Raises
     ------
@@ -58,7 +55,7 @@ def read_experiment(
         tree,
         str(path),
         plugins_needed=plugins_needed,
-        judge=judge,
+        check_plugins=check_plugins,
         earlier=earlier,
         folder=path.parent.absolute(),
     )
@@ -69,13 +66,13 @@ def experiment_of_tree(
     source: str,
     *,
     plugins_needed: bool = True,
-    judge: Judge = plugin_faults,
+    check_plugins: CheckPlugins = plugin_faults,
     earlier: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Experiment:
     """Return the experiment that plain data describes.
 
-    Everything that is wrong with it is reported in one error, so that it is mended in one go.
+    All faults are reported in one error, so that they can be corrected together.
 
     Parameters
     ----------
@@ -85,8 +82,8 @@ def experiment_of_tree(
         Where it comes from, for error messages.
     plugins_needed
         See `read_experiment`.
-    judge
-        What checks the plugins; see `read_experiment`.
+    check_plugins
+        The check of plugins; see `read_experiment`.
     earlier
         What was wrong before there was plain data.
     folder
@@ -107,7 +104,7 @@ def experiment_of_tree(
             for fault in rule.breaches() if faults.is_sound(*rule.reads) else ():
                 faults.add(ConfigError(fault), *rule.breaks)
         if plugins_needed:
-            judge(_with_usable_victims(read.valid).beside(folder), faults)
+            check_plugins(_with_usable_victims(read.valid).beside(folder), faults)
     faults.require_none(source)
     if read.valid is None:
         raise ConfigError(f"{source}: no part of it could be read")

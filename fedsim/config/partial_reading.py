@@ -1,7 +1,7 @@
-"""Reading data of which a part is not valid: what is wrong, and the rest.
+"""Reading data with parts that are not valid: collecting their faults, and reading the rest.
 
-The parts at fault are taken out, or replaced where something must stand there, and the rest is read
-again, until it is valid. So the rest can be checked, too, before anything is reported.
+Faulty parts are removed, or replaced if they are required, and the rest is read again until it is
+valid. The rest can then be checked further before all faults are reported together.
 """
 
 import json
@@ -22,14 +22,14 @@ _MOST_PASSES = 12
 
 @dataclass(frozen=True)
 class PartsOfSchema:
-    """How a schema falls into parts, each of which can be left out.
+    """The parts of a schema, each of which can be left out.
 
     Attributes
     ----------
     depths
-        How many keys name a part, by where it is; elsewhere one does.
+        The number of keys that name a part, by its location; by default one.
     stand_ins
-        What stands in for a part that is at fault, where something must; elsewhere its default.
+        The replacement of a faulty part that is required; by default the schema's default.
     """
 
     depths: Mapping[str, int]

@@ -154,7 +154,7 @@ def ignores_the_split(attempt: AttackTrial) -> None:
     if not np.array_equal(scores, attempt.scores):
         raise Failed(
             f"with other test records it scores {_changed(scores, attempt.scores)}; "
-            "view.dataset.test tells who cannot be a member, so it must not be read"
+            "view.dataset.test shows which records cannot be members, so it must not be read"
         )
 
 

@@ -13,9 +13,8 @@ from fedsim.progress import Watcher
 from fedsim.stages.preparation.experiment_faults import parse_experiment
 
 LABEL = "checked"
-ONLOOKER = (
-    "fedsim.stages.shadow_federations:Everything"  # a passive server that keeps what it is asked to
-)
+ONLOOKER = "fedsim.stages.shadow_federations:ShadowRecorder"
+"""A passive server, which keeps the snapshots that it is asked to."""
 WATCHING_SERVER = {"name": ONLOOKER, "label": "onlooker", "wanted": ["aggregate"]}
 PARTICIPANTS = 3
 DISHONEST_PARTICIPANT = PARTICIPANTS - 1

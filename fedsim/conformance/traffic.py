@@ -91,7 +91,7 @@ class _TrafficGrid(LocalGrid):
 
     def note(self, passed: Passed, content: RecordDict) -> None:
         """Keep the content of a message."""
-        self.passed[passed] = _bytes_of(content)
+        self.passed[passed] = content_bytes(content)
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -115,7 +115,8 @@ class _TrafficGrid(LocalGrid):
         return Passed(round_of(message), f"what participant {participant} {verb} {doing}")
 
 
-def _bytes_of(content: RecordDict) -> dict[str, bytes]:
+def content_bytes(content: RecordDict) -> dict[str, bytes]:
+    """Return the bytes of everything in a message, by name."""
     arrays = {
         f"{key}/{name}": array.data
         for key, record in content.array_records.items()

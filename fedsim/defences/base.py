@@ -35,11 +35,12 @@ class Hidden:
     Attributes
     ----------
     position
-        From whom it is hidden.
+        The position from which they are hidden.
     kinds
-        Of which snapshots that position has none any more.
+        The kinds of snapshots that the position no longer sees.
     why
-        What it sees instead, as the end of a sentence: "it sees the sum of all uploads only".
+        What the position sees instead, as the end of a sentence: "it sees the sum of all uploads
+        only".
     """
 
     position: Position

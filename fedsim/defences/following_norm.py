@@ -1,4 +1,4 @@
-"""A clipping norm that follows the updates: the bits that tell, and the noise by each round's norm.
+"""The adaptive clipping norm: participants' bits, and noise in proportion to each round's norm.
 
 Andrew et al. (NeurIPS 2021), algorithm 1; see `fedsim.defences.adaptive_clipping`.
 """

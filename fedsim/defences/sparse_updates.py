@@ -1,6 +1,6 @@
-"""Participants that upload a part of the entries of their update: what such defences share.
+"""The base class of defences in which participants upload some entries of their update.
 
-Encoded, an upload is the entries that are kept, one number after the other, and where they lie.
+An encoded upload consists of the values of these entries, and of their positions.
 """
 
 import math

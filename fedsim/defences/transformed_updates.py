@@ -1,4 +1,4 @@
-"""Participants that upload something else than their update: the part that such defences share.
+"""The base class of defences in which participants upload a transformed update.
 
 A participant trains, and uploads what it received plus a transformed update. With error feedback
 (Seide et al., "1-bit stochastic gradient descent", Interspeech 2014; Karimireddy et al., "Error
@@ -21,7 +21,7 @@ from fedsim.models.trainable import required_names
 from fedsim.transport.messages import PARTICIPANT, arrays_of, round_of, with_arrays
 
 Update = Mapping[str, NDArray[np.float64]]
-"""Parameter by parameter, by how much local training changed it; buffers are not in it."""
+"""The change of each parameter by local training, by name, without buffers."""
 
 
 class TransformedUpdates(Defence):
@@ -34,7 +34,7 @@ class TransformedUpdates(Defence):
 
     Examples
     --------
-    Updates of which only every second entry is uploaded:
+    Participants upload only every second entry of an update:
 
     >>> class EverySecond(TransformedUpdates):
     ...     def in_words(self):

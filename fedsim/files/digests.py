@@ -1,4 +1,4 @@
-"""Checksums of named tensors: what tells a flipped bit, or another content, before it is used."""
+"""Checksums of named tensors, which reveal a flipped bit or other content before it is used."""
 
 import hashlib
 import json

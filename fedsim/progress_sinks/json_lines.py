@@ -10,12 +10,12 @@ never renamed or removed. The events, and what else their lines have:
     ``task``, ``what``, ``done``, ``total``, ``standing`` (a few words), and ``seconds_left``, an
     estimate from the steps so far.
 ``said``
-    ``text``, a line of news.
+    ``text``, a line of progress.
 ``finished``
-    ``task``, ``what``, ``done``, ``total``, and ``seconds``, how long it took. Where `done` is less
-    than `total`, the task was broken off.
+    ``task``, ``what``, ``done``, ``total``, and ``seconds``, its duration. If `done` is less than
+    `total`, the task was aborted.
 
-A command adds its own events through `JsonLines.tell`: ``planned`` before a run, ``results`` at the
+A command adds its own events through `JsonLines.emit`: ``planned`` before a run, ``results`` at the
 end (`fedsim.cli.output`). An error is no event: it is one sentence on stderr and the exit code.
 """
 
@@ -33,42 +33,42 @@ SCHEMA = 2
 
 
 class JsonLines:
-    """A watcher that writes an event a line.
+    """A watcher that writes one event per line.
 
     Parameters
     ----------
     stream
-        Where to; flushed after each line, so that a reader at a pipe is never behind.
+        The output; flushed after each line, so that the reader of a pipe gets events at once.
     clock
-        Seconds since anything, of which durations are made.
+        Returns the time in seconds, from any start; durations are computed from it.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._numbers = count(1)
 
-    def tell(self, event: str, **facts: object) -> None:
-        """Write one event; NaN and infinities are refused, for they are not JSON."""
+    def emit(self, event: str, **facts: object) -> None:
+        """Write one event; NaN and infinities are refused, because they are not JSON."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"schema": SCHEMA, "event": event, "time": now, **facts}
         self._stream.write(json.dumps(line, allow_nan=False) + "\n")
         self._stream.flush()
 
     def say(self, text: str) -> None:
-        """Write a line of news."""
-        self.tell("said", text=text)
+        """Write a line of progress."""
+        self.emit("said", text=text)
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Write that a piece of work starts, each of its steps, and that it is over."""
+        """Write the start of a task, each of its steps, and its end."""
         task, started, before = next(self._numbers), self._clock(), done
-        self.tell("started", task=task, what=what, done=done, total=total)
+        self.emit("started", task=task, what=what, done=done, total=total)
 
         def advance(standing: str) -> None:
             nonlocal done
             done += 1
             left = (self._clock() - started) / (done - before) * (total - done)
-            self.tell(
+            self.emit(
                 "progress",
                 task=task,
                 what=what,
@@ -82,4 +82,4 @@ class JsonLines:
             yield advance
         finally:
             seconds = round(self._clock() - started, 3)
-            self.tell("finished", task=task, what=what, done=done, total=total, seconds=seconds)
+            self.emit("finished", task=task, what=what, done=done, total=total, seconds=seconds)

@@ -38,6 +38,6 @@ class Cells:
 
 @contextmanager
 def watching_cells(watcher: Watcher, cells: Sequence[Cell]) -> Iterator[Cells]:
-    """Give an audience for a study of these cells that tells `watcher`."""
+    """Yield an audience for a study of these cells that reports to `watcher`."""
     with watcher.task("cells", len(cells)) as advance:
         yield Cells(watcher, advance)

@@ -46,7 +46,7 @@ class CellScalars:
         self._current = self._opened(cell)
 
     def ended(self, cell: Cell, results: Results, *, reused: bool) -> None:
-        """Write what is left of the cell; all of it, where it was finished before."""
+        """Write the remaining figures of the cell; all of them if it was finished before."""
         self._audience.ended(cell, results, reused=reused)
         (self._current or self._opened(cell)).end(results)
         self._current = None

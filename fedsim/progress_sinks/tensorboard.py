@@ -28,7 +28,7 @@ class Writer(Protocol):
         """Write one figure."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining figures."""
 
 
 class Scalars:

@@ -12,10 +12,11 @@ from fedsim.files import read_text
 _MEASURED_AGAIN = ("metrics", "attacks")
 """What a finished run is attacked and measured by anew, without being simulated again."""
 _SEEDS = ("attack_seeds", "federation_seeds")
-_BEFORE: Mapping[str, object] = {"small_convolutions": (), "channels_last": False}
-"""What an engine did before it had these settings, which decide the last digits."""
-_MODEL_BEFORE: Mapping[str, object] = {"dropout": 0.0}
-"""What models did before they had these settings: the same bits."""
+_BEFORE: Mapping[str, Mapping[str, object]] = {
+    "engine": {"small_convolutions": [], "channels_last": False},
+    "model": {"dropout": 0.0},
+}
+"""Settings that earlier versions did not have, by section, with the values that they acted by."""
 _MOST_NAMED = 5
 
 
@@ -51,11 +52,12 @@ def deciding(resolved: str) -> object:
     tree = {key: value for key, value in tree.items() if key not in _MEASURED_AGAIN}
     if isinstance(tree.get("audit"), dict):
         tree["audit"] = {k: v for k, v in tree["audit"].items() if k not in _SEEDS}
-    if isinstance(tree.get("model"), dict):
-        model = tree["model"].items()
-        tree["model"] = {k: v for k, v in model if (k, v) not in _MODEL_BEFORE.items()}
     if isinstance(tree.get("engine"), dict):
-        return {**tree, "engine": {k: v for k, v in tree["engine"].items() if k in DECIDING and v}}
+        tree["engine"] = {k: v for k, v in tree["engine"].items() if k in DECIDING and v}
+    for section, before in _BEFORE.items():
+        if isinstance(tree.get(section), dict):
+            settings = tree[section].items()
+            tree[section] = {k: v for k, v in settings if (k, v) not in before.items()}
     return tree
 
 
@@ -79,7 +81,7 @@ def with_engine_of_run(experiment: Experiment, written: Path) -> Experiment:
         return experiment
     engine, found = experiment.engine, {}
     for key in DECIDING:
-        value = tree["engine"].get(key, _BEFORE.get(key, "auto"))
+        value = tree["engine"].get(key, _BEFORE["engine"].get(key, "auto"))
         if getattr(engine, key) == "auto" and value != "auto":
             found[key] = tuple(value) if isinstance(value, list) else value
     if not found:

@@ -1,7 +1,7 @@
 """Writing a plugin's package: with valid names, and without overwriting files.
 
-The templates lie beside this module: those of the kind, and ``common`` ones. A template's name is
-the file's, with the plugin's name in it where it says ``MODULE``.
+The templates are in folders beside this module: those of each kind, and ``common`` ones. The file
+name of a template is that of the written file, with ``MODULE`` for the plugin's name.
 """
 
 import builtins

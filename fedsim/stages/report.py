@@ -68,7 +68,7 @@ def report(run: RunDirectory, asked: ExposedRequest | None = None) -> Results:
     history = read_history(run, federations_of(evaluated.attackers)[0].name)
     results = _results(run, evaluated, history)
     page = render(_page(run, evaluated, history, results, asked))
-    # Nothing is written before all of it is there, so the two files tell of the same scores.
+    # Both are computed before either is written, so that the two files have the same scores.
     write_results(run.results, results)
     write_text(run.report, page)
     return results

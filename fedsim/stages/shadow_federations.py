@@ -20,7 +20,7 @@ from flwr.app import ArrayRecord
 
 from fedsim import seeds
 from fedsim.adversary.base import Threat
-from fedsim.adversary.server_position import ServerAdversary
+from fedsim.adversary.server_position import RecordingServer
 from fedsim.attacks import ShadowFederation
 from fedsim.data import MembershipQuery
 from fedsim.observation.keys import SnapshotKey, SnapshotKind
@@ -45,7 +45,7 @@ ShadowFederations = Mapping[tuple[str, str], tuple[ShadowFederation, ...]]
 """By (adversary, query key)."""
 
 
-class Everything(ServerAdversary):
+class ShadowRecorder(RecordingServer):
     """The attacker in its own shadow federation: it sees all messages."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
@@ -58,18 +58,6 @@ class Everything(ServerAdversary):
     def answering(self, query: MembershipQuery) -> Iterable[SnapshotKey]:
         """Answer from what the attackers of the real federation see."""
         return self.wanted
-
-    def send(self, round_number: int, participant: int, arrays: ArrayRecord) -> ArrayRecord:
-        """Keep what a participant is sent."""
-        self.record(round_number, SnapshotKind.SENT.of(participant), arrays)
-        return arrays
-
-    def receive(
-        self, round_number: int, participant: int, arrays: ArrayRecord
-    ) -> ArrayRecord | None:
-        """Keep a participant's upload."""
-        self.record(round_number, SnapshotKind.UPLOAD.of(participant), arrays)
-        return arrays
 
     def aggregated(self, round_number: int, arrays: ArrayRecord) -> None:
         """Keep the aggregate."""
@@ -161,6 +149,6 @@ def _shadow_setup(
     ledger, overlapping = shadow_ledger(setup, queries, seed, targets)
     shadow = build_setup(experiment, None, SILENCE, dataset=setup.dataset, ledger=ledger)
     wanted = sorted({k.name for p in attackers for q in p.queries for k in p.answering(q)})
-    attacker = Attacker(LABEL, (Everything(wanted),), queries)
+    attacker = Attacker(LABEL, (ShadowRecorder(wanted),), queries)
     new_model = shadow.new_model if outside else setup.new_model
     return replace(shadow, attackers=(attacker,), new_model=new_model), overlapping

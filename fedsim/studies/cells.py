@@ -36,8 +36,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return its values in words."""
-        message = {STRENGTH: NO_STRENGTH}.items()  # of no defence there is no strength to tell
+        """Return the cell's values in words."""
+        message = {STRENGTH: NO_STRENGTH}.items()  # without a defence there is no strength
         values = (value for name, value in self.coordinates.items() if (name, value) not in message)
         return ", ".join(values) or "the experiment"
 

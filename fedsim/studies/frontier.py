@@ -23,7 +23,7 @@ from fedsim.studies.rows import Row
 from fedsim.studies.strengths import DEFENCE, STRENGTH, UNDEFENDED
 
 POSITIONS = 3
-"""Of how many positions a guarantee speaks: one against all of them binds any attacker."""
+"""The number of positions; a guarantee against all of them holds against any attacker."""
 
 
 @dataclass(frozen=True)

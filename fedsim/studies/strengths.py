@@ -44,7 +44,7 @@ class StudiedDefence(Strict):
     changes
         Dotted keys of the experiment and their new values, for every strength.
     vary
-        The key of which `strengths` are values, where they are a list.
+        The key whose values are `strengths`, if these are a list.
     strengths
         The strengths: values, or changes by name.
 

@@ -49,7 +49,7 @@ class SequentialTrainer:
         self._layout = BufferLayout.of(exchanged_state(self._model))
 
     def foresee(self, asked: Iterable[tuple[Message, Context]]) -> None:
-        """Do nothing: one at a time is as quick when its time has come."""
+        """Do nothing: training ahead of time would not be faster."""
 
     def task(self, message: Message, context: Context) -> ClientTask:
         """Return what a message asks of a node."""

@@ -40,7 +40,7 @@ def files(run: RunDirectory) -> dict[str, str]:
 
 
 def raw(replies: list[Message]) -> list[tuple[int, dict[str, bytes]]]:
-    return [(reply.metadata.src_node_id, toys.raw(reply.content)) for reply in replies]
+    return [(reply.metadata.src_node_id, toys.content_bytes(reply.content)) for reply in replies]
 
 
 @pytest.mark.usefixtures("_same_processes")
@@ -115,8 +115,8 @@ def test_a_killed_process_costs_nothing_but_time(new_grid: NewGrid, tmp_path: Pa
                 kept = grid.states()
             marker.unlink()
             last = grid.send_and_receive(to_train(grid.get_node_ids(), 3))
-            before = {node: toys.raw(state) for node, state in kept.items()}
-            after = {node: toys.raw(state) for node, state in grid.states().items()}
+            before = {node: toys.content_bytes(state) for node, state in kept.items()}
+            after = {node: toys.content_bytes(state) for node, state in grid.states().items()}
             ends.append((raw(last), before, after))
     assert ends[0] == ends[1]
     assert ends[0][1] != ends[0][2]

@@ -31,7 +31,7 @@ class RayActors:
     def __init__(self, engine: RayEngine) -> None:
         self._engine = engine
         self._alive: list[Handle] = []
-        self._seating: tuple[Any, int] | None = None
+        self._loading: tuple[Any, int] | None = None
 
     def load_app(
         self, app: ClientApp, participants: int
@@ -49,7 +49,7 @@ class RayActors:
             If the cluster lacks resources, or its processes cannot run the app.
         """
         payload, stores = pack_app(app)
-        self._seating = ray.put(payload), participants
+        self._loading = ray.put(payload), participants
         wanted = self._wanted(participants)
         self._alive = self._loaded_by(self._alive[:wanted])
         self._start(wanted - len(self._alive))
@@ -122,8 +122,8 @@ class RayActors:
 
     def _loaded_by(self, hosts: Sequence[Handle]) -> list[Handle]:
         """Load the app on processes, and return those that answer."""
-        assert self._seating is not None  # noqa: S101 - the public methods begin with it
-        app, participants = self._seating
+        assert self._loading is not None  # noqa: S101 - the public methods begin with it
+        app, participants = self._loading
         paths = [str(Path(path).resolve()) for path in sys.path]
         asked = {
             host.load_app.remote(app, participants, self._engine.threads, paths): host

@@ -68,7 +68,9 @@ def load_experiment(
         If the file cannot be read, any part of it is not valid, a plugin that it names does not
         exist or refuses its settings, or the parts do not fit together.
     """
-    return loading.read_experiment(path, overrides, judge=_judge(with_files, data_dir))
+    return loading.read_experiment(
+        path, overrides, check_plugins=_check_plugins(with_files, data_dir)
+    )
 
 
 def parse_experiment(
@@ -87,18 +89,20 @@ def parse_experiment(
     FedsimError
         As `load_experiment`.
     """
-    return loading.experiment_of_tree(tree, source, judge=_judge(with_files, data_dir))
+    return loading.experiment_of_tree(
+        tree, source, check_plugins=_check_plugins(with_files, data_dir)
+    )
 
 
-def _judge(with_files: bool, data_dir: Path | None) -> loading.Judge:
+def _check_plugins(with_files: bool, data_dir: Path | None) -> loading.CheckPlugins:
     if not with_files:
         return experiment_faults
 
-    def judge(experiment: Experiment, faults: FaultCollector) -> None:
+    def check(experiment: Experiment, faults: FaultCollector) -> None:
         experiment_faults(experiment, faults)
         file_faults(experiment, faults, data_dir)
 
-    return judge
+    return check
 
 
 def require_sound(experiment: Experiment, data_dir: Path | None) -> None:

@@ -58,14 +58,14 @@ def attackers_without_idle(
     idle
         The participants without records.
     partition
-        Its name, for the sentences.
+        The partition's name, for messages.
     say
-        Called with what is left out.
+        Called with a sentence on each omitted query.
 
     Raises
     ------
     ConfigError
-        If nothing is left to ask.
+        If no query is left.
     """
     found, left_out = [], []
     for attacker in attackers:

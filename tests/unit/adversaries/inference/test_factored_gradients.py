@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from flat_layer import Flat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -15,17 +16,6 @@ from fedsim import seeds
 from fedsim.errors import FedsimError
 
 RECORDS, KERNELS = 3, 4
-
-
-class Flat(nn.Module):
-    """A layer with everything it returns flattened into one output a record."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layer(inputs).flatten(1)
 
 
 def random(*shape: int) -> Tensor:

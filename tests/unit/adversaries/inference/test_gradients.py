@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from flat_layer import Flat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -12,17 +13,6 @@ from adversaries.inference.layer_parameters import trainable_layers
 from fedsim.errors import FedsimError
 
 WEIGHTING = torch.linspace(-1, 2, 5000, dtype=torch.float64)
-
-
-class Flat(nn.Module):
-    """A layer with everything it returns flattened into one output a record."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layer(inputs).flatten(1)
 
 
 def assert_rule_is_exact(layer: nn.Module, inputs: Tensor, model: nn.Module | None = None) -> None:

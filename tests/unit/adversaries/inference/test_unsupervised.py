@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toys
-from flwr.app import ArrayRecord
+from server_views import view_of_two_uploads
 
 from adversaries.inference.autoencoder import (
     UnsupervisedSettings,
@@ -20,11 +19,8 @@ from adversaries.inference.spectral_clustering import spectral_coordinate
 from adversaries.inference.unsupervised import Unsupervised
 from fedsim import plugins
 from fedsim.attacks import AuxiliaryRecords, View
-from fedsim.data import about_participant
 from fedsim.errors import ConfigError, PluginError, SnapshotError
 from fedsim.evaluation.metrics import auc
-from fedsim.observation.keys import SnapshotKind
-from fedsim.observation.snapshots import SnapshotStore
 from fedsim.progress import SILENCE
 
 CLASSES, HIDDEN, LAYERS = 5, 8, 3
@@ -189,19 +185,7 @@ RECORDS = np.arange(5, 45)
 @pytest.fixture
 def observation(tmp_path: Path) -> View:
     """Return an observation of two snapshots."""
-    store = SnapshotStore(tmp_path / "seen")
-    for round_number in (1, 2):
-        state = {k: v * (1 + round_number) for k, v in toys.new_model().state_dict().items()}
-        store.keep(round_number, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
-    return View(
-        adversary="curious-server",
-        query=about_participant(0),
-        seen=store.series(SnapshotKind.UPLOAD.of(0)),
-        new_model=toys.new_model,
-        dataset=toys.dataset(),
-        records=RECORDS,
-        features=tmp_path / "features",
-    )
+    return view_of_two_uploads(tmp_path, RECORDS)
 
 
 def test_what_is_known_changes_nothing(observation: View) -> None:

@@ -90,7 +90,7 @@ def test_an_isolated_victim_trains_as_if_it_were_alone(tmp_path: Path) -> None:
         )
         [reply] = grid.send_and_receive([message])
         arrays = reply.content.array_records["arrays"]
-        uploads.append(toys.raw(reply.content))
+        uploads.append(toys.content_bytes(reply.content))
     assert [parameters(u) for u in victims_uploads(run)] == [parameters(u) for u in uploads]
 
 

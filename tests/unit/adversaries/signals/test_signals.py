@@ -10,6 +10,7 @@ import pytest
 import torch
 import toys
 from flwr.app import ArrayRecord
+from server_views import view_of_two_uploads
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
@@ -24,7 +25,6 @@ from adversaries.signals.last_snapshot import count_ties, report_ties
 from adversaries.signals.loss import Loss
 from adversaries.signals.uncertainty import Uncertainty
 from fedsim.attacks import Attack, AuxiliaryRecords, Traced, View
-from fedsim.data import about_participant
 from fedsim.errors import PluginError, SnapshotError
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore
@@ -37,19 +37,7 @@ KNOWN = AuxiliaryRecords(RECORDS[::2], np.arange(20) % 2 == 0)
 @pytest.fixture
 def observation(tmp_path: Path) -> View:
     """Return an observation of two snapshots, the second one further from the start."""
-    store = SnapshotStore(tmp_path / "seen")
-    for round_number in (1, 2):
-        state = {k: v * (1 + round_number) for k, v in toys.new_model().state_dict().items()}
-        store.keep(round_number, SnapshotKind.UPLOAD.of(0), ArrayRecord(state))
-    return View(
-        adversary="curious-server",
-        query=about_participant(0),
-        seen=store.series(SnapshotKind.UPLOAD.of(0)),
-        new_model=toys.new_model,
-        dataset=toys.dataset(),
-        records=RECORDS,
-        features=tmp_path / "features",
-    )
+    return view_of_two_uploads(tmp_path, RECORDS)
 
 
 def scored(attack: Attack, observation: Any, candidates: Any = RECORDS, seed: int = 0) -> Any:

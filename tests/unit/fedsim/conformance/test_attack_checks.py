@@ -19,7 +19,7 @@ from fedsim.errors import PluginError
         ("Unseeded", "repeats", "^called again, it scores 360 of 360 records; every draw"),
         ("Secretive", "is_stochastic_as_it_says", "but `stochastic` is False"),
         ("Unsorted", "ignores_order", "in another order: .* of 360 records scored otherwise"),
-        ("Peeping", "ignores_the_split", "view.dataset.test tells who cannot be a member"),
+        ("Peeping", "ignores_the_split", "view.dataset.test shows which records cannot be members"),
         ("Meddling", "leaves_things_alone", r"^score\(\) changes known.member in place"),
         ("Insider", "finds_nothing_in_nothing", "never trained 1.000, .* that no model shows$"),
         ("InSample", "is_cross_fitted", "AUC on known records with shuffled truth 0.[78]"),

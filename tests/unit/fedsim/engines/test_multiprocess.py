@@ -55,7 +55,7 @@ def ran(fed: toys.Federation, workers: int, threads: int = 1) -> tuple[Progress,
     with local_grid(app, 5, workers, threads) as fed.grid:  # type: ignore[assignment]
         fed.grid.restore(states)
         end = fed.run(half)
-        return end, {node: toys.raw(state) for node, state in fed.grid.states().items()}
+        return end, {node: toys.content_bytes(state) for node, state in fed.grid.states().items()}
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_tasks_of_several_processes_end_in_any_order() -> None:
 
 def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        JsonLines(io.StringIO()).tell("results", auc=float("nan"))
+        JsonLines(io.StringIO()).emit("results", auc=float("nan"))
 
 
 def test_several_watchers_hear_the_same() -> None:

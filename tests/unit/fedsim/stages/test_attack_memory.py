@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+from faults import Listening
 from numpy.typing import NDArray
 
 from fedsim import api
@@ -66,17 +67,6 @@ class Failing(Silent):
         if self.how == "refuse":
             raise ConfigError("no such layer")
         return 12  # type: ignore[return-value]
-
-
-class Listening:
-    """A watcher that keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.task = SILENCE.task
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def hungry(size: float = 1.0, **settings: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+from faults import Listening
 from rich.console import Console
 
 from fedsim import PartitionTask, run
@@ -27,17 +28,6 @@ def drawn(task: PartitionTask, sizes: Sequence[int]) -> list[np.ndarray]:
     ends = np.cumsum([0, 40, 30, 30, 30, 20])
     shuffled = task.shuffled("drawn", int(ends[-1]))
     return [shuffled[s : s + n] for s, n in zip(ends, sizes, strict=False)]
-
-
-class Listening(toys.Stopping):
-    """Keep what is said."""
-
-    def __init__(self) -> None:
-        super().__init__(-1)
-        self.told: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.told.append(text)
 
 
 def skewed(sizes: Sequence[int] = SIZES, **sections: Any) -> Any:
@@ -89,7 +79,7 @@ def test_it_is_told_in_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert plan(setup).idle == "1, 3"
     assert plan(build_setup(skewed((40, 30, 30, 30, 20)), None, SILENCE)).idle == ""
     said = "gives 2 of 5 participants no records (1, 3): they take no part in training"
-    assert sum(said in text for text in watcher.told) == 1
+    assert sum(said in text for text in watcher.said) == 1
     assert setup.facts.present == 3
     assert [setup.facts.rounds_of(p) for p in range(5)] == [(1, 2, 3, 4), ()] * 2 + [(1, 2, 3, 4)]
 
@@ -127,7 +117,7 @@ def test_questions_without_data_are_left_out(sections: Any, kept: list[str]) -> 
     setup = build_setup(skewed(**sections), None, watcher)
     assert [q.key for attacker in setup.attackers for q in attacker.queries] == kept
     assert list(setup.ledger.roles) == kept
-    assert any("gives no records there; it is skipped" in text for text in watcher.told)
+    assert any("gives no records there; it is skipped" in text for text in watcher.said)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import toys
 from fedsim import run
 from fedsim.adversary.resources import AttackerResources
 from fedsim.attacks import Attack, View
-from fedsim.data import Arrays, MembershipQuery, read_ledger
+from fedsim.data import MembershipQuery, read_ledger
 from fedsim.evaluation.metrics import auc
 from fedsim.observation.needs import Needs
 from fedsim.progress import SILENCE
@@ -29,14 +29,6 @@ from fedsim.stages.preparation.views import hidden_audit
 KNOWN, TESTED = 40, 150
 WIDTH = 4 * ((2 * TESTED + 1) / (12 * TESTED * TESTED)) ** 0.5
 """Four deviations of an AUC that says nothing (Mann and Whitney 1947)."""
-
-
-def split() -> Arrays:
-    random = np.random.default_rng(1)
-    features = random.normal(size=(1600, 12)).astype(np.float32)
-    return Arrays(
-        features, random.integers(4, size=1600), num_classes=4, test=np.arange(1600) >= 900
-    )
 
 
 class Cheat(Attack):
@@ -116,7 +108,7 @@ class ByFileNames(Cheat):
 
 CHEATS = [one for one in Cheat.__subclasses__()]  # noqa: C416 - as a list that stays as it is
 SECTIONS: dict[str, Any] = {
-    "data": "test_nothing_true:split",
+    "data": "toys:with_test_records",
     "partition": {"participants": 3, "records": 250},
     "federation": {"rounds": 1, "local": {"batch_size": 50, "learning_rate": 1e-6, "schedule": {}}},
     "snapshots": {"rounds": [1]},

@@ -11,7 +11,7 @@ from scipy.stats import binom
 import fedsim
 from fedsim.attacks import Attack
 from fedsim.config.loading import experiment_of_tree
-from fedsim.data import Arrays, Ledger, read_ledger
+from fedsim.data import Ledger, read_ledger
 from fedsim.data.null_audit import null_training_sets
 from fedsim.errors import DataError
 from fedsim.evaluation.joined_scores import EvaluationCase
@@ -30,15 +30,6 @@ RECORDS = 600
 MEMBER = np.random.default_rng(0).permutation(np.arange(RECORDS) < RECORDS // 2)
 
 
-def split() -> Arrays:
-    """Return records whose test records are at the end."""
-    random = np.random.default_rng(1)
-    features = random.normal(size=(1600, 12)).astype(np.float32)
-    return Arrays(
-        features, random.integers(4, size=1600), num_classes=4, test=np.arange(1600) >= 900
-    )
-
-
 class ById(Attack):
     """Read what an id says."""
 
@@ -50,7 +41,7 @@ class ById(Attack):
 
 def sections(**more: Any) -> dict[str, Any]:
     return toys.tree(
-        data="test_null_run:split",
+        data="toys:with_test_records",
         partition={"participants": 2, "records": 200},
         federation={"rounds": 1, "local": {"batch_size": 25, "learning_rate": 0.1}},
         snapshots={"rounds": [1]},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import toys
+from faults import Listening
 from torch import Tensor
 from toys import content_of, experiment, simulated
 
@@ -39,18 +40,6 @@ ACTIVE: dict[str, Any] = {
 }
 PASSIVE = ["curious-server", {"name": "curious-participant", "participant": 2}]
 ENTRIES = [{**entry, "label": label} for label, entry in ACTIVE.items()]
-
-
-class Listening:
-    """A watcher that remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.task = SILENCE.task
-
-    def say(self, text: str) -> None:
-        """Remember it."""
-        self.said.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import pytest
 import toys
+from faults import Listening
 
 from fedsim import attack, run
 from fedsim.errors import ConfigError, FedsimError
@@ -27,17 +28,6 @@ SAMPLED: dict[str, Any] = {
     "adversaries": ["curious-server", {"name": "curious-participant", "participant": 4}],
     "attacks": ["loss"],
 }
-
-
-class Listening(toys.Stopping):
-    """Keep what is said."""
-
-    def __init__(self) -> None:
-        super().__init__(-1)
-        self.told: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.told.append(text)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +55,13 @@ def test_the_draws_are_those_of_the_federation(
         kept = [s.round for s in store.series(SnapshotKind.UPLOAD.of(participant))]
         assert kept == [r for r in toy.observed_rounds if participant in draws.training(r)]
     # No victim has fewer rounds than there are without a word.
-    assert any("sees participant-" in text for text in watcher.told)
+    assert any("sees participant-" in text for text in watcher.said)
 
 
 def test_victims_that_are_not_seen_are_told_and_the_others_attacked(tmp_path: Path) -> None:
     watcher = Listening()
     results = run(toys.experiment(**SAMPLED), tmp_path / "run", watcher=watcher).results
-    left_out = [text for text in watcher.told if "it is left out" in text]
+    left_out = [text for text in watcher.said if "it is left out" in text]
     assert left_out
     judged = {row.victim for row in results.results if row.adversary == "curious-server"}
     unseen = {text.split(" in the")[0].rpartition(" ")[2] for text in left_out}

@@ -44,7 +44,7 @@ def test_messages_come_whole_and_leave_no_descriptor(ends: tuple[Channel, Channe
     ends[0].send(message)
     came = ends[1].receive()
     assert came.metadata == message.metadata
-    assert toys.raw(came.content) == toys.raw(message.content)
+    assert toys.content_bytes(came.content) == toys.content_bytes(message.content)
     ends[1].send(Message(Error(2, "no"), reply_to=came))
     assert ends[0].receive().error.reason == "no"
     assert open_descriptors() == before
@@ -60,7 +60,7 @@ def test_parameters_are_copied_once_for_all() -> None:
     for _, theirs in channels:
         first, second = theirs.receive()
         assert first.content is second.content
-        assert toys.raw(first.content) == toys.raw(shared)
+        assert toys.content_bytes(first.content) == toys.content_bytes(shared)
     assert send_all([(channels[0][0], "short")]) == 0
     for ours, theirs in channels:
         ours.close()

@@ -5,27 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import toys
+from any_arrays import ANY
 from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from toys import content_bytes
 
 from fedsim.transport.disk_spill import DiskSpill, SpilledArray
 from fedsim.transport.flower_records import FastArrays
 from fedsim.transport.lazy_arrays import ArrayInMemory, byte_count, is_finite, values_of
 
 pytestmark = pytest.mark.usefixtures("flower")
-
-ANY = arrays.arrays(
-    dtype=st.one_of(
-        arrays.boolean_dtypes(),
-        arrays.integer_dtypes(),
-        arrays.unsigned_integer_dtypes(),
-        arrays.floating_dtypes(),
-    ),
-    shape=arrays.array_shapes(min_dims=0, min_side=0, max_side=4),
-)
 
 
 def replies(count: int, made: type[Array] = Array) -> list[Message]:
@@ -53,7 +43,7 @@ def test_what_is_beyond_the_memory_is_read_from_a_file(made: type[Array]) -> Non
         spool.take(reply)
     kinds = [type(reply.content["arrays"]["w"]) for reply in there]
     assert kinds == [made] * 2 + [SpilledArray] * 3
-    assert [toys.raw(r.content) for r in there] == [toys.raw(r.content) for r in here]
+    assert [content_bytes(r.content) for r in there] == [content_bytes(r.content) for r in here]
 
 
 @pytest.mark.parametrize("made", [Array, ArrayInMemory])

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from any_arrays import ANY
 from flwr.app import Array, ArrayRecord
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from fedsim.transport.lazy_arrays import (
     ArrayInMemory,
@@ -17,16 +16,6 @@ from fedsim.transport.lazy_arrays import (
     tensors_as_record,
     tensors_of,
     values_of,
-)
-
-ANY = arrays.arrays(
-    dtype=st.one_of(
-        arrays.boolean_dtypes(),
-        arrays.integer_dtypes(),
-        arrays.unsigned_integer_dtypes(),
-        arrays.floating_dtypes(),
-    ),
-    shape=arrays.array_shapes(min_dims=0, min_side=0, max_side=4),
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import toys
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from toys import content_bytes
 
 from fedsim.adversary.base import Threat
 from fedsim.adversary.participant_position import ParticipantAdversary
@@ -83,7 +84,9 @@ def test_a_host_runs_what_a_local_grid_runs_and_returns_what_is_kept(tmp_path: P
     for number in (1, 2, 3):
         replies = local.send_and_receive(to_train(number))
         ran = run(host, to_train(number))
-        assert [toys.raw(r.content) for r in ran.answer] == [toys.raw(r.content) for r in replies]
+        assert [content_bytes(r.content) for r in ran.answer] == [
+            content_bytes(r.content) for r in replies
+        ]
         kept = [(one.store, one.round, one.key) for one in ran.kept]
         assert kept == ([(0, 2, SnapshotKind.AGGREGATE.of())] if number == 3 else [])
     assert not (tmp_path / "s").exists()
@@ -106,7 +109,7 @@ def test_an_app_that_stacks_participants_travels_and_trains_them_the_same(activa
     for one in (here, there):
         content = RecordDict({"arrays": arrays, "config": ConfigRecord({ROUND: 1})})
         sent = [Message(content, node, "train") for node in (2, 3, 4)]
-        uploads.append([toys.raw(m.content) for m in LocalGrid(one, 3).send_and_receive(sent)])
+        uploads.append([content_bytes(m.content) for m in LocalGrid(one, 3).send_and_receive(sent)])
     assert uploads[0] == uploads[1]
     assert len({upload["arrays/linear1.weight"] for upload in uploads[0]}) == 3
 
@@ -117,9 +120,9 @@ def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: 
     run(host, to_train())
     host.keep(0, 1)
     run(host, to_train(2)[:1])  # a round that is broken off
-    states = {node: toys.raw(state) for node, state in local.states().items()}
+    states = {node: content_bytes(state) for node, state in local.states().items()}
     fetched = unpack_object(host.fetch(0, 1))
-    assert {node: toys.raw(state) for node, state in fetched.items()} == states
+    assert {node: content_bytes(state) for node, state in fetched.items()} == states
     with ThreadPoolExecutor(1) as thread:  # asked for before they are there
         later = thread.submit(host.fetch, 0, 2)
         assert not wait([later], 0.05).done
@@ -132,7 +135,9 @@ def test_states_are_those_of_when_they_were_kept_and_are_fetched_once(tmp_path: 
     local.send_and_receive(to_train(2)[:1])
     run(other, to_train(2)[:1])
     after = [run(one, to_train(3)).answer for one in (host, other)]
-    assert [toys.raw(m.content) for m in after[0]] == [toys.raw(m.content) for m in after[1]]
+    assert [content_bytes(m.content) for m in after[0]] == [
+        content_bytes(m.content) for m in after[1]
+    ]
 
 
 def test_one_content_of_many_messages_travels_once() -> None:
@@ -143,7 +148,7 @@ def test_one_content_of_many_messages_travels_once() -> None:
     assert len(other.records) == 2
     again = unpack_messages(batch.head, batch.records)
     assert [m.metadata.dst_node_id for m in again] == [2, 3, 4]
-    assert toys.raw(again[2].content) == toys.raw(to_train()[2].content)
+    assert content_bytes(again[2].content) == content_bytes(to_train()[2].content)
 
 
 def test_long_bytes_travel_beside_the_pickle_and_once() -> None:
@@ -164,7 +169,9 @@ def test_arrays_without_bytes_travel_as_their_numbers() -> None:
     there = unpack_object(payload)
     assert not any(array.has_bytes for arrived in there for array in in_memory_of(arrived))
     for arrived in there:
-        assert toys.raw(RecordDict({"arrays": arrived})) == toys.raw(RecordDict({"arrays": record}))
+        assert content_bytes(RecordDict({"arrays": arrived})) == content_bytes(
+            RecordDict({"arrays": record})
+        )
     other = unpack_object(payload)
     values_of(other[0]["whole"])[0, 0] = 7
     assert payload.parts[0][0] == 0  # nothing of what arrives is the payload's
@@ -196,8 +203,8 @@ def test_a_host_unpacks_what_it_is_sent_again_once(monkeypatch: pytest.MonkeyPat
     first, second = to_train(1), to_train(2)
     for sent, expected in ((first[:2], 1), (first[2:], 1), (second, 2), (first[:1], 3)):
         ran = run(host, sent).answer
-        assert [toys.raw(r.content) for r in ran] == [
-            toys.raw(r.content) for r in local.send_and_receive(sent)
+        assert [content_bytes(r.content) for r in ran] == [
+            content_bytes(r.content) for r in local.send_and_receive(sent)
         ]
         assert len(unpackings) == expected
     host.load_app(pack_app(app())[0], 3, 1, [])  # another grid, whose numbers begin anew
