@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.cache import cached, is_cached
+from fedsim.data.cache import is_cached, load_or_decode
 from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError, listed
 from fedsim.files import replacing
@@ -39,7 +39,7 @@ def git_blob_id(path: Path) -> str:
     return digest.hexdigest()
 
 
-def decoded_once(
+def load_archive(
     archive: Archive,
     name: str,
     place: SourceLocation,
@@ -70,7 +70,7 @@ def decoded_once(
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
 
-    return cached(place, name, decoder=decoder, source=archive.blob_id, decode=from_archive)
+    return load_or_decode(place, name, decoder=decoder, source=archive.blob_id, decode=from_archive)
 
 
 def obtain(archive: Archive, name: str, place: SourceLocation) -> Path:

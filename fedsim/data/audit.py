@@ -101,7 +101,7 @@ def draw_audit(
     if ledger.user_score is not None:
         return _of_users(ledger, query, (inside, outside), sizes, nonmembers, random, what)
     if classes == "victim":
-        outside &= of_victims_classes(ledger, query)
+        outside &= mark_victim_classes(ledger, query)
     members, others = np.flatnonzero(inside), np.flatnonzero(outside)
     none = (
         f"{NOT_ELIGIBLE}, nor those of classes that no victim trains on"
@@ -140,7 +140,7 @@ def draw_audit(
     return _audit_set(chosen_members, chosen_others, known_members, known_others)
 
 
-def of_victims_classes(ledger: Ledger, query: MembershipQuery) -> Mask:
+def mark_victim_classes(ledger: Ledger, query: MembershipQuery) -> Mask:
     """Mark the records of classes that some victim trains on; all if labels are not classes."""
     labels = ledger.labels
     if labels.ndim != 1 or labels.dtype.kind not in "iu":

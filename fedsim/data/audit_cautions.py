@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsim.data.audit import Classes, of_victims_classes
+from fedsim.data.audit import Classes, mark_victim_classes
 from fedsim.data.dataset import Dataset
 from fedsim.data.ledger import AuditSet, Ledger, MembershipQuery
 
@@ -47,7 +47,7 @@ def audit_sentences(
 ) -> Iterator[str]:
     """Yield the cautions about an audit."""
     others = audit.records[~audit.member]
-    inside = of_victims_classes(ledger, query)
+    inside = mark_victim_classes(ledger, query)
     foreign = 0 if inside.all() else len(np.unique(ledger.labels[~inside]))
     if foreign and classes == "victim" and ledger.user_score is None:
         yield (

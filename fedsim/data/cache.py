@@ -40,7 +40,7 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedsim"
 
 
-def cached(
+def load_or_decode(
     place: SourceLocation, name: str, *, decoder: int, source: str, decode: Callable[[], Arrays]
 ) -> Arrays:
     """Return the entry for `name`, decoding it first if there is none.
@@ -78,7 +78,7 @@ def cached(
 
 
 def is_cached(place: SourceLocation, name: str, *, decoder: int, source: str) -> bool:
-    """Return whether there is an entry that `cached` would read; its files are not checked."""
+    """Return whether `load_or_decode` would find an entry; its files are not checked."""
     return is_there(_entry(place, name, decoder, source) / META)
 
 

@@ -76,7 +76,7 @@ def numbers_or_texts(table: pa.Table, name: str) -> NDArray[Any]:
     raise DataError(f"column {name!r} is of type {kind}; valid: numbers or texts")
 
 
-def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+def as_whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
     """Return floats without fractions as integers: a column that had empty cells is of floats."""
     if values.dtype.kind != "f" or (np.abs(values) >= EXACT_FLOATS).any():
         return values

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from fedsim.data.arrays import Arrays
 from fedsim.data.column_values import (
+    as_whole_numbers,
     column_and_kind,
     is_text,
     list_column,
     number_column,
     numbers_or_texts,
-    whole_numbers,
 )
 from fedsim.data.feature_columns import Categories, feature_columns
 from fedsim.data.images import decode_images
-from fedsim.data.tokens import TextSettings, encode
+from fedsim.data.tokens import TextSettings, encode_texts
 from fedsim.errors import DataError, listed
 
 
@@ -101,7 +101,7 @@ def read_columns(
         features: NDArray[Any] = _images(table, chosen)
     elif chosen.text is not None:
         texts = _texts(table, chosen.text)
-        features, following = encode(texts, chosen.tokens, next_token=next_token)
+        features, following = encode_texts(texts, chosen.tokens, next_token=next_token)
         outputs = chosen.tokens.vocabulary if next_token else outputs
     else:
         free = [name for name in table.column_names if name not in (*labels, *beside)]
@@ -157,12 +157,12 @@ def _labels(table: pa.Table, names: Sequence[str]) -> NDArray[Any]:
 
 def _as_classes(labels: NDArray[Any]) -> NDArray[Any]:
     """Return classes written as 0.0 and 1.0 as integers; other labels unchanged."""
-    whole = whole_numbers(labels)
+    whole = as_whole_numbers(labels)
     return labels if len(np.unique(whole)) > len(labels) / 2 else whole
 
 
 def _users(table: pa.Table, name: str) -> NDArray[Any]:
-    users = whole_numbers(numbers_or_texts(table, name))
+    users = as_whole_numbers(numbers_or_texts(table, name))
     if users.dtype.kind == "f":
         raise DataError(f"column {name!r} holds fractions; valid for users: integers or texts")
     return users

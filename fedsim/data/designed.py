@@ -19,7 +19,7 @@ Designed = Mapping[int, NDArray[np.generic]]
 """Designed features, as the data set stores them, by record id."""
 
 
-def with_designed(dataset: Dataset, features: Designed) -> Dataset:
+def with_designed_features(dataset: Dataset, features: Designed) -> Dataset:
     """Return the same records, of which some have designed features.
 
     Raises

@@ -1,4 +1,4 @@
-"""Features with mean 0 and standard deviation 1: what networks learn from tables and images."""
+"""Standardising features to mean 0 and standard deviation 1, which helps networks to train."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ from fedsim.errors import DataError
 ROWS_A_CHUNK = 4096
 
 
-def standardised(arrays: Arrays) -> Arrays:
+def standardise(arrays: Arrays) -> Arrays:
     """Return records whose tensors are standardised, by column or by channel (axis 1).
 
-    Mean and deviation are those of the records outside the source's test split, all where it has
-    none. A feature that never changes becomes 0.
+    Mean and deviation are computed over the records outside the source's test split, or over all
+    records if it has none. A constant feature becomes 0.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def standardised(arrays: Arrays) -> Arrays:
 
     Examples
     --------
-    >>> arrays = standardised(Arrays(np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([0, 1])))
+    >>> arrays = standardise(Arrays(np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([0, 1])))
     >>> arrays.mean, arrays.std
     ((2.0, 5.0), (1.0, 1.0))
     """

@@ -1,8 +1,8 @@
 """Reading members of a gzipped tar archive without unpacking it.
 
 Members are read as a stream, by their exact name, and never written to a path, so links, absolute
-names and ``..`` in an archive have nothing to act on. What may be decompressed is bounded, and so
-is what may stand before a member: tarfile reads that into memory whole.
+names and ``..`` in an archive have no effect. The decompressed size is bounded, and so is the size
+of headers before a member, which tarfile reads into memory completely.
 """
 
 import gzip
@@ -26,7 +26,7 @@ _READ_WHOLE = {
 
 
 class _CheckedHeader(tarfile.TarInfo):
-    """What stands before a member, its size checked before anything of that size is read."""
+    """A member's header, whose stated size is checked before anything of that size is read."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -38,9 +38,10 @@ class _CheckedHeader(tarfile.TarInfo):
 
 
 class _Bounded:
-    """A stream that refuses to give more than `most` bytes: the end of a decompression bomb.
+    """A stream that returns at most `most` bytes, as a protection from decompression bombs.
 
-    Nor may it be asked again and again for what is not there: by a size beyond its end.
+    It also raises an error when it is read beyond its end, so that a wrong size cannot cause an
+    endless loop.
     """
 
     def __init__(self, stream: gzip.GzipFile, most: int) -> None:
@@ -63,20 +64,20 @@ def read_members(
     *,
     most_bytes: int = MOST_UNPACKED_BYTES,
 ) -> dict[str, Parsed]:
-    """Parse the named members of an archive as they stream by, and return the results by name.
+    """Parse the named members of an archive while streaming it, and return the results by name.
 
     Parameters
     ----------
     parsers
-        By exact member name, what to do with its content.
+        The parser of each member's content, by exact member name.
     most_bytes
-        How much the archive may unpack to, members that are passed over included.
+        The largest size of the unpacked archive, including skipped members.
 
     Raises
     ------
     DataError
-        If the archive is damaged or unpacks to too much, or a member is missing, not a plain file,
-        or refused by its parser.
+        If the archive is damaged or too large, or a member is missing, not a plain file, or refused
+        by its parser.
     """
     results: dict[str, Parsed] = {}
     try:

@@ -1,8 +1,8 @@
-"""What a label may be, by objective, and how the values of a source become classes 0..C-1.
+"""Checking labels by objective, and mapping a source's values to classes 0..C-1.
 
 A source names the objective that its labels are for (`Arrays.objective`; none means
-classification). The rules below are those of the objectives that ship; labels for an objective of
-the user's own are checked for what every objective needs: numbers, finite, one row per record.
+classification). There are rules for each objective of fedsim; labels for a user's own objective
+are checked for what every objective needs: finite numbers, one row per record.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,22 +16,22 @@ from fedsim.errors import DataError
 
 MOST_CLASSES = 1_000_000
 IGNORED = -100
-"""A position of a next-token label that counts for nothing, as in `torch.nn.CrossEntropyLoss`."""
+"""The next-token label of a position that is ignored, as in `torch.nn.CrossEntropyLoss`."""
 SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Labels as the rest of fedsim has them.
+    """Labels in the form that the rest of fedsim uses.
 
     Attributes
     ----------
     labels
         Shape (N,) or (N, k): int64, or float32 for regression and multilabel.
     outputs
-        How many numbers a model gives: classes, regressed values, or tokens of the vocabulary.
+        The number of a model's outputs: classes, regressed values, or tokens of the vocabulary.
     values
-        What classes 0..C-1 are called in the source; None if they are those numbers.
+        The source's names of classes 0..C-1; None if they are these numbers.
     """
 
     labels: NDArray[Any]
@@ -42,23 +42,23 @@ class Targets:
 def checked_targets(
     labels: object, *, objective: str | None, outputs: int | None, tokens: NDArray[Any] | None
 ) -> Targets:
-    """Return `labels` as an objective needs them.
+    """Check `labels`, and convert them to the form that an objective needs.
 
     Parameters
     ----------
     labels
-        What the source gave.
+        The source's labels.
     objective
         The name of the objective; None is classification.
     outputs
-        How many outputs the source states; None counts them.
+        The number of outputs that the source states; None counts them.
     tokens
         Integer features, whose largest token counts for the vocabulary of ``next-token``.
 
     Raises
     ------
     DataError
-        If they are not what the objective needs.
+        If the labels do not fit the objective.
     """
     if outputs is not None and (
         isinstance(outputs, bool) or not isinstance(outputs, int) or outputs > MOST_CLASSES
@@ -180,7 +180,7 @@ RULES: Mapping[str, Callable[[object, int | None, NDArray[Any] | None], Targets]
 
 
 def _finite(labels: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, seen below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite; checked below
         numbers = labels.astype(np.float32, copy=False)
     wrong = np.argwhere(~np.isfinite(numbers))
     if wrong.size:
@@ -207,7 +207,7 @@ def _kind(labels: object) -> str:
 
 
 def mapping_sentence(values: tuple[int | str, ...], records: int) -> str:
-    """Return what is said once of labels that became classes.
+    """Return the sentence that reports the mapping of labels to classes.
 
     >>> mapping_sentence(("cat", "dog"), records=100)
     'labels cat, dog are classes 0 to 1'

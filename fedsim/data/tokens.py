@@ -1,8 +1,8 @@
-"""Text to token ids of one length: by bytes, or by a tokenizer that the user names.
+"""Converting texts to token ids of one length, by bytes or by a user's tokenizer.
 
 A tokenizer is any function from a text to a list of ids, named as ``module:function``, or a class
-whose instances are called so or have a method ``encode``; the one that
-ships, ``bytes``, gives the bytes of UTF-8.
+whose instances can be called in this way or have a method ``encode``. The built-in ``bytes``
+returns the bytes of UTF-8.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,16 +34,16 @@ def byte_ids(text: str) -> list[int]:
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How a text column becomes token ids.
+    """The settings that convert a text column to token ids.
 
     Attributes
     ----------
     tokenizer
         ``bytes``, or ``module:function`` or ``module:Class`` from a text to a list of ids.
     max_length
-        Tokens per record; longer texts are cut, shorter ones padded behind.
+        The number of tokens per record; longer texts are cut, shorter ones padded at the end.
     padding
-        The id behind a text's end; None: 256 for bytes, 0 for any other tokenizer.
+        The id that pads a short text; None: 256 for bytes, 0 for any other tokenizer.
     """
 
     tokenizer: str = BYTES
@@ -52,23 +52,23 @@ class TextSettings:
 
     @property
     def padding_id(self) -> int:
-        """The id behind a text's end."""
+        """The id that pads a short text."""
         if self.padding is not None:
             return self.padding
         return PADDING_OF_BYTES if self.tokenizer == BYTES else 0
 
     @property
     def vocabulary(self) -> int | None:
-        """How many ids there are, where it is known."""
+        """The number of ids, if it is known."""
         return max(PADDING_OF_BYTES, self.padding_id) + 1 if self.tokenizer == BYTES else None
 
 
-def encode(
+def encode_texts(
     texts: Sequence[str], settings: TextSettings, *, next_token: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return token ids of shape (n, max_length), and for `next_token` those that follow each.
+    """Return token ids of shape (n, max_length), and for `next_token` the id that follows each.
 
-    What follows is -100, which is ignored, behind a text's end.
+    After the end of a text the following id is -100, which is ignored.
 
     Raises
     ------
@@ -83,10 +83,10 @@ def encode(
         )
     if not 0 <= padding < MOST_ID:
         raise DataError(f"padding is {padding}; valid: a token id from 0 on")
-    tokenize = tokenizer(settings.tokenizer)
+    tokenize = find_tokenizer(settings.tokenizer)
     features = np.full((len(texts), length), padding, dtype=np.int64)
     following = np.full((len(texts), length), IGNORED, dtype=np.int64) if next_token else None
-    known: dict[str, NDArray[np.int64]] = {}  # a text that many rows repeat is read once
+    known: dict[str, NDArray[np.int64]] = {}  # repeated texts are tokenised once
     for row, text in enumerate(texts):
         if text not in known:
             known[text] = _ids(tokenize, settings.tokenizer, text, row)
@@ -103,16 +103,16 @@ def encode(
     return features, following
 
 
-def tokenizer(name: str) -> Callable[[str], Iterable[int]]:
-    """Return the tokenizer of a name.
+def find_tokenizer(name: str) -> Callable[[str], Iterable[int]]:
+    """Return the tokenizer with a name.
 
-    A class is built without settings. What has a method `encode`, as the tokenizers of most
-    libraries have, is asked by it.
+    A class is built without settings. If the object has a method `encode`, as the tokenizers of
+    most libraries have, that method is used.
 
     Raises
     ------
     PluginError
-        If there is none.
+        If there is no such tokenizer.
     """
     if name == BYTES:
         return byte_ids
@@ -129,7 +129,7 @@ def tokenizer(name: str) -> Callable[[str], Iterable[int]]:
         if isinstance(found, type):
             found = found()
         found = getattr(found, "encode", found)
-    except Exception as error:  # a user's module may raise anything while it is imported
+    except Exception as error:  # importing a user's module may raise anything
         raise PluginError(f"cannot import the tokenizer {name!r}: {error}") from error
     if not callable(found):
         raise PluginError(f"the tokenizer {name!r} is a {type(found).__name__}, no function")

@@ -7,7 +7,7 @@ import toys
 
 from fedsim import api
 from fedsim.data import SourceLocation
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 
 NETWORK = {"folds": 2, "repeats": 1, "epochs": 2}
 ATTACKS = ["random", "loss", "gradient-norm", "label", {"name": "supervised", "training": NETWORK}]
@@ -35,7 +35,7 @@ def make_corpus(folder: Path) -> Corpus:
     run, cache = folder / "run", folder / "cache"
     if not (run / "report.html").is_file():
         api.run(toys.experiment(attacks=ATTACKS, adversaries=PARTIES), run)
-    cached(SourceLocation(cache), "toy", decoder=1, source="toy", decode=toys.blobs)
+    load_or_decode(SourceLocation(cache), "toy", decoder=1, source="toy", decode=toys.blobs)
     work = folder / "work"
     work.mkdir(exist_ok=True)
     return Corpus(run, work)

@@ -21,7 +21,7 @@ from adversaries.positions.curious_server import CuriousServer
 from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import parse_yaml
 from fedsim.data import Arrays, SourceLocation, read_ledger, read_membership
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.data.sources.cifar import pixels
 from fedsim.data.sources.location30 import Location30
 from fedsim.errors import DataError, FedsimError, MessageError, SnapshotError
@@ -297,11 +297,13 @@ def test_a_cached_array_of_any_bytes_is_built_again(tmp_path: Path) -> None:
         return toys.blobs(20)
 
     for content in (*npy.STRANGERS, npy.headed("(" * 9000, b""), npy.headed("'", b"")):
-        cached(place, "toy", decoder=1, source="s", decode=decode)
+        load_or_decode(place, "toy", decoder=1, source="s", decode=decode)
         (entry,) = tmp_path.glob("toy-*")
         (entry / "features.npy").write_bytes(content)
         made.clear()
-        assert cached(place, "toy", decoder=1, source="s", decode=decode).features.shape == (20, 12)
+        assert load_or_decode(
+            place, "toy", decoder=1, source="s", decode=decode
+        ).features.shape == (20, 12)
         assert made == [1]
 
 

@@ -1,4 +1,4 @@
-"""Who trains on which records: the contract of a partitioner, and ours, one per file."""
+"""Partitioners, which assign records to participants: their contract, and fedsim's own."""
 
 from fedsim.data.partitioners.base import Partitioner, PartitionTask, TrainingSets, training_sets
 

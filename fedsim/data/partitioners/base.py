@@ -1,9 +1,9 @@
-"""The contract of a partitioner: which participant trains on which records.
+"""The contract of a partitioner, which assigns records to participants.
 
 A plugin of the group ``partitioners`` is a function with a parameter `task`, or a class with a
-method `partition`; its other parameters are its settings, which stand beside the name in the
-experiment. Either returns one list of record ids a participant; one with an empty list takes no
-part in training.
+method `partition`; its other parameters are its settings, written beside the name in the
+experiment. Either returns one list of record ids for each participant; a participant with an empty
+list does not train.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,26 +22,26 @@ TrainingSets = tuple[NDArray[np.int64], ...]
 
 @dataclass(frozen=True, eq=False)
 class PartitionTask:
-    """What a partitioner has to do: draw `participants` training sets from the records of a pool.
+    """The task of a partitioner: to draw `participants` training sets from a pool of records.
 
-    A record's id is its row number in the data set, so that a partitioner can look up what it knows
-    of a record (the hospital that it is from, say) in a file or an array of its own.
+    A record's id is its row number in the data set, so a partitioner can look up other properties
+    of a record (for example its hospital) in a file or an array of its own.
 
     Attributes
     ----------
     pool
-        Ids of the records that may be trained on, ascending, shape (n,).
+        Ids of the records in the training pool, ascending, shape (n,).
     labels
-        Labels of *all* records of the data set, shape (N, ...) as its objective has them (class
-        numbers of shape (N,) in classification); ``labels[pool]`` are the pool's.
+        Labels of *all* records of the data set, shape (N, ...) in the form of the objective (class
+        numbers of shape (N,) for classification); ``labels[pool]`` are the pool's.
     groups
-        The group (a user, say) of all records, shape (N,), where the data set has groups.
+        The group (for example the user) of all records, shape (N,); None without groups.
     participants
-        How many training sets are wanted.
+        The number of training sets.
     records
-        How many records each is to have; None shares out all there are.
+        The number of records in each training set; None distributes the whole pool.
     seed
-        Seed of the experiment; `generator` and `shuffled` derive theirs from it.
+        Seed of the experiment, from which `generator` and `shuffled` derive theirs.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class PartitionTask:
             )
 
     def generator(self, path: str) -> np.random.Generator:
-        """Return a source of random numbers of its own for each `path` (any text)."""
+        """Return a random number generator for `path`, any text; each path has its own."""
         return seeds.generator(self.seed, "partition", path)
 
     def shuffled(self, path: str, count: int) -> NDArray[np.int64]:
@@ -83,17 +83,17 @@ class Partitioner(Protocol):
     """A partitioner that is a class; the parameters of its constructor are its settings."""
 
     def partition(self, task: PartitionTask) -> Sequence[Iterable[int]]:
-        """Return the ids of each participant's records, `task.participants` lists."""
+        """Return `task.participants` lists, each with the ids of a participant's records."""
         ...
 
 
 def training_sets(task: PartitionTask, name: str, drawn: object) -> TrainingSets:
-    """Return what a partitioner has drawn as arrays of record ids.
+    """Check the result of a partitioner, and return it as arrays of record ids.
 
     Raises
     ------
     DataError
-        If it is not one list of ids of the pool a participant, each id at most once in it.
+        If it is not one list for each participant, of ids of the pool without repetition.
     """
     if not isinstance(drawn, Sequence | np.ndarray) or isinstance(drawn, str):
         raise DataError(

@@ -6,7 +6,7 @@ from fedsim.data.partitioners.base import PartitionTask, TrainingSets
 
 
 def disjoint(task: PartitionTask) -> TrainingSets:
-    """Share out records at random, each to one participant at most."""
+    """Distribute records at random, each to at most one participant."""
     each = task.records or max(1, len(task.pool) // task.participants)
     needed = each * task.participants
     task.require(needed)

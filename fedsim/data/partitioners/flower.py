@@ -1,7 +1,7 @@
 """Partitioners of flwr-datasets, and classes that derive from its `Partitioner`.
 
-They are shown a table of the pool's records with the columns ``label`` and ``record`` (the id), and
-``group`` where the data set has groups.
+They get a table of the pool's records with the columns ``label`` and ``record`` (the id), and
+``group`` if the data set has groups.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ LIBRARY = "flwr_datasets."
 
 
 def is_of_flower(plugin: Callable[..., Any]) -> bool:
-    """Return whether a plugin derives from flwr-datasets' `Partitioner`; does not import it."""
+    """Return whether a plugin derives from flwr-datasets' `Partitioner`, without importing it."""
     return any(kind.__module__.startswith(LIBRARY) for kind in getattr(plugin, "__mro__", ()))
 
 
@@ -33,14 +33,14 @@ def partition_by_flower(
     settings: Mapping[str, object],
     say: Callable[[str], None] = discard_message,
 ) -> list[Any]:
-    """Return the record ids that a partitioner of flwr-datasets gives each participant.
+    """Return the record ids that a partitioner of flwr-datasets assigns to each participant.
 
-    Where it goes by users, a participant is a user, in the order of the users' names.
+    If it partitions by user, each participant is a user, in the order of the users' names.
 
     Raises
     ------
     DataError
-        If it refuses, in whatever way, or makes another number of parts.
+        If the partitioner fails, or makes another number of parts.
     """
     from datasets import Dataset as Table  # here: it takes seconds to import
 
@@ -70,26 +70,26 @@ def partition_by_flower(
             ]
     except FedsimError:
         raise
-    except Exception as error:  # partitioners refuse in many ways, some of them by accident
+    except Exception as error:  # partitioners raise many types of errors
         raise DataError(f"partition {name} failed: {error}") from error
 
 
 def require_built(
     plugin: Callable[..., Any], name: str, task: PartitionTask, settings: Mapping[str, object]
 ) -> None:
-    """Raise `DataError` or `PluginError` unless a partitioner takes its settings."""
+    """Raise `DataError` or `PluginError` unless a partitioner accepts its settings."""
     _built(plugin, name, task, settings, _column(plugin, name, task, settings))
 
 
 def _is_natural(plugin: Callable[..., Any]) -> bool:
-    """Return whether a partitioner goes by who a record is of, and not by what it shows."""
+    """Return whether a partitioner makes natural partitions, by user instead of by label."""
     return any("NaturalId" in kind.__name__ for kind in getattr(plugin, "__mro__", ()))
 
 
 def _column(
     plugin: Callable[..., Any], name: str, task: PartitionTask, settings: Mapping[str, object]
 ) -> str:
-    """Return the column that a partitioner goes by: labels, or users where it asks who."""
+    """Return the column by which a partitioner divides: labels, or users for natural ones."""
     accepted = inspect.signature(plugin).parameters
     default = "user" if _is_natural(plugin) else "label"
     by = settings.get("partition_by", default)
@@ -113,7 +113,7 @@ def _built(
     settings: Mapping[str, object],
     by: str,
 ) -> Any:
-    """Build a partitioner, giving it what the experiment already says."""
+    """Build a partitioner with its settings and with those of the experiment."""
     known = {
         "num_partitions": task.participants,
         "partition_by": by,
@@ -136,7 +136,7 @@ def _built(
 
 @contextlib.contextmanager
 def _quiet(name: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Keep back the partitioners' progress bars; each warning of what they leave out is said."""
+    """Suppress the partitioners' progress bars, and report each of their warnings once."""
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("always")
         yield

@@ -1,1 +1,1 @@
-"""Data sources, one file each: whatever finds, decodes and returns all records of a data set."""
+"""Data sources, one per file, which find, decode and return all records of a data set."""

@@ -1,4 +1,4 @@
-"""What a data source is: something that finds, decodes and returns all of a data set's records."""
+"""The contract of a data source, which finds, decodes and returns all records of a data set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from fedsim.files import usable_path
 
 
 def discard_message(message: str) -> None:
-    """Drop a message: the default where no listener is given."""
+    """Drop a message; the default if there is no listener."""
 
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where a source looks for files, where it keeps them, and how it reports.
+    """The folders in which a source finds and stores files, and its listener.
 
     Parameters
     ----------
     cache_dir
-        For downloads and decoded arrays.
+        The folder for downloads and decoded arrays.
     data_dir
-        Where the user has the files; None means that the source may download them.
+        The folder with the user's files; None means that the source may download them.
     say
-        Called with one line now and then during work that takes long.
+        Called with a line of progress from time to time during long work.
     beside
-        The folder of the experiment's file, where there is one.
+        The folder of the experiment's file, if there is one.
     objective
         The name of the experiment's objective, if it names one.
     """
@@ -39,12 +39,14 @@ class SourceLocation:
     objective: str | None = None
 
     def find(self, path: str, setting: str = "path") -> Path:
-        """Return the file or folder that a setting names: in the data directory, beside, or here.
+        """Return the file or folder that a setting names.
+
+        It is searched in the data directory, beside the experiment, and in the current folder.
 
         Raises
         ------
         DataError
-            If it is in none of them; the sentence says where it was looked for.
+            If it is in none of them. The sentence lists the searched folders.
         """
         places = self._places(path, setting)
         for found in places:
@@ -54,11 +56,11 @@ class SourceLocation:
         raise DataError(f"{setting} is {path}, which is not there: looked for {looked}")
 
     def folder(self, path: str) -> Path | None:
-        """Return the folder of a setting that may be another name, or None."""
+        """Return the folder that a setting names, or None if it is another kind of name."""
         return next((found for found in self._places(path) if is_folder(found)), None)
 
     def _places(self, path: str, setting: str = "path") -> list[Path]:
-        """Return where a path may be, in the order in which it is looked for."""
+        """Return the places in which a path is searched, in order."""
         try:
             given = usable_path(path, setting).expanduser()
         except ConfigError as error:
@@ -69,12 +71,12 @@ class SourceLocation:
         return list(dict.fromkeys(folder / given for folder in folders if folder is not None))
 
     def folders(self, *names: str) -> tuple[Path, ...]:
-        """Return the folders to look in: the data directory and its sub-folders `names`.
+        """Return the folders to search: the data directory and its sub-folders `names`.
 
         Raises
         ------
         DataError
-            If the data directory was given but is not there.
+            If the data directory was given but does not exist.
         """
         if self.data_dir is None:
             return ()
@@ -88,25 +90,25 @@ class Source(Protocol):
     """A data-set plugin that is a class; its constructor's parameters are its settings."""
 
     def arrays(self, place: SourceLocation) -> Arrays:
-        """Return all records, decoding or downloading them if `place` does not have them yet."""
+        """Return all records, after downloading and decoding them if necessary."""
         ...
 
 
 @runtime_checkable
 class FileSource(Source, Protocol):
-    """A source that says before anything is decoded which files of it are not there.
+    """A source that can report missing files before anything is decoded.
 
-    Sources may do without: their files are then missed when they are read, after what else is wrong
-    with an experiment was mended.
+    This is optional. Missing files of other sources are reported only when they are read, after
+    all other faults of an experiment.
     """
 
     def require_files(self, place: SourceLocation) -> None:
-        """Raise `DataError` if a file that `arrays` would read, and not download, is not there."""
+        """Raise `DataError` if a file that `arrays` would read, and not download, is missing."""
         ...
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a path is there; one that no file can have, as it is too long, is not."""
+    """Return whether a path exists; a path that is too long for any file does not."""
     try:
         return path.exists()
     except OSError:

@@ -1,14 +1,14 @@
-"""What the archives of sparse bits have in common: Purchase100, Texas100 and Location30.
+"""The base class of the archives of sparse bits: Purchase100, Texas100 and Location30.
 
 All three were prepared by Shokri, Stronati, Song and Shmatikov, "Membership inference attacks
-against machine learning models", S&P 2017. There is no licence beside the archives, so each is
-downloaded on the user's word and never redistributed.
+against machine learning models", S&P 2017. The archives come without a licence, so each is
+downloaded on the user's request only, and never redistributed.
 """
 
 from pathlib import Path
 from typing import ClassVar
 
-from fedsim.data.archive import Archive, decoded_once, require_archive
+from fedsim.data.archive import Archive, load_archive, require_archive
 from fedsim.data.arrays import Arrays
 from fedsim.data.digits import as_bits, as_labels, read_digits
 from fedsim.data.sources.base import SourceLocation
@@ -21,18 +21,18 @@ class BitsArchive:
     Parameters
     ----------
     url
-        Where to download the archive (for a mirror).
+        The URL of the archive (for a mirror).
     blob_id
-        The git blob id that it must have.
+        The git blob id that the archive must have.
 
     Attributes
     ----------
     name, file, bits, classes
-        Of the data set: its name, the archive's, how many bits a record has, how many classes.
+        The data set's name, the archive's file name, the bits of a record, the number of classes.
     member
-        The file in the archive that has a record per line, its class first.
+        The file in the archive with one record per line, which begins with the class.
     decoder
-        Counted up when `decode` makes something else of the same archive.
+        The version of `decode`, to increase if it returns something else for the same archive.
     """
 
     name: ClassVar[str]
@@ -46,13 +46,13 @@ class BitsArchive:
         self._archive = Archive(self.file, url, blob_id)
 
     def arrays(self, place: SourceLocation) -> Arrays:
-        """Return all records, in the order of the archive; it has no test split."""
-        return decoded_once(
+        """Return all records, in the order of the archive, which has no test split."""
+        return load_archive(
             self._archive, self.name, place, decoder=self.decoder, decode=self.decode
         )
 
     def require_files(self, place: SourceLocation) -> None:
-        """Raise `DataError` if the data directory lacks an archive that was not decoded before."""
+        """Raise `DataError` if neither the data directory nor the cache has the archive."""
         require_archive(self._archive, self.name, place, decoder=self.decoder)
 
     @classmethod
@@ -62,7 +62,7 @@ class BitsArchive:
         Raises
         ------
         DataError
-            If it is damaged, or holds something else.
+            If it is damaged, or has other content.
         """
         members = read_members(path, {cls.member: lambda file: read_digits(file, 1 + cls.bits)})
         table = members[cls.member]

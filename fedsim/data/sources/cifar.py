@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.data.sources.base import SourceLocation
 from fedsim.errors import DataError, listed
 
@@ -28,7 +28,7 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Published:
-    """A data set of the Hub: where it is, which column holds the label, its pixel statistics."""
+    """A data set of the Hub: its repository, its label column, and its pixel statistics."""
 
     name: str
     repository: str
@@ -89,7 +89,7 @@ class Cifar100:
 def _arrays(published: Published, place: SourceLocation) -> Arrays:
     files = _local_files(published, place)
     source = f"{published.repository}@{published.revision}" if files is None else _identity(files)
-    return cached(
+    return load_or_decode(
         place,
         published.name,
         decoder=DECODER,
@@ -114,7 +114,7 @@ def _local_files(published: Published, place: SourceLocation) -> dict[str, list[
 
 
 def _identity(files: dict[str, list[Path]]) -> str:
-    """Name the files' content as make would: by name, size and time of change."""
+    """Return an identifier of files' content from their names, sizes and modification times."""
     facts = [
         (path.name, path.stat().st_size, path.stat().st_mtime_ns)
         for split in SPLITS
@@ -161,7 +161,7 @@ def _chunks(
                 published.repository, revision=published.revision, split=split
             )
         else:
-            # Streamed, because `datasets` would keep a second copy in its own cache.
+            # Streamed, because `datasets` would otherwise keep a second copy in its own cache.
             paths = [str(path) for path in files[split]]
             rows = datasets.load_dataset(
                 "parquet", data_files={split: paths}, split=split, streaming=True
@@ -175,7 +175,7 @@ def _chunks(
         yield from rows.iter(batch_size=IMAGES_A_CHUNK)
     except DataError:
         raise
-    except Exception as error:  # `datasets` passes on what pyarrow, fsspec, the Hub and it raise
+    except Exception as error:  # errors of `datasets`, pyarrow, fsspec and the Hub
         reason = str(error).partition("\n")[0] or type(error).__name__
         advice = "; --data-dir names a directory that has it" if files is None else ""
         raise DataError(f"cannot read {where}: {reason.rstrip('.')}{advice}") from error
@@ -194,7 +194,7 @@ def pixels(encoded: list[dict[str, bytes]], where: str) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If one is not a sound PNG file of that size.
+        If an image is damaged, or not a PNG file of this size.
     """
     decoded = np.empty((len(encoded), SIDE, SIDE, 3), dtype=np.uint8)
     for row, image in enumerate(encoded):
@@ -209,6 +209,6 @@ def pixels(encoded: list[dict[str, bytes]], where: str) -> NDArray[np.uint8]:
                 decoded[row] = np.asarray(opened)
         except DataError:
             raise
-        except Exception as error:  # Pillow passes on what zlib, struct and its own bounds raise
+        except Exception as error:  # Pillow also raises errors of zlib, struct and its own bounds
             raise DataError(f"{where} holds an image that is not a sound PNG file") from error
     return np.ascontiguousarray(decoded.transpose(0, 3, 1, 2))

@@ -40,10 +40,10 @@ class CsvFile(TableFile):
             raise DataError(f"delimiter is {self.delimiter!r}; valid: one character, as in ';'")
 
     def read(self, path: Path) -> pa.Table:
-        """Return the table in a file; an empty cell is empty, never a text."""
+        """Return the table in a file; an empty cell is a missing value, never a text."""
         if path.stat().st_size > MOST_CSV_BYTES:
             raise DataError(f"{path} is larger than {MOST_CSV_BYTES >> 30} GB")
-        with path.open("rb") as file:  # opened here, as Arrow would unpack what is called .gz
+        with path.open("rb") as file:  # because Arrow would unpack a path that ends in .gz
             table = csv.read_csv(
                 file,
                 csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),

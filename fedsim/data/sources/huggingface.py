@@ -44,7 +44,7 @@ class HuggingFace(ImageColumn):
     test: str = "test"
 
     def require_files(self, place: SourceLocation) -> None:
-        """Raise `DataError` if the path is no folder, and no name that the Hub may have."""
+        """Raise `DataError` if the path is neither a folder nor a valid name on the Hub."""
         if not HUB_NAME.fullmatch(self.path) and place.folder(self.path) is None:
             raise DataError(
                 f"path is {self.path}, which is no folder here, and no name of the Hugging Face "
@@ -52,7 +52,7 @@ class HuggingFace(ImageColumn):
             )
 
     def arrays(self, place: SourceLocation) -> Arrays:
-        """Return the records of the train split, those of the test split behind them."""
+        """Return the records of the train split, followed by those of the test split."""
         try:
             with _quiet():
                 splits = self._loaded(place)
@@ -61,13 +61,13 @@ class HuggingFace(ImageColumn):
             names = _class_names(parts[0], self.label) if parts else None
         except DataError:
             raise
-        except ConnectionError as error:  # `datasets` passes on that the Hub is not reached
+        except ConnectionError as error:  # the Hub cannot be reached
             raise DataError(
                 f"path is {self.path}, no folder here, and the Hugging Face Hub cannot be "
                 "reached; valid without a network: a folder that `save_to_disk` wrote, or one of "
                 "parquet or csv files"
             ) from error
-        except Exception as error:  # `datasets` passes on what pyarrow and the Hub raise
+        except Exception as error:  # errors of `datasets`, pyarrow and the Hub
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise DataError(f"cannot read path {self.path}: {reason.rstrip('.')}") from error
         if self.train not in splits:
@@ -98,7 +98,7 @@ class HuggingFace(ImageColumn):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep bars and logs of `datasets` and the Hub back: what cannot be read, an exception says."""
+    """Suppress progress bars and logs of `datasets` and the Hub; failures raise exceptions."""
     import datasets
     from datasets.utils import logging
     from huggingface_hub.utils import logging as hub_logging
@@ -118,15 +118,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _table(part: Any) -> pa.Table:
-    """Return a split as a table, encoded images as they are."""
+    """Return a split as a table, with encoded images unchanged."""
     table = part.with_format("arrow")[:]
     if not isinstance(table, pa.Table):
         raise DataError(f"a split is a {type(table).__name__}, no table")
-    table.validate(full=True)  # what was damaged would end the process when it is read
+    table.validate(full=True)  # reading a damaged table would end the process
     return table.replace_schema_metadata(None)
 
 
 def _class_names(part: Any, label: str | list[str] | None) -> tuple[str, ...] | None:
-    """Return the names of classes, where `datasets` knows them."""
+    """Return the names of classes, if `datasets` has them."""
     names = getattr(part.features.get(label), "names", None) if isinstance(label, str) else None
     return tuple(map(str, names)) if names else None

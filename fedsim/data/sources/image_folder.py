@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.data.images import checked_size, decode_images
 from fedsim.data.sources.base import SourceLocation, is_folder
-from fedsim.data.standardise import standardised
+from fedsim.data.standardise import standardise
 from fedsim.errors import DataError, listed
 
 DECODER = 1
@@ -52,7 +52,7 @@ class ImageFolder:
         self._splits, self._standardise = (train, test), standardise
 
     def require_files(self, place: SourceLocation) -> None:
-        """Raise `DataError` if the folder is not there."""
+        """Raise `DataError` if the folder does not exist."""
         self._root(place)
 
     def _root(self, place: SourceLocation) -> Path:
@@ -100,12 +100,12 @@ class ImageFolder:
             )
 
         made = repr([str(root.resolve()), facts, self._size, self._channels])
-        arrays = cached(place, "image-folder", decoder=DECODER, source=made, decode=decode)
-        return standardised(arrays) if self._standardise else arrays
+        arrays = load_or_decode(place, "image-folder", decoder=DECODER, source=made, decode=decode)
+        return standardise(arrays) if self._standardise else arrays
 
 
 def _images_in(folder: Path) -> dict[str, list[Path]]:
-    """Return the images of each class in a folder, by path; other files are passed over."""
+    """Return the images of each class in a folder, by path; other files are skipped."""
     found: dict[str, list[Path]] = {}
     try:
         with os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""Location30: where people went in Bangkok, 446 places, in 30 clusters of people.
+"""Location30: visits of people to 446 places in Bangkok, in 30 clusters of people.
 
 From Foursquare check-ins; 5,010 records. See `fedsim.data.sources.bits_archive`.
 """

@@ -1,4 +1,4 @@
-"""Purchase100: what customers of a shop bought, 600 products, in 100 clusters of customers.
+"""Purchase100: purchases of a shop's customers among 600 products, in 100 clusters of customers.
 
 From the "acquire valued shoppers" challenge; 197,324 records. See
 `fedsim.data.sources.bits_archive`.

@@ -1,8 +1,8 @@
 """Synthetic stand-ins for Purchase100 and Texas100, for machines without a network.
 
-They are not the real data and say so in their names; what they share with it is what membership
-inference feeds on: sparse bits, 100 classes, and a published network that fits its training records
-completely and new ones as well as it fits new ones of the real data.
+They are not the real data, and their names say so. They share the properties that matter for
+membership inference: sparse bits, 100 classes, and a published network that fits its training
+records completely and new records as well as new records of the real data.
 
 The model, for bits j, classes c and styles s (sub-groups of a class):
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from fedsim import seeds
 from fedsim.data.arrays import Arrays
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.data.sources.base import SourceLocation
 
 DECODER = 1
@@ -42,7 +42,7 @@ GREATEST_POPULARITY = 0.5
 
 @dataclass(frozen=True)
 class BitModel:
-    """The parameters of the model above."""
+    """The parameters of the model in the module's docstring."""
 
     name: str
     bits: int
@@ -83,9 +83,9 @@ class SyntheticBits:
     Parameters
     ----------
     records
-        How many to make; the first n are the same whatever the number.
+        The number of records; the first n are the same for any number.
     seed
-        Another seed is another data set; it is not the experiment's seed.
+        The seed of the data set, which is not the experiment's seed.
     """
 
     model: ClassVar[BitModel]
@@ -93,13 +93,13 @@ class SyntheticBits:
     seed: int = 2019
 
     def __post_init__(self) -> None:
-        """Refuse a data set without records, or with more than a machine holds."""
+        """Refuse a data set without records, or with too many for a machine."""
         if not 1 <= self.records <= MOST_RECORDS:
             raise ValueError(f"records is {self.records}; valid: 1 to {MOST_RECORDS:,}")
 
     def arrays(self, place: SourceLocation) -> Arrays:
-        """Return the records; there is no test split."""
-        return cached(
+        """Return the records, without a test split."""
+        return load_or_decode(
             place,
             self.model.name,
             decoder=DECODER,
@@ -132,7 +132,7 @@ def draw_records(model: BitModel, records: int, seed: int) -> Arrays:
     Arrays
         Features of shape (records, model.bits), bool.
     """
-    # Shape (classes x styles, bits): the chance of each bit, noise included.
+    # Shape (classes x styles, bits): the probability of each bit, noise included.
     chances = _style_chances(model, seed)
     sizes = np.arange(1, CLASSES + 1) ** -model.size_skew
     features = np.empty((records, model.bits), dtype=np.bool_)
@@ -140,7 +140,7 @@ def draw_records(model: BitModel, records: int, seed: int) -> Arrays:
     for start in range(0, records, ROWS_A_CHUNK):
         rows = slice(start, min(start + ROWS_A_CHUNK, records))
         random = seeds.generator(seed, model.name, "records", start)
-        # A whole chunk's classes even if fewer rows are wanted, so that more rows change none.
+        # The classes of a whole chunk, so that the first rows do not depend on the number of rows.
         classes = random.choice(CLASSES, size=ROWS_A_CHUNK, p=sizes / sizes.sum())
         styles = classes * model.styles + random.integers(model.styles, size=ROWS_A_CHUNK)
         chance = chances[styles[: rows.stop - start]]

@@ -1,6 +1,6 @@
-"""The base of data sources that are tables: settings, a test file, errors that name the file.
+"""Base classes of data sources that are tables: settings, test file, and errors with the path.
 
-A new format of files is a class derived from `TableFile` with one method, `read`.
+A new file format is a class that derives from `TableFile` and has one method, `read`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from fedsim.data.columns import ColumnSettings, read_columns
 from fedsim.data.feature_columns import Categories
 from fedsim.data.images import checked_size
 from fedsim.data.sources.base import SourceLocation
-from fedsim.data.standardise import standardised
+from fedsim.data.standardise import standardise
 from fedsim.data.tokens import BYTES, TextSettings
 from fedsim.errors import DataError
 
@@ -68,7 +68,7 @@ class TableSource:
     padding: int | None = None
 
     def columns(self) -> ColumnSettings:
-        """Return which columns are what."""
+        """Return the roles of the columns."""
         return ColumnSettings(
             label=tuple(self.label) if isinstance(self.label, list) else self.label,
             features=None if self.features is None else tuple(self.features),
@@ -91,20 +91,20 @@ class TableSource:
         Parameters
         ----------
         where
-            What is read, for an error message.
+            The name of the source, for error messages.
         class_names
-            Names of classes 0..C-1, where they are known and the labels are those numbers.
+            The names of classes 0..C-1, if they are known and the labels are these numbers.
 
         Raises
         ------
         DataError
-            If the tables do not fit together, or a column does not fit.
+            If the tables have different columns, or a column is not valid.
         """
         columns = replace(self.columns(), objective=self.objective or place.objective)
         try:
             table, test = _join_tables(tables)
             arrays = read_columns(table, columns, test=test, class_names=class_names)
-            return standardised(arrays) if self.standardise else arrays
+            return standardise(arrays) if self.standardise else arrays
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
         except UnicodeDecodeError as error:
@@ -133,11 +133,11 @@ class ImageColumn(TableSource):
     channels: Literal[1, 3] = 3
 
     def __post_init__(self) -> None:
-        """Refuse a size that is none."""
+        """Refuse a size that is not valid."""
         checked_size(self.size)
 
     def columns(self) -> ColumnSettings:
-        """Return which columns are what."""
+        """Return the roles of the columns."""
         size = checked_size(self.size)
         return replace(super().columns(), image=self.image, size=size, channels=self.channels)
 
@@ -157,7 +157,7 @@ class TableFile(TableSource, ABC):
 
     Examples
     --------
-    A format of one's own needs `read`; the settings and their meaning come with it:
+    A new format needs `read` only and inherits all settings:
 
     >>> import pyarrow.feather
     >>> from fedsim import TableFile
@@ -169,7 +169,7 @@ class TableFile(TableSource, ABC):
     """
 
     format_name: ClassVar[str] = "a table"
-    """What an error message calls the format."""
+    """The name of the format in error messages."""
 
     split: str | None = None
     test_value: str | int | bool = "test"
@@ -186,11 +186,11 @@ class TableFile(TableSource, ABC):
         """
 
     def columns(self) -> ColumnSettings:
-        """Return which columns are what."""
+        """Return the roles of the columns."""
         return replace(super().columns(), split=self.split, test_value=self.test_value)
 
     def arrays(self, place: SourceLocation) -> Arrays:
-        """Return the file's records, those of `test_path` behind them."""
+        """Return the file's records, followed by those of `test_path`."""
         if self.test_path is not None and self.split is not None:
             raise DataError("it has both split and test_path; leave one of them out")
         found = place.find(self.path)
@@ -200,7 +200,7 @@ class TableFile(TableSource, ABC):
         return self.read_records(tables, str(found), place)
 
     def require_files(self, place: SourceLocation) -> None:
-        """Raise `DataError` for those files that are not there."""
+        """Raise `DataError` if files are missing."""
         faults = []
         for setting, path in (("path", self.path), ("test_path", self.test_path)):
             try:
@@ -222,7 +222,7 @@ class TableFile(TableSource, ABC):
 
 
 def _join_tables(tables: Sequence[pa.Table]) -> tuple[pa.Table, np.ndarray | None]:
-    """Return training and test rows as one table, and which rows are test records."""
+    """Return training and test rows as one table, and a mask of the test records."""
     if len(tables) == 1:
         return tables[0], None
     try:

@@ -19,7 +19,7 @@ class Texas100(BitsArchive):
     file = "dataset_texas.tgz"
     bits = 6169
     classes = 100
-    member = "texas/100/feats"  # the bits alone; the classes have a file of their own
+    member = "texas/100/feats"  # the bits only; the classes are in another file
     labels = "texas/100/labels"
 
     def __init__(

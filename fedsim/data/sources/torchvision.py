@@ -1,4 +1,4 @@
-"""The image data sets of torchvision, by the name of their class."""
+"""The image data sets of torchvision, which are named by their class."""
 
 import inspect
 from pathlib import Path
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedsim.data.arrays import Arrays
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.data.images import MOST_BYTES, checked_size, pixels_of
 from fedsim.data.sources.base import SourceLocation
-from fedsim.data.standardise import standardised
+from fedsim.data.standardise import standardise
 from fedsim.errors import DataError, listed
 
 DECODER = 1
@@ -52,7 +52,7 @@ class TorchVision:
         self._splits, self._standardise = (train, test), standardise
 
     def require_files(self, place: SourceLocation) -> None:
-        """Raise `DataError` if the data directory is not there."""
+        """Raise `DataError` if the data directory does not exist."""
         place.folders()
 
     def arrays(self, place: SourceLocation) -> Arrays:
@@ -72,8 +72,8 @@ class TorchVision:
         where = None if place.data_dir is None else str(place.data_dir.resolve())
         made = repr([self._size, self._channels, self._splits, torchvision.__version__, where])
         name = f"torchvision-{self._name}"
-        arrays = cached(place, name, decoder=DECODER, source=made, decode=decode)
-        return standardised(arrays) if self._standardise else arrays
+        arrays = load_or_decode(place, name, decoder=DECODER, source=made, decode=decode)
+        return standardise(arrays) if self._standardise else arrays
 
     def _decoded(self, kind: Any, root: Path, place: SourceLocation) -> Arrays:
         accepted = inspect.signature(kind).parameters
@@ -89,7 +89,7 @@ class TorchVision:
                 place.say(f"torchvision: {self._name} is downloaded into {root} if it is not there")
         try:
             parts = [kind(root=str(root), **way) for way in ways]
-        except Exception as error:  # torchvision raises many kinds, by what is missing or damaged
+        except Exception as error:  # torchvision raises many types of errors
             reason = " ".join(str(error).split())
             raise DataError(
                 f"torchvision's {self._name} cannot be had from {root}: {reason}; without "

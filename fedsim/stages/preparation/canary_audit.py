@@ -11,7 +11,7 @@ from fedsim.canaries.drawing import draw_canaries
 from fedsim.config.choice import LabelledChoice
 from fedsim.config.experiment import Experiment
 from fedsim.data import AuditSizes, Dataset, Ledger, MembershipQuery
-from fedsim.data.designed import with_designed
+from fedsim.data.designed import with_designed_features
 from fedsim.errors import ConfigError
 from fedsim.stages.preparation.attackers import Attacker
 
@@ -77,7 +77,7 @@ def with_canary_records(dataset: Dataset, ledger: Ledger) -> Dataset:
     if len(labels) != len(canaries):  # other data, which is reported where labels are compared
         return dataset
     labels[canaries] = ledger.labels.reshape(labels.shape)[canaries]
-    return with_designed(dataset.relabelled(labels), ledger.designed)
+    return with_designed_features(dataset.relabelled(labels), ledger.designed)
 
 
 def require_canary_participants(experiment: Experiment, attackers: Sequence[Attacker]) -> None:

@@ -11,7 +11,7 @@ import toys
 from PIL import Image
 
 from fedsim.data import Arrays, SourceLocation
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.data.dataset import from_arrays
 from fedsim.data.sources.cifar import pixels
 from fedsim.data.sources.location30 import Location30
@@ -58,7 +58,7 @@ def cache_entries(corpus: Corpus) -> Subject:
     arrays = toys.blobs(40)
 
     def fetch() -> Arrays:
-        return cached(place, "toy", decoder=1, source="toy", decode=lambda: arrays)
+        return load_or_decode(place, "toy", decoder=1, source="toy", decode=lambda: arrays)
 
     fetch()
     (entry,) = place.cache_dir.glob("toy-*")

@@ -16,7 +16,7 @@ from fedsim.config.loading import experiment_of_tree
 from fedsim.conformance.canary_checks import CanaryTrial
 from fedsim.data import Arrays, read_ledger
 from fedsim.data.dataset import Dataset, from_arrays
-from fedsim.data.designed import stored_features, with_designed
+from fedsim.data.designed import stored_features, with_designed_features
 from fedsim.errors import DataError, PluginError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory
@@ -43,7 +43,7 @@ def test_their_gradients_stand_apart_and_are_as_long_as_the_longest() -> None:
     trial = CanaryTrial("designed", {"mocks": 70, "steps": 60})
     crafted, candidates = designed_by(trial), trial.candidates
     assert crafted.features is not None
-    designed = with_designed(
+    designed = with_designed_features(
         candidates.dataset, dict(zip(crafted.places.tolist(), crafted.features, strict=True))
     )
     others = np.setdiff1d(np.arange(len(candidates)), crafted.places)
@@ -99,7 +99,7 @@ def test_whole_numbers_come_back_as_they_were() -> None:
     assert np.array_equal(stored_features(dataset, inputs), images)
     assert stored_features(dataset, inputs * 9).max() == images.max()
     with pytest.raises(DataError, match="record 3 is a canary with 5 features"):
-        with_designed(dataset, {3: np.zeros(5)})
+        with_designed_features(dataset, {3: np.zeros(5)})
 
 
 class Wide(CanaryKind):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedsim.data import Arrays, default_cache_dir
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.errors import DataError
 
 
@@ -28,7 +28,7 @@ def must_not_decode() -> Arrays:
 
 
 def open_entry(place, decode=make, source="s", decoder=1):
-    return cached(place, "x", decoder=decoder, source=source, decode=decode)
+    return load_or_decode(place, "x", decoder=decoder, source=source, decode=decode)
 
 
 def test_second_open_reads_memory_maps_of_what_was_decoded(place):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fedsim.data import Arrays, SourceLocation, fetch, load_dataset
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.errors import DataError, PluginError
 
 HERE = __name__
@@ -31,7 +31,9 @@ class Saying:
 
     def arrays(self, place: SourceLocation) -> Arrays:
         place.say("working")
-        return cached(place, "saying", decoder=1, source=str(self._records), decode=self._made)
+        return load_or_decode(
+            place, "saying", decoder=1, source=str(self._records), decode=self._made
+        )
 
     def _made(self) -> Arrays:
         features, labels = function(self._records)

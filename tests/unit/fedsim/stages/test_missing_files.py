@@ -11,7 +11,7 @@ import fedsim
 from fedsim import SourceLocation, load_experiment
 from fedsim.data import Arrays, load_dataset, require_files
 from fedsim.data.archive import Archive, require_archive
-from fedsim.data.cache import cached
+from fedsim.data.cache import load_or_decode
 from fedsim.errors import DataError, FedsimError
 from fedsim.files import write_text
 
@@ -107,7 +107,7 @@ def test_an_archive_that_was_decoded_is_not_missed(places: Path) -> None:
     with pytest.raises(DataError, match=r"needs the file some\.tgz"):
         require_archive(archive, "some", place, decoder=1)
     made = Arrays(np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1]), num_classes=2)
-    cached(place, "some", decoder=1, source=archive.blob_id, decode=lambda: made)
+    load_or_decode(place, "some", decoder=1, source=archive.blob_id, decode=lambda: made)
     require_archive(archive, "some", place, decoder=1)
     with pytest.raises(DataError, match=r"needs the file some\.tgz"):
         require_archive(archive, "some", place, decoder=2)
