@@ -25,7 +25,7 @@ from fedsim import seeds
 from fedsim.adversary.adversarial_strategy import AdversarialStrategy
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.engines.in_process import LocalGrid, local_identity
 from fedsim.federation.checkpoint import Checkpoint
 from fedsim.federation.client_app import Participants, make_client_app

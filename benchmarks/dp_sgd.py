@@ -24,7 +24,7 @@ from fedsim import seeds
 from fedsim.config.choice import Choice
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.models import alexnet
 from fedsim.models.fully_connected import fully_connected
 from fedsim.objectives import Classification

@@ -20,7 +20,7 @@ from fedsim import seeds
 from fedsim.config.choice import Choice
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.models import build_model
 
 SEED = 0
@@ -103,6 +103,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "20 x 1,000 records, MLP 600-1024-512-256-128-100": Workload(
         20, 1000, 20, Choice(name="fully-connected"), (600,), 1
     ),
+    "4 x 30,000 images, AlexNet": Workload(4, 30_000, 4, Choice(name="alexnet"), (3, 32, 32), 1),
     "4 x 2,500 images, AlexNet": Workload(4, 2500, 4, Choice(name="alexnet"), (3, 32, 32), 1),
 }
 

@@ -30,7 +30,7 @@ from adversaries.signals.loss import Loss
 from fedsim import seeds
 from fedsim.attacks import AuxiliaryRecords, View
 from fedsim.data import Arrays, about_participant
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.models import alexnet
 from fedsim.observation.keys import SnapshotKind
 from fedsim.observation.snapshots import SnapshotStore

@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord
 from pace import NoMoreRounds, Pace
 
 from fedsim.adversary.adversarial_strategy import AdversarialStrategy
+from fedsim.devices import chosen_device
 from fedsim.engines.in_process import local_identity
 from fedsim.engines.multiprocess import local_grid
 from fedsim.engines.threads import limited_threads
@@ -21,6 +22,7 @@ from fedsim.federation.rounds import Progress, Schedule, run_rounds
 from fedsim.federation.strategies import build_strategy
 from fedsim.models.convolutions import prepare_model
 from fedsim.models.exchange import exchanged_shapes
+from fedsim.models.placement import placed_model
 from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.sgd_loop import Utility
 from fedsim.training.vectorized.trainer import stacking_pays
@@ -30,9 +32,15 @@ def main() -> None:
     """Run rounds as they are wanted."""
     pace, work, workers = Pace(), WORKLOADS[sys.argv[1]], int(sys.argv[2])
     members = Participants(work.dataset, work.training_sets, work.new_model, LOCAL, None, SEED)
-    small, channels_last = convolution_ways(members)
-    prepared = partial(prepare_model, work.new_model, small, channels_last=channels_last)
-    members = replace(members, new_model=prepared)
+    device = sys.argv[4] if len(sys.argv) > 5 else "cpu"  # the last one is the file of the end
+    if device == "cpu":
+        small, channels_last = convolution_ways(members)
+        prepared = partial(prepare_model, work.new_model, small, channels_last=channels_last)
+        members = replace(members, new_model=prepared)
+    else:
+        placed = partial(placed_model, work.new_model, device)
+        dataset = work.dataset.on(chosen_device(device))
+        members = replace(members, dataset=dataset, new_model=placed)
     stacked = stacking_pays(members) if sys.argv[3] == "auto" else sys.argv[3] == "true"
     app = make_client_app(members, stacked=stacked)
     with local_grid(app, work.participants, workers, 1) as grid:

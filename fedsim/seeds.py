@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedsim.devices import CPU, seed_draws
+
 PathPart = str | int
 
 
@@ -43,11 +45,12 @@ def torch_generator(seed: int, *path: PathPart) -> torch.Generator:
 
 
 @contextmanager
-def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
+def global_draws(seed: int, *path: PathPart, device: torch.device = CPU) -> Iterator[None]:
     """Seed the generators of `random`, numpy and torch within the context, then restore them.
 
     For code that is not ours and draws from global state: a third party's model factory, dropout
-    inside a model, the node sampling of Flower's strategies.
+    inside a model, the node sampling of Flower's strategies. The generator of a `device` other than
+    the CPU is seeded, too; it is not restored, as nothing draws from it unseeded.
     """
     value = derive(seed, *path)
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -56,6 +59,7 @@ def global_draws(seed: int, *path: PathPart) -> Iterator[None]:
         np.random.seed(value % 2**32)  # noqa: NPY002
         # torch.manual_seed would keep a note, with a traceback, for every kind of device there is.
         torch.default_generator.manual_seed(value)
+        seed_draws(device, value)
         try:
             yield
         finally:

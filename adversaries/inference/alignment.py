@@ -137,10 +137,11 @@ def _by_layer(
                 return None
             parts.append(part)
     norms = [
-        torch.cat([getattr(p, name) for p in parts]).numpy() for name in ("norms", "log_norms")
+        torch.cat([getattr(p, name) for p in parts]).cpu().numpy()
+        for name in ("norms", "log_norms")
     ]
-    scales = torch.cat([part.fit.log_scale.double() for part in parts])
-    slopes = torch.cat([part.products for part in parts], 1)
+    scales = torch.cat([part.fit.log_scale.double() for part in parts]).cpu()
+    slopes = torch.cat([part.products for part in parts], 1).cpu()
     return _Columns([*slopes.numpy()], scales.numpy(), log_total_norm(*norms))
 
 
@@ -173,8 +174,8 @@ def _in_forward_mode(
                 along.append((fit.direction * one[1]).flatten(1).double().sum(1))
     norms = log_norm(extract(model, batch, records, _NORMS, objective=objective))
     return _Columns(
-        [torch.cat(along).numpy() for along in slopes],
-        torch.cat(scales).numpy(),
+        [torch.cat(along).cpu().numpy() for along in slopes],
+        torch.cat(scales).cpu().numpy(),
         norms.astype(np.float64),
     )
 

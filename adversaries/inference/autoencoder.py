@@ -170,14 +170,14 @@ def _embeddings(
 ) -> ScoreArray:
     """Train the autoencoder on the records and return their embeddings, in (-1, 1)."""
     inputs = Standardiser.fit(raw).apply(raw)
-    targets = _targets(signals)
+    targets = _targets(signals).to(inputs.device)
     with seeds.global_draws(seed, "autoencoder"):  # initial weights, batches and dropout
-        encoder = settings.network.build(inputs)
+        encoder = settings.network.build(inputs).to(inputs.device)
         decoder = nn.Sequential(
             nn.Linear(1, settings.decoder_width),
             nn.GELU(),
             nn.Linear(settings.decoder_width, targets.shape[1]),
-        )
+        ).to(inputs.device)
         optimizer = torch.optim.Adam(
             [*encoder.parameters(), *decoder.parameters()], lr=settings.learning_rate
         )
@@ -195,7 +195,7 @@ def _embeddings(
                 schedule.step()
             if progress is not None:
                 progress(epoch + 1)
-    embeddings: ScoreArray = membership_logits(encoder, inputs).double().tanh().numpy()
+    embeddings: ScoreArray = membership_logits(encoder, inputs).cpu().double().tanh().numpy()
     return embeddings
 
 

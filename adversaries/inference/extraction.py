@@ -83,7 +83,7 @@ def extract(
                 gradients[name].append(of_layer)
             if progress is not None:
                 progress(start + len(labels))
-    whole = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+    whole = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
     return SnapshotFeatures(
         records=np.asarray(records, dtype=np.int64),
         outputs={name: whole.pop(output_key(name)) for name in spec.outputs},

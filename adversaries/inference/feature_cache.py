@@ -35,7 +35,9 @@ def observed_inputs(
     settings: InputSettings,
     last_layer: str | None = None,
 ) -> Inputs:
-    """Return what an attack reads of all audited records, in their order, not standardised.
+    """Return what an attack network reads of all audited records, where it computes.
+
+    They are in the records' order, and not standardised.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def observed_inputs(
     spec = chosen.spec(last_layer)
     if spec.outputs or spec.gradients:
         _require_memory(view, spec, settings.memory_limit_gb)
-    return stacked_inputs(view, watcher, chosen, last_layer)
+    return stacked_inputs(view, watcher, chosen, last_layer).on(view.dataset.device)
 
 
 def inputs_spec(view: View, settings: InputSettings, last_layer: str | None) -> FeatureSpec:

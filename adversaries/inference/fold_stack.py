@@ -75,7 +75,8 @@ class FoldStack:
         self._validation = inputs_side_by_side([one.validation for one in prepared])
         self._held_out_truths = [torch.from_numpy(member[fold.held_out]).float() for fold in folds]
         self._standardisers = [one.standardiser for one in prepared]
-        self._network = stacked_network([one.network for one in prepared], self._generators)
+        networks = [one.network for one in prepared]
+        self._network = stacked_network(networks, self._generators).to(inputs.device)
         self._optimizer, self._schedule = _optimizer(self._network, self._truths[0], settings)
 
     def train_epoch(self) -> list[HeldOut]:
@@ -86,14 +87,15 @@ class FoldStack:
             for truth, generator in zip(self._truths, self._generators, strict=True)
         ]
         for each in zip(*batches, strict=True):
-            truth = torch.stack([t[batch] for t, batch in zip(self._truths, each, strict=True)])
+            truths = [t[batch] for t, batch in zip(self._truths, each, strict=True)]
+            truth = torch.stack(truths).to(self._training.device)
             logits = self._network(taken_by_each(self._training, torch.stack(each)))
             self._optimizer.zero_grad()
             # A sum over networks: the gradient of each is that of its own mean.
             _losses(logits, truth, self._settings).mean(1).sum().backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             self._schedule.step()
-        logits = membership_logits(self._network, self._validation)
+        logits = membership_logits(self._network, self._validation).cpu()
         found = []
         for of_one, truth in zip(logits, self._held_out_truths, strict=True):
             own = of_one[: len(truth)]
@@ -112,7 +114,7 @@ class FoldStack:
         """Return the membership logits of records by one network, as it is or with `weights`."""
         own = self.weights(place) if weights is None else weights
         read = inputs_side_by_side([self._standardisers[place].apply(candidates).summarised])
-        scores: ScoreArray = membership_logits(self._network, read, own)[0].double().numpy()
+        scores: ScoreArray = membership_logits(self._network, read, own)[0].cpu().double().numpy()
         return scores
 
     def release(self) -> None:

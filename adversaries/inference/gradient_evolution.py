@@ -101,6 +101,7 @@ class GradientEvolution(FeatureAttack):
             learning_rate=_LEARNING_RATE,
             seed=seed,
             name="gradient evolution",
+            device=view.dataset.device,
         )
         return logits[positions(view, candidates)]
 

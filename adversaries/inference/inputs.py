@@ -54,6 +54,15 @@ class Inputs:
         several = (*self.outputs.values(), self.labels, *gradients, self.reactions)
         return self.scalars, self.losses, *several
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are, and what reads them computes."""
+        return self.scalars.device
+
+    def on(self, device: torch.device) -> "Inputs":
+        """Return the same on a device."""
+        return self.replaced(part.to(device) for part in self.parts)
+
     def replaced(self, parts: Iterable[Tensor]) -> "Inputs":
         """Return other tensors in the places of these."""
         following = iter(parts)
@@ -71,7 +80,8 @@ class Inputs:
 
     def take(self, index: Tensor) -> "Inputs":
         """Return the records at these positions."""
-        return self.replaced(part.index_select(1, index) for part in self.parts)
+        places = index.to(self.device)
+        return self.replaced(part.index_select(1, places) for part in self.parts)
 
     def between(self, start: int, stop: int) -> "Inputs":
         """Return some of the records, without a copy; of a stack of networks, too."""

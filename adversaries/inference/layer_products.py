@@ -108,7 +108,8 @@ class LayerProducts:
         traces: Mapping[str, Sequence[LayerTrace]],
         records: int,
     ) -> Tensor:
-        total = torch.zeros(records, dtype=torch.float64)
+        device = next(iter(direction.values())).device
+        total = torch.zeros(records, dtype=torch.float64, device=device)
         for name, own in self._layers.normed.items():
             prefix = f"{name}." if name else ""
             part = {local: direction[f"{prefix}{local}"] for local in own}

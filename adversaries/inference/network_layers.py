@@ -69,7 +69,7 @@ class Dropout(nn.Module):
             kept = _kept(self._drawn(values.shape, 0), self.share, [None])[0]
         else:
             kept = _kept(self._drawn(values.shape, 1)[1:], self.share, self.generators)
-        return values * kept.to(values.dtype).mul_(1 / (1 - self.share))
+        return values * kept.to(values.device, values.dtype).mul_(1 / (1 - self.share))
 
     def _drawn(self, shape: torch.Size, stacked: int) -> Sequence[int]:
         """Return the shape of what is drawn, behind as many dimensions of a stack."""

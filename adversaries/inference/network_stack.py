@@ -54,7 +54,8 @@ def inputs_side_by_side(several: Sequence[Inputs]) -> Inputs:
 
 def taken_by_each(inputs: Inputs, index: Tensor) -> Inputs:
     """Return of each of K networks' records those at its positions (K, B)."""
-    return inputs.replaced(_taken(part, index) for part in inputs.parts)
+    places = index.to(inputs.device)
+    return inputs.replaced(_taken(part, places) for part in inputs.parts)
 
 
 def _lengthened(values: Tensor, records: int) -> Tensor:
@@ -69,6 +70,7 @@ def _taken(values: Tensor, index: Tensor) -> Tensor:
     networks, snapshots, records = values.shape[:3]
     if not values.numel():
         return values.new_empty(networks, snapshots, index.shape[1], *values.shape[3:])
-    firsts = torch.arange(networks * snapshots).reshape(networks, snapshots, 1) * records
+    firsts = torch.arange(networks * snapshots, device=values.device)
+    firsts = firsts.reshape(networks, snapshots, 1) * records
     rows = values.flatten(0, 2).index_select(0, (firsts + index[:, None]).flatten())
     return rows.reshape(networks, snapshots, index.shape[1], *values.shape[3:])

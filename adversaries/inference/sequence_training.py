@@ -53,7 +53,7 @@ def cross_fitted(
     seed, watcher, name
         Seed of all draws, the watcher, and the name of the attack.
     """
-    places = positions(view, known.records)
+    places, device = positions(view, known.records), view.dataset.device
     scores = np.zeros(len(series))
     held_scores = np.zeros(len(places))
     parts = folds(known.member, _FOLDS, seed)
@@ -62,14 +62,15 @@ def cross_fitted(
             learned = series[places[rest]]
             mean, spread = learned.mean(0), learned.std(0)
             scaled = (series - mean) / np.where(spread > 0, spread, 1.0)
-            inputs = torch.from_numpy(np.clip(scaled, -_FARTHEST, _FARTHEST)).float()
-            with seeds.global_draws(seed, name, number):
-                network = build(*series.shape[1:])
-                truth = torch.from_numpy(known.member[rest]).float()
+            clipped = torch.from_numpy(np.clip(scaled, -_FARTHEST, _FARTHEST))
+            inputs = clipped.float().to(device)
+            with seeds.global_draws(seed, name, number, device=device):
+                network = build(*series.shape[1:]).to(device)
+                truth = torch.from_numpy(known.member[rest]).float().to(device)
                 _train(network, inputs[places[rest]], truth, epochs, learning_rate)
             network.eval()
             with torch.no_grad():
-                logits = network(inputs).double().numpy()
+                logits = network(inputs).cpu().double().numpy()
             scores += logits / len(parts)
             held_scores[held_out] = logits[places[held_out]]
             advance(f"{number + 1} of {len(parts)}")
@@ -88,6 +89,7 @@ def fitted_elsewhere(
     learning_rate: float,
     seed: int,
     name: str,
+    device: torch.device,
 ) -> Floats:
     """Train on records of federations of one's own; return membership logits of others.
 
@@ -99,19 +101,22 @@ def fitted_elsewhere(
         The same of the records that are scored, (N, T, S).
     build, epochs, learning_rate, seed, name
         As in `cross_fitted`.
+    device
+        Where the network trains.
     """
     mean, spread = learned.mean(0), learned.std(0)
 
     def scaled(values: Floats) -> Tensor:
         standard = (values - mean) / np.where(spread > 0, spread, 1.0)
-        return torch.from_numpy(np.clip(standard, -_FARTHEST, _FARTHEST)).float()
+        return torch.from_numpy(np.clip(standard, -_FARTHEST, _FARTHEST)).float().to(device)
 
-    with seeds.global_draws(seed, name):
-        network = build(*series.shape[1:])
-        _train(network, scaled(learned), torch.from_numpy(member).float(), epochs, learning_rate)
+    with seeds.global_draws(seed, name, device=device):
+        network = build(*series.shape[1:]).to(device)
+        truth = torch.from_numpy(member).float().to(device)
+        _train(network, scaled(learned), truth, epochs, learning_rate)
     network.eval()
     with torch.no_grad():
-        logits: Floats = network(scaled(series)).double().numpy()
+        logits: Floats = network(scaled(series)).cpu().double().numpy()
     return logits
 
 

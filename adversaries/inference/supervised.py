@@ -158,7 +158,7 @@ class Supervised(SeedSharingAttack):
         if not self.relative:
             return inputs
         name = "the supervised attack with relative features"
-        relative = torch.from_numpy(relative_features(view, watcher, name))
+        relative = torch.from_numpy(relative_features(view, watcher, name)).to(inputs.device)
         summarised = inputs.summarised
         return replace(summarised, scalars=torch.cat([summarised.scalars, relative[None]], dim=-1))
 

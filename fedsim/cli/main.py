@@ -69,6 +69,11 @@ def _run_command() -> None:
     except KeyboardInterrupt:  # once more, while typer was at that
         _stopped()
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not be imported
+            _fail(
+                "the memory of the device is not enough; set smaller batches "
+                "(federation.local.batch_size), observe fewer rounds, or set engine.device to cpu"
+            )
         from fedsim.plugins.error_sentences import plugin_error_sentence
 
         if (sentence := plugin_error_sentence(error)) is None:  # a defect of ours

@@ -35,6 +35,17 @@ DECIDING = ("threads", "stacked", "small_convolutions", "channels_last")
 """The settings that decide numbers: other threads, and other products, round sums differently."""
 
 
+DEVICE = r"auto|cpu|[a-z][a-z_]*(:\d{1,3})?"
+
+
+def _device_name(name: str) -> str:
+    if not re.fullmatch(DEVICE, name) or name.startswith(("cpu:", "auto:")):
+        raise PydanticCustomError(
+            "device", "it must be auto, cpu, cuda, cuda:N, mps, or another device of PyTorch"
+        )
+    return name
+
+
 def _host_and_port(address: str) -> str:
     if not re.fullmatch(r"[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", address):
         raise ValueError(
@@ -80,11 +91,16 @@ class Engine(BaseModel):
 
     Attributes
     ----------
+    device
+        Where models train and are evaluated, features are extracted and attack networks train:
+        `cpu`, `cuda`, `cuda:1`, `mps`, or another device that PyTorch knows. `auto` is a CUDA
+        device where there is one (on Ray, where its processes take `gpus`), and the CPU elsewhere.
+        Figures of two devices agree to a few digits; a run may go on on another one.
     threads
         How many threads each process computes with.
     workers
         How many processes of this machine score attacks; on the local engine they run the
-        participants, too.
+        participants, too. One, where `device` is not the CPU.
     stacked
         Whether participants train with their parameters stacked, many at once: the same numbers but
         for the last digits. `auto` does so for ten participants and more, on every engine, where
@@ -130,6 +146,7 @@ class Engine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
+    device: Annotated[str, AfterValidator(_device_name)] = "auto"
     threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] = 1
     workers: Processes = 1
     stacked: Literal["auto"] | bool = "auto"

@@ -12,7 +12,7 @@ from fedsim.canaries import CanaryKind, CandidateRecords, CraftedCanaries
 from fedsim.canaries.drawing import crafted_canaries
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.models import build_model
 from fedsim.objectives import Classification
 

@@ -10,8 +10,8 @@ import numpy as np
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed
 from fedsim.data import Dataset, partition
-from fedsim.data.dataset import from_arrays
 from fedsim.data.partitioners import TrainingSets
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import FedsimError
 
 COUNTS = (3, 2, 4, 5, 10, 1)

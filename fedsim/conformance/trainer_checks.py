@@ -16,7 +16,7 @@ from fedsim.config.federation import LocalTraining
 from fedsim.conformance import toy
 from fedsim.conformance.checklist import Check, Failed
 from fedsim.data import Dataset
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.models import build_model
 from fedsim.objectives import Classification
 from fedsim.training.sgd_loop import evaluate

@@ -4,7 +4,7 @@ A record's id is its row number in the source, so that the ledgers and scores of
 refer to the same records.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedsim import seeds
-from fedsim.data.arrays import IMAGE_AXES, Arrays, is_integer
+from fedsim.data.arrays import IMAGE_AXES, is_integer
 from fedsim.data.duplicates import smallest_copies
-from fedsim.errors import DataError
+from fedsim.data.placed_records import PlacedRecords
+from fedsim.devices import CPU
 from fedsim.files.digests import digest_of_arrays
 
 ROWS_A_CHUNK = 4096
-DEFAULT_TEST_FRACTION = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,8 @@ class Dataset:
         The source's names of classes 0..C-1; None if they are these numbers.
     own_split
         Whether the test split is the source's own, rather than drawn at random from its records.
+    device
+        Where `batch` puts its tensors.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     objective: str | None = None
     label_values: tuple[int | str, ...] | None = None
     own_split: bool = False
+    device: torch.device = field(default=CPU)
 
     def __len__(self) -> int:
         """Return N, the number of records in the pool and the test split together."""
@@ -117,7 +119,10 @@ class Dataset:
         tuple
             The inputs, of shape ``(len(records), *input_shape)``: normalised float32, or int64 if
             features are integers. And the labels, for classification int64 of (len(records),).
+            Both are on `device`.
         """
+        if self.device.type != "cpu":
+            return self._placed.batch(records)
         if is_integer(self.features):
             tokens = np.asarray(self.features).take(records, axis=0).astype(np.int64, copy=False)
             return torch.from_numpy(tokens), self._labels_of(records)
@@ -130,11 +135,26 @@ class Dataset:
 
     def tensors(self, records: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the result of `batch` for many records, without a second copy in memory."""
-        inputs = torch.empty((len(records), *self.input_shape), dtype=self.input_dtype)
+        shape = (len(records), *self.input_shape)
+        inputs = torch.empty(shape, dtype=self.input_dtype, device=self.device)
         for start in range(0, len(records), ROWS_A_CHUNK):
             stop = start + ROWS_A_CHUNK
             inputs[start:stop] = self.batch(records[start:stop])[0]
-        return inputs, self._labels_of(records)
+        return inputs, self._labels_of(records).to(self.device)
+
+    @cached_property
+    def _placed(self) -> PlacedRecords:
+        return PlacedRecords.of(
+            self.features, self.labels, self.affine, self.on(CPU).batch, self.device
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what lies on a device: it is put there anew, where it is needed."""
+        return {key: value for key, value in self.__dict__.items() if key != "_placed"}
+
+    def on(self, device: torch.device) -> "Dataset":
+        """Return the same records, whose batches are tensors on a device."""
+        return replace(self, device=device)
 
     def _labels_of(self, records: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(np.asarray(self.labels).take(records, axis=0))
@@ -169,77 +189,3 @@ class Dataset:
         mean, std = torch.tensor(self.mean).double(), torch.tensor(self.std).double()
         scale, shift = unit / std, -mean / std
         return scale.float().view(per_channel), shift.float().view(per_channel)
-
-
-def from_arrays(
-    name: str,
-    arrays: Arrays,
-    *,
-    test_records: int | None,
-    seed: int,
-    test_by_user: bool = False,
-) -> Dataset:
-    """Return `arrays` as a data set, drawing a test split by `seed` if the source has none.
-
-    Parameters
-    ----------
-    test_records
-        The number of records to hold out (default: a fifth), if the source has no test split.
-    test_by_user
-        Whether all records of a user are held out together, until there are that many records.
-
-    Raises
-    ------
-    DataError
-        If the source has its own test split and `test_records` is given, or too few remain.
-    """
-    records = len(arrays)
-    if arrays.test is not None:
-        if test_records is not None:
-            raise DataError(
-                f"it has its own test split of {int(arrays.test.sum())} records; leave "
-                "test_records out"
-            )
-        test = arrays.test
-    else:
-        held_out = int(records * DEFAULT_TEST_FRACTION) if test_records is None else test_records
-        if not 0 < held_out < records:
-            raise DataError(
-                f"cannot hold out {held_out} test records of {records}; valid: 1..{records - 1}"
-            )
-        random = seeds.generator(seed, "test split")
-        if test_by_user and arrays.groups is not None:
-            test = _users_held_out(arrays.groups, held_out, random)
-        else:
-            test = np.zeros(records, dtype=np.bool_)
-            test[random.permutation(records)[:held_out]] = True
-    classes = arrays.num_classes
-    assert classes is not None  # noqa: S101  set by Arrays itself
-    return Dataset(
-        name=name,
-        features=arrays.features,
-        labels=arrays.labels,
-        test=test,
-        num_classes=classes,
-        mean=arrays.mean,
-        std=arrays.std,
-        class_names=arrays.class_names,
-        groups=arrays.groups,
-        group_names=arrays.group_names,
-        objective=arrays.objective,
-        label_values=arrays.label_values,
-        own_split=arrays.test is not None,
-    )
-
-
-def _users_held_out(
-    groups: NDArray[np.int64], records: int, random: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Mark the records of random users: the fewest that together have `records` records."""
-    users = random.permutation(int(groups.max()) + 1)
-    held = np.cumsum(np.bincount(groups)[users])
-    if len(users) < 2:
-        raise DataError("it has one user only, so none can be held out")
-    count = min(int(np.searchsorted(held, records)) + 1, len(users) - 1)
-    test: NDArray[np.bool_] = np.isin(groups, users[:count])
-    return test

@@ -16,8 +16,9 @@ import numpy as np
 from fedsim import plugins
 from fedsim.data.arrays import Arrays
 from fedsim.data.cache import default_cache_dir
-from fedsim.data.dataset import Dataset, from_arrays
+from fedsim.data.dataset import Dataset
 from fedsim.data.sources.base import FileSource, Source, SourceLocation, discard_message
+from fedsim.data.splitting import from_arrays
 from fedsim.data.targets import mapping_sentence
 from fedsim.errors import DataError, FedsimError
 

@@ -152,12 +152,12 @@ def keep_given(setup: Setup, states: GivenStates, run: RunDirectory) -> None:
 
 def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
     """Return the loss and the utility on the listed members, and on the listed non-members."""
-    model = setup.new_model()
+    model, dataset = setup.on_device(setup.new_model)(), setup.dataset.on(setup.device)
     load_exchanged(model, state)
     members, nonmembers = setup.ledger.training_sets[0], np.flatnonzero(setup.ledger.test)
     figures = RoundFigures.unmeasured(round_number, setup.objective.utility.name)
     for part, records in (("train", members), ("test", nonmembers)):
-        found = evaluate(model, setup.dataset, records, setup.objective)
+        found = evaluate(model, dataset, records, setup.objective)
         figures = with_utility(figures, part, found.loss, found.term, setup.objective)
     return figures
 

@@ -43,15 +43,17 @@ def augmented(inputs: Tensor, kinds: Sequence[Augmentation], generator: torch.Ge
 
 
 def _flipped(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    chosen = torch.rand(len(inputs), generator=generator) < 0.5
+    chosen = (torch.rand(len(inputs), generator=generator) < 0.5).to(inputs.device)
     return torch.where(chosen[:, None, None, None], inputs.flip(3), inputs)
 
 
 def _cropped(inputs: Tensor, generator: torch.Generator) -> Tensor:
     count, _, height, width = inputs.shape
     padded = functional.pad(inputs, [PADDING] * 4)
-    top, left = torch.randint(2 * PADDING + 1, (2, count, 1), generator=generator)
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    image = torch.arange(count)[:, None, None]
+    drawn = torch.randint(2 * PADDING + 1, (2, count, 1), generator=generator)
+    top, left = drawn.to(inputs.device)
+    rows = top + torch.arange(height, device=inputs.device)
+    columns = left + torch.arange(width, device=inputs.device)
+    image = torch.arange(count, device=inputs.device)[:, None, None]
     # The three indices stand around the channels' axis, so that it comes last.
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()

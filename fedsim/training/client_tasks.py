@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message
 from torch import Tensor, nn
 
@@ -201,8 +202,9 @@ class ClientTask:
 class Received:
     """Parameters as tensors, checked; once for all participants that are sent the same ones.
 
-    They have the types of the model's own: a strategy may compute in another precision than
-    participants do, and a mean over integer or bool buffers is a floating-point number.
+    They have the types of the model's own, and lie where it does: a strategy may compute in another
+    precision than participants do, and a mean over integer or bool buffers is a floating-point
+    number.
 
     Parameters
     ----------
@@ -212,7 +214,10 @@ class Received:
 
     def __init__(self, model: nn.Module) -> None:
         self._expected = exchanged_shapes(model)
-        self._types = {name: value.dtype for name, value in exchanged_state(model).items()}
+        self._like = {
+            name: torch.empty(0, dtype=value.dtype, device=value.device)
+            for name, value in exchanged_state(model).items()
+        }
         self._latest: tuple[ClientTask, dict[str, Tensor]] | None = None
 
     def by(self, task: ClientTask) -> dict[str, Tensor]:
@@ -226,7 +231,7 @@ class Received:
         if self._latest is None or self._latest[0].start != task.start:
             require_usable(task.arrays, self._expected, f"the server in round {task.round}")
             tensors = tensors_of(task.arrays)
-            self._latest = task, {n: value.to(self._types[n]) for n, value in tensors.items()}
+            self._latest = task, {n: value.to(self._like[n]) for n, value in tensors.items()}
         return self._latest[1]
 
 

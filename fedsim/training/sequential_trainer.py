@@ -72,9 +72,10 @@ class SequentialTrainer:
         self, task: ClientTask, batches: Batches, state: TrainerState
     ) -> Mapping[str, float]:
         path = (self._participants.seed, "training", task.round, task.participant)
-        with seeds.global_draws(*path):
+        device = self._participants.dataset.device
+        with seeds.global_draws(*path, device=device):
             return self._trainer.fit(
-                self._model, batches, state, seeds.torch_generator(*path), torch.device("cpu")
+                self._model, batches, state, seeds.torch_generator(*path), device
             )
 
     def _remembered(

@@ -70,13 +70,15 @@ def run_epochs(
     half = local.precision == "bf16"
     model.train()
     received = [p.detach().clone() for p in model.parameters()] if batches.proximal else []
-    losses, terms = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    device = batches.dataset.device
+    losses = torch.zeros((), device=device)
+    terms = torch.zeros((), dtype=torch.int64, device=device)
     for _ in range(local.epochs):
         for inputs, targets in batches:
             if change is not None:
                 inputs = change(inputs)
             # One autocast block a step: it caches its copies of the weights until it is left.
-            with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
                 outputs = model(inputs)
                 loss = loss_of(outputs, targets)
             optimizer.zero_grad()
@@ -105,7 +107,8 @@ def evaluate(
 ) -> Utility:
     """Return the utility of `model`, in evaluation mode, on `records`."""
     model.eval()
-    losses, terms = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    losses = torch.zeros((), device=dataset.device)
+    terms = torch.zeros((), dtype=torch.int64, device=dataset.device)
     for start in range(0, len(records), EVALUATION_BATCH):
         inputs, targets = dataset.batch(records[start : start + EVALUATION_BATCH])
         outputs = model(inputs)

@@ -76,7 +76,7 @@ class TrainingMemory:
 
     def _path(self, task: ClientTask, received: Mapping[str, Tensor]) -> Path:
         kept = {} if task.kept is None else tensors_of(task.kept)
-        of = {f"sent/{name}": value for name, value in received.items()}
+        of = {f"sent/{name}": value.cpu() for name, value in received.items()}
         of |= {f"kept/{name}": value for name, value in kept.items()}
         about = f"round-{task.round:05d}.participant-{task.participant}.{task.proximal!r}"
         return self.folder / f"{about}.{digest(of)}.safetensors"
@@ -90,7 +90,7 @@ def _write(path: Path, result: TrainingResult) -> None:
     temporary = make_private_folder(path.parent) / f"{path.name}.unfinished"
     # Copies: safetensors refuses tied weights, which share their memory.
     save_file(
-        {name: value.detach().contiguous().clone() for name, value in tensors.items()},
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
         temporary,
         header,
     )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from fedsim import seeds
+from fedsim import devices, seeds
 from fedsim.errors import ConfigError, FedsimError, PluginError, plural, shown
 from fedsim.training.client_tasks import Participants
 from fedsim.training.trainer import RecordIds, TrainerState
@@ -110,13 +110,14 @@ def _train_once(participants: Participants, model_name: str, records: RecordIds)
     )
     batches = replace(participants.batches(0, 1), records=records, local=small)
     path = (participants.seed, "training", 1, 0)
-    with _as_error(model_name, "cannot be trained"), seeds.global_draws(*path):
+    device = participants.dataset.device
+    with _as_error(model_name, "cannot be trained"), seeds.global_draws(*path, device=device):
         participants.new_trainer().fit(
             participants.new_model(),
             batches,
             TrainerState(),
             seeds.torch_generator(*path),
-            torch.device("cpu"),
+            device,
         )
 
 
@@ -144,6 +145,11 @@ class _as_error:  # noqa: N801 - a context manager
                 f"{self._start} on a batch of one record, as its normalisation over the batch "
                 "needs two, and a participant's last batch has one; set "
                 "federation.local.drop_last to true, or another batch_size"
+            ) from error
+        if devices.is_out_of_memory(error):
+            raise ConfigError(
+                f"{self._start} on a batch, which does not fit into the memory of the device; set "
+                "federation.local.batch_size to less, or engine.device to cpu"
             ) from error
         if isinstance(error, MemoryError) or NO_MEMORY in said:
             raise ConfigError(

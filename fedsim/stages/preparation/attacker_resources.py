@@ -17,8 +17,8 @@ def give_resources(setup: Setup, attacker: Attacker) -> None:
     records = np.unique(np.concatenate(audited)) if audited else np.array([], dtype=np.int64)
     targets = (np.searchsorted(records, of_query) for of_query in audited)
     resources = AttackerResources(
-        setup.new_model,
-        setup.dataset.only(records),
+        setup.on_device(setup.new_model),
+        setup.dataset.only(records).on(setup.device),
         dict(zip((query.key for query in attacker.queries), targets, strict=True)),
         seeds.derive(setup.experiment.seed, "adversary", attacker.label),
         setup.objective,

@@ -53,7 +53,7 @@ def try_attacks(setup: Setup, watcher: Watcher) -> None:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # few records and an untrained model may well cause some
-        model = setup.new_model()
+        model = setup.on_device(setup.new_model)()
         for number, (attacker, query) in enumerate(_different(setup)):
             hidden = hidden_audit(setup, query)
             try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+import torch
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 from torch import nn
@@ -23,6 +24,7 @@ from fedsim.defences.composition import (
 )
 from fedsim.federation.strategies import is_weighted_mean
 from fedsim.models.convolutions import prepare_model
+from fedsim.models.placement import device_here, placed_model
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts
@@ -120,9 +122,27 @@ class Setup:
                 rounds[participant].append(number)
         return tuple(map(tuple, rounds))
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where this process computes: the device of the experiment, or the CPU without it."""
+        return device_here(self.experiment.engine.device)
+
+    def on_device(self, new_model: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+        """Return a factory of the same models on the device of this process."""
+        return (
+            new_model
+            if self.device.type == "cpu"
+            else partial(placed_model, new_model, str(self.device))
+        )
+
     @property
     def computing_model(self) -> Callable[[], nn.Module]:
-        """The model factory for computing: with the chosen implementation of convolutions."""
+        """The model factory for computing here: on the device, with the chosen convolutions."""
+        return self.on_device(self._convolved_model)
+
+    @property
+    def _convolved_model(self) -> Callable[[], nn.Module]:
+        """The model factory with the chosen implementation of convolutions."""
         engine = self.experiment.engine
         small = () if engine.small_convolutions == "auto" else engine.small_convolutions
         channels_last = engine.channels_last is True
@@ -134,10 +154,20 @@ class Setup:
     def participants(self) -> Participants:
         """The participants of each federation of the experiment."""
         settings, defences = self.experiment.federation, tuple(self.defences.values())
-        return Participants(
+        dataset, new_model, device = (
             self.dataset,
+            self._convolved_model,
+            self.experiment.engine.device,
+        )
+        if device not in ("auto", "cpu"):
+            dataset, new_model = (
+                dataset.on(torch.device(device)),
+                partial(placed_model, new_model, device),
+            )
+        return Participants(
+            dataset,
             self.training_sets,
-            self.computing_model,
+            new_model,
             settings.local,
             settings.evaluation.records,
             self.experiment.seed,

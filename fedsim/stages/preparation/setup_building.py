@@ -1,7 +1,6 @@
 """Building the setup of an experiment: loading, drawing and checking all of its parts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +10,15 @@ from numpy.typing import NDArray
 from fedsim.attacks import ExpectedObservation
 from fedsim.config.experiment import Experiment
 from fedsim.data import Dataset, Ledger
+from fedsim.devices import forget_peak
 from fedsim.errors import ConfigError
 from fedsim.models import build_model, require_model_fits
-from fedsim.models.convolutions import prepare_model
 from fedsim.progress import Watcher
 from fedsim.stages.preparation.attack_needs import attackers_with_needs, report_needs
 from fedsim.stages.preparation.attackers import Attacker, attackers_of
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_records
+from fedsim.stages.preparation.engine_choice import report_device_memory, with_engine_chosen
 from fedsim.stages.preparation.experiment_data import (
     draw_ledger,
     draw_training_sets,
@@ -54,9 +54,7 @@ from fedsim.stages.preparation.victim_visibility import (
     attackers_with_visible_victims,
     attackers_without_queries,
 )
-from fedsim.training.convolution_choice import convolution_ways
 from fedsim.training.trial import require_training, require_training_step, require_usable_model
-from fedsim.training.vectorized.trainer import required_stack_training, stacking_pays
 
 
 def build_setup(
@@ -133,10 +131,13 @@ def build_setup(
         if experiment.given is None:
             model = experiment.model
             require_training(setup.participants, model.name, model.settings)
-    require_memory(attacks, _prospects(setup), experiment.engine.workers, watcher.say)
-    setup = _with_engine_chosen(setup)
-    if experiment.given is None and setup.experiment.engine.stacked is not True:
+    setup = with_engine_chosen(setup, watcher.say)
+    engine = setup.experiment.engine
+    require_memory(attacks, _prospects(setup), engine.workers, watcher.say)
+    if experiment.given is None and engine.stacked is not True:
+        forget_peak(setup.participants.dataset.device)
         require_training_step(setup.participants, experiment.model.name)
+        report_device_memory(setup, watcher.say)
     return setup
 
 
@@ -164,30 +165,6 @@ def _last_round(setup: Setup, watcher: Watcher) -> int:
     if experiment.given is not None or not may_promise(experiment):
         return experiment.federation.rounds
     return last_round_within_budget(experiment, setup.defences, setup.facts, watcher.say)
-
-
-def _with_engine_chosen(setup: Setup) -> Setup:
-    """Return the setup with the `auto` settings of its engine resolved: they affect last digits."""
-    engine, participants = setup.experiment.engine, setup.participants
-    chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
-    if chosen:
-        required_stack_training(participants)
-    engine = engine.model_copy(update={"stacked": chosen, **_convolution_settings(setup)})
-    return replace(setup, experiment=setup.experiment.model_copy(update={"engine": engine}))
-
-
-def _convolution_settings(setup: Setup) -> dict[str, object]:
-    """Return the convolution settings of an engine, with `auto` resolved."""
-    engine = setup.experiment.engine
-    small, channels_last = engine.small_convolutions, engine.channels_last
-    if small != "auto":
-        prepare_model(setup.new_model, small, channels_last=False)  # refuses what it cannot do
-    if "auto" in (small, channels_last):
-        trains = setup.experiment.given is None
-        by_rule = convolution_ways(setup.participants) if trains else ((), False)
-        small = by_rule[0] if small == "auto" else small
-        channels_last = by_rule[1] if channels_last == "auto" else channels_last
-    return {"small_convolutions": small, "channels_last": channels_last}
 
 
 def _prospects(setup: Setup) -> list[ExpectedObservation]:

@@ -87,7 +87,7 @@ def view_of(
         query=query,
         seen=seen,
         new_model=setup.computing_model,
-        dataset=hidden.dataset,
+        dataset=hidden.dataset.on(setup.device),
         records=hidden.audit.records,
         features=run.features(attacker.label, query.key),
         shadows=shadows,

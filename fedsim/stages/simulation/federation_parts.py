@@ -61,10 +61,11 @@ def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
     """Return the function that evaluates an aggregate on fixed held-out records."""
     at_most, seed = setup.experiment.federation.evaluation.records, setup.experiment.seed
     records = sampled(setup.dataset.test_records, at_most, seed, "server")
+    dataset = setup.dataset.on(setup.device)
 
     def test(arrays: ArrayRecord) -> Utility:
         load_exchanged(model, arrays.to_torch_state_dict())
-        return evaluate(model, setup.dataset, records, setup.objective)
+        return evaluate(model, dataset, records, setup.objective)
 
     return test
 

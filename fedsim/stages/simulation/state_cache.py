@@ -142,11 +142,13 @@ class StateCache:
         """Return the inputs that all states of this setup have in common."""
         ledger, engine = self.setup.ledger, self._whole["engine"]
         canaries = self.setup.experiment.audit.canary_participants
+        device = self.setup.experiment.engine.device.partition(":")[0]
         return {
             "versions": {package: metadata.version(package) for package in _DECIDING},
             **{key: self._whole[key] for key in DECIDES_FEDERATIONS if key in self._whole},
             **{name: value for name, value in engine.items() if name in DECIDING and value},
             **({"canary participants": canaries} if canaries else {}),
+            **({"device": device} if device != "cpu" else {}),
             "records": digest_of_arrays(ledger.labels, *self.setup.training_sets),
             "content": asdict(content_of(self.setup)),
         }

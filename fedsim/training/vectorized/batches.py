@@ -49,7 +49,8 @@ def stacked_batches(
         chosen = ids[:, start : start + batch_size]
         inputs, labels = dataset.batch(chosen.reshape(-1))
         places = np.arange(start, start + chosen.shape[1])
-        counts = torch.from_numpy((places < sizes[:, None]).astype(np.float32)).unsqueeze(2)
+        counted = torch.from_numpy((places < sizes[:, None]).astype(np.float32))
+        counts = counted.unsqueeze(2).to(inputs.device)
         shaped = inputs.view(*chosen.shape, *inputs.shape[1:])
         yield StackedBatch(shaped, labels.view(members, -1), counts)
 
@@ -62,9 +63,9 @@ class StackedSums:
     right: Tensor
 
     @classmethod
-    def of(cls, members: int) -> "StackedSums":
+    def of(cls, members: int, device: torch.device) -> "StackedSums":
         """Return sums of nothing yet, for this many participants."""
-        return cls(torch.zeros(members), torch.zeros(members))
+        return cls(torch.zeros(members, device=device), torch.zeros(members, device=device))
 
     def add(self, outputs: Tensor, batch: StackedBatch) -> Tensor:
         """Count a batch, and return the derivative of each participant's mean loss."""
@@ -73,7 +74,8 @@ class StackedSums:
         self.losses.sub_((likely.gather(2, labels) * batch.counts).sum((1, 2)))
         right = outputs.argmax(2, keepdim=True) == labels
         self.right.add_((right * batch.counts).sum((1, 2)))
-        delta = likely.exp_().scatter_add_(2, labels, torch.full((1, 1, 1), -1.0).expand_as(labels))
+        less = torch.full((1, 1, 1), -1.0, device=labels.device).expand_as(labels)
+        delta = likely.exp_().scatter_add_(2, labels, less)
         return delta.mul_(batch.counts / batch.counts.sum(1, keepdim=True))
 
     def utilities(self, records: Sequence[int]) -> list[Utility]:

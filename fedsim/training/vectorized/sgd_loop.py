@@ -29,9 +29,11 @@ from fedsim.training.vectorized.optimizers import StackedOptimizer, State
 from fedsim.transport.buffer_pool import BufferLayout, Room, Uploads
 from fedsim.transport.lazy_arrays import all_finite_or_none, as_array_record, tensors_of
 
+DEVICE_STACK_BYTES = 2**28  # on a device other than the CPU, which has much to do at once
 STACK_BYTES = 2**22  # of parameters and inputs at once: more do not stay in a core's cache
 ONE_STEP_BYTES = 2**24  # where there is one step only, for which nothing has to stay there
 LARGEST_STACK = 64  # participants
+LARGEST_DEVICE_STACK = 1024
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ class VectorizedLoop:
         parameters = sum(shape.numel() for shape in self.model.shapes.values()) * trained
         inputs = min(records, batch_size) * math.prod(self.dataset.input_shape)
         one_step = trained and self.local.epochs == 1 and records <= batch_size
-        most = ONE_STEP_BYTES if one_step else STACK_BYTES
-        return max(1, min(LARGEST_STACK, most // (4 * (parameters + inputs))))
+        most, largest = ONE_STEP_BYTES if one_step else STACK_BYTES, LARGEST_STACK
+        if self.dataset.device.type != "cpu":
+            most, largest = DEVICE_STACK_BYTES, LARGEST_DEVICE_STACK
+        return max(1, min(largest, most // (4 * (parameters + inputs))))
 
     def train(
         self,
@@ -99,7 +103,7 @@ class VectorizedLoop:
         """
         stack = _Stack.of(self, members, proximal)
         rate = self.local.learning_rate_in(round_number)
-        tally = StackedSums.of(len(members))
+        tally = StackedSums.of(len(members), self.dataset.device)
         for shuffled in self._epochs(members, round_number):
             for batch in stacked_batches(self.dataset, shuffled, self.local.batch_size):
                 values = self.model.forward(batch.inputs, stack.parameters)
@@ -133,7 +137,7 @@ class VectorizedLoop:
         Participants must have the same `filled_size`, for batches of `EVALUATION_BATCH`.
         """
         received = list(_received(members, self.model.shapes).values())
-        tally = StackedSums.of(len(members))
+        tally = StackedSums.of(len(members), self.dataset.device)
         for batch in stacked_batches(self.dataset, [m.records for m in members], EVALUATION_BATCH):
             tally.add(self.model.forward(batch.inputs, received)[-1], batch)
         return tally.utilities([len(member.records) for member in members])
@@ -145,6 +149,17 @@ def _received(members: Sequence[Member], names: Iterable[str]) -> dict[str, Tens
     if all(member.received is first for member in members):
         return {n: first[n].expand(len(members), *first[n].shape) for n in names}
     return {n: torch.stack([member.received[n] for member in members]) for n in names}
+
+
+def _on_cpu(parameter: Tensor) -> Tensor:
+    """Return a tensor like one parameter of a stack, with any values, on the CPU."""
+    return torch.empty_like(parameter, device="cpu")
+
+
+def _placed(states: Sequence[Tensor], parameter: Tensor) -> Tensor:
+    """Return what models keep, stacked, where the parameter is; counts of steps stay on the CPU."""
+    stacked = torch.stack(list(states))
+    return stacked if stacked.dim() == 1 else stacked.to(parameter.device)
 
 
 @dataclass
@@ -173,8 +188,8 @@ class _Stack:
         kept = [{} if m.kept is None else tensors_of(m.kept) for m in members]
         states = [
             {
-                key: torch.stack([own.get(f"{number}.{key}", fresh) for own in kept])
-                for key, fresh in training.optimizer.fresh(parameter).items()
+                key: _placed([own.get(f"{number}.{key}", fresh) for own in kept], parameter)
+                for key, fresh in training.optimizer.fresh(_on_cpu(parameter)).items()
             }
             for number, parameter in enumerate(single.values())
         ]
@@ -186,10 +201,11 @@ class _Stack:
     def step(self, gradients: Mapping[int, Gradient], rate: float) -> None:
         """Let each participant take a step."""
         if self.untouched:  # until now they had the parameters that they were sent
-            rooms = self.uploads.rooms(len(self.parameters[0]), BufferLayout.of(self.single))
-            for own, shared in zip(rooms.tensors, self.parameters, strict=True):
-                own.copy_(shared)
-            self.parameters, self.places, self.untouched = rooms.tensors, rooms.places, False
+            if self.parameters[0].device.type == "cpu":
+                self._move_to_uploads()
+            else:
+                self.parameters = [shared.clone() for shared in self.parameters]
+            self.untouched = False
         received = list(self.received.values())
         for number, gradient in gradients.items():
             parameter = self.parameters[number]
@@ -198,12 +214,21 @@ class _Stack:
                 gradient = replace(gradient, also=pull)
             self.optimizer.step(parameter, gradient, self.states[number], rate)
 
+    def _move_to_uploads(self) -> None:
+        """Have the parameters lie where uploads do, in the memory of the CPU."""
+        rooms = self.uploads.rooms(len(self.parameters[0]), BufferLayout.of(self.single))
+        for own, shared in zip(rooms.tensors, self.parameters, strict=True):
+            own.copy_(shared)
+        self.parameters, self.places = rooms.tensors, rooms.places
+
     def members(self) -> Iterator[tuple[ArrayRecord, ArrayRecord | None]]:
         """Yield the parameters and the optimiser's state, if it has one, of each participant."""
+        if self.parameters[0].device.type != "cpu":  # once a round, for the whole stack
+            self._move_to_uploads()
         finite = all_finite_or_none(self.parameters)
         parameters = [(n, p.numpy()) for n, p in zip(self.received, self.parameters, strict=True)]
         states = [
-            (f"{number}.{key}", stacked.numpy())
+            (f"{number}.{key}", stacked.cpu().numpy())
             for number, state in enumerate(self.states)
             for key, stacked in state.items()
         ]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from fedsim.data import Arrays, SourceLocation
 from fedsim.data.cache import load_or_decode
-from fedsim.data.dataset import from_arrays
 from fedsim.data.sources.cifar import pixels
 from fedsim.data.sources.location30 import Location30
+from fedsim.data.splitting import from_arrays
 from fuzz.corpus import Corpus
 from fuzz.harness import Subject
 from fuzz.mutators import npy, raw, tars, texts, trees

@@ -15,8 +15,9 @@ from fedsim.canaries.drawing import crafted_canaries
 from fedsim.config.loading import experiment_of_tree
 from fedsim.conformance.canary_checks import CanaryTrial
 from fedsim.data import Arrays, read_ledger
-from fedsim.data.dataset import Dataset, from_arrays
+from fedsim.data.dataset import Dataset
 from fedsim.data.designed import stored_features, with_designed_features
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import DataError, PluginError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory

@@ -114,6 +114,7 @@ def test_resolved_gives_the_same_experiment_back(tmp_path: Path) -> None:
     written = yaml.safe_load(first.resolved())
     assert written["engine"] == {
         "name": "local",
+        "device": "auto",
         "threads": 1,
         "workers": 1,
         "stacked": "auto",
@@ -188,9 +189,13 @@ def test_numbers_are_read_as_a_user_means_them(file: Path, text: str, value: flo
         (
             "engine",
             {"name": "local", "cores": 2},
-            "'engine.cores'; valid keys there: channels_last, name",
+            "'engine.cores'; valid keys there: channels_last, device, name",
         ),
-        ("engine", {"address": "h:1"}, "'engine.address'; valid keys there: channels_last, name"),
+        (
+            "engine",
+            {"address": "h:1"},
+            "'engine.address'; valid keys there: channels_last, device, name",
+        ),
         ("engine", {"name": "ray", "cores": 2}, "'engine.cores'; valid keys there: actors, addr"),
         ("engine", {"name": "ray", "address": "auto"}, "engine.address is 'auto'; it must be HOST"),
         ("engine", {"name": "ray", "gpus": -0.5}, "engine.gpus is -0.5"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fedsim.data import Arrays, Dataset, SourceLocation
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 
 
 @pytest.fixture

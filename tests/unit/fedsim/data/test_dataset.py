@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fedsim.data import Arrays
-from fedsim.data.dataset import from_arrays
 from fedsim.data.duplicates import smallest_copies
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import DataError
 
 FEATURES = np.zeros((3, 2), dtype=np.uint8)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedsim.data import Arrays, Dataset, Membership, read_membership
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import DataError
 
 

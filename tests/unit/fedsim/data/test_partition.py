@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from fedsim.data import Arrays, partition
 from fedsim.data.audit_cautions import left_out_sentence
-from fedsim.data.dataset import from_arrays
 from fedsim.data.partitioners import PartitionTask
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import DataError, FedsimError, PluginError
 
 DATASET = from_arrays(

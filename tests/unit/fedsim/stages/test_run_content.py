@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import fedsim
 from fedsim.data import Arrays
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import RunDirectoryError
 from fedsim.progress import SILENCE
 from fedsim.rundir import RunDirectory

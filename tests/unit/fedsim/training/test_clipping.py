@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.errors import ConfigError
 from fedsim.objectives import Classification
 from fedsim.training.clipping import choose_clipping

@@ -18,7 +18,7 @@ from torch import nn
 from fedsim.config.choice import Choice
 from fedsim.config.federation import LocalTraining
 from fedsim.data import Arrays, Dataset
-from fedsim.data.dataset import from_arrays
+from fedsim.data.splitting import from_arrays
 from fedsim.engines.multiprocess import local_grid
 from fedsim.errors import ConfigError
 from fedsim.federation.client_app import Participants, make_client_app
