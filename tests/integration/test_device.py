@@ -120,11 +120,12 @@ def test_figures_are_those_of_the_cpu(case: str, tmp_path: Path) -> None:
 
 
 def test_convolutions_agree_with_those_of_the_cpu(tmp_path: Path) -> None:
-    # Not bit for bit: for the stand-in PyTorch chooses other kernels of the CPU.
-    name = "snapshots/curious-server/round-00003.participant-0.safetensors"
+    # Not bit for bit: for the stand-in PyTorch chooses other kernels of the CPU. And after one round
+    # only: batch normalisation makes rounding a thousand times larger in the next.
+    name = "snapshots/curious-server/round-00001.participant-0.safetensors"
     one, other = (load_file(_run(tmp_path, d, IMAGES) / name) for d in ("cpu", "standin"))
     assert one.keys() == other.keys()
-    apart = [n for n in one if not np.allclose(one[n], other[n], rtol=1e-3, atol=1e-4)]
+    apart = [n for n in one if not np.allclose(one[n], other[n], rtol=1e-4, atol=1e-6)]
     assert apart == []
 
 
