@@ -1,5 +1,6 @@
 """`fedsim --help`, and what `--help` says of the arguments of a command."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from fedsim.cli.app import app
 from fedsim.cli.commands import COMMANDS
 from fedsim.cli.exit_codes import EXIT_CODES, EXIT_INVALID
-from fedsim.cli.help_page import DESCRIPTION, OPTIONS, HelpPage, help_page
+from fedsim.cli.help_page import DESCRIPTION, OPTIONS, HelpPage, help_page, terminal_width
 
 ARGUMENTS = [
     (["list"], "A group of plugins"),
@@ -106,3 +107,25 @@ def test_a_mistyped_command_gets_a_suggestion(fedsim: Fedsim) -> None:
     said = fedsim("studdy")
     assert said.code == 2
     assert "Did you mean 'study'" in said.err
+
+
+@pytest.mark.parametrize(("columns", "width"), [("100", 100), ("7", 40), ("", 80), ("wide", 80)])
+def test_the_width_without_a_terminal(
+    columns: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_terminal(descriptor: int) -> os.terminal_size:
+        raise OSError
+
+    monkeypatch.setattr(os, "get_terminal_size", no_terminal)
+    monkeypatch.setenv("COLUMNS", columns)
+    assert terminal_width() == width
+
+
+@pytest.mark.parametrize(("terminal", "width"), [(132, 132), (12, 40)])
+def test_the_width_of_the_terminal(
+    terminal: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: os.terminal_size((terminal, 9)))
+    monkeypatch.setattr(sys, "__stdout__", None)  # closed; the next stream is asked
+    assert terminal_width() == width

@@ -6,6 +6,7 @@ import pytest
 from command_line import Fedsim
 
 from fedsim.cli.listing import CONFIGS, listed_configs, listed_groups, listed_plugins
+from fedsim.cli.tables import print_table
 from fedsim.plugins.groups import GROUPS
 
 WIDTHS = [80, 120]
@@ -44,3 +45,33 @@ def test_no_word_is_broken_and_no_text_is_lost(
     longest = max(len(word) for row in rows_of(what) for cell in row for word in cell.split())
     plain = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in said.out.splitlines()]
     assert max(map(len, plain)) <= max(width, longest)
+
+
+ROWS = [("first", "a detail of several words", "3"), ("second", "", "4")]
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            60,
+            [
+                "name    detail                     count",
+                "first   a detail of several words  3",
+                "second                             4",
+            ],
+        ),
+        (30, ["first", "  a detail of several words", "  3", "second", "  4"]),
+    ],
+)
+def test_a_table_is_stacked_where_it_is_too_wide(
+    width: int,
+    lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    print_table(("name", "detail", "count"), ROWS)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == lines

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedsim.engines.parallel_jobs import run_jobs
+from fedsim.engines.parallel_jobs import _Finished, _Step, _work, run_jobs
 from fedsim.errors import DataError, FedsimError
 from fedsim.progress import SILENCE, Advance, Watcher
+from fedsim.transport.channel import new_channel
 
 
 @dataclass
@@ -122,3 +124,42 @@ def test_broken_off_from_outside_all_is_closed() -> None:
         assert [next(steps), next(steps)] == ["asleep", "asleep"]
         assert watcher.open == ["asleep", "asleep"]
     assert watcher.open == []
+
+
+def test_what_a_process_answers_for_each_job() -> None:
+    """The body of a process, in a thread of this one, where its coverage can be measured."""
+
+    def good(watcher: Watcher) -> Iterator[str]:
+        with watcher.task("good", 2, 1) as first, watcher.task("inner", 3):
+            first("half")
+            watcher.say("hello")
+            yield "step"
+
+    ours, theirs = new_channel()
+    jobs = {"good": good, "bad": partial(failing, DataError("no such data"))}
+    with ThreadPoolExecutor(1) as thread:
+        body = thread.submit(_work, jobs, 1, theirs)
+        ours.send("good")
+        assert [ours.receive() for _ in range(8)] == [
+            ("begin", 0, "good", 2, 1),
+            ("begin", 1, "inner", 3, 0),
+            ("advance", 0, "half"),
+            ("say", "hello"),
+            _Step("step"),
+            ("end", 1),
+            ("end", 0),
+            _Finished(),
+        ]
+        ours.send("bad")
+        assert ours.receive() == ("begin", 0, "broken", 1, 0)
+        assert ours.receive() == _Step("begun")
+        assert ours.receive() == ("end", 0)
+        error = ours.receive()
+        assert type(error) is DataError
+        assert str(error) == "no such data"
+        [note] = error.__notes__
+        assert note.startswith("At work on bad:\nTraceback")
+        ours.close()
+        with pytest.raises(EOFError, match=r"^the other end of the channel is closed$"):
+            body.result(10)
+    theirs.close()
