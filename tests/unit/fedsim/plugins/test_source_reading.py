@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -55,6 +56,28 @@ class OwnList(list[int]):
 def test_a_module_without_source_has_no_names(module: str) -> None:
     assert source_file(module) is None or module == "sys"
     assert exported_names(module) == ()
+
+
+def test_names_that_are_computed_and_absolute_re_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "computed_names.py").write_text("other = 1\n__all__ = sorted(['a'])\n")
+    assert exported_names("computed_names") == ()
+    (tmp_path / "named_first.py").write_text("__all__ = ['a']\nother = 1\n")
+    assert exported_names("named_first") == ("a",)
+    (tmp_path / "handed_on.py").write_text("from defining import Thing\nraise RuntimeError\n")
+    (tmp_path / "defining.py").write_text('class Thing:\n    """Defined there."""\n')
+    assert summary_of("handed_on:Thing") == "Defined there."
+
+
+def test_a_module_that_has_no_specification_has_no_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bare = ModuleType("bare_module")
+    assert bare.__spec__ is None
+    monkeypatch.setitem(sys.modules, "bare_module", bare)
+    assert source_file("bare_module") is None
 
 
 @pytest.mark.parametrize("group", GROUPS)
