@@ -73,7 +73,10 @@ def scalar_logistic(
     """
     held_out_scores, candidate_scores = np.zeros(len(rows)), np.zeros(len(others))
     for rest, held_out in folds(member, fold_count, seed):
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+        # Newton's method: few columns, so a step costs little, and four steps do what L-BFGS does
+        # in a hundred, to more digits.
+        regression = LogisticRegression(solver="newton-cholesky")
+        model = make_pipeline(StandardScaler(), regression)
         model.fit(rows[rest], member[rest])
         held_out_scores[held_out] = model.decision_function(rows[held_out])
         candidate_scores += model.decision_function(others) / fold_count
