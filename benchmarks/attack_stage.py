@@ -7,6 +7,9 @@ warm-up, which does not count: what is left is to read them, to train, to judge 
 
     fedsim run configs/quickstart.yaml --out runs/quickstart
     python benchmarks/attack_stage.py runs/quickstart --against ../fedsim-before
+
+A checkout that cannot read the run attacks one that it has made of the same experiment, which
+``--earlier-run`` names.
 """
 
 import argparse
@@ -44,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a finished run")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
+    parser.add_argument("--earlier-run", type=Path, metavar="RUN", help="what it attacks")
     parser.add_argument("--data-dir", metavar="DIR", help="where the files of the data set are")
     parser.add_argument("--attack", action="append", default=[], help="one of its attacks only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -57,8 +61,9 @@ def main() -> None:
         checkouts["earlier"] = options.against.resolve()
     with tempfile.TemporaryDirectory() as folder:
         copies = {name: Path(folder) / name for name in checkouts}
-        for copy in copies.values():
-            shutil.copytree(options.run, copy)
+        attacks = {"this": options.run, "earlier": options.earlier_run or options.run}
+        for name, copy in copies.items():
+            shutil.copytree(attacks[name], copy)
         seconds = interleaved(
             {
                 name: partial(attacked, checkout, copies[name], further)
@@ -72,7 +77,9 @@ def main() -> None:
     if options.against:
         figures["this / earlier"] = ratios(seconds, "this", "earlier")
         figures["auc, this - earlier"] = {
-            row: round(value - found["earlier"][row], 4) for row, value in found["this"].items()
+            row: round(value - found["earlier"][row], 4)
+            for row, value in found["this"].items()
+            if row in found["earlier"]
         }
     publish(figures, options.json)
 
