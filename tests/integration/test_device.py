@@ -120,7 +120,7 @@ def test_figures_are_those_of_the_cpu(case: str, tmp_path: Path) -> None:
 
 
 def test_convolutions_agree_with_those_of_the_cpu(tmp_path: Path) -> None:
-    # Not bit for bit: for the stand-in PyTorch chooses other kernels of the CPU. And after one round
+    # Not bit for bit: for the stand-in PyTorch chooses other kernels of the CPU. After one round
     # only: batch normalisation makes rounding a thousand times larger in the next.
     name = "snapshots/curious-server/round-00001.participant-0.safetensors"
     one, other = (load_file(_run(tmp_path, d, IMAGES) / name) for d in ("cpu", "standin"))
