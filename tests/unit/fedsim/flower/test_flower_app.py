@@ -24,7 +24,7 @@ from fedsim.flower.server import meet
 from fedsim.rundir import RunDirectory
 
 ASCENDING = "gradient-ascent-participant"
-ENGINE = {"stacked": False, "small_convolutions": [], "channels_last": False}
+ENGINE = {"device": "cpu", "stacked": False, "small_convolutions": [], "channels_last": False}
 SETTINGS: dict[str, Any] = {
     "partition": {"participants": 3, "records": 40},
     "federation": {
