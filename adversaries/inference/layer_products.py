@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adversaries.inference.backward import BatchPass, LayerTrace
+from adversaries.inference.backward import BatchPass, LayerTrace, LayerWatch
 from adversaries.inference.extraction import scaled_norms
 from adversaries.inference.gradient_rules import RuleDoesNotApplyError, has_products, products
 from adversaries.inference.layer_gradients import LayerGradients
@@ -70,10 +70,7 @@ class LayerProducts:
         layers = self._layers
         if layers.general or not all(map(has_products, layers.layers.values())):
             return False
-        watch = layers.watch()
-        with torch.enable_grad(), watch.watching():
-            output = self._model(inputs)
-        fit = self._objective.record_fit(output.detach(), targets)
+        output, fit, watch = self._passed(inputs, targets)
         layers.choose(inputs, output, fit.direction, watch)
         return not layers.general
 
@@ -82,10 +79,7 @@ class LayerProducts:
     ) -> BatchProducts | None:
         """Return what a batch gives; None if a rule does not apply to it."""
         layers = self._layers
-        watch = layers.watch()
-        with torch.enable_grad(), watch.watching():
-            output = self._model(inputs)
-        fit = self._objective.record_fit(output.detach(), targets)
+        output, fit, watch = self._passed(inputs, targets)
         if watch.lost or watch.uncalled:
             return None
         traces, _ = watch.traces(output, fit.direction, {})
@@ -101,6 +95,13 @@ class LayerProducts:
         except RuleDoesNotApplyError:
             return None
         return BatchProducts(fit, torch.stack(found), *scaled_norms(squares, fit))
+
+    def _passed(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, RecordFit, LayerWatch]:
+        """Return the outputs of a forward pass, what they say of the targets, and what was seen."""
+        watch = self._layers.watch()
+        with torch.enable_grad(), watch.watching():
+            output: Tensor = self._model(inputs)
+        return output, self._objective.record_fit(output.detach(), targets), watch
 
     def _along(
         self,
