@@ -74,6 +74,7 @@ class StudyPaths:
 def _as_asked_for(experiment: Experiment) -> Iterator[Experiment]:
     """Yield a resolved experiment, as asked for and with `auto` settings resolved."""
     yield experiment
-    automatic = dict.fromkeys(("stacked", "small_convolutions", "channels_last"), "auto")
+    resolved = ("device", "stacked", "small_convolutions", "channels_last")
+    automatic = dict.fromkeys(resolved, "auto")
     engine = experiment.engine.model_copy(update=automatic)
     yield experiment.model_copy(update={"engine": engine})
