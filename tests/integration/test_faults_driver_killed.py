@@ -49,7 +49,7 @@ def test_killed_while_it_writes_any_kind_of_file(tmp_path: Path) -> None:
             deaths += 1
             half_written += [p.relative_to(run.path) for p in run.path.rglob(f"*{UNFINISHED}")]
             # Each kind of moment in turn; later and later, as what is there is not written again.
-            moment += 9
+            moment += 5
             assert deaths < 40, told
     assert files(run) == files(RunDirectory(tmp_path / "whole"))
     assert not list(run.path.rglob(f"*{UNFINISHED}"))
