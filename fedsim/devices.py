@@ -88,7 +88,7 @@ def whole_memory(device: torch.device) -> int | None:
 
 def forget_peak(device: torch.device) -> None:
     """Start measuring `peak_memory` anew."""
-    if device.type == "cuda" and torch.cuda.is_available():
+    if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 

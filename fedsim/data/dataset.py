@@ -154,7 +154,7 @@ class Dataset:
 
     def on(self, device: torch.device) -> "Dataset":
         """Return the same records, whose batches are tensors on a device."""
-        return replace(self, device=device)
+        return self if device == self.device else replace(self, device=device)
 
     def _labels_of(self, records: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(np.asarray(self.labels).take(records, axis=0))

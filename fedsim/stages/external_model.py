@@ -152,7 +152,7 @@ def keep_given(setup: Setup, states: GivenStates, run: RunDirectory) -> None:
 
 def _utility(setup: Setup, round_number: int, state: Mapping[str, Tensor]) -> RoundFigures:
     """Return the loss and the utility on the listed members, and on the listed non-members."""
-    model, dataset = setup.on_device(setup.new_model)(), setup.dataset.on(setup.device)
+    model, dataset = setup.on_device(setup.new_model)(), setup.placed_dataset
     load_exchanged(model, state)
     members, nonmembers = setup.ledger.training_sets[0], np.flatnonzero(setup.ledger.test)
     figures = RoundFigures.unmeasured(round_number, setup.objective.utility.name)

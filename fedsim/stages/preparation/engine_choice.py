@@ -18,15 +18,25 @@ from fedsim.training.vectorized.trainer import required_stack_training, stacking
 Say = Callable[[str], None]
 
 
-def with_engine_chosen(setup: Setup, say: Say) -> Setup:
-    """Return the setup with the `auto` settings of its engine resolved.
+def with_device_chosen(setup: Setup, say: Say) -> Setup:
+    """Return the setup with the device of its engine resolved.
 
     Raises
     ------
     ConfigError
-        If the device is not here, or training cannot be stacked as it is to be.
+        If the device is not here.
     """
-    setup = _with(setup, **_device_settings(setup.experiment.engine, say))
+    return _with(setup, **_device_settings(setup.experiment.engine, say))
+
+
+def with_engine_chosen(setup: Setup) -> Setup:
+    """Return the setup, whose device is chosen, with the other `auto` settings of its engine.
+
+    Raises
+    ------
+    ConfigError
+        If training cannot be stacked as it is to be.
+    """
     engine, participants = setup.experiment.engine, setup.participants
     chosen = stacking_pays(participants) if engine.stacked == "auto" else engine.stacked
     if chosen:
@@ -64,9 +74,12 @@ def _device_settings(engine: Engine, say: Say) -> dict[str, object]:
 
 
 def _device_on_ray(engine: RayEngine) -> str:
-    """Return where the processes of a cluster compute: each sees the GPUs that it takes."""
+    """Return where the processes of a cluster compute: each sees the GPUs that it takes.
+
+    This process, which evaluates and attacks, computes on the same type of device.
+    """
     if engine.device == "auto":
-        return "cuda" if engine.gpus else "cpu"
+        return devices.chosen_device("auto").type if engine.gpus else "cpu"
     if engine.device != "cpu" and not engine.gpus:
         raise ConfigError(
             f"engine.device is {engine.device!r}, but engine.gpus is 0, and Ray hides GPUs from "
@@ -77,6 +90,7 @@ def _device_on_ray(engine: RayEngine) -> str:
             f"engine.device is {engine.device!r}, but Ray chooses which GPU a process takes; set "
             f"engine.device to {engine.device.partition(':')[0]!r}"
         )
+    devices.chosen_device(engine.device)
     return engine.device
 
 
@@ -99,7 +113,7 @@ def _convolution_settings(setup: Setup) -> dict[str, object]:
 
 def report_device_memory(setup: Setup, say: Say) -> None:
     """Report the memory of the device that a trial batch took, if PyTorch says."""
-    device = setup.participants.dataset.device
+    device = setup.device
     peak, whole = devices.peak_memory(device), devices.whole_memory(device)
     if peak is not None and whole is not None:
         say(

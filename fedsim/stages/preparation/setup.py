@@ -22,9 +22,10 @@ from fedsim.defences.composition import (
     wrapped_trainer,
     wraps_training,
 )
+from fedsim.devices import CPU
 from fedsim.federation.strategies import is_weighted_mean
 from fedsim.models.convolutions import prepare_model
-from fedsim.models.placement import device_here, placed_model
+from fedsim.models.placement import placed_model
 from fedsim.models.trainable import float_buffers, trainable_names
 from fedsim.objectives import Objective
 from fedsim.privacy import FederationFacts
@@ -122,52 +123,42 @@ class Setup:
                 rounds[participant].append(number)
         return tuple(map(tuple, rounds))
 
-    @cached_property
+    @property
     def device(self) -> torch.device:
-        """Where this process computes: the device of the experiment, or the CPU without it."""
-        return device_here(self.experiment.engine.device)
+        """Where the experiment computes; the CPU until that is chosen."""
+        chosen = self.experiment.engine.device
+        return CPU if chosen == "auto" else torch.device(chosen)
+
+    @cached_property
+    def placed_dataset(self) -> Dataset:
+        """The data set on the device, where it is put once."""
+        return self.dataset.on(self.device)
 
     def on_device(self, new_model: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-        """Return a factory of the same models on the device of this process."""
-        return (
-            new_model
-            if self.device.type == "cpu"
-            else partial(placed_model, new_model, str(self.device))
-        )
+        """Return a factory of the same models on the device."""
+        if self.device.type == "cpu":
+            return new_model
+        return partial(placed_model, new_model, str(self.device))
 
     @property
     def computing_model(self) -> Callable[[], nn.Module]:
-        """The model factory for computing here: on the device, with the chosen convolutions."""
-        return self.on_device(self._convolved_model)
-
-    @property
-    def _convolved_model(self) -> Callable[[], nn.Module]:
-        """The model factory with the chosen implementation of convolutions."""
+        """The model factory for computing: on the device, with the chosen convolutions."""
         engine = self.experiment.engine
         small = () if engine.small_convolutions == "auto" else engine.small_convolutions
         channels_last = engine.channels_last is True
-        if not small and not channels_last:
-            return self.new_model
-        return partial(prepare_model, self.new_model, small, channels_last=channels_last)
+        new_model = self.new_model
+        if small or channels_last:
+            new_model = partial(prepare_model, new_model, small, channels_last=channels_last)
+        return self.on_device(new_model)
 
     @property
     def participants(self) -> Participants:
         """The participants of each federation of the experiment."""
         settings, defences = self.experiment.federation, tuple(self.defences.values())
-        dataset, new_model, device = (
-            self.dataset,
-            self._convolved_model,
-            self.experiment.engine.device,
-        )
-        if device not in ("auto", "cpu"):
-            dataset, new_model = (
-                dataset.on(torch.device(device)),
-                partial(placed_model, new_model, device),
-            )
         return Participants(
-            dataset,
+            self.placed_dataset,
             self.training_sets,
-            new_model,
+            self.computing_model,
             settings.local,
             settings.evaluation.records,
             self.experiment.seed,

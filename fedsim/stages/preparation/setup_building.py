@@ -18,7 +18,11 @@ from fedsim.stages.preparation.attack_needs import attackers_with_needs, report_
 from fedsim.stages.preparation.attackers import Attacker, attackers_of
 from fedsim.stages.preparation.built_plugins import build_attack
 from fedsim.stages.preparation.canary_audit import require_canary_participants, with_canary_records
-from fedsim.stages.preparation.engine_choice import report_device_memory, with_engine_chosen
+from fedsim.stages.preparation.engine_choice import (
+    report_device_memory,
+    with_device_chosen,
+    with_engine_chosen,
+)
 from fedsim.stages.preparation.experiment_data import (
     draw_ledger,
     draw_training_sets,
@@ -123,6 +127,7 @@ def build_setup(
         if (last := _last_round(setup, watcher)) < experiment.federation.rounds:
             shorter = ended(experiment, last)
             return build_setup(shorter, data_dir, watcher, dataset=dataset, ledger=ledger)
+        setup = with_device_chosen(setup, watcher.say)
         if experiment.given is None:
             require_undefended(experiment, attackers, setup.defences)
             require_canary_participants(experiment, attackers)
@@ -131,11 +136,11 @@ def build_setup(
         if experiment.given is None:
             model = experiment.model
             require_training(setup.participants, model.name, model.settings)
-    setup = with_engine_chosen(setup, watcher.say)
+    setup = with_engine_chosen(setup)
     engine = setup.experiment.engine
     require_memory(attacks, _prospects(setup), engine.workers, watcher.say)
     if experiment.given is None and engine.stacked is not True:
-        forget_peak(setup.participants.dataset.device)
+        forget_peak(setup.device)
         require_training_step(setup.participants, experiment.model.name)
         report_device_memory(setup, watcher.say)
     return setup

@@ -61,7 +61,7 @@ def _tester(setup: Setup, model: nn.Module) -> Callable[[ArrayRecord], Utility]:
     """Return the function that evaluates an aggregate on fixed held-out records."""
     at_most, seed = setup.experiment.federation.evaluation.records, setup.experiment.seed
     records = sampled(setup.dataset.test_records, at_most, seed, "server")
-    dataset = setup.dataset.on(setup.device)
+    dataset = setup.placed_dataset
 
     def test(arrays: ArrayRecord) -> Utility:
         load_exchanged(model, arrays.to_torch_state_dict())

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from fedsim import devices
 from fedsim.config.engine import LocalEngine, RayEngine
 from fedsim.errors import ConfigError
-from fedsim.models.placement import device_here
 from fedsim.stages.preparation.engine_choice import _device_settings
 
 
@@ -64,8 +63,10 @@ def test_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_processes_of_ray_compute_on_the_gpus_that_they_take(
-    engine: RayEngine, device: str
+    engine: RayEngine, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "devices_there", lambda: ["cuda:0", "xpu:0"])
     assert chosen(engine) == ({"device": device}, [])
 
 
@@ -81,5 +82,11 @@ def test_device_that_ray_does_not_give_is_refused(engine: RayEngine, reason: str
         chosen(engine)
 
 
-def test_leader_of_a_cluster_without_a_gpu_computes_on_its_cpu() -> None:
-    assert device_here("cuda:99") == torch.device("cpu")
+def test_leader_of_a_cluster_without_a_gpu_computes_on_its_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "devices_there", list)
+    assert chosen(RayEngine(gpus=1)) == ({"device": "cpu"}, [])
+    with pytest.raises(ConfigError, match="sees no such device here; valid: auto, cpu"):
+        chosen(RayEngine(gpus=1, device="cuda"))
