@@ -6,7 +6,6 @@ knows of it. Commands run in real processes, forked from a server that has impor
 """
 
 import itertools
-import multiprocessing
 import os
 import resource
 import signal
@@ -24,6 +23,7 @@ import torch
 import toys
 import yaml
 from flwr.app import Array, ArrayRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from forked import fork_server
 
 from adversaries import CuriousParticipant
 from adversaries.signals.chance import Chance
@@ -248,10 +248,6 @@ class Command:
         return self.process.exitcode, self.output.read_text()
 
 
-# The tests' own, and what a run imports when it first needs it: most of a short one's time.
-PRELOADED = ["faults", "fedsim.api", "torch._dynamo", "sklearn.model_selection", "plotly.io"]
-
-
 @contextmanager
 def commands(folder: Path) -> Iterator[Callable[..., Command]]:
     """Give what starts `fedsim` commands; those that still run are killed at the end.
@@ -261,8 +257,7 @@ def commands(folder: Path) -> Iterator[Callable[..., Command]]:
     folder
         Where they run, and what they say is kept.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = fork_server()
     started: list[Command] = []
 
     def start(*arguments: object, first: Callable[[], None] = _nothing) -> Command:

@@ -1,14 +1,14 @@
 """The tutorial, executed from top to bottom in an empty folder: every file and every command."""
 
 import json
-import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from forked import finished
 from reader import require_no_warning
 from snippets import snippets
 
@@ -22,12 +22,20 @@ class Done(NamedTuple):
     said: dict[str, str]
 
 
+def executed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Give a command of the page: a program of ours, a script, or Python with a module."""
+    program, *arguments = shlex.split(command)
+    if program == "python" and arguments[0] == "-m":
+        program, *arguments = arguments[1:]
+    elif program == "python":
+        program, *arguments = (arguments[0].removesuffix(".py"), *arguments[1:])
+    return finished(program, arguments, folder, COLUMNS="160", PYTHONPATH=str(folder))
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Execute the page."""
     folder = tmp_path_factory.mktemp("tutorial")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     said: dict[str, str] = {}
     for snippet in snippets(PAGE):
         if snippet.title:
@@ -37,14 +45,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
             if command.startswith("cd "):
                 folder = folder / command.removeprefix("cd ")
                 continue
-            ran = subprocess.run(
-                ["bash", "-c", command],
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            ran = executed(command, folder)
             assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
             require_no_warning(command, ran.stdout + ran.stderr)
             said[command] = ran.stdout

@@ -4,7 +4,6 @@ See `stand_in_device` for what that cannot see. As the stand-in computes with th
 scores must be the CPU's, bit for bit; a tensor left on the CPU ends the run.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import finished
 from safetensors.numpy import load_file
 
 TESTS = Path(__file__).parents[1]
@@ -95,14 +95,7 @@ def _run(folder: Path, device: str, settings: Mapping[str, object]) -> Path:
 
 
 def _on_stand_in(folder: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stand_in_device", *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return finished("stand_in_device", command, folder, PYTHONPATH=str(TESTS))
 
 
 def _figures(run: Path) -> dict[str, bytes]:

@@ -1,12 +1,12 @@
 """A plugin's author at the command line: a package is written, checked, tested, run, installed."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import finished
 
 LIAR = '''
 """A liar."""
@@ -26,19 +26,10 @@ class Liar(ServerAdversary):
 
 
 def run(
-    folder: Path, program: str, *arguments: object, path: Path | None = None
+    folder: Path, module: str, *arguments: object, path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of our environment in a folder, nothing of it installed but in `path`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-    environment |= {"PYTHONPATH": str(path)} if path else {}
-    return subprocess.run(
-        [Path(sys.executable).parent / program, *map(str, arguments)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run a module as a program in a folder, with nothing installed besides but in `path`."""
+    return finished(module, arguments, folder, COLUMNS="160", PYTHONPATH=str(path or ""))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +50,7 @@ def test_a_new_attack_is_checked_tested_and_run_as_it_is(package: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "better than chance" in checked.stdout
     assert checked.stdout.splitlines()[-1] == "9 passed, 1 not asked, 1 figure"
-    tested = run(package, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    tested = run(package, "pytest", "-q", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout
     ran = run(package, "fedsim", "run", "experiment.yaml", "--out", "first", "--quiet")
     assert ran.returncode == 0, ran.stderr

@@ -1,6 +1,5 @@
 """A run killed with kill -9, again and again, ends with the bytes of one that was left alone."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import toys
+from forked import fork_server
 
 from fedsim.federation import checkpoint
 from fedsim.files import UNFINISHED
@@ -56,8 +56,7 @@ def work(path: Path, module: str | None = None, deadly: int = 0) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> Any:
     # Children of a server that has imported everything start at once.
     monkeypatch.setenv("PYTHONPATH", str(Path(toys.__file__).parent))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["toys"])
+    context = fork_server()
 
     def start(*arguments: Any) -> BaseProcess:
         process = context.Process(target=work, args=arguments)

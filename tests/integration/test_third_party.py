@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import toys
 import yaml
+from forked import finished
 
 PYPROJECT = """
 [build-system]
@@ -87,14 +88,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def fedsim(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).parent / "fedsim"
-    return subprocess.run(
-        [program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    return finished("fedsim", arguments, Path.cwd(), environment)
 
 
 def test_a_third_parties_plugins_are_listed(installed: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from forked import finished
 
 from fedsim.data import read_ledger
 
@@ -75,14 +76,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def fedsim(environment: dict[str, str], *arguments: object) -> str:
-    program = Path(sys.executable).parent / "fedsim"
-    said = subprocess.run(
-        [program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    said = finished("fedsim", arguments, Path.cwd(), environment)
     assert said.returncode == 0, said.stdout + said.stderr
     return said.stdout
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import finished
 
 from fedsim.config.loading import read_experiment
 from fedsim.errors import FedsimError
@@ -29,8 +30,7 @@ def load(records: int = 400):
 
 
 def fedsim(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fedsim", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    return finished("fedsim", arguments, folder)
 
 
 @pytest.mark.slow
