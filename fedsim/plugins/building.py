@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dis import opmap
+from functools import cache
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -74,7 +75,7 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
     """
     plugin = resolve(group, name)
     given = checked_for(group, plugin, name, settings)
-    wanted = inspect.signature(plugin).parameters
+    wanted = _parameter_names(plugin)
     filled = {key: value for key, value in provided.items() if key in wanted} | given
     try:
         return plugin(**filled)
@@ -82,6 +83,11 @@ def build(group: str, name: str, settings: Mapping[str, object], **provided: obj
         raise
     except Exception as error:  # building a third party's plugin may raise anything
         raise PluginError(f"{name} {_why_not_built(plugin, error)}") from error
+
+
+@cache
+def _parameter_names(plugin: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(plugin).parameters)
 
 
 def build_member(

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fedsim.config.experiment import DECIDES_FEDERATIONS, Experiment
@@ -41,7 +42,7 @@ class Cell:
         values = (value for name, value in self.coordinates.items() if (name, value) not in message)
         return ", ".join(values) or "the experiment"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return the address of its run: equal experiments share a run in all studies."""
         return digest_of(self.experiment)
