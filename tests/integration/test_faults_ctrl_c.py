@@ -54,24 +54,32 @@ def stop_slowly() -> None:
     simulate._keep_what_is_there = kept
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the files of a run that was never stopped."""
+    return files(toys.simulated(tmp_path_factory.mktemp("whole"), **ROUNDS))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("presses", [1, 2])
-def test_stopped_by_the_terminal_it_goes_on(tmp_path: Path, workers: int, presses: int) -> None:
+def test_stopped_by_the_terminal_it_goes_on(
+    tmp_path: Path, workers: int, presses: int, whole: dict[str, str]
+) -> None:
     """Two presses at once are one."""
-    whole = toys.simulated(tmp_path / "whole", **ROUNDS)
 
     def press(group: int) -> None:
         for _ in range(presses):
             os.killpg(group, signal.SIGINT)
             time.sleep(0.002)
 
-    assert stopped_and_gone_on(tmp_path, workers, checkpoint_every_round, press) == files(whole)
+    assert stopped_and_gone_on(tmp_path, workers, checkpoint_every_round, press) == whole
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_pressed_again_while_it_stops_it_goes_on(tmp_path: Path, workers: int) -> None:
+def test_pressed_again_while_it_stops_it_goes_on(
+    tmp_path: Path, workers: int, whole: dict[str, str]
+) -> None:
     """The second press hits in the middle of writing where the federation stands."""
-    whole = toys.simulated(tmp_path / "whole", **ROUNDS)
 
     def press(group: int) -> None:
         os.killpg(group, signal.SIGINT)
@@ -79,7 +87,7 @@ def test_pressed_again_while_it_stops_it_goes_on(tmp_path: Path, workers: int) -
         time.sleep(1.2 * ONCE_WITHIN)
         os.killpg(group, signal.SIGINT)
 
-    assert stopped_and_gone_on(tmp_path, workers, stop_slowly, press) == files(whole)
+    assert stopped_and_gone_on(tmp_path, workers, stop_slowly, press) == whole
     assert (tmp_path / AGAIN).is_file()
 
 
