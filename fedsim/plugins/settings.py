@@ -80,7 +80,8 @@ def checked(
         # float.
         valid = schema.model_validate_json(as_json(dict(settings)))
     except ValidationError as error:
-        raise PluginError.of_all(_faults(error, schema), f"{name}: ") from error
+        hint = _hint(plugin, arguments)
+        raise PluginError.of_all(_faults(error, schema, hint), f"{name}: ") from error
     except ValueError as error:
         raise PluginError(f"{name}: setting {error}") from error
     except FedsimError as error:  # raised by the class of a setting
@@ -116,18 +117,27 @@ def _fields(schema: type) -> dict[str, Any]:
     return get_type_hints(schema) if is_dataclass(schema) else {}
 
 
-def _faults(error: ValidationError, schema: type[BaseModel]) -> list[str]:
+def _hint(plugin: Callable[..., Any], arguments: tuple[str, ...]) -> str:
+    """Return what follows a missing setting: somebody guessed the arguments of a function."""
+    if not arguments or not inspect.isfunction(plugin):
+        return ""
+    if set(arguments) & inspect.signature(plugin).parameters.keys():
+        return ""
+    return f"; fedsim gives a function here {listed(arguments)}, other arguments are settings"
+
+
+def _faults(error: ValidationError, schema: type[BaseModel], hint: str) -> list[str]:
     errors = error.errors(include_url=False)
     # An unknown key is probably the misspelt name of a missing one, so only it is reported.
     errors.sort(key=lambda one: one["type"] not in UNKNOWN_KEY)
-    return list(dict.fromkeys(_fault(one, schema) for one in errors))
+    return list(dict.fromkeys(_fault(one, schema, hint) for one in errors))
 
 
-def _fault(error: ErrorDetails, schema: type[BaseModel]) -> str:
+def _fault(error: ErrorDetails, schema: type[BaseModel], hint: str) -> str:
     # pydantic puts the branch of a union in parentheses.
     key = ".".join(str(part) for part in error["loc"] if str(part)[:1] != "(")
     if error["type"] in UNKNOWN_KEY:
         return f"unknown setting {key!r}; valid: {listed(valid_keys(schema, error['loc'][:-1]))}"
     if error["type"] == "missing":
-        return f"setting {key!r} is missing"
+        return f"setting {key!r} is missing{hint}"
     return f"setting {key!r} is {shown(error['input'])}: {error['msg']}"

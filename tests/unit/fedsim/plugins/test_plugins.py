@@ -94,6 +94,16 @@ def test_a_type_that_cannot_be_checked_takes_anything() -> None:
         plugins.check("attacks", f"{HERE}:odd", {"anything": 1, "rest": [2]})
 
 
+def halves(labels: list[int]) -> list[int]:
+    return labels
+
+
+def test_a_function_with_other_arguments_than_it_is_given_says_which_those_are() -> None:
+    told = "setting 'labels' is missing; fedsim gives a function here task, other arguments are se"
+    with pytest.raises(PluginError, match=told):
+        plugins.check("partitioners", f"{HERE}:halves", {})
+
+
 def test_provided_parameters_are_filled_in_and_may_be_overridden() -> None:
     name = f"{HERE}:network"
     plugins.check("models", name, {})
