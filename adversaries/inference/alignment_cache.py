@@ -10,11 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from adversaries.inference.alignment import Alignment, alignments
 from adversaries.inference.feature_cache import digest_of_view
+from adversaries.inference.feature_file import UNREADABLE
 from fedsim.attacks import View
 from fedsim.errors import FedsimError
 from fedsim.files import make_private_folder, replacing
@@ -117,7 +118,7 @@ def _read(path: Path, records: int) -> Alignment | None:
     try:
         with safe_open(path, framework="numpy") as file:
             columns = {name: file.get_tensor(name) for name in (*_COLUMNS, _UPDATE_NORM)}
-    except (OSError, SafetensorError, ValueError, LookupError, AttributeError):
+    except UNREADABLE:
         return None
     norm = columns.pop(_UPDATE_NORM)
     whole = norm.shape == (1,) and all(one.shape == (records,) for one in columns.values())

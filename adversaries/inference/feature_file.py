@@ -23,6 +23,8 @@ from fedsim.files import replacing
 FORMAT = "fedsim-features-3"
 """The version of the extraction and of the file format. It is part of each file's name, so files of
 another version are never read: increment it when the same model would give other features."""
+UNREADABLE = (OSError, SafetensorError, ValueError, LookupError, AttributeError, TypeError)
+"""What safetensors raises for a damaged file; the last two for types that NumPy does not have."""
 
 
 def save_features(features: SnapshotFeatures, path: Path, spec: FeatureSpec | None = None) -> None:
@@ -58,7 +60,7 @@ def load_features(path: Path) -> SnapshotFeatures:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, LookupError, AttributeError) as error:
+    except UNREADABLE as error:
         raise SnapshotError(f"features cannot be read from {path}: {error}") from error
     if FORMAT not in metadata or not tensors.keys() >= ARRAYS:
         raise SnapshotError(f"{path} does not hold {FORMAT}; delete it to extract them again")
@@ -89,7 +91,7 @@ def stated_spec(path: Path) -> FeatureSpec | None:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
         return _HEADER.validate_json(metadata[FORMAT]).spec
-    except (OSError, SafetensorError, ValueError, LookupError, AttributeError):
+    except UNREADABLE:
         return None
 
 

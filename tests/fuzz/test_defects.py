@@ -16,7 +16,7 @@ import toys
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from PIL import Image, PngImagePlugin
 
-from adversaries.inference.feature_file import load_features
+from adversaries.inference.feature_file import load_features, stated_spec
 from adversaries.positions.curious_server import CuriousServer
 from fedsim.config.loading import read_experiment
 from fedsim.config.yaml_files import parse_yaml
@@ -222,6 +222,11 @@ def test_features_with_another_header_or_other_rows(
     header["logits"]["shape"] = [columns, rows]
     path.write_bytes(tensors.closed(header, data))
     assert "differ in their number of rows" in refused(lambda: load_features(path))
+    header, data = tensors.opened(source.read_bytes())
+    header["logits"] |= {"dtype": "BF16", "shape": [rows, 2 * columns]}  # NumPy has no such type
+    path.write_bytes(tensors.closed(header, data))
+    assert "features cannot be read" in refused(lambda: load_features(path))
+    assert stated_spec(path) is not None
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2"])
