@@ -30,6 +30,7 @@ from fedsim.data import read_membership
 from fedsim.doctor import examination
 
 SHELL = set("$|&;<>*?`")
+KEPT = re.compile(r"\w+=\$\((fedsim .+)\)")  # what it says is kept in a variable of the shell
 BIN = Path(sys.executable).parent
 SECONDS = 120
 
@@ -104,6 +105,8 @@ class Reader:
             self.folder /= command.removeprefix("cd ")
         elif command.startswith("fedsim ") and not SHELL & set(command):
             self._call(shlex.split(command))
+        elif (kept := KEPT.fullmatch(command)) and not SHELL & set(kept[1]):
+            self._call(shlex.split(kept[1]))
         elif command:
             self._shell(command)
 
